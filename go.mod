@@ -1,0 +1,3 @@
+module github.com/seed-48afdc40/netmap
+
+go 1.26
