@@ -21,14 +21,17 @@ type Nmreq struct {
 
 // Bits of Nmreq.RingID.
 const (
-	RingMask  = 0x0fff // NETMAP_RING_MASK
-	NoTxPoll  = 0x1000 // NETMAP_NO_TX_POLL
-	SWRing    = 0x2000 // NETMAP_SW_RING
-	HWRing    = 0x4000 // NETMAP_HW_RING
-	DoRxPoll  = 0x8000 // NETMAP_DO_RX_POLL
-	BdgHost   = 1      // NETMAP_BDG_HOST: nr_arg1 of an attach that takes the host stack along
-	ModeMask  = 0xf    // NR_REG_MASK
-	LegacyMin = 11     // the first API with this layout
+	RingMask = 0x0fff // NETMAP_RING_MASK
+	NoTxPoll = 0x1000 // NETMAP_NO_TX_POLL
+	SWRing   = 0x2000 // NETMAP_SW_RING
+	HWRing   = 0x4000 // NETMAP_HW_RING
+	DoRxPoll = 0x8000 // NETMAP_DO_RX_POLL
+)
+
+const (
+	LegacyMin = 11  // the first API with the layout of Nmreq
+	ModeMask  = 0xf // NR_REG_MASK: the mode in Nmreq.Flags
+	BdgHost   = 1   // NETMAP_BDG_HOST: Arg1 of an attach that takes the host stack along
 )
 
 // Values of Nmreq.Cmd.

@@ -1,0 +1,74 @@
+// Package embed carries the whole netmap framework inside a Go program: no daemon, no device, and no privileges unless a
+// real interface is opened.
+//
+// Ports are named as on /dev/netmap. VALE switches ("vale0:a"), pipes ("x{1", "x}1") and their memory belong to the
+// Framework: another process, and another Framework, has its own. Interfaces ("netmap:eth0") are those of the
+// network namespace of the thread that calls Open, and need CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF.
+package embed
+
+import (
+	"time"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+)
+
+// Config sizes a framework. Zero values take the defaults.
+type Config struct {
+	Buffers  int // packet buffers; default 32768, netmap's kernel module has 163840
+	BufSize  int // bytes of a buffer: 2048 by default, 4096 for jumbo frames
+	Rings    int // rings; default 200
+	RingSize int // bytes of a ring object; default 36864, which is 2288 slots: larger rings take several objects
+	Ports    int // ports open at once; default 100
+
+	// NoHugePages keeps the memory out of huge pages, which are otherwise taken where the kernel gives them. They
+	// make access faster and commit all memory at once.
+	NoHugePages bool
+
+	// Spin is how long Poll looks again and again before it sleeps: a wake-up costs microseconds, spinning a core.
+	Spin time.Duration
+}
+
+// Framework is a netmap of one's own. Its methods may be called by several goroutines.
+type Framework struct{ e *engine.Engine }
+
+// New makes a framework. Errors: EINVAL for a size out of netmap's limits, ENOMEM.
+func New(c Config) (*Framework, error) {
+	e, err := engine.New(engine.Config{
+		Region: mem.Config{
+			If:     mem.Pool{Num: uint32(c.Ports)},
+			Ring:   mem.Pool{Num: uint32(c.Rings), Size: uint32(c.RingSize)},
+			Buf:    mem.Pool{Num: uint32(c.Buffers), Size: uint32(c.BufSize)},
+			NoHuge: c.NoHugePages,
+		},
+		Spin: c.Spin,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Framework{e}, nil
+}
+
+// Open opens a port. The grammar of names is that of package portname. Errors: EINVAL for a bad name or a ring that the
+// port does not have, ENXIO for an interface that does not exist, EPERM without the capabilities for it, EBUSY when
+// somebody holds it exclusively, ENOMEM when the framework's memory is used up.
+func (f *Framework) Open(name string, options ...netmap.Option) (*netmap.Port, error) {
+	port, request, err := netmap.Request(name, options...)
+	if err != nil {
+		return nil, err
+	}
+	b, err := f.e.Register(port, request)
+	if err != nil {
+		return nil, err
+	}
+	p, err := netmap.NewPort(name, b)
+	if err != nil {
+		b.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Close closes all ports and frees the memory. Frames and rings must not be touched afterwards.
+func (f *Framework) Close() error { return f.e.Close() }

@@ -1,0 +1,235 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+)
+
+// Binding is one program's hold on a port: what an open descriptor of /dev/netmap is after NIOCREGIF.
+type Binding struct {
+	eng    *Engine
+	entry  *entry
+	nifp   *mem.If
+	answer abi.Register
+	rings  [2][]*kring.Ring // the bound ones, by direction
+	closed atomic.Bool
+
+	sleepMu  sync.Mutex
+	sleepers []*sleeper // idle ones, kept for the next wait
+	hasFDs   bool       // some ring is to be waited for by descriptor
+}
+
+// Register binds to the port of that name; req says how, as NETMAP_REQ_REGISTER does. Errors are those of the request:
+// ENXIO for a name that matches nothing, EINVAL for what the port cannot give, EBUSY, ENOMEM.
+func (e *Engine) Register(name string, req abi.Register) (*Binding, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.check(name, &req); err != nil {
+		return nil, err
+	}
+	p, err := e.lookup(name, &req)
+	if err != nil {
+		return nil, err
+	}
+	b := &Binding{eng: e, entry: p}
+	err = b.bind(&req)
+	if err != nil {
+		e.drop(p)
+		return nil, err
+	}
+	p.bindings = append(p.bindings, b)
+	return b, nil
+}
+
+func (e *Engine) check(name string, req *abi.Register) error {
+	switch {
+	case e.closed:
+		return fault.New(syscall.ENXIO, "open", name, "the engine is closed")
+	case name == "":
+		return fault.New(syscall.ENXIO, "open", name, "no port named; try netmap:eth0 or vale0:a")
+	case len(name) >= abi.ReqNameSize:
+		return fault.New(syscall.ENAMETOOLONG, "open", name, "%d characters; a port name has at most %d", len(name), abi.ReqNameSize-1)
+	case req.MemID != 0 && req.MemID != e.region.ID():
+		return fault.New(syscall.EINVAL, "open", name, "no memory region %d; the only one is %d", req.MemID, e.region.ID())
+	case req.Mode == abi.RegDefault, req.Mode == abi.RegPipeMaster, req.Mode == abi.RegPipeSlave, req.Mode > abi.RegOneSW:
+		return fault.New(syscall.EINVAL, "open", name, "mode %d is none", req.Mode)
+	}
+	return nil
+}
+
+// bind chooses the rings, starts those that are new in use, and fills the answer.
+func (b *Binding) bind(req *abi.Register) error {
+	if err := b.choose(req); err != nil {
+		return err
+	}
+	if err := b.start(req.Flags&abi.NRExclusive != 0); err != nil {
+		return err
+	}
+	if err := b.describe(); err != nil {
+		b.stop()
+		return err
+	}
+	port, region := b.entry.port, b.eng.region
+	a := *req
+	a.Offset, a.MemSize, a.MemID = b.nifp.Offset, region.Size(), region.ID()
+	a.TxRings, a.TxSlots = shape(port.Rings(abi.DirTx))
+	a.RxRings, a.RxSlots = shape(port.Rings(abi.DirRx))
+	a.HostTxRings, a.HostRxRings = uint16(b.nifp.HostTxRings), uint16(b.nifp.HostRxRings)
+	if req.ExtraBufs > 0 {
+		var head uint32
+		head, a.ExtraBufs = region.NewExtra(req.ExtraBufs)
+		b.nifp.BufsHead.Store(head)
+	}
+	b.answer = a
+	return nil
+}
+
+func shape(rings []*kring.Ring) (n uint16, slots uint32) {
+	if len(rings) > 0 {
+		slots = rings[0].N
+	}
+	return uint16(len(rings)), slots
+}
+
+// choose finds the rings that mode, number and flags of the request mean.
+func (b *Binding) choose(req *abi.Register) error {
+	name := b.entry.name
+	for _, dir := range []uint16{abi.DirTx, abi.DirRx} {
+		b.rings[dir] = b.entry.port.Rings(dir)
+	}
+	tx, rx := len(b.rings[abi.DirTx]), len(b.rings[abi.DirRx])
+	switch req.Mode {
+	case abi.RegSW, abi.RegNICSW, abi.RegOneSW:
+		return fault.New(syscall.EINVAL, "open", name, "the port has no host rings")
+	case abi.RegOneNIC:
+		i := int(req.RingID)
+		if i >= tx && i >= rx {
+			return fault.New(syscall.EINVAL, "open", name, "ring %d; the port has tx rings 0 to %d and rx rings 0 to %d", i, tx-1, rx-1)
+		}
+		b.rings[abi.DirTx] = one(b.rings[abi.DirTx], i)
+		b.rings[abi.DirRx] = one(b.rings[abi.DirRx], i)
+	}
+	if req.Flags&abi.NRRxRingsOnly != 0 {
+		b.rings[abi.DirTx] = nil
+	}
+	if req.Flags&abi.NRTxRingsOnly != 0 {
+		b.rings[abi.DirRx] = nil
+	}
+	return nil
+}
+
+// one is ring i, or ring 0 where there is no ring i.
+func one(rings []*kring.Ring, i int) []*kring.Ring {
+	if i >= len(rings) {
+		i = 0
+	}
+	return rings[i:min(i+1, len(rings))]
+}
+
+// all are the bound rings of both directions.
+func (b *Binding) all() []*kring.Ring { return slices.Concat(b.rings[abi.DirTx], b.rings[abi.DirRx]) }
+
+// start takes every ring, all or none. EBUSY when a ring is held exclusively, or is to be and is in use.
+func (b *Binding) start(alone bool) error {
+	rings := b.all()
+	for _, r := range rings {
+		if n, taken := r.Users(); taken || alone && n > 0 {
+			return fault.New(syscall.EBUSY, "open", b.entry.name, "%s is in use by %d others and somebody wants it exclusively", r.Name, n)
+		}
+	}
+	for i, r := range rings {
+		n, _ := r.Users()
+		if n == 0 {
+			if err := b.startRing(r); err != nil {
+				b.rings = [2][]*kring.Ring{rings[:i]} // what stop has to undo
+				b.stop()
+				return err
+			}
+		}
+		r.SetUsers(n+1, alone)
+		b.hasFDs = b.hasFDs || r.FD >= 0
+	}
+	return nil
+}
+
+func (b *Binding) startRing(r *kring.Ring) error {
+	r.Hold()
+	defer r.Drop()
+	return b.entry.port.Start(r)
+}
+
+// stop gives every ring back and stops those that nobody uses any more.
+func (b *Binding) stop() {
+	for _, r := range b.all() {
+		n, _ := r.Users()
+		r.SetUsers(n-1, false)
+		if n > 1 {
+			continue
+		}
+		r.Hold()
+		b.entry.port.Stop(r)
+		r.Drop()
+	}
+}
+
+// describe makes the binding's netmap_if: offsets of the bound rings, zero for the others. Every port shows one host ring
+// in each direction, because clients count on finding the rx rings behind it.
+func (b *Binding) describe() error {
+	tx, rx := len(b.entry.port.Rings(abi.DirTx)), len(b.entry.port.Rings(abi.DirRx))
+	f, err := b.eng.region.NewIf(b.entry.name, tx+1+rx+1)
+	if err != nil {
+		return err
+	}
+	f.TxRings, f.RxRings, f.HostTxRings, f.HostRxRings = uint32(tx), uint32(rx), 1, 1
+	for _, r := range b.rings[abi.DirTx] {
+		f.RingOfs[r.ID] = int64(r.Offset()) - int64(f.Offset)
+	}
+	for _, r := range b.rings[abi.DirRx] {
+		f.RingOfs[tx+1+int(r.ID)] = int64(r.Offset()) - int64(f.Offset)
+	}
+	b.nifp = f
+	return nil
+}
+
+// Close ends the binding. Syncs that are under way finish first, waits return POLLERR.
+func (b *Binding) Close() error {
+	b.eng.mu.Lock()
+	defer b.eng.mu.Unlock()
+	b.eng.unbind(b)
+	return nil
+}
+
+func (e *Engine) unbind(b *Binding) {
+	if b.closed.Swap(true) {
+		return
+	}
+	for _, r := range b.all() {
+		r.Waiters.Wake()
+	}
+	b.stop()
+	e.region.FreeExtra(b.nifp.BufsHead.Load())
+	e.region.FreeIf(b.nifp)
+	b.closeSleepers()
+	p := b.entry
+	p.bindings = slices.DeleteFunc(p.bindings, func(o *Binding) bool { return o == b })
+	e.drop(p)
+}
+
+// Register is the answer to the request.
+func (b *Binding) Register() abi.Register { return b.answer }
+
+// Memory is the region that the offsets in the answer refer to.
+func (b *Binding) Memory() []byte { return b.eng.region.Bytes() }
+
+// String is for logs.
+func (b *Binding) String() string {
+	return fmt.Sprintf("%s (%s)", b.entry.name, b.entry.kind)
+}

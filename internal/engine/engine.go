@@ -1,0 +1,143 @@
+// Package engine is the framework itself: the registry of ports, the bindings to them, sync and poll. It knows no
+// transport: a daemon and a Go program call the same methods.
+package engine
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/vale"
+)
+
+// Config is what an engine can be told. The zero value is good.
+type Config struct {
+	Region mem.Config
+	// Spin is how long a waiting call looks again and again before it sleeps. A wake-up costs microseconds, spinning
+	// costs a core.
+	Spin time.Duration
+	// MaxSwitches bounds the number of VALE switches; 0 is DefaultSwitches.
+	MaxSwitches int
+	// NIC says how interfaces are opened.
+	NIC NICConfig
+}
+
+// DefaultSwitches is how many VALE switches there may be at once, when the configuration does not say.
+const DefaultSwitches = 64
+
+// port is a kind of port, as the engine sees it. The engine calls its methods under its own lock, and Start and Stop
+// with the ring held, so that no sync runs.
+type port interface {
+	// Rings are the hardware rings of a direction, from ring 0 on.
+	Rings(dir uint16) []*kring.Ring
+	// Start brings a ring into use: afterwards it has memory and moves packets.
+	Start(*kring.Ring) error
+	// Stop is the inverse; the buffers are back in the pool.
+	Stop(*kring.Ring)
+	// Close ends the port; all rings are stopped.
+	Close() error
+}
+
+// entry is a port in the registry.
+type entry struct {
+	name     string
+	kind     string
+	port     port
+	bindings []*Binding
+}
+
+// Engine is a region and the ports in it.
+type Engine struct {
+	cfg      Config
+	region   *mem.Region
+	mu       sync.Mutex
+	ports    map[string]*entry
+	switches map[string]*vale.Switch
+	closed   bool
+}
+
+// New makes an engine with a region of its own. Errors are those of mem.New.
+func New(cfg Config) (*Engine, error) {
+	if cfg.MaxSwitches == 0 {
+		cfg.MaxSwitches = DefaultSwitches
+	}
+	region, err := mem.New(1, cfg.Region)
+	if err != nil {
+		return nil, err
+	}
+	return &Engine{cfg: cfg, region: region, ports: map[string]*entry{}, switches: map[string]*vale.Switch{}}, nil
+}
+
+// Region is the engine's memory.
+func (e *Engine) Region() *mem.Region { return e.region }
+
+// Close ends all bindings and unmaps the region. Nothing that came from it may be used afterwards.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil
+	}
+	e.closed = true
+	for _, p := range e.ports {
+		for _, b := range slices.Clone(p.bindings) {
+			e.unbind(b)
+		}
+	}
+	return e.region.Close()
+}
+
+// lookup finds the port of that name or makes it. The caller holds the lock, and drops the port if it ends up without
+// bindings.
+func (e *Engine) lookup(name string, req *abi.Register) (*entry, error) {
+	if p, ok := e.ports[name]; ok {
+		return p, nil
+	}
+	made, kind, err := e.open(name, req)
+	if err != nil {
+		return nil, err
+	}
+	p := &entry{name: name, kind: kind, port: made}
+	e.ports[name] = p
+	return p, nil
+}
+
+// open makes a port of the kind that its name and mode say, in the order in which netmap tries them.
+func (e *Engine) open(name string, req *abi.Register) (port, string, error) {
+	switch {
+	case req.Mode == abi.RegNull:
+		p, err := e.openNull(name, req)
+		return p, "null", err
+	case req.Flags&(abi.NRMonitorTx|abi.NRMonitorRx|abi.NRZcopyMon) != 0:
+		return nil, "", fault.New(syscall.EOPNOTSUPP, "open", name, "monitors do not exist yet")
+	case strings.ContainsAny(name, "{}"):
+		p, err := e.openPipe(name, req)
+		return p, "pipe", err
+	case strings.HasPrefix(name, valePrefix):
+		p, err := e.openVale(name, req)
+		return p, "vale", err
+	}
+	p, err := e.openNIC(name)
+	return p, "nic", err
+}
+
+// drop closes a port that has no bindings left.
+func (e *Engine) drop(p *entry) {
+	if len(p.bindings) > 0 {
+		return
+	}
+	delete(e.ports, p.name)
+	p.port.Close()
+	if v, ok := p.port.(*vale.Port); ok && len(v.Switch().Ports()) == 0 {
+		delete(e.switches, v.Switch().Name())
+	}
+	if len(e.ports) == 0 {
+		e.region.Reset() // what clients hid or overwrote comes back
+	}
+}

@@ -1,0 +1,93 @@
+package engine
+
+import (
+	"regexp"
+	"strings"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/null"
+	"github.com/seed-48afdc40/netmap/internal/pipe"
+	"github.com/seed-48afdc40/netmap/internal/vale"
+)
+
+const (
+	valePrefix   = "vale"
+	defaultSlots = 1024
+	minSlots     = 2
+)
+
+// clamp takes a wish for a number: 0 is the default, and too many is the most there can be.
+func clamp[T uint16 | uint32](wish, def, most T) T {
+	if wish == 0 {
+		return def
+	}
+	return min(wish, most)
+}
+
+func slots(wish uint32) uint32 { return max(clamp(wish, defaultSlots, mem.MaxSlots), minSlots) }
+
+func (e *Engine) openNull(name string, req *abi.Register) (port, error) {
+	if req.MemID != e.region.ID() {
+		return nil, fault.New(syscall.EINVAL, "open null port", name, "memory id %d; a null port has to name its region, %d", req.MemID, e.region.ID())
+	}
+	return null.New(e.region, name, req.TxRings, req.RxRings, slots(req.TxSlots), slots(req.RxSlots)), nil
+}
+
+// valeName is switch:port. The switch's name with its colon has at most 15 characters, and so has the port's.
+var valeName = regexp.MustCompile(`^(vale[A-Za-z0-9_]*):(.*)$`)
+
+func (e *Engine) openVale(name string, req *abi.Register) (port, error) {
+	m := valeName.FindStringSubmatch(name)
+	if m == nil || len(m[1])+1 >= abi.IfNameSize || len(m[2]) >= abi.IfNameSize {
+		return nil, fault.New(syscall.ENOMEM, "open", name, "not a VALE port; want valeSWITCH:PORT, letters, digits and _ in SWITCH, at most 15 characters on either side of the colon")
+	}
+	if _, err := e.interfaceIndex(m[2]); err == nil {
+		return nil, fault.New(syscall.EINVAL, "open", name, "%s is a network interface; choose another port name, or attach the interface to the switch", m[2])
+	}
+	sw, ok := e.switches[m[1]]
+	if !ok {
+		if len(e.switches) >= e.cfg.MaxSwitches {
+			return nil, fault.New(syscall.ENOMEM, "open", name, "there are %d switches already; close one or configure more", len(e.switches))
+		}
+		sw = vale.NewSwitch(m[1])
+	}
+	p, err := vale.NewPort(sw, e.region, name, clamp(req.TxRings, 1, vale.MaxRings), clamp(req.RxRings, 1, vale.MaxRings),
+		slots(req.TxSlots), slots(req.RxSlots))
+	if err != nil {
+		return nil, err
+	}
+	e.switches[m[1]] = sw
+	return p, nil
+}
+
+// openPipe makes both ends and returns the one that is asked for; the other waits in the registry.
+func (e *Engine) openPipe(name string, req *abi.Register) (port, error) {
+	at := strings.LastIndexAny(name, "{}")
+	parent, id := name[:at], name[at+1:]
+	if parent == "" || id == "" {
+		return nil, fault.New(syscall.EINVAL, "open pipe", name, "want PARENT{ID or PARENT}ID")
+	}
+	if req.Mode != abi.RegAllNIC && req.Mode != abi.RegOneNIC {
+		return nil, fault.New(syscall.EINVAL, "open pipe", name, "a pipe has no host rings")
+	}
+	master, slave := parent+"{"+id, parent+"}"+id
+	if other := e.ports[slave]; other != nil {
+		return other.port.(*pipe.End).Peer(), nil
+	}
+	if other := e.ports[master]; other != nil {
+		return other.port.(*pipe.End).Peer(), nil
+	}
+	tx, rx := clamp(req.TxRings, 1, pipe.MaxRings), clamp(req.RxRings, 1, pipe.MaxRings)
+	txSlots, rxSlots := slots(req.TxSlots), slots(req.RxSlots)
+	if name == slave { // sizes are the asker's, and the slave's are the master's the other way round
+		tx, rx, txSlots, rxSlots = rx, tx, rxSlots, txSlots
+	}
+	p := pipe.New(e.region, master, slave, tx, rx, txSlots, rxSlots)
+	if name == slave {
+		return p.Slave, nil
+	}
+	return p.Master, nil
+}

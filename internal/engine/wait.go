@@ -1,0 +1,216 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+)
+
+// txNap bounds the sleep of one who waits for room in a NIC's tx ring: AF_XDP reports room for descriptors, but a slot
+// comes back only when the frame is out, and nothing reports that.
+const txNap = 100 * time.Microsecond
+
+// Wait is Poll that sleeps until an event is ready, the timeout is over (0 is Poll, negative is for ever) or the context
+// ends, whose error it returns then. It returns no events after a timeout.
+func (b *Binding) Wait(ctx context.Context, events int16, timeout time.Duration) (int16, error) {
+	if ready := b.Poll(events); ready != 0 || timeout == 0 {
+		return ready, nil
+	}
+	var deadline time.Time
+	if timeout > 0 {
+		deadline = time.Now().Add(timeout)
+	}
+	if ready := b.spin(events, deadline); ready != 0 {
+		return ready, nil
+	}
+	s, err := b.sleeper()
+	if err != nil {
+		return 0, err
+	}
+	defer b.retire(s)
+	b.join(s, events)
+	defer b.leave(s, events)
+	defer s.wakeOn(ctx)()
+	for {
+		if ready := b.Poll(events); ready != 0 {
+			return ready, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		left := time.Duration(-1)
+		if timeout > 0 {
+			if left = time.Until(deadline); left <= 0 {
+				return 0, nil
+			}
+		}
+		if b.hasFDs {
+			if events&wantOut != 0 && (left < 0 || left > txNap) {
+				left = txNap
+			}
+			s.sleepFDs(b, events, left)
+		} else {
+			s.sleep(left)
+		}
+	}
+}
+
+// spin looks again and again for a while.
+func (b *Binding) spin(events int16, deadline time.Time) int16 {
+	if b.eng.cfg.Spin <= 0 {
+		return 0
+	}
+	end := time.Now().Add(b.eng.cfg.Spin)
+	if !deadline.IsZero() && deadline.Before(end) {
+		end = deadline
+	}
+	for {
+		for range 16 {
+			if ready := b.Poll(events); ready != 0 {
+				return ready
+			}
+		}
+		if !time.Now().Before(end) {
+			return 0
+		}
+	}
+}
+
+// sleeper is a goroutine asleep on a binding. It is kept for the next sleep, so that waiting allocates nothing.
+type sleeper struct {
+	woken chan struct{} // one token
+	timer *time.Timer
+	event int // eventfd that ends a sleep on descriptors, -1 where the binding has none
+	fds   []unix.PollFd
+}
+
+func (b *Binding) sleeper() (*sleeper, error) {
+	b.sleepMu.Lock()
+	defer b.sleepMu.Unlock()
+	if n := len(b.sleepers); n > 0 {
+		s := b.sleepers[n-1]
+		b.sleepers = b.sleepers[:n-1]
+		return s, nil
+	}
+	s := &sleeper{woken: make(chan struct{}, 1), timer: time.NewTimer(time.Hour), event: -1}
+	s.timer.Stop()
+	if b.hasFDs {
+		fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+		if err != nil {
+			return nil, err
+		}
+		s.event = fd
+	}
+	return s, nil
+}
+
+func (b *Binding) retire(s *sleeper) {
+	b.sleepMu.Lock()
+	defer b.sleepMu.Unlock()
+	if b.closed.Load() {
+		s.close()
+		return
+	}
+	b.sleepers = append(b.sleepers, s)
+}
+
+func (b *Binding) closeSleepers() {
+	b.sleepMu.Lock()
+	defer b.sleepMu.Unlock()
+	for _, s := range b.sleepers {
+		s.close()
+	}
+	b.sleepers = nil
+}
+
+func (s *sleeper) close() {
+	if s.event >= 0 {
+		unix.Close(s.event)
+	}
+}
+
+func (b *Binding) join(s *sleeper, events int16) {
+	b.eachWaited(events, func(r *kring.Ring) { r.Waiters.Join(s) })
+}
+
+func (b *Binding) leave(s *sleeper, events int16) {
+	b.eachWaited(events, func(r *kring.Ring) { r.Waiters.Leave(s) })
+	select {
+	case <-s.woken:
+	default:
+	}
+}
+
+// eachWaited calls f for the rings that can bring the events.
+func (b *Binding) eachWaited(events int16, f func(*kring.Ring)) {
+	if events&wantOut != 0 {
+		for _, r := range b.rings[abi.DirTx] {
+			f(r)
+		}
+	}
+	if events&wantIn != 0 {
+		for _, r := range b.rings[abi.DirRx] {
+			f(r)
+		}
+	}
+}
+
+// Wake ends the sleep, or the next one. It implements kring.Waiter.
+func (s *sleeper) Wake() {
+	if s.event >= 0 {
+		one := [8]byte{1}
+		unix.Write(s.event, one[:])
+		return
+	}
+	select {
+	case s.woken <- struct{}{}:
+	default:
+	}
+}
+
+// wakeOn wakes the sleeper when the context ends, until the returned function is called.
+func (s *sleeper) wakeOn(ctx context.Context) (stop func()) {
+	if ctx.Done() == nil {
+		return func() {}
+	}
+	cancel := context.AfterFunc(ctx, s.Wake)
+	return func() { cancel() }
+}
+
+// sleep waits for Wake or until the time is over; negative is for ever.
+func (s *sleeper) sleep(left time.Duration) {
+	if left < 0 {
+		<-s.woken
+		return
+	}
+	s.timer.Reset(left)
+	defer s.timer.Stop()
+	select {
+	case <-s.woken:
+	case <-s.timer.C:
+	}
+}
+
+// sleepFDs waits for the rings' descriptors, for Wake, or until the time is over.
+func (s *sleeper) sleepFDs(b *Binding, events int16, left time.Duration) {
+	s.fds = append(s.fds[:0], unix.PollFd{Fd: int32(s.event), Events: unix.POLLIN})
+	if events&wantIn != 0 {
+		for _, r := range b.rings[abi.DirRx] {
+			s.fds = append(s.fds, unix.PollFd{Fd: int32(r.FD), Events: unix.POLLIN}) // poll skips -1
+		}
+	}
+	var ts *unix.Timespec
+	if left >= 0 {
+		t := unix.NsecToTimespec(int64(left))
+		ts = &t
+	}
+	unix.Ppoll(s.fds, ts, nil)
+	if s.fds[0].Revents != 0 {
+		var n [8]byte
+		unix.Read(s.event, n[:])
+	}
+}

@@ -1,0 +1,45 @@
+package kring
+
+import "sync/atomic"
+
+// Reason says why a frame was lost.
+type Reason int
+
+// The reasons, in the order in which Drops keeps them.
+const (
+	BadBuffer    Reason = iota // the slot named no buffer
+	BadLength                  // longer than a buffer, or nothing at all
+	TooShort                   // no room for an Ethernet header
+	TooManyFrags               // more than abi.MaxFrags slots in a packet
+	NoRoom                     // the receiver's ring was full
+	NotOpen                    // the receiver had no rx ring open
+	NoReceiver                 // nobody else there, or the sender's own address
+	LinkError                  // the kernel refused the frame
+	reasons
+)
+
+var reasonNames = [reasons]string{"bad-buffer", "bad-length", "too-short", "too-many-fragments", "no-room", "not-open", "no-receiver", "link-error"}
+
+// String is the reason's name as users see it.
+func (r Reason) String() string { return reasonNames[r] }
+
+// Drops counts lost frames by reason. Counts are added once a batch.
+type Drops [reasons]atomic.Uint64
+
+// Add counts n frames.
+func (d *Drops) Add(why Reason, n uint64) {
+	if n > 0 {
+		d[why].Add(n)
+	}
+}
+
+// Counts are the reasons that occurred.
+func (d *Drops) Counts() map[string]uint64 {
+	m := make(map[string]uint64)
+	for i := range d {
+		if n := d[i].Load(); n > 0 {
+			m[Reason(i).String()] = n
+		}
+	}
+	return m
+}

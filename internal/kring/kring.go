@@ -1,0 +1,232 @@
+// Package kring is the framework's side of a ring: what it has agreed with the program, what it has done, and the checks
+// that stand between the shared memory and everything else.
+//
+// The program owns the slots from head to tail, the framework the rest. Every sync starts with a prologue that reads
+// head and cur once and checks them against what was agreed, and ends with Publish. Between the two a kind of port moves
+// HwCur up to the agreed head (what the user handed over) and HwTail on (what is given back):
+//
+//	tx   HwCur … head    slots to send                rx   HwCur … head     slots that the program returned
+//	     head … HwTail   free, the program's               head … HwTail    received, the program's
+//	     HwTail … HwCur  being sent                        HwTail … HwCur   free, the framework's
+//
+// The peer in shared memory is hostile: it may write any value to any word at any time. Whatever it writes, indexes
+// that leave this package are below the number of slots.
+package kring
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/shm"
+)
+
+// Ring is a ring of a port. A kind of port makes it with New; it has memory only while it is in use.
+type Ring struct {
+	Name string
+	ID   uint16
+	Dir  uint16 // abi.DirTx or abi.DirRx
+	N    uint32 // number of slots
+
+	// Sync moves what there is to move, between prologue and Publish. The port sets it once. It is called with the
+	// ring held, and must leave HwCur == Head(), whatever that is, and HwTail below N. An error is for the program:
+	// EIO from the ioctl, POLLERR from poll.
+	Sync func(*Ring) error
+
+	// FD is a descriptor that becomes readable (rx) or writable (tx) when a sync may find more; -1 where Waiters.Wake
+	// says so.
+	FD int
+
+	// HwCur and HwTail are written by whoever holds the ring, and in software ports by the peer port under that
+	// port's own rules; others may read them at any time.
+	HwCur, HwTail atomic.Uint32
+
+	Waiters Waiters
+	Drops   Drops // frames that were lost here, by reason
+
+	shared *mem.Ring
+	region *mem.Region
+	slots  []abi.Slot
+	bufs   *shm.Bufs
+
+	busy  atomic.Bool
+	users int  // bindings; the engine's lock
+	alone bool // the only binding is exclusive; the engine's lock
+
+	head, cur, tail uint32 // as last agreed; whoever holds the ring
+}
+
+// New is a ring without memory.
+func New(name string, dir, id uint16, slots uint32, sync func(*Ring) error) *Ring {
+	return &Ring{Name: name, Dir: dir, ID: id, N: slots, Sync: sync, FD: -1}
+}
+
+// Alloc gives the ring its memory: fresh indexes, and in every slot a buffer if withBufs. A ring that has memory keeps
+// it. ENOMEM leaves the ring without.
+func (r *Ring) Alloc(region *mem.Region, withBufs bool) error {
+	if r.shared != nil {
+		return nil
+	}
+	g, err := region.NewRing(r.Name, r.ID, r.Dir, r.N)
+	if err != nil {
+		return err
+	}
+	if withBufs {
+		if err := region.FillRing(r.Name, g); err != nil {
+			region.FreeRing(g)
+			return err
+		}
+	}
+	r.shared, r.slots, r.region, r.bufs = g, g.Slots, region, &region.Bufs
+	r.head, r.cur, r.tail = 0, 0, 0
+	if r.Dir == abi.DirTx {
+		r.tail = r.N - 1
+	}
+	r.HwCur.Store(0)
+	r.HwTail.Store(r.tail)
+	g.Tail.Store(r.tail)
+	return nil
+}
+
+// Free returns the memory, and the buffers in the slots from first on, count of them. A port that handed buffers to
+// somebody else names only the slots that still hold theirs.
+func (r *Ring) Free(first, count uint32) {
+	if r.shared == nil {
+		return
+	}
+	for i := range count {
+		r.region.FreeBuf(r.slots[(first+i)%r.N].Word().BufIdx())
+	}
+	r.region.FreeRing(r.shared)
+	r.shared, r.slots = nil, nil
+}
+
+// Mapped says whether the ring has memory.
+func (r *Ring) Mapped() bool { return r.shared != nil }
+
+// Offset is where the ring lies in the region, in bytes.
+func (r *Ring) Offset() uint64 { return r.shared.Offset }
+
+// Slot is slot i, shared memory.
+func (r *Ring) Slot(i uint32) *abi.Slot { return &r.slots[i] }
+
+// Slots are all slots, shared memory.
+func (r *Ring) Slots() []abi.Slot { return r.slots }
+
+// Bufs is the pool that the slots' indexes point into.
+func (r *Ring) Bufs() *shm.Bufs { return r.bufs }
+
+// Next is the index after i.
+func (r *Ring) Next(i uint32) uint32 {
+	if i++; i < r.N {
+		return i
+	}
+	return 0
+}
+
+// Dist is how many steps lead from a to b.
+func (r *Ring) Dist(a, b uint32) uint32 {
+	if b >= a {
+		return b - a
+	}
+	return b + r.N - a
+}
+
+// Head is what the program handed over, as agreed in the last prologue.
+func (r *Ring) Head() uint32 { return r.head }
+
+// Ready says whether poll reports the ring: the program has slots at or after its cur.
+func (r *Ring) Ready() bool { return r.cur != r.tail }
+
+// Idle says whether the program has handed over nothing since the last sync. It reads one shared word.
+func (r *Ring) Idle() bool { return r.shared.Head.Load() == r.HwCur.Load() }
+
+// TryHold takes the ring for a sync. It says no when somebody else has it: the framework lets the second of two threads
+// go on without a sync. The holder may use everything in the ring.
+func (r *Ring) TryHold() bool { return !r.busy.Load() && r.busy.CompareAndSwap(false, true) }
+
+// Hold waits for the ring: a sync is short.
+func (r *Ring) Hold() {
+	for !r.TryHold() {
+		time.Sleep(10 * time.Microsecond)
+	}
+}
+
+// Drop lets the ring go.
+func (r *Ring) Drop() { r.busy.Store(false) }
+
+// Users and SetUsers keep how many bindings have the ring and whether one has it alone, for the engine, under its lock.
+func (r *Ring) Users() (n int, alone bool) { return r.users, r.alone }
+
+// SetUsers is the other half of Users.
+func (r *Ring) SetUsers(n int, alone bool) { r.users, r.alone = n, alone }
+
+// Prologue reads what the program wrote and agrees to it, or says no. Valid is
+//
+//	tx  old head ≤ head ≤ old tail,  head ≤ cur ≤ old tail
+//	rx  HwCur    ≤ head ≤ HwTail,    head ≤ cur ≤ HwTail
+//
+// on the circle, everything below N. After a no the caller does Reinit. A tail that the program overwrote is put back.
+func (r *Ring) Prologue() bool {
+	from, to := r.head, r.tail
+	if r.Dir == abi.DirRx {
+		from, to = r.HwCur.Load(), r.HwTail.Load()
+	}
+	head, cur := r.shared.Head.Load(), r.shared.Cur.Load()
+	if head >= r.N || cur >= r.N || from >= r.N || to >= r.N {
+		return false
+	}
+	if room := r.Dist(from, to); r.Dist(from, head) > room || r.Dist(head, cur) > r.Dist(head, to) {
+		return false
+	}
+	if r.shared.Tail.Load() != r.tail {
+		r.shared.Tail.Store(r.tail)
+	}
+	r.head, r.cur = head, cur
+	return true
+}
+
+// Reinit is what follows a refused prologue: it takes over what the program wrote, so that a value which is merely out of
+// order is refused once and accepted by the next prologue, mends slots that are out of bounds, and puts all indexes back
+// if one was. It says whether one was.
+func (r *Ring) Reinit() (reset bool) {
+	r.head, r.cur, r.tail = r.shared.Head.Load(), r.shared.Cur.Load(), r.shared.Tail.Load()
+	for i := range r.slots {
+		s := &r.slots[i]
+		switch w := s.Word(); {
+		case !r.bufs.Valid(w.BufIdx()):
+			s.SetWord(abi.MakeSlotWord(0, 0, w.Flags()))
+		case uint32(w.Len()) > r.bufs.Size():
+			s.SetWord(abi.MakeSlotWord(w.BufIdx(), 0, w.Flags()))
+		}
+	}
+	if r.head < r.N && r.cur < r.N && r.tail < r.N {
+		return false
+	}
+	r.head = r.HwCur.Load()
+	r.cur, r.tail = r.head, r.HwTail.Load()
+	r.shared.Head.Store(r.head)
+	r.shared.Cur.Store(r.cur)
+	r.shared.Tail.Store(r.tail)
+	return true
+}
+
+// Publish ends a sync: the program sees the new tail. It says whether the tail moved.
+func (r *Ring) Publish() (moved bool) {
+	t := r.HwTail.Load()
+	if t == r.tail {
+		return false
+	}
+	r.tail = t
+	r.shared.Tail.Store(t)
+	return true
+}
+
+// WantsStamp says whether the program asked for the time of each sync. // NR_TIMESTAMP
+func (r *Ring) WantsStamp() bool { return r.shared.Flags.Load()&abi.NRTimestamp != 0 }
+
+// Stamp writes the time of a sync.
+func (r *Ring) Stamp(t time.Time) {
+	r.shared.Ts = abi.Timeval{Sec: t.Unix(), Usec: int64(t.Nanosecond() / 1000)}
+}

@@ -1,0 +1,155 @@
+package mem
+
+import (
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/shm"
+)
+
+// If is a netmap_if in the region with the ring offsets that follow it.
+type If struct {
+	*abi.If
+	RingOfs []int64
+	Offset  uint64 // in the region // nr_offset
+}
+
+// NewIf makes a zeroed interface with room for rings ring offsets. ENOMEM when the pool is empty.
+func (r *Region) NewIf(name string, rings int) (*If, error) {
+	at, err := r.alloc(ifPool, "make interface", name, ifBytes(rings))
+	if err != nil {
+		return nil, err
+	}
+	f := &If{If: shm.At[abi.If](r.Bytes(), uintptr(at)), RingOfs: shm.Slice[int64](r.Bytes(), uintptr(at)+abi.IfSize, rings), Offset: at}
+	copy(f.Name[:abi.IfNameSize-1], name)
+	return f, nil
+}
+
+func ifBytes(rings int) uint64 { return abi.IfSize + 8*uint64(rings) }
+
+// FreeIf gives an interface back.
+func (r *Region) FreeIf(f *If) { r.release(ifPool, f.Offset, ifBytes(len(f.RingOfs))) }
+
+// Ring is a netmap_ring in the region with its slots.
+type Ring struct {
+	*abi.Ring
+	Slots  []abi.Slot
+	Offset uint64 // in the region
+}
+
+// MaxSlots bounds the slots of a ring.
+const MaxSlots = 4096
+
+// NewRing makes a ring whose slots hold buffer 0, that is none, and have the length of a whole buffer. EINVAL for a
+// number of slots out of 2 to MaxSlots, ENOMEM when the pool is empty.
+func (r *Region) NewRing(name string, id, dir uint16, slots uint32) (*Ring, error) {
+	if slots < 2 || slots > MaxSlots {
+		return nil, fault.New(syscall.EINVAL, "make ring", name, "%d slots; want 2 to %d", slots, MaxSlots)
+	}
+	at, err := r.alloc(ringPool, "make ring", name, ringBytes(slots))
+	if err != nil {
+		return nil, err
+	}
+	g := &Ring{Ring: shm.At[abi.Ring](r.Bytes(), uintptr(at)), Offset: at,
+		Slots: shm.Slice[abi.Slot](r.Bytes(), uintptr(at)+abi.RingSize, int(slots))}
+	g.NumSlots, g.RingID, g.Dir = slots, id, dir
+	g.BufSize = r.pools[bufPool].objSize
+	g.BufOfs = int64(r.pools[bufPool].offset) - int64(at)
+	for i := range g.Slots {
+		g.Slots[i].SetWord(abi.MakeSlotWord(0, r.fullLen(), 0))
+	}
+	return g, nil
+}
+
+func ringBytes(slots uint32) uint64 { return abi.RingSize + abi.SlotSize*uint64(slots) }
+
+// fullLen is the length of a whole buffer as a slot can say it.
+func (r *Region) fullLen() uint16 { return uint16(min(r.pools[bufPool].objSize, 0xffff)) }
+
+// FreeRing gives a ring back, but not the buffers in its slots.
+func (r *Region) FreeRing(g *Ring) { r.release(ringPool, g.Offset, ringBytes(uint32(len(g.Slots)))) }
+
+// FillRing puts a fresh buffer into every slot: all of them, or none and ENOMEM.
+func (r *Region) FillRing(name string, g *Ring) error {
+	bufs, err := r.NewBufs(name, len(g.Slots))
+	if err != nil {
+		return err
+	}
+	for i, b := range bufs {
+		g.Slots[i].SetWord(abi.MakeSlotWord(b, r.fullLen(), 0))
+	}
+	return nil
+}
+
+// NewBufs takes n buffers, side by side where there is room: all of them, or none and ENOMEM.
+func (r *Region) NewBufs(name string, n int) ([]uint32, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := &r.pools[bufPool]
+	if uint32(n) > p.free {
+		return nil, p.noMemory("allocate", name, uint32(n))
+	}
+	bufs := make([]uint32, n)
+	for i := range bufs {
+		bufs[i], _ = p.alloc(1)
+	}
+	return bufs, nil
+}
+
+// FreeBuf gives a buffer back. It does nothing for an index that is not out: indexes come from peers.
+func (r *Region) FreeBuf(i uint32) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pools[bufPool].release(i, 1)
+}
+
+// NewExtra takes up to n buffers and links them into a list: the first four bytes of each hold the index of the next, 0
+// ends it. It returns the head and how many there are, which may be fewer than n.
+func (r *Region) NewExtra(n uint32) (head, granted uint32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for granted < n {
+		i, ok := r.pools[bufPool].alloc(1)
+		if !ok {
+			break
+		}
+		r.Bufs.SetLink(i, head)
+		head = i
+		granted++
+	}
+	return head, granted
+}
+
+// FreeExtra gives back the list that starts at head, which the peer wrote: it ends at the first index that is not a
+// buffer that is out.
+func (r *Region) FreeExtra(head uint32) (freed uint32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.Bufs.Valid(head) && r.pools[bufPool].release(head, 1) {
+		head = r.Bufs.Link(head)
+		freed++
+	}
+	return freed
+}
+
+func (r *Region) alloc(pool int, op, name string, size uint64) (uint64, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := &r.pools[pool]
+	n := p.objects(size)
+	i, ok := p.alloc(n)
+	if !ok {
+		return 0, p.noMemory(op, name, n)
+	}
+	at := p.at(i)
+	clear(r.Bytes()[at : at+uint64(n)*uint64(p.objSize)])
+	return at, nil
+}
+
+func (r *Region) release(pool int, at, size uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := &r.pools[pool]
+	p.release(p.index(at), p.objects(size))
+}

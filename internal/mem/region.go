@@ -1,0 +1,286 @@
+// Package mem is a netmap region: one piece of shared memory with a pool of interfaces, one of rings and one of
+// buffers.
+//
+//	0            ring pool       buffer pool, page aligned                 Size
+//	+-----------+---------------+---------------------------------------+----
+//	| If | If   | Ring  | Ring  | 0 | 1 | 2 | 3 | …                     |
+//	+-----------+---------------+---------------------------------------+----
+//
+// The buffer pool is laid out to be the UMEM of AF_XDP sockets: buffers follow each other at a stride of their size, and
+// a NIC may write the 256 bytes before a buffer it fills, which the kernel never does in practice.
+package mem
+
+import (
+	"math/bits"
+	"sync"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/shm"
+)
+
+const (
+	pageSize = 4096
+	// objAlign is what the size of every object is rounded up to.
+	objAlign = 64
+)
+
+// Pool is the wish for one pool: how many objects of how many bytes.
+type Pool struct {
+	Num  uint32
+	Size uint32 // bytes
+}
+
+// Config sizes a region. Zero values take those of Default.
+type Config struct {
+	If   Pool // interfaces: one for each binding
+	Ring Pool // rings; one with more slots than fit in an object takes several
+	Buf  Pool // packet buffers, all of one size
+
+	// NoHuge keeps the region out of huge pages. They are taken where the kernel has them, at the price of
+	// committing the whole region at once.
+	NoHuge bool
+}
+
+// Default fits a laptop: 64 MiB of buffers. Full is upstream netmap's global region, 335 MiB.
+var (
+	Default = Config{If: Pool{100, 1024}, Ring: Pool{200, 36864}, Buf: Pool{32768, 2048}}
+	Full    = Config{If: Pool{100, 1024}, Ring: Pool{200, 36864}, Buf: Pool{163840, 2048}}
+)
+
+// limits of the three pools, those of netmap's knobs.
+var limits = [3]struct{ minNum, maxNum, minSize, maxSize uint32 }{
+	{1, 10000, objAlign, 4096},
+	{2, 1024, abi.RingSize + 2*abi.SlotSize, 131072},
+	{4, 1000000, 64, 65536},
+}
+
+// Region is a region with its three allocators. Its methods may be called from several goroutines; what is handed out is
+// shared memory that the peer may write.
+type Region struct {
+	Bufs shm.Bufs // the buffers as the data path sees them
+
+	id    uint16
+	size  uint64
+	m     *shm.Mapping
+	mu    sync.Mutex
+	pools [3]pool // by ifPool, ringPool, bufPool
+}
+
+const (
+	ifPool = iota
+	ringPool
+	bufPool
+)
+
+// New makes a region. Errors: EINVAL for a size out of netmap's limits, ENOMEM.
+func New(id uint16, c Config) (*Region, error) {
+	want := [3]Pool{or(c.If, Default.If), or(c.Ring, Default.Ring), or(c.Buf, Default.Buf)}
+	r := &Region{id: id}
+	for i, w := range want {
+		if l := limits[i]; w.Num < l.minNum || w.Num > l.maxNum || w.Size < l.minSize || w.Size > l.maxSize {
+			return nil, fault.New(syscall.EINVAL, "make region", poolNames[i], "%d objects of %d bytes; want %d to %d of %d to %d bytes",
+				w.Num, w.Size, l.minNum, l.maxNum, l.minSize, l.maxSize)
+		}
+		r.pools[i] = newPool(poolNames[i], w, r.size)
+		r.size += uint64(r.pools[i].num) * uint64(r.pools[i].objSize)
+	}
+	length := (r.size + shm.HugePage - 1) &^ (shm.HugePage - 1)
+	m, err := shm.Create("netmap", int(length), !c.NoHuge)
+	if err != nil {
+		return nil, err
+	}
+	r.m = m
+	b := &r.pools[bufPool]
+	r.Bufs = shm.NewBufs(m.Bytes()[b.offset:r.size], b.objSize)
+	r.Reset()
+	return r, nil
+}
+
+func or(p, def Pool) Pool {
+	if p.Num == 0 {
+		p.Num = def.Num
+	}
+	if p.Size == 0 {
+		p.Size = def.Size
+	}
+	return p
+}
+
+// Close unmaps the region. Nothing that came from it may be used afterwards.
+func (r *Region) Close() error { return r.m.Close() }
+
+// ID is the region's memory id. // nr_mem_id
+func (r *Region) ID() uint16 { return r.id }
+
+// Size is what a client has to map, in bytes. // nr_memsize
+func (r *Region) Size() uint64 { return r.size }
+
+// Bytes is the memory, Size bytes.
+func (r *Region) Bytes() []byte { return r.m.Bytes()[:r.size:r.size] }
+
+// FD is the file that a client maps.
+func (r *Region) FD() int { return r.m.FD() }
+
+// Contiguous says whether each 2 MiB of the region are physically contiguous, which zero-copy AF_XDP needs.
+func (r *Region) Contiguous() bool { return r.m.Huge() }
+
+// BufPool is the memory of the buffer pool, from buffer 0 on, and the stride of the buffers in bytes.
+func (r *Region) BufPool() (pool []byte, stride uint32) {
+	b := &r.pools[bufPool]
+	return r.Bytes()[b.offset:], b.objSize
+}
+
+// Info describes the pools. // NETMAP_REQ_POOLS_INFO_GET
+func (r *Region) Info() abi.PoolsInfo {
+	info := func(i int) abi.PoolInfo {
+		p := &r.pools[i]
+		return abi.PoolInfo{Offset: p.offset, ObjTotal: p.num, ObjSize: p.objSize}
+	}
+	return abi.PoolsInfo{MemSize: r.size, MemID: r.id, If: info(ifPool), Ring: info(ringPool), Buf: info(bufPool)}
+}
+
+// Usage is how many objects of each pool are free, and of how many.
+type Usage struct {
+	IfFree, IfTotal     uint32
+	RingFree, RingTotal uint32
+	BufFree, BufTotal   uint32 // without the reserved ones
+}
+
+// Full says whether nothing is allocated.
+func (u Usage) Full() bool {
+	return u.IfFree == u.IfTotal && u.RingFree == u.RingTotal && u.BufFree == u.BufTotal
+}
+
+// Usage counts.
+func (r *Region) Usage() Usage {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i, g, b := &r.pools[ifPool], &r.pools[ringPool], &r.pools[bufPool]
+	return Usage{i.free, i.usable, g.free, g.usable, b.free, b.usable}
+}
+
+// Reset takes back every object. It is for a region without users: what a client hid or overwrote returns this way.
+func (r *Region) Reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.pools {
+		r.pools[i].reset()
+	}
+	b := &r.pools[bufPool]
+	for i := range uint32(abi.ReservedBufs) {
+		b.reserve(i)
+	}
+	// A NIC in zero-copy mode needs a buffer and the 256 bytes before it to be contiguous: one that starts a huge
+	// page is not.
+	for i := range b.num {
+		if (b.offset+uint64(i)*uint64(b.objSize))%shm.HugePage == 0 {
+			b.reserve(i)
+		}
+	}
+}
+
+var poolNames = [3]string{"interfaces", "rings", "buffers"}
+
+// pool is an allocator of objects of one size, first fit by a bitmap so that fresh objects lie side by side.
+type pool struct {
+	name      string
+	offset    uint64 // in the region
+	objSize   uint32
+	num       uint32
+	usable    uint32 // num without the reserved ones
+	free      uint32
+	used, res []uint64 // bitmaps: taken, and never to be given
+	hint      uint32   // no free object below
+}
+
+// newPool rounds sizes to objAlign and counts up to whole pages.
+func newPool(name string, w Pool, offset uint64) pool {
+	size := (w.Size + objAlign - 1) &^ (objAlign - 1)
+	cluster := uint32(pageSize / (1 << min(bits.TrailingZeros32(size), 12)))
+	num := (w.Num + cluster - 1) / cluster * cluster
+	words := (num + 63) / 64
+	return pool{name: name, offset: offset, objSize: size, num: num, used: make([]uint64, words), res: make([]uint64, words)}
+}
+
+func (p *pool) reset() {
+	clear(p.used)
+	clear(p.res)
+	p.free, p.usable, p.hint = p.num, p.num, 0
+}
+
+func (p *pool) reserve(i uint32) {
+	if p.used[i/64]&(1<<(i%64)) == 0 {
+		p.used[i/64] |= 1 << (i % 64)
+		p.res[i/64] |= 1 << (i % 64)
+		p.free--
+		p.usable--
+	}
+}
+
+// alloc takes n adjacent objects and returns the first one's number.
+func (p *pool) alloc(n uint32) (uint32, bool) {
+	if n > p.free {
+		return 0, false
+	}
+	run, skipped := uint32(0), false
+	for i := p.hint; i < p.num; i++ {
+		if p.used[i/64] == ^uint64(0) && run == 0 {
+			i |= 63
+			continue
+		}
+		if p.used[i/64]&(1<<(i%64)) != 0 {
+			run, skipped = 0, skipped || run > 0
+			continue
+		}
+		if run++; run < n {
+			continue
+		}
+		first := i + 1 - n
+		for k := first; k <= i; k++ {
+			p.used[k/64] |= 1 << (k % 64)
+		}
+		p.free -= n
+		if !skipped {
+			p.hint = i + 1
+		}
+		return first, true
+	}
+	return 0, false
+}
+
+// release gives n adjacent objects back. It says no, and does nothing, for an object that is not out: the numbers may
+// come from a peer.
+func (p *pool) release(first, n uint32) bool {
+	if n == 0 || first >= p.num || n > p.num-first {
+		return false
+	}
+	for i := first; i < first+n; i++ {
+		if p.used[i/64]&^p.res[i/64]&(1<<(i%64)) == 0 {
+			return false
+		}
+	}
+	for i := first; i < first+n; i++ {
+		p.used[i/64] &^= 1 << (i % 64)
+	}
+	p.free += n
+	p.hint = min(p.hint, first)
+	return true
+}
+
+// at is where object i lies in the region, in bytes.
+func (p *pool) at(i uint32) uint64 { return p.offset + uint64(i)*uint64(p.objSize) }
+
+// index is the inverse of at.
+func (p *pool) index(at uint64) uint32 { return uint32((at - p.offset) / uint64(p.objSize)) }
+
+// objects is how many adjacent objects hold size bytes.
+func (p *pool) objects(size uint64) uint32 {
+	return uint32((size + uint64(p.objSize) - 1) / uint64(p.objSize))
+}
+
+func (p *pool) noMemory(op, object string, n uint32) error {
+	return fault.New(syscall.ENOMEM, op, object, "%d %s wanted, %d of the region's %d are free; close ports or configure a larger region",
+		n, p.name, p.free, p.usable)
+}

@@ -1,0 +1,43 @@
+// Package null is a port with rings and buffers and nothing behind them: a place to keep packets.
+package null
+
+import (
+	"fmt"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+)
+
+// Port is a null port.
+type Port struct {
+	region *mem.Region
+	rings  [2][]*kring.Ring
+}
+
+// New makes a port with exactly these rings, which may be none.
+func New(region *mem.Region, name string, txRings, rxRings uint16, txSlots, rxSlots uint32) *Port {
+	p := &Port{region: region}
+	for i := range txRings {
+		p.rings[abi.DirTx] = append(p.rings[abi.DirTx], kring.New(fmt.Sprintf("%s TX%d", name, i), abi.DirTx, i, txSlots, nothing))
+	}
+	for i := range rxRings {
+		p.rings[abi.DirRx] = append(p.rings[abi.DirRx], kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, i, rxSlots, nothing))
+	}
+	return p
+}
+
+// nothing is the sync of a null ring: slots stay where they are.
+func nothing(*kring.Ring) error { return nil }
+
+// Rings are the rings of a direction.
+func (p *Port) Rings(dir uint16) []*kring.Ring { return p.rings[dir] }
+
+// Start gives a ring its memory.
+func (p *Port) Start(r *kring.Ring) error { return r.Alloc(p.region, true) }
+
+// Stop takes it back.
+func (p *Port) Stop(r *kring.Ring) { r.Free(0, r.N) }
+
+// Close has nothing left to do.
+func (p *Port) Close() error { return nil }

@@ -1,0 +1,196 @@
+// Package pipe is a pair of ports: what one sends the other receives, without a copy.
+//
+//	master                      slave
+//	 TX0  slot k  --- copied ---> RX0 slot k       at the master's txsync
+//	 TX0  slot k  <-- copied back  RX0 slot k      when the slave releases the slot, at its rxsync
+//	 RX0  slot k  <------------   TX0 slot k       the other way alike
+//
+// The two rings of a direction run in step: slot k of one names the same buffer as slot k of the other, so only tx rings
+// own buffers. Both ends live as long as either is in use; an end that nobody has open keeps what was sent to it.
+package pipe
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+)
+
+// Limits of a pipe end.
+const (
+	MaxRings = 256
+	MaxSlots = mem.MaxSlots
+)
+
+// Pipe is both ends.
+type Pipe struct {
+	Master, Slave *End
+
+	region *mem.Region
+	mu     sync.Mutex
+	lanes  []*lane
+	users  int // rings in use, of both ends
+}
+
+// End is one port of a pipe.
+type End struct {
+	pipe  *Pipe
+	rings [2][]*kring.Ring
+}
+
+// lane is one direction of one ring pair.
+type lane struct {
+	tx, rx *kring.Ring
+
+	// sent is the tail that the receiver will see at its next sync, written by the sender's; free the sender's next
+	// tail, written by the receiver's.
+	sent, free atomic.Uint32
+}
+
+// New makes a pipe whose master has these rings and slots; the slave mirrors them.
+func New(region *mem.Region, master, slave string, txRings, rxRings uint16, txSlots, rxSlots uint32) *Pipe {
+	p := &Pipe{region: region}
+	p.Master, p.Slave = &End{pipe: p}, &End{pipe: p}
+	for i := range txRings {
+		p.addLane(p.Master, p.Slave, master, slave, i, txSlots)
+	}
+	for i := range rxRings {
+		p.addLane(p.Slave, p.Master, slave, master, i, rxSlots)
+	}
+	return p
+}
+
+func (p *Pipe) addLane(from, to *End, fromName, toName string, id uint16, slots uint32) {
+	l := &lane{}
+	l.tx = kring.New(fmt.Sprintf("%s TX%d", fromName, id), abi.DirTx, id, slots, l.txSync)
+	l.rx = kring.New(fmt.Sprintf("%s RX%d", toName, id), abi.DirRx, id, slots, l.rxSync)
+	from.rings[abi.DirTx] = append(from.rings[abi.DirTx], l.tx)
+	to.rings[abi.DirRx] = append(to.rings[abi.DirRx], l.rx)
+	p.lanes = append(p.lanes, l)
+}
+
+// txSync passes the slots up to head on, complete packets only, and takes back those that the receiver released.
+func (l *lane) txSync(tx *kring.Ring) error {
+	tx.HwTail.Store(l.free.Load())
+	k, head := tx.HwCur.Load(), tx.Head()
+	if k == head {
+		return nil
+	}
+	src, dst := tx.Slots(), l.rx.Slots()
+	src, dst = src[:tx.N], dst[:tx.N]
+	sent := l.sent.Load()
+	for k != head {
+		s := &src[k]
+		w := s.Word()
+		dst[k].Ptr = s.Ptr
+		dst[k].SetWord(w)
+		if w.Flags()&abi.NSBufChanged != 0 {
+			s.Flags = w.Flags() &^ abi.NSBufChanged
+		}
+		k = tx.Next(k)
+		if w.Flags()&abi.NSMoreFrag == 0 {
+			sent = k
+		}
+	}
+	tx.HwCur.Store(k)
+	if sent != l.sent.Load() {
+		l.sent.Store(sent)
+		l.rx.Waiters.Wake()
+	}
+	return nil
+}
+
+// rxSync gives the slots up to head back to the sender, with whatever buffers the program left in them, and takes in
+// what the sender passed on.
+func (l *lane) rxSync(rx *kring.Ring) error {
+	k, head := rx.HwCur.Load(), rx.Head()
+	if k != head {
+		src, dst := rx.Slots(), l.tx.Slots()
+		src, dst = src[:rx.N], dst[:rx.N]
+		last := k
+		for k != head {
+			s := &src[k]
+			w := s.Word()
+			dst[k].Ptr = s.Ptr
+			dst[k].SetWord(w)
+			if w.Flags()&abi.NSBufChanged != 0 {
+				s.Flags = w.Flags() &^ abi.NSBufChanged
+			}
+			last, k = k, rx.Next(k)
+		}
+		rx.HwCur.Store(k)
+		l.free.Store(last)
+		l.tx.Waiters.Wake()
+	}
+	rx.HwTail.Store(l.sent.Load())
+	return nil
+}
+
+// Peer is the other end.
+func (e *End) Peer() *End {
+	if e == e.pipe.Master {
+		return e.pipe.Slave
+	}
+	return e.pipe.Master
+}
+
+// Rings are the rings of a direction.
+func (e *End) Rings(dir uint16) []*kring.Ring { return e.rings[dir] }
+
+// Start brings a ring into use. The first one allocates the rings of both ends.
+func (e *End) Start(*kring.Ring) error {
+	p := e.pipe
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.users == 0 {
+		if err := p.alloc(); err != nil {
+			p.free()
+			return err
+		}
+	}
+	p.users++
+	return nil
+}
+
+// Stop takes a ring out of use. The last one frees the rings of both ends and all buffers.
+func (e *End) Stop(*kring.Ring) {
+	p := e.pipe
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.users--; p.users == 0 {
+		p.free()
+	}
+}
+
+// Close has nothing left to do.
+func (e *End) Close() error { return nil }
+
+func (p *Pipe) alloc() error {
+	for _, l := range p.lanes {
+		if err := l.tx.Alloc(p.region, true); err != nil {
+			return err
+		}
+		if err := l.rx.Alloc(p.region, false); err != nil {
+			return err
+		}
+		l.sent.Store(0)
+		l.free.Store(l.tx.N - 1)
+	}
+	return nil
+}
+
+func (p *Pipe) free() {
+	for _, l := range p.lanes {
+		if l.rx.Mapped() {
+			// What the receiver holds may have changed buffers: its slots know better.
+			for k := l.rx.HwCur.Load(); k != l.tx.HwCur.Load(); k = l.rx.Next(k) {
+				l.tx.Slot(k).SetWord(l.rx.Slot(k).Word())
+			}
+			l.rx.Free(0, 0)
+		}
+		l.tx.Free(0, l.tx.N)
+	}
+}

@@ -1,0 +1,76 @@
+//go:build unix
+
+package shm
+
+import (
+	"unsafe"
+
+	"github.com/seed-48afdc40/netmap/abi"
+)
+
+// Bufs is the buffer pool for the data path: no locks, no allocation. Every method is safe for every index, because
+// indexes come from peers: a bad one stands for buffer 0, which holds no packet. The content of a buffer may change at any
+// time.
+type Bufs struct {
+	base  unsafe.Pointer
+	size  uint32
+	total uint32
+}
+
+// NewBufs views a pool that starts with buffer 0. Size is a multiple of 64.
+func NewBufs(pool []byte, size uint32) Bufs {
+	return Bufs{unsafe.Pointer(unsafe.SliceData(pool)), size, uint32(uint64(len(pool)) / uint64(size))}
+}
+
+// Size is the size of a buffer in bytes.
+func (b *Bufs) Size() uint32 { return b.size }
+
+// Total is the number of buffers, the reserved ones included.
+func (b *Bufs) Total() uint32 { return b.total }
+
+// Valid says whether a packet may be in buffer i.
+func (b *Bufs) Valid(i uint32) bool { return i-abi.ReservedBufs < b.total-abi.ReservedBufs }
+
+func (b *Bufs) at(i uint32) unsafe.Pointer {
+	if i >= b.total {
+		i = 0
+	}
+	return unsafe.Add(b.base, uintptr(i)*uintptr(b.size))
+}
+
+// Bytes is buffer i whole.
+func (b *Bufs) Bytes(i uint32) []byte { return unsafe.Slice((*byte)(b.at(i)), b.size) }
+
+// Head loads the first 16 bytes of buffer i: the MAC addresses of a frame, in two little-endian words.
+func (b *Bufs) Head(i uint32) (lo, hi uint64) {
+	p := (*[2]uint64)(b.at(i))
+	return p[0], p[1]
+}
+
+// smallCopy is where a call of memmove becomes cheaper than copying blocks in line.
+const smallCopy = 256
+
+// Copy copies the first n bytes of buffer src to dst. Up to smallCopy it works in blocks of 64, so that bytes past n may
+// be overwritten; n above the size of a buffer counts as the size.
+func (b *Bufs) Copy(dst, src, n uint32) {
+	d, s := b.at(dst), b.at(src)
+	if n <= 64 {
+		*(*[64]byte)(d) = *(*[64]byte)(s)
+		return
+	}
+	if n > smallCopy {
+		n = min(n, b.size)
+		copy(unsafe.Slice((*byte)(d), n), unsafe.Slice((*byte)(s), n))
+		return
+	}
+	n = min(n, b.size)
+	for o := uint32(0); o < n; o += 64 {
+		*(*[64]byte)(unsafe.Add(d, o)) = *(*[64]byte)(unsafe.Add(s, o))
+	}
+}
+
+// Link is the index that stands in the first four bytes of buffer i: the next one in a list of buffers.
+func (b *Bufs) Link(i uint32) uint32 { return *(*uint32)(b.at(i)) }
+
+// SetLink writes it.
+func (b *Bufs) SetLink(i, next uint32) { *(*uint32)(b.at(i)) = next }

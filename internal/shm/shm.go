@@ -1,0 +1,38 @@
+//go:build unix
+
+// Package shm is shared memory: a mapping of a file that other processes may map too, and typed views into it.
+package shm
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/internal/fault"
+)
+
+// HugePage is the size of the pages that Huge asks for.
+const HugePage = 2 << 20
+
+// Mapping is a shared, writable mapping of the first bytes of a file.
+type Mapping struct {
+	fd    int // -1 where the file is not ours to keep
+	bytes []byte
+	huge  bool
+}
+
+// Map maps the first size bytes of the file fd, which stays the caller's.
+func Map(fd, size int) (*Mapping, error) {
+	b, err := unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fault.Wrap(err, "map", "", "%d bytes of shared memory", size)
+	}
+	return &Mapping{fd: -1, bytes: b}, nil
+}
+
+// Bytes is the memory. Whoever shares it may write it at any time.
+func (m *Mapping) Bytes() []byte { return m.bytes }
+
+// FD is the file behind a mapping that Create made, for others to map.
+func (m *Mapping) FD() int { return m.fd }
+
+// Huge says whether all of the mapping lies in huge pages, which makes each HugePage of it physically contiguous.
+func (m *Mapping) Huge() bool { return m.huge }

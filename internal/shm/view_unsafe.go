@@ -1,0 +1,28 @@
+//go:build unix
+
+package shm
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// At views the T that starts at byte ofs. A view outside the memory or not aligned for T is a bug of the caller, not
+// input: At panics.
+func At[T any](mem []byte, ofs uintptr) *T {
+	return &Slice[T](mem, ofs, 1)[0]
+}
+
+// Slice views n consecutive T that start at byte ofs, with the terms of At.
+func Slice[T any](mem []byte, ofs uintptr, n int) []T {
+	var t T
+	size, align := unsafe.Sizeof(t), uintptr(unsafe.Alignof(t))
+	if n < 0 || ofs > uintptr(len(mem)) || uintptr(n) > (uintptr(len(mem))-ofs)/size {
+		panic(fmt.Sprintf("shm: %d objects of %d bytes at %d do not fit in %d bytes", n, size, ofs, len(mem)))
+	}
+	p := unsafe.Add(unsafe.Pointer(unsafe.SliceData(mem)), ofs)
+	if uintptr(p)%align != 0 {
+		panic(fmt.Sprintf("shm: object at %d is not aligned to %d", ofs, align))
+	}
+	return unsafe.Slice((*T)(p), n)
+}

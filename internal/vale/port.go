@@ -1,0 +1,104 @@
+package vale
+
+import (
+	"fmt"
+	"sync"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+)
+
+// Port is a port of a switch.
+type Port struct {
+	Name string
+
+	sw      *Switch
+	index   int
+	region  *mem.Region
+	rings   [2][]*kring.Ring
+	senders []*sender
+	inboxes []*inbox
+}
+
+// inbox is the receiving end of an rx ring, to which all ports of the switch deliver.
+type inbox struct {
+	mu   sync.Mutex
+	open bool
+	ring *kring.Ring
+}
+
+// NewPort makes a port and joins it to the switch. EINVAL for a number of rings or slots that netmap does not allow,
+// ENOMEM when the switch is full.
+func NewPort(s *Switch, region *mem.Region, name string, txRings, rxRings uint16, txSlots, rxSlots uint32) (*Port, error) {
+	if txRings < 1 || txRings > MaxRings || rxRings < 1 || rxRings > MaxRings {
+		return nil, fault.New(syscall.EINVAL, "make port", name, "%d tx and %d rx rings; want 1 to %d", txRings, rxRings, MaxRings)
+	}
+	p := &Port{Name: name, sw: s, region: region}
+	for i := range txRings {
+		tx := &sender{port: p}
+		p.senders = append(p.senders, tx)
+		p.rings[abi.DirTx] = append(p.rings[abi.DirTx], kring.New(fmt.Sprintf("%s TX%d", name, i), abi.DirTx, i, txSlots, tx.sync))
+	}
+	for i := range rxRings {
+		ring := kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, i, rxSlots, rxSync)
+		p.inboxes = append(p.inboxes, &inbox{ring: ring})
+		p.rings[abi.DirRx] = append(p.rings[abi.DirRx], ring)
+	}
+	if err := s.join(p); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Switch is where the port is.
+func (p *Port) Switch() *Switch { return p.sw }
+
+// Index is the port's number on the switch.
+func (p *Port) Index() int { return p.index }
+
+// Rings are the rings of a direction.
+func (p *Port) Rings(dir uint16) []*kring.Ring { return p.rings[dir] }
+
+// Start gives a ring its memory and, an rx ring, opens it for the others.
+func (p *Port) Start(r *kring.Ring) error {
+	if err := r.Alloc(p.region, true); err != nil {
+		return err
+	}
+	if r.Dir == abi.DirTx {
+		p.senders[r.ID].prepare(r)
+		return nil
+	}
+	in := p.inboxes[r.ID]
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.open = true
+	return nil
+}
+
+// Stop closes the ring and takes its memory.
+func (p *Port) Stop(r *kring.Ring) {
+	if r.Dir == abi.DirRx {
+		in := p.inboxes[r.ID]
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		in.open = false
+	}
+	r.Free(0, r.N)
+}
+
+// Close takes the port off its switch.
+func (p *Port) Close() error {
+	p.sw.leave(p)
+	return nil
+}
+
+// rxSync gives back the slots up to head. Senders see the room at once; what they delivered stands in HwTail already.
+func rxSync(r *kring.Ring) error {
+	if h := r.Head(); h != r.HwCur.Load() {
+		r.HwCur.Store(h)
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+// Package netmap sends and receives frames through netmap rings: slots and buffers in memory that the program shares with
+// the framework, so that a frame costs a few nanoseconds and a system call, if any, moves hundreds of them.
+//
+//	port, err := netmap.Open("netmap:eth0")
+//	…
+//	for {
+//		ready, err := port.Poll(ctx, netmap.In, -1)
+//		…
+//		for _, ring := range port.Rx() {
+//			for slot, frame := range ring.Frames() {
+//				use(frame) // valid until the loop goes on
+//			}
+//		}
+//	}
+//
+// Open speaks to /dev/netmap: that of "netmap serve", or that of the kernel on FreeBSD and where netmap's module is
+// loaded. Package embed carries the whole framework inside the process instead; its ports are the same type.
+//
+// # Rings
+//
+// A ring is a circle of slots; each slot names a buffer and the length of the frame in it. The slots from head to tail are
+// the program's: free ones in a tx ring, received frames in an rx ring. All others are the framework's. Window is the way
+// to the program's slots. Moving on hands slots over, but nothing happens before a sync: TxSync, RxSync, or Poll, which
+// includes both.
+//
+// # Zero copy
+//
+// Buffers belong to slots only by their index. Swap exchanges the buffers of two slots, which passes a frame from one
+// port to another without copying it, if both are in the same memory region (Port.SameRegion).
+//
+// A Port and its rings are for one goroutine at a time, with the exception of Close. Several ports may be bound to the
+// rings of one interface, each used by a goroutine of its own.
+package netmap
+
+import (
+	"context"
+	"time"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/portname"
+)
+
+// Events are what Poll waits for and reports.
+type Events int16
+
+// The events, with the values of poll(2).
+const (
+	In  Events = 0x1 // POLLIN: there are frames in an rx ring
+	Out Events = 0x4 // POLLOUT: there is room in a tx ring
+	Err Events = 0x8 // POLLERR: head or cur made no sense, or the port is down or gone; a sync says which
+)
+
+// Transport carries a port's requests to whoever implements the framework: a device, or an engine in this process. Open
+// and package embed provide it.
+type Transport interface {
+	// Register is the answer to the request that opened the port.
+	Register() abi.Register
+	// Memory is the region that the answer's offsets refer to.
+	Memory() []byte
+	// TxSync and RxSync are NIOCTXSYNC and NIOCRXSYNC.
+	TxSync() error
+	RxSync() error
+	// Wait is poll(2). A negative timeout is for ever, 0 does not wait. After a timeout it returns no events.
+	Wait(ctx context.Context, events int16, timeout time.Duration) (int16, error)
+	// Close ends the binding.
+	Close() error
+}
+
+// Option changes the request that opens a port.
+type Option func(*abi.Register)
+
+// Exclusive wants the rings alone: EBUSY when anybody has them. // NR_EXCLUSIVE
+func Exclusive() Option { return func(r *abi.Register) { r.Flags |= abi.NRExclusive } }
+
+// RxOnly leaves the tx rings alone, TxOnly the rx rings. // NR_RX_RINGS_ONLY, NR_TX_RINGS_ONLY
+func RxOnly() Option { return func(r *abi.Register) { r.Flags |= abi.NRRxRingsOnly } }
+
+// TxOnly leaves the rx rings alone. // NR_TX_RINGS_ONLY
+func TxOnly() Option { return func(r *abi.Register) { r.Flags |= abi.NRTxRingsOnly } }
+
+// NoTxPoll keeps Poll from sending pending frames unless it waits for Out. // NR_NO_TX_POLL
+func NoTxPoll() Option { return func(r *abi.Register) { r.Flags |= abi.NRNoTxPoll } }
+
+// Rings asks for that many tx and rx rings on a port that is made by opening it, such as a VALE port or a pipe. An
+// interface has as many as it has queues.
+func Rings(tx, rx int) Option {
+	return func(r *abi.Register) { r.TxRings, r.RxRings = uint16(tx), uint16(rx) }
+}
+
+// Slots asks for that many slots in each tx and rx ring, with the same limits.
+func Slots(tx, rx int) Option {
+	return func(r *abi.Register) { r.TxSlots, r.RxSlots = uint32(tx), uint32(rx) }
+}
+
+// ExtraBufs asks for buffers beyond those in the rings. Port.TakeExtra returns as many as there were.
+func ExtraBufs(n int) Option { return func(r *abi.Register) { r.ExtraBufs = uint32(n) } }
+
+// Request takes a port name apart and applies the options: the name of the port and the request that Open sends. Errors
+// are those of portname.Parse. It is for those who implement a Transport.
+func Request(name string, options ...Option) (port string, request abi.Register, err error) {
+	n, err := portname.Parse(name)
+	if err != nil {
+		return "", abi.Register{}, err
+	}
+	request = n.Register()
+	for _, o := range options {
+		o(&request)
+	}
+	return n.Port, request, nil
+}

@@ -1,0 +1,112 @@
+package netmap
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/shm"
+)
+
+// Port is an open port: the rings that were bound and the way to have them synced.
+type Port struct {
+	name      string
+	transport Transport
+	answer    abi.Register
+	nifp      *abi.If
+	bufs      shm.Bufs
+	tx, rx    []*Ring
+}
+
+// NewPort is the port of that name behind a transport. It fails with EPROTO when what stands in the memory is not what
+// the answer says.
+func NewPort(name string, t Transport) (p *Port, err error) {
+	defer func() {
+		if r := recover(); r != nil { // a view outside of the memory
+			err = fault.New(syscall.EPROTO, "open", name, "the framework's answer makes no sense: %v", r)
+		}
+	}()
+	p = &Port{name: name, transport: t, answer: t.Register()}
+	mem := t.Memory()
+	p.nifp = shm.At[abi.If](mem, uintptr(p.answer.Offset))
+	tx := int(p.nifp.TxRings) + int(p.nifp.HostTxRings)
+	rx := int(p.nifp.RxRings) + int(p.nifp.HostRxRings)
+	for i, ofs := range shm.Slice[int64](mem, uintptr(p.answer.Offset)+abi.IfSize, tx+rx) {
+		if ofs == 0 {
+			continue // not bound
+		}
+		r := newRing(mem, uintptr(int64(p.answer.Offset)+ofs))
+		if p.bufs = r.bufs; i < tx {
+			p.tx = append(p.tx, r)
+		} else {
+			p.rx = append(p.rx, r)
+		}
+	}
+	return p, nil
+}
+
+// Name is the name under which the port was opened.
+func (p *Port) Name() string { return p.name }
+
+// String describes the port for people.
+func (p *Port) String() string {
+	return fmt.Sprintf("%s: %d tx and %d rx rings", p.name, len(p.tx), len(p.rx))
+}
+
+// Tx are the bound tx rings, host rings last.
+func (p *Port) Tx() []*Ring { return p.tx }
+
+// Rx are the bound rx rings, host rings last.
+func (p *Port) Rx() []*Ring { return p.rx }
+
+// Request is the answer to the request that opened the port: what was granted.
+func (p *Port) Request() abi.Register { return p.answer }
+
+// SameRegion says whether buffers may be swapped between the two ports.
+func (p *Port) SameRegion(o *Port) bool {
+	return unsafe.SliceData(p.transport.Memory()) == unsafe.SliceData(o.transport.Memory())
+}
+
+// TxSync sends what was put into the tx rings and takes back the slots of frames that are out. Errors: EIO when the port
+// is down or gone, ENXIO when it is closed. // NIOCTXSYNC
+func (p *Port) TxSync() error { return p.transport.TxSync() }
+
+// RxSync gives back the slots that were read and takes in frames that have arrived. Errors are those of TxSync.
+// // NIOCRXSYNC
+func (p *Port) RxSync() error { return p.transport.RxSync() }
+
+// Poll syncs, and sleeps until one of the wanted events is there. It returns no events when the timeout is over; negative
+// is for ever, and 0 does not sleep. The error is the context's, or that of the system call. Pending frames are sent
+// whatever is wanted, unless the port was opened with NoTxPoll. // poll(2)
+func (p *Port) Poll(ctx context.Context, want Events, timeout time.Duration) (Events, error) {
+	got, err := p.transport.Wait(ctx, int16(want), timeout)
+	return Events(got), err
+}
+
+// Close ends the use of the port. Its rings and frames must not be touched afterwards.
+func (p *Port) Close() error { return p.transport.Close() }
+
+// Buf is the whole buffer with that index. An index that is none gives buffer 0, which holds no frame.
+func (p *Port) Buf(index uint32) []byte { return p.bufs.Bytes(index) }
+
+// TakeExtra takes the port's extra buffers, by index. Whoever takes them keeps each in exactly one place, a slot or a list
+// of his own, and returns as many with ReturnExtra before Close.
+func (p *Port) TakeExtra() []uint32 {
+	var list []uint32
+	for i := p.nifp.BufsHead.Swap(0); p.bufs.Valid(i) && len(list) < int(p.bufs.Total()); i = p.bufs.Link(i) {
+		list = append(list, i)
+	}
+	return list
+}
+
+// ReturnExtra puts buffers on the port's list of extra buffers, from which Close frees them.
+func (p *Port) ReturnExtra(buffers ...uint32) {
+	for _, i := range buffers {
+		p.bufs.SetLink(i, p.nifp.BufsHead.Load())
+		p.nifp.BufsHead.Store(i)
+	}
+}

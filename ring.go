@@ -1,0 +1,189 @@
+package netmap
+
+import (
+	"iter"
+	"time"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/shm"
+)
+
+// Ring is a bound ring.
+type Ring struct {
+	shared *abi.Ring
+	slots  []abi.Slot
+	bufs   shm.Bufs
+	n      uint32
+}
+
+// newRing views the ring at that place in the memory. The ring's own words say where its buffers are.
+func newRing(mem []byte, at uintptr) *Ring {
+	g := shm.At[abi.Ring](mem, at)
+	pool := mem[int64(at)+g.BufOfs:]
+	return &Ring{shared: g, n: g.NumSlots, slots: shm.Slice[abi.Slot](mem, at+abi.RingSize, int(g.NumSlots)), bufs: shm.NewBufs(pool, g.BufSize)}
+}
+
+// ID is the ring's number on its port; host rings follow the hardware rings.
+func (r *Ring) ID() int { return int(r.shared.RingID) }
+
+// IsTx says whether the ring sends.
+func (r *Ring) IsTx() bool { return r.shared.Dir == abi.DirTx }
+
+// NumSlots is the number of slots, of which one always stays with the framework.
+func (r *Ring) NumSlots() int { return int(r.n) }
+
+// BufSize is the size of a buffer in bytes.
+func (r *Ring) BufSize() int { return int(r.bufs.Size()) }
+
+// Slot is slot i. It is the program's to write if it lies from head to tail.
+func (r *Ring) Slot(i uint32) *abi.Slot { return &r.slots[i] }
+
+// Buf is the whole buffer of that index. An index that is none gives buffer 0, which holds no frame.
+func (r *Ring) Buf(index uint32) []byte { return r.bufs.Bytes(index) }
+
+// Head, Cur and Tail are the ring's shared indexes.
+func (r *Ring) Head() uint32 { return r.shared.Head.Load() }
+
+// Cur is where Poll looks for news.
+func (r *Ring) Cur() uint32 { return r.shared.Cur.Load() }
+
+// Tail is the first slot that is not the program's.
+func (r *Ring) Tail() uint32 { return r.shared.Tail.Load() }
+
+// SetHead hands over all slots before index i, which must lie from head to tail, and has Poll wait for news after it.
+func (r *Ring) SetHead(i uint32) {
+	r.shared.Cur.Store(i)
+	r.shared.Head.Store(i)
+}
+
+// SetCur has Poll report the ring only when slots after index i are the program's, without handing any over.
+func (r *Ring) SetCur(i uint32) { r.shared.Cur.Store(i) }
+
+// Len is the number of slots that are the program's: room in a tx ring, slots with frames in an rx ring.
+func (r *Ring) Len() int { return int(r.dist(r.Head(), r.Tail())) }
+
+// Next is the index after i.
+func (r *Ring) Next(i uint32) uint32 {
+	if i++; i < r.n {
+		return i
+	}
+	return 0
+}
+
+func (r *Ring) dist(a, b uint32) uint32 {
+	if b >= a {
+		return b - a
+	}
+	return b + r.n - a
+}
+
+// Timestamp has the framework note the time of every sync, also of those that bring nothing. // NR_TIMESTAMP
+func (r *Ring) Timestamp(on bool) {
+	if on {
+		r.shared.Flags.Or(abi.NRTimestamp)
+	} else {
+		r.shared.Flags.And(^uint32(abi.NRTimestamp))
+	}
+}
+
+// Time is when the last sync took in frames.
+func (r *Ring) Time() time.Time { return time.Unix(r.shared.Ts.Sec, r.shared.Ts.Usec*1000) }
+
+// Window is a walk over the slots that are the program's when it starts. The shared indexes are read once, and written
+// once by Commit, however many slots lie between.
+//
+//	for w := ring.Window(); w.Len() > 0; w.Next() {
+//		w.SetLen(copy(w.Buf(), frame))
+//	}
+type Window struct {
+	r        *Ring
+	at, left uint32
+}
+
+// Window starts a walk at head.
+func (r *Ring) Window() Window {
+	head := r.Head()
+	return Window{r, head, r.dist(head, r.Tail())}
+}
+
+// Len is the number of slots that are left, the current one included.
+func (w *Window) Len() int { return int(w.left) }
+
+// Index is the current slot's index.
+func (w *Window) Index() uint32 { return w.at }
+
+// Slot is the current slot. The walk must not be at its end.
+func (w *Window) Slot() *abi.Slot { return &w.r.slots[w.at] }
+
+// Buf is the whole buffer of the current slot.
+func (w *Window) Buf() []byte { return w.r.bufs.Bytes(w.r.slots[w.at].BufIdx) }
+
+// Frame is the frame in the current slot: its buffer, as far as the slot's length goes.
+func (w *Window) Frame() []byte {
+	word := w.r.slots[w.at].Word()
+	b := w.r.bufs.Bytes(word.BufIdx())
+	return b[:min(int(word.Len()), len(b))]
+}
+
+// SetLen says how long the frame in the current slot is, and that it has no flags.
+func (w *Window) SetLen(n int) {
+	s := &w.r.slots[w.at]
+	s.Len, s.Flags = uint16(n), s.Flags&abi.NSBufChanged
+}
+
+// Next goes on to the next slot.
+func (w *Window) Next() {
+	w.at = w.r.Next(w.at)
+	w.left--
+}
+
+// Commit hands over the slots behind the walk.
+func (w *Window) Commit() { w.r.SetHead(w.at) }
+
+// Frames walks over received slots and hands each over when the loop goes on; a loop that breaks off keeps the slots it has
+// not come to, and hands over the one it broke off at. A frame longer than a buffer comes in several slots, all but the
+// last with abi.NSMoreFrag. The frame is the ring's memory: it must not be used after the loop has gone on.
+func (r *Ring) Frames() iter.Seq2[*abi.Slot, []byte] {
+	return func(yield func(*abi.Slot, []byte) bool) {
+		w := r.Window()
+		defer w.Commit()
+		for w.Len() > 0 {
+			slot, frame := w.Slot(), w.Frame()
+			w.Next()
+			if !yield(slot, frame) {
+				return
+			}
+		}
+	}
+}
+
+// Send copies frames into a tx ring, as many as there is room for, and returns how many. A frame longer than a buffer is
+// cut into several slots. They are out after the next TxSync or Poll.
+func (r *Ring) Send(frames ...[]byte) (sent int) {
+	w := r.Window()
+	defer w.Commit()
+	size := r.BufSize()
+	for _, f := range frames {
+		if (len(f)+size-1)/size > w.Len() || len(f) == 0 {
+			return sent
+		}
+		for len(f) > 0 {
+			n := copy(w.Buf(), f)
+			w.SetLen(n)
+			if f = f[n:]; len(f) > 0 {
+				w.Slot().Flags |= abi.NSMoreFrag
+			}
+			w.Next()
+		}
+		sent++
+	}
+	return sent
+}
+
+// Swap exchanges the buffers of two slots of ports in the same region: a frame that was received in one is ready to be
+// sent from the other, uncopied. The tx slot takes the length of the frame and whether it goes on in the next slot.
+func Swap(tx, rx *abi.Slot) {
+	t, r := tx.Word(), rx.Word()
+	tx.SetWord(abi.MakeSlotWord(r.BufIdx(), r.Len(), r.Flags()&abi.NSMoreFrag|abi.NSBufChanged))
+	rx.SetWord(abi.MakeSlotWord(t.BufIdx(), r.Len(), r.Flags()|abi.NSBufChanged))
+}
