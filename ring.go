@@ -89,6 +89,26 @@ func (r *Ring) Timestamp(on bool) {
 // Time is when the last sync took in frames.
 func (r *Ring) Time() time.Time { return time.Unix(r.shared.Ts.Sec, r.shared.Ts.Usec*1000) }
 
+// Batch is the fastest way to many slots: up to most of those that are the program's, from head on, in two pieces because
+// the ring may wrap between them. The shared indexes are read once. Advance hands slots over, again in one step.
+//
+//	first, rest := ring.Batch(512)
+//	for _, slots := range [2][]abi.Slot{first, rest} {
+//		for i := range slots {
+//			slots[i].Len = uint16(copy(ring.Buf(slots[i].BufIdx), frame))
+//		}
+//	}
+//	ring.Advance(len(first) + len(rest))
+func (r *Ring) Batch(most int) (first, rest []abi.Slot) {
+	head := r.Head()
+	n := min(r.dist(head, r.Tail()), uint32(max(most, 0)))
+	side := min(n, r.n-head)
+	return r.slots[head : head+side], r.slots[:n-side]
+}
+
+// Advance hands over the next n slots, of which the program must have as many.
+func (r *Ring) Advance(n int) { r.SetHead((r.Head() + uint32(n)) % r.n) }
+
 // Window is a walk over the slots that are the program's when it starts. The shared indexes are read once, and written
 // once by Commit, however many slots lie between.
 //

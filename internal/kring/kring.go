@@ -48,7 +48,7 @@ type Ring struct {
 	shared *mem.Ring
 	region *mem.Region
 	slots  []abi.Slot
-	bufs   *shm.Bufs
+	bufs   shm.Bufs
 
 	busy  atomic.Bool
 	users int  // bindings; the engine's lock
@@ -78,7 +78,7 @@ func (r *Ring) Alloc(region *mem.Region, withBufs bool) error {
 			return err
 		}
 	}
-	r.shared, r.slots, r.region, r.bufs = g, g.Slots, region, &region.Bufs
+	r.shared, r.slots, r.region, r.bufs = g, g.Slots, region, region.Bufs
 	r.head, r.cur, r.tail = 0, 0, 0
 	if r.Dir == abi.DirTx {
 		r.tail = r.N - 1
@@ -115,7 +115,7 @@ func (r *Ring) Slot(i uint32) *abi.Slot { return &r.slots[i] }
 func (r *Ring) Slots() []abi.Slot { return r.slots }
 
 // Bufs is the pool that the slots' indexes point into.
-func (r *Ring) Bufs() *shm.Bufs { return r.bufs }
+func (r *Ring) Bufs() shm.Bufs { return r.bufs }
 
 // Next is the index after i.
 func (r *Ring) Next(i uint32) uint32 {
@@ -123,6 +123,14 @@ func (r *Ring) Next(i uint32) uint32 {
 		return i
 	}
 	return 0
+}
+
+// Run is where a walk from k to head has to end or to wrap: slots k up to Run lie side by side.
+func (r *Ring) Run(k, head uint32) uint32 {
+	if head > k {
+		return head
+	}
+	return r.N
 }
 
 // Dist is how many steps lead from a to b.

@@ -74,29 +74,24 @@ func (p *Pipe) addLane(from, to *End, fromName, toName string, id uint16, slots 
 
 // txSync passes the slots up to head on, complete packets only, and takes back those that the receiver released.
 func (l *lane) txSync(tx *kring.Ring) error {
-	tx.HwTail.Store(l.free.Load())
+	if free := l.free.Load(); free != tx.HwTail.Load() {
+		tx.HwTail.Store(free)
+	}
 	k, head := tx.HwCur.Load(), tx.Head()
 	if k == head {
 		return nil
 	}
-	src, dst := tx.Slots(), l.rx.Slots()
-	src, dst = src[:tx.N], dst[:tx.N]
-	sent := l.sent.Load()
+	old := l.sent.Load()
+	sent := old
 	for k != head {
-		s := &src[k]
-		w := s.Word()
-		dst[k].Ptr = s.Ptr
-		dst[k].SetWord(w)
-		if w.Flags()&abi.NSBufChanged != 0 {
-			s.Flags = w.Flags() &^ abi.NSBufChanged
+		end := tx.Run(k, head)
+		if n := copySlots(l.rx.Slots()[k:end], tx.Slots()[k:end]); n > 0 {
+			sent = k + n
 		}
-		k = tx.Next(k)
-		if w.Flags()&abi.NSMoreFrag == 0 {
-			sent = k
-		}
+		k = end % tx.N
 	}
-	tx.HwCur.Store(k)
-	if sent != l.sent.Load() {
+	tx.HwCur.Store(head)
+	if sent %= tx.N; sent != old {
 		l.sent.Store(sent)
 		l.rx.Waiters.Wake()
 	}
@@ -106,27 +101,44 @@ func (l *lane) txSync(tx *kring.Ring) error {
 // rxSync gives the slots up to head back to the sender, with whatever buffers the program left in them, and takes in
 // what the sender passed on.
 func (l *lane) rxSync(rx *kring.Ring) error {
-	k, head := rx.HwCur.Load(), rx.Head()
-	if k != head {
-		src, dst := rx.Slots(), l.tx.Slots()
-		src, dst = src[:rx.N], dst[:rx.N]
-		last := k
+	if k, head := rx.HwCur.Load(), rx.Head(); k != head {
 		for k != head {
-			s := &src[k]
-			w := s.Word()
-			dst[k].Ptr = s.Ptr
-			dst[k].SetWord(w)
-			if w.Flags()&abi.NSBufChanged != 0 {
-				s.Flags = w.Flags() &^ abi.NSBufChanged
-			}
-			last, k = k, rx.Next(k)
+			end := rx.Run(k, head)
+			copySlots(l.tx.Slots()[k:end], rx.Slots()[k:end])
+			k = end % rx.N
 		}
-		rx.HwCur.Store(k)
-		l.free.Store(last)
+		rx.HwCur.Store(head)
+		l.free.Store((head + rx.N - 1) % rx.N)
 		l.tx.Waiters.Wake()
 	}
-	rx.HwTail.Store(l.sent.Load())
+	if sent := l.sent.Load(); sent != rx.HwTail.Load() {
+		rx.HwTail.Store(sent)
+	}
 	return nil
+}
+
+// copySlots passes slots on, with a change of buffers noted on the receiving side only. It returns how many of them make
+// complete packets.
+func copySlots(dst, src []abi.Slot) (complete uint32) {
+	const special = abi.SlotWord(abi.NSBufChanged|abi.NSMoreFrag) << 48
+	dst = dst[:len(src)]
+	for i := range src {
+		s, d := &src[i], &dst[i]
+		w := s.Word()
+		d.Ptr = s.Ptr
+		d.SetWord(w)
+		if w&special == 0 {
+			complete = uint32(i) + 1
+			continue
+		}
+		if w.Flags()&abi.NSBufChanged != 0 {
+			s.Flags = w.Flags() &^ abi.NSBufChanged
+		}
+		if w.Flags()&abi.NSMoreFrag == 0 {
+			complete = uint32(i) + 1
+		}
+	}
+	return complete
 }
 
 // Peer is the other end.

@@ -11,45 +11,49 @@ const batch = 1024
 
 // Where a packet goes, when not to a port by its index.
 const (
-	toAll    = MaxPorts + iota // broadcast
-	toNobody                   // drop
+	toAll = MaxPorts + iota // broadcast
 	targets
+
+	unknown = -1
 )
 
 const (
-	none      = batch // ends a list of packets
+	none      = batch // ends a list of runs
 	etherHead = 14
 )
 
-// packet is a packet of the batch being forwarded: count slots from first on. next chains those with one target.
-type packet struct {
-	first, count uint16 // in sender.words
-	next         uint16
+// run is consecutive packets of the batch that have one target: the slots from first up to end. next chains the runs
+// with one target.
+type run struct {
+	first, end uint16 // in sender.words
+	next       uint16
 }
 
-// list is the packets of a batch that have one target, in the order in which they were sent.
+// list is the runs of a batch that have one target, in the order in which they were sent.
 type list struct{ head, tail uint16 }
 
 // sender is a tx ring's side of the switch: what it needs to forward a batch, allocated once.
 type sender struct {
-	port    *Port
-	ring    *kring.Ring
-	bufs    *shm.Bufs
-	lastSrc uint64 // address that was learned last
-	lastDst uint64 // and looked up last, with the answer; within one sync
-	lastTo  int
+	port *Port
+	ring *kring.Ring
+	bufs shm.Bufs
 
-	words   [batch]abi.SlotWord // the slots of the batch, as they were checked
-	packets [batch]packet
-	count   uint32 // packets in it
-	lists   [targets]list
-	busy    [targets]uint16 // targets that have a list
-	used    uint32
-	drops   [kring.LinkError + 1]uint64 // of this sync
+	// the addresses of the packet before, and where it went: mostly the next one goes there too
+	lastLo uint64
+	lastHi uint32
+	lastTo int
+
+	words [batch]abi.SlotWord // the slots of the batch, as they were checked
+	runs  [batch]run
+	count uint32 // of runs
+	lists [targets]list
+	busy  [targets]uint16 // targets that have a list
+	used  uint32
+	drops [kring.LinkError + 1]uint64 // of this sync
 }
 
 func (s *sender) prepare(r *kring.Ring) {
-	s.ring, s.bufs, s.lastSrc = r, r.Bufs(), 0
+	s.ring, s.bufs = r, r.Bufs()
 	for i := range s.lists {
 		s.lists[i].head = none
 	}
@@ -58,10 +62,10 @@ func (s *sender) prepare(r *kring.Ring) {
 // sync forwards everything up to head. All slots but one are free afterwards.
 func (s *sender) sync(r *kring.Ring) error {
 	if k, head := r.HwCur.Load(), r.Head(); k != head {
-		s.lastTo, s.lastDst = toNobody, ^uint64(0)
+		s.lastTo = unknown // addresses may have moved since
 		ports := *s.port.sw.ports.Load()
 		for k != head {
-			k = s.collect(k, head, len(ports))
+			k = s.collect(k, head)
 			s.deliver(ports)
 		}
 		s.countDrops()
@@ -73,146 +77,189 @@ func (s *sender) sync(r *kring.Ring) error {
 	return nil
 }
 
-// collect takes slots from k on, up to head or a full batch, and puts each packet on the list of its target. It returns
-// the first slot it did not take.
-func (s *sender) collect(k, head uint32, ports int) uint32 {
-	slots := s.ring.Slots()[:s.ring.N]
-	size := s.bufs.Size()
+// collect takes slots from k on, up to head or a full batch, and sorts their packets by target. It returns the first slot
+// it did not take.
+func (s *sender) collect(k, head uint32) uint32 {
 	s.count = 0
-	n, first := uint32(0), uint32(0) // slots taken; where the packet being put together starts
-	bad := noReason
+	n := uint32(0)
 	for k != head && n < batch {
-		w := slots[k].Word()
-		s.words[n%batch] = w
-		n++
-		if !s.bufs.Valid(w.BufIdx()) {
-			bad = kring.BadBuffer
-		} else if uint32(w.Len()) > size {
-			bad = kring.BadLength
+		end := min(s.ring.Run(k, head), k+batch-n)
+		part := s.ring.Slots()[k:end]
+		for i := range part {
+			s.words[(n+uint32(i))%batch] = part[i].Word()
 		}
-		more := w.Flags()&abi.NSMoreFrag != 0
-		next := s.ring.Next(k)
-		if more && next != head {
-			if n == batch && first > 0 {
-				return s.back(k, n-first-1) // the whole packet goes into the next batch
-			}
-			k = next
-			continue
-		}
-		k = next
-		s.route(first, n-first, bad, ports)
-		first, bad = n, noReason
+		n += uint32(len(part))
+		k = end % s.ring.N
 	}
-	if first < n { // one packet fills the batch
-		s.drops[kring.TooManyFrags]++
-	}
-	return k
+	rest := s.sort(n, k == head)
+	return (k + s.ring.N - rest) % s.ring.N
 }
 
-// noReason stands for a packet without fault.
-const noReason = kring.Reason(-1)
+// sort puts the packets in the first n words on the lists of their targets. A packet without its last fragment counts as
+// complete at the end of what was sent; at the end of a batch it is left for the next one, and the number of its slots
+// returned.
+func (s *sender) sort(n uint32, last bool) (rest uint32) {
+	size := s.bufs.Size()
+	for first := uint32(0); first < n; {
+		w := s.words[first%batch]
+		end := first + 1
+		if w.Flags()&abi.NSMoreFrag != 0 {
+			if end = s.packetEnd(first, n); end > n {
+				if end = n; !last && first > 0 {
+					return n - first
+				}
+			}
+			if why, bad := s.badFragment(first, end); bad {
+				s.drops[why]++
+				first = end
+				continue
+			}
+		}
+		switch idx, length := w.BufIdx(), uint32(w.Len()); {
+		case !s.bufs.Valid(idx):
+			s.drops[kring.BadBuffer]++
+		case length > size:
+			s.drops[kring.BadLength]++
+		case length < etherHead:
+			s.drops[kring.TooShort]++
+		default:
+			lo, hi := s.bufs.Head(idx)
+			if lo != s.lastLo || uint32(hi) != s.lastHi || s.lastTo == unknown {
+				s.look(lo, uint32(hi))
+			}
+			end = s.follow(end, n)
+			s.add(s.lastTo, first, end)
+		}
+		first = end
+	}
+	return 0
+}
 
-// back is the index steps before k.
-func (s *sender) back(k, steps uint32) uint32 { return (k + s.ring.N - steps) % s.ring.N }
+// follow passes over the packets from i on that have the addresses of the one before, as nearly all have, and nothing
+// special about them. It returns the first word that is different.
+func (s *sender) follow(i, n uint32) uint32 {
+	bufs, lo, hi := s.bufs, s.lastLo, s.lastHi
+	most := bufs.Size() - etherHead
+	for _, w := range s.words[i:n] {
+		if w.Flags()&abi.NSMoreFrag != 0 || !bufs.Valid(w.BufIdx()) || uint32(w.Len())-etherHead > most {
+			break
+		}
+		if l, h := bufs.Head(w.BufIdx()); l != lo || uint32(h) != hi {
+			break
+		}
+		i++
+	}
+	return i
+}
 
-// route puts the packet of count slots at first on the list of its target, or counts its loss.
-func (s *sender) route(first, count uint32, bad kring.Reason, ports int) {
-	w := s.words[first%batch]
-	switch {
-	case bad != noReason:
-	case w.Len() < etherHead:
-		bad = kring.TooShort
-	case count > abi.MaxFrags:
-		bad = kring.TooManyFrags
+// packetEnd is the word after the packet that starts at first, above n if its last fragment is not there.
+func (s *sender) packetEnd(first, n uint32) uint32 {
+	for i := first; i < n; i++ {
+		if s.words[i%batch].Flags()&abi.NSMoreFrag == 0 {
+			return i + 1
+		}
 	}
-	if bad != noReason {
-		s.drops[bad]++
-		return
+	return n + 1
+}
+
+// badFragment finds what is wrong with a packet of several slots, other than its length as a whole.
+func (s *sender) badFragment(first, end uint32) (kring.Reason, bool) {
+	if end-first > abi.MaxFrags {
+		return kring.TooManyFrags, true
 	}
-	to := s.target(w.BufIdx())
-	if to == s.port.index || to < MaxPorts && to >= ports {
-		s.drops[kring.NoReceiver]++
-		return
+	for i := first; i < end; i++ {
+		w := s.words[i%batch]
+		if !s.bufs.Valid(w.BufIdx()) {
+			return kring.BadBuffer, true
+		}
+		if uint32(w.Len()) > s.bufs.Size() {
+			return kring.BadLength, true
+		}
 	}
-	i := uint16(s.count)
-	s.count++
-	s.packets[i%batch] = packet{uint16(first), uint16(count), none}
+	return 0, false
+}
+
+// look learns the sender's address and finds the receiver's. lo and hi are the first 12 bytes of the frame.
+func (s *sender) look(lo uint64, hi uint32) {
+	dst, src := lo&macMask, lo>>48|uint64(hi)<<16
+	table := &s.port.sw.table
+	if src&multicast == 0 {
+		table.learn(src, s.port.index)
+	}
+	s.lastLo, s.lastHi, s.lastTo = lo, hi, toAll
+	if dst&multicast == 0 {
+		if p, ok := table.find(dst); ok {
+			s.lastTo = p
+		}
+	}
+}
+
+// add puts the packet in the words from first to end on a list, or at the end of the run that it continues.
+func (s *sender) add(to int, first, end uint32) {
 	l := &s.lists[to]
 	if l.head == none {
-		l.head = i
+		l.head = uint16(s.count)
 		s.busy[s.used] = uint16(to)
 		s.used++
+	} else if t := &s.runs[l.tail%batch]; uint32(t.end) == first {
+		t.end = uint16(end)
+		return
 	} else {
-		s.packets[l.tail%batch].next = i
+		t.next = uint16(s.count)
 	}
-	l.tail = i
-}
-
-// target learns the sender of the frame in buffer i and looks its receiver up.
-func (s *sender) target(i uint32) int {
-	lo, hi := s.bufs.Head(i)
-	dst, src := lo&macMask, lo>>48|hi<<16&macMask
-	if src != s.lastSrc && src&multicast == 0 {
-		s.port.sw.table.learn(src, s.port.index)
-		s.lastSrc = src
-	}
-	if dst == s.lastDst {
-		return s.lastTo
-	}
-	to := toAll
-	if dst&multicast == 0 {
-		if p, ok := s.port.sw.table.find(dst); ok {
-			to = p
-		}
-	}
-	s.lastDst, s.lastTo = dst, to
-	return to
+	l.tail = uint16(s.count)
+	s.runs[s.count%batch] = run{uint16(first), uint16(end), none}
+	s.count++
 }
 
 // deliver empties all lists. Broadcast frames go to every port's ring 0, in between that port's own ones, in the order
 // in which they were sent.
 func (s *sender) deliver(ports []*Port) {
-	all := s.lists[toAll].head
-	if all != none {
-		sent := false
+	if all := s.lists[toAll].head; all != none {
+		others := false
 		for i, p := range ports {
-			if p == nil || i == s.port.index {
-				continue
+			if p != nil && i != s.port.index {
+				s.deliverAll(p, s.lists[i].head, all)
+				s.lists[i].head = none
+				others = true
 			}
-			sent = true
-			own := s.lists[i].head
-			if in := p.inboxFor(s.ring.ID); in != p.inboxes[0] {
-				in.put(s, own, none)
-				own = none
-			}
-			p.inboxes[0].put(s, own, all)
-			s.lists[i].head = none
 		}
-		if !sent {
-			s.drops[kring.NoReceiver] += s.length(all)
+		if !others {
+			s.drops[kring.NoReceiver] += s.packets(all)
 		}
+		s.lists[toAll].head = none
 	}
 	for _, to := range s.busy[:s.used] {
 		l := &s.lists[to]
-		if to < MaxPorts && l.head != none {
-			if p := ports[to]; p != nil {
-				p.inboxFor(s.ring.ID).put(s, l.head, none)
-			} else {
-				s.drops[kring.NoReceiver] += s.length(l.head)
-			}
+		if l.head == none {
+			continue
+		}
+		if int(to) < len(ports) && int(to) != s.port.index && ports[to] != nil {
+			ports[to].inboxFor(s.ring.ID).put(s, l.head, none)
+		} else {
+			s.drops[kring.NoReceiver] += s.packets(l.head)
 		}
 		l.head = none
 	}
 	s.used = 0
 }
 
-// inboxFor is where packets from a sender's ring arrive that are for this port alone.
-func (p *Port) inboxFor(ring uint16) *inbox { return p.inboxes[int(ring)%len(p.inboxes)] }
+// deliverAll delivers the runs for everybody to a port, and those for it alone.
+func (s *sender) deliverAll(p *Port, own, all uint16) {
+	if in := p.inboxFor(s.ring.ID); in != p.inboxes[0] {
+		in.put(s, own, none)
+		own = none
+	}
+	p.inboxes[0].put(s, own, all)
+}
 
-// length counts the packets of a list.
-func (s *sender) length(i uint16) (n uint64) {
-	for ; i != none; i = s.packets[i%batch].next {
-		n++
+// packets counts the packets in a list.
+func (s *sender) packets(i uint16) (n uint64) {
+	for ; i != none; i = s.runs[i%batch].next {
+		r := s.runs[i%batch]
+		for first := uint32(r.first); first < uint32(r.end); n++ {
+			first = min(s.packetEnd(first, uint32(r.end)), uint32(r.end))
+		}
 	}
 	return n
 }
@@ -226,6 +273,9 @@ func (s *sender) countDrops() {
 	}
 }
 
+// inboxFor is where packets from a sender's ring arrive that are for this port alone.
+func (p *Port) inboxFor(ring uint16) *inbox { return p.inboxes[int(ring)%len(p.inboxes)] }
+
 // put copies the packets of two lists, merged in the order in which they were sent, into the ring. What does not fit is
 // lost and counted here, at the receiver.
 func (in *inbox) put(s *sender, a, b uint16) {
@@ -234,59 +284,95 @@ func (in *inbox) put(s *sender, a, b uint16) {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	r := in.ring
 	if !in.open {
-		r.Drops.Add(kring.NotOpen, s.length(a)+s.length(b))
+		in.ring.Drops.Add(kring.NotOpen, s.packets(a)+s.packets(b))
 		return
 	}
-	tail := r.HwTail.Load()
-	room := r.N - 1 - r.Dist(r.HwCur.Load(), tail)
-	lost := uint64(0)
+	tail := in.ring.HwTail.Load()
+	f := filler{s: s, ring: in.ring, tail: tail, room: in.ring.N - 1 - in.ring.Dist(in.ring.HwCur.Load(), tail)}
 	for a != none || b != none {
-		i := min(a, b) // none is larger than any
-		p := s.packets[i%batch]
-		if i == a {
-			a = p.next
+		if i := min(a, b); i == a { // none is larger than any
+			f.run(s.runs[i%batch])
+			a = s.runs[i%batch].next
 		} else {
-			b = p.next
+			f.run(s.runs[i%batch])
+			b = s.runs[i%batch].next
 		}
-		if uint32(p.count) > room {
-			lost++
-			continue
-		}
-		room -= uint32(p.count)
-		tail = in.copyIn(s, p, tail)
 	}
-	if lost > 0 {
-		r.Drops.Add(kring.NoRoom, lost)
-	}
-	if tail != r.HwTail.Load() {
-		r.HwTail.Store(tail)
-		r.Waiters.Wake()
+	in.ring.Drops.Add(kring.NoRoom, f.lost)
+	if f.tail != tail {
+		in.ring.HwTail.Store(f.tail)
+		in.ring.Waiters.Wake()
 	}
 }
 
-// copyIn copies a packet into the slots from tail on and returns the index after them. A slot in which the receiver left
-// no buffer takes the fragment's length to 0: there is nowhere to put it.
-func (in *inbox) copyIn(s *sender, p packet, tail uint32) uint32 {
-	r := in.ring
-	slots := r.Slots()
-	flags := p.count << abi.NSPortShift
-	for n := uint32(0); n < uint32(p.count); n++ {
-		w := s.words[(uint32(p.first)+n)%batch]
-		slot := &slots[tail]
-		dst, length := slot.Word().BufIdx(), w.Len()
-		if s.bufs.Valid(dst) {
-			s.bufs.Copy(dst, w.BufIdx(), uint32(length))
-		} else {
-			dst, length = 0, 0
+// filler copies packets into a ring.
+type filler struct {
+	s    *sender
+	ring *kring.Ring
+	tail uint32 // where the next slot goes
+	room uint32 // slots
+	lost uint64 // packets
+}
+
+// run copies the packets of a run.
+func (f *filler) run(r run) {
+	for words := f.s.words[r.first:r.end]; len(words) > 0; {
+		n := f.lines(words)
+		if n == 0 {
+			n = f.packet(words)
 		}
-		f := flags
-		if n+1 < uint32(p.count) {
-			f |= abi.NSMoreFrag
-		}
-		slot.SetWord(abi.MakeSlotWord(dst, length, f))
-		tail = r.Next(tail)
+		words = words[n:]
 	}
-	return tail
+}
+
+// lines copies packets of one slot and no more than a cache line, as many as follow each other, find room, and do not
+// make the ring wrap. It returns how many.
+func (f *filler) lines(words []abi.SlotWord) int {
+	bufs := f.s.bufs
+	slots := f.ring.Slots()[f.tail:]
+	words = words[:min(uint32(len(words)), f.room, uint32(len(slots)))]
+	n := 0
+	for n < len(words) && n < len(slots) {
+		w, slot := words[n], &slots[n]
+		dst := slot.Word().BufIdx()
+		if w.Flags()&abi.NSMoreFrag != 0 || w.Len() > 64 || !bufs.Valid(dst) {
+			break
+		}
+		bufs.Line(dst).Set(bufs.Line(w.BufIdx()))
+		slot.SetWord(abi.MakeSlotWord(dst, w.Len(), 1<<abi.NSPortShift))
+		n++
+	}
+	f.room -= uint32(n)
+	f.tail = (f.tail + uint32(n)) % f.ring.N
+	return n
+}
+
+// packet copies the packet that the words start with, all of it or nothing, and returns the number of its words.
+func (f *filler) packet(words []abi.SlotWord) int {
+	n := 1
+	for n < len(words) && words[n-1].Flags()&abi.NSMoreFrag != 0 {
+		n++
+	}
+	if uint32(n) > f.room {
+		f.lost++
+		return n
+	}
+	f.room -= uint32(n)
+	bufs, flags := f.s.bufs, uint16(n)<<abi.NSPortShift|abi.NSMoreFrag
+	for i, w := range words[:n] {
+		slot := f.ring.Slot(f.tail)
+		f.tail = f.ring.Next(f.tail)
+		dst, length := slot.Word().BufIdx(), w.Len()
+		if bufs.Valid(dst) {
+			bufs.Copy(dst, w.BufIdx(), uint32(length))
+		} else {
+			dst, length = 0, 0 // the receiver left no buffer here: there is nowhere to put it
+		}
+		if i == n-1 {
+			flags &^= abi.NSMoreFrag
+		}
+		slot.SetWord(abi.MakeSlotWord(dst, length, flags))
+	}
+	return n
 }
