@@ -22,6 +22,7 @@ type Binding struct {
 	rings  [2][]*kring.Ring // the bound ones, by direction
 	closed atomic.Bool
 
+	waiting  kring.Waiters // everybody in Wait, whatever for
 	sleepMu  sync.Mutex
 	sleepers []*sleeper // idle ones, kept for the next wait
 	hasFDs   bool       // some ring is to be waited for by descriptor
@@ -211,9 +212,7 @@ func (e *Engine) unbind(b *Binding) {
 	if b.closed.Swap(true) {
 		return
 	}
-	for _, r := range b.all() {
-		r.Waiters.Wake()
-	}
+	b.waiting.Wake()
 	b.stop()
 	e.region.FreeExtra(b.nifp.BufsHead.Load())
 	e.region.FreeIf(b.nifp)

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/nic"
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
 
@@ -47,6 +49,7 @@ type port interface {
 // entry is a port in the registry.
 type entry struct {
 	name     string
+	key      string // in the registry: the name, with the namespace where it is an interface's
 	kind     string
 	port     port
 	bindings []*Binding
@@ -59,6 +62,7 @@ type Engine struct {
 	mu       sync.Mutex
 	ports    map[string]*entry
 	switches map[string]*vale.Switch
+	nulls    uint64 // null ports so far
 	closed   bool
 }
 
@@ -96,35 +100,57 @@ func (e *Engine) Close() error {
 // lookup finds the port of that name or makes it. The caller holds the lock, and drops the port if it ends up without
 // bindings.
 func (e *Engine) lookup(name string, req *abi.Register) (*entry, error) {
-	if p, ok := e.ports[name]; ok {
-		return p, nil
-	}
-	made, kind, err := e.open(name, req)
+	kind, err := kindOf(name, req)
 	if err != nil {
 		return nil, err
 	}
-	p := &entry{name: name, kind: kind, port: made}
-	e.ports[name] = p
+	key := name
+	switch kind {
+	case "nic":
+		if key, err = nicKey(name); err != nil {
+			return nil, err
+		}
+	case "null": // everybody gets one of his own, so the key is one that no name has
+		e.nulls++
+		name, key = "null:"+name, fmt.Sprintf("null %d", e.nulls)
+	}
+	if p, ok := e.ports[key]; ok {
+		return p, nil
+	}
+	made, err := e.open(kind, name, req)
+	if err != nil {
+		return nil, err
+	}
+	p := &entry{name: name, key: key, kind: kind, port: made}
+	e.ports[key] = p
 	return p, nil
 }
 
-// open makes a port of the kind that its name and mode say, in the order in which netmap tries them.
-func (e *Engine) open(name string, req *abi.Register) (port, string, error) {
+// kindOf says what kind of port a name and its request mean, in the order in which netmap tries them.
+func kindOf(name string, req *abi.Register) (string, error) {
 	switch {
 	case req.Mode == abi.RegNull:
-		p, err := e.openNull(name, req)
-		return p, "null", err
+		return "null", nil
 	case req.Flags&(abi.NRMonitorTx|abi.NRMonitorRx|abi.NRZcopyMon) != 0:
-		return nil, "", fault.New(syscall.EOPNOTSUPP, "open", name, "monitors do not exist yet")
+		return "", fault.New(syscall.EOPNOTSUPP, "open", name, "monitors do not exist yet")
 	case strings.ContainsAny(name, "{}"):
-		p, err := e.openPipe(name, req)
-		return p, "pipe", err
+		return "pipe", nil
 	case strings.HasPrefix(name, valePrefix):
-		p, err := e.openVale(name, req)
-		return p, "vale", err
+		return "vale", nil
 	}
-	p, err := e.openNIC(name)
-	return p, "nic", err
+	return "nic", nil
+}
+
+func (e *Engine) open(kind, name string, req *abi.Register) (port, error) {
+	switch kind {
+	case "null":
+		return e.openNull(name, req)
+	case "pipe":
+		return e.openPipe(name, req)
+	case "vale":
+		return e.openVale(name, req)
+	}
+	return nic.Open(e.region, name, e.cfg.NIC)
 }
 
 // drop closes a port that has no bindings left.
@@ -132,7 +158,7 @@ func (e *Engine) drop(p *entry) {
 	if len(p.bindings) > 0 {
 		return
 	}
-	delete(e.ports, p.name)
+	delete(e.ports, p.key)
 	p.port.Close()
 	if v, ok := p.port.(*vale.Port); ok && len(v.Switch().Ports()) == 0 {
 		delete(e.switches, v.Switch().Name())

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"net"
 	"regexp"
 	"strings"
 	"syscall"
@@ -44,7 +45,7 @@ func (e *Engine) openVale(name string, req *abi.Register) (port, error) {
 	if m == nil || len(m[1])+1 >= abi.IfNameSize || len(m[2]) >= abi.IfNameSize {
 		return nil, fault.New(syscall.ENOMEM, "open", name, "not a VALE port; want valeSWITCH:PORT, letters, digits and _ in SWITCH, at most 15 characters on either side of the colon")
 	}
-	if _, err := e.interfaceIndex(m[2]); err == nil {
+	if _, err := net.InterfaceByName(m[2]); err == nil {
 		return nil, fault.New(syscall.EINVAL, "open", name, "%s is a network interface; choose another port name, or attach the interface to the switch", m[2])
 	}
 	sw, ok := e.switches[m[1]]

@@ -1,23 +1,21 @@
 package engine
 
 import (
-	"net"
-	"syscall"
+	"github.com/vishvananda/netns"
 
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/nic"
 )
 
 // NICConfig is how interfaces are opened.
-type NICConfig struct{}
+type NICConfig = nic.Config
 
-func (e *Engine) interfaceIndex(name string) (int, error) {
-	i, err := net.InterfaceByName(name)
+// nicKey tells interfaces of one name in several network namespaces apart.
+func nicKey(name string) (string, error) {
+	ns, err := netns.Get()
 	if err != nil {
-		return 0, fault.New(syscall.ENXIO, "open", name, "")
+		return "", fault.Wrap(err, "open", name, "")
 	}
-	return i.Index, nil
-}
-
-func (e *Engine) openNIC(name string) (port, error) {
-	return nil, fault.New(syscall.ENXIO, "open", name, "no such interface")
+	defer ns.Close()
+	return name + " in " + ns.UniqueId(), nil
 }

@@ -134,11 +134,13 @@ func (s *sleeper) close() {
 }
 
 func (b *Binding) join(s *sleeper, events int16) {
+	b.waiting.Join(s)
 	b.eachWaited(events, func(r *kring.Ring) { r.Waiters.Join(s) })
 }
 
 func (b *Binding) leave(s *sleeper, events int16) {
 	b.eachWaited(events, func(r *kring.Ring) { r.Waiters.Leave(s) })
+	b.waiting.Leave(s)
 	select {
 	case <-s.woken:
 	default:
@@ -172,13 +174,21 @@ func (s *sleeper) Wake() {
 	}
 }
 
-// wakeOn wakes the sleeper when the context ends, until the returned function is called.
+// wakeOn wakes the sleeper when the context ends, until the returned function has been called.
 func (s *sleeper) wakeOn(ctx context.Context) (stop func()) {
 	if ctx.Done() == nil {
 		return func() {}
 	}
-	cancel := context.AfterFunc(ctx, s.Wake)
-	return func() { cancel() }
+	woken := make(chan struct{})
+	cancel := context.AfterFunc(ctx, func() {
+		s.Wake()
+		close(woken)
+	})
+	return func() {
+		if !cancel() {
+			<-woken // or it would wake the sleeper's next user, or write to a descriptor that is closed
+		}
+	}
 }
 
 // sleep waits for Wake or until the time is over; negative is for ever.

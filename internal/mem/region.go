@@ -126,10 +126,11 @@ func (r *Region) FD() int { return r.m.FD() }
 // Contiguous says whether each 2 MiB of the region are physically contiguous, which zero-copy AF_XDP needs.
 func (r *Region) Contiguous() bool { return r.m.Huge() }
 
-// BufPool is the memory of the buffer pool, from buffer 0 on, and the stride of the buffers in bytes.
-func (r *Region) BufPool() (pool []byte, stride uint32) {
+// BufPool is the memory of the buffer pool, from buffer 0 on, where it lies in the region, and the stride of the buffers,
+// in bytes.
+func (r *Region) BufPool() (pool []byte, offset uint64, stride uint32) {
 	b := &r.pools[bufPool]
-	return r.Bytes()[b.offset:], b.objSize
+	return r.Bytes()[b.offset:], b.offset, b.objSize
 }
 
 // Info describes the pools. // NETMAP_REQ_POOLS_INFO_GET

@@ -1,0 +1,166 @@
+//go:build linux
+
+package nic
+
+import (
+	"errors"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/internal/fault"
+)
+
+// linkInfo is what the port has to know of its interface.
+type linkInfo struct {
+	index, mtu         int
+	txQueues, rxQueues int
+	zeroCopy           bool // the driver says that it may work
+}
+
+// findLink looks an interface up. ENXIO when there is none.
+func findLink(name string) (linkInfo, error) {
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		var none netlink.LinkNotFoundError
+		if errors.As(err, &none) {
+			return linkInfo{}, fault.New(syscall.ENXIO, "open", name, "there is no such interface in this network namespace; 'netmap info' lists those there are")
+		}
+		return linkInfo{}, fault.Wrap(err, "look up interface", name, "")
+	}
+	a := l.Attrs()
+	info := linkInfo{index: a.Index, mtu: a.MTU, txQueues: max(a.NumTxQueues, 1), rxQueues: max(a.NumRxQueues, 1), zeroCopy: true}
+	if c, err := channels(name); err == nil {
+		info.txQueues, info.rxQueues = c.tx, c.rx
+	}
+	return info, nil
+}
+
+// channelCount is the number of queues in use in each direction.
+type channelCount struct{ tx, rx int }
+
+// watcher notices when the interface goes down, comes up, vanishes or changes its queues. The kernel tells of the first
+// three; the last is looked up once in a while.
+type watcher struct {
+	port    *Port
+	ns      netns.NsHandle
+	updates chan netlink.LinkUpdate
+	done    chan struct{}
+	ended   sync.WaitGroup
+}
+
+// queuePatience is how often the number of queues is looked up.
+const queuePatience = time.Second
+
+// watch starts watching, in the calling thread's network namespace, which it keeps for later.
+func watch(p *Port) (*watcher, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	ns, err := netns.Get()
+	if err != nil {
+		return nil, fault.Wrap(err, "watch", p.name, "")
+	}
+	w := &watcher{port: p, ns: ns, updates: make(chan netlink.LinkUpdate, 16), done: make(chan struct{})}
+	lost := func(error) {} // the channel closes
+	if err := netlink.LinkSubscribeWithOptions(w.updates, w.done, netlink.LinkSubscribeOptions{ErrorCallback: lost}); err != nil {
+		ns.Close()
+		return nil, fault.Wrap(err, "watch", p.name, "")
+	}
+	if l, err := netlink.LinkByIndex(p.link.index); err == nil {
+		w.see(l.Attrs().RawFlags)
+	}
+	w.ended.Add(1)
+	go w.run()
+	return w, nil
+}
+
+func (w *watcher) close() {
+	close(w.done)
+	for range w.updates { // the library's goroutine closes the channel when it ends
+	}
+	w.ended.Wait()
+	w.ns.Close()
+}
+
+func (w *watcher) run() {
+	defer w.ended.Done()
+	tick := time.NewTicker(queuePatience)
+	defer tick.Stop()
+	for {
+		select {
+		case <-w.done:
+			return
+		case u, ok := <-w.updates:
+			switch {
+			case !ok:
+				return
+			case int(u.Index) != w.port.link.index:
+			case u.Header.Type == unix.RTM_DELLINK:
+				w.gone("the interface is gone; open the port again when it is back")
+				return
+			default:
+				w.see(u.IfInfomsg.Flags)
+			}
+		case <-tick.C:
+			w.inQueues()
+		}
+	}
+}
+
+// see takes in the interface's flags.
+func (w *watcher) see(flags uint32) {
+	up, was := flags&unix.IFF_UP != 0, w.port.trouble.Load() == nil
+	switch {
+	case up && !was:
+		w.port.fail(nil)
+	case !up && was:
+		w.port.fail(fault.New(syscall.EIO, "use", w.port.name, "the interface is down; 'ip link set dev %s up'", w.port.name))
+	}
+}
+
+// inQueues ends the port when the interface has other queues than when it was opened: rings and queues no longer match.
+func (w *watcher) inQueues() {
+	var c channelCount
+	err := w.inNamespace(func() (err error) {
+		c, err = channels(w.port.name)
+		return err
+	})
+	if l := &w.port.link; err == nil && (c.tx != l.txQueues || c.rx != l.rxQueues) {
+		w.gone("the interface has changed its queues; open the port again")
+	}
+}
+
+// gone ends the port for good.
+func (w *watcher) gone(why string) {
+	w.port.fail(fault.New(syscall.EIO, "use", w.port.name, "%s", why))
+}
+
+// inNamespace calls f in the network namespace of the interface. A thread that cannot return to its own is not used again.
+func (w *watcher) inNamespace(f func() error) error {
+	runtime.LockOSThread()
+	here, err := netns.Get()
+	if err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	defer here.Close()
+	if here.Equal(w.ns) {
+		defer runtime.UnlockOSThread()
+		return f()
+	}
+	if err := netns.Set(w.ns); err != nil {
+		runtime.UnlockOSThread()
+		return fault.Wrap(err, "enter network namespace of", w.port.name, "needs CAP_SYS_ADMIN")
+	}
+	defer func() {
+		if netns.Set(here) == nil {
+			runtime.UnlockOSThread()
+		}
+	}()
+	return f()
+}

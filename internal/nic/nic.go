@@ -1,0 +1,327 @@
+//go:build linux
+
+// Package nic is a network interface as a port: one AF_XDP socket a queue, over the region's buffer pool as UMEM.
+//
+// A slot's buffer index and a UMEM chunk are the same number. A received frame is handed over by writing its chunk into
+// a slot, a sent one by putting the slot's chunk into a descriptor; nothing is copied here. Which mode the kernel works
+// in is found out when the first ring starts: zero-copy where driver and memory allow it, XDP in the driver with a copy
+// by the kernel, or generic XDP, which any interface has.
+//
+// Queues whose rx ring nobody has open keep their traffic with the host.
+package nic
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/shm"
+	"github.com/seed-48afdc40/netmap/internal/xsk"
+)
+
+// DefaultSlots is the number of slots of a ring.
+const DefaultSlots = 1024
+
+// Config says how to open an interface.
+type Config struct {
+	Slots   uint32       // of a ring; 0 is DefaultSlots
+	Mode    *xsk.Mode    // the mode to use, nil to find out
+	OnState func(string) // hears of the mode chosen and of link changes; may be nil
+}
+
+// Port is a network interface.
+type Port struct {
+	name   string
+	cfg    Config
+	link   linkInfo
+	region *mem.Region
+	memory xsk.Memory
+	queues []*queue
+	rings  [2][]*kring.Ring
+	watch  *watcher
+
+	trouble atomic.Pointer[fault.Error] // why nothing can move: down, or gone
+
+	mu      sync.Mutex // what follows
+	program *xsk.Program
+	mode    xsk.Mode
+	chosen  bool
+	first   *xsk.Socket // some open socket, whose UMEM the others share
+}
+
+// queue is a queue pair of the interface and its socket.
+type queue struct {
+	id     int
+	socket *xsk.Socket
+	tx     *txSide
+	rx     *rxSide
+}
+
+// Open makes a port of the interface in the calling thread's network namespace. Nothing happens to the interface before a
+// ring starts. ENXIO when there is no such interface, EINVAL when its frames do not fit the region's buffers.
+func Open(region *mem.Region, name string, cfg Config) (*Port, error) {
+	link, err := findLink(name)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Slots == 0 {
+		cfg.Slots = DefaultSlots
+	}
+	p := &Port{name: name, cfg: cfg, link: link, region: region}
+	pool, offset, stride := region.BufPool()
+	p.memory = xsk.Memory{Mem: pool, Stride: stride, Contiguous: region.Contiguous(), Skew: offset % shm.HugePage}
+	if need := uint32(link.mtu) + frameOverhead; need > p.memory.MaxFrame() {
+		return nil, fault.New(syscall.EINVAL, "open", name, "its MTU of %d needs buffers of %d bytes and they are %d; use 4096-byte buffers, or 'ip link set dev %s mtu %d'",
+			link.mtu, need, p.memory.MaxFrame(), name, p.memory.MaxFrame()-frameOverhead)
+	}
+	p.makeRings()
+	if p.watch, err = watch(p); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// frameOverhead is what a frame has beyond the MTU: addresses, type, a VLAN tag.
+const frameOverhead = 18
+
+func (p *Port) makeRings() {
+	for i := range max(p.link.txQueues, p.link.rxQueues) {
+		q := &queue{id: i}
+		p.queues = append(p.queues, q)
+		if i < p.link.txQueues {
+			q.tx = newTxSide(p)
+			q.tx.ring = kring.New(fmt.Sprintf("%s TX%d", p.name, i), abi.DirTx, uint16(i), p.cfg.Slots, q.tx.sync)
+			p.rings[abi.DirTx] = append(p.rings[abi.DirTx], q.tx.ring)
+		}
+		if i < p.link.rxQueues {
+			q.rx = newRxSide(p)
+			q.rx.ring = kring.New(fmt.Sprintf("%s RX%d", p.name, i), abi.DirRx, uint16(i), p.cfg.Slots, q.rx.sync)
+			p.rings[abi.DirRx] = append(p.rings[abi.DirRx], q.rx.ring)
+		}
+	}
+}
+
+// Rings are the rings of a direction.
+func (p *Port) Rings(dir uint16) []*kring.Ring { return p.rings[dir] }
+
+// Mode is how frames travel, and whether that has been found out yet.
+func (p *Port) Mode() (mode xsk.Mode, chosen bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mode, p.chosen
+}
+
+// Start opens the socket of the ring's queue, unless the other direction has it open, and gives the ring its memory.
+func (p *Port) Start(r *kring.Ring) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.watch.inNamespace(func() error { return p.start(r) })
+}
+
+func (p *Port) start(r *kring.Ring) error {
+	q := p.queues[r.ID]
+	if err := r.Alloc(p.region, true); err != nil {
+		return err
+	}
+	if err := p.openQueue(q, r.Dir == abi.DirRx); err != nil {
+		r.Free(0, r.N)
+		return err
+	}
+	r.FD = q.socket.FD()
+	if r.Dir == abi.DirTx {
+		q.tx.start(q.socket)
+		return nil
+	}
+	q.rx.start(q.socket)
+	if err := p.program.Put(q.id, q.socket); err != nil {
+		p.stop(r)
+		return err
+	}
+	return nil
+}
+
+// openQueue opens the queue's socket. The socket has both directions, because the other may be wanted later and a bound
+// socket cannot be changed.
+func (p *Port) openQueue(q *queue, receives bool) error {
+	if p.chosen && p.program == nil && (receives || p.mode == xsk.ZeroCopy) {
+		if err := p.attach(); err != nil {
+			return err
+		}
+	}
+	if q.socket != nil {
+		return nil
+	}
+	var err error
+	if p.chosen {
+		q.socket, err = p.openSocket(q, p.mode)
+	} else {
+		q.socket, err = p.choose(q, receives)
+	}
+	if err != nil {
+		if !p.needsProgram() {
+			p.detach()
+		}
+		return err
+	}
+	if p.first == nil {
+		p.first = q.socket
+	}
+	return nil
+}
+
+func (p *Port) openSocket(q *queue, mode xsk.Mode) (*xsk.Socket, error) {
+	return xsk.Open(xsk.Config{Ifindex: p.link.index, Queue: q.id, Size: ringSize(p.cfg.Slots), Rx: true, Tx: true,
+		Mode: mode, Memory: &p.memory, Share: p.first})
+}
+
+// ringSize is the size of AF_XDP rings for a netmap ring: the power of two that holds its slots.
+func ringSize(slots uint32) uint32 {
+	n := uint32(64)
+	for n < slots {
+		n *= 2
+	}
+	return n
+}
+
+// choose finds the best mode that works, opens the first socket in it, and attaches the XDP program where the mode or the
+// direction needs it.
+func (p *Port) choose(q *queue, receives bool) (*xsk.Socket, error) {
+	var tried error
+	for _, mode := range p.candidates() {
+		s, err := p.try(q, mode, receives)
+		if err == nil {
+			p.mode, p.chosen = mode, true
+			p.report(fmt.Sprintf("%s: %v", p.name, mode))
+			return s, nil
+		}
+		if tried = errors.Join(tried, err); errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EPERM) {
+			return nil, err // no other mode would fare better
+		}
+	}
+	return nil, tried
+}
+
+func (p *Port) candidates() []xsk.Mode {
+	if p.cfg.Mode != nil {
+		return []xsk.Mode{*p.cfg.Mode}
+	}
+	return []xsk.Mode{xsk.ZeroCopy, xsk.Native, xsk.Generic}
+}
+
+// try opens a socket in a mode. In the copy modes one that only sends needs no program, and leaves an interface that has
+// a program already alone.
+func (p *Port) try(q *queue, mode xsk.Mode, receives bool) (*xsk.Socket, error) {
+	if mode == xsk.ZeroCopy && !p.link.zeroCopy && p.cfg.Mode == nil {
+		return nil, fault.New(syscall.EOPNOTSUPP, "open", p.name, "its driver has no zero-copy")
+	}
+	p.mode = mode
+	if receives || mode == xsk.ZeroCopy {
+		if err := p.attach(); err != nil {
+			return nil, err
+		}
+	}
+	s, err := p.openSocket(q, mode)
+	if err != nil {
+		p.detach()
+	}
+	return s, err
+}
+
+func (p *Port) attach() (err error) {
+	p.program, err = xsk.Attach(p.link.index, len(p.queues), p.mode)
+	return err
+}
+
+func (p *Port) detach() {
+	if p.program != nil {
+		p.program.Close()
+		p.program = nil
+	}
+}
+
+// Stop takes the ring's memory, gives an rx queue back to the host, and closes what nobody uses any more.
+func (p *Port) Stop(r *kring.Ring) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stop(r)
+}
+
+func (p *Port) stop(r *kring.Ring) {
+	q := p.queues[r.ID]
+	r.FD = -1
+	if r.Dir == abi.DirTx {
+		q.tx.stop()
+	} else {
+		p.program.Remove(q.id)
+		q.rx.stop()
+	}
+	if (q.tx == nil || !q.tx.ring.Mapped()) && (q.rx == nil || !q.rx.ring.Mapped()) {
+		p.closeQueue(q)
+	}
+	if !p.needsProgram() {
+		p.detach()
+	}
+}
+
+// closeQueue closes the socket. The kernel is done with its buffers then.
+func (p *Port) closeQueue(q *queue) {
+	q.socket.Close()
+	if p.first == q.socket {
+		p.first = nil
+	}
+	q.socket = nil
+	if q.tx != nil {
+		q.tx.freeHeld()
+	}
+	if q.rx != nil {
+		q.rx.freeHeld()
+	}
+	for _, o := range p.queues {
+		if p.first == nil {
+			p.first = o.socket
+		}
+	}
+}
+
+// needsProgram says whether any ring receives, or any socket is there in zero-copy mode, which drivers tie to a program.
+func (p *Port) needsProgram() bool {
+	for _, q := range p.queues {
+		if q.rx != nil && q.rx.ring.Mapped() || q.socket != nil && p.mode == xsk.ZeroCopy {
+			return true
+		}
+	}
+	return false
+}
+
+// Close ends the port; all rings are stopped.
+func (p *Port) Close() error {
+	p.watch.close()
+	return nil
+}
+
+func (p *Port) report(what string) {
+	if p.cfg.OnState != nil {
+		p.cfg.OnState(what)
+	}
+}
+
+// fail notes why nothing moves any more, or that all is well again, and wakes everybody so that they see it.
+func (p *Port) fail(why *fault.Error) {
+	p.trouble.Store(why)
+	if why != nil {
+		p.report(why.Error())
+	} else {
+		p.report(p.name + ": up again")
+	}
+	for _, rings := range p.rings {
+		for _, r := range rings {
+			r.Waiters.Wake()
+		}
+	}
+}

@@ -1,0 +1,114 @@
+//go:build linux
+
+package nic
+
+import (
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/xsk"
+)
+
+// rxSide is a queue's receiving half.
+//
+// Of the ring's N slots the framework can fill N-1, so N-1 buffers are with the kernel when the program has none. A slot
+// of the framework names no buffer of its own; a received frame brings its own along.
+type rxSide struct {
+	port   *Port
+	ring   *kring.Ring
+	socket *xsk.Socket
+	held   held
+}
+
+func newRxSide(p *Port) *rxSide { return &rxSide{port: p, held: newHeld(p.memory.Buffers())} }
+
+// start gives the kernel the buffers of the fresh ring. If the socket was there before, for sending, the kernel may have
+// some from an earlier ring still; what those received meanwhile is discarded.
+func (x *rxSide) start(s *xsk.Socket) {
+	x.socket = s
+	n := s.RxReady(x.ring.N)
+	for i := range n {
+		if buf, _, _, _ := s.RxAt(i); x.held.remove(buf) {
+			x.port.region.FreeBuf(buf)
+		}
+	}
+	s.RxRelease(n)
+	room, posted := s.FillRoom(x.ring.N-1), uint32(0)
+	for i := range x.ring.N {
+		buf := x.ring.Slot(i).Word().BufIdx()
+		if x.held.n < x.ring.N-1 && posted < room && s.CanFill(buf) {
+			s.FillAt(posted, buf)
+			x.held.add(buf)
+			posted++
+		} else {
+			x.port.region.FreeBuf(buf)
+		}
+		x.ring.Slot(i).SetWord(0)
+	}
+	s.FillCommit(posted)
+	s.KickRx()
+}
+
+// stop frees the ring with the buffers that are the program's. Those that the kernel has stay with it until the socket
+// closes.
+func (x *rxSide) stop() {
+	x.ring.Free(x.ring.HwCur.Load(), x.ring.Dist(x.ring.HwCur.Load(), x.ring.HwTail.Load()))
+}
+
+// freeHeld takes the kernel's buffers, after the socket has been closed.
+func (x *rxSide) freeHeld() {
+	x.socket = nil
+	x.held.take(func(buf uint32) { x.port.region.FreeBuf(buf) })
+}
+
+// sync gives the released slots' buffers to the kernel and takes in what was received.
+func (x *rxSide) sync(r *kring.Ring) error {
+	if t := x.port.trouble.Load(); t != nil {
+		return t
+	}
+	if r.HwCur.Load() != r.Head() {
+		x.release(r)
+	}
+	x.receive(r)
+	return nil
+}
+
+// release posts the buffers of the slots up to head. One that is none, or that the kernel has already, is a bad buffer:
+// the ring goes on with fewer.
+func (x *rxSide) release(r *kring.Ring) {
+	s, k, head := x.socket, r.HwCur.Load(), r.Head()
+	room, posted, bad := s.FillRoom(r.N), uint32(0), uint64(0)
+	for ; k != head; k = r.Next(k) {
+		buf := r.Slot(k).Word().BufIdx()
+		if posted == room || !r.Bufs().Valid(buf) || !s.CanFill(buf) || !x.held.add(buf) {
+			bad++
+			continue
+		}
+		s.FillAt(posted, buf)
+		posted++
+	}
+	r.Drops.Add(kring.BadBuffer, bad)
+	s.FillCommit(posted)
+	s.KickRx()
+	r.HwCur.Store(head)
+}
+
+// receive writes received frames into the slots from the tail on, as far as there is room.
+func (x *rxSide) receive(r *kring.Ring) {
+	s, tail := x.socket, r.HwTail.Load()
+	n := s.RxReady(r.N - 1 - r.Dist(r.HwCur.Load(), tail))
+	if n == 0 {
+		return
+	}
+	for i := range n {
+		buf, _, length, more := s.RxAt(i)
+		flags := uint16(0)
+		if more {
+			flags = abi.NSMoreFrag
+		}
+		x.held.remove(buf)
+		r.Slot(tail).SetWord(abi.MakeSlotWord(buf, uint16(length), flags))
+		tail = r.Next(tail)
+	}
+	s.RxRelease(n)
+	r.HwTail.Store(tail)
+}

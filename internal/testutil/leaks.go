@@ -1,0 +1,95 @@
+package testutil
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// leakPatience is how long CheckLeaks waits for what is still being torn down.
+const leakPatience = 2 * time.Second
+
+// CheckLeaks fails the test when file descriptors or goroutines that were not there when it was called are left at the
+// end. Call it first: cleanups run last in, first out. Not for parallel tests, which would see each other's.
+func CheckLeaks(t testing.TB) {
+	t.Helper()
+	checkLeaks(t, leakPatience)
+}
+
+func checkLeaks(t testing.TB, patience time.Duration) {
+	t.Helper()
+	startNetpoll(t)
+	fds, goroutines := openFiles(t), stacks()
+	t.Cleanup(func() {
+		var left []string
+		for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+			left = append(added(fds, openFiles(t)), added(goroutines, stacks())...)
+			if len(left) == 0 || time.Now().After(end) {
+				break
+			}
+		}
+		for _, l := range left {
+			t.Errorf("leaked %s", l)
+		}
+	})
+}
+
+// startNetpoll makes the runtime open the epoll instance and the eventfd that it keeps for good, before anything is
+// counted.
+func startNetpoll(t testing.TB) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	w.Close()
+}
+
+// openFiles describes every open file descriptor of the process, by number and by what it refers to: a number that was
+// closed and opened anew as something else counts as new.
+func openFiles(t testing.TB) map[string]string {
+	t.Helper()
+	const dir = "/proc/self/fd"
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := make(map[string]string, len(entries))
+	for _, e := range entries {
+		// The descriptor that read the directory is gone by now, and its link with it.
+		if to, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil {
+			files[e.Name()+to] = fmt.Sprintf("file descriptor %s: %s", e.Name(), to)
+		}
+	}
+	return files
+}
+
+// stacks describes every goroutine but the runtime's own, by its number.
+func stacks() map[string]string {
+	buf := make([]byte, 1<<20)
+	buf = buf[:runtime.Stack(buf, true)]
+	all := make(map[string]string)
+	for _, stack := range strings.Split(string(buf), "\n\n") {
+		id, _, _ := strings.Cut(stack, " [") // "goroutine 7 [running]:"
+		all[id] = stack
+	}
+	return all
+}
+
+// added lists, sorted, what after has and before has not.
+func added(before, after map[string]string) []string {
+	var news []string
+	for key, text := range after {
+		if _, ok := before[key]; !ok {
+			news = append(news, text)
+		}
+	}
+	slices.Sort(news)
+	return news
+}

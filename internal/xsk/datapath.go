@@ -1,0 +1,107 @@
+//go:build linux
+
+package xsk
+
+import (
+	"math/bits"
+
+	"golang.org/x/sys/unix"
+)
+
+// RxReady is the number of received frames that RxAt can read, at most max.
+func (s *Socket) RxReady(max uint32) uint32 { return s.rx.ready(max) }
+
+// RxAt is received frame i of those that RxReady counted: length bytes from offset of a buffer. More means that the
+// packet goes on in the next one.
+//
+// The kernel reports the chunk that FillAt made of the buffer in the low 48 bits, and in the high 16 how far the frame
+// is into the chunk.
+func (s *Socket) RxAt(i uint32) (buf, offset, length uint32, more bool) {
+	d := &s.rxDesc[(s.rx.tail+i)&s.mask]
+	return s.buffer(d.Addr&addrMask + headroom), uint32(d.Addr>>48) - headroom, d.Len, d.Options&unix.XDP_PKT_CONTD != 0
+}
+
+// RxRelease gives the entries of the first n frames back. Their buffers stay with the caller.
+func (s *Socket) RxRelease(n uint32) { s.rx.release(n) }
+
+// FillRoom is the number of buffers that FillAt can take, at most max.
+func (s *Socket) FillRoom(max uint32) uint32 { return s.fill.room(max) }
+
+// FillAt sets entry i of those that FillRoom counted to a buffer, which must be one that CanFill.
+func (s *Socket) FillAt(i, buf uint32) {
+	s.fillAddrs[(s.fill.head+i)&s.fillMask] = uint64(buf)*s.stride - headroom
+}
+
+// FillCommit hands the first n buffers to the kernel.
+func (s *Socket) FillCommit(n uint32) { s.fill.commit(n) }
+
+// KickRx wakes a driver that ran out of buffers, after FillCommit. Only zero-copy drivers ever ask for it.
+func (s *Socket) KickRx() {
+	if s.fill.needWakeup() {
+		// An error means that the queue is going away, which the transmit side and poll(2) report.
+		unix.Syscall6(unix.SYS_RECVFROM, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+	}
+}
+
+// TxRoom is the number of frames that TxAt can take, at most max.
+func (s *Socket) TxRoom(max uint32) uint32 { return s.tx.room(max) }
+
+// TxAt sets entry i of those that TxRoom counted to a frame: 1 to 4096 bytes from offset of a buffer, within the buffer.
+// Of an entry that is not valid the buffer is lost on many kernels, and those behind it wait for the next KickTx. The
+// kernel lets a frame run into the next buffer by 256 bytes: it is the caller who has to check.
+func (s *Socket) TxAt(i, buf, offset, length uint32) {
+	s.txDesc[(s.tx.head+i)&s.mask] = unix.XDPDesc{Addr: uint64(buf)*s.stride + uint64(offset), Len: length}
+}
+
+// TxCommit hands the first n frames to the kernel, which sends them when it likes or at KickTx.
+func (s *Socket) TxCommit(n uint32) { s.tx.commit(n) }
+
+// TxPending is the number of frames that the kernel has not taken yet. In copy modes it takes them in KickTx only, and
+// leaves them when the device is full: as long as there are any, KickTx has to be called again some time.
+func (s *Socket) TxPending() uint32 { return s.tx.pending() }
+
+// KickTx makes the kernel send what TxCommit handed over, if it waits to be told. An error means that the queue is
+// gone or down (ENXIO, ENETDOWN); a full device is none.
+//
+// In copy modes one system call sends as many frames as its budget allows, then says EAGAIN. It is repeated for the
+// others: left to the next KickTx they would wait for a call that may never come, and on veth a tenth of the throughput
+// is lost. But EAGAIN also means that the device is full, where repeating is no help. So there are never more calls than
+// it takes to send everything when each uses its budget up. EBUSY means that the device has dropped a frame, and would
+// drop the next.
+func (s *Socket) KickTx() error {
+	if !s.tx.needWakeup() {
+		return nil
+	}
+	for left := s.tx.pending(); left > 0; left -= min(left, s.budget) {
+		_, _, e := unix.Syscall6(unix.SYS_SENDTO, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+		switch e {
+		case unix.EAGAIN:
+		case 0, unix.EBUSY, unix.ENOBUFS:
+			return nil
+		default:
+			return e
+		}
+	}
+	return nil
+}
+
+// Done is the number of sent buffers that DoneAt can read, at most max.
+func (s *Socket) Done(max uint32) uint32 { return s.done.ready(max) }
+
+// DoneAt is buffer i of those that Done counted: it was sent, or dropped by the driver.
+func (s *Socket) DoneAt(i uint32) (buf uint32) {
+	return s.buffer(s.doneAddrs[(s.done.tail+i)&s.mask] & addrMask)
+}
+
+// DoneRelease gives the entries of the first n buffers back. The buffers are the caller's again.
+func (s *Socket) DoneRelease(n uint32) { s.done.release(n) }
+
+// buffer is the buffer that holds byte addr of the memory: addr / stride, by a multiplication that is several times
+// faster than the division. It is exact for addr < 2^48 and stride < 2^16.
+func (s *Socket) buffer(addr uint64) uint32 {
+	hi, _ := bits.Mul64(addr, s.inverse)
+	return uint32(hi)
+}
+
+// inverse is 2^64 / stride, rounded up.
+func inverse(stride uint32) uint64 { return ^uint64(0)/uint64(stride) + 1 }

@@ -1,0 +1,107 @@
+//go:build linux
+
+package xsk
+
+import (
+	"errors"
+	"net"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Error is every failure of this package: what was being done, to what, why it failed, and what to do about it.
+type Error struct {
+	Op   string // what was being done: "bind socket"
+	On   string // to what: "eth0 queue 3"; may be empty
+	Err  error  // why: a unix.Errno, or an error that wraps one
+	Hint string // what the user can do; may be empty
+}
+
+func (e *Error) Error() string {
+	s := "xsk: " + e.Op
+	if e.On != "" {
+		s += " " + e.On
+	}
+	s += ": " + e.Err.Error()
+	if e.Hint != "" {
+		s += ": " + e.Hint
+	}
+	return s
+}
+
+// Unwrap gives the errno to errors.Is.
+func (e *Error) Unwrap() error { return e.Err }
+
+// hints says, for the errno of an operation, what the user can do.
+type hints map[unix.Errno]string
+
+// fail makes an Error with the hint that fits err; nil stays nil.
+func fail(op, on string, err error, h hints) error {
+	if err == nil {
+		return nil
+	}
+	e := &Error{Op: op, On: on, Err: err}
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		e.Hint = h[errno]
+	}
+	return e
+}
+
+// invalid is the Error of a request that cannot be met whatever the kernel would say.
+func invalid(op, on, why string) error {
+	return &Error{Op: op, On: on, Err: unix.EINVAL, Hint: why}
+}
+
+// ifname is the name of an interface of the namespace of the calling thread.
+func ifname(op string, ifindex int) (string, error) {
+	i, err := net.InterfaceByIndex(ifindex)
+	if err != nil {
+		return "", &Error{
+			Op: op, On: "interface #" + strconv.Itoa(ifindex), Err: unix.ENODEV,
+			Hint: "there is no such interface in this network namespace",
+		}
+	}
+	return i.Name, nil
+}
+
+// queueName names a queue in errors.
+func queueName(ifname string, queue int) string { return ifname + " queue " + strconv.Itoa(queue) }
+
+var (
+	socketHints = hints{
+		unix.EPERM:        "AF_XDP sockets need the capability CAP_NET_RAW: run as root or grant it",
+		unix.EAFNOSUPPORT: "this kernel has no AF_XDP: it needs CONFIG_XDP_SOCKETS",
+	}
+	memoryHints = hints{
+		unix.ENOBUFS: "the limit of locked memory is too low: raise it (ulimit -l, LimitMEMLOCK=) or grant CAP_IPC_LOCK",
+		unix.ENOMEM:  "not enough memory to pin the buffers: use fewer buffers or free memory",
+		unix.EINVAL:  "the memory must start at a page boundary",
+		unix.EFAULT:  "the memory is not mapped, or not writable",
+	}
+	ringHints = hints{
+		unix.ENOMEM: "not enough memory for the rings: use smaller rings",
+	}
+	bindHints = hints{
+		unix.EBUSY:      "the queue is in use by another program: stop that program or use another queue",
+		unix.EINVAL:     "the queue does not exist, or the driver refuses this mode: check the number of queues (ethtool -l) or try another mode",
+		unix.EOPNOTSUPP: "the driver has no zero-copy mode: use native copy or generic mode",
+		unix.ENODEV:     "the interface has just been removed",
+		unix.ENOMEM:     "not enough memory for the queue: use fewer buffers or free memory",
+	}
+	programHints = hints{
+		unix.EPERM:  "XDP programs need the capabilities CAP_NET_ADMIN and CAP_BPF: run as root or grant them",
+		unix.ENOMEM: "not enough memory for the program and its map, or the limit of locked memory is too low (ulimit -l)",
+	}
+	attachHints = hints{
+		unix.EPERM:      "XDP programs need the capabilities CAP_NET_ADMIN and CAP_BPF: run as root or grant them",
+		unix.EOPNOTSUPP: "the driver has no XDP: use generic mode",
+		unix.EINVAL:     "the driver refuses XDP, often because of the MTU or offloads: lower the MTU (to 1500), or use generic mode",
+		unix.ERANGE:     "the driver refuses XDP at this MTU: lower the MTU (to 1500), or use generic mode",
+		unix.ENOSPC:     "the driver refuses XDP with these queues: use fewer queues (ethtool -L), or generic mode",
+	}
+	mapHints = hints{
+		unix.EBADF: "the socket is closed",
+	}
+)

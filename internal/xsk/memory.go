@@ -1,0 +1,93 @@
+//go:build linux
+
+package xsk
+
+import (
+	"fmt"
+	"math/bits"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// headroom is what the kernel leaves free at the start of a chunk it receives into. // XDP_PACKET_HEADROOM
+	headroom = 256
+	// maxChunk is the largest chunk the kernel takes: a page.
+	maxChunk = 4096
+	// minStride makes the smallest chunk the kernel takes, 2048 bytes.
+	minStride = 2048 - headroom
+	// maxStride is what Socket.buffer can divide by.
+	maxStride = 1<<16 - 1
+	// hugePage is how far Memory.Contiguous promises that memory is contiguous.
+	hugePage = 2 << 20
+	// addrMask is the part of an address that says which chunk; the bits above are an offset into it.
+	addrMask = 1<<48 - 1
+
+	memoryOp = "use memory"
+)
+
+// Memory is the memory of the packet buffers, the UMEM of the kernel: buffer i is Mem[i*Stride:(i+1)*Stride]. Mem
+// starts at a page boundary and may be a shared mapping.
+//
+// A received frame begins at the first byte of its buffer, although the kernel puts 256 bytes before the frame. That is
+// why chunks are unaligned, and begin 256 bytes before their buffer:
+//
+//	buffer i-1            buffer i              buffer i+1
+//	|---------------------|---------------------|------
+//	              |-------^---------------------|
+//	              | 256   frame                 |
+//	              chunk that FillAt(i) hands to the kernel
+//
+// The kernel does not write to those 256 bytes, which may hold a frame of buffer i-1: nothing in them is used unless an
+// XDP program moves the start of a frame, and ours does not.
+type Memory struct {
+	Mem    []byte
+	Stride uint32
+	// Contiguous promises physically contiguous memory within each 2 MiB, without which zero-copy loses frames. Mem
+	// starts Skew bytes into the first of them.
+	Contiguous bool
+	Skew       uint64
+}
+
+// Buffers is the number of buffers.
+func (m *Memory) Buffers() uint32 { return uint32(uint64(len(m.Mem)) / uint64(m.Stride)) }
+
+// MaxFrame is the longest frame that can be received into one buffer.
+func (m *Memory) MaxFrame() uint32 { return m.chunk() - headroom }
+
+// chunk is the size of a chunk: it ends where its buffer ends, or before.
+func (m *Memory) chunk() uint32 { return min(m.Stride+headroom, maxChunk) }
+
+// check finds what the kernel would refuse without saying why, or not refuse at all.
+func (m *Memory) check(zeroCopy bool) error {
+	switch {
+	case m.Stride < minStride:
+		return invalid(memoryOp, "", fmt.Sprintf("buffers of %d bytes are too small for AF_XDP: use %d or more", m.Stride, minStride))
+	case m.Stride > maxStride:
+		return invalid(memoryOp, "", fmt.Sprintf("buffers of %d bytes are too large: use %d or less", m.Stride, maxStride))
+	case m.Buffers() < 2:
+		return invalid(memoryOp, "", fmt.Sprintf("%d bytes are too few for two buffers", len(m.Mem)))
+	case zeroCopy && !m.Contiguous:
+		return noZeroCopy("zero-copy needs physically contiguous memory (huge pages): use those, or native copy")
+	case zeroCopy && bits.OnesCount32(m.Stride) != 1:
+		return noZeroCopy("zero-copy needs a buffer size that is a power of two, so that none crosses a huge page: use one, or native copy")
+	}
+	return nil
+}
+
+// noZeroCopy is the Error of memory that is good for copy modes only. The kernel says the same of a driver.
+func noZeroCopy(why string) error {
+	return &Error{Op: memoryOp, Err: unix.EOPNOTSUPP, Hint: why}
+}
+
+// fillable tells whether the chunk of the buffer is one that the kernel takes. It drops others without a trace.
+func (m *Memory) fillable(buf uint32, zeroCopy bool) bool {
+	at := uint64(buf) * uint64(m.Stride)
+	switch {
+	case buf == 0 || buf >= m.Buffers():
+		return false // before the start, or beyond the end
+	case zeroCopy && (m.Skew+at)%hugePage < headroom:
+		return false // would begin in the huge page before, which is somewhere else in physical memory
+	}
+	return true
+}

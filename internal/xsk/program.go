@@ -1,0 +1,131 @@
+//go:build linux
+
+package xsk
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	xdpPass        = 2  // XDP_PASS
+	offsetRxQueue  = 16 // of rx_queue_index in struct xdp_md
+	programName    = "netmap_xdp"
+	programLicense = "Dual BSD/GPL"
+	socketsName    = "netmap_xsks"
+	attachOp       = "attach XDP program to"
+)
+
+// Program is an XDP program on an interface, with a table of sockets, one a queue. Frames of a queue that has a socket
+// in the table go to the socket, those of other queues to the host. It disappears with the process, whichever way that
+// ends.
+type Program struct {
+	ifindex int
+	name    string // of the interface, for errors
+	queues  int
+	sockets *ebpf.Map // XSKMAP: queue -> socket
+	link    link.Link
+}
+
+// Attach puts a program without sockets on an interface. Native and ZeroCopy sockets need it in the driver, Generic
+// ones need it in Generic mode.
+func Attach(ifindex, queues int, mode Mode) (*Program, error) {
+	name, err := ifname(attachOp, ifindex)
+	if err != nil {
+		return nil, err
+	}
+	if queues < 1 {
+		return nil, invalid(attachOp, name, fmt.Sprintf("%d queues are too few", queues))
+	}
+	sockets, err := ebpf.NewMap(&ebpf.MapSpec{
+		Name: socketsName, Type: ebpf.XSKMap, KeySize: 4, ValueSize: 4, MaxEntries: uint32(queues),
+	})
+	if err != nil {
+		return nil, fail("make table of sockets for", name, err, programHints)
+	}
+	p := &Program{ifindex: ifindex, name: name, queues: queues, sockets: sockets}
+	if err := p.attach(mode); err != nil {
+		sockets.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// attach loads the program and attaches it. The link keeps it alive.
+func (p *Program) attach(mode Mode) error {
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: programName, Type: ebpf.XDP, License: programLicense, Instructions: redirect(p.sockets),
+	})
+	if err != nil {
+		return fail("load XDP program for", p.name, err, programHints)
+	}
+	defer prog.Close()
+	flags := link.XDPDriverMode
+	if mode == Generic {
+		flags = link.XDPGenericMode
+	}
+	p.link, err = link.AttachXDP(link.XDPOptions{Program: prog, Interface: p.ifindex, Flags: flags})
+	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) { // EEXIST: one is there in the other mode
+		return occupied(p.ifindex, p.name)
+	}
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		err = errno // the library's text around it says no more
+	}
+	return fail(fmt.Sprintf("%s (%v)", attachOp, mode), p.name, err, attachHints)
+}
+
+// redirect is the program: return bpf_redirect_map(sockets, ctx->rx_queue_index, XDP_PASS). The flags are what it
+// returns for a queue that has no socket.
+func redirect(sockets *ebpf.Map) asm.Instructions {
+	return asm.Instructions{
+		asm.LoadMem(asm.R2, asm.R1, offsetRxQueue, asm.Word),
+		asm.LoadMapPtr(asm.R1, sockets.FD()),
+		asm.Mov.Imm(asm.R3, xdpPass),
+		asm.FnRedirectMap.Call(),
+		asm.Return(),
+	}
+}
+
+// Put steers the frames of the socket's queue to the socket.
+func (p *Program) Put(queue int, s *Socket) error {
+	const op = "steer to socket"
+	if err := p.check(op, queue); err != nil {
+		return err
+	}
+	on := queueName(p.name, queue)
+	if s.queue != queue || s.ifindex != p.ifindex {
+		return invalid(op, on, "the socket is bound to "+s.on) // the kernel would drop every frame
+	}
+	return fail(op, on, p.sockets.Put(uint32(queue), uint32(s.fd)), mapHints)
+}
+
+// Remove steers the frames of a queue to the host again. Closing the socket does the same.
+func (p *Program) Remove(queue int) error {
+	const op = "steer to host"
+	if err := p.check(op, queue); err != nil {
+		return err
+	}
+	err := p.sockets.Delete(uint32(queue))
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return nil
+	}
+	return fail(op, queueName(p.name, queue), err, mapHints)
+}
+
+func (p *Program) check(op string, queue int) error {
+	if queue < 0 || queue >= p.queues {
+		return invalid(op, queueName(p.name, queue), fmt.Sprintf("the program was attached for %d queues", p.queues))
+	}
+	return nil
+}
+
+// Close takes the program off the interface. All frames go to the host then.
+func (p *Program) Close() error {
+	return fail("detach XDP program from", p.name, errors.Join(p.link.Close(), p.sockets.Close()), nil)
+}

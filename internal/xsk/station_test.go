@@ -1,0 +1,261 @@
+//go:build linux
+
+package xsk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+	"golang.org/x/sys/unix"
+)
+
+// etherType marks the frames of these tests. // Local Experimental Ethertype 1
+const etherType = 0x88b5
+
+// newMemory is memory for so many buffers.
+func newMemory(t testing.TB, buffers, stride int) *Memory {
+	t.Helper()
+	mem, err := unix.Mmap(-1, 0, buffers*stride, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Munmap(mem) })
+	return &Memory{Mem: mem, Stride: uint32(stride)}
+}
+
+// newVeth is a veth pair of two namespaces: ends[0] can reach ends[1].
+func newVeth(t testing.TB, queues int) (ends [2]end) {
+	t.Helper()
+	ends[0].ns, ends[1].ns = testutil.NewNS(t), testutil.NewNS(t)
+	ends[0].index, ends[1].index = testutil.Veth(t, ends[0].ns, "left", ends[1].ns, "right", queues)
+	return ends
+}
+
+// end is one end of a veth pair.
+type end struct {
+	ns    *testutil.NS
+	index int
+}
+
+// attach puts a program on the end, for the time of the test.
+func (e end) attach(t testing.TB, queues int, mode Mode) (p *Program) {
+	t.Helper()
+	var err error
+	e.ns.Do(func() { p, err = Attach(e.index, queues, mode) })
+	testutil.Require(t, "XDP programs (root)", err)
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// open opens a socket on the end, for the time of the test.
+func (e end) open(t testing.TB, c Config) *Socket {
+	t.Helper()
+	s, err := e.tryOpen(c)
+	testutil.Require(t, "AF_XDP sockets (root)", err)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func (e end) tryOpen(c Config) (s *Socket, err error) {
+	c.Ifindex = e.index
+	e.ns.Do(func() { s, err = Open(c) })
+	return s, err
+}
+
+// put is Put that must work.
+func put(t testing.TB, p *Program, queue int, s *Socket) {
+	t.Helper()
+	if err := p.Put(queue, s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// station is a socket with buffers of its own, and checks that the kernel treats those well.
+type station struct {
+	t     testing.TB
+	s     *Socket
+	m     *Memory
+	free  []uint32
+	mine  map[uint32]bool // buffers of the station; true while the kernel has them
+	batch uint32
+}
+
+// newStation takes over a socket and the buffers first..first+n-1.
+func newStation(t testing.TB, s *Socket, m *Memory, first, n uint32) *station {
+	st := &station{t: t, s: s, m: m, mine: make(map[uint32]bool), batch: 64}
+	for b := first; b < first+n; b++ {
+		st.free = append(st.free, b)
+		st.mine[b] = false
+	}
+	return st
+}
+
+func (st *station) get() uint32 {
+	b := st.free[len(st.free)-1]
+	st.free = st.free[:len(st.free)-1]
+	st.mine[b] = true
+	return b
+}
+
+// put takes a buffer back from the kernel, which must have had it.
+func (st *station) put(b uint32) {
+	st.t.Helper()
+	if !st.mine[b] {
+		st.t.Fatalf("kernel gave back buffer %d, which it did not have", b)
+	}
+	st.mine[b] = false
+	st.free = append(st.free, b)
+}
+
+// fill posts n buffers to receive into.
+func (st *station) fill(n uint32) {
+	st.t.Helper()
+	if got := st.s.FillRoom(n); got != n {
+		st.t.Fatalf("FillRoom(%d) = %d", n, got)
+	}
+	for i := range n {
+		st.s.FillAt(i, st.get())
+	}
+	st.s.FillCommit(n)
+	st.s.KickRx()
+}
+
+// send hands over as many of the frames as there is room for and returns how many.
+func (st *station) send(frames [][]byte) int {
+	st.t.Helper()
+	st.reap()
+	n := st.s.TxRoom(uint32(min(len(frames), len(st.free), int(st.batch))))
+	for i := range n {
+		b := st.get()
+		copy(st.buffer(b), frames[i])
+		st.s.TxAt(i, b, 0, uint32(len(frames[i])))
+	}
+	st.s.TxCommit(n)
+	if err := st.s.KickTx(); err != nil {
+		st.t.Fatalf("KickTx: %v", err)
+	}
+	return int(n)
+}
+
+// reap takes back what was sent.
+func (st *station) reap() {
+	st.t.Helper()
+	n := st.s.Done(st.batch)
+	for i := range n {
+		st.put(st.s.DoneAt(i))
+	}
+	st.s.DoneRelease(n)
+}
+
+// receive returns copies of the frames that are there, and posts their buffers again.
+func (st *station) receive() (frames [][]byte) {
+	st.t.Helper()
+	n := st.s.RxReady(st.batch)
+	for i := range n {
+		b, off, length, more := st.s.RxAt(i)
+		if off != 0 || more {
+			st.t.Fatalf("frame in buffer %d at offset %d, more %v, want 0, false", b, off, more)
+		}
+		st.put(b)
+		frames = append(frames, bytes.Clone(st.buffer(b)[:length]))
+	}
+	st.s.RxRelease(n)
+	st.fill(n)
+	return frames
+}
+
+// txQueue is the queue of one end of a veth pair whose frames arrive at queue rx of the other end. In generic mode it is
+// another one for rx > 0: the network stack keeps the number of a receive queue plus one where veth leaves the number of
+// the transmit queue.
+func txQueue(mode Mode, rx int) int {
+	if mode == Generic && rx > 0 {
+		return rx + 1
+	}
+	return rx
+}
+
+// passAll is a program that leaves all frames to the host.
+func passAll(t *testing.T) *ebpf.Program {
+	t.Helper()
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "pass_all", Type: ebpf.XDP, License: "MIT",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, xdpPass), asm.Return()},
+	})
+	testutil.Require(t, "XDP programs (root)", err)
+	return p
+}
+
+func (st *station) buffer(b uint32) []byte {
+	at := uint64(b) * uint64(st.m.Stride)
+	return st.m.Mem[at : at+uint64(st.m.Stride)]
+}
+
+// frame is a frame that differs from all others in its tag, with a payload that depends on it.
+func frame(tag uint32, length int) []byte {
+	f := make([]byte, length)
+	copy(f, "\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01")
+	binary.BigEndian.PutUint16(f[12:], etherType)
+	binary.BigEndian.PutUint32(f[14:], tag)
+	for i := 18; i < length; i++ {
+		f[i] = byte(tag) ^ byte(i*7)
+	}
+	return f
+}
+
+// frames are n frames of all lengths between 60 and longest.
+func frames(tag uint32, n, longest int) [][]byte {
+	fs := make([][]byte, n)
+	for i := range fs {
+		fs[i] = frame(tag<<16|uint32(i), 60+i*37%(longest-59))
+	}
+	return fs
+}
+
+// eventually waits for what the kernel may do a little later.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(2 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not after 2 s", what)
+		}
+	}
+}
+
+// exchange sends all frames from one station to another, which must receive them whole and in order.
+func exchange(t *testing.T, from, to *station, want [][]byte) {
+	t.Helper()
+	sent, received := 0, 0
+	for end := time.Now().Add(5 * time.Second); received < len(want); {
+		// Never more on the way than the receiver has buffers for.
+		if on := sent - received; on < int(to.batch) {
+			sent += from.send(want[sent:min(len(want), sent+int(to.batch)-on)])
+		}
+		for _, f := range to.receive() {
+			if !bytes.Equal(f, want[received]) {
+				t.Fatalf("frame %d of %d bytes is not the one of %d bytes that was sent", received, len(f), len(want[received]))
+			}
+			received++
+		}
+		if time.Now().After(end) {
+			st, _ := to.s.Stats()
+			t.Fatalf("received %d of %d frames, sent %d, receiver says %+v", received, len(want), sent, st)
+		}
+	}
+}
+
+// settle waits until the kernel has returned everything that was sent, and checks that it has all but rx buffers back.
+func (st *station) settle(t *testing.T, rx int) {
+	t.Helper()
+	eventually(t, "all sent buffers are back", func() bool {
+		if err := st.s.KickTx(); err != nil {
+			t.Fatalf("KickTx: %v", err)
+		}
+		st.reap()
+		return len(st.free) == len(st.mine)-rx
+	})
+}

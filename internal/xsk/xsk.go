@@ -1,0 +1,382 @@
+//go:build linux
+
+// Package xsk is AF_XDP: a socket that exchanges frames with one queue of a network interface through four rings in
+// shared memory, and the XDP program that steers the frames of a queue to its socket.
+//
+// Everything is in batches. The receive side gives the kernel empty buffers and takes full ones:
+//
+//	n := s.FillRoom(want)                        n := s.RxReady(want)
+//	for i := range n { s.FillAt(i, buf) }        for i := range n { buf, off, len, more := s.RxAt(i) }
+//	s.FillCommit(n)                              s.RxRelease(n)
+//	s.KickRx()
+//
+// and the transmit side gives full ones and takes them back when they are sent:
+//
+//	n := s.TxRoom(want)                          n := s.Done(want)
+//	for i := range n { s.TxAt(i, buf, 0, len) }  for i := range n { buf := s.DoneAt(i) }
+//	s.TxCommit(n)                                s.DoneRelease(n)
+//	s.KickTx()
+//
+// A buffer belongs to the kernel from FillCommit to RxAt, and from TxCommit to DoneAt. The two sides share nothing: one
+// goroutine may use each at the same time. The data path allocates nothing.
+//
+// Interfaces are those of the network namespace of the calling thread, in Open and in Attach.
+package xsk
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Mode is how frames travel between driver and buffers.
+type Mode int
+
+const (
+	ZeroCopy Mode = iota // the device reads and writes the buffers itself
+	Native               // XDP in the driver, the kernel copies
+	Generic              // XDP in the network stack, the kernel copies: any driver can
+)
+
+func (m Mode) String() string {
+	switch m {
+	case ZeroCopy:
+		return "zero-copy"
+	case Native:
+		return "native copy"
+	case Generic:
+		return "generic"
+	}
+	return fmt.Sprintf("mode %d", int(m))
+}
+
+// Config says what Open opens.
+type Config struct {
+	Ifindex int
+	Queue   int
+	Size    uint32 // entries of the RX and TX rings, a power of two; at most so many buffers may be in use each way
+	Rx, Tx  bool   // which sides the socket has, one at least
+	Mode    Mode
+	Memory  *Memory  // the buffers; may be nil with Share
+	Share   *Socket  // use the memory that this open socket of another queue or interface has registered; or nil
+	Fill    []uint32 // buffers to receive into from the start: some drivers never look again if there are none at bind
+}
+
+// Socket is an AF_XDP socket, bound to one queue of an interface.
+//
+//	             ring         entries                    producer index    consumer index    flags
+//	             +---------+
+//	FillAt  ---> |  fill   |  where to receive into      written by us     by the kernel     by the kernel
+//	             +---------+
+//	RxAt    <--- |   RX    |  received: where, length    by the kernel     by us             -
+//	             +---------+
+//	TxAt    ---> |   TX    |  to send: where, length     by us             by the kernel     by the kernel
+//	             +---------+
+//	DoneAt  <--- | complet.|  sent: where                by the kernel     by us             -
+//	             +---------+
+//
+// The kernel is trusted: what it writes is not checked, beyond that no index leads out of a ring.
+type Socket struct {
+	fd       int
+	ifindex  int
+	queue    int
+	on       string // interface and queue, for errors
+	zeroCopy bool
+	memory   *Memory
+	mask     uint32 // ring entries - 1 of RX, TX and completion
+	fillMask uint32 // the same of fill
+	stride   uint64
+	inverse  uint64   // 2^64 / stride, rounded up: see buffer
+	maps     [][]byte // the mapped rings
+	none     atomic.Uint32
+
+	rx        consumer
+	rxDesc    []unix.XDPDesc
+	fill      producer
+	fillAddrs []uint64
+
+	_ [64]byte // the two sides may run on two CPUs: keep their cache lines apart
+
+	tx        producer
+	txDesc    []unix.XDPDesc
+	done      consumer
+	doneAddrs []uint64
+	budget    uint32 // descriptors that the kernel sends in one system call
+}
+
+const (
+	// maxSize keeps the sizes that follow from it far from overflowing.
+	maxSize = 1 << 16
+	// releasePatience is how long bind waits for a queue whose socket was just closed: the kernel frees it later, in a
+	// work queue, after a grace period.
+	releasePatience = time.Second
+	// defaultBudget is what the kernel sends in one system call in copy modes, unless told otherwise. // TX_BATCH_SIZE
+	defaultBudget = 32
+)
+
+// Open opens a socket on a queue. No frame is received before the socket is Put into a Program.
+func Open(c Config) (*Socket, error) {
+	const op = "open socket on"
+	name, err := ifname(op, c.Ifindex)
+	if err != nil {
+		return nil, err
+	}
+	on := queueName(name, c.Queue)
+	if c.Memory == nil && c.Share != nil {
+		c.Memory = c.Share.memory
+	}
+	if why := c.check(); why != "" {
+		return nil, invalid(op, on, why)
+	}
+	if err := c.Memory.check(c.Mode == ZeroCopy); err != nil {
+		return nil, err
+	}
+	if why := c.checkFill(); why != "" {
+		return nil, invalid(op, on, why)
+	}
+	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fail(op, on, err, socketHints)
+	}
+	s := &Socket{
+		fd: fd, ifindex: c.Ifindex, queue: c.Queue, on: on, memory: c.Memory,
+		mask:    c.Size - 1,
+		stride:  uint64(c.Memory.Stride),
+		inverse: inverse(c.Memory.Stride),
+	}
+	if err := s.setUp(&c); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// check finds what cannot work, and says why.
+func (c *Config) check() string {
+	switch {
+	case bits.OnesCount32(c.Size) != 1 || c.Size > maxSize:
+		return fmt.Sprintf("ring size %d is not a power of two up to %d", c.Size, maxSize)
+	case !c.Rx && !c.Tx:
+		return "neither side is asked for"
+	case c.Memory == nil:
+		return "there is no memory"
+	case c.Share != nil && c.Memory != c.Share.memory:
+		return "the socket to share with has other memory"
+	case c.Share != nil && c.Share.fd < 0:
+		return "the socket to share with is closed"
+	case c.Share != nil && (c.Mode == ZeroCopy) != c.Share.zeroCopy:
+		return "sockets that share memory are all zero-copy or none is"
+	}
+	return ""
+}
+
+// checkFill finds what is wrong with the buffers to receive into, and says it. The memory is known to be good.
+func (c *Config) checkFill() string {
+	switch {
+	case len(c.Fill) > 0 && !c.Rx:
+		return "there are buffers to receive into, but no receive side"
+	case len(c.Fill) > int(c.Size):
+		return fmt.Sprintf("%d buffers to receive into are too many for a ring of %d", len(c.Fill), c.Size)
+	}
+	for _, buf := range c.Fill {
+		if !c.Memory.fillable(buf, c.Mode == ZeroCopy) {
+			return fmt.Sprintf("buffer %d cannot be received into", buf)
+		}
+	}
+	return ""
+}
+
+// setUp makes a fresh socket ready for use. The order is the kernel's: memory and rings, mappings, buffers, bind.
+func (s *Socket) setUp(c *Config) error {
+	if c.Share == nil {
+		if err := registerMemory(s.fd, c.Memory.Mem, c.Memory.chunk()); err != nil {
+			return fail("register memory for", s.on, err, memoryHints)
+		}
+	}
+	if err := s.makeRings(c); err != nil {
+		return fail("make rings for", s.on, err, ringHints)
+	}
+	n := s.FillRoom(uint32(len(c.Fill)))
+	for i := range n {
+		s.FillAt(i, c.Fill[i])
+	}
+	s.FillCommit(n)
+	if err := s.bind(c); err != nil {
+		return fail(fmt.Sprintf("bind socket (%v) to", c.Mode), s.on, err, bindHints)
+	}
+	options, err := unix.GetsockoptInt(s.fd, unix.SOL_XDP, unix.XDP_OPTIONS)
+	if err != nil {
+		return fail("ask for mode of", s.on, err, nil)
+	}
+	s.zeroCopy = options&unix.XDP_OPTIONS_ZEROCOPY != 0
+	if s.zeroCopy {
+		s.budget = c.Size // the device sends by itself: one call is enough
+	}
+	return nil
+}
+
+// makeRings makes the rings in the kernel and maps them. Every queue needs a fill and a completion ring, whichever side
+// is used.
+//
+// A completion ring of Size entries cannot overflow: the kernel takes no TX descriptor without a free entry for it. The
+// fill ring is twice as long, because the kernel may show a received frame before it says that the frame's fill entry
+// is free: for a moment a buffer counts in both rings.
+func (s *Socket) makeRings(c *Config) error {
+	fillSize := 2 * c.Size
+	s.fillMask = fillSize - 1
+	err := errors.Join(
+		unix.SetsockoptInt(s.fd, unix.SOL_XDP, unix.XDP_UMEM_FILL_RING, int(fillSize)),
+		unix.SetsockoptInt(s.fd, unix.SOL_XDP, unix.XDP_UMEM_COMPLETION_RING, int(c.Size)),
+	)
+	if c.Rx {
+		err = errors.Join(err, unix.SetsockoptInt(s.fd, unix.SOL_XDP, unix.XDP_RX_RING, int(c.Size)))
+	}
+	if c.Tx {
+		err = errors.Join(err, unix.SetsockoptInt(s.fd, unix.SOL_XDP, unix.XDP_TX_RING, int(c.Size)))
+	}
+	if err != nil {
+		return err
+	}
+	if c.Tx {
+		s.raiseLimits(c.Size)
+	}
+	return s.mapRings(c, fillSize)
+}
+
+// raiseLimits lets one system call send the whole TX ring in copy modes, and lets the whole ring be on its way to the
+// wire. The first is news of Linux 6.17 and saves KickTx calls. The second, by default, is 208 KiB in the kernel's own
+// accounting, less than a hundred frames of full size. Where either is refused the default is good enough.
+func (s *Socket) raiseLimits(size uint32) {
+	s.budget = defaultBudget
+	if size > defaultBudget && unix.SetsockoptInt(s.fd, unix.SOL_XDP, unix.XDP_MAX_TX_SKB_BUDGET, int(size)) == nil {
+		s.budget = size
+	}
+	unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, int(size)*maxChunk/2) // the kernel doubles it
+}
+
+// mapRings maps the rings. A side that is not asked for has no ring and no entries: nothing to read, no room to write.
+func (s *Socket) mapRings(c *Config, fillSize uint32) error {
+	off, err := mmapOffsets(s.fd)
+	if err != nil {
+		return err
+	}
+	m, err := s.mapRing(unix.XDP_UMEM_PGOFF_FILL_RING, off.Fr.Desc+8*uint64(fillSize))
+	if err != nil {
+		return err
+	}
+	s.fill, s.fillAddrs = newProducer(m, off.Fr, fillSize), entries[uint64](m, off.Fr.Desc, fillSize)
+
+	m, err = s.mapRing(unix.XDP_UMEM_PGOFF_COMPLETION_RING, off.Cr.Desc+8*uint64(c.Size))
+	if err != nil {
+		return err
+	}
+	s.done, s.doneAddrs = newConsumer(m, off.Cr), entries[uint64](m, off.Cr.Desc, c.Size)
+
+	s.rx = consumer{prod: &s.none, cons: &s.none}
+	if c.Rx {
+		if m, err = s.mapRing(unix.XDP_PGOFF_RX_RING, off.Rx.Desc+16*uint64(c.Size)); err != nil {
+			return err
+		}
+		s.rx, s.rxDesc = newConsumer(m, off.Rx), entries[unix.XDPDesc](m, off.Rx.Desc, c.Size)
+	}
+	s.tx = producer{prod: &s.none, cons: &s.none, flags: &s.none}
+	if c.Tx {
+		if m, err = s.mapRing(unix.XDP_PGOFF_TX_RING, off.Tx.Desc+16*uint64(c.Size)); err != nil {
+			return err
+		}
+		s.tx, s.txDesc = newProducer(m, off.Tx, c.Size), entries[unix.XDPDesc](m, off.Tx.Desc, c.Size)
+	}
+	return nil
+}
+
+func (s *Socket) mapRing(pgoff int64, size uint64) ([]byte, error) {
+	m, err := unix.Mmap(s.fd, pgoff, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
+	if err == nil {
+		s.maps = append(s.maps, m)
+	}
+	return m, err
+}
+
+func newProducer(ring []byte, off unix.XDPRingOffset, size uint32) producer {
+	return producer{
+		prod: word(ring, off.Producer), cons: word(ring, off.Consumer), flags: word(ring, off.Flags), size: size,
+	}
+}
+
+func newConsumer(ring []byte, off unix.XDPRingOffset) consumer {
+	return consumer{prod: word(ring, off.Producer), cons: word(ring, off.Consumer)}
+}
+
+// bind binds the socket to its queue, and waits a while for the queue to become free.
+func (s *Socket) bind(c *Config) error {
+	addr := &unix.SockaddrXDP{Ifindex: uint32(c.Ifindex), QueueID: uint32(c.Queue)}
+	switch {
+	case c.Share != nil: // mode and wake-ups are those of the shared socket
+		addr.Flags, addr.SharedUmemFD = unix.XDP_SHARED_UMEM, uint32(c.Share.fd)
+	case c.Mode == ZeroCopy:
+		addr.Flags = unix.XDP_USE_NEED_WAKEUP | unix.XDP_ZEROCOPY
+	default:
+		addr.Flags = unix.XDP_USE_NEED_WAKEUP | unix.XDP_COPY
+	}
+	for end := time.Now().Add(releasePatience); ; time.Sleep(2 * time.Millisecond) {
+		if err := unix.Bind(s.fd, addr); err != unix.EBUSY || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+// FD is the descriptor of the socket, for poll(2). It belongs to the socket.
+func (s *Socket) FD() int { return s.fd }
+
+// ZeroCopy tells whether the device reads and writes the buffers itself.
+func (s *Socket) ZeroCopy() bool { return s.zeroCopy }
+
+// CanFill tells whether a buffer can be received into. Those that cannot are the first buffer of the memory, and in
+// zero-copy mode the first of each 2 MiB: their chunk would begin where there is no memory, or other memory. A buffer
+// that is given to FillAt all the same never comes back.
+func (s *Socket) CanFill(buf uint32) bool { return s.memory.fillable(buf, s.zeroCopy) }
+
+// Close gives the queue back, to the host if the socket was in a Program, and every buffer with it: none comes back
+// through a ring any more. The data path must not be used during or after it. Closing twice does nothing.
+func (s *Socket) Close() error {
+	if s.fd < 0 {
+		return nil
+	}
+	var errs []error
+	for _, m := range s.maps {
+		errs = append(errs, unix.Munmap(m))
+	}
+	errs = append(errs, unix.Close(s.fd))
+	s.maps, s.fd = nil, -1
+	return fail("close socket of", s.on, errors.Join(errs...), nil)
+}
+
+// Stats are counters of the kernel, since Open. // XDP_STATISTICS
+type Stats struct {
+	RxDropped     uint64 // frames too long for a buffer, or received while the fill ring was empty
+	RxInvalid     uint64 // fill entries that were no good: always 0, as kernels do not report them so far
+	TxInvalid     uint64 // TX descriptors that were no good
+	RxRingFull    uint64 // frames dropped because the RX ring was full
+	FillRingEmpty uint64 // times the kernel wanted a buffer and had none
+	TxRingEmpty   uint64 // times the kernel wanted to send and had nothing
+}
+
+// Stats reads the counters of the kernel.
+func (s *Socket) Stats() (Stats, error) {
+	st, err := statistics(s.fd)
+	if err != nil {
+		return Stats{}, fail("read statistics of", s.on, err, nil)
+	}
+	return Stats{
+		RxDropped:     st.Rx_dropped,
+		RxInvalid:     st.Rx_invalid_descs,
+		TxInvalid:     st.Tx_invalid_descs,
+		RxRingFull:    st.Rx_ring_full,
+		FillRingEmpty: st.Rx_fill_ring_empty_descs,
+		TxRingEmpty:   st.Tx_ring_empty_descs,
+	}, nil
+}
