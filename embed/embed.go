@@ -72,3 +72,12 @@ func (f *Framework) Open(name string, options ...netmap.Option) (*netmap.Port, e
 
 // Close closes all ports and frees the memory. Frames and rings must not be touched afterwards.
 func (f *Framework) Close() error { return f.e.Close() }
+
+// Usage is how much of the memory is in use.
+func (f *Framework) Usage() Usage { return Usage(f.e.Region().Usage()) }
+
+// Usage counts the objects of the three pools, free ones and all.
+type Usage mem.Usage
+
+// Full says whether nothing is allocated: all pools are full.
+func (u Usage) Full() bool { return mem.Usage(u).Full() }

@@ -171,6 +171,7 @@ func (p *Port) openQueue(q *queue, receives bool) error {
 	}
 	if p.first == nil {
 		p.first = q.socket
+		p.report(fmt.Sprintf("%s: %v", p.name, p.mode))
 	}
 	return nil
 }
@@ -192,26 +193,25 @@ func ringSize(slots uint32) uint32 {
 // choose finds the best mode that works, opens the first socket in it, and attaches the XDP program where the mode or the
 // direction needs it.
 func (p *Port) choose(q *queue, receives bool) (*xsk.Socket, error) {
-	var tried error
-	for _, mode := range p.candidates() {
-		s, err := p.try(q, mode, receives)
-		if err == nil {
-			p.mode, p.chosen = mode, true
-			p.report(fmt.Sprintf("%s: %v", p.name, mode))
+	var err error
+	for _, p.mode = range p.candidates() {
+		var s *xsk.Socket
+		if s, err = p.try(q, p.mode, receives); err == nil {
+			p.chosen = true
 			return s, nil
 		}
-		if tried = errors.Join(tried, err); errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EPERM) {
-			return nil, err // no other mode would fare better
+		if hopeless(err) {
+			break
 		}
 	}
-	return nil, tried
+	return nil, err
 }
 
 func (p *Port) candidates() []xsk.Mode {
 	if p.cfg.Mode != nil {
 		return []xsk.Mode{*p.cfg.Mode}
 	}
-	return []xsk.Mode{xsk.ZeroCopy, xsk.Native, xsk.Generic}
+	return []xsk.Mode{xsk.ZeroCopy, xsk.Native} // attach falls back from native to generic
 }
 
 // try opens a socket in a mode. In the copy modes one that only sends needs no program, and leaves an interface that has
@@ -220,7 +220,6 @@ func (p *Port) try(q *queue, mode xsk.Mode, receives bool) (*xsk.Socket, error) 
 	if mode == xsk.ZeroCopy && !p.link.zeroCopy && p.cfg.Mode == nil {
 		return nil, fault.New(syscall.EOPNOTSUPP, "open", p.name, "its driver has no zero-copy")
 	}
-	p.mode = mode
 	if receives || mode == xsk.ZeroCopy {
 		if err := p.attach(); err != nil {
 			return nil, err
@@ -233,10 +232,21 @@ func (p *Port) try(q *queue, mode xsk.Mode, receives bool) (*xsk.Socket, error) 
 	return s, err
 }
 
+// attach attaches the XDP program. Sockets are the same in both copy modes, so generic is what is left where the driver
+// has no XDP, or not with these queues or this MTU.
 func (p *Port) attach() (err error) {
 	p.program, err = xsk.Attach(p.link.index, len(p.queues), p.mode)
+	if err == nil || p.mode != xsk.Native || p.cfg.Mode != nil || hopeless(err) {
+		return err
+	}
+	if p.program, err = xsk.Attach(p.link.index, len(p.queues), xsk.Generic); err == nil {
+		p.mode = xsk.Generic
+	}
 	return err
 }
+
+// hopeless says whether no other mode would fare better.
+func hopeless(err error) bool { return errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EPERM) }
 
 func (p *Port) detach() {
 	if p.program != nil {

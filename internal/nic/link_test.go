@@ -1,0 +1,141 @@
+//go:build linux
+
+package nic_test
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/embed"
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+)
+
+// inNS runs netlink calls in a namespace and fails the test on an error.
+func inNS(t *testing.T, ns *testutil.NS, name string, f func(netlink.Link) error) {
+	t.Helper()
+	var err error
+	ns.Do(func() {
+		var l netlink.Link
+		if l, err = netlink.LinkByName(name); err == nil {
+			err = f(l)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitError polls until the port is in trouble, without spinning: every poll before that waits.
+func awaitError(t *testing.T, p *netmap.Port, what string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	got, err := p.Poll(ctx, netmap.In, -1)
+	if err != nil || got&netmap.Err == 0 {
+		t.Fatalf("%s: poll says %v, %v", what, got, err)
+	}
+	if err := errors.Join(p.TxSync(), p.RxSync()); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("%s: sync says %v, want EIO", what, err)
+	}
+}
+
+func TestLinkDownAndUp(t *testing.T) {
+	p := newPair(t, 1)
+	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
+	pump(t, a, b, 100, 60)
+	inNS(t, p.na, "va", netlink.LinkSetDown)
+	awaitError(t, a, "after the link went down")
+	inNS(t, p.na, "va", netlink.LinkSetUp)
+	for end := time.Now().Add(5 * time.Second); a.RxSync() != nil || a.TxSync() != nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("still in trouble after the link came up: %v", a.RxSync())
+		}
+	}
+	pump(t, a, b, 1000, 60)
+	pump(t, b, a, 1000, 60)
+	a.Close()
+	b.Close()
+}
+
+func TestLinkVanishes(t *testing.T) {
+	p := newPair(t, 2)
+	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
+	pump(t, a, b, 100, 60)
+	inNS(t, p.na, "va", netlink.LinkDel)
+	awaitError(t, a, "after the interface was deleted")
+	awaitError(t, b, "after the peer was deleted")
+	a.Close()
+	b.Close()
+	testutil.Veth(t, p.na, "va", p.nb, "vb", 2)
+	a, b = p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
+	pump(t, a, b, 100, 60)
+	a.Close()
+	b.Close()
+}
+
+func TestQueuesChange(t *testing.T) {
+	ethtool, err := exec.LookPath("ethtool")
+	testutil.Require(t, "ethtool (Debian package ethtool)", err)
+	p := newPair(t, 4)
+	setQueues := func(n string) {
+		t.Helper()
+		p.na.Do(func() {
+			if out, err := exec.Command(ethtool, "-L", "va", "rx", n, "tx", n).CombinedOutput(); err != nil {
+				t.Fatalf("set queues to %s: %v: %s", n, err, out)
+			}
+		})
+	}
+	setQueues("2")
+	a := p.open(p.na, "netmap:va")
+	if len(a.Rx()) != 2 {
+		t.Fatalf("%d rx rings of 2", len(a.Rx()))
+	}
+	setQueues("4") // fewer the kernel refuses
+	awaitError(t, a, "after the queues changed")
+	a.Close()
+	a = p.open(p.na, "netmap:va")
+	if len(a.Rx()) != 4 {
+		t.Fatalf("%d rx rings of 4", len(a.Rx()))
+	}
+	a.Close()
+}
+
+func TestMTUTooLarge(t *testing.T) {
+	p := newPair(t, 1)
+	inNS(t, p.na, "va", func(l netlink.Link) error { return netlink.LinkSetMTU(l, 3000) })
+	var err error
+	p.na.Do(func() { _, err = p.f.Open("netmap:va") })
+	if !errors.Is(err, syscall.EINVAL) || !strings.Contains(err.Error(), "mtu 2030") {
+		t.Fatalf("MTU 3000 with 2048-byte buffers: %v", err)
+	}
+	jumbo, err := embed.New(embed.Config{BufSize: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer jumbo.Close()
+	inNS(t, p.nb, "vb", func(l netlink.Link) error { return netlink.LinkSetMTU(l, 3000) })
+	p.f = jumbo
+	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
+	pump(t, a, b, 1000, 60, 3014)
+	a.Close()
+	b.Close()
+}
+
+func TestUnknownInterface(t *testing.T) {
+	f, err := embed.New(embed.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err = f.Open("netmap:nosuch0"); !errors.Is(err, syscall.ENXIO) {
+		t.Fatalf("unknown interface: %v", err)
+	}
+}
