@@ -7,6 +7,9 @@ import (
 	"unsafe"
 )
 
+// SameStart says whether two pieces of memory start at the same byte.
+func SameStart(a, b []byte) bool { return unsafe.SliceData(a) == unsafe.SliceData(b) }
+
 // At views the T that starts at byte ofs. A view outside the memory or not aligned for T is a bug of the caller, not
 // input: At panics.
 func At[T any](mem []byte, ofs uintptr) *T {

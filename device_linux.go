@@ -1,0 +1,3 @@
+package netmap
+
+const freebsdBit = 0

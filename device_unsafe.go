@@ -1,0 +1,36 @@
+//go:build linux || freebsd
+
+package netmap
+
+import (
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/abi"
+)
+
+// voidBit is set in the numbers of requests without a structure on FreeBSD.
+const voidBit = freebsdBit & abi.FreeBSDVoid
+
+func ioctl(fd int, request uint, arg unsafe.Pointer) syscall.Errno {
+	for {
+		if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(request), uintptr(arg)); e != unix.EINTR {
+			return e
+		}
+	}
+}
+
+// control sends a request with its body, which the answer replaces. The framework reads both through their addresses.
+func control[T any](fd int, h *abi.Header, body *T) error {
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	pin.Pin(body)
+	h.Body = uint64(uintptr(unsafe.Pointer(body)))
+	if e := ioctl(fd, abi.NIOCCTRL, unsafe.Pointer(h)); e != 0 {
+		return e
+	}
+	return nil
+}
