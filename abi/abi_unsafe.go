@@ -10,6 +10,15 @@ func Bytes[T any](p *T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(p)), unsafe.Sizeof(*p))
 }
 
+// View is the structure that lies in b, the inverse of Bytes. It panics when b is too short for it or not aligned.
+func View[T any](b []byte) *T {
+	var t T
+	if p := unsafe.Pointer(unsafe.SliceData(b)); uintptr(len(b)) >= unsafe.Sizeof(t) && uintptr(p)%unsafe.Alignof(t) == 0 {
+		return (*T)(p)
+	}
+	panic("abi: View of bytes that hold no such structure")
+}
+
 // SlotWord is the first half of a slot, everything but Ptr, as one value.
 type SlotWord uint64
 

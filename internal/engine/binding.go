@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
@@ -22,7 +23,10 @@ type Binding struct {
 	rings  [2][]*kring.Ring // the bound ones, by direction
 	closed atomic.Bool
 
-	waiting  kring.Waiters // everybody in Wait, whatever for
+	waiting    kring.Waiters // everybody in Wait, whatever for
+	subscriber kring.Waiter  // of Subscribe
+	nap        *time.Timer
+
 	sleepMu  sync.Mutex
 	sleepers []*sleeper // idle ones, kept for the next wait
 	hasFDs   bool       // some ring is to be waited for by descriptor

@@ -63,6 +63,7 @@ type Engine struct {
 	ports    map[string]*entry
 	switches map[string]*vale.Switch
 	nulls    uint64 // null ports so far
+	alarm    alarm
 	closed   bool
 }
 
@@ -94,6 +95,7 @@ func (e *Engine) Close() error {
 			e.unbind(b)
 		}
 	}
+	e.alarm.close()
 	return e.region.Close()
 }
 

@@ -54,6 +54,7 @@ func (e *Engine) openVale(name string, req *abi.Register) (port, error) {
 			return nil, fault.New(syscall.ENOMEM, "open", name, "there are %d switches already; close one or configure more", len(e.switches))
 		}
 		sw = vale.NewSwitch(m[1])
+		sw.Number = e.freeNumber()
 	}
 	p, err := vale.NewPort(sw, e.region, name, clamp(req.TxRings, 1, vale.MaxRings), clamp(req.RxRings, 1, vale.MaxRings),
 		slots(req.TxSlots), slots(req.RxSlots))
@@ -91,4 +92,17 @@ func (e *Engine) openPipe(name string, req *abi.Register) (port, error) {
 		return p.Slave, nil
 	}
 	return p.Master, nil
+}
+
+// freeNumber is the lowest number that no switch has.
+func (e *Engine) freeNumber() int {
+	taken := map[int]bool{}
+	for _, s := range e.switches {
+		taken[s.Number] = true
+	}
+	n := 0
+	for taken[n] {
+		n++
+	}
+	return n
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/ns"
 )
 
 // linkInfo is what the port has to know of its interface.
@@ -61,14 +62,14 @@ const queuePatience = time.Second
 func watch(p *Port) (*watcher, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	ns, err := netns.Get()
+	here, err := netns.Get()
 	if err != nil {
 		return nil, fault.Wrap(err, "watch", p.name, "")
 	}
-	w := &watcher{port: p, ns: ns, updates: make(chan netlink.LinkUpdate, 16), done: make(chan struct{})}
+	w := &watcher{port: p, ns: here, updates: make(chan netlink.LinkUpdate, 16), done: make(chan struct{})}
 	lost := func(error) {} // the channel closes
 	if err := netlink.LinkSubscribeWithOptions(w.updates, w.done, netlink.LinkSubscribeOptions{ErrorCallback: lost}); err != nil {
-		ns.Close()
+		here.Close()
 		return nil, fault.Wrap(err, "watch", p.name, "")
 	}
 	if l, err := netlink.LinkByIndex(p.link.index); err == nil {
@@ -140,27 +141,5 @@ func (w *watcher) gone(why string) {
 	w.port.fail(fault.New(syscall.EIO, "use", w.port.name, "%s", why))
 }
 
-// inNamespace calls f in the network namespace of the interface. A thread that cannot return to its own is not used again.
-func (w *watcher) inNamespace(f func() error) error {
-	runtime.LockOSThread()
-	here, err := netns.Get()
-	if err != nil {
-		runtime.UnlockOSThread()
-		return err
-	}
-	defer here.Close()
-	if here.Equal(w.ns) {
-		defer runtime.UnlockOSThread()
-		return f()
-	}
-	if err := netns.Set(w.ns); err != nil {
-		runtime.UnlockOSThread()
-		return fault.Wrap(err, "enter network namespace of", w.port.name, "needs CAP_SYS_ADMIN")
-	}
-	defer func() {
-		if netns.Set(here) == nil {
-			runtime.UnlockOSThread()
-		}
-	}()
-	return f()
-}
+// inNamespace calls f in the network namespace of the interface.
+func (w *watcher) inNamespace(f func() error) error { return ns.Do(w.ns, w.port.name, f) }

@@ -21,6 +21,8 @@ const (
 
 // Switch joins ports. It has no thread of its own.
 type Switch struct {
+	Number int // among the switches of an engine
+
 	name  string
 	table table
 	mu    sync.Mutex

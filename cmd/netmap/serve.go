@@ -1,0 +1,141 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/user"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-48afdc40/netmap/internal/daemon"
+	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+)
+
+type serveFlags struct {
+	path, mode, owner, group string
+	bufNum, bufSize          uint32
+	ringNum, ringSize, ifNum uint32
+	workers                  int
+	spin                     time.Duration
+	slots                    uint32
+	verbose                  bool
+}
+
+func newServe() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve /dev/netmap to other programs",
+		Long: `serve makes a device node and is the framework behind it, until it is
+interrupted. Programs that use netmap open the node as they would with the
+kernel module: C programs, old and new, and Go programs through package netmap.
+
+A port name such as netmap:eth0 means the interface of the client's own network
+namespace. VALE switches and pipes are shared by all clients of the node. Give a
+container the node, and it has netmap.
+
+Every node has memory of its own. Run serve several times, with other paths, to
+keep users apart.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&f.path, "path", "/dev/netmap", "device node to make")
+	fs.StringVar(&f.mode, "mode", "0660", "permissions of the node, octal")
+	fs.StringVar(&f.owner, "owner", "root", "user who owns the node")
+	fs.StringVar(&f.group, "group", "root", "group of the node")
+	fs.Uint32Var(&f.bufNum, "buffers", mem.Default.Buf.Num, "packet buffers; netmap's kernel module has 163840")
+	fs.Uint32Var(&f.bufSize, "buffer-size", mem.Default.Buf.Size, "bytes of a buffer; 4096 for jumbo frames")
+	fs.Uint32Var(&f.ringNum, "rings", mem.Default.Ring.Num, "ring objects")
+	fs.Uint32Var(&f.ringSize, "ring-size", mem.Default.Ring.Size, "bytes of a ring object")
+	fs.Uint32Var(&f.ifNum, "ports", mem.Default.If.Num, "open ports at once")
+	fs.Uint32Var(&f.slots, "nic-slots", 0, "slots of a network interface's ring (default 1024)")
+	fs.IntVar(&f.workers, "workers", 0, "threads that answer requests (default: by the number of processors)")
+	fs.DurationVar(&f.spin, "spin", 20*time.Microsecond, "how long a thread looks for the next request before it sleeps")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "log every port that is opened and closed")
+	return cmd
+}
+
+func (f *serveFlags) run(cmd *cobra.Command) error {
+	cfg, err := f.config()
+	if err != nil {
+		return err
+	}
+	d, err := daemon.Start(cfg)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	fmt.Fprintf(cmd.OutOrStdout(), "netmap: serving %s\n", f.path)
+	notify("READY=1")
+	err = d.Wait(cmd.Context())
+	notify("STOPPING=1")
+	return err
+}
+
+func (f *serveFlags) config() (daemon.Config, error) {
+	mode, err := strconv.ParseUint(f.mode, 8, 32)
+	if err != nil || mode > 0o777 {
+		return daemon.Config{}, fmt.Errorf("--mode %s: want permissions in octal, such as 0660", f.mode)
+	}
+	uid, err := lookupID(f.owner, func(s string) (string, error) {
+		u, err := user.Lookup(s)
+		if err != nil {
+			return "", err
+		}
+		return u.Uid, nil
+	})
+	if err != nil {
+		return daemon.Config{}, fmt.Errorf("--owner: %w", err)
+	}
+	gid, err := lookupID(f.group, func(s string) (string, error) {
+		g, err := user.LookupGroup(s)
+		if err != nil {
+			return "", err
+		}
+		return g.Gid, nil
+	})
+	if err != nil {
+		return daemon.Config{}, fmt.Errorf("--group: %w", err)
+	}
+	level := slog.LevelWarn
+	if f.verbose {
+		level = slog.LevelInfo
+	}
+	return daemon.Config{
+		Engine: engine.Config{
+			Region: mem.Config{If: mem.Pool{Num: f.ifNum}, Ring: mem.Pool{Num: f.ringNum, Size: f.ringSize}, Buf: mem.Pool{Num: f.bufNum, Size: f.bufSize}},
+			NIC:    engine.NICConfig{Slots: f.slots},
+		},
+		Path: f.path, Mode: uint32(mode), UID: uid, GID: gid, Workers: f.workers, Spin: f.spin,
+		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+	}, nil
+}
+
+// lookupID takes a number as it is and looks a name up.
+func lookupID(s string, byName func(string) (string, error)) (uint32, error) {
+	if _, err := strconv.ParseUint(s, 10, 32); err != nil {
+		if s, err = byName(s); err != nil {
+			return 0, err
+		}
+	}
+	n, err := strconv.ParseUint(s, 10, 32)
+	return uint32(n), err
+}
+
+// notify tells a service manager that started us, if there is one. See sd_notify(3).
+func notify(state string) {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return
+	}
+	if c, err := net.Dial("unixgram", path); err == nil {
+		defer c.Close()
+		c.Write([]byte(state))
+	}
+}

@@ -1,0 +1,247 @@
+//go:build linux
+
+package chardev
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/internal/fault"
+)
+
+// operation is how one kind of request is answered.
+type operation struct {
+	size  int  // the least its body may have
+	slow  bool // it may take long: not by the thread that reads requests
+	mute  bool // it gets no answer
+	serve func(*Device, header, []byte, []byte) (int, syscall.Errno)
+}
+
+// operations are all that a device answers; everything else gets ENOSYS, which tells the kernel not to ask again.
+// Each takes the request's body and a buffer for the answer's, and returns how much of it there is, or an errno.
+var operations = [...]operation{
+	opForget:      {mute: true},
+	opBatchForget: {mute: true},
+	opInterrupt:   {mute: true}, // no request waits for anything
+	opInit:        {size: 16, serve: (*Device).init},
+	opGetattr:     {size: 16, serve: (*Device).getattr},
+	opSetattr:     {size: 88, serve: (*Device).setattr},
+	opStatfs:      {serve: (*Device).statfs},
+	opOpen:        {size: 8, slow: true, serve: (*Device).open},
+	opRelease:     {size: 24, slow: true, serve: (*Device).release},
+	opFlush:       {size: 24, serve: (*Device).flush},
+	opIoctl:       {size: 32, serve: (*Device).ioctl},
+	opPoll:        {size: 24, serve: (*Device).poll},
+}
+
+// serve answers the request. One that is not as long as it says or as its kind needs gets EINVAL.
+func (w *worker) serve(request []byte) {
+	h, body, ok := parse(request)
+	if len(request) < inHeaderSize {
+		return // there is nobody to answer
+	}
+	var op operation
+	if h.opcode < uint32(len(operations)) {
+		op = operations[h.opcode]
+	}
+	switch {
+	case op.mute:
+	case !ok || len(body) < op.size:
+		w.d.reply(h, w.out, 0, unix.EINVAL)
+	case op.serve == nil:
+		w.d.reply(h, w.out, 0, unix.ENOSYS)
+	case op.slow || h.opcode == opIoctl && ioctlSize(body) > 0:
+		body = append([]byte(nil), body...)
+		w.d.slow.Add(1)
+		go func() {
+			defer w.d.slow.Done()
+			out := make([]byte, outHeaderSize+maxIoctl+64)
+			n, errno := op.serve(w.d, h, body, out[outHeaderSize:])
+			w.d.reply(h, out, n, errno)
+		}()
+	default:
+		n, errno := op.serve(w.d, h, body, w.out[outHeaderSize:])
+		w.d.reply(h, w.out, n, errno)
+	}
+}
+
+// reply sends out: a header, which it fills, and n bytes of answer.
+func (d *Device) reply(h header, out []byte, n int, errno syscall.Errno) {
+	if errno != 0 {
+		n = 0
+	}
+	n += outHeaderSize
+	le.PutUint32(out, uint32(n))
+	le.PutUint32(out[4:], uint32(-int32(errno)))
+	le.PutUint64(out[8:], h.unique)
+	writeRaw(d.fd, out[:n]) // ENOENT: the client was killed and nobody waits for the answer
+}
+
+// notify tells the kernel that clients who sleep on the handle should poll again.
+func (d *Device) notify(handle uint64) {
+	var b [24]byte
+	le.PutUint32(b[0:], uint32(len(b)))
+	le.PutUint32(b[4:], notifyPoll)
+	le.PutUint64(b[16:], handle)
+	writeRaw(d.fd, b[:])
+}
+
+// init agrees on the protocol. What we cannot do without is passthrough.
+func (d *Device) init(_ header, in, out []byte) (int, syscall.Errno) {
+	const want = initExt | passthrough
+	has := uint64(le.Uint32(in[12:]))
+	if len(in) >= 20 {
+		has |= uint64(le.Uint32(in[16:])) << 32
+	}
+	major, minor := le.Uint32(in), le.Uint32(in[4:])
+	if major != protocolMajor || minor < protocolMinor || has&want != want {
+		d.outcome(fault.New(syscall.EOPNOTSUPP, "make device node", d.cfg.Path,
+			"the kernel has no FUSE passthrough, which came with Linux 6.9; use a newer kernel, or the embedded framework"))
+		return 0, unix.EOPNOTSUPP
+	}
+	clear(out[:64])
+	le.PutUint32(out[0:], protocolMajor)
+	le.PutUint32(out[4:], protocolMinor)
+	le.PutUint32(out[12:], uint32(want&0xffffffff))
+	le.PutUint16(out[16:], 16) // background requests
+	le.PutUint16(out[18:], 12) // of which it may call itself congested
+	le.PutUint32(out[20:], maxWrite)
+	le.PutUint32(out[24:], 1) // nanoseconds of time stamps
+	le.PutUint32(out[32:], uint32(uint64(want)>>32))
+	le.PutUint32(out[36:], 1) // file systems that may be stacked: passthrough needs it
+	go d.openBackingFile()    // which the kernel accepts once it has the answer
+	return 64, 0
+}
+
+// outcome settles how Mount ends.
+func (d *Device) outcome(err error) {
+	select {
+	case d.ready <- err:
+	default:
+	}
+}
+
+func (d *Device) getattr(_ header, _, out []byte) (int, syscall.Errno) {
+	clear(out[:16+attrSize])
+	le.PutUint64(out, attrSeconds)
+	d.attr(out[16:])
+	return 16 + attrSize, 0
+}
+
+// setattr takes new permissions and owners. It passes over a new size, as a device does: open with O_TRUNC is no error.
+func (d *Device) setattr(h header, in, out []byte) (int, syscall.Errno) {
+	d.mu.Lock()
+	valid := le.Uint32(in)
+	if valid&setattrMode != 0 {
+		d.mode = le.Uint32(in[68:]) & 0o777
+	}
+	if valid&setattrUID != 0 {
+		d.uid = le.Uint32(in[76:])
+	}
+	if valid&setattrGID != 0 {
+		d.gid = le.Uint32(in[80:])
+	}
+	d.mu.Unlock()
+	return d.getattr(h, in, out)
+}
+
+func (d *Device) statfs(_ header, _, out []byte) (int, syscall.Errno) {
+	clear(out[:80])
+	le.PutUint32(out[40:], 4096) // block size
+	le.PutUint32(out[44:], 255)  // longest name
+	le.PutUint32(out[48:], 4096)
+	return 80, 0
+}
+
+func (d *Device) open(h header, _, out []byte) (int, syscall.Errno) {
+	select {
+	case <-d.backed:
+	case <-d.dead:
+		return 0, unix.ENODEV
+	}
+	f := &file{waker: Waker{device: d}}
+	var errno syscall.Errno
+	if f.File, errno = d.driver.Open(h.caller, &f.waker); errno != 0 {
+		return 0, errno
+	}
+	d.mu.Lock()
+	if d.files == nil { // closed meanwhile
+		d.mu.Unlock()
+		f.Release()
+		return 0, unix.ENODEV
+	}
+	d.last++
+	handle := d.last
+	d.files[handle] = f
+	d.mu.Unlock()
+	le.PutUint64(out, handle)
+	le.PutUint32(out[8:], openPassthrough)
+	le.PutUint32(out[12:], uint32(d.backing))
+	return 16, 0
+}
+
+// flush is called for every close(2), of which only the last counts.
+func (d *Device) flush(header, []byte, []byte) (int, syscall.Errno) { return 0, 0 }
+
+func (d *Device) release(_ header, in, _ []byte) (int, syscall.Errno) {
+	handle := le.Uint64(in)
+	d.mu.Lock()
+	f := d.files[handle]
+	delete(d.files, handle)
+	d.mu.Unlock()
+	if f == nil {
+		return 0, unix.EBADF
+	}
+	f.Release()
+	return 0, 0
+}
+
+// ioctlSize is how much data an ioctl request carries, in or out.
+func ioctlSize(in []byte) uint32 {
+	if len(in) < 32 {
+		return 0
+	}
+	return max(le.Uint32(in[24:]), le.Uint32(in[28:]))
+}
+
+// ioctl answers with the data also when it fails: a failed request may say more than its errno.
+func (d *Device) ioctl(h header, in, out []byte) (int, syscall.Errno) {
+	f := d.file(le.Uint64(in))
+	if f == nil {
+		return 0, unix.EBADF
+	}
+	inSize, outSize := le.Uint32(in[24:]), le.Uint32(in[28:])
+	if int64(inSize) > int64(len(in)-32) || ioctlSize(in) > maxIoctl {
+		return 0, unix.EINVAL
+	}
+	data := out[16 : 16+ioctlSize(in)]
+	clear(data)
+	copy(data, in[32:32+inSize])
+	errno := f.Ioctl(h.caller, le.Uint32(in[12:]), data)
+	clear(out[:16])
+	le.PutUint32(out, uint32(-int32(errno)))
+	return 16 + int(outSize), 0
+}
+
+func (d *Device) poll(_ header, in, out []byte) (int, syscall.Errno) {
+	f := d.file(le.Uint64(in))
+	if f == nil {
+		return 0, unix.EBADF
+	}
+	// One at a time: disarming for a client that has found something must not disarm for another that sleeps.
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var armed bool
+	if le.Uint32(in[16:])&pollWantsNotify != 0 {
+		f.waker.handle.Store(le.Uint64(in[8:]))
+		armed = !f.waker.armed.Swap(true) // before looking: what comes after the look wakes the client
+	}
+	ready := f.Poll(le.Uint32(in[20:]))
+	if ready != 0 && armed {
+		f.waker.armed.Store(false)
+	}
+	clear(out[:8])
+	le.PutUint32(out, ready)
+	return 8, 0
+}

@@ -1,0 +1,105 @@
+//go:build linux
+
+package chardev
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+)
+
+// The kernel's side of FUSE, as far as a device needs it (linux/fuse.h, protocol 7.40). All words are little-endian here,
+// and every structure is read and written field by field, because requests are checked for their length first.
+var le = binary.LittleEndian
+
+// Operation codes.
+const (
+	opForget      = 2
+	opGetattr     = 3
+	opSetattr     = 4
+	opOpen        = 14
+	opStatfs      = 17
+	opRelease     = 18
+	opFlush       = 25
+	opInit        = 26
+	opInterrupt   = 36
+	opIoctl       = 39
+	opPoll        = 40
+	opBatchForget = 42
+)
+
+const (
+	protocolMajor = 7
+	protocolMinor = 40 // the first with passthrough
+
+	// capabilities of INIT, in two words
+	initExt     = 1 << 30
+	passthrough = 1 << 37
+
+	openPassthrough = 1 << 7 // FOPEN_PASSTHROUGH
+	pollWantsNotify = 1 << 0 // FUSE_POLL_SCHEDULE_NOTIFY
+	notifyPoll      = 1      // FUSE_NOTIFY_POLL
+
+	setattrMode, setattrUID, setattrGID = 1 << 0, 1 << 1, 1 << 2 // FATTR_*
+
+	rootID = 1
+
+	// attributes never change but through us, and are cheap to ask for
+	attrSeconds = 1
+
+	inHeaderSize  = 40
+	outHeaderSize = 16
+	attrSize      = 88
+	maxWrite      = 128 << 10 // what the kernel may send in one request
+	bufferSize    = maxWrite + 4096
+	maxIoctl      = 1 << 14 // an ioctl's number has 14 bits for the size
+)
+
+// backingOpen is FUSE_DEV_IOC_BACKING_OPEN, backingClose its inverse.
+const (
+	backingOpen  = 1<<30 | 16<<16 | 229<<8 | 1
+	backingClose = 1<<30 | 4<<16 | 229<<8 | 2
+)
+
+// header starts every request.
+type header struct {
+	length uint32
+	opcode uint32
+	unique uint64
+	caller Caller
+}
+
+// Caller is who makes a request, in our user and pid namespaces. The pid is that of the thread, 0 where it has none
+// here.
+type Caller struct {
+	UID, GID uint32
+	PID      int
+}
+
+// parse reads a request's header. It says no when the request is not as long as it claims.
+func parse(b []byte) (h header, body []byte, ok bool) {
+	if len(b) < inHeaderSize {
+		return header{}, nil, false
+	}
+	h = header{
+		length: le.Uint32(b), opcode: le.Uint32(b[4:]), unique: le.Uint64(b[8:]),
+		caller: Caller{UID: le.Uint32(b[24:]), GID: le.Uint32(b[28:]), PID: int(int32(le.Uint32(b[32:])))},
+	}
+	return h, b[inHeaderSize:], uint64(h.length) == uint64(len(b))
+}
+
+// attr is struct fuse_attr of the device.
+func (d *Device) attr(b []byte) {
+	mode, uid, gid := d.owner()
+	le.PutUint64(b[0:], rootID)
+	le.PutUint64(b[8:], d.size)
+	le.PutUint64(b[16:], (d.size+511)/512)
+	for _, at := range []int{24, 32, 40} { // access, modification, change
+		le.PutUint64(b[at:], uint64(d.born))
+	}
+	le.PutUint32(b[60:], unix.S_IFREG|mode)
+	le.PutUint32(b[64:], 1)
+	le.PutUint32(b[68:], uid)
+	le.PutUint32(b[72:], gid)
+	le.PutUint32(b[80:], 4096)
+}

@@ -1,0 +1,142 @@
+//go:build linux
+
+// Package control answers the requests of /dev/netmap: every ioctl of every version it knows becomes calls of the engine.
+// It sees requests as bytes and a client's memory through an interface; how they come to it is the daemon's business.
+package control
+
+import (
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+)
+
+// Process is the one who makes a request.
+type Process interface {
+	// Read and Write copy from and to the process's memory. EFAULT where there is none.
+	Read(addr uint64, b []byte) error
+	Write(addr uint64, b []byte) error
+	// InNetNS calls f in the process's network namespace: interfaces are those that the process sees.
+	InNetNS(f func() error) error
+}
+
+// Client is an open file of the device: unbound at first, bound to a port by a request.
+type Client struct {
+	engine  *engine.Engine
+	waker   kring.Waiter
+	log     func(request, port string, err error)
+	mu      sync.Mutex // one control request at a time
+	binding atomic.Pointer[engine.Binding]
+	closed  bool
+}
+
+// New is an unbound client. The waker hears of events after a Poll that found none; log, of every request that binds, and
+// why it failed.
+func New(e *engine.Engine, waker kring.Waiter, log func(request, port string, err error)) *Client {
+	return &Client{engine: e, waker: waker, log: log}
+}
+
+// Ioctl answers a request. Data is the structure that the request's number announces, and is replaced by the answer.
+func (c *Client) Ioctl(p Process, request uint32, data []byte) syscall.Errno {
+	switch request {
+	case abi.NIOCTXSYNC:
+		return c.sync((*engine.Binding).TxSync)
+	case abi.NIOCRXSYNC:
+		return c.sync((*engine.Binding).RxSync)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var err error
+	switch request {
+	case abi.NIOCCTRL:
+		err = c.control(p, data)
+	case abi.NIOCREGIF:
+		err = c.legacyRegister(p, data)
+	case abi.NIOCGINFO:
+		err = c.legacyInfo(p, data)
+	case abi.NIOCCONFIG:
+		err = syscall.EINVAL
+	default:
+		err = syscall.EOPNOTSUPP
+	}
+	return fault.Errno(err)
+}
+
+func (c *Client) sync(f func(*engine.Binding) error) syscall.Errno {
+	b := c.binding.Load()
+	if b == nil {
+		return syscall.ENXIO
+	}
+	if err := f(b); err != nil {
+		return fault.Errno(err)
+	}
+	return 0
+}
+
+// Poll says which of the events are ready. When none is, the waker will hear.
+func (c *Client) Poll(events uint32) uint32 {
+	b := c.binding.Load()
+	if b == nil {
+		return engine.PollErr
+	}
+	ready := b.Poll(int16(events))
+	if ready == 0 {
+		b.Arm(int16(events))
+	}
+	return uint32(ready)
+}
+
+// Close ends the binding.
+func (c *Client) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	if b := c.binding.Load(); b != nil {
+		b.Close()
+		c.log("close", b.String(), nil)
+	}
+}
+
+// register binds the client, in its own network namespace. EBUSY when it is bound already.
+func (c *Client) register(p Process, name string, req *abi.Register) error {
+	if c.binding.Load() != nil {
+		return fault.New(syscall.EBUSY, "open", name, "the descriptor is bound already")
+	}
+	var b *engine.Binding
+	err := p.InNetNS(func() (err error) {
+		b, err = c.engine.Register(name, *req)
+		return err
+	})
+	c.log("open", name, err)
+	if err != nil {
+		return err
+	}
+	*req = b.Register()
+	b.Subscribe(c.waker)
+	c.binding.Store(b)
+	return nil
+}
+
+// info describes a port as the client's network namespace has it.
+func (c *Client) info(p Process, name string, req abi.Register) (info abi.PortInfo, err error) {
+	err = p.InNetNS(func() (err error) {
+		info, err = c.engine.PortInfo(name, req)
+		return err
+	})
+	return info, err
+}
+
+// text is a name in a fixed field: everything before the first zero, and never the last byte.
+func text(b []byte) string {
+	b = b[:len(b)-1]
+	for i, c := range b {
+		if c == 0 {
+			return string(b[:i])
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,100 @@
+//go:build linux
+
+package control
+
+import (
+	"fmt"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+)
+
+// legacyRegister answers NIOCREGIF.
+func (c *Client) legacyRegister(p Process, data []byte) error {
+	m := abi.View[abi.Nmreq](data)
+	if m.Version < abi.LegacyMin {
+		return syscall.EINVAL
+	}
+	switch m.Cmd {
+	case abi.CmdNone:
+	case abi.CmdPtHostCreate, abi.CmdPtHostDelete:
+		return syscall.ENOMEM
+	case abi.CmdBdgAttach, abi.CmdBdgDetach, abi.CmdBdgVnetHdr, abi.CmdBdgNewIf, abi.CmdBdgDelIf,
+		abi.CmdBdgPollingOn, abi.CmdBdgPollingOff, abi.CmdVnetHdrGet:
+		return syscall.EOPNOTSUPP // not yet
+	default:
+		return syscall.EINVAL
+	}
+	name, req := fromLegacy(m)
+	if len(name) >= abi.ReqNameSize {
+		return syscall.ENOMEM
+	}
+	if err := c.register(p, name, &req); err != nil {
+		return err
+	}
+	m.Offset, m.MemSize = uint32(req.Offset), uint32(req.MemSize)
+	m.TxSlots, m.RxSlots, m.TxRings, m.RxRings = req.TxSlots, req.RxSlots, req.TxRings, req.RxRings
+	m.Arg2, m.Arg3 = req.MemID, req.ExtraBufs
+	return nil
+}
+
+// fromLegacy translates a legacy request: the mode stands in the low bits of the flags, or in the bits of the ring number
+// if there is none, and two modes stand for pipes, whose names are ordinary ones now.
+func fromLegacy(m *abi.Nmreq) (string, abi.Register) {
+	name := text(m.Name[:])
+	req := abi.Register{
+		TxSlots: m.TxSlots, RxSlots: m.RxSlots, TxRings: m.TxRings, RxRings: m.RxRings,
+		MemID: m.Arg2, RingID: m.RingID & abi.RingMask, ExtraBufs: m.Arg3,
+		Mode: m.Flags & abi.ModeMask, Flags: uint64(m.Flags &^ abi.ModeMask),
+	}
+	if m.RingID&abi.NoTxPoll != 0 {
+		req.Flags |= abi.NRNoTxPoll
+	}
+	if m.RingID&abi.DoRxPoll != 0 {
+		req.Flags |= abi.NRDoRxPoll
+	}
+	switch {
+	case req.Mode == abi.RegPipeMaster:
+		name, req.Mode = fmt.Sprintf("%s{%d", name, req.RingID), abi.RegAllNIC
+	case req.Mode == abi.RegPipeSlave:
+		name, req.Mode = fmt.Sprintf("%s}%d", name, req.RingID), abi.RegAllNIC
+	case req.Mode != abi.RegDefault:
+	case m.RingID&abi.SWRing != 0:
+		req.Mode = abi.RegSW
+	case m.RingID&abi.HWRing != 0:
+		req.Mode = abi.RegOneNIC
+	default:
+		req.Mode = abi.RegAllNIC
+	}
+	return name, req
+}
+
+// legacyInfo answers NIOCGINFO, which is two requests: a port's or the region's description, and the list of VALE ports.
+func (c *Client) legacyInfo(p Process, data []byte) error {
+	m := abi.View[abi.Nmreq](data)
+	if m.Version < abi.LegacyMin {
+		return syscall.EINVAL
+	}
+	name, req := fromLegacy(m)
+	if m.Cmd == abi.CmdBdgList {
+		return c.legacyList(m, name)
+	}
+	info, err := c.info(p, name, req)
+	if err != nil {
+		return err
+	}
+	m.Offset, m.MemSize = 0, uint32(info.MemSize)
+	m.TxSlots, m.RxSlots, m.TxRings, m.RxRings, m.Arg2 = info.TxSlots, info.RxSlots, info.TxRings, info.RxRings, info.MemID
+	return nil
+}
+
+func (c *Client) legacyList(m *abi.Nmreq, name string) error {
+	body := abi.ValeList{BridgeIdx: m.Arg1, PortIdx: uint32(m.Arg2)}
+	k := &call{client: c, name: name, body: abi.Bytes(&body)}
+	if err := k.valeList(); err != nil {
+		return err
+	}
+	m.Arg1, m.Arg2 = body.BridgeIdx, uint16(body.PortIdx)
+	clear(m.Name[copy(m.Name[:abi.IfNameSize-1], k.name):])
+	return nil
+}

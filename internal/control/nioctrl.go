@@ -1,0 +1,194 @@
+//go:build linux
+
+package control
+
+import (
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+)
+
+// call is a request as it is being answered.
+type call struct {
+	client  *Client
+	process Process
+	name    string
+	body    []byte
+	options []*option
+}
+
+// request is how a type of NIOCCTRL request is answered.
+type request struct {
+	body   int  // bytes, 0 for none
+	strict bool // options that nobody recognised are an error
+	answer func(*call) error
+}
+
+// requests are all types. Those without a function do not exist yet.
+var requests = [...]request{
+	abi.ReqRegister:           {56, true, (*call).register},
+	abi.ReqPortInfoGet:        {32, false, (*call).portInfo},
+	abi.ReqValeAttach:         {64, false, nil},
+	abi.ReqValeDetach:         {8, false, nil},
+	abi.ReqValeList:           {8, false, (*call).valeList},
+	abi.ReqPortHdrSet:         {8, false, (*call).setHeader},
+	abi.ReqPortHdrGet:         {8, false, (*call).getHeader},
+	abi.ReqValeNewIf:          {16, false, nil},
+	abi.ReqValeDelIf:          {0, false, nil},
+	abi.ReqValePollingEnable:  {16, false, nil},
+	abi.ReqValePollingDisable: {16, false, nil},
+	abi.ReqPoolsInfoGet:       {64, false, (*call).poolsInfo},
+	abi.ReqSyncKloopStart:     {8, false, nil},
+	abi.ReqSyncKloopStop:      {0, false, nil},
+	abi.ReqCSBEnable:          {0, false, nil},
+}
+
+// control answers NIOCCTRL: a header that points to a body and a list of options in the client's memory. The body is
+// written back only if all went well, the options' status always.
+func (c *Client) control(p Process, data []byte) error {
+	h := abi.View[abi.Header](data)
+	switch {
+	case h.Version < abi.MinVersion || h.Version > abi.MaxVersion:
+		return syscall.EINVAL
+	case h.Reserved != 0:
+		return syscall.EINVAL
+	}
+	var r request
+	if int(h.Type) < len(requests) {
+		r = requests[h.Type]
+	}
+	if (h.Body != 0) != (r.body != 0) {
+		return syscall.EINVAL
+	}
+	k := &call{client: c, process: p, name: text(h.Name[:]), body: make([]byte, r.body)}
+	if r.body > 0 {
+		if err := p.Read(h.Body, k.body); err != nil {
+			return syscall.EFAULT
+		}
+	}
+	var err error
+	if k.options, err = readOptions(p, h.Options, r.body); err == nil {
+		err = k.run(h.Type, r)
+	}
+	if e := writeOptions(p, k.options, err == nil); err == nil {
+		err = e
+	}
+	if err == nil && r.body > 0 && p.Write(h.Body, k.body) != nil {
+		err = syscall.EFAULT
+	}
+	clear(h.Name[copy(h.Name[:], k.name):]) // a list answers with a name
+	return err
+}
+
+func (k *call) run(kind uint16, r request) error {
+	switch {
+	case kind == 0 || int(kind) >= len(requests):
+		return syscall.EINVAL
+	case r.answer == nil:
+		return fault.New(syscall.EOPNOTSUPP, "control", k.name, "request type %d does not exist yet", kind)
+	case r.strict && slices.ContainsFunc(k.options, func(o *option) bool { return o.status == syscall.EOPNOTSUPP }):
+		return syscall.EOPNOTSUPP
+	}
+	return r.answer(k)
+}
+
+func (k *call) register() error {
+	return k.client.register(k.process, k.name, abi.View[abi.Register](k.body))
+}
+
+func (k *call) portInfo() error {
+	body := abi.View[abi.PortInfo](k.body)
+	wish := abi.Register{MemID: body.MemID, TxRings: body.TxRings, RxRings: body.RxRings, TxSlots: body.TxSlots, RxSlots: body.RxSlots}
+	info, err := k.client.info(k.process, k.name, wish)
+	*body = info
+	return err
+}
+
+func (k *call) poolsInfo() error {
+	if _, err := k.named(); err != nil {
+		return err
+	}
+	*abi.View[abi.PoolsInfo](k.body) = k.client.engine.Region().Info()
+	return nil
+}
+
+// named insists on a port that exists or can be made.
+func (k *call) named() (abi.PortInfo, error) {
+	if k.name == "" {
+		return abi.PortInfo{}, syscall.ENXIO
+	}
+	return k.client.info(k.process, k.name, abi.Register{})
+}
+
+// getHeader tells the length of the virtio-net header of a port: none has one yet.
+func (k *call) getHeader() error {
+	if !k.client.engine.Exists(k.name) {
+		if _, err := k.named(); err != nil || isSoftware(k.name) {
+			return syscall.ENXIO
+		}
+	}
+	abi.View[abi.PortHdr](k.body).HdrLen = 0
+	return nil
+}
+
+// setHeader takes the length that every port has.
+func (k *call) setHeader() error {
+	switch n := abi.View[abi.PortHdr](k.body).HdrLen; {
+	case n != 0 && n != 10 && n != 12:
+		return syscall.EINVAL
+	case !strings.HasPrefix(k.name, "vale") || !k.client.engine.Exists(k.name):
+		return syscall.ENXIO
+	case n != 0:
+		return fault.New(syscall.EOPNOTSUPP, "set header of", k.name, "virtio-net headers do not exist yet")
+	}
+	return nil
+}
+
+// isSoftware says whether a name is that of a port that comes to be by opening it.
+func isSoftware(name string) bool {
+	return strings.HasPrefix(name, "vale") || strings.ContainsAny(name, "{}")
+}
+
+// noPort stands for a port in a list's answer that is not there.
+const noPort = 255
+
+// valeList finds a port by name, or the first at or after a place in the list of all.
+func (k *call) valeList() error {
+	body := abi.View[abi.ValeList](k.body)
+	ports := k.client.engine.ValePorts()
+	if k.name != "" {
+		found, err := findValePort(ports, k.name)
+		body.BridgeIdx, body.PortIdx = uint16(found.Switch), uint32(found.Index)
+		return err
+	}
+	for _, v := range ports {
+		if v.Switch > int(body.BridgeIdx) || v.Switch == int(body.BridgeIdx) && v.Index >= int(body.PortIdx) {
+			body.BridgeIdx, body.PortIdx = uint16(v.Switch), uint32(v.Index)
+			k.name = v.Name
+			return nil
+		}
+	}
+	return syscall.ENOENT
+}
+
+// findValePort looks a port up by name. The answer for one that is not there, on a switch that is, has no index.
+func findValePort(ports []engine.ValePort, name string) (engine.ValePort, error) {
+	sw, _, ok := strings.Cut(name, ":")
+	if !strings.HasPrefix(name, "vale") || !ok {
+		return engine.ValePort{}, syscall.EINVAL
+	}
+	found, err := engine.ValePort{}, error(syscall.ENOENT)
+	for _, v := range ports {
+		if v.Name == name {
+			return v, nil
+		}
+		if strings.HasPrefix(v.Name, sw+":") {
+			found, err = engine.ValePort{Switch: v.Switch, Index: noPort}, nil
+		}
+	}
+	return found, err
+}

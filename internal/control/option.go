@@ -1,0 +1,86 @@
+//go:build linux
+
+package control
+
+import (
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+)
+
+// option is an option of a request: where it stands in the client's memory, and what it says.
+type option struct {
+	abi.Option
+	addr   uint64
+	body   []byte        // behind the header
+	status syscall.Errno // EOPNOTSUPP until somebody recognises it
+}
+
+const optionHeader = 24
+
+// optionSizes are the sizes of options, headers included; 0 is the size that the option itself names.
+var optionSizes = [abi.OptMax]uint64{
+	abi.OptExtmem: 96, abi.OptSyncKloopEventfds: 0, abi.OptCSB: 40, abi.OptSyncKloopMode: 32, abi.OptOffsets: 56,
+}
+
+// readOptions copies the list of options that starts at addr. EINVAL for an option of type 0 and for a type that comes
+// twice, which the options' status says too; EFAULT where there is no memory; EMSGSIZE for a list that makes the request
+// too large, or never ends.
+func readOptions(p Process, addr uint64, bodySize int) ([]*option, error) {
+	var list []*option
+	total := uint64(bodySize)
+	byType := map[uint32]*option{}
+	var bad error
+	for addr != 0 {
+		o := &option{addr: addr, status: syscall.EOPNOTSUPP}
+		if p.Read(addr, abi.Bytes(&o.Option)) != nil {
+			return list, syscall.EFAULT
+		}
+		size, err := o.size()
+		if total += size; err != nil || total > abi.ReqMaxSize {
+			return list, syscall.EMSGSIZE
+		}
+		o.body = make([]byte, size-optionHeader)
+		if p.Read(addr+optionHeader, o.body) != nil {
+			return list, syscall.EFAULT
+		}
+		list = append(list, o)
+		if first := byType[o.Type]; o.Type == 0 || first != nil {
+			o.status, bad = syscall.EINVAL, syscall.EINVAL
+			if first != nil {
+				first.status = syscall.EINVAL
+			}
+		}
+		byType[o.Type] = o
+		addr = o.Next
+	}
+	return list, bad
+}
+
+// size is the option's size in bytes, header included.
+func (o *option) size() (uint64, error) {
+	var size uint64 = optionHeader
+	if o.Type < abi.OptMax {
+		if size = optionSizes[o.Type]; size == 0 {
+			size = o.Size
+		}
+	}
+	if size > abi.ReqMaxSize {
+		return 0, syscall.EMSGSIZE
+	}
+	return max(size, optionHeader), nil
+}
+
+// writeOptions writes the options' status back, and the bodies of those that went well if the request did.
+func writeOptions(p Process, list []*option, ok bool) error {
+	for _, o := range list {
+		o.Status = uint32(o.status)
+		if p.Write(o.addr, abi.Bytes(&o.Option)) != nil {
+			return syscall.EFAULT
+		}
+		if ok && o.status == 0 && p.Write(o.addr+optionHeader, o.body) != nil {
+			return syscall.EFAULT
+		}
+	}
+	return nil
+}

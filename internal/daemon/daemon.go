@@ -1,0 +1,102 @@
+//go:build linux
+
+// Package daemon serves a framework to other processes as the character device that netmap programs open: it joins the
+// device (chardev), the requests (control) and the framework (engine).
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/internal/chardev"
+	"github.com/seed-48afdc40/netmap/internal/control"
+	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+)
+
+// Config says what to serve where.
+type Config struct {
+	Engine  engine.Config
+	Path    string // of the device node
+	Mode    uint32
+	UID     uint32
+	GID     uint32
+	Workers int
+	Spin    time.Duration
+	Log     *slog.Logger
+}
+
+// Daemon is a framework that is being served.
+type Daemon struct {
+	log    *slog.Logger
+	engine *engine.Engine
+	device *chardev.Device
+}
+
+// Start makes a framework and its device node. Errors are those of engine.New and chardev.Mount.
+func Start(cfg Config) (*Daemon, error) {
+	// UMEMs are locked memory; without the right to raise the limit it stays, and opening an interface says so.
+	unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
+	d := &Daemon{log: cfg.Log}
+	cfg.Engine.NIC.OnState = func(what string) { d.log.Info("interface", "state", what) }
+	e, err := engine.New(cfg.Engine)
+	if err != nil {
+		return nil, err
+	}
+	d.engine = e
+	d.device, err = chardev.Mount(chardev.Config{
+		Path: cfg.Path, Mode: cfg.Mode, UID: cfg.UID, GID: cfg.GID,
+		Backing: e.Region().FD(), Size: e.Region().Size(), Workers: cfg.Workers, Spin: cfg.Spin,
+	}, d)
+	if err != nil {
+		e.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+// Engine is the framework.
+func (d *Daemon) Engine() *engine.Engine { return d.engine }
+
+// Wait returns when the context ends, nil, or when the device is gone before.
+func (d *Daemon) Wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-d.device.Dead():
+		return fault.New(syscall.ENODEV, "serve", "the device", "somebody unmounted it")
+	}
+}
+
+// Close takes the device away, ends all bindings and gives all interfaces back to the host.
+func (d *Daemon) Close() error {
+	d.device.Close()
+	return d.engine.Close()
+}
+
+// Open implements chardev.Driver.
+func (d *Daemon) Open(caller chardev.Caller, wake *chardev.Waker) (chardev.File, syscall.Errno) {
+	log := d.log.With("pid", caller.PID, "program", commandOf(caller.PID))
+	return &client{control.New(d.engine, wake, func(request, port string, err error) {
+		if err != nil {
+			log.Warn(request, "port", port, "error", err)
+			return
+		}
+		log.Info(request, "port", port)
+	})}, 0
+}
+
+// client is an open file of the device.
+type client struct{ c *control.Client }
+
+func (c *client) Ioctl(caller chardev.Caller, request uint32, data []byte) syscall.Errno {
+	return c.c.Ioctl(process{caller.PID}, request, data)
+}
+
+func (c *client) Poll(events uint32) uint32 { return c.c.Poll(events) }
+
+func (c *client) Release() { c.c.Close() }

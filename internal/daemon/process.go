@@ -1,0 +1,65 @@
+//go:build linux
+
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/ns"
+)
+
+// process is a client, known by the thread that makes a request. It waits for the answer, so it does not go away; a
+// thread that is killed meanwhile leaves requests to its memory with ESRCH.
+type process struct{ pid int }
+
+// Read copies from the client's memory.
+func (p process) Read(addr uint64, b []byte) error {
+	return p.copy(addr, b, unix.ProcessVMReadv)
+}
+
+// Write copies to the client's memory.
+func (p process) Write(addr uint64, b []byte) error {
+	return p.copy(addr, b, unix.ProcessVMWritev)
+}
+
+func (p process) copy(addr uint64, b []byte, f func(int, []unix.Iovec, []unix.RemoteIovec, uint) (int, error)) error {
+	if len(b) == 0 {
+		return nil
+	}
+	if p.pid == 0 {
+		return fault.New(syscall.EPERM, "reach the memory of", "client", "its process is not visible from the daemon's pid namespace")
+	}
+	local := []unix.Iovec{{Base: &b[0]}}
+	local[0].SetLen(len(b))
+	n, err := f(p.pid, local, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(b)}}, 0)
+	if err == nil && n != len(b) {
+		err = syscall.EFAULT
+	}
+	return err
+}
+
+// InNetNS calls f in the client's network namespace.
+func (p process) InNetNS(f func() error) error {
+	who := fmt.Sprint("process ", p.pid)
+	theirs, err := netns.GetFromPath(fmt.Sprintf("/proc/%d/ns/net", p.pid))
+	if err != nil {
+		return fault.Wrap(err, "find network namespace of", who, "")
+	}
+	defer theirs.Close()
+	return ns.Do(theirs, who, f)
+}
+
+// commandOf is the name of a client's program, for logs.
+func commandOf(pid int) string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err != nil || len(b) == 0 {
+		return "?"
+	}
+	return string(b[:len(b)-1])
+}

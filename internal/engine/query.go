@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/vale"
+)
+
+// PortInfo describes a port, which is made for the moment if there is none. Without a name it describes the region.
+// Errors are those of Register. // NETMAP_REQ_PORT_INFO_GET
+func (e *Engine) PortInfo(name string, req abi.Register) (abi.PortInfo, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if req.MemID != 0 && req.MemID != e.region.ID() {
+		return abi.PortInfo{}, fault.New(syscall.EINVAL, "describe", name, "no memory region %d; the only one is %d", req.MemID, e.region.ID())
+	}
+	info := abi.PortInfo{MemSize: e.region.Size(), MemID: e.region.ID()}
+	if name == "" {
+		return info, nil
+	}
+	req.Mode = abi.RegAllNIC
+	p, err := e.lookup(name, &req)
+	if err != nil {
+		return abi.PortInfo{}, err
+	}
+	defer e.drop(p)
+	info.TxRings, info.TxSlots = shape(p.port.Rings(abi.DirTx))
+	info.RxRings, info.RxSlots = shape(p.port.Rings(abi.DirRx))
+	info.HostTxRings, info.HostRxRings = 1, 1
+	return info, nil
+}
+
+// Exists says whether there is a port of that name now.
+func (e *Engine) Exists(name string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, ok := e.ports[name]
+	return ok
+}
+
+// ValePort is a port in the list of all switches.
+type ValePort struct {
+	Name          string // switch:port
+	Switch, Index int
+}
+
+// ValePorts lists the ports of all switches, switch by switch. A switch keeps its number as long as it exists.
+func (e *Engine) ValePorts() []ValePort {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var list []ValePort
+	for _, p := range e.ports {
+		if v, ok := p.port.(*vale.Port); ok {
+			list = append(list, ValePort{p.name, v.Switch().Number, v.Index()})
+		}
+	}
+	slices.SortFunc(list, func(a, b ValePort) int {
+		return cmp.Or(cmp.Compare(a.Switch, b.Switch), cmp.Compare(a.Index, b.Index))
+	})
+	return list
+}

@@ -1,0 +1,38 @@
+//go:build linux
+
+// Package ns runs code in another network namespace.
+package ns
+
+import (
+	"runtime"
+
+	"github.com/vishvananda/netns"
+
+	"github.com/seed-48afdc40/netmap/internal/fault"
+)
+
+// Do calls f in a network namespace: sockets that f opens and interfaces that it names are those of the namespace. Of,
+// for errors, is whose namespace it is. A thread that cannot return to its own is not used again.
+func Do(target netns.NsHandle, of string, f func() error) error {
+	runtime.LockOSThread()
+	here, err := netns.Get()
+	if err != nil {
+		runtime.UnlockOSThread()
+		return fault.Wrap(err, "find own network namespace", "", "")
+	}
+	defer here.Close()
+	if here.Equal(target) {
+		defer runtime.UnlockOSThread()
+		return f()
+	}
+	if err := netns.Set(target); err != nil {
+		runtime.UnlockOSThread()
+		return fault.Wrap(err, "enter network namespace of", of, "needs CAP_SYS_ADMIN")
+	}
+	defer func() {
+		if netns.Set(here) == nil {
+			runtime.UnlockOSThread()
+		}
+	}()
+	return f()
+}
