@@ -76,6 +76,7 @@ type Device struct {
 	mode, uid, gid uint32
 	files          map[uint64]*file
 	last           uint64 // handle that was given last
+	lot            lot
 
 	ready   chan error    // the outcome of INIT
 	backed  chan struct{} // closed when there is a backing file
@@ -92,18 +93,22 @@ type file struct {
 	File
 	waker Waker
 	mu    sync.Mutex // one poll at a time, see Device.poll
+
+	parking       parking // under lot.mu
+	luck, skipped int     // of parking
 }
 
 // Waker wakes the clients that sleep on a file.
 type Waker struct {
 	device *Device
+	file   *file
 	handle atomic.Uint64 // the kernel's, of the last poll
 	armed  atomic.Bool   // somebody may sleep
 }
 
 // Wake makes sleeping clients poll again. It costs a load while nobody sleeps.
 func (w *Waker) Wake() {
-	if w.armed.Load() && w.armed.CompareAndSwap(true, false) {
+	if w.armed.Load() && w.armed.CompareAndSwap(true, false) && !w.device.wakeParked(w.file) {
 		w.device.notify(w.handle.Load())
 	}
 }

@@ -61,8 +61,9 @@ func (w *worker) serve(request []byte) {
 			w.d.reply(h, out, n, errno)
 		}()
 	default:
-		n, errno := op.serve(w.d, h, body, w.out[outHeaderSize:])
-		w.d.reply(h, w.out, n, errno)
+		if n, errno := op.serve(w.d, h, body, w.out[outHeaderSize:]); n != later {
+			w.d.reply(h, w.out, n, errno)
+		}
 	}
 }
 
@@ -160,7 +161,8 @@ func (d *Device) open(h header, _, out []byte) (int, syscall.Errno) {
 	case <-d.dead:
 		return 0, unix.ENODEV
 	}
-	f := &file{waker: Waker{device: d}}
+	f := &file{waker: Waker{device: d}, luck: mostLuck}
+	f.waker.file = f
 	var errno syscall.Errno
 	if f.File, errno = d.driver.Open(h.caller, &f.waker); errno != 0 {
 		return 0, errno
@@ -224,7 +226,7 @@ func (d *Device) ioctl(h header, in, out []byte) (int, syscall.Errno) {
 	return 16 + int(outSize), 0
 }
 
-func (d *Device) poll(_ header, in, out []byte) (int, syscall.Errno) {
+func (d *Device) poll(h header, in, out []byte) (int, syscall.Errno) {
 	f := d.file(le.Uint64(in))
 	if f == nil {
 		return 0, unix.EBADF
@@ -232,16 +234,27 @@ func (d *Device) poll(_ header, in, out []byte) (int, syscall.Errno) {
 	// One at a time: disarming for a client that has found something must not disarm for another that sleeps.
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	events, sleeps := le.Uint32(in[20:]), le.Uint32(in[16:])&pollWantsNotify != 0
 	var armed bool
-	if le.Uint32(in[16:])&pollWantsNotify != 0 {
+	if sleeps {
 		f.waker.handle.Store(le.Uint64(in[8:]))
 		armed = !f.waker.armed.Swap(true) // before looking: what comes after the look wakes the client
 	}
-	ready := f.Poll(le.Uint32(in[20:]))
+	ready := f.Poll(events)
+	if ready == 0 && sleeps && d.cfg.Spin > 0 && f.worthParking() && d.park(f, h.unique, events, armed) {
+		return later, 0
+	}
 	if ready != 0 && armed {
 		f.waker.armed.Store(false)
 	}
+	return answerPoll(out, ready), 0
+}
+
+// later instead of a size means that the answer comes some other time.
+const later = -1
+
+func answerPoll(out []byte, ready uint32) int {
 	clear(out[:8])
 	le.PutUint32(out, ready)
-	return 8, 0
+	return 8
 }

@@ -12,14 +12,13 @@ import (
 
 // worker is a thread that reads requests and answers them. Those that may take long, it hands to a goroutine.
 type worker struct {
-	d    *Device
-	in   []byte
-	out  []byte
-	spin time.Duration
+	d   *Device
+	in  []byte
+	out []byte
 }
 
 func newWorker(d *Device) *worker {
-	return &worker{d: d, in: make([]byte, bufferSize), out: make([]byte, outHeaderSize+maxIoctl+64), spin: d.cfg.Spin}
+	return &worker{d: d, in: make([]byte, bufferSize), out: make([]byte, outHeaderSize+maxIoctl+64)}
 }
 
 // run serves until the device is closed or unmounted.
@@ -33,38 +32,33 @@ func (w *worker) run() {
 			return
 		}
 		w.serve(w.in[:n])
+		w.tend(time.Time{})
 	}
 }
 
-// next reads a request. A wake-up costs tens of microseconds, on both sides, so it looks for a while before it sleeps:
-// as long as clients keep the thread busy it never does. Looking that was in vain halves the while, a hit restores it.
+// next reads a request. A wake-up costs tens of microseconds, on both sides, so after each request the thread looks for
+// the next one for a while before it sleeps: as long as clients keep it busy it never does. An idle device costs nothing.
 func (w *worker) next() (int, bool) {
-	n, e := readRaw(w.d.fd, w.in)
-	if e == unix.EAGAIN && w.spin > 0 {
-		for end := time.Now().Add(w.spin); e == unix.EAGAIN && time.Now().Before(end); {
-			n, e = readRaw(w.d.fd, w.in)
-		}
-		if e == unix.EAGAIN {
-			w.spin /= 2
-		} else {
-			w.spin = w.d.cfg.Spin
-		}
-	}
+	var end time.Time
 	for {
+		n, e := readRaw(w.d.fd, w.in)
 		switch e {
 		case 0:
 			return n, true
 		case unix.EAGAIN:
-			if !w.sleep() {
+			now := time.Now()
+			if end.IsZero() {
+				end = now.Add(w.d.cfg.Spin)
+			}
+			w.tend(now)
+			if !now.Before(end) && !w.d.parkedAny() && !w.sleep() {
 				return 0, false
 			}
-			w.spin = max(w.spin, time.Microsecond) // a request has come: spinning may pay again
 		case unix.EINTR, unix.ENOENT: // a request that was interrupted before we read it
 		default: // ENODEV: unmounted
 			w.d.outcome(syscall.Errno(e))
 			return 0, false
 		}
-		n, e = readRaw(w.d.fd, w.in)
 	}
 }
 

@@ -1,0 +1,137 @@
+//go:build linux
+
+package chardev
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// lot is where polls wait that found nothing.
+//
+// A client that is told "nothing yet" sleeps, is woken by a notification, and polls again: two switches between
+// processes more than an answer costs. So while a worker looks for requests anyway, it keeps such a poll unanswered for
+// as long as it looks. What the client waits for often comes from the very next request.
+type lot struct {
+	mu     sync.Mutex
+	parked []*file      // in the order in which they came
+	ripe   atomic.Int32 // how many of them have been woken
+}
+
+// parking is a poll that waits in the lot; zero when there is none.
+type parking struct {
+	unique uint64
+	events uint32
+	since  time.Time
+	ripe   bool // woken
+	alone  bool // no other client sleeps on the file
+}
+
+// How often a file's polls were worth parking lately.
+const (
+	mostLuck = 8
+	retry    = 32 // polls after which parking is tried again
+)
+
+// worthParking says whether waiting has paid for this file, or may again. f.mu is held.
+func (f *file) worthParking() bool {
+	if f.luck > 0 {
+		return true
+	}
+	f.skipped++
+	if f.skipped < retry {
+		return false
+	}
+	f.skipped, f.luck = 0, 1
+	return true
+}
+
+// park puts the poll in the lot, unless the file has been woken since it was armed.
+func (d *Device) park(f *file, unique uint64, events uint32, alone bool) bool {
+	d.lot.mu.Lock()
+	defer d.lot.mu.Unlock()
+	if !f.waker.armed.Load() || f.parking.unique != 0 {
+		return false
+	}
+	f.parking = parking{unique: unique, events: events, since: time.Now(), alone: alone}
+	d.lot.parked = append(d.lot.parked, f)
+	return true
+}
+
+// wakeParked marks a parked poll to be looked at again, and says whether that is all who sleep on the file. The worker
+// that looks after the lot is awake as long as there are any.
+func (d *Device) wakeParked(f *file) bool {
+	d.lot.mu.Lock()
+	defer d.lot.mu.Unlock()
+	if f.parking.unique == 0 {
+		return false
+	}
+	if !f.parking.ripe {
+		f.parking.ripe = true
+		d.lot.ripe.Add(1)
+	}
+	return f.parking.alone
+}
+
+// tend answers parked polls that have been woken and have something, and those that have waited long enough. Now is zero
+// when only the former matter.
+func (w *worker) tend(now time.Time) {
+	d := w.d
+	for d.lot.ripe.Load() > 0 || !now.IsZero() {
+		f, p := d.due(now)
+		if f == nil {
+			return
+		}
+		var ready uint32
+		if p.ripe {
+			f.waker.armed.Store(true)
+			if ready = f.Poll(p.events); ready == 0 && now.IsZero() && d.park(f, p.unique, p.events, p.alone) {
+				continue
+			}
+			if ready != 0 && p.alone {
+				f.waker.armed.Store(false)
+			}
+		}
+		f.settle(p.ripe)
+		n := answerPoll(w.out[outHeaderSize:], ready)
+		d.reply(header{unique: p.unique}, w.out, n, 0)
+	}
+}
+
+// due takes a poll out of the lot that has been woken, or one that came more than the time to spin ago.
+func (d *Device) due(now time.Time) (*file, parking) {
+	d.lot.mu.Lock()
+	defer d.lot.mu.Unlock()
+	for i, f := range d.lot.parked {
+		p := f.parking
+		if !p.ripe && (now.IsZero() || now.Sub(p.since) < d.cfg.Spin) {
+			continue
+		}
+		if p.ripe {
+			d.lot.ripe.Add(-1)
+		}
+		d.lot.parked = append(d.lot.parked[:i], d.lot.parked[i+1:]...)
+		f.parking = parking{}
+		return f, p
+	}
+	return nil, parking{}
+}
+
+// settle notes whether parking was worth it.
+func (f *file) settle(worth bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if worth {
+		f.luck = mostLuck
+	} else {
+		f.luck--
+	}
+}
+
+// parkedAny says whether the lot needs to be looked after.
+func (d *Device) parkedAny() bool {
+	d.lot.mu.Lock()
+	defer d.lot.mu.Unlock()
+	return len(d.lot.parked) > 0
+}
