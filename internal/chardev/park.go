@@ -83,20 +83,32 @@ func (w *worker) tend(now time.Time) {
 		if f == nil {
 			return
 		}
-		var ready uint32
-		if p.ripe {
-			f.waker.armed.Store(true)
-			if ready = f.Poll(p.events); ready == 0 && now.IsZero() && d.park(f, p.unique, p.events, p.alone) {
-				continue
-			}
-			if ready != 0 && p.alone {
-				f.waker.armed.Store(false)
-			}
+		ready, again := w.look(f, p, now.IsZero())
+		if again {
+			continue
 		}
-		f.settle(p.ripe)
 		n := answerPoll(w.out[outHeaderSize:], ready)
 		d.reply(header{unique: p.unique}, w.out, n, 0)
 	}
+}
+
+// look polls for a client whose poll is out of the lot. A poll that was woken in vain goes back if it may.
+func (w *worker) look(f *file, p parking, mayWait bool) (ready uint32, again bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !p.ripe {
+		f.luck--
+		return 0, false
+	}
+	f.luck = mostLuck
+	f.waker.armed.Store(true)
+	if ready = f.Poll(p.events); ready == 0 {
+		return 0, mayWait && w.d.park(f, p.unique, p.events, p.alone)
+	}
+	if p.alone {
+		f.waker.armed.Store(false)
+	}
+	return ready, false
 }
 
 // due takes a poll out of the lot that has been woken, or one that came more than the time to spin ago.
@@ -116,17 +128,6 @@ func (d *Device) due(now time.Time) (*file, parking) {
 		return f, p
 	}
 	return nil, parking{}
-}
-
-// settle notes whether parking was worth it.
-func (f *file) settle(worth bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if worth {
-		f.luck = mostLuck
-	} else {
-		f.luck--
-	}
 }
 
 // parkedAny says whether the lot needs to be looked after.
