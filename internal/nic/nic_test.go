@@ -22,7 +22,6 @@ type pair struct {
 	t      *testing.T
 	f      *embed.Framework
 	na, nb *testutil.NS
-	a, b   *netmap.Port
 }
 
 func newPair(t *testing.T, queues int) *pair {
