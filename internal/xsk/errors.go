@@ -3,65 +3,33 @@
 package xsk
 
 import (
-	"errors"
 	"net"
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/internal/fault"
 )
-
-// Error is every failure of this package: what was being done, to what, why it failed, and what to do about it.
-type Error struct {
-	Op   string // what was being done: "bind socket"
-	On   string // to what: "eth0 queue 3"; may be empty
-	Err  error  // why: a unix.Errno, or an error that wraps one
-	Hint string // what the user can do; may be empty
-}
-
-func (e *Error) Error() string {
-	s := "xsk: " + e.Op
-	if e.On != "" {
-		s += " " + e.On
-	}
-	s += ": " + e.Err.Error()
-	if e.Hint != "" {
-		s += ": " + e.Hint
-	}
-	return s
-}
-
-// Unwrap gives the errno to errors.Is.
-func (e *Error) Unwrap() error { return e.Err }
 
 // hints says, for the errno of an operation, what the user can do.
 type hints map[unix.Errno]string
 
-// fail makes an Error with the hint that fits err; nil stays nil.
+// fail is the error of an operation with the hint that fits; nil stays nil.
 func fail(op, on string, err error, h hints) error {
 	if err == nil {
 		return nil
 	}
-	e := &Error{Op: op, On: on, Err: err}
-	var errno unix.Errno
-	if errors.As(err, &errno) {
-		e.Hint = h[errno]
-	}
-	return e
+	return fault.Wrap(err, op, on, "%s", h[fault.Errno(err)])
 }
 
-// invalid is the Error of a request that cannot be met whatever the kernel would say.
-func invalid(op, on, why string) error {
-	return &Error{Op: op, On: on, Err: unix.EINVAL, Hint: why}
-}
+// invalid is the error of a request that cannot be met whatever the kernel would say.
+func invalid(op, on, why string) error { return fault.New(unix.EINVAL, op, on, "%s", why) }
 
 // ifname is the name of an interface of the namespace of the calling thread.
 func ifname(op string, ifindex int) (string, error) {
 	i, err := net.InterfaceByIndex(ifindex)
 	if err != nil {
-		return "", &Error{
-			Op: op, On: "interface #" + strconv.Itoa(ifindex), Err: unix.ENODEV,
-			Hint: "there is no such interface in this network namespace",
-		}
+		return "", fault.New(unix.ENODEV, op, "interface #"+strconv.Itoa(ifindex), "there is no such interface in this network namespace")
 	}
 	return i.Name, nil
 }

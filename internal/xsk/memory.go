@@ -7,6 +7,8 @@ import (
 	"math/bits"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
 const (
@@ -77,7 +79,7 @@ func (m *Memory) check(zeroCopy bool) error {
 
 // noZeroCopy is the Error of memory that is good for copy modes only. The kernel says the same of a driver.
 func noZeroCopy(why string) error {
-	return &Error{Op: memoryOp, Err: unix.EOPNOTSUPP, Hint: why}
+	return fault.New(unix.EOPNOTSUPP, memoryOp, "", "%s", why)
 }
 
 // fillable tells whether the chunk of the buffer is one that the kernel takes. It drops others without a trace.

@@ -10,6 +10,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
 // attached is an XDP program that is on an interface.
@@ -25,10 +27,10 @@ var modes = map[uint16]string{
 	unix.IFLA_XDP_HW_PROG_ID:  "xdpoffload",
 }
 
-// occupied is the Error of an interface that has an XDP program already: it names the program and says how to get rid
+// occupied is the error of an interface that has an XDP program already: it names the program and says how to get rid
 // of it, as far as both can be found out.
 func occupied(ifindex int, name string) error {
-	e := &Error{Op: attachOp, On: name, Err: unix.EBUSY, Hint: "another XDP program is attached: stop its owner"}
+	e := fault.New(unix.EBUSY, attachOp, name, "another XDP program is attached: stop its owner")
 	a, ok := findAttached(ifindex)
 	if !ok {
 		return e
