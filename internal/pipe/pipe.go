@@ -117,28 +117,50 @@ func (l *lane) rxSync(rx *kring.Ring) error {
 	return nil
 }
 
+// special are the flags that make a slot need a second look.
+const special = abi.SlotWord(abi.NSBufChanged|abi.NSMoreFrag) << 48
+
 // copySlots passes slots on, with a change of buffers noted on the receiving side only. It returns how many of them make
-// complete packets.
+// complete packets. Slots with nothing special about them, nearly all there are, go four at a time.
 func copySlots(dst, src []abi.Slot) (complete uint32) {
-	const special = abi.SlotWord(abi.NSBufChanged|abi.NSMoreFrag) << 48
 	dst = dst[:len(src)]
-	for i := range src {
-		s, d := &src[i], &dst[i]
-		w := s.Word()
-		d.Ptr = s.Ptr
-		d.SetWord(w)
-		if w&special == 0 {
-			complete = uint32(i) + 1
+	for i := 0; i < len(src); {
+		if i+4 <= len(src) && copyFour((*[4]abi.Slot)(dst[i:]), (*[4]abi.Slot)(src[i:])) {
+			i += 4
+			complete = uint32(i)
 			continue
 		}
-		if w.Flags()&abi.NSBufChanged != 0 {
-			s.Flags = w.Flags() &^ abi.NSBufChanged
-		}
-		if w.Flags()&abi.NSMoreFrag == 0 {
-			complete = uint32(i) + 1
+		whole := copyOne(&dst[i], &src[i])
+		if i++; whole {
+			complete = uint32(i)
 		}
 	}
 	return complete
+}
+
+// copyFour says no, and does nothing, when one of the slots is special.
+func copyFour(d, s *[4]abi.Slot) bool {
+	w0, w1, w2, w3 := s[0].Word(), s[1].Word(), s[2].Word(), s[3].Word()
+	if (w0|w1|w2|w3)&special != 0 {
+		return false
+	}
+	d[0].Ptr, d[1].Ptr, d[2].Ptr, d[3].Ptr = s[0].Ptr, s[1].Ptr, s[2].Ptr, s[3].Ptr
+	d[0].SetWord(w0)
+	d[1].SetWord(w1)
+	d[2].SetWord(w2)
+	d[3].SetWord(w3)
+	return true
+}
+
+// copyOne says whether a packet ends in the slot.
+func copyOne(d, s *abi.Slot) bool {
+	w := s.Word()
+	d.Ptr = s.Ptr
+	d.SetWord(w)
+	if w.Flags()&abi.NSBufChanged != 0 {
+		s.Flags = w.Flags() &^ abi.NSBufChanged
+	}
+	return w.Flags()&abi.NSMoreFrag == 0
 }
 
 // Peer is the other end.
@@ -153,11 +175,12 @@ func (e *End) Peer() *End {
 func (e *End) Rings(dir uint16) []*kring.Ring { return e.rings[dir] }
 
 // Start brings a ring into use. The first one allocates the rings of both ends.
-func (e *End) Start(*kring.Ring) error {
+func (e *End) Start(r *kring.Ring) error {
 	p := e.pipe
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.users == 0 {
+		defer p.holdOthers(r)()
 		if err := p.alloc(); err != nil {
 			p.free()
 			return err
@@ -168,12 +191,32 @@ func (e *End) Start(*kring.Ring) error {
 }
 
 // Stop takes a ring out of use. The last one frees the rings of both ends and all buffers.
-func (e *End) Stop(*kring.Ring) {
+func (e *End) Stop(r *kring.Ring) {
 	p := e.pipe
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.users--; p.users == 0 {
+		defer p.holdOthers(r)()
 		p.free()
+	}
+}
+
+// holdOthers takes all rings but held, which the caller has already, until the returned function is called. Nobody has
+// them bound any more, but somebody may have begun a sync just before he closed.
+func (p *Pipe) holdOthers(held *kring.Ring) (drop func()) {
+	var others []*kring.Ring
+	for _, l := range p.lanes {
+		for _, r := range []*kring.Ring{l.tx, l.rx} {
+			if r != held {
+				r.Hold()
+				others = append(others, r)
+			}
+		}
+	}
+	return func() {
+		for _, r := range others {
+			r.Drop()
+		}
 	}
 }
 
