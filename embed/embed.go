@@ -81,3 +81,21 @@ type Usage mem.Usage
 
 // Full says whether nothing is allocated: all pools are full.
 func (u Usage) Full() bool { return mem.Usage(u).Full() }
+
+// PortStats is what is known of a port.
+type PortStats struct {
+	Name     string            // as it was opened, without the suffixes that choose rings
+	Kind     string            // nic, vale, pipe or null
+	Detail   string            // of a network interface, the AF_XDP mode: zero-copy, native copy or generic
+	Bindings int               // how many have it open
+	Drops    map[string]uint64 // frames lost, by reason
+}
+
+// Stats describes the ports that are open, by name.
+func (f *Framework) Stats() []PortStats {
+	var all []PortStats
+	for _, s := range f.e.Stats() {
+		all = append(all, PortStats(s))
+	}
+	return all
+}
