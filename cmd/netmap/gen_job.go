@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/internal/frame"
+	"github.com/seed-48afdc40/netmap/internal/stats"
+)
+
+// worker moves frames on a goroutine of its own until it is done or the context ends.
+type worker func(context.Context) error
+
+// epoch is where the times in counters start: they are not to jump when somebody sets the clock.
+var epoch = time.Now()
+
+// counters are what a worker counts, written once a batch by the worker, read by the reporter.
+type counters struct {
+	_                      [64]byte // the counters of two workers share no cache line
+	frames, bytes, batches atomic.Uint64
+	foreign, corrupt       atomic.Uint64
+	dropped, unsent        atomic.Uint64
+	first, last            atomic.Int64 // when the first batch and the last one came or went, in ns since epoch
+	space                  atomic.Int64 // the least number of free slots of a ring since the last report, plus 1; 0 is none
+}
+
+// add books a batch.
+func (c *counters) add(now time.Time, frames, bytes int) {
+	at := int64(now.Sub(epoch))
+	if c.first.Load() == 0 {
+		c.first.Store(at)
+	}
+	c.last.Store(at)
+	c.frames.Add(uint64(frames))
+	c.bytes.Add(uint64(bytes))
+	c.batches.Add(1)
+}
+
+// noteSpace notes how many slots of a ring are free. A report that comes in between may miss one note.
+func (c *counters) noteSpace(n int) {
+	if old := c.space.Load(); old == 0 || int64(n)+1 < old {
+		c.space.Store(int64(n) + 1)
+	}
+}
+
+// job is a run of gen: its workers and their books.
+type job struct {
+	o       *genOptions
+	workers []worker
+	moved   []*counters // of the frames that the function is about
+	sent    []*counters // of those sent, where these are others
+	window  uint64      // of the self test
+	tracker *frame.Tracker
+	latency *stats.Latency
+	left    *atomic.Int64      // frames that the receivers are to receive; nil is for ever
+	stop    context.CancelFunc // ends the workers
+}
+
+// newJob opens the ports and makes the workers of a function.
+func (o *genOptions) newJob(open opener) (*job, error) {
+	ports, err := o.openPorts(open)
+	if err != nil {
+		return nil, err
+	}
+	j := o.emptyJob()
+	switch o.function {
+	case "tx":
+		for i, b := range o.builders() {
+			s := o.newSender(i, ports[i], b)
+			j.add(s.run, s.n)
+		}
+	case "rx":
+		for _, p := range ports {
+			r := j.newReceiver(p)
+			j.add(r.run, r.n)
+		}
+	case "ping":
+		b := o.builders()[0]
+		p := &pinger{
+			sender: o.newSender(0, ports[0], b), answers: &counters{}, tracker: j.tracker, latency: j.latency, stream: b.Stream(),
+		}
+		j.add(p.run, p.answers)
+		j.sent = []*counters{p.n}
+	case "pong":
+		p := o.newPonger(ports[0])
+		j.add(p.run, p.n)
+	}
+	return j, nil
+}
+
+func (o *genOptions) emptyJob() *job {
+	j := &job{o: o, latency: stats.NewLatency()}
+	if o.function == "ping" || o.function == "" || o.function == "rx" && !o.noCheck {
+		j.tracker = &frame.Tracker{}
+	}
+	if o.function == "rx" && o.count > 0 {
+		j.left = &atomic.Int64{}
+		j.left.Store(int64(min(o.count, math.MaxInt64)))
+	}
+	return j
+}
+
+func (j *job) add(w worker, n *counters) {
+	j.workers = append(j.workers, w)
+	j.moved = append(j.moved, n)
+}
+
+func (j *job) newReceiver(p *netmap.Port) *receiver {
+	return &receiver{
+		port: p, burst: j.o.burst, left: j.left, stop: func() { j.stop() }, n: &counters{},
+		tracker: j.tracker, latency: j.latency, runs: make([]frame.Run, 0, j.o.burst),
+	}
+}
+
+// run runs the workers to their end, reports on the way, and returns the summary.
+func (j *job) run(ctx context.Context) (*record, error) {
+	ctx, j.stop = context.WithCancel(ctx)
+	defer j.stop()
+	if j.o.duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, j.o.duration)
+		defer cancel()
+	}
+	r := newReporter(j)
+	done := make(chan error, 1)
+	go func() { done <- j.work(ctx) }()
+	if err := r.until(done); err != nil {
+		return nil, err
+	}
+	return r.summary(), nil
+}
+
+// work runs the workers. The first error ends them all.
+func (j *job) work(ctx context.Context) error {
+	errs := make([]error, len(j.workers))
+	var wg sync.WaitGroup
+	for i, w := range j.workers {
+		wg.Go(func() {
+			errs[i] = j.pin(i)
+			if errs[i] == nil {
+				errs[i] = w(ctx)
+			}
+			if errs[i] != nil {
+				j.stop()
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// pin binds the calling goroutine, worker i, to its core.
+func (j *job) pin(i int) error {
+	if j.o.affinity < 0 {
+		return nil
+	}
+	runtime.LockOSThread() // for good: the thread ends with the goroutine
+	var set unix.CPUSet
+	set.Set((j.o.affinity + i) % runtime.NumCPU())
+	return unix.SchedSetaffinity(0, &set)
+}

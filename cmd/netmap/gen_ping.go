@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/frame"
+	"github.com/seed-48afdc40/netmap/internal/stats"
+)
+
+// answerTime is how long a ping is waited for.
+const answerTime = time.Second
+
+// pinger sends frames and waits for them to come back.
+type pinger struct {
+	*sender
+	answers *counters
+	tracker *frame.Tracker
+	latency *stats.Latency
+	checker frame.Checker
+	stream  uint16
+	missing int // frames of the last burst that are not back
+}
+
+// run sends a burst, collects the answers, and starts over.
+func (p *pinger) run(ctx context.Context) error {
+	for p.left > 0 && ctx.Err() == nil {
+		now := time.Now()
+		due := p.pace.due(now)
+		if due == 0 {
+			p.pace.nap(now)
+			continue
+		}
+		n, err := p.ping(int(min(uint64(due), p.left, uint64(p.burst))))
+		if err != nil {
+			return err
+		}
+		p.missing = n
+		if err := p.collect(ctx, time.Now().Add(answerTime)); err != nil {
+			return err
+		}
+	}
+	return p.finish()
+}
+
+// ping sends up to n frames, each with the time of its own making. Where there is no room, it sends fewer.
+func (p *pinger) ping(n int) (sent int, err error) {
+	now := time.Now()
+	for range n {
+		p.build.SetTime(wallClock())
+		sent += p.fill(1)
+	}
+	p.book(now, sent)
+	return sent, p.port.TxSync()
+}
+
+// collect reads answers until all have come or time is up.
+func (p *pinger) collect(ctx context.Context, end time.Time) error {
+	for p.missing > 0 && ctx.Err() == nil {
+		left := time.Until(end)
+		if left <= 0 {
+			return nil
+		}
+		got, err := p.port.Poll(ctx, netmap.In, left)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		case got&netmap.Err != 0:
+			if err := p.port.RxSync(); err != nil {
+				return err
+			}
+		}
+		for _, ring := range p.port.Rx() {
+			p.read(ring)
+		}
+	}
+	return nil
+}
+
+// read takes the answers out of a ring.
+func (p *pinger) read(ring *netmap.Ring) {
+	for slot, f := range ring.Frames() {
+		m, verdict := p.checker.Check(f)
+		if slot.Flags&abi.NSMoreFrag != 0 || verdict == frame.Foreign || verdict == frame.Good && m.Stream != p.stream {
+			p.answers.foreign.Add(1)
+			continue
+		}
+		p.answers.add(time.Now(), 1, len(f))
+		if verdict == frame.Corrupt {
+			p.answers.corrupt.Add(1)
+			continue
+		}
+		p.latency.Add(time.Duration(frame.Since(wallClock(), m.Time)), 1)
+		p.tracker.Note(frame.Run{Stream: m.Stream, First: m.Seq, N: 1})
+		p.missing--
+	}
+}
+
+// wallClock is Unix time in nanoseconds: another process on this machine reads the same.
+func wallClock() uint64 { return uint64(time.Now().UnixNano()) }
+
+// ponger sends every frame back to where it came from.
+type ponger struct {
+	port  *netmap.Port
+	burst int
+	left  uint64
+	n     *counters
+}
+
+func (o *genOptions) newPonger(port *netmap.Port) *ponger {
+	p := &ponger{port: port, burst: o.burst, left: math.MaxUint64, n: &counters{}}
+	if o.count > 0 {
+		p.left = o.count
+	}
+	return p
+}
+
+func (p *ponger) run(ctx context.Context) error {
+	for p.left > 0 && ctx.Err() == nil {
+		if err := awaitEvent(ctx, p.port, netmap.In); err != nil {
+			return err
+		}
+		tx := p.port.Tx()
+		for i, ring := range p.port.Rx() {
+			if err := p.turn(ring, tx[i%len(tx)]); err != nil {
+				return err
+			}
+		}
+	}
+	return flush(p.port, p.n)
+}
+
+// turn answers a batch. What there is no room for is dropped and counted, as are frames longer than a buffer.
+func (p *ponger) turn(from, to *netmap.Ring) error {
+	in, out := from.Window(), to.Window()
+	frames, bytes := 0, 0
+	for ; in.Len() > 0 && frames < p.burst && p.left > 0; in.Next() {
+		if in.Slot().Flags&abi.NSMoreFrag != 0 || out.Len() == 0 {
+			p.n.dropped.Add(1)
+			continue
+		}
+		out.SetLen(frame.Turn(out.Buf(), in.Frame()))
+		bytes += len(in.Frame())
+		out.Next()
+		frames++
+		p.left--
+	}
+	in.Commit()
+	out.Commit()
+	if frames == 0 {
+		return nil
+	}
+	p.n.add(time.Now(), frames, bytes)
+	return p.port.TxSync()
+}

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/frame"
+	"github.com/seed-48afdc40/netmap/internal/stats"
+)
+
+// receiver receives from the rx rings of a port. What it learns of a frame goes to books that all receivers share, once a
+// batch.
+type receiver struct {
+	port    *netmap.Port
+	burst   int
+	left    *atomic.Int64 // frames that all receivers together are to receive; nil is for ever
+	stop    func()        // ends all of them
+	window  *window       // of the sender in this process, if there is one
+	n       *counters
+	tracker *frame.Tracker // nil counts only
+	latency *stats.Latency
+
+	checker  frame.Checker
+	inFrame  bool        // the slot before had more to follow
+	runs     []frame.Run // of the batch, the last one still growing
+	now      time.Time   // when the batch was read
+	time     uint64      // of the frames counted in sameTime
+	sameTime uint64
+	bytes    int
+	frames   int
+	total    uint64 // slots read, ever
+	foreign  uint64
+	corrupt  uint64
+}
+
+// run receives until the context ends.
+func (r *receiver) run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := awaitEvent(ctx, r.port, netmap.In); err != nil {
+			return err
+		}
+		for _, ring := range r.port.Rx() {
+			r.drain(ring)
+		}
+		if r.window != nil {
+			if err := r.port.RxSync(); err != nil { // from here on the sender may use the slots again
+				return err
+			}
+			r.window.read.Store(r.total)
+		}
+	}
+	return r.port.RxSync() // the sender is to see that all was taken
+}
+
+// drain reads a batch from a ring.
+func (r *receiver) drain(ring *netmap.Ring) {
+	most := r.burst
+	if r.left != nil {
+		most = int(min(int64(most), max(r.left.Load(), 0)))
+	}
+	one, two := ring.Batch(most)
+	n := len(one) + len(two)
+	if n == 0 {
+		return
+	}
+	r.n.noteSpace(ring.NumSlots() - 1 - ring.Len())
+	r.now = time.Now()
+	r.read(ring, one)
+	r.read(ring, two)
+	ring.Advance(n)
+	r.total += uint64(n)
+	r.book()
+}
+
+// read looks at the frames in some slots.
+func (r *receiver) read(ring *netmap.Ring, slots []abi.Slot) {
+	for i := range slots {
+		word := slots[i].Word()
+		buf := ring.Buf(word.BufIdx())
+		f := buf[:min(int(word.Len()), len(buf))]
+		r.bytes += len(f)
+		if more := word.Flags()&abi.NSMoreFrag != 0; more || r.inFrame {
+			r.fragment(more)
+			continue
+		}
+		r.frames++
+		if r.tracker != nil {
+			r.look(f)
+		}
+	}
+}
+
+// fragment passes over a frame that is longer than a buffer: nobody here makes such frames.
+func (r *receiver) fragment(more bool) {
+	if r.inFrame = more; !more {
+		r.frames++
+		r.foreign++
+	}
+}
+
+func (r *receiver) look(f []byte) {
+	m, verdict := r.checker.Check(f)
+	switch verdict {
+	case frame.Foreign:
+		r.foreign++
+		return
+	case frame.Corrupt:
+		r.corrupt++
+		return
+	}
+	if last := len(r.runs) - 1; last >= 0 && r.runs[last].Extends(m) {
+		r.runs[last].N++
+	} else {
+		r.runs = append(r.runs, frame.Run{Stream: m.Stream, First: m.Seq, N: 1})
+	}
+	if m.Time != r.time {
+		r.bookTime()
+		r.time = m.Time
+	}
+	r.sameTime++
+}
+
+// bookTime books the latency of frames that were made at the same time: frames of one batch.
+func (r *receiver) bookTime() {
+	if r.sameTime > 0 {
+		r.latency.Add(time.Duration(frame.Since(uint64(r.now.UnixNano()), r.time)), r.sameTime)
+		r.sameTime = 0
+	}
+}
+
+// book books a batch.
+func (r *receiver) book() {
+	if r.tracker != nil {
+		r.bookTime()
+		r.tracker.Note(r.runs...)
+		r.runs = r.runs[:0]
+		r.n.foreign.Store(r.foreign)
+		r.n.corrupt.Store(r.corrupt)
+	}
+	r.n.add(r.now, r.frames, r.bytes)
+	if r.left != nil && r.left.Add(-int64(r.frames)) <= 0 {
+		r.stop()
+	}
+	r.frames, r.bytes = 0, 0
+}

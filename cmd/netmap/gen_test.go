@@ -1,0 +1,337 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/seed-48afdc40/netmap/embed"
+	"github.com/seed-48afdc40/netmap/internal/frame"
+)
+
+// runGen runs the command and returns what it wrote.
+func runGen(t *testing.T, args ...string) (out, errOut string, err error) {
+	t.Helper()
+	var o, e bytes.Buffer
+	root := newRoot()
+	root.SetOut(&o)
+	root.SetErr(&e)
+	root.SetArgs(append([]string{"gen"}, args...))
+	err = root.ExecuteContext(t.Context())
+	return o.String(), e.String(), err
+}
+
+// options are those of the flags, as the command would have them.
+func options(t *testing.T, args ...string) *genOptions {
+	t.Helper()
+	o := &genOptions{out: &bytes.Buffer{}, err: &bytes.Buffer{}}
+	f := pflag.NewFlagSet("gen", pflag.ContinueOnError)
+	o.addFlags(f)
+	if err := errors.Join(f.Parse(args), o.check()); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func TestFlags(t *testing.T) {
+	o := options(t, "-f", "tx", "-i", "netmap:eth0", "-n", "2M", "-R", "1.5M", "-b", "32", "-l", "100", "-p", "2", "-T", "500", "-w", "3",
+		"-s", "10.0.0.1:5-10.0.0.2:6", "-d", "10.9.0.1", "-S", "02:00:00:00:00:01", "-D", "02:00:00:00:00:02-02:00:00:00:00:09", "-t", "2s")
+	if o.count != 2e6 || o.rate != 1.5e6 || o.burst != 32 || o.length != 100 || o.threads != 2 || o.interval != 500 || o.wait != 3 || o.duration != 2*time.Second {
+		t.Errorf("%+v", o)
+	}
+	for _, tt := range []struct{ got, want string }{
+		{o.src.String(), "10.0.0.1:5-10.0.0.2:6"}, {o.dst.String(), "10.9.0.1:1234"},
+		{o.srcMAC.String(), "02:00:00:00:00:01"}, {o.dstMAC.String(), "02:00:00:00:00:02-02:00:00:00:00:09"},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("%s, want %s", tt.got, tt.want)
+		}
+	}
+	if o = options(t, "-f", "ping", "-i", "eth0"); o.burst != 1 || o.length != 60 || o.rate != 0 || o.count != 0 || o.wait >= 0 {
+		t.Errorf("defaults of ping: %+v", o)
+	}
+}
+
+func TestBadFlags(t *testing.T) {
+	for args, want := range map[string]string{
+		"-f tx":                              "needs a port",
+		"-i vale0:a":                         "say what to do",
+		"-f send -i vale0:a":                 "no function",
+		"-l 59":                              "-l takes",
+		"-l 20k":                             "invalid argument",
+		"-R fast":                            "no quantity",
+		"-n 1.5":                             "no whole number",
+		"-s 10.0.0":                          "no IPv4 address",
+		"-D xx":                              "no MAC address",
+		"-p 2":                               "leave -p out",
+		"-p 0":                               "-p takes",
+		"-b -1":                              "-b takes",
+		"-T 0":                               "-T takes",
+		"-c 10000":                           "-c takes",
+		"-a 10000":                           "-a takes",
+		"-t -1s":                             "-t takes",
+		"--no-check":                         "leave --no-check out",
+		"-f tx -i vale0:a-1 -p 2":            "without a ring",
+		"-f tx -i vale0:a/R":                 "no tx rings",
+		"-f tx -i vale0:a@conf:rings=1 -p 2": "use -p 1 or less",
+		"-f tx -i netmap:nosuch0 -w 0":       "nosuch0",
+		"-f tx -i a:b":                       "port name",
+		"--device=/nosuch/device":            "/nosuch/device",
+		"surplus":                            "unknown command",
+	} {
+		if _, _, err := runGen(t, strings.Fields(args)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("gen %s: error %v, want one with %q", args, err, want)
+		}
+	}
+}
+
+// together runs gen once for each list of arguments, all in one framework, the first ones until the last one is done.
+func together(t *testing.T, lists ...[]string) []*record {
+	t.Helper()
+	f, err := embed.New(embed.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	jobs, records := make([]*job, len(lists)), make([]*record, len(lists))
+	for i, args := range lists {
+		o := options(t, args...)
+		if jobs[i], err = o.newJob(f.Open); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	var wg sync.WaitGroup
+	last := len(jobs) - 1
+	for i, j := range jobs {
+		wg.Go(func() {
+			r, err := j.run(ctx)
+			if records[i] = r; err != nil {
+				t.Error(err)
+			}
+			if i == last {
+				stop()
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return records
+}
+
+// A switch drops what finds no room in the receiver's ring, so it gets no more frames than fit.
+func TestSendAndReceive(t *testing.T) {
+	for name, tt := range map[string]struct {
+		tx, rx string
+		n      uint64
+	}{
+		"switch":            {"-f tx -i vale0:a -R 1M", "-f rx -i vale0:b", 1001},
+		"pipe":              {"-f tx -i x{1", "-f rx -i x}1", 20001},
+		"pipe, many rings":  {"-f tx -i x{1@conf:rings=4 -b 100", "-f rx -i x}1", 20001},
+		"pipe, two threads": {"-f tx -i x{1 -p 2", "-f rx -i x}1 -p 2", 20001},
+		"long frames":       {"-f tx -i x{1 -l 1514", "-f rx -i x}1", 20001},
+		"affinity":          {"-f tx -i x{1 -a 0", "-f rx -i x}1 -a 0", 20001},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := fmt.Sprintf(" -n %d", tt.n)
+			r := together(t, strings.Fields(tt.tx+n), strings.Fields(tt.rx+n))
+			tx, rx := r[0], r[1]
+			if tx.Frames != tt.n || rx.Frames != tt.n || rx.Bytes != tx.Bytes || tx.Unsent != 0 {
+				t.Errorf("sent %d frames, %d bytes, received %d, %d", tx.Frames, tx.Bytes, rx.Frames, rx.Bytes)
+			}
+			c := *rx.Check
+			c.Reordered = 0 // as it may be with several rings
+			if c != (checks{Counts: frame.Counts{Seen: tt.n}}) {
+				t.Errorf("checked: %+v", rx.Check)
+			}
+			if rx.Latency == nil || rx.Latency.Count != tt.n || tx.Check != nil {
+				t.Errorf("latency %v, sender's checks %v", rx.Latency, tx.Check)
+			}
+		})
+	}
+}
+
+func TestNoCheck(t *testing.T) {
+	r := together(t, strings.Fields("-f tx -i x{1 -n 1000"), strings.Fields("-f rx -i x}1 -n 1000 --no-check"))
+	if rx := r[1]; rx.Frames != 1000 || rx.Check != nil || rx.Latency != nil {
+		t.Errorf("%+v", rx)
+	}
+}
+
+func TestPingPong(t *testing.T) {
+	for name, tt := range map[string]struct{ ping, pong string }{
+		"switch": {"vale0:a", "vale0:b"},
+		"pipe":   {"x{1", "x}1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := together(t, strings.Fields("-f pong -i "+tt.pong), strings.Fields("-f ping -n 500 -b 5 -i "+tt.ping))
+			pong, ping := r[0], r[1]
+			if pong.Frames != 500 || ping.Frames != 500 || ping.Sent != 500 || ping.Drops != 0 || ping.Check.Seen != 500 || ping.Latency.Count != 500 {
+				t.Errorf("pong %+v\nping %+v, %+v", pong, ping, ping.Check)
+			}
+		})
+	}
+}
+
+func TestPingWithoutAnswer(t *testing.T) {
+	r := together(t, strings.Fields("-f ping -n 2 -b 2 -i vale0:a"))
+	if p := r[0]; p.Sent != 2 || p.Frames != 0 || p.Drops != 2 || !strings.Contains(p.text(), "Of 2 frames sent, 2 did not come back.") {
+		t.Errorf("%+v\n%s", p, p.text())
+	}
+}
+
+func TestUnsentFramesAreCounted(t *testing.T) {
+	r := together(t, strings.Fields("-f tx -n 10 -i x{1"))
+	if s := r[0]; s.Unsent != 10 || !strings.Contains(s.text(), "10 frames could not leave the tx rings") {
+		t.Errorf("%+v\n%s", s, s.text())
+	}
+}
+
+// TestReceiverFindsFaults has a port between sender and receiver that does what networks do.
+func TestReceiverFindsFaults(t *testing.T) {
+	f, err := embed.New(embed.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	tx, err := f.Open("x{1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options(t, "-f", "rx", "-i", "x}1", "-n", "9", "-l", "100")
+	j, err := o.newJob(f.Open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, buf := o.builders()[0], make([]byte, 2048)
+	send := func(seq uint64, fault func()) {
+		b.Put(buf, seq)
+		fault()
+		if tx.Tx()[0].Send(buf[:100]) != 1 {
+			t.Fatal("no room")
+		}
+	}
+	none := func() {}
+	for _, seq := range []uint64{0, 1, 5, 3, 1} { // 2 and 4 are lost, 3 is late, 1 comes again
+		send(seq, none)
+	}
+	send(6, func() { buf[99]++ })
+	send(7, func() { buf[53]++ })
+	send(8, func() { buf[42]++ })
+	tx.Tx()[0].Send(make([]byte, 3000)) // longer than a buffer
+	if err := tx.TxSync(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := j.run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := checks{Counts: frame.Counts{Seen: 4, Lost: 2, Duplicated: 1, Reordered: 1}, Corrupt: 2, Foreign: 2}
+	if *r.Check != want || r.Frames != 9 || r.Bytes != 8*100+3000 || r.Drops != 2 {
+		t.Errorf("%+v, %+v; want %+v", r, *r.Check, want)
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	good := checks{Counts: frame.Counts{Seen: 10}}
+	if err := (&record{Sent: 10, Check: &good}).verdict(); err != nil {
+		t.Error(err)
+	}
+	bad := checks{frame.Counts{Seen: 7, Duplicated: 2}, 1, 0}
+	err := (&record{Sent: 10, Check: &bad}).verdict()
+	if want := "the self test failed: of 10 frames 3 lost, 1 changed, 2 repeated"; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+// TestHotLoopsAllocateNothing sends and receives batch by batch on one goroutine.
+func TestHotLoopsAllocateNothing(t *testing.T) {
+	f, err := newFramework(frame.MinLen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	o := options(t, "-f", "tx", "-i", "x{1")
+	tx, rx := must(f.Open("x{1")), must(f.Open("x}1"))
+	s := o.newSender(0, tx, o.builders()[0])
+	o.function = "rx"
+	r := o.emptyJob().newReceiver(rx)
+	allocs := testing.AllocsPerRun(200, func() {
+		now := time.Now()
+		s.build.SetTime(uint64(now.UnixNano()))
+		s.book(now, s.fill(o.burst))
+		tx.TxSync()
+		rx.RxSync()
+		r.drain(rx.Rx()[0])
+		rx.RxSync()
+	})
+	if got := r.tracker.Counts(); allocs != 0 || got != (frame.Counts{Seen: s.seq}) {
+		t.Errorf("%v allocations a batch, want none; %+v", allocs, got)
+	}
+}
+
+func TestSelfTest(t *testing.T) {
+	for _, args := range [][]string{
+		{"-t", "200ms"},
+		{"-n", "100k"},
+		{"-n", "1000", "-l", "1514", "-b", "7"},
+		{"-n", "300", "-l", "9000", "-s", "10.0.0.1:1-10.0.0.9:3", "-S", "02:00:00:00:00:10-02:00:00:00:00:20"},
+		{"-t", "100ms", "-R", "20k", "-T", "20"},
+	} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			out, errOut, err := runGen(t, args...)
+			if err != nil {
+				t.Fatalf("%v\n%s%s", err, out, errOut)
+			}
+			want := regexp.MustCompile(`(?m)^Checked every byte: [1-9][0-9]* good, 0 lost, 0 repeated, 0 reordered, 0 changed, 0 of unknown origin\.$`)
+			if !want.MatchString(out) {
+				t.Errorf("no line like %v in\n%s", want, out)
+			}
+		})
+	}
+}
+
+func TestSelfTestJSON(t *testing.T) {
+	out, errOut, err := runGen(t, "-n", "200k", "-R", "2M", "-T", "20", "--json")
+	if err != nil || errOut != "" {
+		t.Fatalf("%v, and on standard error: %s", err, errOut)
+	}
+	var records []record
+	for d := json.NewDecoder(strings.NewReader(out)); ; {
+		var r record
+		if err := d.Decode(&r); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, r)
+	}
+	var frames uint64
+	for _, r := range records[:len(records)-1] {
+		frames += r.Frames
+		if r.Type != "report" || r.Function != "self-test" || r.Usec == 0 {
+			t.Errorf("report %+v", r)
+		}
+	}
+	s := records[len(records)-1]
+	if s.Type != "summary" || s.Frames != 200000 || s.Sent != 200000 || s.Bytes != 12e6 || s.Check.Seen != 200000 || s.Check.Lost != 0 ||
+		s.Latency.Count != 200000 || s.PPS > 2.1e6 {
+		t.Errorf("summary %+v, %+v, %+v", s, s.Check, s.Latency)
+	}
+	if len(records) < 3 || frames > s.Frames {
+		t.Errorf("%d records with %d frames, want some reports with at most %d", len(records), frames, s.Frames)
+	}
+}

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/vishvananda/netlink"
+)
+
+const infoHelp = `info shows the network interfaces of this network namespace as netmap sees them:
+driver, link, queues, ring sizes, which kinds of XDP work, whether an XDP
+program is attached already, and which settings are in the way, each with the
+command that mends it.
+
+It changes nothing and works without privileges, as far as it goes. What it
+says about XDP is what the driver claims; --probe attaches a program for a
+moment and opens a socket in each mode. That needs privileges, takes the traffic
+of the interface for that moment, and resets the link of some cards.`
+
+func newInfo() *cobra.Command {
+	var asJSON, probe bool
+	cmd := &cobra.Command{
+		Use:   "info [interface...]",
+		Short: "Show what network interfaces can do for netmap, and what is in their way",
+		Long:  infoHelp,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			list, err := inspect(names)
+			if err != nil {
+				return err
+			}
+			if probe {
+				for _, n := range list {
+					n.probe(cmd.Context())
+				}
+			}
+			return show(cmd.OutOrStdout(), list, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&probe, "probe", false, "try out each mode of XDP; disturbs the interface")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, one object an interface")
+	return cmd
+}
+
+// nicInfo is what there is to know about an interface.
+type nicInfo struct {
+	Name    string    `json:"name"`
+	Index   int       `json:"index"`
+	Kind    string    `json:"kind,omitempty"` // of an interface that is no card: veth, tun, loopback
+	Driver  string    `json:"driver,omitempty"`
+	MAC     string    `json:"mac,omitempty"`
+	MTU     int       `json:"mtu"`
+	Link    string    `json:"link"`                 // "up", "down" or "no carrier"
+	Speed   int       `json:"speed_mbps,omitempty"` // 0 is unknown
+	RxQueue int       `json:"rx_queues"`
+	TxQueue int       `json:"tx_queues"`
+	Channel *channels `json:"channels,omitempty"`
+	Slots   *slots    `json:"slots,omitempty"`
+	XDP     xdpInfo   `json:"xdp"`
+	Advice  []advice  `json:"in_the_way,omitempty"`
+	Unseen  []string  `json:"not_seen,omitempty"` // what could not be found out, and why
+
+	features  map[string]bool // offloads that are on; true for those that can be switched off
+	peer      string          // of a veth, if it is in this namespace
+	peerIndex int
+}
+
+// channels are the queues of a card, and how many there may be.
+type channels struct {
+	Rx          int `json:"rx"`
+	Tx          int `json:"tx"`
+	Combined    int `json:"combined"`
+	MaxRx       int `json:"max_rx"`
+	MaxTx       int `json:"max_tx"`
+	MaxCombined int `json:"max_combined"`
+}
+
+// slots are the sizes of the rings of a card.
+type slots struct {
+	Rx    int `json:"rx"`
+	Tx    int `json:"tx"`
+	MaxRx int `json:"max_rx"`
+	MaxTx int `json:"max_tx"`
+}
+
+// inspect looks at the interfaces of those names, or at all.
+func inspect(names []string) ([]*nicInfo, error) {
+	links, err := findLinks(names)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]*nicInfo, 0, len(links))
+	for _, l := range links {
+		list = append(list, inspectLink(l))
+	}
+	return list, nil
+}
+
+func findLinks(names []string) (links []netlink.Link, err error) {
+	if len(names) == 0 {
+		if links, err = netlink.LinkList(); err != nil {
+			return nil, fmt.Errorf("list network interfaces: %w", err)
+		}
+		return links, nil
+	}
+	for _, name := range names {
+		l, err := netlink.LinkByName(strings.TrimPrefix(name, "netmap:"))
+		if errors.As(err, &netlink.LinkNotFoundError{}) {
+			return nil, fmt.Errorf("there is no interface %s in this network namespace: netmap info without a name lists all", name)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look at %s: %w", name, err)
+		}
+		links = append(links, l)
+	}
+	return links, nil
+}
+
+// inspectLink finds out what it can. What fails is noted and left out.
+func inspectLink(l netlink.Link) *nicInfo {
+	a := l.Attrs()
+	n := &nicInfo{
+		Name: a.Name, Index: a.Index, MAC: a.HardwareAddr.String(), MTU: a.MTU, Link: linkState(a),
+		RxQueue: a.NumRxQueues, TxQueue: a.NumTxQueues,
+	}
+	if k := l.Type(); a.Flags&net.FlagLoopback != 0 {
+		n.Kind = "loopback"
+	} else if k != "device" {
+		n.Kind = k
+	}
+	for _, ask := range []struct {
+		what string
+		how  func() error
+	}{
+		{"driver", n.askDriver},
+		{"speed", n.askSpeed},
+		{"channels", n.askChannels},
+		{"ring sizes", n.askSlots},
+		{"offloads", n.askFeatures},
+		{"XDP features", n.askXDP},
+	} {
+		if err := ask.how(); err != nil && !unsupported(err) {
+			n.unseen(ask.what, err)
+		}
+	}
+	n.attached(a.Xdp)
+	if l.Type() == "veth" {
+		n.findPeer(a)
+	}
+	n.Advice = n.advise()
+	return n
+}
+
+func (n *nicInfo) unseen(what string, err error) {
+	n.Unseen = append(n.Unseen, fmt.Sprintf("%s: %v", what, err))
+}
+
+func linkState(a *netlink.LinkAttrs) string {
+	const running = 0x40 // IFF_RUNNING
+	switch {
+	case a.RawFlags&1 == 0: // IFF_UP
+		return "down"
+	case a.RawFlags&running == 0:
+		return "no carrier"
+	}
+	return "up"
+}
+
+// findPeer finds the other end of a veth, if it is in this namespace.
+func (n *nicInfo) findPeer(a *netlink.LinkAttrs) {
+	if a.NetNsID >= 0 || a.ParentIndex == 0 {
+		return
+	}
+	if p, err := netlink.LinkByIndex(a.ParentIndex); err == nil {
+		n.peer, n.peerIndex = p.Attrs().Name, a.ParentIndex
+	}
+}
+
+func show(w io.Writer, list []*nicInfo, asJSON bool) error {
+	for i, n := range list {
+		if asJSON {
+			if err := json.NewEncoder(w).Encode(n); err != nil {
+				return err
+			}
+			continue
+		}
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		if _, err := io.WriteString(w, n.text()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// text is the interface for people.
+func (n *nicInfo) text() string {
+	var b strings.Builder
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-11s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintf(&b, "%s: %s\n", n.Name, strings.Join(n.headline(), ", "))
+	line("queues", "%s", n.queues())
+	if s := n.Slots; s != nil {
+		line("slots", "%d rx of %d, %d tx of %d", s.Rx, s.MaxRx, s.Tx, s.MaxTx)
+	}
+	line("XDP", "%s", n.XDP.modes())
+	for _, p := range n.XDP.Probed {
+		line("", "%s", p)
+	}
+	if p := n.XDP.Program; p != nil {
+		line("program", "%s", p)
+	}
+	for _, a := range n.Advice {
+		line("in the way", "%s", a.Problem)
+		if a.Command != "" {
+			line("", "  %s", a.Command)
+		}
+	}
+	for _, u := range n.Unseen {
+		line("not seen", "%s", u)
+	}
+	return b.String()
+}
+
+func (n *nicInfo) headline() []string {
+	var list []string
+	for _, s := range []string{n.Driver, n.MAC, fmt.Sprintf("MTU %d", n.MTU), "link " + n.Link} {
+		if s != "" {
+			list = append(list, s)
+		}
+	}
+	if n.Speed > 0 {
+		list = append(list, fmt.Sprintf("%d Mbit/s", n.Speed))
+	}
+	return list
+}
+
+func (n *nicInfo) queues() string {
+	c := n.Channel
+	if c == nil {
+		return fmt.Sprintf("%d rx, %d tx", n.RxQueue, n.TxQueue)
+	}
+	var parts []string
+	for _, p := range []struct {
+		now, most int
+		name      string
+	}{{c.Combined, c.MaxCombined, "rx and tx"}, {c.Rx, c.MaxRx, "rx"}, {c.Tx, c.MaxTx, "tx"}} {
+		if p.most > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s of at most %d", p.now, p.name, p.most))
+		}
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+)
+
+func TestAdvice(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		nic  nicInfo
+		want []string // commands; "" for advice without one
+	}{
+		{"nothing", nicInfo{MTU: 1500, Driver: "igb", Link: "up", features: map[string]bool{"rx-gro": true, "tx-checksum-ip-generic": true}}, nil},
+		{"offloads", nicInfo{MTU: 1500, features: map[string]bool{"rx-lro": true, "rx-gro-hw": false, "rx-vlan-hw-parse": true}},
+			[]string{"ethtool -K x lro off", "", "ethtool -K x rxvlan off"}},
+		{"queues", nicInfo{MTU: 1500, Driver: "virtio_net", Channel: &channels{Combined: 1, MaxCombined: 4}}, []string{"ethtool -L x combined 4"}},
+		{"MTU of XDP", nicInfo{MTU: 9000, Driver: "virtio_net"}, []string{"ip link set dev x mtu 1500", "ip link set dev x mtu 2030"}},
+		{"MTU of buffers", nicInfo{MTU: 2031, Driver: "ixgbe"}, []string{"ip link set dev x mtu 2030"}},
+		{"MTU that fits", nicInfo{MTU: 2030, Driver: "ixgbe"}, nil},
+		{"loopback", nicInfo{MTU: 65536, Kind: "loopback", Link: "up"}, nil},
+		{"down", nicInfo{MTU: 1500, Link: "down"}, []string{"ip link set dev x up"}},
+		{"program", nicInfo{MTU: 1500, XDP: xdpInfo{Program: &xdpProgram{ID: 7, Mode: "native"}}}, []string{""}},
+		{"veth in two namespaces", nicInfo{MTU: 1500, Kind: "veth"}, []string{"ethtool -K PEER tx off"}},
+	} {
+		tt.nic.Name = "x"
+		var got []string
+		for _, a := range tt.nic.advise() {
+			got = append(got, a.Command)
+		}
+		if strings.Join(got, "|") != strings.Join(tt.want, "|") {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestXDPModes(t *testing.T) {
+	for bits, want := range map[int]string{
+		0:        "generic",
+		0b11:     "generic, native copy (the driver has basic, redirect)",
+		0b01:     "generic (the driver has basic)",
+		0b101011: "generic, native copy, zero-copy (the driver has basic, redirect, xsk-zerocopy, rx-sg)",
+	} {
+		var x xdpInfo
+		x.setFeatures(bits)
+		if got := x.modes(); got != want {
+			t.Errorf("%b: %q, want %q", bits, got, want)
+		}
+	}
+	if got := (&xdpInfo{}).modes(); !strings.Contains(got, "--probe") {
+		t.Errorf("unknown: %q", got)
+	}
+}
+
+func TestInfoText(t *testing.T) {
+	n := nicInfo{
+		Name: "eth0", Driver: "igb", MAC: "02:00:00:00:00:01", MTU: 1500, Link: "up", Speed: 1000,
+		Channel: &channels{Combined: 2, MaxCombined: 8}, Slots: &slots{256, 256, 4096, 4096},
+		Advice: []advice{{"something is in the way", "mend it"}}, Unseen: []string{"colour: it is dark"},
+	}
+	n.XDP.setFeatures(3)
+	n.XDP.Program = &xdpProgram{ID: 7, Mode: "generic"}
+	n.XDP.Probed = []probed{{Mode: "generic", Works: true}, {Mode: "zero-copy", Error: "no"}}
+	want := `eth0: igb, 02:00:00:00:00:01, MTU 1500, link up, 1000 Mbit/s
+  queues      2 rx and tx of at most 8
+  slots       256 rx of 4096, 256 tx of 4096
+  XDP         generic, native copy (the driver has basic, redirect)
+              generic works
+              zero-copy does not work: no
+  program     of unknown name, id 7, generic
+  in the way  something is in the way
+                mend it
+  not seen    colour: it is dark
+`
+	if got := n.text(); got != want {
+		t.Errorf("\n%s, want\n%s", got, want)
+	}
+}
+
+func TestBitNames(t *testing.T) {
+	const set = 4
+	bit := func(list *nl.RtAttr, name string, marked bool) {
+		b := list.AddRtAttr(unix.ETHTOOL_A_BITSET_BITS_BIT|unix.NLA_F_NESTED, nil)
+		b.AddRtAttr(unix.ETHTOOL_A_BITSET_BIT_NAME, nl.ZeroTerminated(name))
+		if marked {
+			b.AddRtAttr(unix.ETHTOOL_A_BITSET_BIT_VALUE, nil)
+		}
+	}
+	for _, noMask := range []bool{false, true} {
+		top := nl.NewRtAttr(set|unix.NLA_F_NESTED, nil)
+		if noMask {
+			top.AddRtAttr(unix.ETHTOOL_A_BITSET_NOMASK, nil)
+		}
+		list := top.AddRtAttr(unix.ETHTOOL_A_BITSET_BITS|unix.NLA_F_NESTED, nil)
+		bit(list, "rx-lro", true)
+		bit(list, "rx-gro", false)
+		a, err := parseAttrs(top.Serialize())
+		if err != nil {
+			t.Fatal(err)
+		}
+		names, err := bitNames(a, set)
+		if err != nil || !names["rx-lro"] || names["rx-gro"] != noMask {
+			t.Errorf("without mask %v: %v, %v", noMask, names, err)
+		}
+	}
+}
+
+// runInfo runs the command in this namespace and returns what it says of one interface.
+func runInfo(t *testing.T, args ...string) (n nicInfo) {
+	t.Helper()
+	var out bytes.Buffer
+	root := newRoot()
+	root.SetOut(&out)
+	root.SetArgs(append([]string{"info", "--json"}, args...))
+	if err := root.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(out.Bytes(), &n); err != nil {
+		t.Fatalf("%v in %s", err, out.Bytes())
+	}
+	return n
+}
+
+func TestInfoLoopback(t *testing.T) {
+	if n := runInfo(t, "lo"); n.Name != "lo" || n.Index == 0 || n.Kind != "loopback" || n.MTU == 0 || len(n.Unseen) > 0 {
+		t.Errorf("%+v", n)
+	}
+}
+
+func TestInfoWithoutInterface(t *testing.T) {
+	root := newRoot()
+	root.SetArgs([]string{"info", "nosuch0"})
+	if err := root.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "no interface nosuch0") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestInfoVeth(t *testing.T) {
+	ns := testutil.NewNS(t)
+	testutil.Veth(t, ns, "a0", ns, "b0", 2)
+	ns.Do(func() {
+		n := runInfo(t, "a0", "--probe")
+		if n.Driver != "veth" || n.RxQueue != 2 || n.TxQueue != 2 || n.Link != "up" || len(n.Unseen) > 0 {
+			t.Errorf("%+v", n)
+		}
+		if len(n.Advice) != 1 || n.Advice[0].Command != "ethtool -K b0 tx off" {
+			t.Errorf("advice %+v", n.Advice)
+		}
+		if n.XDP.Known && (!n.XDP.Native || n.XDP.ZeroCopy) {
+			t.Errorf("XDP %+v", n.XDP)
+		}
+		if p := n.XDP.Probed; len(p) != 3 || p[0].Works || !p[1].Works || !p[2].Works {
+			t.Errorf("probed %+v", p)
+		}
+	})
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/internal/xsk"
+)
+
+// From linux/netdev.h.
+const (
+	netdevCmdDevGet       = 1
+	netdevADevIfindex     = 1
+	netdevADevXDPFeatures = 3
+	netdevADevZCSegments  = 4
+
+	xdpBasic    = 1 << 0 // NETDEV_XDP_ACT_BASIC
+	xdpRedirect = 1 << 1
+	xdpZeroCopy = 1 << 3 // NETDEV_XDP_ACT_XSK_ZEROCOPY
+)
+
+// xdpFeatures are the names of the bits, as the kernel's documentation has them.
+var xdpFeatures = []string{"basic", "redirect", "ndo-xmit", "xsk-zerocopy", "hw-offload", "rx-sg", "ndo-xmit-sg"}
+
+// xdpInfo is what an interface can do with XDP.
+type xdpInfo struct {
+	Known    bool        `json:"known"` // whether the kernel tells what the driver can do: Linux 6.3 and later
+	Features []string    `json:"features,omitempty"`
+	ZeroCopy bool        `json:"zero_copy"` // the following two as far as known
+	Native   bool        `json:"native"`
+	Segments int         `json:"zero_copy_segments,omitempty"` // buffers that a zero-copy frame may span
+	Program  *xdpProgram `json:"program,omitempty"`            // that is attached
+	Probed   []probed    `json:"probed,omitempty"`
+}
+
+// xdpModes are the ways in which a program can be attached. // XDP_ATTACHED_*
+var xdpModes = []string{"not attached", "native", "generic", "offloaded", "several modes"}
+
+// xdpProgram is a program that is attached to an interface.
+type xdpProgram struct {
+	ID   uint32 `json:"id"`
+	Name string `json:"name,omitempty"`
+	Mode string `json:"mode"`
+}
+
+func (p *xdpProgram) String() string {
+	name := p.Name
+	if name == "" {
+		name = "of unknown name"
+	}
+	return fmt.Sprintf("%s, id %d, %s", name, p.ID, p.Mode)
+}
+
+// modes says in a few words which modes work.
+func (x *xdpInfo) modes() string {
+	if !x.Known {
+		return "generic; whether the driver can do more is known with --probe"
+	}
+	list := []string{"generic"}
+	if x.Native {
+		list = append(list, "native copy")
+	}
+	if x.ZeroCopy {
+		list = append(list, "zero-copy")
+	}
+	s := strings.Join(list, ", ")
+	if len(x.Features) > 0 {
+		s += " (the driver has " + strings.Join(x.Features, ", ") + ")"
+	}
+	return s
+}
+
+// askXDP asks what the driver says it can do. Kernels before 6.3 do not know.
+func (n *nicInfo) askXDP() error {
+	a, err := genl("netdev", netdevCmdDevGet, nl.NewRtAttr(netdevADevIfindex, nl.Uint32Attr(uint32(n.Index))))
+	if err != nil {
+		return err
+	}
+	n.XDP.setFeatures(a.number(netdevADevXDPFeatures))
+	if n.XDP.ZeroCopy {
+		n.XDP.Segments = a.number(netdevADevZCSegments)
+	}
+	return nil
+}
+
+func (x *xdpInfo) setFeatures(bits int) {
+	x.Known = true
+	for i, name := range xdpFeatures {
+		if bits&(1<<i) != 0 {
+			x.Features = append(x.Features, name)
+		}
+	}
+	x.Native = bits&xdpBasic != 0 && bits&xdpRedirect != 0
+	x.ZeroCopy = x.Native && bits&xdpZeroCopy != 0
+}
+
+// attached notes the program on the interface. Its name needs privileges.
+func (n *nicInfo) attached(x *netlink.LinkXdp) {
+	if x == nil || x.ProgId == 0 {
+		return
+	}
+	n.XDP.Program = &xdpProgram{ID: x.ProgId, Mode: xdpModes[min(x.AttachMode, uint32(len(xdpModes)-1))]}
+	p, err := ebpf.NewProgramFromID(ebpf.ProgramID(x.ProgId))
+	if err != nil {
+		n.unseen(fmt.Sprintf("name of XDP program %d", x.ProgId), err)
+		return
+	}
+	defer p.Close()
+	if info, err := p.Info(); err == nil {
+		n.XDP.Program.Name = info.Name
+	}
+}
+
+// probed is how trying out a mode went.
+type probed struct {
+	Mode  string `json:"mode"`
+	Works bool   `json:"works"`
+	Error string `json:"error,omitempty"`
+}
+
+func (p probed) String() string {
+	if p.Works {
+		return p.Mode + " works"
+	}
+	return p.Mode + " does not work: " + p.Error
+}
+
+// probe tries out all modes.
+func (n *nicInfo) probe(ctx context.Context) {
+	for _, mode := range []xsk.Mode{xsk.ZeroCopy, xsk.Native, xsk.Generic} {
+		if ctx.Err() != nil {
+			return
+		}
+		p := probed{Mode: mode.String()}
+		if err := n.try(mode); err != nil {
+			p.Error = err.Error()
+		} else {
+			p.Works = true
+		}
+		n.XDP.Probed = append(n.XDP.Probed, p)
+	}
+}
+
+// try attaches a program and opens a socket on the first queue. No frame reaches the socket, so the memory need not be
+// what zero-copy wants for real.
+func (n *nicInfo) try(mode xsk.Mode) (err error) {
+	const size, stride = 1 << 21, 2048
+	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return fmt.Errorf("map memory for the probe of %s: %w", n.Name, err)
+	}
+	defer unix.Munmap(mem)
+	program, err := xsk.Attach(n.Index, 1, mode)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, program.Close()) }()
+	socket, err := xsk.Open(xsk.Config{
+		Ifindex: n.Index, Size: 64, Rx: true, Tx: true, Mode: mode, Memory: &xsk.Memory{Mem: mem, Stride: stride, Contiguous: true},
+	})
+	if err != nil {
+		return err
+	}
+	return socket.Close()
+}

@@ -1,0 +1,19 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "netmap",
+		Short: "Fast packet input and output in user space, without a kernel module",
+		Long: `netmap moves Ethernet frames between network interfaces, VALE switches and
+pipes at tens of millions of frames a second.
+
+Start with "netmap gen": without arguments it needs no privileges, sends frames
+through a switch inside its own process and checks every byte of them.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(newGen(), newInfo(), newServe())
+	return root
+}

@@ -1,0 +1,70 @@
+package frame
+
+import "bytes"
+
+// Mark is what a frame says of itself.
+type Mark struct {
+	Stream uint16
+	Time   uint64 // modulo 2^48
+	Seq    uint64
+}
+
+// Verdict is what Check thinks of a frame.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Foreign Verdict = iota // not made by a Builder
+	Corrupt                // made by one, and changed since
+	Good
+)
+
+// Checker checks frames. It remembers the header of the frame before, because mostly the next one has the same. The zero
+// Checker is ready for use.
+type Checker struct {
+	length int
+	head   [4]uint64 // bytes 12 to 40 of a header that was good, some of them twice
+	sum    uint64    // what it contributes to the UDP checksum
+}
+
+// Check looks at every byte of a frame but those of the MAC addresses. The mark means something in good frames only.
+func (c *Checker) Check(f []byte) (Mark, Verdict) {
+	if len(f) < MinLen {
+		return Mark{}, Foreign
+	}
+	p := (*[MinLen]byte)(f)
+	middle := be.Uint64(p[markAt:])
+	if middle>>48 != mark || be.Uint16(p[ipIDAt:]) != markIP {
+		return Mark{}, Foreign
+	}
+	m := Mark{Stream: uint16(middle >> 32), Time: be.Uint64(p[streamAt:]) & timeMask, Seq: be.Uint64(p[seqAt:])}
+	if head := [4]uint64{le.Uint64(p[12:]), le.Uint64(p[20:]), le.Uint64(p[28:]), le.Uint64(p[32:])}; head != c.head || len(f) != c.length {
+		if !goodHeader(p, len(f)) {
+			return m, Corrupt
+		}
+		c.head, c.length, c.sum = head, len(f), headerSum(p)
+	}
+	sum := c.sum + halves(le.Uint64(p[udpSumAt:])) + halves(le.Uint64(p[udpSumAt+8:])) + uint64(le.Uint32(p[udpSumAt+16:]))
+	if len(f) > patternAt {
+		want, s := patternOf(m.Seq, len(f)-patternAt)
+		if !bytes.Equal(f[patternAt:], want) {
+			return m, Corrupt
+		}
+		sum += s
+	}
+	if fold(sum) != 0xffff {
+		return m, Corrupt
+	}
+	return m, Good
+}
+
+func goodHeader(p *[MinLen]byte, n int) bool {
+	sum := halves(le.Uint64(p[ipAt:])) + halves(le.Uint64(p[ipAt+8:])) + uint64(le.Uint32(p[ipAt+16:]))
+	return n <= MaxLen && be.Uint32(p[12:]) == etherIPv4<<16|versionIHL<<8 && p[ipAt+9] == protoUDP &&
+		int(be.Uint16(p[ipAt+2:])) == n-ipAt && int(be.Uint16(p[udpLenAt:])) == n-udpAt && fold(sum) == 0xffff
+}
+
+// headerSum is what the pseudo header and the part of the UDP header before the checksum contribute to it.
+func headerSum(p *[MinLen]byte) uint64 {
+	return halves(le.Uint64(p[ipSrcAt:])) + swap16(protoUDP) + uint64(le.Uint32(p[udpAt:])) + 2*uint64(le.Uint16(p[udpLenAt:]))
+}

@@ -1,0 +1,112 @@
+// Package stats keeps what a measuring program wants to know of many times: their distribution.
+package stats
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// The times that are kept, and how exactly. Others count as odd.
+const (
+	longest = 10 * time.Second
+	digits  = 3
+)
+
+// Latency is a distribution of times. Its methods may be called from several goroutines.
+type Latency struct {
+	mu            sync.Mutex
+	recent, total *hdrhistogram.Histogram
+	odd           uint64
+}
+
+// NewLatency is an empty distribution.
+func NewLatency() *Latency {
+	h := func() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(longest), digits) }
+	return &Latency{recent: h(), total: h()}
+}
+
+// Add adds a time that n frames took.
+func (l *Latency) Add(d time.Duration, n uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if d < 0 || d > longest {
+		l.odd += n
+		return
+	}
+	l.recent.RecordValues(int64(d), int64(n)) // cannot fail: d is in range
+}
+
+// Recent is the distribution since the last call.
+func (l *Latency) Recent() Distribution {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	d := distribution(l.recent)
+	l.flush()
+	return d
+}
+
+// Total is the distribution of everything. Odd is how many times were negative or too long to make sense, as they are when
+// two machines do not agree about the time.
+func (l *Latency) Total() (d Distribution, odd uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.flush()
+	return distribution(l.total), l.odd
+}
+
+func (l *Latency) flush() {
+	l.total.Merge(l.recent)
+	l.recent.Reset()
+}
+
+// Distribution is what is reported of many times, in nanoseconds.
+type Distribution struct {
+	Count uint64  `json:"count"`
+	Min   int64   `json:"min"`
+	Mean  float64 `json:"mean"`
+	P50   int64   `json:"p50"`
+	P90   int64   `json:"p90"`
+	P99   int64   `json:"p99"`
+	P999  int64   `json:"p999"`
+	Max   int64   `json:"max"`
+}
+
+func distribution(h *hdrhistogram.Histogram) Distribution {
+	if h.TotalCount() == 0 {
+		return Distribution{}
+	}
+	at := h.ValueAtQuantile
+	return Distribution{
+		Count: uint64(h.TotalCount()), Min: h.Min(), Mean: h.Mean(),
+		P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: h.Max(),
+	}
+}
+
+// String is one line for people.
+func (d Distribution) String() string {
+	if d.Count == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("min %s, mean %s, p50 %s, p90 %s, p99 %s, p99.9 %s, max %s", short(d.Min), short(int64(d.Mean)),
+		short(d.P50), short(d.P90), short(d.P99), short(d.P999), short(d.Max))
+}
+
+// Brief is half of that line.
+func (d Distribution) Brief() string {
+	return fmt.Sprintf("min/p50/p99/max %s/%s/%s/%s", short(d.Min), short(d.P50), short(d.P99), short(d.Max))
+}
+
+// short writes a time with about four digits.
+func short(ns int64) string {
+	switch d := time.Duration(ns); {
+	case d < 10*time.Microsecond:
+		return d.String()
+	case d < 10*time.Millisecond:
+		return d.Round(10 * time.Nanosecond).String()
+	default:
+		return d.Round(10 * time.Microsecond).String()
+	}
+}
