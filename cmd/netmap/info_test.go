@@ -101,7 +101,7 @@ func TestBitNames(t *testing.T) {
 		list := top.AddRtAttr(unix.ETHTOOL_A_BITSET_BITS|unix.NLA_F_NESTED, nil)
 		bit(list, "rx-lro", true)
 		bit(list, "rx-gro", false)
-		a, err := parseAttrs(top.Serialize())
+		a, err := ethtool.Parse(top.Serialize())
 		if err != nil {
 			t.Fatal(err)
 		}

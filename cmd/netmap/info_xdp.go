@@ -8,22 +8,10 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-48afdc40/netmap/internal/ethtool"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
-)
-
-// From linux/netdev.h.
-const (
-	netdevCmdDevGet       = 1
-	netdevADevIfindex     = 1
-	netdevADevXDPFeatures = 3
-	netdevADevZCSegments  = 4
-
-	xdpBasic    = 1 << 0 // NETDEV_XDP_ACT_BASIC
-	xdpRedirect = 1 << 1
-	xdpZeroCopy = 1 << 3 // NETDEV_XDP_ACT_XSK_ZEROCOPY
 )
 
 // xdpFeatures are the names of the bits, as the kernel's documentation has them.
@@ -79,13 +67,13 @@ func (x *xdpInfo) modes() string {
 
 // askXDP asks what the driver says it can do. Kernels before 6.3 do not know.
 func (n *nicInfo) askXDP() error {
-	a, err := genl("netdev", netdevCmdDevGet, nl.NewRtAttr(netdevADevIfindex, nl.Uint32Attr(uint32(n.Index))))
+	x, err := ethtool.AskXDP(n.Index)
 	if err != nil {
 		return err
 	}
-	n.XDP.setFeatures(a.number(netdevADevXDPFeatures))
+	n.XDP.setFeatures(x.Features)
 	if n.XDP.ZeroCopy {
-		n.XDP.Segments = a.number(netdevADevZCSegments)
+		n.XDP.Segments = x.Segments
 	}
 	return nil
 }
@@ -97,8 +85,8 @@ func (x *xdpInfo) setFeatures(bits int) {
 			x.Features = append(x.Features, name)
 		}
 	}
-	x.Native = bits&xdpBasic != 0 && bits&xdpRedirect != 0
-	x.ZeroCopy = x.Native && bits&xdpZeroCopy != 0
+	x.Native = bits&ethtool.XDPBasic != 0 && bits&ethtool.XDPRedirect != 0
+	x.ZeroCopy = x.Native && bits&ethtool.XDPZeroCopy != 0
 }
 
 // attached notes the program on the interface. Its name needs privileges.

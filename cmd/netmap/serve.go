@@ -49,7 +49,7 @@ keep users apart.`,
 	fs.StringVar(&f.mode, "mode", "0660", "permissions of the node, octal")
 	fs.StringVar(&f.owner, "owner", "root", "user who owns the node")
 	fs.StringVar(&f.group, "group", "root", "group of the node")
-	fs.Uint32Var(&f.bufNum, "buffers", mem.Default.Buf.Num, "packet buffers; netmap's kernel module has 163840")
+	fs.Uint32Var(&f.bufNum, "buffers", 65536, "packet buffers, all of them committed at once; netmap's kernel module has 163840")
 	fs.Uint32Var(&f.bufSize, "buffer-size", mem.Default.Buf.Size, "bytes of a buffer; 4096 for jumbo frames")
 	fs.Uint32Var(&f.ringNum, "rings", mem.Default.Ring.Num, "ring objects")
 	fs.Uint32Var(&f.ringSize, "ring-size", mem.Default.Ring.Size, "bytes of a ring object")

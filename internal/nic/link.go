@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-48afdc40/netmap/internal/ethtool"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/ns"
 )
@@ -35,15 +36,14 @@ func findLink(name string) (linkInfo, error) {
 		return linkInfo{}, fault.Wrap(err, "look up interface", name, "")
 	}
 	a := l.Attrs()
-	info := linkInfo{index: a.Index, mtu: a.MTU, txQueues: max(a.NumTxQueues, 1), rxQueues: max(a.NumRxQueues, 1), zeroCopy: true}
-	if c, err := channels(name); err == nil {
-		info.txQueues, info.rxQueues = c.tx, c.rx
+	info := linkInfo{index: a.Index, mtu: a.MTU, txQueues: max(a.NumTxQueues, 1), rxQueues: max(a.NumRxQueues, 1)}
+	if c, err := ethtool.AskChannels(info.index); err == nil {
+		info.txQueues, info.rxQueues = c.Tx+c.Combined, c.Rx+c.Combined
 	}
+	x, err := ethtool.AskXDP(info.index)
+	info.zeroCopy = err != nil || x.Features&ethtool.XDPZeroCopy != 0 // a kernel that does not tell is to be asked by trying
 	return info, nil
 }
-
-// channelCount is the number of queues in use in each direction.
-type channelCount struct{ tx, rx int }
 
 // watcher notices when the interface goes down, comes up, vanishes or changes its queues. The kernel tells of the first
 // three; the last is looked up once in a while.
@@ -126,12 +126,12 @@ func (w *watcher) see(flags uint32) {
 
 // inQueues ends the port when the interface has other queues than when it was opened: rings and queues no longer match.
 func (w *watcher) inQueues() {
-	var c channelCount
+	var c ethtool.Channels
 	err := w.inNamespace(func() (err error) {
-		c, err = channels(w.port.name)
+		c, err = ethtool.AskChannels(w.port.link.index)
 		return err
 	})
-	if l := &w.port.link; err == nil && (c.tx != l.txQueues || c.rx != l.rxQueues) {
+	if l := &w.port.link; err == nil && (c.Tx+c.Combined != l.txQueues || c.Rx+c.Combined != l.rxQueues) {
 		w.gone("the interface has changed its queues; open the port again")
 	}
 }

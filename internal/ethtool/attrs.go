@@ -1,0 +1,88 @@
+//go:build linux
+
+package ethtool
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// Attrs are the attributes of a netlink message, or of one that is nested in it. Of attributes that occur more than once
+// it keeps all.
+type Attrs map[uint16][][]byte
+
+// Parse reads the attributes of a message.
+func Parse(b []byte) (Attrs, error) {
+	list, err := nl.ParseRouteAttr(b)
+	if err != nil {
+		return nil, err
+	}
+	a := Attrs{}
+	for _, at := range list {
+		kind := at.Attr.Type &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
+		a[kind] = append(a[kind], at.Value)
+	}
+	return a, nil
+}
+
+// Number is the value of an attribute of 1 to 8 bytes, 0 if it is absent.
+func (a Attrs) Number(kind uint16) int {
+	if len(a[kind]) == 0 {
+		return 0
+	}
+	switch b := a[kind][0]; len(b) {
+	case 1:
+		return int(b[0])
+	case 4:
+		return int(binary.NativeEndian.Uint32(b))
+	case 8:
+		return int(binary.NativeEndian.Uint64(b))
+	}
+	return 0
+}
+
+// Nested are the attributes inside an attribute, none if it is absent.
+func (a Attrs) Nested(kind uint16) (Attrs, error) {
+	if len(a[kind]) == 0 {
+		return Attrs{}, nil
+	}
+	return Parse(a[kind][0])
+}
+
+// Text is the value of an attribute that is a string.
+func (a Attrs) Text(kind uint16) string {
+	if len(a[kind]) == 0 {
+		return ""
+	}
+	return strings.TrimRight(string(a[kind][0]), "\x00")
+}
+
+// genlHeader is struct genlmsghdr. That of package nl leaves its last two bytes to chance, and newer families want zeros.
+type genlHeader [nl.SizeofGenlmsg]byte
+
+func (h genlHeader) Len() int          { return len(h) }
+func (h genlHeader) Serialize() []byte { return h[:] }
+
+// Ask asks a family of generic netlink about one thing, and returns the first answer.
+func Ask(family string, command uint8, question *nl.RtAttr) (Attrs, error) {
+	f, err := netlink.GenlFamilyGet(family)
+	if err != nil {
+		return nil, fmt.Errorf("this kernel does not tell: it has no generic netlink family %s: %w", family, err)
+	}
+	req := nl.NewNetlinkRequest(int(f.ID), unix.NLM_F_ACK)
+	req.AddData(genlHeader{command, byte(f.Version)})
+	req.AddData(question)
+	msgs, err := req.Execute(unix.NETLINK_GENERIC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if len(msgs) == 0 || len(msgs[0]) < nl.SizeofGenlmsg {
+		return nil, fmt.Errorf("the kernel gave no answer")
+	}
+	return Parse(msgs[0][nl.SizeofGenlmsg:])
+}
