@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -48,9 +49,11 @@ type device struct {
 	fd     int
 	name   string
 	answer abi.Register
-	region *shm.Mapping
-	wake   [2]int // a pipe that ends a poll when its context ends
-	once   sync.Once
+	region *region
+	wake   [2]int // a pipe that ends a poll when its context ends, or the port is closed
+
+	use    sync.RWMutex // held for reading by whoever uses fd
+	closed atomic.Bool
 }
 
 func openDevice(path, port string, request abi.Register) (*device, error) {
@@ -63,7 +66,7 @@ func openDevice(path, port string, request abi.Register) (*device, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	if d.region, err = shm.Map(fd, int(d.answer.MemSize)); err != nil {
+	if d.region, err = mapRegion(fd, d.answer); err != nil {
 		unix.Close(fd)
 		return nil, fault.Wrap(err, "map the memory of", port, "")
 	}
@@ -114,42 +117,72 @@ func (d *device) TxSync() error          { return d.sync("txsync", abi.NIOCTXSYN
 func (d *device) RxSync() error          { return d.sync("rxsync", abi.NIOCRXSYNC) }
 
 func (d *device) sync(op string, request uint) error {
+	d.use.RLock()
+	defer d.use.RUnlock()
+	if d.closed.Load() {
+		return fault.New(unix.ENXIO, op, d.name, "the port is closed")
+	}
 	if e := ioctl(d.fd, request|voidBit, nil); e != 0 {
 		return fault.New(e, op, d.name, "")
 	}
 	return nil
 }
 
-// Wait is poll(2) on the device, and on the pipe when the context can end.
+// Wait is poll(2) on the device, and on the pipe.
 func (d *device) Wait(ctx context.Context, events int16, timeout time.Duration) (int16, error) {
-	fds := [2]unix.PollFd{{Fd: int32(d.fd), Events: events}, {Fd: int32(d.wake[0]), Events: unix.POLLIN}}
-	n := 1
-	if ctx.Done() != nil {
-		n = 2
-		defer context.AfterFunc(ctx, func() { unix.Write(d.wake[1], []byte{0}) })()
+	d.use.RLock()
+	defer d.use.RUnlock()
+	if timeout == 0 {
+		ctx = context.Background() // nothing to interrupt
 	}
+	defer d.wakeOn(ctx)()
 	deadline := time.Now().Add(timeout)
-	for {
-		if err := ctx.Err(); err != nil {
-			d.drain()
-			return 0, err
+	for !d.closed.Load() {
+		over := ctx.Err()
+		if over != nil {
+			timeout = 0 // what is there already counts
 		}
-		_, err := unix.Poll(fds[:n], milliseconds(timeout))
+		fds := [2]unix.PollFd{{Fd: int32(d.fd), Events: events}, {Fd: int32(d.wake[0]), Events: unix.POLLIN}}
+		_, err := unix.Poll(fds[:], milliseconds(timeout))
 		switch {
 		case err == nil && fds[0].Revents != 0:
 			return fds[0].Revents, nil
+		case over != nil:
+			return 0, over
 		case err != nil && err != unix.EINTR:
 			return 0, fault.Wrap(err, "poll", d.name, "")
 		}
-		if timeout >= 0 {
+		if timeout >= 0 && ctx.Err() == nil {
 			if timeout = time.Until(deadline); timeout <= 0 {
 				return 0, nil
 			}
 		}
 	}
+	return unix.POLLERR, nil
 }
 
-// drain empties the pipe: the context of one wait must not end another.
+// wakeOn ends a poll when the context ends, until the returned function has been called. What it wrote for one wait must
+// not end another.
+func (d *device) wakeOn(ctx context.Context) (stop func()) {
+	if ctx.Done() == nil {
+		return func() {}
+	}
+	woken := make(chan struct{})
+	cancel := context.AfterFunc(ctx, func() {
+		d.wakeUp()
+		close(woken)
+	})
+	return func() {
+		if !cancel() {
+			<-woken
+			d.drain()
+		}
+	}
+}
+
+func (d *device) wakeUp() { unix.Write(d.wake[1], []byte{0}) }
+
+// drain empties the pipe.
 func (d *device) drain() {
 	var b [16]byte
 	for {
@@ -167,19 +200,77 @@ func milliseconds(t time.Duration) int {
 	return int(min((t+time.Millisecond-1)/time.Millisecond, 1<<30))
 }
 
-// Close ends the binding and unmaps the memory.
+// Close ends the binding and unmaps the memory. A poll that is under way returns POLLERR.
 func (d *device) Close() error {
-	var err error
-	d.once.Do(func() {
-		err = errors.Join(d.region.Close(), unix.Close(d.fd))
-		for _, fd := range d.wake {
-			if fd >= 0 {
-				unix.Close(fd)
-			}
+	if d.closed.Swap(true) {
+		return nil
+	}
+	d.wakeUp()
+	d.use.Lock()
+	defer d.use.Unlock()
+	err := errors.Join(d.region.drop(), unix.Close(d.fd))
+	for _, fd := range d.wake {
+		if fd >= 0 {
+			unix.Close(fd)
 		}
-	})
+	}
 	if err != nil {
 		return fault.Wrap(err, "close", d.name, "")
 	}
 	return nil
+}
+
+// region is a mapping that all ports of one memory region of one device share: between them, buffers have the same
+// addresses and may be swapped.
+type region struct {
+	*shm.Mapping
+	key  regionKey
+	refs int
+}
+
+// regionKey identifies a region. A device keeps its numbers as long as it is open, which it is as long as a port has its
+// region mapped.
+type regionKey struct {
+	dev, ino, rdev uint64
+	id             uint16
+	size           uint64
+}
+
+// regions are all that are mapped.
+var regions = struct {
+	sync.Mutex
+	m map[regionKey]*region
+}{m: map[regionKey]*region{}}
+
+// mapRegion maps the region that the answer of an open device names, or finds it mapped.
+func mapRegion(fd int, answer abi.Register) (*region, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	key := regionKey{uint64(st.Dev), uint64(st.Ino), uint64(st.Rdev), answer.MemID, answer.MemSize}
+	regions.Lock()
+	defer regions.Unlock()
+	r := regions.m[key]
+	if r == nil {
+		m, err := shm.Map(fd, int(answer.MemSize))
+		if err != nil {
+			return nil, err
+		}
+		r = &region{Mapping: m, key: key}
+		regions.m[key] = r
+	}
+	r.refs++
+	return r, nil
+}
+
+// drop unmaps the region when no port has it any more.
+func (r *region) drop() error {
+	regions.Lock()
+	defer regions.Unlock()
+	if r.refs--; r.refs > 0 {
+		return nil
+	}
+	delete(regions.m, r.key)
+	return r.Close()
 }

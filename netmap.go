@@ -84,16 +84,21 @@ func NoTxPoll() Option { return func(r *abi.Register) { r.Flags |= abi.NRNoTxPol
 // Rings asks for that many tx and rx rings on a port that is made by opening it, such as a VALE port or a pipe. An
 // interface has as many as it has queues.
 func Rings(tx, rx int) Option {
-	return func(r *abi.Register) { r.TxRings, r.RxRings = uint16(tx), uint16(rx) }
+	return func(r *abi.Register) { r.TxRings, r.RxRings = uint16(clip(tx, 1<<16)), uint16(clip(rx, 1<<16)) }
 }
 
 // Slots asks for that many slots in each tx and rx ring, with the same limits.
 func Slots(tx, rx int) Option {
-	return func(r *abi.Register) { r.TxSlots, r.RxSlots = uint32(tx), uint32(rx) }
+	return func(r *abi.Register) { r.TxSlots, r.RxSlots = uint32(clip(tx, 1<<32)), uint32(clip(rx, 1<<32)) }
 }
 
 // ExtraBufs asks for buffers beyond those in the rings. Port.TakeExtra returns as many as there were.
-func ExtraBufs(n int) Option { return func(r *abi.Register) { r.ExtraBufs = uint32(n) } }
+func ExtraBufs(n int) Option {
+	return func(r *abi.Register) { r.ExtraBufs = uint32(clip(n, 1<<32)) }
+}
+
+// clip is a wish as a field can say it, from 0 to below the limit: what is more than there can be is as good as the most.
+func clip(n, limit int) int { return max(0, min(n, limit-1)) }
 
 // Request takes a port name apart and applies the options: the name of the port and the request that Open sends. Errors
 // are those of portname.Parse. It is for those who implement a Transport.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
@@ -68,7 +67,7 @@ func (p *Port) Request() abi.Register { return p.answer }
 
 // SameRegion says whether buffers may be swapped between the two ports.
 func (p *Port) SameRegion(o *Port) bool {
-	return unsafe.SliceData(p.transport.Memory()) == unsafe.SliceData(o.transport.Memory())
+	return shm.SameStart(p.transport.Memory(), o.transport.Memory())
 }
 
 // TxSync sends what was put into the tx rings and takes back the slots of frames that are out. Errors: EIO when the port
@@ -94,8 +93,12 @@ func (p *Port) Close() error { return p.transport.Close() }
 func (p *Port) Buf(index uint32) []byte { return p.bufs.Bytes(index) }
 
 // TakeExtra takes the port's extra buffers, by index. Whoever takes them keeps each in exactly one place, a slot or a list
-// of his own, and returns as many with ReturnExtra before Close.
+// of his own, and returns as many with ReturnExtra before Close. A port that bound no rings cannot take any: it is from
+// a ring that a program learns where the buffers are.
 func (p *Port) TakeExtra() []uint32 {
+	if p.bufs.Total() == 0 {
+		return nil
+	}
 	var list []uint32
 	for i := p.nifp.BufsHead.Swap(0); p.bufs.Valid(i) && len(list) < int(p.bufs.Total()); i = p.bufs.Link(i) {
 		list = append(list, i)

@@ -60,7 +60,20 @@ func (r *Ring) SetHead(i uint32) {
 func (r *Ring) SetCur(i uint32) { r.shared.Cur.Store(i) }
 
 // Len is the number of slots that are the program's: room in a tx ring, slots with frames in an rx ring.
-func (r *Ring) Len() int { return int(r.dist(r.Head(), r.Tail())) }
+func (r *Ring) Len() int {
+	_, n := r.owned()
+	return int(n)
+}
+
+// owned are the program's slots: the first one and how many. Indexes that make no sense, which somebody else in the
+// region may have written, give none.
+func (r *Ring) owned() (head, n uint32) {
+	head, tail := r.Head(), r.Tail()
+	if head >= r.n || tail >= r.n {
+		return 0, 0
+	}
+	return head, r.dist(head, tail)
+}
 
 // Next is the index after i.
 func (r *Ring) Next(i uint32) uint32 {
@@ -100,8 +113,8 @@ func (r *Ring) Time() time.Time { return time.Unix(r.shared.Ts.Sec, r.shared.Ts.
 //	}
 //	ring.Advance(len(first) + len(rest))
 func (r *Ring) Batch(most int) (first, rest []abi.Slot) {
-	head := r.Head()
-	n := min(r.dist(head, r.Tail()), uint32(max(most, 0)))
+	head, n := r.owned()
+	n = min(n, uint32(max(most, 0)))
 	side := min(n, r.n-head)
 	return r.slots[head : head+side], r.slots[:n-side]
 }
@@ -122,8 +135,8 @@ type Window struct {
 
 // Window starts a walk at head.
 func (r *Ring) Window() Window {
-	head := r.Head()
-	return Window{r, head, r.dist(head, r.Tail())}
+	head, n := r.owned()
+	return Window{r, head, n}
 }
 
 // Len is the number of slots that are left, the current one included.
@@ -160,9 +173,9 @@ func (w *Window) Next() {
 // Commit hands over the slots behind the walk.
 func (w *Window) Commit() { w.r.SetHead(w.at) }
 
-// Frames walks over received slots and hands each over when the loop goes on; a loop that breaks off keeps the slots it has
-// not come to, and hands over the one it broke off at. A frame longer than a buffer comes in several slots, all but the
-// last with abi.NSMoreFrag. The frame is the ring's memory: it must not be used after the loop has gone on.
+// Frames walks over received slots and hands those that it came to over at the end of the loop; one that breaks off keeps
+// the rest, and hands over the one it broke off at. A frame longer than a buffer comes in several slots, all but the last
+// with abi.NSMoreFrag. The frame is the ring's memory: it must not be used after the sync that follows the loop.
 func (r *Ring) Frames() iter.Seq2[*abi.Slot, []byte] {
 	return func(yield func(*abi.Slot, []byte) bool) {
 		w := r.Window()

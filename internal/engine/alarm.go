@@ -21,6 +21,17 @@ func (b *Binding) Subscribe(w kring.Waiter) {
 	b.nap.Stop()
 }
 
+// unsubscribe ends what Subscribe began: others go on using the rings.
+func (b *Binding) unsubscribe() {
+	if b.subscriber == nil {
+		return
+	}
+	for _, r := range b.all() {
+		r.Waiters.Leave(b.subscriber)
+	}
+	b.nap.Stop()
+}
+
 // Arm has the subscriber woken once when one of the events may have come to a ring that the kernel feeds. It is called
 // after every Poll that found nothing.
 func (b *Binding) Arm(events int16) {

@@ -217,6 +217,7 @@ func (e *Engine) unbind(b *Binding) {
 		return
 	}
 	b.waiting.Wake()
+	b.unsubscribe()
 	b.stop()
 	e.region.FreeExtra(b.nifp.BufsHead.Load())
 	e.region.FreeIf(b.nifp)

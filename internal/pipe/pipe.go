@@ -74,13 +74,16 @@ func (p *Pipe) addLane(from, to *End, fromName, toName string, id uint16, slots 
 
 // txSync passes the slots up to head on, complete packets only, and takes back those that the receiver released.
 func (l *lane) txSync(tx *kring.Ring) error {
+	if k, head := tx.HwCur.Load(), tx.Head(); k != head {
+		l.pass(tx, k, head)
+	}
 	if free := l.free.Load(); free != tx.HwTail.Load() {
 		tx.HwTail.Store(free)
 	}
-	k, head := tx.HwCur.Load(), tx.Head()
-	if k == head {
-		return nil
-	}
+	return nil
+}
+
+func (l *lane) pass(tx *kring.Ring, k, head uint32) {
 	old := l.sent.Load()
 	sent := old
 	for k != head {
@@ -95,7 +98,6 @@ func (l *lane) txSync(tx *kring.Ring) error {
 		l.sent.Store(sent)
 		l.rx.Waiters.Wake()
 	}
-	return nil
 }
 
 // rxSync gives the slots up to head back to the sender, with whatever buffers the program left in them, and takes in

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -454,8 +455,8 @@ func TestSenderAndReceiverAtTheSameTime(t *testing.T) {
 				}
 				continue
 			}
-			if tx.Sync(t); len(tx.Mine()) == 0 {
-				wait(t, tx)
+			if tx.Sync(t); len(tx.Mine()) == 0 && !wait(t, tx) {
+				return
 			}
 		}
 		tx.Sync(t)
@@ -471,8 +472,8 @@ func TestSenderAndReceiverAtTheSameTime(t *testing.T) {
 				seq++
 				continue
 			}
-			if rx.Sync(t); len(rx.Mine()) == 0 {
-				wait(t, rx)
+			if rx.Sync(t); len(rx.Mine()) == 0 && !wait(t, rx) {
+				return
 			}
 		}
 	})
@@ -488,8 +489,8 @@ func (b bell) Wake() {
 	}
 }
 
-// wait sleeps until the ring has slots, as poll does.
-func wait(t *testing.T, r *kringtest.Ring) {
+// wait sleeps until the ring has slots, as poll does. It says no when nobody wakes it.
+func wait(t *testing.T, r *kringtest.Ring) bool {
 	b := make(bell, 1)
 	r.Waiters.Join(b)
 	defer r.Waiters.Leave(b)
@@ -498,9 +499,45 @@ func wait(t *testing.T, r *kringtest.Ring) {
 		case <-b:
 		case <-time.After(10 * time.Second):
 			t.Errorf("%s was not woken", r.Name)
-			return
+			return false
 		}
 	}
+	return true
+}
+
+// Somebody syncs a ring, not knowing that it is closed, while the last ring of the other end is closed as well.
+func TestASyncThatIsLateFindsNoMemory(t *testing.T) {
+	region := kringtest.NewRegion(t, 64)
+	p := pipe.New(region, "x{1", "x}1", 1, 1, 8, 8)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for _, r := range slices.Concat(p.Master.Rings(abi.DirTx), p.Slave.Rings(abi.DirRx)) {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				runtime.Gosched()
+				if !r.TryHold() {
+					continue
+				}
+				if r.Mapped() && r.Prologue() {
+					r.Sync(r)
+					r.Publish()
+				}
+				r.Drop()
+			}
+		})
+	}
+	for range 300 {
+		tx, rx := kringtest.Open(t, region, p.Master, abi.DirTx, 0), kringtest.Open(t, region, p.Slave, abi.DirRx, 0)
+		tx.Close()
+		rx.Close()
+	}
+	close(stop)
+	wg.Wait()
 }
 
 // What a program writes into its ring never makes the framework touch what is not the pipe's.

@@ -44,6 +44,7 @@ type sender struct {
 	lastTo int
 
 	words [batch]abi.SlotWord // the slots of the batch, as they were checked
+	cut   bool                // the batch starts inside a packet that is too long and was dropped
 	runs  [batch]run
 	count uint32 // of runs
 	lists [targets]list
@@ -63,6 +64,7 @@ func (s *sender) prepare(r *kring.Ring) {
 func (s *sender) sync(r *kring.Ring) error {
 	if k, head := r.HwCur.Load(), r.Head(); k != head {
 		s.lastTo = unknown // addresses may have moved since
+		s.cut = false
 		ports := *s.port.sw.ports.Load()
 		for k != head {
 			k = s.collect(k, head)
@@ -100,7 +102,12 @@ func (s *sender) collect(k, head uint32) uint32 {
 // returned.
 func (s *sender) sort(n uint32, last bool) (rest uint32) {
 	size := s.bufs.Size()
-	for first := uint32(0); first < n; {
+	first := uint32(0)
+	if s.cut {
+		first = s.packetEnd(0, n)
+		s.cut = first > n
+	}
+	for first < n {
 		w := s.words[first%batch]
 		end := first + 1
 		if w.Flags()&abi.NSMoreFrag != 0 {
@@ -108,6 +115,7 @@ func (s *sender) sort(n uint32, last bool) (rest uint32) {
 				if end = n; !last && first > 0 {
 					return n - first
 				}
+				s.cut = !last
 			}
 			if why, bad := s.badFragment(first, end); bad {
 				s.drops[why]++
@@ -300,6 +308,7 @@ func (in *inbox) put(s *sender, a, b uint16) {
 		}
 	}
 	in.ring.Drops.Add(kring.NoRoom, f.lost)
+	in.ring.Drops.Add(kring.BadBuffer, f.torn)
 	if f.tail != tail {
 		in.ring.HwTail.Store(f.tail)
 		in.ring.Waiters.Wake()
@@ -312,7 +321,8 @@ type filler struct {
 	ring *kring.Ring
 	tail uint32 // where the next slot goes
 	room uint32 // slots
-	lost uint64 // packets
+	lost uint64 // packets without room
+	torn uint64 // packets that met a slot without a buffer
 }
 
 // run copies the packets of a run.
@@ -360,6 +370,7 @@ func (f *filler) packet(words []abi.SlotWord) int {
 	}
 	f.room -= uint32(n)
 	bufs, flags := f.s.bufs, uint16(n)<<abi.NSPortShift|abi.NSMoreFrag
+	torn := uint64(0)
 	for i, w := range words[:n] {
 		slot := f.ring.Slot(f.tail)
 		f.tail = f.ring.Next(f.tail)
@@ -367,12 +378,13 @@ func (f *filler) packet(words []abi.SlotWord) int {
 		if bufs.Valid(dst) {
 			bufs.Copy(dst, w.BufIdx(), uint32(length))
 		} else {
-			dst, length = 0, 0 // the receiver left no buffer here: there is nowhere to put it
+			dst, length, torn = 0, 0, 1 // the receiver left no buffer here: there is nowhere to put it
 		}
 		if i == n-1 {
 			flags &^= abi.NSMoreFrag
 		}
 		slot.SetWord(abi.MakeSlotWord(dst, length, flags))
 	}
+	f.torn += torn
 	return n
 }

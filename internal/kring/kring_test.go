@@ -1,0 +1,509 @@
+package kring
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+)
+
+func newRegion(t *testing.T) *mem.Region {
+	t.Helper()
+	r, err := mem.New(1, mem.Config{If: mem.Pool{Num: 4, Size: 1024}, Ring: mem.Pool{Num: 64, Size: 4096}, Buf: mem.Pool{Num: 512, Size: 256}, NoHuge: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+// newRing is a ring with memory, which has to be back in the pool at the end.
+func newRing(t *testing.T, dir uint16, n uint32) *Ring {
+	t.Helper()
+	region := newRegion(t)
+	r := New("test", dir, 0, n, nil)
+	if err := r.Alloc(region, true); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.Free(0, r.N)
+		region.Reset() // tests leave slots without their buffers
+	})
+	return r
+}
+
+var directions = []struct {
+	name string
+	dir  uint16
+}{{"tx", abi.DirTx}, {"rx", abi.DirRx}}
+
+// agree puts a ring into the state in which the program owns the slots from..to.
+func (r *Ring) agree(from, to uint32) {
+	r.head, r.cur, r.tail = from, from, to
+	r.HwCur.Store(from)
+	r.HwTail.Store(to)
+	r.program(from, from)
+	r.shared.Tail.Store(to)
+}
+
+// program writes what a program writes.
+func (r *Ring) program(head, cur uint32) {
+	r.shared.Head.Store(head)
+	r.shared.Cur.Store(cur)
+}
+
+// walk lists the indexes from a to b, both included.
+func walk(n, a, b uint32) []uint32 {
+	list := []uint32{a}
+	for a != b {
+		a = (a + 1) % n
+		list = append(list, a)
+	}
+	return list
+}
+
+// valid is the rule of the prologue, step by step: head is one of from … to, and cur one of head … to.
+func valid(n, from, to, head, cur uint32) bool {
+	for _, h := range walk(n, from, to) {
+		if h != head {
+			continue
+		}
+		for _, c := range walk(n, head, to) {
+			if c == cur {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func TestPrologueAcceptsWhatTheModelAccepts(t *testing.T) {
+	for _, d := range directions {
+		for n := uint32(2); n <= 6; n++ {
+			t.Run(fmt.Sprintf("%s/%d slots", d.name, n), func(t *testing.T) {
+				r := newRing(t, d.dir, n)
+				outside := []uint32{n, n + 1, 2*n - 1, 1 << 31, 1<<32 - 1}
+				for from := range n {
+					for to := range n {
+						for head := range n {
+							for cur := range n {
+								checkPrologue(t, r, from, to, head, cur, valid(n, from, to, head, cur))
+							}
+							for _, bad := range outside {
+								checkPrologue(t, r, from, to, head, bad, false)
+								checkPrologue(t, r, from, to, bad, head, false)
+								checkPrologue(t, r, from, to, bad, bad, false)
+							}
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+func checkPrologue(t *testing.T, r *Ring, from, to, head, cur uint32, want bool) {
+	t.Helper()
+	r.agree(from, to)
+	if r.Dir == abi.DirTx {
+		// A tx ring is checked against what was agreed; the port may have moved on.
+		r.HwCur.Store((from + 1) % r.N)
+		r.HwTail.Store((to + 1) % r.N)
+	} else {
+		// An rx ring is checked against what the port did; new frames count at once.
+		r.head, r.cur, r.tail = (from+1)%r.N, from, (to+1)%r.N
+		r.shared.Tail.Store(r.tail)
+	}
+	oldHead, oldCur, tail := r.head, r.cur, r.tail
+	r.program(head, cur)
+	r.shared.Tail.Store(tail ^ 1) // overwritten
+	if got := r.Prologue(); got != want {
+		t.Fatalf("program owns %d to %d, writes head %d, cur %d: accepted %v, want %v", from, to, head, cur, got, want)
+	}
+	if want {
+		if r.Head() != head || r.cur != cur || r.tail != tail || r.shared.Tail.Load() != tail {
+			t.Fatalf("program owns %d to %d, writes head %d, cur %d: agreed on %d, %d, tail %d (%d), want tail %d",
+				from, to, head, cur, r.head, r.cur, r.tail, r.shared.Tail.Load(), tail)
+		}
+	} else if r.head != oldHead || r.cur != oldCur || r.tail != tail {
+		t.Fatalf("program owns %d to %d, writes head %d, cur %d: refused, and agreed on something", from, to, head, cur)
+	}
+}
+
+func TestPrologueRules(t *testing.T) {
+	for _, c := range []struct {
+		name               string
+		from, to, hd, cur  uint32
+		accepted, acceptIn bool // at once, and after Reinit
+	}{
+		{"nothing new", 2, 6, 2, 2, true, true},
+		{"some slots handed over", 2, 6, 4, 4, true, true},
+		{"all handed over", 2, 6, 6, 6, true, true},
+		{"cur ahead of head", 2, 6, 3, 6, true, true},
+		{"around the end", 6, 2, 0, 1, true, true},
+		{"no slots and none handed over", 3, 3, 3, 3, true, true},
+		{"head behind the agreed one is taken over", 2, 6, 1, 1, false, true},
+		{"head past tail is taken over", 2, 6, 7, 7, false, true},
+		{"head past tail around the end is taken over", 6, 2, 3, 3, false, true},
+		{"cur lags head", 2, 6, 4, 3, false, false},
+		{"cur past tail", 2, 6, 4, 7, false, false},
+		{"cur past tail around the end", 6, 2, 7, 3, false, false},
+		{"head is no index", 2, 6, 8, 4, false, true},
+		{"cur is no index", 2, 6, 4, 8, false, true},
+	} {
+		for _, d := range directions {
+			t.Run(d.name+"/"+c.name, func(t *testing.T) {
+				r := newRing(t, d.dir, 8)
+				r.agree(c.from, c.to)
+				r.program(c.hd, c.cur)
+				if got := r.Prologue(); got != c.accepted {
+					t.Fatalf("accepted: %v, want %v", got, c.accepted)
+				}
+				if c.accepted {
+					return
+				}
+				r.Reinit()
+				if d.dir == abi.DirRx {
+					r.HwCur.Store(r.Head()) // an rxsync goes on after a reinit
+				}
+				if got := r.Prologue(); got != c.acceptIn {
+					t.Errorf("accepted after Reinit: %v, want %v", got, c.acceptIn)
+				}
+				r.program(r.HwCur.Load(), r.HwCur.Load())
+				if d.dir == abi.DirRx && !r.Prologue() {
+					t.Error("the program put head and cur right, and is still refused")
+				}
+			})
+		}
+	}
+}
+
+func TestReinitResetsIfAnIndexIsNone(t *testing.T) {
+	const n, hwCur, hwTail = 8, 3, 6
+	for _, d := range directions {
+		for _, c := range []struct {
+			name            string
+			head, cur, tail uint32
+			reset           bool
+		}{
+			{"head", n, 3, hwTail, true},
+			{"cur", 3, n, hwTail, true},
+			{"tail", 3, 3, n, true},
+			{"all of them", 1<<32 - 1, 1<<32 - 1, 1<<32 - 1, true},
+			{"none", 7, 1, 2, false},
+		} {
+			t.Run(d.name+"/"+c.name, func(t *testing.T) {
+				r := newRing(t, d.dir, n)
+				r.agree(hwCur, hwTail)
+				r.program(c.head, c.cur)
+				r.shared.Tail.Store(c.tail)
+				if got := r.Reinit(); got != c.reset {
+					t.Fatalf("reset: %v, want %v", got, c.reset)
+				}
+				want := [3]uint32{c.head, c.cur, c.tail}
+				if c.reset {
+					want = [3]uint32{hwCur, hwCur, hwTail}
+				}
+				if got := [3]uint32{r.head, r.cur, r.tail}; got != want {
+					t.Errorf("head, cur, tail are %v, want %v", got, want)
+				}
+				if got := [3]uint32{r.shared.Head.Load(), r.shared.Cur.Load(), r.shared.Tail.Load()}; got != want {
+					t.Errorf("the program sees %v, want %v", got, want)
+				}
+				if c.reset && !r.Prologue() {
+					t.Error("refused after a reset")
+				}
+			})
+		}
+	}
+}
+
+func TestOverwrittenTailComesBack(t *testing.T) {
+	for _, d := range directions {
+		t.Run(d.name, func(t *testing.T) {
+			r := newRing(t, d.dir, 8)
+			r.agree(2, 6)
+			for _, tail := range []uint32{0, 3, 7, 8, 1<<32 - 1} {
+				r.shared.Tail.Store(tail)
+				if !r.Prologue() {
+					t.Fatalf("refused because of tail %d", tail)
+				}
+				if got := r.shared.Tail.Load(); got != 6 {
+					t.Errorf("tail is %d after %d was written", got, tail)
+				}
+			}
+
+			// A refused prologue takes the program's tail over. The next sync that is not refused puts it right.
+			r.program(7, 7)
+			r.shared.Tail.Store(7)
+			if r.Prologue() || r.Reinit() || r.tail != 7 {
+				t.Fatalf("tail %d was not taken over", r.tail)
+			}
+			r.HwCur.Store(7)
+			if r.Prologue(); !r.Publish() {
+				t.Error("tail did not move back")
+			}
+			if got := r.shared.Tail.Load(); got != 6 {
+				t.Errorf("tail is %d", got)
+			}
+		})
+	}
+}
+
+func TestReinitMendsSlots(t *testing.T) {
+	r := newRing(t, abi.DirTx, 16)
+	good := r.Slot(0).BufIdx
+	for _, c := range []struct {
+		name     string
+		in, want abi.Slot
+	}{
+		{"good", abi.Slot{BufIdx: good, Len: 60, Flags: 1, Ptr: 9}, abi.Slot{BufIdx: good, Len: 60, Flags: 1, Ptr: 9}},
+		{"whole buffer", abi.Slot{BufIdx: good, Len: 256}, abi.Slot{BufIdx: good, Len: 256}},
+		{"too long", abi.Slot{BufIdx: good, Len: 257, Flags: 0x20}, abi.Slot{BufIdx: good, Flags: 0x20}},
+		{"no buffer", abi.Slot{BufIdx: 0, Len: 60, Flags: 0x21}, abi.Slot{Flags: 0x21}},
+		{"reserved buffer", abi.Slot{BufIdx: 1, Len: 60}, abi.Slot{}},
+		{"first buffer", abi.Slot{BufIdx: 2, Len: 60}, abi.Slot{BufIdx: 2, Len: 60}},
+		{"last buffer", abi.Slot{BufIdx: 511, Len: 60}, abi.Slot{BufIdx: 511, Len: 60}},
+		{"behind the last", abi.Slot{BufIdx: 512, Len: 60}, abi.Slot{}},
+		{"far behind", abi.Slot{BufIdx: 1<<32 - 1, Len: 0xffff, Ptr: 7}, abi.Slot{Ptr: 7}},
+	} {
+		for i := range r.Slots() {
+			*r.Slot(uint32(i)) = c.in
+		}
+		if r.Reinit() {
+			t.Errorf("%s: a bad slot is no reason to reset", c.name)
+		}
+		for i := range r.Slots() {
+			if got := *r.Slot(uint32(i)); got != c.want {
+				t.Errorf("%s: slot %d is %+v, want %+v", c.name, i, got, c.want)
+			}
+		}
+	}
+}
+
+// A program that writes anything at any time never brings an index outside of the ring.
+func TestIndexesStayBelowN(t *testing.T) {
+	for _, d := range directions {
+		for n := uint32(2); n <= 9; n++ {
+			r := newRing(t, d.dir, n)
+			rnd := rand.New(rand.NewPCG(uint64(n), 2))
+			value := func() uint32 {
+				if rnd.IntN(8) == 0 {
+					return rnd.Uint32()
+				}
+				return rnd.Uint32N(n + 1)
+			}
+			for step := range 5000 {
+				r.program(value(), value())
+				if rnd.IntN(4) == 0 {
+					r.shared.Tail.Store(value())
+				}
+				ok := r.Prologue()
+				if !ok {
+					r.Reinit()
+				}
+				if ok || d.dir == abi.DirRx {
+					r.HwCur.Store(r.Head())
+					r.HwTail.Store(rnd.Uint32N(n))
+					r.Publish()
+					if got := r.shared.Tail.Load(); got != r.HwTail.Load() {
+						t.Fatalf("%s, step %d: tail is %d after a sync, want %d", d.name, step, got, r.HwTail.Load())
+					}
+				}
+				if r.head >= n || r.cur >= n || r.tail >= n || r.HwCur.Load() >= n || r.HwTail.Load() >= n {
+					t.Fatalf("%s, step %d: head %d, cur %d, tail %d of %d", d.name, step, r.head, r.cur, r.tail, n)
+				}
+			}
+		}
+	}
+}
+
+func TestArithmeticOfIndexes(t *testing.T) {
+	for n := uint32(2); n <= 6; n++ {
+		r := New("test", abi.DirTx, 0, n, nil)
+		for a := range n {
+			if got := r.Next(a); got != (a+1)%n {
+				t.Errorf("%d slots: Next(%d) = %d", n, a, got)
+			}
+			for b := range n {
+				way := walk(n, a, b)
+				if got := r.Dist(a, b); int(got) != len(way)-1 {
+					t.Errorf("%d slots: Dist(%d, %d) = %d", n, a, b, got)
+				}
+				// Two runs at most lead from a to b, when there is something in between.
+				var got []uint32
+				for k := a; k != b; k = r.Run(k, b) % n {
+					for i := k; i < r.Run(k, b); i++ {
+						got = append(got, i)
+					}
+				}
+				if fmt.Sprint(got) != fmt.Sprint(way[:len(way)-1]) {
+					t.Errorf("%d slots: runs from %d to %d are %v", n, a, b, got)
+				}
+			}
+		}
+	}
+}
+
+func TestReadyAndIdle(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		from, to       uint32
+		head, cur      uint32
+		ready, handled bool
+	}{
+		{"slots at cur", 2, 6, 2, 2, true, true},
+		{"no slots", 2, 2, 2, 2, false, true},
+		{"none after cur", 2, 6, 2, 6, false, true},
+		{"all handed over", 2, 6, 6, 6, false, false},
+		{"some handed over", 2, 6, 3, 3, true, false},
+	} {
+		r := newRing(t, abi.DirTx, 8)
+		r.agree(c.from, c.to)
+		r.program(c.head, c.cur)
+		r.Prologue()
+		if r.Ready() != c.ready || r.Idle() != c.handled {
+			t.Errorf("%s: ready %v, idle %v", c.name, r.Ready(), r.Idle())
+		}
+	}
+}
+
+func TestAllocAndFree(t *testing.T) {
+	region := newRegion(t)
+	for _, d := range directions {
+		r := New("test", d.dir, 5, 32, nil)
+		if r.Mapped() {
+			t.Error("a new ring has memory")
+		}
+		r.Free(0, r.N) // nothing to free
+		if err := r.Alloc(region, true); err != nil {
+			t.Fatal(err)
+		}
+		want := uint32(0)
+		if d.dir == abi.DirTx {
+			want = 31
+		}
+		if r.head|r.cur|r.HwCur.Load() != 0 || r.tail != want || r.HwTail.Load() != want || r.shared.Tail.Load() != want {
+			t.Errorf("%s: a fresh ring has tail %d, want %d", d.name, r.shared.Tail.Load(), want)
+		}
+		if !r.Prologue() || r.Publish() {
+			t.Errorf("%s: a fresh ring is not in order", d.name)
+		}
+		at := r.Offset()
+		if err := r.Alloc(region, true); err != nil || r.Offset() != at {
+			t.Errorf("%s: a ring that has memory got other memory: %v", d.name, err)
+		}
+		r.Free(0, r.N)
+		if r.Mapped() || !region.Usage().Full() {
+			t.Errorf("%s: left behind: %+v", d.name, region.Usage())
+		}
+	}
+}
+
+func TestAllocTakesEverythingOrNothing(t *testing.T) {
+	region := newRegion(t)
+	region.NewExtra(500)
+	before := region.Usage()
+	r := New("test", abi.DirTx, 0, 32, nil)
+	if err := r.Alloc(region, true); !errors.Is(err, syscall.ENOMEM) {
+		t.Errorf("error %v, want ENOMEM", err)
+	}
+	if r.Mapped() || region.Usage() != before {
+		t.Errorf("left behind: %+v, before %+v", region.Usage(), before)
+	}
+	if err := r.Alloc(region, false); err != nil {
+		t.Errorf("without buffers: %v", err)
+	}
+	r.Free(0, 0)
+	if region.Usage() != before {
+		t.Errorf("left behind: %+v, before %+v", region.Usage(), before)
+	}
+}
+
+func TestFreeReturnsTheNamedSlotsOnly(t *testing.T) {
+	region := newRegion(t)
+	r := New("test", abi.DirTx, 0, 8, nil)
+	if err := r.Alloc(region, true); err != nil {
+		t.Fatal(err)
+	}
+	kept := map[uint32]bool{}
+	for i := uint32(2); i < 6; i++ {
+		kept[r.Slot(i).BufIdx] = true
+	}
+	*r.Slot(7) = *r.Slot(6) // twice the same one
+	r.Free(6, 4)
+	if u := region.Usage(); u.BufTotal-u.BufFree != 5 {
+		t.Errorf("%d buffers are out, want the 4 that were kept and the 1 that was overwritten", u.BufTotal-u.BufFree)
+	}
+	for b := range kept {
+		if !region.FreeBuf(b) {
+			t.Errorf("buffer %d was freed", b)
+		}
+	}
+}
+
+func TestOneHolderAtATime(t *testing.T) {
+	r := New("test", abi.DirTx, 0, 8, nil)
+	counter := 0 // plain: the race detector watches
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 500 {
+				r.Hold()
+				counter++
+				r.Drop()
+			}
+		})
+	}
+	wg.Wait()
+	if counter != 2000 {
+		t.Errorf("%d of 2000", counter)
+	}
+	if !r.TryHold() || r.TryHold() {
+		t.Error("TryHold lets two in, or nobody")
+	}
+	r.Drop()
+}
+
+func TestStamp(t *testing.T) {
+	r := newRing(t, abi.DirRx, 8)
+	if r.WantsStamp() {
+		t.Error("a fresh ring wants the time")
+	}
+	r.shared.Flags.Store(abi.NRTimestamp)
+	if !r.WantsStamp() {
+		t.Error("NR_TIMESTAMP is not seen")
+	}
+	r.Stamp(time.Unix(12, 345678901))
+	if r.shared.Ts != (abi.Timeval{Sec: 12, Usec: 345678}) {
+		t.Errorf("time %+v", r.shared.Ts)
+	}
+}
+
+func TestDropsAreCountedByReason(t *testing.T) {
+	var d Drops
+	if len(d.Counts()) != 0 {
+		t.Error("a fresh counter counted")
+	}
+	names := map[string]bool{}
+	for why := range reasons {
+		d.Add(why, 0)
+		d.Add(why, uint64(why)+1)
+		names[why.String()] = true
+	}
+	if len(names) != int(reasons) || names[""] {
+		t.Errorf("names %v", names)
+	}
+	counts := d.Counts()
+	for why := range reasons {
+		if counts[why.String()] != uint64(why)+1 {
+			t.Errorf("%s: %d", why, counts[why.String()])
+		}
+	}
+}

@@ -1,0 +1,126 @@
+// Package kringtest plays the program to a ring, for the tests of kinds of port.
+package kringtest
+
+import (
+	"testing"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/shm"
+)
+
+// NewRegion makes a region with room for a few ports of that many buffers of 256 bytes. At the end of the test every
+// object has to be back.
+func NewRegion(t testing.TB, bufs uint32) *mem.Region {
+	t.Helper()
+	r, err := mem.New(1, mem.Config{If: mem.Pool{Num: 4, Size: 1024}, Ring: mem.Pool{Num: 1024, Size: 1280}, Buf: mem.Pool{Num: bufs, Size: 256}, NoHuge: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if u := r.Usage(); !u.Full() {
+			t.Errorf("not everything came back to the pools: %+v", u)
+		}
+		r.Close()
+	})
+	return r
+}
+
+// Port is a kind of port.
+type Port interface {
+	Rings(dir uint16) []*kring.Ring
+	Start(*kring.Ring) error
+	Stop(*kring.Ring)
+}
+
+// Ring is a ring from both sides: the framework's, and what the program sees.
+type Ring struct {
+	*kring.Ring
+	Shared *abi.Ring
+	port   Port
+	region *mem.Region
+}
+
+// Open brings a ring of a port into use.
+func Open(t testing.TB, region *mem.Region, p Port, dir uint16, id int) *Ring {
+	t.Helper()
+	r := &Ring{Ring: p.Rings(dir)[id], port: p, region: region}
+	r.Reopen(t)
+	return r
+}
+
+// Reopen brings it into use again.
+func (r *Ring) Reopen(t testing.TB) {
+	t.Helper()
+	r.Hold()
+	defer r.Drop()
+	if err := r.port.Start(r.Ring); err != nil {
+		t.Fatal(err)
+	}
+	r.Shared = shm.At[abi.Ring](r.region.Bytes(), uintptr(r.Offset()))
+}
+
+// Close takes the ring out of use.
+func (r *Ring) Close() {
+	r.Hold()
+	defer r.Drop()
+	r.port.Stop(r.Ring)
+	r.Shared = nil
+}
+
+// Sync is what the ioctls do to the ring. It says whether the prologue accepted head and cur.
+func (r *Ring) Sync(t testing.TB) (accepted bool) {
+	t.Helper()
+	r.Hold()
+	defer r.Drop()
+	if accepted = r.Prologue(); !accepted {
+		r.Reinit()
+	}
+	if accepted || r.Dir == abi.DirRx {
+		if err := r.Ring.Sync(r.Ring); err != nil {
+			t.Error(err)
+		}
+		r.Publish()
+	}
+	return accepted
+}
+
+// SetHead moves the program's head and cur.
+func (r *Ring) SetHead(i uint32) {
+	r.Shared.Cur.Store(i)
+	r.Shared.Head.Store(i)
+}
+
+// Mine are the indexes of the program's slots, from head on.
+func (r *Ring) Mine() []uint32 {
+	var list []uint32
+	for i, tail := r.Shared.Head.Load(), r.Shared.Tail.Load(); i != tail; i = r.Next(i) {
+		list = append(list, i)
+	}
+	return list
+}
+
+// Push hands a frame over, in a slot with these flags. It says no when the program has no slot. Sync sends it.
+func (r *Ring) Push(frame []byte, flags uint16) bool {
+	i := r.Shared.Head.Load()
+	if i == r.Shared.Tail.Load() {
+		return false
+	}
+	s := r.Slot(i)
+	s.Len, s.Flags = uint16(copy(r.Bufs().Bytes(s.BufIdx), frame)), flags
+	r.SetHead(r.Next(i))
+	return true
+}
+
+// Pull takes a frame from the program's next slot, which it hands back, with the slot's flags.
+func (r *Ring) Pull() (frame []byte, flags uint16, ok bool) {
+	i := r.Shared.Head.Load()
+	if i == r.Shared.Tail.Load() {
+		return nil, 0, false
+	}
+	s := *r.Slot(i)
+	frame = append(frame, r.Bufs().Bytes(s.BufIdx)[:min(uint32(s.Len), r.Bufs().Size())]...)
+	r.SetHead(r.Next(i))
+	return frame, s.Flags, true
+}

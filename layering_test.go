@@ -1,0 +1,167 @@
+package netmap_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/seed-48afdc40/netmap"
+
+// core is what every kind of port stands on, each package importing those before it.
+var core = []string{"abi", "internal/fault", "internal/shm", "internal/mem", "internal/kring"}
+
+// kinds are the kinds of port. None imports another.
+var kinds = []string{"internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/nic", "internal/hoststack"}
+
+// system are small packages about the operating system, which know nothing of netmap.
+var system = []string{"internal/ns", "internal/ethtool"}
+
+// mayImport says what each package may import of this module. One that is not listed stands by itself and may import
+// nothing but internal/fault: who adds a package that wants more decides here where it belongs.
+var mayImport = map[string][]string{
+	"abi":            {},
+	"portname":       {"abi"},
+	"internal/fault": {},
+	"internal/shm":   {"abi", "internal/fault"},
+	"internal/mem":   {"abi", "internal/fault", "internal/shm"},
+	"internal/kring": core[:4],
+
+	"internal/pipe":      core,
+	"internal/vale":      core,
+	"internal/null":      core,
+	"internal/monitor":   core,
+	"internal/nic":       slices.Concat(core, system, []string{"internal/xsk"}),
+	"internal/hoststack": slices.Concat(core, system),
+
+	"internal/engine":  slices.Concat(core, system, kinds),
+	"internal/control": slices.Concat(core, []string{"internal/engine"}),
+	"internal/daemon":  slices.Concat(core, system, []string{"internal/engine", "internal/control", "internal/chardev"}),
+
+	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
+	"":      {"abi", "portname", "internal/fault", "internal/shm"},
+	"embed": {"", "abi", "portname", "internal/fault", "internal/mem", "internal/engine"},
+
+	"internal/kring/kringtest": core,
+}
+
+// mayImportAll are the folders whose packages may import whatever they like: nobody imports them.
+var mayImportAll = []string{"cmd/", "tests/", "bench/"}
+
+// standardOnly import nothing from outside of the module but the standard library.
+var standardOnly = []string{"abi", "portname", "internal/fault", "internal/mem", "internal/kring", "internal/pipe", "internal/vale", "internal/null"}
+
+// unsafeFile is the name of a file that may import unsafe.
+var unsafeFile = regexp.MustCompile(`_unsafe(_[a-z0-9]+)?(_test)?\.go$`)
+
+// sourceFile is a Go file and what it imports.
+type sourceFile struct {
+	path, pkg string // from the root of the module
+	imports   []string
+}
+
+func (f sourceFile) isTest() bool { return strings.HasSuffix(f.path, "_test.go") }
+
+// sourceFiles are all Go files of the module, whatever their build constraints.
+func sourceFiles(t *testing.T) (all []sourceFile) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name := d.Name(); d.IsDir() && p != "." && (name == "testdata" || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_")) {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(p, ".go") {
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), p, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		f := sourceFile{path: filepath.ToSlash(p)}
+		if f.pkg = path.Dir(f.path); f.pkg == "." {
+			f.pkg = ""
+		}
+		for _, i := range parsed.Imports {
+			name, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				return err
+			}
+			f.imports = append(f.imports, name)
+		}
+		all = append(all, f)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 40 {
+		t.Fatalf("found %d Go files only", len(all))
+	}
+	return all
+}
+
+// ours is the package's path in this module.
+func ours(imported string) (pkg string, ok bool) {
+	if imported == module {
+		return "", true
+	}
+	return strings.CutPrefix(imported, module+"/")
+}
+
+func TestPackagesImportOnlyWhatLiesBeneathThem(t *testing.T) {
+	for _, f := range sourceFiles(t) {
+		if f.isTest() || slices.ContainsFunc(mayImportAll, func(dir string) bool { return strings.HasPrefix(f.pkg+"/", dir) }) {
+			continue
+		}
+		allowed, listed := mayImport[f.pkg]
+		if !listed {
+			allowed = []string{"internal/fault"}
+		}
+		for _, i := range f.imports {
+			pkg, ok := ours(i)
+			if ok && !slices.Contains(allowed, pkg) {
+				t.Errorf("%s imports %q; package %q may import %q", f.path, pkg, f.pkg, allowed)
+			}
+			if first, _, _ := strings.Cut(i, "/"); !ok && strings.Contains(first, ".") && slices.Contains(standardOnly, f.pkg) {
+				t.Errorf("%s imports %s; package %q needs nothing but the standard library", f.path, i, f.pkg)
+			}
+		}
+	}
+}
+
+func TestUnsafeStandsInItsOwnFiles(t *testing.T) {
+	for _, f := range sourceFiles(t) {
+		if slices.Contains(f.imports, "unsafe") && !unsafeFile.MatchString(f.path) {
+			t.Errorf("%s imports unsafe; only files named *_unsafe.go do", f.path)
+		}
+		if slices.Contains(f.imports, "C") {
+			t.Errorf("%s needs cgo", f.path)
+		}
+	}
+}
+
+// The table above is itself a layering: nothing in it leads back to where it started.
+func TestLayersHaveNoCycles(t *testing.T) {
+	var visit func(pkg string, way []string)
+	visit = func(pkg string, way []string) {
+		if slices.Contains(way, pkg) {
+			t.Errorf("%q leads back to itself: %q", pkg, way)
+			return
+		}
+		for _, below := range mayImport[pkg] {
+			visit(below, append(way[:len(way):len(way)], pkg))
+		}
+	}
+	for pkg := range mayImport {
+		visit(pkg, nil)
+	}
+}
