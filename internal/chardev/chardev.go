@@ -68,6 +68,8 @@ type Device struct {
 	driver  Driver
 	fd      int // of /dev/fuse
 	created bool
+	mounted bool
+	mountID uint64
 	size    uint64
 	born    int64
 	backing int32
@@ -75,7 +77,8 @@ type Device struct {
 	mu             sync.Mutex
 	mode, uid, gid uint32
 	files          map[uint64]*file
-	last           uint64 // handle that was given last
+	last           uint64        // handle that was given last
+	released       chan struct{} // closed when no release is under way, see turn
 	lot            lot
 
 	ready   chan error    // the outcome of INIT
@@ -92,7 +95,8 @@ type Device struct {
 type file struct {
 	File
 	waker Waker
-	mu    sync.Mutex // one poll at a time, see Device.poll
+	mu    sync.Mutex // one poll at a time
+	heir  int        // the only thread that the file is armed for, 0 if there may be several; see Device.arm
 
 	parking       parking // under lot.mu
 	luck, skipped int     // of parking
@@ -103,7 +107,7 @@ type Waker struct {
 	device *Device
 	file   *file
 	handle atomic.Uint64 // the kernel's, of the last poll
-	armed  atomic.Bool   // somebody may sleep
+	armed  atomic.Bool   // somebody may sleep, or want to hear of the next event
 }
 
 // Wake makes sleeping clients poll again. It costs a load while nobody sleeps.
@@ -116,11 +120,7 @@ func (w *Waker) Wake() {
 // Mount makes the device node and serves it. The path is a regular file, made if there is none, or what a dead
 // predecessor left mounted. EOPNOTSUPP on a kernel without FUSE passthrough.
 func Mount(cfg Config, driver Driver) (*Device, error) {
-	d := &Device{cfg: cfg, driver: driver, size: cfg.Size, born: time.Now().Unix(), mode: cfg.Mode, uid: cfg.UID, gid: cfg.GID,
-		files: map[uint64]*file{}, ready: make(chan error, 1), backed: make(chan struct{}), dead: make(chan struct{}), fd: -1, stop: -1}
-	if d.cfg.Workers == 0 {
-		d.cfg.Workers = max(1, min(4, runtime.NumCPU()/2))
-	}
+	d := newDevice(cfg, driver)
 	if err := d.prepare(); err != nil {
 		return nil, err
 	}
@@ -143,15 +143,28 @@ func Mount(cfg Config, driver Driver) (*Device, error) {
 	return d, nil
 }
 
+func newDevice(cfg Config, driver Driver) *Device {
+	if cfg.Workers == 0 {
+		cfg.Workers = max(1, min(4, runtime.NumCPU()/2))
+	}
+	d := &Device{cfg: cfg, driver: driver, size: cfg.Size, born: time.Now().Unix(), mode: cfg.Mode, uid: cfg.UID, gid: cfg.GID,
+		files: map[uint64]*file{}, released: make(chan struct{}), ready: make(chan error, 1),
+		backed: make(chan struct{}), dead: make(chan struct{}), fd: -1, stop: -1}
+	close(d.released)
+	return d
+}
+
 // prepare sees to it that the path is a regular file that nothing is mounted on.
 func (d *Device) prepare() error {
-	_, err := os.Stat(d.cfg.Path)
+	// Attributes are cached, and look well for a while after a daemon's death; statfs is not.
+	var sf unix.Statfs_t
+	err := unix.Statfs(d.cfg.Path, &sf)
 	for errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNABORTED) {
 		// The mount of one that did not live to unmount it.
 		if err := unix.Unmount(d.cfg.Path, unix.MNT_DETACH); err != nil {
 			return fault.Wrap(err, "unmount what is left on", d.cfg.Path, "")
 		}
-		_, err = os.Stat(d.cfg.Path)
+		err = unix.Statfs(d.cfg.Path, &sf)
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -196,7 +209,17 @@ func (d *Device) mount() (err error) {
 	if err := unix.Mount("netmap", d.cfg.Path, "fuse.netmap", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
 		return fault.Wrap(err, "mount device node", d.cfg.Path, "needs CAP_SYS_ADMIN")
 	}
+	d.mounted, d.mountID = true, mountID(d.cfg.Path)
 	return nil
+}
+
+// mountID identifies what is mounted on the path. It asks nobody who might not answer.
+func mountID(path string) uint64 {
+	var st unix.Statx_t
+	if unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_MNT_ID|unix.STATX_MNT_ID_UNIQUE, &st) != nil {
+		return 0
+	}
+	return st.Mnt_id
 }
 
 // Dead is closed when the device serves nobody any more: somebody else unmounted it, or Close was called.
@@ -207,7 +230,8 @@ func (d *Device) Dead() <-chan struct{} { return d.dead }
 func (d *Device) Close() error {
 	d.once.Do(func() {
 		d.closed.Store(true)
-		if d.fd >= 0 {
+		// Somebody else may have unmounted it, and a successor may have mounted his.
+		if d.mounted && d.mountID == mountID(d.cfg.Path) {
 			unix.Unmount(d.cfg.Path, unix.MNT_DETACH)
 		}
 		if d.stop >= 0 {

@@ -29,6 +29,8 @@ var operations = [...]operation{
 	opSetattr:     {size: 88, serve: (*Device).setattr},
 	opStatfs:      {serve: (*Device).statfs},
 	opOpen:        {size: 8, slow: true, serve: (*Device).open},
+	opRead:        {serve: refuse},
+	opWrite:       {serve: refuse},
 	opRelease:     {size: 24, slow: true, serve: (*Device).release},
 	opFlush:       {size: 24, serve: (*Device).flush},
 	opIoctl:       {size: 32, serve: (*Device).ioctl},
@@ -53,18 +55,32 @@ func (w *worker) serve(request []byte) {
 		w.d.reply(h, w.out, 0, unix.ENOSYS)
 	case op.slow || h.opcode == opIoctl && ioctlSize(body) > 0:
 		body = append([]byte(nil), body...)
-		w.d.slow.Add(1)
-		go func() {
-			defer w.d.slow.Done()
+		before, done := w.d.turn(h.opcode == opRelease)
+		w.d.slow.Go(func() {
+			defer done()
+			<-before
 			out := make([]byte, outHeaderSize+maxIoctl+64)
 			n, errno := op.serve(w.d, h, body, out[outHeaderSize:])
 			w.d.reply(h, out, n, errno)
-		}()
+		})
 	default:
 		if n, errno := op.serve(w.d, h, body, w.out[outHeaderSize:]); n != later {
 			w.d.reply(h, w.out, n, errno)
 		}
 	}
+}
+
+// turn is what a slow request waits for, and what it calls when it is done: all releases that came before it go first. A
+// client whose last close(2) has returned may at once ask for what it gave up.
+func (d *Device) turn(release bool) (before <-chan struct{}, done func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before, done = d.released, func() {}
+	if release {
+		mine := make(chan struct{})
+		d.released, done = mine, func() { close(mine) }
+	}
+	return before, done
 }
 
 // reply sends out: a header, which it fills, and n bytes of answer.
@@ -110,8 +126,8 @@ func (d *Device) init(_ header, in, out []byte) (int, syscall.Errno) {
 	le.PutUint32(out[20:], maxWrite)
 	le.PutUint32(out[24:], 1) // nanoseconds of time stamps
 	le.PutUint32(out[32:], uint32(uint64(want)>>32))
-	le.PutUint32(out[36:], 1) // file systems that may be stacked: passthrough needs it
-	go d.openBackingFile()    // which the kernel accepts once it has the answer
+	le.PutUint32(out[36:], 1)    // file systems that may be stacked: passthrough needs it
+	d.slow.Go(d.openBackingFile) // which the kernel accepts once it has the answer
 	return 64, 0
 }
 
@@ -178,10 +194,13 @@ func (d *Device) open(h header, _, out []byte) (int, syscall.Errno) {
 	d.files[handle] = f
 	d.mu.Unlock()
 	le.PutUint64(out, handle)
-	le.PutUint32(out[8:], openPassthrough)
+	le.PutUint32(out[8:], openDirectIO|openPassthrough) // mappings pass through, read and write come to us
 	le.PutUint32(out[12:], uint32(d.backing))
 	return 16, 0
 }
+
+// refuse answers read(2) and write(2): there is no stream of bytes.
+func refuse(*Device, header, []byte, []byte) (int, syscall.Errno) { return 0, unix.EINVAL }
 
 // flush is called for every close(2), of which only the last counts.
 func (d *Device) flush(header, []byte, []byte) (int, syscall.Errno) { return 0, 0 }
@@ -231,23 +250,35 @@ func (d *Device) poll(h header, in, out []byte) (int, syscall.Errno) {
 	if f == nil {
 		return 0, unix.EBADF
 	}
-	// One at a time: disarming for a client that has found something must not disarm for another that sleeps.
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	events, sleeps := le.Uint32(in[20:]), le.Uint32(in[16:])&pollWantsNotify != 0
-	var armed bool
+	var alone bool
 	if sleeps {
 		f.waker.handle.Store(le.Uint64(in[8:]))
-		armed = !f.waker.armed.Swap(true) // before looking: what comes after the look wakes the client
+		alone = d.arm(f, h.caller.PID) // before looking: what comes after the look wakes the client
 	}
 	ready := f.Poll(events)
-	if ready == 0 && sleeps && d.cfg.Spin > 0 && f.worthParking() && d.park(f, h.unique, events, armed) {
+	if ready == 0 && sleeps && d.cfg.Spin > 0 && f.worthParking() &&
+		d.park(f, parking{unique: h.unique, events: events, thread: h.caller.PID, alone: alone}) {
 		return later, 0
 	}
-	if ready != 0 && armed {
-		f.waker.armed.Store(false)
-	}
 	return answerPoll(out, ready), 0
+}
+
+// arm has the next Wake reach the thread that is about to look, and says whether it reaches no other. f.mu is held.
+//
+// The file stays armed when the thread finds something: one that asked for edges (EPOLLET) is told of each once and does
+// not look again before the next.
+func (d *Device) arm(f *file, thread int) (alone bool) {
+	d.lot.mu.Lock()
+	f.parking.alone = false // before arming: who wakes a parked poll has to notify us, too
+	d.lot.mu.Unlock()
+	alone = !f.waker.armed.Swap(true) || thread != 0 && f.heir == thread
+	if f.heir = 0; alone {
+		f.heir = thread
+	}
+	return alone
 }
 
 // later instead of a size means that the answer comes some other time.

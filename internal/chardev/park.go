@@ -23,9 +23,10 @@ type lot struct {
 type parking struct {
 	unique uint64
 	events uint32
+	thread int // of the client
 	since  time.Time
 	ripe   bool // woken
-	alone  bool // no other client sleeps on the file
+	alone  bool // no other thread waits for a wake-up of the file
 }
 
 // How often a file's polls were worth parking lately.
@@ -47,19 +48,20 @@ func (f *file) worthParking() bool {
 	return true
 }
 
-// park puts the poll in the lot, unless the file has been woken since it was armed.
-func (d *Device) park(f *file, unique uint64, events uint32, alone bool) bool {
+// park puts the poll in the lot, unless the file has been woken since it was armed or has one there.
+func (d *Device) park(f *file, p parking) bool {
+	p.since = time.Now()
 	d.lot.mu.Lock()
 	defer d.lot.mu.Unlock()
 	if !f.waker.armed.Load() || f.parking.unique != 0 {
 		return false
 	}
-	f.parking = parking{unique: unique, events: events, since: time.Now(), alone: alone}
+	f.parking = p
 	d.lot.parked = append(d.lot.parked, f)
 	return true
 }
 
-// wakeParked marks a parked poll to be looked at again, and says whether that is all who sleep on the file. The worker
+// wakeParked marks a parked poll to be looked at again, and says whether that is all who wait for the file. The worker
 // that looks after the lot is awake as long as there are any.
 func (d *Device) wakeParked(f *file) bool {
 	d.lot.mu.Lock()
@@ -101,12 +103,9 @@ func (w *worker) look(f *file, p parking, mayWait bool) (ready uint32, again boo
 		return 0, false
 	}
 	f.luck = mostLuck
-	f.waker.armed.Store(true)
+	p.ripe, p.alone = false, w.d.arm(f, p.thread)
 	if ready = f.Poll(p.events); ready == 0 {
-		return 0, mayWait && w.d.park(f, p.unique, p.events, p.alone)
-	}
-	if p.alone {
-		f.waker.armed.Store(false)
+		return 0, mayWait && w.d.park(f, p)
 	}
 	return ready, false
 }

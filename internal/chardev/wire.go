@@ -18,6 +18,8 @@ const (
 	opGetattr     = 3
 	opSetattr     = 4
 	opOpen        = 14
+	opRead        = 15
+	opWrite       = 16
 	opStatfs      = 17
 	opRelease     = 18
 	opFlush       = 25
@@ -36,6 +38,7 @@ const (
 	initExt     = 1 << 30
 	passthrough = 1 << 37
 
+	openDirectIO    = 1 << 0 // FOPEN_DIRECT_IO
 	openPassthrough = 1 << 7 // FOPEN_PASSTHROUGH
 	pollWantsNotify = 1 << 0 // FUSE_POLL_SCHEDULE_NOTIFY
 	notifyPoll      = 1      // FUSE_NOTIFY_POLL
@@ -55,11 +58,8 @@ const (
 	maxIoctl      = 1 << 14 // an ioctl's number has 14 bits for the size
 )
 
-// backingOpen is FUSE_DEV_IOC_BACKING_OPEN, backingClose its inverse.
-const (
-	backingOpen  = 1<<30 | 16<<16 | 229<<8 | 1
-	backingClose = 1<<30 | 4<<16 | 229<<8 | 2
-)
+// backingOpen is FUSE_DEV_IOC_BACKING_OPEN.
+const backingOpen = 1<<30 | 16<<16 | 229<<8 | 1
 
 // header starts every request.
 type header struct {

@@ -50,6 +50,9 @@ func (c *Client) Ioctl(p Process, request uint32, data []byte) syscall.Errno {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed || len(data) < sizeOf(request) {
+		return syscall.EINVAL
+	}
 	var err error
 	switch request {
 	case abi.NIOCCTRL:
@@ -65,6 +68,9 @@ func (c *Client) Ioctl(p Process, request uint32, data []byte) syscall.Errno {
 	}
 	return fault.Errno(err)
 }
+
+// sizeOf is the size of the structure that a request's number announces.
+func sizeOf(request uint32) int { return int(request >> 16 & 0x3fff) }
 
 func (c *Client) sync(f func(*engine.Binding) error) syscall.Errno {
 	b := c.binding.Load()

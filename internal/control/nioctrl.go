@@ -127,7 +127,11 @@ func (k *call) named() (abi.PortInfo, error) {
 // getHeader tells the length of the virtio-net header of a port: none has one yet.
 func (k *call) getHeader() error {
 	if !k.client.engine.Exists(k.name) {
-		if _, err := k.named(); err != nil || isSoftware(k.name) {
+		_, err := k.named()
+		switch pipe := strings.ContainsAny(k.name, "{}"); {
+		case err == nil && pipe:
+			return syscall.ENODEV
+		case err != nil || strings.HasPrefix(k.name, "vale"):
 			return syscall.ENXIO
 		}
 	}
@@ -146,11 +150,6 @@ func (k *call) setHeader() error {
 		return fault.New(syscall.EOPNOTSUPP, "set header of", k.name, "virtio-net headers do not exist yet")
 	}
 	return nil
-}
-
-// isSoftware says whether a name is that of a port that comes to be by opening it.
-func isSoftware(name string) bool {
-	return strings.HasPrefix(name, "vale") || strings.ContainsAny(name, "{}")
 }
 
 // noPort stands for a port in a list's answer that is not there.
@@ -177,8 +176,8 @@ func (k *call) valeList() error {
 
 // findValePort looks a port up by name. The answer for one that is not there, on a switch that is, has no index.
 func findValePort(ports []engine.ValePort, name string) (engine.ValePort, error) {
-	sw, _, ok := strings.Cut(name, ":")
-	if !strings.HasPrefix(name, "vale") || !ok {
+	sw, _, _ := strings.Cut(name, ":")
+	if !strings.HasPrefix(name, "vale") {
 		return engine.ValePort{}, syscall.EINVAL
 	}
 	found, err := engine.ValePort{}, error(syscall.ENOENT)
@@ -186,7 +185,7 @@ func findValePort(ports []engine.ValePort, name string) (engine.ValePort, error)
 		if v.Name == name {
 			return v, nil
 		}
-		if strings.HasPrefix(v.Name, sw+":") {
+		if strings.HasPrefix(v.Name, sw+":") && name != sw {
 			found, err = engine.ValePort{Switch: v.Switch, Index: noPort}, nil
 		}
 	}

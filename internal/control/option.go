@@ -23,9 +23,9 @@ var optionSizes = [abi.OptMax]uint64{
 	abi.OptExtmem: 96, abi.OptSyncKloopEventfds: 0, abi.OptCSB: 40, abi.OptSyncKloopMode: 32, abi.OptOffsets: 56,
 }
 
-// readOptions copies the list of options that starts at addr. EINVAL for an option of type 0 and for a type that comes
-// twice, which the options' status says too; EFAULT where there is no memory; EMSGSIZE for a list that makes the request
-// too large, or never ends.
+// readOptions copies the list of options that starts at addr. EINVAL for an option of type 0 and for a known type that
+// comes twice, which the options' status says too. EFAULT where there is no memory, EMSGSIZE for a list that makes the
+// request too large, or never ends: without a list, so that nothing is written to it.
 func readOptions(p Process, addr uint64, bodySize int) ([]*option, error) {
 	var list []*option
 	total := uint64(bodySize)
@@ -34,18 +34,18 @@ func readOptions(p Process, addr uint64, bodySize int) ([]*option, error) {
 	for addr != 0 {
 		o := &option{addr: addr, status: syscall.EOPNOTSUPP}
 		if p.Read(addr, abi.Bytes(&o.Option)) != nil {
-			return list, syscall.EFAULT
+			return nil, syscall.EFAULT
 		}
 		size, err := o.size()
 		if total += size; err != nil || total > abi.ReqMaxSize {
-			return list, syscall.EMSGSIZE
+			return nil, syscall.EMSGSIZE
 		}
 		o.body = make([]byte, size-optionHeader)
 		if p.Read(addr+optionHeader, o.body) != nil {
-			return list, syscall.EFAULT
+			return nil, syscall.EFAULT
 		}
 		list = append(list, o)
-		if first := byType[o.Type]; o.Type == 0 || first != nil {
+		if first := byType[o.Type]; o.Type == 0 || o.Type < abi.OptMax && first != nil {
 			o.status, bad = syscall.EINVAL, syscall.EINVAL
 			if first != nil {
 				first.status = syscall.EINVAL

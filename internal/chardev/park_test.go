@@ -1,0 +1,223 @@
+//go:build linux
+
+package chardev
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The clients of these tests are threads by these numbers.
+const (
+	anna = 101
+	bert = 102
+)
+
+// message is what the worker wrote: an answer to a request, or a notification.
+type message struct {
+	unique uint64 // 0 of a notification
+	ready  uint32 // events in the answer
+}
+
+var notification = message{}
+
+// startPoll sends a poll for POLLIN by a thread, which may sleep or not, and returns its number.
+func (b *bench) startPoll(handle uint64, thread int, sleeps bool) uint64 {
+	body := make([]byte, 24)
+	le.PutUint64(body, handle)
+	le.PutUint64(body[8:], 7) // the kernel's handle
+	if sleeps {
+		le.PutUint32(body[16:], pollWantsNotify)
+	}
+	le.PutUint32(body[20:], unix.POLLIN)
+	r := b.request(opPoll, body)
+	le.PutUint32(r[32:], uint32(thread))
+	b.worker.serve(r)
+	return b.unique
+}
+
+// wantMessages fails when the worker wrote anything else since the last call.
+func (b *bench) wantMessages(what string, want ...message) {
+	b.t.Helper()
+	var got []message
+	for _, a := range b.answers() {
+		m := message{unique: le.Uint64(a[8:])}
+		if len(a) == outHeaderSize+8 {
+			m.ready = le.Uint32(a[outHeaderSize:])
+		}
+		if m.unique == 0 {
+			if code, h := le.Uint32(a[4:]), le.Uint64(a[16:]); code != notifyPoll || h != 7 {
+				b.t.Errorf("%s: notification %d for handle %d", what, code, h)
+			}
+			m = notification
+		}
+		got = append(got, m)
+	}
+	if !slices.Equal(got, want) {
+		b.t.Fatalf("%s: messages %v, want %v", what, got, want)
+	}
+}
+
+func newParkBench(t *testing.T) (*bench, *echo, uint64) {
+	driver := &echo{}
+	b := newBench(t, driver)
+	b.worker.d.cfg.Spin = time.Hour
+	return b, driver, b.open()
+}
+
+// now is what a worker says that is done with a request, late one that has looked for requests long enough.
+func (b *bench) now()  { b.worker.tend(time.Time{}) }
+func (b *bench) late() { b.worker.tend(time.Now().Add(2 * time.Hour)) }
+
+func TestParkedPollIsAnsweredWhenWoken(t *testing.T) {
+	b, driver, handle := newParkBench(t)
+	p := b.startPoll(handle, anna, true)
+	b.now()
+	b.wantMessages("nothing is there")
+	driver.ready.Store(unix.POLLIN)
+	driver.wake.Wake()
+	b.wantMessages("woken, and the worker has not looked")
+	b.now()
+	b.wantMessages("looked", message{p, unix.POLLIN})
+}
+
+func TestParkedPollIsAnsweredWhenItIsLate(t *testing.T) {
+	b, driver, handle := newParkBench(t)
+	p := b.startPoll(handle, anna, true)
+	b.late()
+	b.wantMessages("late", message{p, 0})
+	driver.wake.Wake()
+	b.wantMessages("woken when it sleeps in the kernel", notification)
+	driver.wake.Wake()
+	b.wantMessages("woken again")
+}
+
+// A wake-up that was for nothing leaves the poll where it is.
+func TestParkedPollGoesBack(t *testing.T) {
+	b, driver, handle := newParkBench(t)
+	p := b.startPoll(handle, anna, true)
+	for range 3 {
+		driver.wake.Wake()
+		b.now()
+		b.wantMessages("woken in vain")
+	}
+	driver.ready.Store(unix.POLLIN)
+	driver.wake.Wake()
+	b.now()
+	b.wantMessages("woken", message{p, unix.POLLIN})
+}
+
+// One who does not sleep is told what is there, and wakes nobody later.
+func TestPollThatDoesNotSleep(t *testing.T) {
+	b, driver, handle := newParkBench(t)
+	p := b.startPoll(handle, anna, false)
+	b.wantMessages("nothing is there", message{p, 0})
+	driver.wake.Wake()
+	b.wantMessages("woken")
+	driver.ready.Store(unix.POLLIN)
+	p = b.startPoll(handle, anna, false)
+	b.wantMessages("something is there", message{p, unix.POLLIN})
+}
+
+func TestTwoSleepersAreBothWoken(t *testing.T) {
+	t.Run("one parked, one in the kernel", func(t *testing.T) {
+		b, driver, handle := newParkBench(t)
+		a := b.startPoll(handle, anna, true)
+		c := b.startPoll(handle, bert, true)
+		b.wantMessages("nothing is there", message{c, 0})
+		driver.ready.Store(unix.POLLIN)
+		driver.wake.Wake()
+		b.now()
+		b.wantMessages("woken", notification, message{a, unix.POLLIN})
+	})
+	t.Run("the second comes when the first has been woken", func(t *testing.T) {
+		b, driver, handle := newParkBench(t)
+		a := b.startPoll(handle, anna, true)
+		driver.wake.Wake()
+		c := b.startPoll(handle, bert, true)
+		b.wantMessages("nothing is there", message{c, 0})
+		b.now() // goes back
+		driver.ready.Store(unix.POLLIN)
+		driver.wake.Wake()
+		b.now()
+		b.wantMessages("woken", notification, message{a, unix.POLLIN})
+	})
+	t.Run("the second comes when the first is being answered", func(t *testing.T) {
+		b, driver, handle := newParkBench(t)
+		a := b.startPoll(handle, anna, true)
+		driver.wake.Wake()
+		f, p := b.worker.d.due(time.Time{})
+		c := b.startPoll(handle, bert, true)
+		driver.ready.Store(unix.POLLIN)
+		if ready, again := b.worker.look(f, p, true); ready != unix.POLLIN || again {
+			t.Fatalf("the first gets %#x, %v", ready, again)
+		}
+		driver.wake.Wake()
+		b.now()
+		b.wantMessages("woken", notification, message{c, unix.POLLIN})
+		_ = a
+	})
+	t.Run("both in the kernel", func(t *testing.T) {
+		b, driver, handle := newParkBench(t)
+		a := b.startPoll(handle, anna, true)
+		b.late()
+		c := b.startPoll(handle, bert, true)
+		b.late()
+		b.wantMessages("late", message{a, 0}, message{c, 0})
+		driver.wake.Wake()
+		b.wantMessages("woken", notification) // the kernel wakes all who sleep on the file
+	})
+	t.Run("one in the kernel, one parked", func(t *testing.T) {
+		b, driver, handle := newParkBench(t)
+		a := b.startPoll(handle, anna, true)
+		b.late()
+		c := b.startPoll(handle, bert, true)
+		b.wantMessages("late", message{a, 0})
+		driver.ready.Store(unix.POLLIN)
+		driver.wake.Wake()
+		b.now()
+		b.wantMessages("woken", notification, message{c, unix.POLLIN})
+	})
+}
+
+// One who was told that something is there hears of the next event without asking in between: epoll with EPOLLET does not
+// ask. One who asks again is not notified on top.
+func TestEdges(t *testing.T) {
+	b, driver, handle := newParkBench(t)
+	driver.ready.Store(unix.POLLIN)
+	p := b.startPoll(handle, anna, true)
+	b.wantMessages("something is there", message{p, unix.POLLIN})
+	driver.wake.Wake()
+	b.wantMessages("the next event", notification)
+
+	p = b.startPoll(handle, anna, true)
+	b.wantMessages("something is there", message{p, unix.POLLIN})
+	driver.ready.Store(0)
+	p = b.startPoll(handle, anna, true)
+	b.wantMessages("nothing is there")
+	driver.ready.Store(unix.POLLIN)
+	driver.wake.Wake()
+	b.now()
+	b.wantMessages("the next event", message{p, unix.POLLIN})
+}
+
+// A file whose polls are always late is not parked for a while.
+func TestParkingThatDoesNotPay(t *testing.T) {
+	b, _, handle := newParkBench(t)
+	parked := 0
+	const polls = 4 * retry
+	for range polls {
+		p := b.startPoll(handle, anna, true)
+		if b.worker.d.parkedAny() {
+			parked++
+		}
+		b.late()
+		b.wantMessages("late", message{p, 0})
+	}
+	if want := mostLuck + (polls-mostLuck)/retry; parked != want {
+		t.Errorf("%d of %d polls were parked, want %d", parked, polls, want)
+	}
+}

@@ -1,0 +1,156 @@
+//go:build linux
+
+package control_test
+
+import (
+	"syscall"
+	"testing"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/control"
+	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+)
+
+// memBase is where a fake client's memory starts. Everything else is not there.
+const memBase = 0x10000
+
+// process is a client that is nothing but memory.
+type process struct {
+	mem    []byte
+	writes int
+}
+
+func newProcess() *process { return &process{mem: make([]byte, 64<<10)} }
+
+func (p *process) at(addr uint64, n int) []byte {
+	if addr < memBase || addr > memBase+uint64(len(p.mem)) || uint64(n) > memBase+uint64(len(p.mem))-addr {
+		return nil
+	}
+	return p.mem[addr-memBase:][:n]
+}
+
+func (p *process) Read(addr uint64, b []byte) error {
+	m := p.at(addr, len(b))
+	if m == nil {
+		return syscall.EFAULT
+	}
+	copy(b, m)
+	return nil
+}
+
+func (p *process) Write(addr uint64, b []byte) error {
+	m := p.at(addr, len(b))
+	if m == nil {
+		return syscall.EFAULT
+	}
+	p.writes++
+	copy(m, b)
+	return nil
+}
+
+func (p *process) InNetNS(f func() error) error { return f() }
+
+// put stores a structure and returns its address.
+func put[T any](p *process, addr uint64, v T) uint64 {
+	copy(p.at(addr, len(abi.Bytes(&v))), abi.Bytes(&v))
+	return addr
+}
+
+// get loads a structure.
+func get[T any](p *process, addr uint64) (v T) {
+	copy(abi.Bytes(&v), p.at(addr, len(abi.Bytes(&v))))
+	return v
+}
+
+// Places in a client's memory.
+const (
+	bodyAt    = memBase + 0x100
+	optionsAt = memBase + 0x1000
+)
+
+type waker struct{ woken int }
+
+func (w *waker) Wake() { w.woken++ }
+
+// small is a region of a few ports of a few slots.
+var small = mem.Config{If: mem.Pool{Num: 16, Size: 1024}, Ring: mem.Pool{Num: 64, Size: 1024}, Buf: mem.Pool{Num: 1024, Size: 256}, NoHuge: true}
+
+// world is an engine with clients. At the end of a test the clients are closed, and nothing may be missing.
+type world struct {
+	t       testing.TB
+	engine  *engine.Engine
+	clients []*control.Client
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	e, err := engine.New(engine.Config{Region: small})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, engine: e}
+	t.Cleanup(func() {
+		w.closeAll()
+		e.Close()
+	})
+	return w
+}
+
+func (w *world) closeAll() {
+	w.t.Helper()
+	for _, c := range w.clients {
+		c.Close()
+	}
+	w.clients = nil
+	if u := w.engine.Region().Usage(); !u.Full() {
+		w.t.Errorf("objects are missing at the end: %+v", u)
+	}
+	if p := w.engine.ValePorts(); len(p) != 0 {
+		w.t.Errorf("ports are left at the end: %v", p)
+	}
+}
+
+func (w *world) client() *control.Client {
+	c := control.New(w.engine, &waker{}, func(string, string, error) {})
+	w.clients = append(w.clients, c)
+	return c
+}
+
+// header is a good header for a request.
+func header(kind uint16, name string) abi.Header {
+	h := abi.Header{Version: abi.Version, Type: kind}
+	copy(h.Name[:], name)
+	return h
+}
+
+// ask sends a request whose body is v, and returns the answer's. Without a body, v is struct{}.
+func ask[T any](c *control.Client, p *process, kind uint16, name string, v T) (T, abi.Header, syscall.Errno) {
+	h := header(kind, name)
+	if len(abi.Bytes(&v)) > 0 {
+		h.Body = put(p, bodyAt, v)
+	}
+	e := c.Ioctl(p, abi.NIOCCTRL, abi.Bytes(&h))
+	return get[T](p, bodyAt), h, e
+}
+
+// bind binds a client to a port.
+func (w *world) bind(c *control.Client, name string, change ...func(*abi.Register)) abi.Register {
+	w.t.Helper()
+	r := abi.Register{Mode: abi.RegAllNIC, TxSlots: 8, RxSlots: 8}
+	for _, f := range change {
+		f(&r)
+	}
+	answer, _, e := ask(c, newProcess(), abi.ReqRegister, name, r)
+	if e != 0 {
+		w.t.Fatalf("register %s: %v", name, e)
+	}
+	return answer
+}
+
+func wantErrno(t testing.TB, what string, got, want syscall.Errno) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
