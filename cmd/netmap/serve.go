@@ -56,7 +56,7 @@ keep users apart.`,
 	fs.Uint32Var(&f.ifNum, "ports", mem.Default.If.Num, "open ports at once")
 	fs.Uint32Var(&f.slots, "nic-slots", 0, "slots of a network interface's ring (default 1024)")
 	fs.IntVar(&f.workers, "workers", 0, "threads that answer requests (default: by the number of processors)")
-	fs.DurationVar(&f.spin, "spin", 20*time.Microsecond, "how long a thread looks for the next request before it sleeps")
+	fs.DurationVar(&f.spin, "spin", 50*time.Microsecond, "how long a thread looks for the next request before it sleeps")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "log every port that is opened and closed")
 	return cmd
 }

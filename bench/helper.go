@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/embed"
+)
+
+// helperWord, as the first argument, makes this program one of those that take part: a process of its own, so that it is
+// measured under the same conditions as the others.
+const helperWord = "helper"
+
+// runHelper runs a helper until it fails or is ended.
+func runHelper(args []string) error {
+	if len(args) == 0 {
+		return fmt.Errorf("which helper?")
+	}
+	name, args := args[0], args[1:]
+	switch name {
+	case "send": // NODE PORT LENGTH BATCH; no node is a framework in this process
+		return withPort(args, 4, 0, func(p *netmap.Port) error { return send(p, number(args[2]), number(args[3])) })
+	case "receive": // NODE PORT SPIN; the daemon has its own
+		return receiveSpinning(args)
+	case "pong": // NODE PORT
+		return withPort(args, 2, 0, func(p *netmap.Port) error { return pong(p, true) })
+	case "ping": // NODE PORT MILLISECONDS
+		return withPort(args, 3, 0, func(p *netmap.Port) error { return pingAndPrint(p, milliseconds(args[2])) })
+	case "ping-inside": // SPIN MILLISECONDS
+		return pingInside(args)
+	case "packet-send": // INTERFACE LENGTH
+		return packetSend(args)
+	case "packet-receive": // INTERFACE
+		return packetReceive(args)
+	case "with-device": // NODE COMMAND...
+		return withDevice(args)
+	}
+	return fmt.Errorf("there is no helper %q", name)
+}
+
+// withPort opens the port that the first two arguments name.
+func withPort(args []string, want int, spin time.Duration, f func(*netmap.Port) error) error {
+	if len(args) != want {
+		return fmt.Errorf("want %d arguments, not %q", want, args)
+	}
+	p, err := open(args[0], args[1], spin)
+	if err != nil {
+		return err
+	}
+	return f(p)
+}
+
+func receiveSpinning(args []string) error {
+	spin, err := time.ParseDuration(args[len(args)-1])
+	if err != nil {
+		return err
+	}
+	return withPort(args, 3, spin, receive)
+}
+
+func open(node, port string, spin time.Duration) (*netmap.Port, error) {
+	if node != "" {
+		return netmap.OpenDevice(node, port)
+	}
+	f, err := embed.New(embed.Config{Spin: spin})
+	if err != nil {
+		return nil, err
+	}
+	return f.Open(port)
+}
+
+// number is for arguments that this program wrote itself.
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func milliseconds(s string) time.Duration { return time.Duration(number(s)) * time.Millisecond }
+
+// The lines that helpers write.
+const (
+	readyLine = "ready"
+	countLine = "count "
+)
+
+// announce writes every now and then what the counter says.
+func announce(counter *atomic.Uint64) {
+	fmt.Fprintln(os.Stdout, readyLine)
+	go func() {
+		for range time.Tick(50 * time.Millisecond) {
+			fmt.Fprintf(os.Stdout, "%s%d\n", countLine, counter.Load())
+		}
+	}()
+}
+
+// helperReceived reads what announce wrote.
+func helperReceived(text string) (float64, bool) {
+	value, ok := field(text, countLine, "")
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(value, 10, 64)
+	return float64(n), err == nil
+}

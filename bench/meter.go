@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+)
+
+// warmUp is left out of every measurement: caches fill, and processors speed up.
+const warmUp = 500 * time.Millisecond
+
+// total reads in a line how many frames a program has handled so far.
+type total func(text string) (frames float64, ok bool)
+
+// mark is a second counter, read whenever the first is.
+type mark func() (float64, error)
+
+// rates are frames a second that the program counted, and the marks' increase a second.
+func rates(ctx context.Context, p *process, read total, length time.Duration, second mark) (frames, marks float64, err error) {
+	var first, from, to reading
+	for {
+		r, err := nextReading(ctx, p, read)
+		switch {
+		case err != nil:
+			return 0, 0, err
+		case r.frames == 0:
+			continue
+		case first.at.IsZero():
+			first = r
+		case r.at.Sub(first.at) < warmUp:
+		case from.at.IsZero():
+			from = r
+			if from.marks, err = second(); err != nil {
+				return 0, 0, err
+			}
+		case r.at.Sub(from.at) >= length-length/10: // or a reading that comes early would cost another
+			to = r
+			if to.marks, err = second(); err != nil {
+				return 0, 0, err
+			}
+			seconds := to.at.Sub(from.at).Seconds()
+			return (to.frames - from.frames) / seconds, (to.marks - from.marks) / seconds, nil
+		}
+	}
+}
+
+// reading is what both counters said.
+type reading struct {
+	at            time.Time
+	frames, marks float64
+}
+
+func nextReading(ctx context.Context, p *process, read total) (reading, error) {
+	for {
+		l, err := p.next(ctx)
+		if err != nil {
+			return reading{}, err
+		}
+		if n, ok := read(l.text); ok {
+			return reading{at: l.at, frames: n}, nil
+		}
+	}
+}
+
+// unmarked is for those who count nothing else.
+func unmarked() (float64, error) { return 0, nil }
+
+// growth is the increase of a counter a second, while a program runs. It waits until frames flow.
+func growth(ctx context.Context, p *process, count mark, length time.Duration) (float64, error) {
+	const (
+		step  = 20 * time.Millisecond
+		flows = 1000 // frames
+	)
+	begin, err := count()
+	for now := begin; err == nil && now < begin+flows; now, err = count() {
+		if err := p.sleep(ctx, step); err != nil {
+			return 0, err
+		}
+	}
+	if err == nil {
+		err = p.sleep(ctx, warmUp)
+	}
+	if err != nil {
+		return 0, err
+	}
+	begin, err = count()
+	if err != nil {
+		return 0, err
+	}
+	at := time.Now()
+	if err := p.sleep(ctx, length); err != nil {
+		return 0, err
+	}
+	end, err := count()
+	return (end - begin) / time.Since(at).Seconds(), err
+}
+
+// mega is frames a second in millions.
+func mega(v float64) float64 { return v / 1e6 }
+
+// field is what stands between two texts in a line.
+func field(line, before, after string) (string, bool) {
+	_, rest, ok := strings.Cut(line, before)
+	if !ok || after == "" {
+		return strings.TrimSpace(rest), ok
+	}
+	value, _, ok := strings.Cut(rest, after)
+	return strings.TrimSpace(value), ok
+}

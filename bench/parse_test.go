@@ -1,0 +1,103 @@
+package main
+
+import (
+	"math"
+	"testing"
+	"time"
+)
+
+func TestTestpmdCounters(t *testing.T) {
+	output := []string{
+		"Port statistics ====================================",
+		"  ######################## NIC statistics for port 0  ########################",
+		"  RX-packets: 212509888  RX-missed: 0          RX-bytes:  12750595140",
+		"  RX-errors: 0",
+		"  RX-nombuf:  0         ",
+		"  TX-packets: 7          TX-errors: 0          TX-bytes:  420",
+		"",
+		"  Throughput (since last show)",
+		"  Rx-pps:     17770453          Rx-bps:   8529817704",
+		"  Tx-pps:            3          Tx-bps:         1440",
+	}
+	var s pmdStats
+	counters := 0
+	for _, l := range output {
+		if s.read(l) {
+			counters++
+		}
+	}
+	if want := (pmdStats{212509888, 7, 17770453, 3}); s != want || counters != 4 {
+		t.Errorf("read %+v from %d lines, want %+v from 4", s, counters, want)
+	}
+	if n, ok := pmdReceived(output[2]); n != 212509888 || !ok {
+		t.Errorf("pmdReceived = %v, %v", n, ok)
+	}
+	for _, l := range []string{output[5], output[8], "RX-packets:", "RX-packets: many"} {
+		if n, ok := pmdReceived(l); ok {
+			t.Errorf("pmdReceived(%q) = %v", l, n)
+		}
+	}
+}
+
+func TestPktGenLines(t *testing.T) {
+	tests := []struct {
+		text string
+		want float64
+		ok   bool
+	}{
+		{"421.123456 main_thread [2781] 12.345 Mpps (12.361 Mpkts 5.934 Gbps in 1001322 usec) 497.31 avg_batch 0 min_space", 12.361e6, true},
+		{"421.123456 main_thread [2781] 83.000 Kpps (84.500 Kpkts 39.840 Mbps in 1001000 usec) 1.00 avg_batch 1022 min_space", 84500, true},
+		{"421.123456 main_thread [2781] 0.000 pps (0.000 pkts 0.000 bps in 1001000 usec) 0.00 avg_batch 99999 min_space", 0, true},
+		{"main [3221] interface is vale0:tx", 0, false},
+		{"Sent 1000 packets 60000 bytes 2 events 60 bytes each in 0.01 seconds.", 0, false},
+	}
+	for _, tt := range tests {
+		if n, ok := pktGenFrames(tt.text); math.Abs(n-tt.want) > 1e-3 || ok != tt.ok {
+			t.Errorf("pktGenFrames(%q) = %v, %v, want %v, %v", tt.text, n, ok, tt.want, tt.ok)
+		}
+	}
+	read := pktGenTotal()
+	read(tests[1].text)
+	if n, ok := read(tests[1].text); n != 169000 || !ok {
+		t.Errorf("the total of two lines is %v, %v, want 169000", n, ok)
+	}
+}
+
+func TestBenchmarkLines(t *testing.T) {
+	found := parseBenchmarks(`goos: linux
+BenchmarkVALE/60/batch=512/sync-2         	 1000	         5.107 ns/frame	       195.8 Mframes/s	       0 B/op	       0 allocs/op
+BenchmarkIdleSync/vale0:tx-16 	70000000	        17.09 ns/op	       0 B/op	       0 allocs/op
+PASS
+`)
+	if v := found.get("BenchmarkVALE/60/batch=512/sync", "Mframes/s"); v != 195.8 {
+		t.Errorf("Mframes/s: %v", v)
+	}
+	if v := found.get("BenchmarkIdleSync/vale0:tx", "ns/op"); v != 17.09 {
+		t.Errorf("ns/op: %v", v)
+	}
+	if v := found.get("BenchmarkPipe", "ns/op"); len(found) != 2 || !math.IsNaN(v) {
+		t.Errorf("%d benchmarks; one that was not run gives %v", len(found), v)
+	}
+}
+
+func TestCPUTime(t *testing.T) {
+	stat := "77 (a) b (c) S 1 77 77 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 9 0 123 456"
+	if d, err := parseCPUTime(stat); d != 2*time.Second || err != nil {
+		t.Errorf("parseCPUTime = %v, %v, want 2s", d, err)
+	}
+	for _, bad := range []string{"", "77 (a) S 1", "77 (a) S 1 77 77 0 -1 4194560 1 2 3 4 x 50 0 0"} {
+		if d, err := parseCPUTime(bad); err == nil {
+			t.Errorf("parseCPUTime(%q) = %v", bad, d)
+		}
+	}
+}
+
+func TestMachine(t *testing.T) {
+	info := "processor\t: 0\nmodel name\t: Fast One 3000\nflags\t\t: fpu vme hypervisor avx\n\nprocessor\t: 1\nmodel name\t: Fast One 3000\n"
+	if got, want := cpuModel(info), "Fast One 3000, in a virtual machine"; got != want {
+		t.Errorf("cpuModel = %q, want %q", got, want)
+	}
+	if got, want := loadAverages("2.63 1.61 1.10 5/110 9904\n"), "2.63 1.61 1.10"; got != want {
+		t.Errorf("loadAverages = %q, want %q", got, want)
+	}
+}

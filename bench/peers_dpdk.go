@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync/atomic"
+)
+
+// instances tells the DPDK processes of this program apart.
+var instances atomic.Int32
+
+// pmd is the command line of a testpmd with one virtual device, which prints its counters once a second. Cores are as
+// EAL takes them.
+func pmd(cores []string, device, mode string, extra ...string) []string {
+	prefix := fmt.Sprintf("netmap-bench-%d-%d", os.Getpid(), instances.Add(1))
+	argv := []string{testpmd, "--no-pci", "--no-huge", "-m", "512", "--no-shconf", "--no-telemetry", "--file-prefix", prefix}
+	argv = append(argv, cores...)
+	argv = append(argv, "--vdev", device, "--", "--forward-mode="+mode, "--stats-period", "1", "--total-num-mbufs=8192")
+	return append(argv, extra...)
+}
+
+// dpdkEnv has DPDK keep its run-time files in the lab.
+func (l *lab) dpdkEnv() []string { return append(os.Environ(), "RUNTIME_DIRECTORY="+l.dir) }
+
+func (l *lab) asDPDK(c *exec.Cmd) { c.Env = l.dpdkEnv() }
+
+// pmdStats are the counters that testpmd prints.
+type pmdStats struct{ rxPackets, txPackets, rxRate, txRate uint64 }
+
+// read takes a line of output in, and says whether it has a counter.
+func (s *pmdStats) read(text string) bool {
+	found := false
+	for name, to := range map[string]*uint64{
+		"RX-packets:": &s.rxPackets, "TX-packets:": &s.txPackets, "Rx-pps:": &s.rxRate, "Tx-pps:": &s.txRate,
+	} {
+		if value, ok := field(text, name, ""); ok {
+			if f := strings.Fields(value); len(f) > 0 {
+				if n, err := strconv.ParseUint(f[0], 10, 64); err == nil {
+					*to, found = n, true
+				}
+			}
+		}
+	}
+	return found
+}
+
+// pmdReceived reads how many frames a testpmd has received.
+func pmdReceived(text string) (float64, bool) {
+	if !strings.Contains(text, "RX-packets:") {
+		return 0, false
+	}
+	var s pmdStats
+	ok := s.read(text)
+	return float64(s.rxPackets), ok
+}
