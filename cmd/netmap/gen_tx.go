@@ -26,6 +26,7 @@ type sender struct {
 	left   uint64  // frames to send
 	window *window // holds the sender back, if it is not nil
 	seq    uint64  // of the next frame
+	turn   int     // calls of fill
 	n      *counters
 }
 
@@ -72,10 +73,13 @@ func (s *sender) run(ctx context.Context) error {
 	return s.finish()
 }
 
-// fill puts up to n frames into the rings, a burst at most into each, and returns how many.
+// fill puts up to n frames into the rings, a burst at most into each, and returns how many. Each call starts with another
+// ring, so that a slow pace uses all of them, and with them all of the receiver's.
 func (s *sender) fill(n int) int {
-	first := s.seq
-	for _, ring := range s.port.Tx() {
+	first, rings := s.seq, s.port.Tx()
+	s.turn++
+	for i := range rings {
+		ring := rings[(s.turn+i)%len(rings)]
 		one, two := ring.Batch(min(n-int(s.seq-first), s.burst))
 		s.put(ring, one)
 		s.put(ring, two)
