@@ -278,8 +278,8 @@ func TestEpoll(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer unix.Close(ep)
-			if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | flag}); err != nil {
-				t.Fatal(err)
+			if e := epollAdd(ep, fd, unix.EPOLLIN|flag); e != 0 {
+				t.Fatal(e)
 			}
 			wait := func(timeout time.Duration) int {
 				var e [1]unix.EpollEvent

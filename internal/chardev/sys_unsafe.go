@@ -20,6 +20,9 @@ func writeRaw(fd int, b []byte) syscall.Errno {
 	return e
 }
 
+// yield lets other threads that want this processor go first.
+func yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
+
 // openBacking makes a file known to the kernel as one that opens may be answered with.
 func openBacking(fuse, file int) (int32, syscall.Errno) {
 	m := struct {

@@ -38,6 +38,7 @@ func (w *worker) run() {
 
 // next reads a request. A wake-up costs tens of microseconds, on both sides, so after each request the thread looks for
 // the next one for a while before it sleeps: as long as clients keep it busy it never does. An idle device costs nothing.
+// In between it lets others have the processor: mostly that is the client whose request it is looking for.
 func (w *worker) next() (int, bool) {
 	var end time.Time
 	for {
@@ -51,6 +52,7 @@ func (w *worker) next() (int, bool) {
 				end = now.Add(w.d.cfg.Spin)
 			}
 			w.tend(now)
+			yield()
 			if !now.Before(end) && !w.d.parkedAny() && !w.sleep() {
 				return 0, false
 			}
