@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
@@ -31,8 +32,13 @@ type Client struct {
 	log     func(request, port string, err error)
 	mu      sync.Mutex // one control request at a time
 	binding atomic.Pointer[engine.Binding]
+	late    *time.Timer // calls armLate; there is one when there is a binding
 	closed  bool
 }
+
+// lateArm is how long after it was told that there are frames a client that has not polled again may be one that waits for
+// an edge.
+const lateArm = time.Millisecond
 
 // New is an unbound client. The waker hears of events after a Poll that found none; log, of every request that binds, and
 // why it failed.
@@ -91,9 +97,22 @@ func (c *Client) Poll(events uint32) uint32 {
 	}
 	ready := b.Poll(int16(events))
 	if ready == 0 {
+		c.late.Stop()
 		b.Arm(int16(events))
+	} else {
+		c.late.Reset(lateArm)
 	}
 	return uint32(ready)
+}
+
+// armLate has the waker hear of new frames also when the last Poll found some. Most clients poll again before they sleep,
+// and are spared the cost. One that waits for edges (EPOLLET) sleeps without.
+func (c *Client) armLate() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.binding.Load().Arm(engine.PollIn)
+	}
 }
 
 // Close ends the binding.
@@ -102,6 +121,7 @@ func (c *Client) Close() {
 	defer c.mu.Unlock()
 	c.closed = true
 	if b := c.binding.Load(); b != nil {
+		c.late.Stop()
 		b.Close()
 		c.log("close", b.String(), nil)
 	}
@@ -123,6 +143,8 @@ func (c *Client) register(p Process, name string, req *abi.Register) error {
 	}
 	*req = b.Register()
 	b.Subscribe(c.waker)
+	c.late = time.AfterFunc(time.Hour, c.armLate)
+	c.late.Stop()
 	c.binding.Store(b)
 	return nil
 }

@@ -1,0 +1,316 @@
+//go:build linux
+
+// Package device runs C programs on a device node, as they would run on the kernel module's: the daemon serves them from
+// inside the test or as a process of its own, and they and it are killed in the middle of their work.
+package device
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/internal/daemon"
+	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+)
+
+// soak is the environment variable that, set to 1, makes the tests that kill go on for long.
+const soak = "NETMAP_SOAK"
+
+// rounds is how often a test repeats what it does.
+func rounds(few, many int) int {
+	if os.Getenv(soak) == "1" {
+		return many
+	}
+	return few
+}
+
+// patience is how long anything may take that does not hang.
+const patience = 20 * time.Second
+
+// binDir is where the tests' programs are built, once.
+var binDir string
+
+func TestMain(m *testing.M) {
+	var err error
+	if binDir, err = os.MkdirTemp("", "netmap-tests"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(binDir)
+	os.Exit(code)
+}
+
+var sources = []string{"gen", "sink", "lifetime", "errors"}
+
+// compile makes the C clients.
+var compile = sync.OnceValue(func() error {
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		return err
+	}
+	results := make(chan error)
+	for _, name := range sources {
+		go func() {
+			out, err := exec.Command(cc, "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror",
+				"-o", filepath.Join(binDir, name), filepath.Join("..", "c", name+".c")).CombinedOutput()
+			if err != nil {
+				err = fmt.Errorf("%s.c: %v\n%s", name, err, out)
+			}
+			results <- err
+		}()
+	}
+	for range sources {
+		err = errors.Join(err, <-results)
+	}
+	return err
+})
+
+// buildDaemon makes the program "netmap".
+var buildDaemon = sync.OnceValue(func() error {
+	out, err := exec.Command("go", "build", "-o", filepath.Join(binDir, "netmap"), "../../cmd/netmap").CombinedOutput()
+	if err != nil && len(out) > 0 {
+		err = fmt.Errorf("%v\n%s", err, out)
+	}
+	return err
+})
+
+// node is a device node and who serves it.
+type node struct {
+	t    *testing.T
+	path string
+	d    *daemon.Daemon // nil of a daemon in a process of its own
+}
+
+// newNode serves a node from inside the test. At the end nothing may be left of it and its clients.
+func newNode(t *testing.T) *node {
+	t.Helper()
+	testutil.Require(t, "a C compiler", compile())
+	testutil.CheckLeaks(t)
+	n := &node{t: t, path: filepath.Join(t.TempDir(), "node")}
+	var err error
+	n.d, err = daemon.Start(daemon.Config{
+		Engine: engine.Config{Region: mem.Config{Buf: mem.Pool{Num: 24576}, NoHuge: true}},
+		Path:   n.path, Mode: 0o600, Spin: 20 * time.Microsecond, Log: slog.New(slog.DiscardHandler),
+	})
+	testutil.Require(t, "a device node (root, FUSE passthrough of Linux 6.9)", err)
+	t.Cleanup(func() {
+		n.wantEmpty()
+		n.d.Close()
+		if mounted(n.path) {
+			t.Errorf("%s is still mounted", n.path)
+		}
+	})
+	return n
+}
+
+// mounted says whether anything is mounted on a path.
+func mounted(path string) bool {
+	b, err := os.ReadFile("/proc/self/mounts")
+	return err != nil || bytes.Contains(b, []byte(" "+path+" "))
+}
+
+// eventually waits for what comes soon, and fails when it does not.
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %v: %s", patience, what)
+		}
+	}
+}
+
+// wantEmpty waits until the clients have left nothing in the daemon's memory.
+func (n *node) wantEmpty() {
+	n.t.Helper()
+	usage := n.d.Engine().Region().Usage
+	for end := time.Now().Add(patience); !usage().Full(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			n.t.Errorf("objects are missing: %+v", usage())
+			return
+		}
+	}
+}
+
+// census counts what this process has open, and its goroutines.
+func census() (descriptors, goroutines int) {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	return len(entries), runtime.NumGoroutine()
+}
+
+// client is a running C program.
+type client struct {
+	t      *testing.T
+	what   string
+	cmd    *exec.Cmd
+	ready  chan struct{} // closed when it says so, or ends
+	ended  chan struct{}
+	err    error             // after ended
+	result map[string]string // what it printed as key=value; after ended
+	stderr bytes.Buffer
+}
+
+// start starts a client in a network namespace, nil for the test's own. It is killed at the end if it runs still.
+func (n *node) start(ns *testutil.NS, program string, args ...string) *client {
+	n.t.Helper()
+	return start(n.t, ns, program, append([]string{"-d", n.path}, args...)...)
+}
+
+func start(t *testing.T, ns *testutil.NS, program string, args ...string) *client {
+	t.Helper()
+	c := &client{t: t, what: program + " " + strings.Join(args, " "), cmd: exec.Command(filepath.Join(binDir, program), args...),
+		ready: make(chan struct{}), ended: make(chan struct{}), result: map[string]string{}}
+	c.cmd.Stderr = &c.stderr
+	stdout, err := c.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(f func()) { f() }
+	if ns != nil {
+		run = ns.Do
+	}
+	if run(func() { err = c.cmd.Start() }); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.kill)
+	go c.listen(stdout)
+	return c
+}
+
+func (c *client) listen(stdout io.Reader) {
+	defer close(c.ended)
+	says := sync.OnceFunc(func() { close(c.ready) })
+	defer says()
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		if line := lines.Text(); line == "ready" || strings.HasPrefix(line, "netmap: serving") {
+			says()
+		} else {
+			c.take(line)
+		}
+	}
+	c.err = c.cmd.Wait()
+}
+
+// take notes what the client found. Text that is no result is a complaint.
+func (c *client) take(line string) {
+	for field := range strings.FieldsSeq(line) {
+		if key, value, ok := strings.Cut(field, "="); ok {
+			c.result[key] = value
+		}
+	}
+	if !strings.Contains(line, "=") {
+		c.result["complaints"] += line + "\n"
+	}
+}
+
+// waitReady waits until the client has opened its port.
+func (c *client) waitReady() *client {
+	c.t.Helper()
+	await(c.t, c.what+" is ready", c.ready)
+	select {
+	case <-c.ended:
+		if c.err != nil {
+			c.t.Fatalf("%s: %v\n%s", c.what, c.err, c.stderr.String())
+		}
+	default:
+	}
+	return c
+}
+
+func await(t *testing.T, what string, c <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(patience):
+		t.Fatalf("not within %v: %s", patience, what)
+	}
+}
+
+// wait waits for the client's end, which has to be a good one, and returns what it found.
+func (c *client) wait() map[string]string {
+	c.t.Helper()
+	await(c.t, c.what+" ends", c.ended)
+	if c.err != nil {
+		c.t.Fatalf("%s: %v\n%s%s", c.what, c.err, c.stderr.String(), c.result["complaints"])
+	}
+	return c.result
+}
+
+// kill kills the client, and returns when it is gone.
+func (c *client) kill() {
+	c.cmd.Process.Kill()
+	<-c.ended
+}
+
+// alive says whether the client runs.
+func (c *client) alive() bool {
+	select {
+	case <-c.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// count is a number that a client found, -1 if it found none.
+func (c *client) count(key string) int {
+	n, err := strconv.Atoi(c.result[key])
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// transfer sends frames from one port to others and wants each to get them all, whole, and in order if there is one ring.
+func (n *node) transfer(frames int, from endpoint, ordered bool, to ...endpoint) {
+	n.t.Helper()
+	var sinks []*client
+	for _, e := range to {
+		sinks = append(sinks, n.start(e.ns, "sink", append([]string{"-i", e.port, "-n", strconv.Itoa(frames)}, e.args...)...).waitReady())
+	}
+	gen := n.start(from.ns, "gen", append([]string{"-i", from.port, "-n", strconv.Itoa(frames)}, from.args...)...)
+	gen.wait()
+	for _, s := range sinks {
+		s.wait()
+		if s.count("got") != frames || s.count("bad") != 0 || ordered && s.count("reordered") != 0 {
+			n.t.Errorf("%s, from %s: %v", s.what, gen.what, s.result)
+		}
+	}
+}
+
+// endpoint is a port, where its client runs, and what else to tell the client.
+type endpoint struct {
+	ns   *testutil.NS
+	port string
+	args []string
+}
+
+func at(port string, args ...string) endpoint { return endpoint{port: port, args: args} }
+
+func (e endpoint) in(ns *testutil.NS) endpoint {
+	e.ns = ns
+	return e
+}
+
+// stale says whether a path is the mount of a daemon that is dead.
+func stale(path string) bool {
+	var sf unix.Statfs_t
+	err := unix.Statfs(path, &sf)
+	return err == unix.ENOTCONN || err == unix.ECONNABORTED
+}

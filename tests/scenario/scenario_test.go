@@ -1,0 +1,201 @@
+//go:build linux
+
+// Package scenario holds what a program may expect of netmap, whatever carries its requests: each scenario runs once in
+// a framework inside the process and once on a device node that a daemon serves.
+package scenario
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"log/slog"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/embed"
+	"github.com/seed-48afdc40/netmap/internal/daemon"
+	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+)
+
+var scenarios = []struct {
+	name string
+	run  func(*world)
+}{
+	{"vale unicast and broadcast", valeUnicastAndBroadcast},
+	{"vale packets of several slots", valeLongPackets},
+	{"vale full receiver", valeFullReceiver},
+	{"pipe both ways", pipeBothWays},
+	{"pipe of several rings", pipeOfSeveralRings},
+	{"pipe blocks when it is full", pipeBlocks},
+	{"pipe end that opens late", pipeOpensLate},
+	{"pipe of large rings", pipeOfLargeRings},
+	{"zero copy between two pipes", swapBetweenPorts},
+	{"one region", oneRegion},
+	{"extra buffers", extraBuffers},
+	{"extra buffers that nobody returns", extraBuffersLost},
+	{"exclusive", exclusive},
+	{"one ring of several", oneRing},
+	{"one direction", oneDirection},
+	{"two ports on the same rings", twoBindings},
+	{"null port", nullPort},
+	{"no tx poll", noTxPoll},
+	{"timeouts", timeouts},
+	{"contexts", contexts},
+	{"close ends a poll", closeEndsPoll},
+	{"two who wait", twoWait},
+	{"error numbers", errorNumbers},
+	{"a head that makes no sense", badHead},
+	{"what was asked and granted", answers},
+	{"memory that is used up", outOfMemory},
+}
+
+func TestScenarios(t *testing.T) {
+	for _, tr := range []struct {
+		name  string
+		start func(*testing.T) *world
+	}{{"embedded", embedded}, {"device", device}} {
+		t.Run(tr.name, func(t *testing.T) {
+			for _, s := range scenarios {
+				t.Run(s.name, func(t *testing.T) {
+					testutil.CheckLeaks(t)
+					s.run(tr.start(t))
+				})
+			}
+		})
+	}
+}
+
+// world is a framework with nothing in it. At the end its ports are closed, and everything has to be back in the pools.
+type world struct {
+	*testing.T
+	tryOpen func(name string, options ...netmap.Option) (*netmap.Port, error)
+	usage   func() mem.Usage
+}
+
+// The size of a world: large enough for a few ports.
+const (
+	buffers = 12288
+	rings   = 64
+)
+
+func embedded(t *testing.T) *world {
+	t.Helper()
+	f, err := embed.New(embed.Config{Buffers: buffers, Rings: rings, NoHugePages: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return newWorld(t, f.Open, func() mem.Usage { return mem.Usage(f.Usage()) })
+}
+
+func device(t *testing.T) *world {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "node")
+	d, err := daemon.Start(daemon.Config{
+		Engine: engine.Config{Region: mem.Config{Buf: mem.Pool{Num: buffers}, Ring: mem.Pool{Num: rings}, NoHuge: true}},
+		Path:   path, Mode: 0o600, Spin: 20 * time.Microsecond, Log: slog.New(slog.DiscardHandler),
+	})
+	testutil.Require(t, "a device node (root, FUSE passthrough of Linux 6.9)", err)
+	t.Cleanup(func() { d.Close() })
+	open := func(name string, options ...netmap.Option) (*netmap.Port, error) {
+		return netmap.OpenDevice(path, name, options...)
+	}
+	return newWorld(t, open, d.Engine().Region().Usage)
+}
+
+func newWorld(t *testing.T, open func(string, ...netmap.Option) (*netmap.Port, error), usage func() mem.Usage) *world {
+	w := &world{T: t, tryOpen: open, usage: usage}
+	t.Cleanup(func() {
+		// A daemon hears of a closed descriptor a moment later.
+		for end := time.Now().Add(2 * time.Second); !usage().Full() && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		}
+		if u := usage(); !u.Full() {
+			t.Errorf("objects are missing at the end: %+v", u)
+		}
+	})
+	return w
+}
+
+// open opens a port, which is closed at the end.
+func (w *world) open(name string, options ...netmap.Option) *netmap.Port {
+	w.Helper()
+	p, err := w.tryOpen(name, options...)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() { p.Close() })
+	return p
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) wantErrno(what string, err error, want syscall.Errno) {
+	w.Helper()
+	if want == 0 && err != nil || want != 0 && !errors.Is(err, want) {
+		w.Errorf("%s: %v, want %v", what, err, want)
+	}
+}
+
+// poll polls for at most five seconds, which is to say until the event is there.
+func (w *world) poll(p *netmap.Port, events netmap.Events) netmap.Events {
+	w.Helper()
+	got, err := p.Poll(w.Context(), events, 5*time.Second)
+	w.must(err)
+	return got
+}
+
+// frame is one from a station to a station, 0 for all, that carries a text.
+func frame(from, to byte, text string) []byte {
+	dst := []byte{2, 0, 0, 0, 0, to}
+	if to == 0 {
+		dst = []byte{255, 255, 255, 255, 255, 255}
+	}
+	return append(append(dst, 2, 0, 0, 0, 0, from, 0x88, 0xb5), text...)
+}
+
+// send sends one frame on a ring.
+func (w *world) send(p *netmap.Port, ring int, frames ...[]byte) {
+	w.Helper()
+	if n := p.Tx()[ring].Send(frames...); n != len(frames) {
+		w.Fatalf("%v has room for %d frames, want %d", p, n, len(frames))
+	}
+	w.must(p.TxSync())
+}
+
+// texts syncs a port and takes what came, without addresses.
+func (w *world) texts(p *netmap.Port) (all []string) {
+	w.Helper()
+	w.must(p.RxSync())
+	for _, r := range p.Rx() {
+		for _, f := range r.Frames() {
+			all = append(all, string(f[min(14, len(f)):]))
+		}
+	}
+	w.must(p.RxSync()) // gives the slots back
+	return all
+}
+
+func (w *world) wantTexts(p *netmap.Port, want ...string) {
+	w.Helper()
+	if got := w.texts(p); !slices.Equal(got, want) {
+		w.Errorf("%s receives %q, want %q", p.Name(), got, want)
+	}
+}
+
+func numbers(from, to int) (all []string) {
+	for i := from; i < to; i++ {
+		all = append(all, fmt.Sprint(i))
+	}
+	return all
+}
