@@ -41,7 +41,10 @@ var mayImport = map[string][]string{
 	"internal/nic":       slices.Concat(core, system, []string{"internal/xsk"}),
 	"internal/hoststack": slices.Concat(core, system),
 
-	"internal/engine":  slices.Concat(core, system, kinds),
+	// What is attached to a switch needs somebody to wait for it, and VALE itself knows no operating system.
+	"internal/uplink": slices.Concat(core, []string{"internal/vale"}),
+
+	"internal/engine":  slices.Concat(core, system, kinds, []string{"internal/uplink"}),
 	"internal/control": slices.Concat(core, []string{"internal/engine"}),
 	"internal/daemon":  slices.Concat(core, system, []string{"internal/engine", "internal/control", "internal/chardev"}),
 

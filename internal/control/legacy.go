@@ -19,11 +19,8 @@ func (c *Client) legacyRegister(p Process, data []byte) error {
 	case abi.CmdNone:
 	case abi.CmdPtHostCreate, abi.CmdPtHostDelete:
 		return syscall.ENOMEM
-	case abi.CmdBdgAttach, abi.CmdBdgDetach, abi.CmdBdgVnetHdr, abi.CmdBdgNewIf, abi.CmdBdgDelIf,
-		abi.CmdBdgPollingOn, abi.CmdBdgPollingOff, abi.CmdVnetHdrGet:
-		return syscall.EOPNOTSUPP // not yet
 	default:
-		return syscall.EINVAL
+		return c.legacyCommand(p, m)
 	}
 	name, req := fromLegacy(m)
 	if len(name) >= abi.ReqNameSize {
@@ -32,10 +29,44 @@ func (c *Client) legacyRegister(p Process, data []byte) error {
 	if err := c.register(p, name, &req); err != nil {
 		return err
 	}
+	toLegacy(m, &req)
+	return nil
+}
+
+// toLegacy puts the answer to a registration into a legacy request.
+func toLegacy(m *abi.Nmreq, req *abi.Register) {
 	m.Offset, m.MemSize = uint32(req.Offset), uint32(req.MemSize)
 	m.TxSlots, m.RxSlots, m.TxRings, m.RxRings = req.TxSlots, req.RxSlots, req.TxRings, req.RxRings
 	m.Arg2, m.Arg3 = req.MemID, req.ExtraBufs
-	return nil
+}
+
+// legacyCommand answers the requests about VALE switches that nr_cmd turns NIOCREGIF into.
+func (c *Client) legacyCommand(p Process, m *abi.Nmreq) error {
+	k := &call{client: c, process: p, name: text(m.Name[:])}
+	switch m.Cmd {
+	case abi.CmdBdgAttach:
+		_, reg := fromLegacy(m)
+		if reg.Mode = abi.RegAllNIC; m.Arg1&abi.BdgHost != 0 {
+			reg.Mode = abi.RegNICSW
+		}
+		body := abi.ValeAttach{Reg: reg}
+		err := k.with(abi.Bytes(&body), (*call).valeAttach)
+		if err == nil {
+			toLegacy(m, &body.Reg)
+		}
+		return err
+	case abi.CmdBdgDetach:
+		return k.with(make([]byte, 8), (*call).valeDetach)
+	case abi.CmdBdgVnetHdr, abi.CmdBdgNewIf, abi.CmdBdgDelIf, abi.CmdBdgPollingOn, abi.CmdBdgPollingOff, abi.CmdVnetHdrGet:
+		return syscall.EOPNOTSUPP // not yet
+	}
+	return syscall.EINVAL
+}
+
+// with answers with a body that did not come from the client.
+func (k *call) with(body []byte, answer func(*call) error) error {
+	k.body = body
+	return answer(k)
 }
 
 // fromLegacy translates a legacy request: the mode stands in the low bits of the flags, or in the bits of the ring number

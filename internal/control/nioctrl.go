@@ -32,8 +32,8 @@ type request struct {
 var requests = [...]request{
 	abi.ReqRegister:           {56, true, (*call).register},
 	abi.ReqPortInfoGet:        {32, false, (*call).portInfo},
-	abi.ReqValeAttach:         {64, false, nil},
-	abi.ReqValeDetach:         {8, false, nil},
+	abi.ReqValeAttach:         {64, false, (*call).valeAttach},
+	abi.ReqValeDetach:         {8, false, (*call).valeDetach},
 	abi.ReqValeList:           {8, false, (*call).valeList},
 	abi.ReqPortHdrSet:         {8, false, (*call).setHeader},
 	abi.ReqPortHdrGet:         {8, false, (*call).getHeader},

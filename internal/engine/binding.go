@@ -45,7 +45,10 @@ func (e *Engine) Register(name string, req abi.Register) (*Binding, error) {
 		return nil, err
 	}
 	b := &Binding{eng: e, entry: p}
-	err = b.bind(&req)
+	err = p.free()
+	if err == nil {
+		err = b.bind(&req)
+	}
 	if err != nil {
 		e.drop(p)
 		return nil, err

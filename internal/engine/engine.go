@@ -53,7 +53,13 @@ type entry struct {
 	kind     string
 	port     port
 	bindings []*Binding
+
+	inner *entry // of an attachment: what is attached
+	owner *entry // the attachment that has this port for itself, nil when it is free
 }
+
+// used says whether there is a reason to keep the port.
+func (p *entry) used() bool { return len(p.bindings) > 0 || p.owner != nil || p.inner != nil }
 
 // Engine is a region and the ports in it.
 type Engine struct {
@@ -95,6 +101,7 @@ func (e *Engine) Close() error {
 			e.unbind(b)
 		}
 	}
+	e.detachAll()
 	e.alarm.close()
 	return e.region.Close()
 }
@@ -155,17 +162,26 @@ func (e *Engine) open(kind, name string, req *abi.Register) (port, error) {
 	return nic.Open(e.region, name, e.cfg.NIC)
 }
 
-// drop closes a port that has no bindings left.
+// drop closes a port that nobody uses any more.
 func (e *Engine) drop(p *entry) {
-	if len(p.bindings) > 0 {
+	if p.used() {
 		return
 	}
 	delete(e.ports, p.key)
-	p.port.Close()
-	if v, ok := p.port.(*vale.Port); ok && len(v.Switch().Ports()) == 0 {
-		delete(e.switches, v.Switch().Name())
+	var sw *vale.Switch
+	if v := p.valePort(); v != nil {
+		sw = v.Switch()
 	}
+	p.port.Close()
+	e.prune(sw)
 	if len(e.ports) == 0 {
 		e.region.Reset() // what clients hid or overwrote comes back
+	}
+}
+
+// prune forgets a switch that has no ports left.
+func (e *Engine) prune(s *vale.Switch) {
+	if s != nil && len(s.Ports()) == 0 {
+		delete(e.switches, s.Name())
 	}
 }

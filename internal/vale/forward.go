@@ -37,6 +37,7 @@ type sender struct {
 	port *Port
 	ring *kring.Ring
 	bufs shm.Bufs
+	at   *place // where the port was when the sync began
 
 	// the addresses of the packet before, and where it went: mostly the next one goes there too
 	lastLo uint64
@@ -63,20 +64,26 @@ func (s *sender) prepare(r *kring.Ring) {
 // sync forwards everything up to head. All slots but one are free afterwards.
 func (s *sender) sync(r *kring.Ring) error {
 	if k, head := r.HwCur.Load(), r.Head(); k != head {
-		s.lastTo = unknown // addresses may have moved since
-		s.cut = false
-		ports := *s.port.sw.ports.Load()
-		for k != head {
-			k = s.collect(k, head)
-			s.deliver(ports)
-		}
-		s.countDrops()
+		s.forward(k, head)
 		r.HwCur.Store(head)
 	}
 	if free := (r.Head() + r.N - 1) % r.N; free != r.HwTail.Load() {
 		r.HwTail.Store(free)
 	}
 	return nil
+}
+
+// forward sends what is in the slots from k up to head.
+func (s *sender) forward(k, head uint32) {
+	s.at = s.port.at.Load()
+	s.lastTo = unknown // addresses may have moved since
+	s.cut = false
+	ports := *s.at.sw.ports.Load()
+	for k != head {
+		k = s.collect(k, head)
+		s.deliver(ports)
+	}
+	s.countDrops()
 }
 
 // collect takes slots from k on, up to head or a full batch, and sorts their packets by target. It returns the first slot
@@ -190,9 +197,9 @@ func (s *sender) badFragment(first, end uint32) (kring.Reason, bool) {
 // look learns the sender's address and finds the receiver's. lo and hi are the first 12 bytes of the frame.
 func (s *sender) look(lo uint64, hi uint32) {
 	dst, src := lo&macMask, lo>>48|uint64(hi)<<16
-	table := &s.port.sw.table
+	table := &s.at.sw.table
 	if src&multicast == 0 {
-		table.learn(src, s.port.index)
+		table.learn(src, s.at.index)
 	}
 	s.lastLo, s.lastHi, s.lastTo = lo, hi, toAll
 	if dst&multicast == 0 {
@@ -226,7 +233,7 @@ func (s *sender) deliver(ports []*Port) {
 	if all := s.lists[toAll].head; all != none {
 		others := false
 		for i, p := range ports {
-			if p != nil && i != s.port.index {
+			if p != nil && i != s.at.index {
 				s.deliverAll(p, s.lists[i].head, all)
 				s.lists[i].head = none
 				others = true
@@ -242,7 +249,7 @@ func (s *sender) deliver(ports []*Port) {
 		if l.head == none {
 			continue
 		}
-		if int(to) < len(ports) && int(to) != s.port.index && ports[to] != nil {
+		if int(to) < len(ports) && int(to) != s.at.index && ports[to] != nil {
 			ports[to].inboxFor(s.ring.ID).put(s, l.head, none)
 		} else {
 			s.drops[kring.NoReceiver] += s.packets(l.head)
@@ -296,8 +303,8 @@ func (in *inbox) put(s *sender, a, b uint16) {
 		in.ring.Drops.Add(kring.NotOpen, s.packets(a)+s.packets(b))
 		return
 	}
-	tail := in.ring.HwTail.Load()
-	f := filler{s: s, ring: in.ring, tail: tail, room: in.ring.N - 1 - in.ring.Dist(in.ring.HwCur.Load(), tail)}
+	tail, room := in.space()
+	f := filler{s: s, ring: in.ring, tail: tail, room: room}
 	for a != none || b != none {
 		if i := min(a, b); i == a { // none is larger than any
 			f.run(s.runs[i%batch])
@@ -310,9 +317,27 @@ func (in *inbox) put(s *sender, a, b uint16) {
 	in.ring.Drops.Add(kring.NoRoom, f.lost)
 	in.ring.Drops.Add(kring.BadBuffer, f.torn)
 	if f.tail != tail {
-		in.ring.HwTail.Store(f.tail)
-		in.ring.Waiters.Wake()
+		in.publish(f.tail)
 	}
+}
+
+// space is the slot where the next packet goes, and how many there are for packets.
+func (in *inbox) space() (tail, room uint32) {
+	if in.out != nil {
+		return in.out.space(in.ring)
+	}
+	tail = in.ring.HwTail.Load()
+	return tail, in.ring.N - 1 - in.ring.Dist(in.ring.HwCur.Load(), tail)
+}
+
+// publish lets the receiver know of the slots before tail.
+func (in *inbox) publish(tail uint32) {
+	if in.out != nil {
+		in.out.publish(in.ring, tail)
+		return
+	}
+	in.ring.HwTail.Store(tail)
+	in.ring.Waiters.Wake()
 }
 
 // filler copies packets into a ring.

@@ -1,0 +1,26 @@
+//go:build linux
+
+package control
+
+import (
+	"github.com/seed-48afdc40/netmap/abi"
+)
+
+// valeAttach attaches an interface of the client's network namespace to a switch.
+func (k *call) valeAttach() error {
+	body := abi.View[abi.ValeAttach](k.body)
+	err := k.process.InNetNS(func() error {
+		index, err := k.client.engine.Attach(k.name, body.Reg)
+		body.PortIndex = uint32(index)
+		return err
+	})
+	k.client.log("attach", k.name, err)
+	return err
+}
+
+func (k *call) valeDetach() error {
+	index, err := k.client.engine.Detach(k.name)
+	abi.View[abi.ValeDetach](k.body).PortIndex = uint32(index)
+	k.client.log("detach", k.name, err)
+	return err
+}
