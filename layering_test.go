@@ -22,7 +22,7 @@ var core = []string{"abi", "internal/fault", "internal/shm", "internal/mem", "in
 var kinds = []string{"internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/nic", "internal/hoststack"}
 
 // system are small packages about the operating system, which know nothing of netmap.
-var system = []string{"internal/ns", "internal/ethtool"}
+var system = []string{"internal/ns", "internal/ethtool", "internal/tap"}
 
 // mayImport says what each package may import of this module. One that is not listed stands by itself and may import
 // nothing but internal/fault: who adds a package that wants more decides here where it belongs.

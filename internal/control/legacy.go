@@ -57,7 +57,16 @@ func (c *Client) legacyCommand(p Process, m *abi.Nmreq) error {
 		return err
 	case abi.CmdBdgDetach:
 		return k.with(make([]byte, 8), (*call).valeDetach)
-	case abi.CmdBdgVnetHdr, abi.CmdBdgNewIf, abi.CmdBdgDelIf, abi.CmdBdgPollingOn, abi.CmdBdgPollingOff, abi.CmdVnetHdrGet:
+	case abi.CmdBdgNewIf:
+		body := abi.ValeNewIf{TxSlots: m.TxSlots, RxSlots: m.RxSlots, TxRings: m.TxRings, RxRings: m.RxRings, MemID: m.Arg2}
+		err := k.with(abi.Bytes(&body), (*call).valeNewIf)
+		if err == nil {
+			m.TxSlots, m.RxSlots, m.TxRings, m.RxRings, m.Arg2 = body.TxSlots, body.RxSlots, body.TxRings, body.RxRings, body.MemID
+		}
+		return err
+	case abi.CmdBdgDelIf:
+		return k.with(nil, (*call).valeDelIf)
+	case abi.CmdBdgVnetHdr, abi.CmdBdgPollingOn, abi.CmdBdgPollingOff, abi.CmdVnetHdrGet:
 		return syscall.EOPNOTSUPP // not yet
 	}
 	return syscall.EINVAL

@@ -24,3 +24,23 @@ func (k *call) valeDetach() error {
 	k.client.log("detach", k.name, err)
 	return err
 }
+
+// valeNewIf makes a persistent port in the client's network namespace.
+func (k *call) valeNewIf() error {
+	body := abi.View[abi.ValeNewIf](k.body)
+	err := k.process.InNetNS(func() error {
+		made, err := k.client.engine.NewIf(k.name, *body)
+		if err == nil {
+			*body = made
+		}
+		return err
+	})
+	k.client.log("make persistent port", k.name, err)
+	return err
+}
+
+func (k *call) valeDelIf() error {
+	err := k.process.InNetNS(func() error { return k.client.engine.DelIf(k.name) })
+	k.client.log("delete persistent port", k.name, err)
+	return err
+}

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"errors"
-	"maps"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -96,8 +94,12 @@ func (e *Engine) attachable(name string) (*entry, error) {
 	return p, err
 }
 
-// attach makes a free port one of the switch.
+// attach makes a free port one of the switch. A persistent port is one already, but one that is on another switch has to
+// be wrapped as an interface is: it joins the two switches then.
 func (e *Engine) attach(sw *vale.Switch, name string, inner *entry) (int, error) {
+	if v, ok := inner.port.(*vale.Port); ok && v.Switch() == nil {
+		return e.joinSwitch(sw, name, inner, v)
+	}
 	u, err := uplink.Attach(sw, name, inner.port)
 	if err != nil {
 		return 0, err
@@ -109,7 +111,8 @@ func (e *Engine) attach(sw *vale.Switch, name string, inner *entry) (int, error)
 }
 
 // Detach takes an interface off its switch and returns the index that it had. Errors: EINVAL for a name without "vale",
-// ENXIO for one of no port, EBUSY while the port is polled, and for a port that is no interface: it goes when it is closed.
+// ENXIO for one of no port, EBUSY while the port is polled or attached to another switch as well, and for a port that is no
+// interface: it goes when it is closed.
 // // NETMAP_REQ_VALE_DETACH
 func (e *Engine) Detach(name string) (index int, err error) {
 	e.mu.Lock()
@@ -121,6 +124,11 @@ func (e *Engine) Detach(name string) (index int, err error) {
 	index = p.valePort().Index()
 	u, ok := p.port.(*uplink.Uplink)
 	switch {
+	case p.device != nil && p.owner != nil:
+		return 0, fault.New(syscall.EBUSY, "detach", name, "it is also attached as %s; detach that first", p.owner.name)
+	case p.device != nil:
+		e.leaveSwitch(p)
+		return index, nil
 	case !ok:
 		return 0, fault.New(syscall.EBUSY, "detach", name, "it is not attached but open; close it")
 	case u.Polling():
@@ -150,7 +158,7 @@ func (e *Engine) detach(p *entry) {
 
 // detachAll ends all attachments.
 func (e *Engine) detachAll() {
-	for _, p := range slices.Collect(maps.Values(e.ports)) {
+	for _, p := range e.entries() {
 		if p.inner != nil {
 			e.detach(p)
 		}

@@ -192,7 +192,7 @@ func (b *Binding) stop() {
 // in each direction, because clients count on finding the rx rings behind it.
 func (b *Binding) describe() error {
 	tx, rx := len(b.entry.port.Rings(abi.DirTx)), len(b.entry.port.Rings(abi.DirRx))
-	f, err := b.eng.region.NewIf(b.entry.name, tx+1+rx+1)
+	f, err := b.eng.region.NewIf(b.entry.shown(), tx+1+rx+1)
 	if err != nil {
 		return err
 	}
@@ -238,5 +238,5 @@ func (b *Binding) Memory() []byte { return b.eng.region.Bytes() }
 
 // String is for logs.
 func (b *Binding) String() string {
-	return fmt.Sprintf("%s (%s)", b.entry.name, b.entry.kind)
+	return fmt.Sprintf("%s (%s)", b.entry.shown(), b.entry.kind)
 }

@@ -27,11 +27,11 @@ func (e *Engine) Stats() []PortStats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var all []PortStats
-	for _, p := range e.ports {
-		if p.owner != nil {
+	for _, p := range e.entries() {
+		if p.owner != nil && p.alias == "" {
 			continue // its rings are the attachment's
 		}
-		s := PortStats{Name: p.name, Kind: p.kind, Bindings: len(p.bindings), Drops: map[string]uint64{}}
+		s := PortStats{Name: p.shown(), Kind: p.kind, Bindings: len(p.bindings), Drops: map[string]uint64{}}
 		described := p
 		if p.inner != nil {
 			described = p.inner
