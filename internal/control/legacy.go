@@ -66,11 +66,26 @@ func (c *Client) legacyCommand(p Process, m *abi.Nmreq) error {
 		return err
 	case abi.CmdBdgDelIf:
 		return k.with(nil, (*call).valeDelIf)
-	case abi.CmdBdgVnetHdr, abi.CmdBdgPollingOn, abi.CmdBdgPollingOff, abi.CmdVnetHdrGet:
-		return syscall.EOPNOTSUPP // not yet
+	case abi.CmdBdgVnetHdr:
+		body := abi.PortHdr{HdrLen: uint32(m.Arg1)}
+		return k.with(abi.Bytes(&body), (*call).setHeader)
+	case abi.CmdVnetHdrGet:
+		var body abi.PortHdr
+		err := k.with(abi.Bytes(&body), (*call).getHeader)
+		m.Arg1 = uint16(body.HdrLen)
+		return err
+	case abi.CmdBdgPollingOn, abi.CmdBdgPollingOff:
+		body := abi.ValePolling{Mode: legacyPolling[m.Flags&abi.ModeMask], FirstCPU: uint32(m.RingID & abi.RingMask), NumPollingCPUs: uint32(m.Arg1)}
+		if m.Cmd == abi.CmdBdgPollingOn {
+			return k.with(abi.Bytes(&body), (*call).startPolling)
+		}
+		return k.with(abi.Bytes(&body), (*call).stopPolling)
 	}
 	return syscall.EINVAL
 }
+
+// legacyPolling are the modes of polling that modes of a registration stand for.
+var legacyPolling = map[uint32]uint32{abi.RegAllNIC: abi.PollingSingleCPU, abi.RegOneNIC: abi.PollingMultiCPU}
 
 // with answers with a body that did not come from the client.
 func (k *call) with(body []byte, answer func(*call) error) error {

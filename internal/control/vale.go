@@ -44,3 +44,16 @@ func (k *call) valeDelIf() error {
 	k.client.log("delete persistent port", k.name, err)
 	return err
 }
+
+func (k *call) startPolling() error {
+	body := abi.View[abi.ValePolling](k.body)
+	err := k.client.engine.StartPolling(k.name, body.Mode, body.FirstCPU, body.NumPollingCPUs)
+	k.client.log("start polling", k.name, err)
+	return err
+}
+
+func (k *call) stopPolling() error {
+	err := k.client.engine.StopPolling(k.name)
+	k.client.log("stop polling", k.name, err)
+	return err
+}

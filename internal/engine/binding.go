@@ -45,7 +45,9 @@ func (e *Engine) Register(name string, req abi.Register) (*Binding, error) {
 		return nil, err
 	}
 	b := &Binding{eng: e, entry: p}
-	err = p.free()
+	if err = p.free(); err == nil {
+		err = p.acceptsHeader(&req)
+	}
 	if err == nil {
 		err = b.bind(&req)
 	}

@@ -243,3 +243,18 @@ func wantSoon(t *testing.T, p *program, want string) {
 		}
 	}
 }
+
+// receive waits for a frame that looks like the one wanted.
+func receive(t *testing.T, p *program, wanted func(string) bool) string {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Microsecond) {
+		p.RxSync()
+		for _, f := range p.rx[0].take() {
+			if wanted(f) {
+				return f
+			}
+		}
+	}
+	t.Fatal("the frame did not come")
+	return ""
+}

@@ -34,14 +34,6 @@ func (e *Engine) PortInfo(name string, req abi.Register) (abi.PortInfo, error) {
 	return info, nil
 }
 
-// Exists says whether there is a port of that name now.
-func (e *Engine) Exists(name string) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	_, ok := e.ports[name]
-	return ok
-}
-
 // ValePort is a port in the list of all switches.
 type ValePort struct {
 	Name          string // switch:port

@@ -64,7 +64,7 @@ func Attach(s *Switch, name string, d Device, waker kring.Waiter) (*Attachment, 
 	}
 	for _, r := range p.rings[abi.DirRx] {
 		out := &outlet{next: r.Head(), direct: r.FD >= 0, waker: waker}
-		p.inboxes = append(p.inboxes, &inbox{ring: r, open: true, out: out})
+		p.inboxes = append(p.inboxes, &inbox{port: p, ring: r, open: true, out: out})
 	}
 	if err := s.Join(p); err != nil {
 		a.stop(started)

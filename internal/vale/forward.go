@@ -37,7 +37,10 @@ type sender struct {
 	port *Port
 	ring *kring.Ring
 	bufs shm.Bufs
-	at   *place // where the port was when the sync began
+
+	at     *place // where the port was when the sync began
+	header uint32 // of the port's frames, then
+	flat   []byte // room for a packet, of a port that had headers once
 
 	// the addresses of the packet before, and where it went: mostly the next one goes there too
 	lastLo uint64
@@ -51,7 +54,7 @@ type sender struct {
 	lists [targets]list
 	busy  [targets]uint16 // targets that have a list
 	used  uint32
-	drops [kring.LinkError + 1]uint64 // of this sync
+	drops [kring.Reasons]uint64 // of this sync
 }
 
 func (s *sender) prepare(r *kring.Ring) {
@@ -75,7 +78,7 @@ func (s *sender) sync(r *kring.Ring) error {
 
 // forward sends what is in the slots from k up to head.
 func (s *sender) forward(k, head uint32) {
-	s.at = s.port.at.Load()
+	s.at, s.header = s.port.at.Load(), s.port.header.Load()
 	s.lastTo = unknown // addresses may have moved since
 	s.cut = false
 	ports := *s.at.sw.ports.Load()
@@ -135,6 +138,13 @@ func (s *sender) sort(n uint32, last bool) (rest uint32) {
 			s.drops[kring.BadBuffer]++
 		case length > size:
 			s.drops[kring.BadLength]++
+		case s.header != 0:
+			if lo, hi, ok := s.headBehind(first, end); ok {
+				s.look(lo, hi)
+				s.add(s.lastTo, first, end)
+			} else {
+				s.drops[kring.TooShort]++
+			}
 		case length < etherHead:
 			s.drops[kring.TooShort]++
 		default:
@@ -304,7 +314,7 @@ func (in *inbox) put(s *sender, a, b uint16) {
 		return
 	}
 	tail, room := in.space()
-	f := filler{s: s, ring: in.ring, tail: tail, room: room}
+	f := filler{s: s, ring: in.ring, tail: tail, room: room, from: s.header, to: in.port.header.Load()}
 	for a != none || b != none {
 		if i := min(a, b); i == a { // none is larger than any
 			f.run(s.runs[i%batch])
@@ -316,6 +326,7 @@ func (in *inbox) put(s *sender, a, b uint16) {
 	}
 	in.ring.Drops.Add(kring.NoRoom, f.lost)
 	in.ring.Drops.Add(kring.BadBuffer, f.torn)
+	in.ring.Drops.Add(kring.BadHeader, f.badHeader)
 	if f.tail != tail {
 		in.publish(f.tail)
 	}
@@ -348,11 +359,18 @@ type filler struct {
 	room uint32 // slots
 	lost uint64 // packets without room
 	torn uint64 // packets that met a slot without a buffer
+
+	from, to  uint32 // lengths of the virtio-net headers of the sender and the receiver
+	badHeader uint64 // packets whose header asks for what cannot be
 }
 
 // run copies the packets of a run.
 func (f *filler) run(r run) {
 	for words := f.s.words[r.first:r.end]; len(words) > 0; {
+		if f.from != f.to {
+			words = words[f.convert(words):]
+			continue
+		}
 		n := f.lines(words)
 		if n == 0 {
 			n = f.packet(words)

@@ -17,6 +17,7 @@ type Port struct {
 	Name string
 
 	at      atomic.Pointer[place]
+	header  atomic.Uint32 // length of the virtio-net header of its frames
 	region  *mem.Region
 	rings   [2][]*kring.Ring
 	senders []*sender
@@ -25,6 +26,7 @@ type Port struct {
 
 // inbox is a ring that all ports of the switch deliver to: an rx ring, or the tx ring of a device that is attached.
 type inbox struct {
+	port *Port
 	mu   sync.Mutex
 	open bool
 	ring *kring.Ring
@@ -45,7 +47,7 @@ func NewPort(region *mem.Region, name string, txRings, rxRings uint16, txSlots, 
 	}
 	for i := range rxRings {
 		ring := kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, i, rxSlots, rxSync)
-		p.inboxes = append(p.inboxes, &inbox{ring: ring})
+		p.inboxes = append(p.inboxes, &inbox{port: p, ring: ring})
 		p.rings[abi.DirRx] = append(p.rings[abi.DirRx], ring)
 	}
 	return p, nil
