@@ -240,8 +240,8 @@ func (d *Device) poll(h header, in, out []byte) (int, syscall.Errno) {
 		f.waker.handle.Store(le.Uint64(in[8:]))
 		armed = !f.waker.armed.Swap(true) // before looking: what comes after the look wakes the client
 	}
-	ready := f.Poll(events)
-	if ready == 0 && sleeps && d.cfg.Spin > 0 && f.worthParking() && d.park(f, h.unique, events, armed) {
+	ready := f.Poll(h.caller, events)
+	if ready == 0 && sleeps && d.cfg.Spin > 0 && f.worthParking() && d.park(f, h.unique, h.caller, events, armed) {
 		return later, 0
 	}
 	if ready != 0 && armed {

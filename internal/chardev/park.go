@@ -22,6 +22,7 @@ type lot struct {
 // parking is a poll that waits in the lot; zero when there is none.
 type parking struct {
 	unique uint64
+	caller Caller
 	events uint32
 	since  time.Time
 	ripe   bool // woken
@@ -48,13 +49,13 @@ func (f *file) worthParking() bool {
 }
 
 // park puts the poll in the lot, unless the file has been woken since it was armed.
-func (d *Device) park(f *file, unique uint64, events uint32, alone bool) bool {
+func (d *Device) park(f *file, unique uint64, caller Caller, events uint32, alone bool) bool {
 	d.lot.mu.Lock()
 	defer d.lot.mu.Unlock()
 	if !f.waker.armed.Load() || f.parking.unique != 0 {
 		return false
 	}
-	f.parking = parking{unique: unique, events: events, since: time.Now(), alone: alone}
+	f.parking = parking{unique: unique, caller: caller, events: events, since: time.Now(), alone: alone}
 	d.lot.parked = append(d.lot.parked, f)
 	return true
 }
@@ -102,8 +103,8 @@ func (w *worker) look(f *file, p parking, mayWait bool) (ready uint32, again boo
 	}
 	f.luck = mostLuck
 	f.waker.armed.Store(true)
-	if ready = f.Poll(p.events); ready == 0 {
-		return 0, mayWait && w.d.park(f, p.unique, p.events, p.alone)
+	if ready = f.Poll(p.caller, p.events); ready == 0 {
+		return 0, mayWait && w.d.park(f, p.unique, p.caller, p.events, p.alone)
 	}
 	if p.alone {
 		f.waker.armed.Store(false)

@@ -42,6 +42,10 @@ type Ring struct {
 	// port's own rules; others may read them at any time.
 	HwCur, HwTail atomic.Uint32
 
+	// Program is the memory of the program whose sync it is, nil where that cannot be reached. It is set before Sync, by
+	// whoever holds the ring.
+	Program Memory
+
 	Waiters Waiters
 	Drops   Drops // frames that were lost here, by reason
 

@@ -76,6 +76,7 @@ func Attach(s *Switch, name string, d Device, waker kring.Waiter) (*Attachment, 
 func (a *Attachment) start(r *kring.Ring) error {
 	r.Hold()
 	defer r.Drop()
+	r.Program = nil
 	return a.device.Start(r)
 }
 

@@ -55,6 +55,9 @@ type sender struct {
 	busy  [targets]uint16 // targets that have a list
 	used  uint32
 	drops [kring.Reasons]uint64 // of this sync
+
+	pieces  [together]kring.Piece // of the program's memory, to be fetched
+	fetched [together]uint16      // the words they belong to
 }
 
 func (s *sender) prepare(r *kring.Ring) {
@@ -93,15 +96,20 @@ func (s *sender) forward(k, head uint32) {
 // it did not take.
 func (s *sender) collect(k, head uint32) uint32 {
 	s.count = 0
-	n := uint32(0)
+	n, start, seen := uint32(0), k, abi.SlotWord(0)
 	for k != head && n < batch {
 		end := min(s.ring.Run(k, head), k+batch-n)
 		part := s.ring.Slots()[k:end]
 		for i := range part {
-			s.words[(n+uint32(i))%batch] = part[i].Word()
+			w := part[i].Word()
+			s.words[(n+uint32(i))%batch] = w
+			seen |= w
 		}
 		n += uint32(len(part))
 		k = end % s.ring.N
+	}
+	if seen.Flags()&abi.NSIndirect != 0 {
+		s.fetch(start, n)
 	}
 	rest := s.sort(n, k == head)
 	return (k + s.ring.N - rest) % s.ring.N
@@ -143,10 +151,10 @@ func (s *sender) sort(n uint32, last bool) (rest uint32) {
 				s.look(lo, hi)
 				s.add(s.lastTo, first, end)
 			} else {
-				s.drops[kring.TooShort]++
+				s.tooShort(w)
 			}
 		case length < etherHead:
-			s.drops[kring.TooShort]++
+			s.tooShort(w)
 		default:
 			lo, hi := s.bufs.Head(idx)
 			if lo != s.lastLo || uint32(hi) != s.lastHi || s.lastTo == unknown {
@@ -158,6 +166,13 @@ func (s *sender) sort(n uint32, last bool) (rest uint32) {
 		first = end
 	}
 	return 0
+}
+
+// tooShort counts a packet without addresses, unless it is one whose data could not be fetched: that is counted.
+func (s *sender) tooShort(w abi.SlotWord) {
+	if w.Flags()&abi.NSIndirect == 0 {
+		s.drops[kring.TooShort]++
+	}
 }
 
 // follow passes over the packets from i on that have the addresses of the one before, as nearly all have, and nothing
