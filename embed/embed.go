@@ -21,6 +21,7 @@ type Config struct {
 	Rings    int // rings; default 200
 	RingSize int // bytes of a ring object; default 36864, which is 2288 slots: larger rings take several objects
 	Ports    int // ports open at once; default 100
+	Switches int // VALE switches at once; default 64
 
 	// NoHugePages keeps the memory out of huge pages, which are otherwise taken where the kernel gives them. They
 	// make access faster and commit all memory at once.
@@ -42,7 +43,8 @@ func New(c Config) (*Framework, error) {
 			Buf:    mem.Pool{Num: uint32(c.Buffers), Size: uint32(c.BufSize)},
 			NoHuge: c.NoHugePages,
 		},
-		Spin: c.Spin,
+		Spin:        c.Spin,
+		MaxSwitches: c.Switches,
 	})
 	if err != nil {
 		return nil, err

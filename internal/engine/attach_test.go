@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
@@ -296,5 +299,116 @@ func TestAttachedInterfaceGoesDown(t *testing.T) {
 	time.Sleep(50 * time.Millisecond)
 	if _, err := o.e.Detach("vale0:v1"); err != nil {
 		t.Error(err)
+	}
+}
+
+// Frames through an attached interface allocate nothing, wherever it is that they are moved.
+func TestNothingAllocatesBehindAnInterface(t *testing.T) {
+	o := newOffice(t, 1, 1)
+	o.mustAttach("vale0:v0")
+	p := open(t, o.e, "vale0:p", request(256))
+	var b *engine.Binding
+	var err error
+	o.hosts[0].Do(func() { b, err = o.e.Register("eth0", request(0)) })
+	testutil.Require(t, "AF_XDP", err)
+	defer b.Close()
+	far, text := see(b), frame("to and fro")
+	send := func(from, to *program) {
+		for range 50 {
+			from.tx[0].put(t, text)
+		}
+		from.TxSync()
+		for got, end := 0, time.Now().Add(5*time.Second); got < 50; {
+			to.RxSync()
+			n := to.rx[0].mine()
+			got += n
+			to.rx[0].move(to.rx[0].Tail.Load())
+			if time.Now().After(end) {
+				t.Fatalf("%d of 50 frames arrived", got)
+			}
+		}
+		to.RxSync()
+		from.TxSync()
+	}
+	send(p, far)
+	send(far, p)
+	if n := testing.AllocsPerRun(100, func() {
+		send(p, far)
+		send(far, p)
+	}); n > 0 {
+		t.Errorf("%v allocations for 100 frames", n)
+	}
+}
+
+// Somebody who has the region mapped writes nonsense into all rings, those of attached interfaces too. Frames may be lost,
+// and nothing else.
+func TestHostileNeighboursOfAttachedInterfaces(t *testing.T) {
+	o := newOffice(t, 2, 2)
+	region := o.e.Region()
+	info := region.Info().Ring
+	// A mapping of our own, as another process has it.
+	mine, err := unix.Mmap(region.FD(), 0, int(region.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rings := mine[info.Offset : info.Offset+12*uint64(info.ObjSize)]
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	var quiet sync.Mutex // while the test itself looks at a ring's head
+	calm := sync.OnceFunc(func() {
+		close(stop)
+		wg.Wait()
+		unix.Munmap(mine)
+	})
+	defer calm()
+	wg.Go(func() {
+		rnd := rand.New(rand.NewPCG(1, 1))
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			quiet.Lock()
+			for range 100 {
+				at := rnd.IntN(len(rings)/8) * 8
+				value := rnd.Uint64() >> rnd.IntN(64)
+				if rnd.IntN(2) == 0 {
+					value = uint64(rnd.IntN(40000)) | uint64(rnd.IntN(2000))<<32 | uint64(rnd.IntN(256))<<48
+				}
+				binary.NativeEndian.PutUint64(rings[at:], value)
+			}
+			quiet.Unlock()
+			time.Sleep(50 * time.Microsecond)
+		}
+	})
+	for round := range 3 {
+		for i := range 2 {
+			o.mustAttach(fmt.Sprint("vale0:v", i))
+		}
+		quiet.Lock()
+		p := open(t, o.e, "vale0:p", request(64))
+		quiet.Unlock()
+		for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); {
+			for range 20 {
+				s := p.tx[0].slots[p.tx[0].Head.Load()%64]
+				copy(region.Bufs.Bytes(s.BufIdx), frame("out"))
+				p.tx[0].move((p.tx[0].Head.Load() + 1) % 64)
+			}
+			p.TxSync()
+			p.RxSync()
+			p.rx[0].move(p.rx[0].Tail.Load() % 64)
+			time.Sleep(100 * time.Microsecond)
+		}
+		p.Close()
+		for i := range 2 {
+			if _, err := o.e.Detach(fmt.Sprint("vale0:v", i)); err != nil {
+				t.Errorf("round %d: %v", round, err)
+			}
+		}
+	}
+	calm()
+	if u := region.Usage(); !u.Full() {
+		t.Errorf("not everything came back to the pools: %+v", u)
 	}
 }

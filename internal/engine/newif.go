@@ -33,6 +33,9 @@ func (e *Engine) NewIf(name string, req abi.ValeNewIf) (abi.ValeNewIf, error) {
 	if err != nil {
 		return req, err
 	}
+	if p := e.ports[key]; p != nil && p.device != nil && p.device.Gone() && !p.active() && p.alias == "" {
+		e.delIf(p)
+	}
 	if e.ports[key] != nil {
 		return req, fault.New(syscall.EEXIST, newIfOp, name, "there is a port of that name; choose another")
 	}

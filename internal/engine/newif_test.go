@@ -120,6 +120,15 @@ func TestTheHostSeesPersistentPorts(t *testing.T) {
 			t.Errorf("%+v, %v; nothing is at the other end", i, err)
 		}
 	})
+	// Deleted by the host, its name can be had again.
+	_, err := o.newIf("p0", abi.ValeNewIf{})
+	wantErrno(t, "make it again", err, syscall.EEXIST)
+	o.ns.Do(func() {
+		if l, err := netlink.LinkByName("p0"); err != nil || netlink.LinkDel(l) != nil {
+			t.Fatal(err)
+		}
+	})
+	o.mustNewIf("p0")
 	if err := o.delIf("p0"); err != nil {
 		t.Fatal(err)
 	}

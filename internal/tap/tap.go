@@ -46,3 +46,9 @@ func New(name string) (*Interface, error) {
 
 // Close takes the interface away.
 func (i *Interface) Close() error { return unix.Close(i.fd) }
+
+// Gone says whether somebody else has deleted the interface.
+func (i *Interface) Gone() bool {
+	ifr, err := unix.NewIfreq("x")
+	return err == nil && unix.IoctlIfreq(i.fd, unix.TUNGETIFF, ifr) != nil
+}

@@ -20,6 +20,8 @@ const (
 const (
 	none      = batch // ends a list of runs
 	etherHead = 14
+
+	special = abi.NSMoreFrag | abi.NSIndirect // flags of slots that are not a packet as they are
 )
 
 // run is consecutive packets of the batch that have one target: the slots from first up to end. next chains the runs
@@ -48,6 +50,7 @@ type sender struct {
 	lastTo int
 
 	words [batch]abi.SlotWord // the slots of the batch, as they were checked
+	start uint32              // the first one's slot
 	cut   bool                // the batch starts inside a packet that is too long and was dropped
 	runs  [batch]run
 	count uint32 // of runs
@@ -56,6 +59,7 @@ type sender struct {
 	used  uint32
 	drops [kring.Reasons]uint64 // of this sync
 
+	scanned bool                  // the batch has been looked through for slots with NS_INDIRECT
 	pieces  [together]kring.Piece // of the program's memory, to be fetched
 	fetched [together]uint16      // the words they belong to
 }
@@ -96,20 +100,16 @@ func (s *sender) forward(k, head uint32) {
 // it did not take.
 func (s *sender) collect(k, head uint32) uint32 {
 	s.count = 0
-	n, start, seen := uint32(0), k, abi.SlotWord(0)
+	s.start, s.scanned = k, false
+	n := uint32(0)
 	for k != head && n < batch {
 		end := min(s.ring.Run(k, head), k+batch-n)
 		part := s.ring.Slots()[k:end]
 		for i := range part {
-			w := part[i].Word()
-			s.words[(n+uint32(i))%batch] = w
-			seen |= w
+			s.words[(n+uint32(i))%batch] = part[i].Word()
 		}
 		n += uint32(len(part))
 		k = end % s.ring.N
-	}
-	if seen.Flags()&abi.NSIndirect != 0 {
-		s.fetch(start, n)
 	}
 	rest := s.sort(n, k == head)
 	return (k + s.ring.N - rest) % s.ring.N
@@ -128,7 +128,11 @@ func (s *sender) sort(n uint32, last bool) (rest uint32) {
 	for first < n {
 		w := s.words[first%batch]
 		end := first + 1
-		if w.Flags()&abi.NSMoreFrag != 0 {
+		if w.Flags()&special != 0 {
+			if !s.scanned {
+				s.fetch(n)
+				w = s.words[first%batch]
+			}
 			if end = s.packetEnd(first, n); end > n {
 				if end = n; !last && first > 0 {
 					return n - first
@@ -181,7 +185,7 @@ func (s *sender) follow(i, n uint32) uint32 {
 	bufs, lo, hi := s.bufs, s.lastLo, s.lastHi
 	most := bufs.Size() - etherHead
 	for _, w := range s.words[i:n] {
-		if w.Flags()&abi.NSMoreFrag != 0 || !bufs.Valid(w.BufIdx()) || uint32(w.Len())-etherHead > most {
+		if w.Flags()&special != 0 || !bufs.Valid(w.BufIdx()) || uint32(w.Len())-etherHead > most {
 			break
 		}
 		if l, h := bufs.Head(w.BufIdx()); l != lo || uint32(h) != hi {
