@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 )
@@ -70,6 +71,20 @@ func (f *Framework) Open(name string, options ...netmap.Option) (*netmap.Port, e
 		return nil, err
 	}
 	return p, nil
+}
+
+// Attach makes an interface of the calling thread's network namespace a port of a switch: "vale0:eth0". Frames pass between it
+// and the switch's other ports until Detach; nobody can open it meanwhile, and the host has no use of it. Errors: EINVAL for an
+// interface that does not exist, EBUSY for one that is in use, EPERM without the capabilities for it, ENOMEM.
+func (f *Framework) Attach(name string) error {
+	_, err := f.e.Attach(name, abi.Register{Mode: abi.RegAllNIC})
+	return err
+}
+
+// Detach gives the interface back to the host. ENXIO when there is no such port on the switch.
+func (f *Framework) Detach(name string) error {
+	_, err := f.e.Detach(name)
+	return err
 }
 
 // Close closes all ports and frees the memory. Frames and rings must not be touched afterwards.
