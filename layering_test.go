@@ -22,7 +22,7 @@ var core = []string{"abi", "internal/fault", "internal/shm", "internal/mem", "in
 var kinds = []string{"internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/nic", "internal/hoststack"}
 
 // system are small packages about the operating system, which know nothing of netmap.
-var system = []string{"internal/ns", "internal/ethtool"}
+var system = []string{"internal/ns", "internal/ethtool", "internal/tap"}
 
 // mayImport says what each package may import of this module. One that is not listed stands by itself and may import
 // nothing but internal/fault: who adds a package that wants more decides here where it belongs.
@@ -41,7 +41,10 @@ var mayImport = map[string][]string{
 	"internal/nic":       slices.Concat(core, system, []string{"internal/xsk"}),
 	"internal/hoststack": slices.Concat(core, system),
 
-	"internal/engine":  slices.Concat(core, system, kinds),
+	// What is attached to a switch needs somebody to wait for it, and VALE itself knows no operating system.
+	"internal/uplink": slices.Concat(core, []string{"internal/vale"}),
+
+	"internal/engine":  slices.Concat(core, system, kinds, []string{"internal/uplink"}),
 	"internal/control": slices.Concat(core, []string{"internal/engine"}),
 	"internal/daemon":  slices.Concat(core, system, []string{"internal/engine", "internal/control", "internal/chardev"}),
 

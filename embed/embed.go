@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 )
@@ -21,6 +22,7 @@ type Config struct {
 	Rings    int // rings; default 200
 	RingSize int // bytes of a ring object; default 36864, which is 2288 slots: larger rings take several objects
 	Ports    int // ports open at once; default 100
+	Switches int // VALE switches at once; default 64
 
 	// NoHugePages keeps the memory out of huge pages, which are otherwise taken where the kernel gives them. They
 	// make access faster and commit all memory at once.
@@ -42,7 +44,8 @@ func New(c Config) (*Framework, error) {
 			Buf:    mem.Pool{Num: uint32(c.Buffers), Size: uint32(c.BufSize)},
 			NoHuge: c.NoHugePages,
 		},
-		Spin: c.Spin,
+		Spin:        c.Spin,
+		MaxSwitches: c.Switches,
 	})
 	if err != nil {
 		return nil, err
@@ -68,6 +71,20 @@ func (f *Framework) Open(name string, options ...netmap.Option) (*netmap.Port, e
 		return nil, err
 	}
 	return p, nil
+}
+
+// Attach makes an interface of the calling thread's network namespace a port of a switch: "vale0:eth0". Frames pass between it
+// and the switch's other ports until Detach; nobody can open it meanwhile, and the host has no use of it. Errors: EINVAL for an
+// interface that does not exist, EBUSY for one that is in use, EPERM without the capabilities for it, ENOMEM.
+func (f *Framework) Attach(name string) error {
+	_, err := f.e.Attach(name, abi.Register{Mode: abi.RegAllNIC})
+	return err
+}
+
+// Detach gives the interface back to the host. ENXIO when there is no such port on the switch.
+func (f *Framework) Detach(name string) error {
+	_, err := f.e.Detach(name)
+	return err
 }
 
 // Close closes all ports and frees the memory. Frames and rings must not be touched afterwards.

@@ -23,6 +23,7 @@ type serveFlags struct {
 	workers                  int
 	spin                     time.Duration
 	slots                    uint32
+	switches                 int
 	verbose                  bool
 }
 
@@ -55,6 +56,7 @@ keep users apart.`,
 	fs.Uint32Var(&f.ringSize, "ring-size", mem.Default.Ring.Size, "bytes of a ring object")
 	fs.Uint32Var(&f.ifNum, "ports", mem.Default.If.Num, "open ports at once")
 	fs.Uint32Var(&f.slots, "nic-slots", 0, "slots of a network interface's ring (default 1024)")
+	fs.IntVar(&f.switches, "switches", engine.DefaultSwitches, "VALE switches at once")
 	fs.IntVar(&f.workers, "workers", 0, "threads that answer requests (default: by the number of processors)")
 	fs.DurationVar(&f.spin, "spin", 50*time.Microsecond, "how long a thread looks for the next request before it sleeps")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "log every port that is opened and closed")
@@ -111,6 +113,8 @@ func (f *serveFlags) config() (daemon.Config, error) {
 		Engine: engine.Config{
 			Region: mem.Config{If: mem.Pool{Num: f.ifNum}, Ring: mem.Pool{Num: f.ringNum, Size: f.ringSize}, Buf: mem.Pool{Num: f.bufNum, Size: f.bufSize}},
 			NIC:    engine.NICConfig{Slots: f.slots},
+
+			MaxSwitches: f.switches,
 		},
 		Path: f.path, Mode: uint32(mode), UID: uid, GID: gid, Workers: f.workers, Spin: f.spin,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),

@@ -43,8 +43,9 @@ type File interface {
 	// Ioctl answers a request. Data is what its number says that it carries: what the client wrote, to be replaced by
 	// the answer. Requests without data are answered by the thread that reads all requests and must not take long.
 	Ioctl(caller Caller, request uint32, data []byte) syscall.Errno
-	// Poll says which of the events are ready, after which the client may sleep until the waker wakes it.
-	Poll(events uint32) (ready uint32)
+	// Poll says which of the events are ready, after which the client may sleep until the waker wakes it. It may be asked
+	// several times for one request. The caller waits for as long as Ioctl or Poll take, whatever happens to its process.
+	Poll(caller Caller, events uint32) (ready uint32)
 	// Release is called after the last descriptor has been closed.
 	Release()
 }

@@ -59,8 +59,8 @@ func (f *nodeFile) Ioctl(caller Caller, request uint32, data []byte) syscall.Err
 	return syscall.Errno(request & 0xff)
 }
 
-func (f *nodeFile) Poll(events uint32) uint32 { return events & f.ready.Load() }
-func (f *nodeFile) Release()                  { close(f.released) }
+func (f *nodeFile) Poll(_ Caller, events uint32) uint32 { return events & f.ready.Load() }
+func (f *nodeFile) Release()                            { close(f.released) }
 
 // set makes the file ready, and wakes who waits for it.
 func (f *nodeFile) set(events uint32) {

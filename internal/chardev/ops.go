@@ -258,9 +258,9 @@ func (d *Device) poll(h header, in, out []byte) (int, syscall.Errno) {
 		f.waker.handle.Store(le.Uint64(in[8:]))
 		alone = d.arm(f, h.caller.PID) // before looking: what comes after the look wakes the client
 	}
-	ready := f.Poll(events)
+	ready := f.Poll(h.caller, events)
 	if ready == 0 && sleeps && d.cfg.Spin > 0 && f.worthParking() &&
-		d.park(f, parking{unique: h.unique, events: events, thread: h.caller.PID, alone: alone}) {
+		d.park(f, parking{unique: h.unique, caller: h.caller, events: events, alone: alone}) {
 		return later, 0
 	}
 	return answerPoll(out, ready), 0

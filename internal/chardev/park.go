@@ -22,8 +22,8 @@ type lot struct {
 // parking is a poll that waits in the lot; zero when there is none.
 type parking struct {
 	unique uint64
+	caller Caller
 	events uint32
-	thread int // of the client
 	since  time.Time
 	ripe   bool // woken
 	alone  bool // no other thread waits for a wake-up of the file
@@ -103,8 +103,8 @@ func (w *worker) look(f *file, p parking, mayWait bool) (ready uint32, again boo
 		return 0, false
 	}
 	f.luck = mostLuck
-	p.ripe, p.alone = false, w.d.arm(f, p.thread)
-	if ready = f.Poll(p.events); ready == 0 {
+	p.ripe, p.alone = false, w.d.arm(f, p.caller.PID)
+	if ready = f.Poll(p.caller, p.events); ready == 0 {
 		return 0, mayWait && w.d.park(f, p)
 	}
 	return ready, false

@@ -43,8 +43,8 @@ func (e *echo) Ioctl(_ Caller, _ uint32, data []byte) syscall.Errno {
 	return e.errno
 }
 
-func (e *echo) Poll(events uint32) uint32 { return events & e.ready.Load() }
-func (e *echo) Release()                  { e.released.Add(1) }
+func (e *echo) Poll(_ Caller, events uint32) uint32 { return events & e.ready.Load() }
+func (e *echo) Release()                            { e.released.Add(1) }
 
 func newBench(t testing.TB, driver Driver) *bench {
 	t.Helper()

@@ -21,6 +21,8 @@ type Process interface {
 	// Read and Write copy from and to the process's memory. EFAULT where there is none.
 	Read(addr uint64, b []byte) error
 	Write(addr uint64, b []byte) error
+	// Memory reads many pieces at once, while the process waits for the answer to its request.
+	kring.Memory
 	// InNetNS calls f in the process's network namespace: interfaces are those that the process sees.
 	InNetNS(f func() error) error
 }
@@ -50,7 +52,7 @@ func New(e *engine.Engine, waker kring.Waiter, log func(request, port string, er
 func (c *Client) Ioctl(p Process, request uint32, data []byte) syscall.Errno {
 	switch request {
 	case abi.NIOCTXSYNC:
-		return c.sync((*engine.Binding).TxSync)
+		return c.sync(func(b *engine.Binding) error { return b.TxSyncFrom(p) })
 	case abi.NIOCRXSYNC:
 		return c.sync((*engine.Binding).RxSync)
 	}
@@ -90,12 +92,12 @@ func (c *Client) sync(f func(*engine.Binding) error) syscall.Errno {
 }
 
 // Poll says which of the events are ready. When none is, the waker will hear.
-func (c *Client) Poll(events uint32) uint32 {
+func (c *Client) Poll(p Process, events uint32) uint32 {
 	b := c.binding.Load()
 	if b == nil {
 		return engine.PollErr
 	}
-	ready := b.Poll(int16(events))
+	ready := b.PollFrom(p, int16(events))
 	if ready == 0 {
 		c.late.Stop()
 		b.Arm(int16(events))

@@ -176,7 +176,7 @@ func TestRegister(t *testing.T) {
 	wantErrno(t, "a second registration", e, syscall.EBUSY)
 	wantErrno(t, "txsync", c.Ioctl(p, abi.NIOCTXSYNC, nil), ok)
 	wantErrno(t, "rxsync", c.Ioctl(p, abi.NIOCRXSYNC, nil), ok)
-	if r := c.Poll(engine.PollIn | engine.PollOut); r != engine.PollOut {
+	if r := c.Poll(newProcess(), engine.PollIn|engine.PollOut); r != engine.PollOut {
 		t.Errorf("poll says %#x, want POLLOUT", r)
 	}
 	c.Close()
@@ -192,7 +192,7 @@ func TestUnbound(t *testing.T) {
 	wantErrno(t, "txsync", c.Ioctl(p, abi.NIOCTXSYNC, nil), syscall.ENXIO)
 	wantErrno(t, "rxsync", c.Ioctl(p, abi.NIOCRXSYNC, nil), syscall.ENXIO)
 	for _, events := range []uint32{0, engine.PollIn, engine.PollOut} {
-		if r := c.Poll(events); r != engine.PollErr {
+		if r := c.Poll(newProcess(), events); r != engine.PollErr {
 			t.Errorf("poll for %#x says %#x, want POLLERR", events, r)
 		}
 	}
@@ -494,7 +494,7 @@ func TestPollWakes(t *testing.T) {
 	c := control.New(w.engine, woken, func(string, string, error) {})
 	w.clients = append(w.clients, c)
 	w.bind(c, "x}1")
-	if r := c.Poll(engine.PollIn); r != 0 {
+	if r := c.Poll(newProcess(), engine.PollIn); r != 0 {
 		t.Fatalf("poll says %#x", r)
 	}
 	sender := w.client()
@@ -507,7 +507,7 @@ func TestPollWakes(t *testing.T) {
 	if woken.woken == before {
 		t.Error("nobody was woken")
 	}
-	if r := c.Poll(engine.PollIn); r != engine.PollIn {
+	if r := c.Poll(newProcess(), engine.PollIn); r != engine.PollIn {
 		t.Errorf("poll says %#x, want POLLIN", r)
 	}
 }

@@ -39,7 +39,7 @@ func FuzzIoctl(f *testing.F) {
 			c := w.client()
 			for range 2 {
 				c.Ioctl(p, request, append([]byte(nil), data...))
-				c.Poll(0x45)
+				c.Poll(newProcess(), 0x45)
 				c.Ioctl(p, abi.NIOCTXSYNC, nil)
 				c.Ioctl(p, abi.NIOCRXSYNC, nil)
 			}

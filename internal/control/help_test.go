@@ -9,6 +9,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/control"
 	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 )
 
@@ -28,6 +29,13 @@ func (p *process) at(addr uint64, n int) []byte {
 		return nil
 	}
 	return p.mem[addr-memBase:][:n]
+}
+
+// Fetch reads the pieces that lie in the memory.
+func (p *process) Fetch(pieces []kring.Piece) {
+	for i := range pieces {
+		pieces[i].Bad = p.Read(pieces[i].Addr, pieces[i].To) != nil
+	}
 }
 
 func (p *process) Read(addr uint64, b []byte) error {

@@ -19,11 +19,8 @@ func (c *Client) legacyRegister(p Process, data []byte) error {
 	case abi.CmdNone:
 	case abi.CmdPtHostCreate, abi.CmdPtHostDelete:
 		return syscall.ENOMEM
-	case abi.CmdBdgAttach, abi.CmdBdgDetach, abi.CmdBdgVnetHdr, abi.CmdBdgNewIf, abi.CmdBdgDelIf,
-		abi.CmdBdgPollingOn, abi.CmdBdgPollingOff, abi.CmdVnetHdrGet:
-		return syscall.EOPNOTSUPP // not yet
 	default:
-		return syscall.EINVAL
+		return c.legacyCommand(p, m)
 	}
 	name, req := fromLegacy(m)
 	if len(name) >= abi.ReqNameSize {
@@ -32,10 +29,68 @@ func (c *Client) legacyRegister(p Process, data []byte) error {
 	if err := c.register(p, name, &req); err != nil {
 		return err
 	}
+	toLegacy(m, &req)
+	return nil
+}
+
+// toLegacy puts the answer to a registration into a legacy request.
+func toLegacy(m *abi.Nmreq, req *abi.Register) {
 	m.Offset, m.MemSize = uint32(req.Offset), uint32(req.MemSize)
 	m.TxSlots, m.RxSlots, m.TxRings, m.RxRings = req.TxSlots, req.RxSlots, req.TxRings, req.RxRings
 	m.Arg2, m.Arg3 = req.MemID, req.ExtraBufs
-	return nil
+}
+
+// legacyCommand answers the requests about VALE switches that nr_cmd turns NIOCREGIF into.
+func (c *Client) legacyCommand(p Process, m *abi.Nmreq) error {
+	k := &call{client: c, process: p, name: text(m.Name[:])}
+	switch m.Cmd {
+	case abi.CmdBdgAttach:
+		_, reg := fromLegacy(m)
+		if reg.Mode = abi.RegAllNIC; m.Arg1&abi.BdgHost != 0 {
+			reg.Mode = abi.RegNICSW
+		}
+		body := abi.ValeAttach{Reg: reg}
+		err := k.with(abi.Bytes(&body), (*call).valeAttach)
+		if err == nil {
+			toLegacy(m, &body.Reg)
+		}
+		return err
+	case abi.CmdBdgDetach:
+		return k.with(make([]byte, 8), (*call).valeDetach)
+	case abi.CmdBdgNewIf:
+		body := abi.ValeNewIf{TxSlots: m.TxSlots, RxSlots: m.RxSlots, TxRings: m.TxRings, RxRings: m.RxRings, MemID: m.Arg2}
+		err := k.with(abi.Bytes(&body), (*call).valeNewIf)
+		if err == nil {
+			m.TxSlots, m.RxSlots, m.TxRings, m.RxRings, m.Arg2 = body.TxSlots, body.RxSlots, body.TxRings, body.RxRings, body.MemID
+		}
+		return err
+	case abi.CmdBdgDelIf:
+		return k.with(nil, (*call).valeDelIf)
+	case abi.CmdBdgVnetHdr:
+		body := abi.PortHdr{HdrLen: uint32(m.Arg1)}
+		return k.with(abi.Bytes(&body), (*call).setHeader)
+	case abi.CmdVnetHdrGet:
+		var body abi.PortHdr
+		err := k.with(abi.Bytes(&body), (*call).getHeader)
+		m.Arg1 = uint16(body.HdrLen)
+		return err
+	case abi.CmdBdgPollingOn, abi.CmdBdgPollingOff:
+		body := abi.ValePolling{Mode: legacyPolling[m.Flags&abi.ModeMask], FirstCPU: uint32(m.RingID & abi.RingMask), NumPollingCPUs: uint32(m.Arg1)}
+		if m.Cmd == abi.CmdBdgPollingOn {
+			return k.with(abi.Bytes(&body), (*call).startPolling)
+		}
+		return k.with(abi.Bytes(&body), (*call).stopPolling)
+	}
+	return syscall.EINVAL
+}
+
+// legacyPolling are the modes of polling that modes of a registration stand for.
+var legacyPolling = map[uint32]uint32{abi.RegAllNIC: abi.PollingSingleCPU, abi.RegOneNIC: abi.PollingMultiCPU}
+
+// with answers with a body that did not come from the client.
+func (k *call) with(body []byte, answer func(*call) error) error {
+	k.body = body
+	return answer(k)
 }
 
 // fromLegacy translates a legacy request: the mode stands in the low bits of the flags, or in the bits of the ring number

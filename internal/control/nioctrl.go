@@ -32,15 +32,15 @@ type request struct {
 var requests = [...]request{
 	abi.ReqRegister:           {56, true, (*call).register},
 	abi.ReqPortInfoGet:        {32, false, (*call).portInfo},
-	abi.ReqValeAttach:         {64, false, nil},
-	abi.ReqValeDetach:         {8, false, nil},
+	abi.ReqValeAttach:         {64, false, (*call).valeAttach},
+	abi.ReqValeDetach:         {8, false, (*call).valeDetach},
 	abi.ReqValeList:           {8, false, (*call).valeList},
 	abi.ReqPortHdrSet:         {8, false, (*call).setHeader},
 	abi.ReqPortHdrGet:         {8, false, (*call).getHeader},
-	abi.ReqValeNewIf:          {16, false, nil},
-	abi.ReqValeDelIf:          {0, false, nil},
-	abi.ReqValePollingEnable:  {16, false, nil},
-	abi.ReqValePollingDisable: {16, false, nil},
+	abi.ReqValeNewIf:          {16, false, (*call).valeNewIf},
+	abi.ReqValeDelIf:          {0, false, (*call).valeDelIf},
+	abi.ReqValePollingEnable:  {16, false, (*call).startPolling},
+	abi.ReqValePollingDisable: {16, false, (*call).stopPolling},
 	abi.ReqPoolsInfoGet:       {64, false, (*call).poolsInfo},
 	abi.ReqSyncKloopStart:     {8, false, nil},
 	abi.ReqSyncKloopStop:      {0, false, nil},
@@ -124,32 +124,19 @@ func (k *call) named() (abi.PortInfo, error) {
 	return k.client.info(k.process, k.name, abi.Register{})
 }
 
-// getHeader tells the length of the virtio-net header of a port: none has one yet.
+// getHeader tells the length of the virtio-net header of a port's frames.
 func (k *call) getHeader() error {
-	if !k.client.engine.Exists(k.name) {
-		_, err := k.named()
-		switch pipe := strings.ContainsAny(k.name, "{}"); {
-		case err == nil && pipe:
-			return syscall.ENODEV
-		case err != nil || strings.HasPrefix(k.name, "vale"):
-			return syscall.ENXIO
-		}
-	}
-	abi.View[abi.PortHdr](k.body).HdrLen = 0
-	return nil
+	return k.process.InNetNS(func() (err error) {
+		abi.View[abi.PortHdr](k.body).HdrLen, err = k.client.engine.Header(k.name)
+		return err
+	})
 }
 
-// setHeader takes the length that every port has.
 func (k *call) setHeader() error {
-	switch n := abi.View[abi.PortHdr](k.body).HdrLen; {
-	case n != 0 && n != 10 && n != 12:
-		return syscall.EINVAL
-	case !strings.HasPrefix(k.name, "vale") || !k.client.engine.Exists(k.name):
-		return syscall.ENXIO
-	case n != 0:
-		return fault.New(syscall.EOPNOTSUPP, "set header of", k.name, "virtio-net headers do not exist yet")
-	}
-	return nil
+	length := abi.View[abi.PortHdr](k.body).HdrLen
+	err := k.client.engine.SetHeader(k.name, length)
+	k.client.log("set header", k.name, err)
+	return err
 }
 
 // noPort stands for a port in a list's answer that is not there.

@@ -7,6 +7,7 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -81,7 +82,7 @@ func (d *Daemon) Close() error {
 // Open implements chardev.Driver.
 func (d *Daemon) Open(caller chardev.Caller, wake *chardev.Waker) (chardev.File, syscall.Errno) {
 	log := d.log.With("pid", caller.PID, "program", commandOf(caller.PID))
-	return &client{control.New(d.engine, wake, func(request, port string, err error) {
+	return &client{c: control.New(d.engine, wake, func(request, port string, err error) {
 		if err != nil {
 			log.Warn(request, "port", port, "error", err)
 			return
@@ -91,12 +92,27 @@ func (d *Daemon) Open(caller chardev.Caller, wake *chardev.Waker) (chardev.File,
 }
 
 // client is an open file of the device.
-type client struct{ c *control.Client }
-
-func (c *client) Ioctl(caller chardev.Caller, request uint32, data []byte) syscall.Errno {
-	return c.c.Ioctl(process{caller.PID}, request, data)
+type client struct {
+	c    *control.Client
+	last atomic.Pointer[process] // who made the last request
 }
 
-func (c *client) Poll(events uint32) uint32 { return c.c.Poll(events) }
+// process is who makes a request: mostly the one who made the last.
+func (c *client) process(caller chardev.Caller) *process {
+	p := c.last.Load()
+	if p == nil || p.pid != caller.PID {
+		p = &process{caller.PID}
+		c.last.Store(p)
+	}
+	return p
+}
+
+func (c *client) Ioctl(caller chardev.Caller, request uint32, data []byte) syscall.Errno {
+	return c.c.Ioctl(c.process(caller), request, data)
+}
+
+func (c *client) Poll(caller chardev.Caller, events uint32) uint32 {
+	return c.c.Poll(c.process(caller), events)
+}
 
 func (c *client) Release() { c.c.Close() }

@@ -11,24 +11,26 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/ns"
 )
 
-// process is a client, known by the thread that makes a request. It waits for the answer, so it does not go away; a
-// thread that is killed meanwhile leaves requests to its memory with ESRCH.
+// process is a client, known by the thread that makes a request. It waits for the answer in the kernel, even when it is
+// killed, and a process that waits for one of its threads cannot run another program: so its memory is the client's for as
+// long as the request lasts, and not longer.
 type process struct{ pid int }
 
 // Read copies from the client's memory.
-func (p process) Read(addr uint64, b []byte) error {
+func (p *process) Read(addr uint64, b []byte) error {
 	return p.copy(addr, b, unix.ProcessVMReadv)
 }
 
 // Write copies to the client's memory.
-func (p process) Write(addr uint64, b []byte) error {
+func (p *process) Write(addr uint64, b []byte) error {
 	return p.copy(addr, b, unix.ProcessVMWritev)
 }
 
-func (p process) copy(addr uint64, b []byte, f func(int, []unix.Iovec, []unix.RemoteIovec, uint) (int, error)) error {
+func (p *process) copy(addr uint64, b []byte, f func(int, []unix.Iovec, []unix.RemoteIovec, uint) (int, error)) error {
 	if len(b) == 0 {
 		return nil
 	}
@@ -44,8 +46,48 @@ func (p process) copy(addr uint64, b []byte, f func(int, []unix.Iovec, []unix.Re
 	return err
 }
 
+// most is how many pieces are fetched with one system call.
+const most = 64
+
+// Fetch copies pieces of the client's memory, and goes on behind one that is not there.
+func (p *process) Fetch(pieces []kring.Piece) {
+	for len(pieces) > 0 {
+		n := min(len(pieces), most)
+		pieces = pieces[p.fetch(pieces[:n]):]
+	}
+}
+
+// fetch copies pieces up to one that is not there, which it marks, and says with how many it is done.
+func (p *process) fetch(pieces []kring.Piece) int {
+	var local [most]unix.Iovec
+	var remote [most]unix.RemoteIovec
+	k := 0
+	for _, piece := range pieces {
+		if len(piece.To) > 0 {
+			local[k].Base = &piece.To[0]
+			local[k].SetLen(len(piece.To))
+			remote[k] = unix.RemoteIovec{Base: uintptr(piece.Addr), Len: len(piece.To)}
+			k++
+		}
+	}
+	got := 0
+	if k > 0 && p.pid > 0 {
+		if n, err := unix.ProcessVMReadv(p.pid, local[:k], remote[:k], 0); err == nil {
+			got = n
+		}
+	}
+	for i := range pieces {
+		if got < len(pieces[i].To) {
+			pieces[i].Bad = true
+			return i + 1
+		}
+		got -= len(pieces[i].To)
+	}
+	return len(pieces)
+}
+
 // InNetNS calls f in the client's network namespace.
-func (p process) InNetNS(f func() error) error {
+func (p *process) InNetNS(f func() error) error {
 	who := fmt.Sprint("process ", p.pid)
 	theirs, err := netns.GetFromPath(fmt.Sprintf("/proc/%d/ns/net", p.pid))
 	if err != nil {

@@ -45,7 +45,12 @@ func (e *Engine) Register(name string, req abi.Register) (*Binding, error) {
 		return nil, err
 	}
 	b := &Binding{eng: e, entry: p}
-	err = b.bind(&req)
+	if err = p.free(); err == nil {
+		err = p.acceptsHeader(&req)
+	}
+	if err == nil {
+		err = b.bind(&req)
+	}
 	if err != nil {
 		e.drop(p)
 		return nil, err
@@ -189,7 +194,7 @@ func (b *Binding) stop() {
 // in each direction, because clients count on finding the rx rings behind it.
 func (b *Binding) describe() error {
 	tx, rx := len(b.entry.port.Rings(abi.DirTx)), len(b.entry.port.Rings(abi.DirRx))
-	f, err := b.eng.region.NewIf(b.entry.name, tx+1+rx+1)
+	f, err := b.eng.region.NewIf(b.entry.shown(), tx+1+rx+1)
 	if err != nil {
 		return err
 	}
@@ -235,5 +240,5 @@ func (b *Binding) Memory() []byte { return b.eng.region.Bytes() }
 
 // String is for logs.
 func (b *Binding) String() string {
-	return fmt.Sprintf("%s (%s)", b.entry.name, b.entry.kind)
+	return fmt.Sprintf("%s (%s)", b.entry.shown(), b.entry.kind)
 }

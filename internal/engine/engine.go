@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/nic"
+	"github.com/seed-48afdc40/netmap/internal/tap"
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
 
@@ -53,6 +55,28 @@ type entry struct {
 	kind     string
 	port     port
 	bindings []*Binding
+
+	inner  *entry         // of an attachment: what is attached
+	owner  *entry         // the attachment that has this port for itself, nil when it is free
+	device *tap.Interface // of a persistent port: what the host sees of it
+	alias  string         // of a persistent port on a switch: its name there, a second one in the registry
+}
+
+// active says whether somebody moves frames through the port.
+func (p *entry) active() bool { return len(p.bindings) > 0 || p.owner != nil || p.inner != nil }
+
+// shown is the name of the port for users: that on its switch, if it has one.
+func (p *entry) shown() string { return cmp.Or(p.alias, p.name) }
+
+// entries are all ports, each once.
+func (e *Engine) entries() []*entry {
+	var all []*entry
+	for key, p := range e.ports {
+		if key == p.key {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // Engine is a region and the ports in it.
@@ -90,11 +114,13 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.closed = true
-	for _, p := range e.ports {
+	for _, p := range e.entries() {
 		for _, b := range slices.Clone(p.bindings) {
 			e.unbind(b)
 		}
 	}
+	e.detachAll()
+	e.delIfs()
 	e.alarm.close()
 	return e.region.Close()
 }
@@ -155,17 +181,28 @@ func (e *Engine) open(kind, name string, req *abi.Register) (port, error) {
 	return nic.Open(e.region, name, e.cfg.NIC)
 }
 
-// drop closes a port that has no bindings left.
+// drop closes a port that nobody uses any more.
 func (e *Engine) drop(p *entry) {
-	if len(p.bindings) > 0 {
+	if p.active() {
 		return
 	}
-	delete(e.ports, p.key)
-	p.port.Close()
-	if v, ok := p.port.(*vale.Port); ok && len(v.Switch().Ports()) == 0 {
-		delete(e.switches, v.Switch().Name())
+	if p.device == nil {
+		delete(e.ports, p.key)
+		var sw *vale.Switch
+		if v := p.valePort(); v != nil {
+			sw = v.Switch()
+		}
+		p.port.Close()
+		e.prune(sw)
 	}
-	if len(e.ports) == 0 {
+	if !slices.ContainsFunc(e.entries(), (*entry).active) {
 		e.region.Reset() // what clients hid or overwrote comes back
+	}
+}
+
+// prune forgets a switch that has no ports left.
+func (e *Engine) prune(s *vale.Switch) {
+	if s != nil && len(s.Ports()) == 0 {
+		delete(e.switches, s.Name())
 	}
 }

@@ -40,29 +40,56 @@ func (e *Engine) openNull(name string, req *abi.Register) (port, error) {
 // valeName is switch:port. The switch's name with its colon has at most 15 characters, and so has the port's.
 var valeName = regexp.MustCompile(`^(vale[A-Za-z0-9_]*):(.*)$`)
 
-func (e *Engine) openVale(name string, req *abi.Register) (port, error) {
+// splitValeName takes a name apart. ENOMEM for one that no switch or port can have.
+func splitValeName(op, name string) (sw, port string, err error) {
 	m := valeName.FindStringSubmatch(name)
 	if m == nil || len(m[1])+1 >= abi.IfNameSize || len(m[2]) >= abi.IfNameSize {
-		return nil, fault.New(syscall.ENOMEM, "open", name, "not a VALE port; want valeSWITCH:PORT, letters, digits and _ in SWITCH, at most 15 characters on either side of the colon")
+		return "", "", fault.New(syscall.ENOMEM, op, name, "not a VALE port; want valeSWITCH:PORT, letters, digits and _ in SWITCH, at most 15 characters on either side of the colon")
 	}
-	if _, err := net.InterfaceByName(m[2]); err == nil {
-		return nil, fault.New(syscall.EINVAL, "open", name, "%s is a network interface; choose another port name, or attach the interface to the switch", m[2])
-	}
-	sw, ok := e.switches[m[1]]
-	if !ok {
-		if len(e.switches) >= e.cfg.MaxSwitches {
-			return nil, fault.New(syscall.ENOMEM, "open", name, "there are %d switches already; close one or configure more", len(e.switches))
-		}
-		sw = vale.NewSwitch(m[1])
-		sw.Number = e.freeNumber()
-	}
-	p, err := vale.NewPort(sw, e.region, name, clamp(req.TxRings, 1, vale.MaxRings), clamp(req.RxRings, 1, vale.MaxRings),
-		slots(req.TxSlots), slots(req.RxSlots))
+	return m[1], m[2], nil
+}
+
+func (e *Engine) openVale(name string, req *abi.Register) (port, error) {
+	swName, portName, err := splitValeName("open", name)
 	if err != nil {
 		return nil, err
 	}
-	e.switches[m[1]] = sw
+	if _, err := net.InterfaceByName(portName); err == nil {
+		return nil, fault.New(syscall.EINVAL, "open", name, "%s is a network interface; choose another port name, or attach the interface to the switch", portName)
+	}
+	sw, err := e.switchFor(swName, name)
+	if err != nil {
+		return nil, err
+	}
+	p, err := e.newValePort(name, req.TxRings, req.RxRings, req.TxSlots, req.RxSlots)
+	if err == nil {
+		err = sw.Join(p)
+	}
+	if err != nil {
+		e.prune(sw)
+		return nil, err
+	}
 	return p, nil
+}
+
+// newValePort makes a port on no switch, with as many rings and slots as wished for and possible.
+func (e *Engine) newValePort(name string, txRings, rxRings uint16, txSlots, rxSlots uint32) (*vale.Port, error) {
+	return vale.NewPort(e.region, name, clamp(txRings, 1, vale.MaxRings), clamp(rxRings, 1, vale.MaxRings), slots(txSlots), slots(rxSlots))
+}
+
+// switchFor is the switch of that name, a new one if there is none, for a port. Who then joins nothing to it has to prune
+// it.
+func (e *Engine) switchFor(name, port string) (*vale.Switch, error) {
+	if sw := e.switches[name]; sw != nil {
+		return sw, nil
+	}
+	if len(e.switches) >= e.cfg.MaxSwitches {
+		return nil, fault.New(syscall.ENOMEM, "make switch for", port, "there are %d switches already; close one or configure more", len(e.switches))
+	}
+	sw := vale.NewSwitch(name)
+	sw.Number = e.freeNumber()
+	e.switches[name] = sw
+	return sw, nil
 }
 
 // openPipe makes both ends and returns the one that is asked for; the other waits in the registry.

@@ -3,11 +3,11 @@ package engine
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
-	"github.com/seed-48afdc40/netmap/internal/vale"
 )
 
 // PortInfo describes a port, which is made for the moment if there is none. Without a name it describes the region.
@@ -34,14 +34,6 @@ func (e *Engine) PortInfo(name string, req abi.Register) (abi.PortInfo, error) {
 	return info, nil
 }
 
-// Exists says whether there is a port of that name now.
-func (e *Engine) Exists(name string) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	_, ok := e.ports[name]
-	return ok
-}
-
 // ValePort is a port in the list of all switches.
 type ValePort struct {
 	Name          string // switch:port
@@ -53,9 +45,9 @@ func (e *Engine) ValePorts() []ValePort {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var list []ValePort
-	for _, p := range e.ports {
-		if v, ok := p.port.(*vale.Port); ok {
-			list = append(list, ValePort{p.name, v.Switch().Number, v.Index()})
+	for key, p := range e.ports {
+		if v := p.valePort(); v != nil && v.Switch() != nil && strings.HasPrefix(key, valePrefix) {
+			list = append(list, ValePort{key, v.Switch().Number, v.Index()})
 		}
 	}
 	slices.SortFunc(list, func(a, b ValePort) int {

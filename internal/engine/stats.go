@@ -27,9 +27,16 @@ func (e *Engine) Stats() []PortStats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var all []PortStats
-	for _, p := range e.ports {
-		s := PortStats{Name: p.name, Kind: p.kind, Bindings: len(p.bindings), Drops: map[string]uint64{}}
-		if d, ok := p.port.(describer); ok {
+	for _, p := range e.entries() {
+		if p.owner != nil && p.alias == "" {
+			continue // its rings are the attachment's
+		}
+		s := PortStats{Name: p.shown(), Kind: p.kind, Bindings: len(p.bindings), Drops: map[string]uint64{}}
+		described := p
+		if p.inner != nil {
+			described = p.inner
+		}
+		if d, ok := described.port.(describer); ok {
 			s.Detail, s.Drops = d.Describe()
 		}
 		for _, dir := range []uint16{abi.DirTx, abi.DirRx} {

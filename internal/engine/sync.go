@@ -24,7 +24,10 @@ const (
 // TxSync hands over what the program put into the bound tx rings and takes back what was sent. A ring that another thread
 // is syncing is skipped. Errors: ENXIO when the binding is closed, EIO when the port is down or gone. A ring whose head
 // or cur made no sense is no error here; poll says POLLERR.
-func (b *Binding) TxSync() error {
+func (b *Binding) TxSync() error { return b.TxSyncFrom(nil) }
+
+// TxSyncFrom is TxSync for a program whose memory can be reached, for slots with NS_INDIRECT.
+func (b *Binding) TxSyncFrom(m kring.Memory) error {
 	if b.closed.Load() {
 		return b.closedError("txsync")
 	}
@@ -34,6 +37,7 @@ func (b *Binding) TxSync() error {
 			continue
 		}
 		if r.Prologue() {
+			r.Program = m
 			if e := finish(r); e != nil {
 				err = e
 			}
@@ -112,12 +116,15 @@ func finishRx(r *kring.Ring) error {
 // Poll does what poll(2) does before it sleeps: it syncs and returns which of the wanted events are there. Pending
 // frames are sent by every poll unless the binding has NR_NO_TX_POLL and does not ask for PollOut. PollErr stands for a
 // ring that made no sense, a port that is down or gone, or a closed binding.
-func (b *Binding) Poll(events int16) (ready int16) {
+func (b *Binding) Poll(events int16) (ready int16) { return b.PollFrom(nil, events) }
+
+// PollFrom is Poll for a program whose memory can be reached.
+func (b *Binding) PollFrom(m kring.Memory, events int16) (ready int16) {
 	if b.closed.Load() {
 		return PollErr
 	}
 	if b.answer.Flags&abi.NRNoTxPoll == 0 || events&wantOut != 0 {
-		ready = b.pollTx(events & wantOut)
+		ready = b.pollTx(m, events&wantOut)
 	}
 	if events&wantIn != 0 {
 		ready |= b.pollRx(events & wantIn)
@@ -126,7 +133,7 @@ func (b *Binding) Poll(events int16) (ready int16) {
 }
 
 // pollTx syncs the tx rings, but once one has room only those that have frames to send.
-func (b *Binding) pollTx(want int16) (ready int16) {
+func (b *Binding) pollTx(m kring.Memory, want int16) (ready int16) {
 	for _, r := range b.rings[abi.DirTx] {
 		if !await(r) {
 			continue
@@ -135,6 +142,7 @@ func (b *Binding) pollTx(want int16) (ready int16) {
 			r.Drop()
 			continue
 		}
+		r.Program = m
 		switch {
 		case !r.Prologue():
 			r.Reinit()

@@ -15,16 +15,18 @@ const (
 	NotOpen                    // the receiver had no rx ring open
 	NoReceiver                 // nobody else there, or the sender's own address
 	LinkError                  // the kernel refused the frame
-	reasons
+	BadHeader                  // the virtio-net header asks for what cannot be
+	BadAddress                 // the sender's memory could not be read
+	Reasons                    // how many there are
 )
 
-var reasonNames = [reasons]string{"bad-buffer", "bad-length", "too-short", "too-many-fragments", "no-room", "not-open", "no-receiver", "link-error"}
+var reasonNames = [Reasons]string{"bad-buffer", "bad-length", "too-short", "too-many-fragments", "no-room", "not-open", "no-receiver", "link-error", "bad-header", "bad-address"}
 
 // String is the reason's name as users see it.
 func (r Reason) String() string { return reasonNames[r] }
 
 // Drops counts lost frames by reason. Counts are added once a batch.
-type Drops [reasons]atomic.Uint64
+type Drops [Reasons]atomic.Uint64
 
 // Add counts n frames.
 func (d *Drops) Add(why Reason, n uint64) {

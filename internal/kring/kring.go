@@ -42,6 +42,10 @@ type Ring struct {
 	// port's own rules; others may read them at any time.
 	HwCur, HwTail atomic.Uint32
 
+	// Program is the memory of the program whose sync it is, nil where that cannot be reached. It is set before Sync, by
+	// whoever holds the ring.
+	Program Memory
+
 	Waiters Waiters
 	Drops   Drops // frames that were lost here, by reason
 
@@ -143,6 +147,14 @@ func (r *Ring) Dist(a, b uint32) uint32 {
 
 // Head is what the program handed over, as agreed in the last prologue.
 func (r *Ring) Head() uint32 { return r.head }
+
+// Advance moves head and cur for a program that is in this process and trusted, a switch that a NIC is attached to. It
+// takes the place of a prologue; whoever holds the ring may call it. The shared words show it, and are not read.
+func (r *Ring) Advance(head uint32) {
+	r.head, r.cur = head, head
+	r.shared.Cur.Store(head)
+	r.shared.Head.Store(head)
+}
 
 // Ready says whether poll reports the ring: the program has slots at or after its cur.
 func (r *Ring) Ready() bool { return r.cur != r.tail }

@@ -492,16 +492,16 @@ func TestDropsAreCountedByReason(t *testing.T) {
 		t.Error("a fresh counter counted")
 	}
 	names := map[string]bool{}
-	for why := range reasons {
+	for why := range Reasons {
 		d.Add(why, 0)
 		d.Add(why, uint64(why)+1)
 		names[why.String()] = true
 	}
-	if len(names) != int(reasons) || names[""] {
+	if len(names) != int(Reasons) || names[""] {
 		t.Errorf("names %v", names)
 	}
 	counts := d.Counts()
-	for why := range reasons {
+	for why := range Reasons {
 		if counts[why.String()] != uint64(why)+1 {
 			t.Errorf("%s: %d", why, counts[why.String()])
 		}

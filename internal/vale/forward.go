@@ -20,6 +20,8 @@ const (
 const (
 	none      = batch // ends a list of runs
 	etherHead = 14
+
+	special = abi.NSMoreFrag | abi.NSIndirect // flags of slots that are not a packet as they are
 )
 
 // run is consecutive packets of the batch that have one target: the slots from first up to end. next chains the runs
@@ -38,19 +40,28 @@ type sender struct {
 	ring *kring.Ring
 	bufs shm.Bufs
 
+	at     *place // where the port was when the sync began
+	header uint32 // of the port's frames, then
+	flat   []byte // room for a packet, of a port that had headers once
+
 	// the addresses of the packet before, and where it went: mostly the next one goes there too
 	lastLo uint64
 	lastHi uint32
 	lastTo int
 
 	words [batch]abi.SlotWord // the slots of the batch, as they were checked
+	start uint32              // the first one's slot
 	cut   bool                // the batch starts inside a packet that is too long and was dropped
 	runs  [batch]run
 	count uint32 // of runs
 	lists [targets]list
 	busy  [targets]uint16 // targets that have a list
 	used  uint32
-	drops [kring.LinkError + 1]uint64 // of this sync
+	drops [kring.Reasons]uint64 // of this sync
+
+	scanned bool                  // the batch has been looked through for slots with NS_INDIRECT
+	pieces  [together]kring.Piece // of the program's memory, to be fetched
+	fetched [together]uint16      // the words they belong to
 }
 
 func (s *sender) prepare(r *kring.Ring) {
@@ -63,14 +74,7 @@ func (s *sender) prepare(r *kring.Ring) {
 // sync forwards everything up to head. All slots but one are free afterwards.
 func (s *sender) sync(r *kring.Ring) error {
 	if k, head := r.HwCur.Load(), r.Head(); k != head {
-		s.lastTo = unknown // addresses may have moved since
-		s.cut = false
-		ports := *s.port.sw.ports.Load()
-		for k != head {
-			k = s.collect(k, head)
-			s.deliver(ports)
-		}
-		s.countDrops()
+		s.forward(k, head)
 		r.HwCur.Store(head)
 	}
 	if free := (r.Head() + r.N - 1) % r.N; free != r.HwTail.Load() {
@@ -79,10 +83,24 @@ func (s *sender) sync(r *kring.Ring) error {
 	return nil
 }
 
+// forward sends what is in the slots from k up to head.
+func (s *sender) forward(k, head uint32) {
+	s.at, s.header = s.port.at.Load(), s.port.header.Load()
+	s.lastTo = unknown // addresses may have moved since
+	s.cut = false
+	ports := *s.at.sw.ports.Load()
+	for k != head {
+		k = s.collect(k, head)
+		s.deliver(ports)
+	}
+	s.countDrops()
+}
+
 // collect takes slots from k on, up to head or a full batch, and sorts their packets by target. It returns the first slot
 // it did not take.
 func (s *sender) collect(k, head uint32) uint32 {
 	s.count = 0
+	s.start, s.scanned = k, false
 	n := uint32(0)
 	for k != head && n < batch {
 		end := min(s.ring.Run(k, head), k+batch-n)
@@ -110,7 +128,11 @@ func (s *sender) sort(n uint32, last bool) (rest uint32) {
 	for first < n {
 		w := s.words[first%batch]
 		end := first + 1
-		if w.Flags()&abi.NSMoreFrag != 0 {
+		if w.Flags()&special != 0 {
+			if !s.scanned {
+				s.fetch(n)
+				w = s.words[first%batch]
+			}
 			if end = s.packetEnd(first, n); end > n {
 				if end = n; !last && first > 0 {
 					return n - first
@@ -128,8 +150,15 @@ func (s *sender) sort(n uint32, last bool) (rest uint32) {
 			s.drops[kring.BadBuffer]++
 		case length > size:
 			s.drops[kring.BadLength]++
+		case s.header != 0:
+			if lo, hi, ok := s.headBehind(first, end); ok {
+				s.look(lo, hi)
+				s.add(s.lastTo, first, end)
+			} else {
+				s.tooShort(w)
+			}
 		case length < etherHead:
-			s.drops[kring.TooShort]++
+			s.tooShort(w)
 		default:
 			lo, hi := s.bufs.Head(idx)
 			if lo != s.lastLo || uint32(hi) != s.lastHi || s.lastTo == unknown {
@@ -143,13 +172,20 @@ func (s *sender) sort(n uint32, last bool) (rest uint32) {
 	return 0
 }
 
+// tooShort counts a packet without addresses, unless it is one whose data could not be fetched: that is counted.
+func (s *sender) tooShort(w abi.SlotWord) {
+	if w.Flags()&abi.NSIndirect == 0 {
+		s.drops[kring.TooShort]++
+	}
+}
+
 // follow passes over the packets from i on that have the addresses of the one before, as nearly all have, and nothing
 // special about them. It returns the first word that is different.
 func (s *sender) follow(i, n uint32) uint32 {
 	bufs, lo, hi := s.bufs, s.lastLo, s.lastHi
 	most := bufs.Size() - etherHead
 	for _, w := range s.words[i:n] {
-		if w.Flags()&abi.NSMoreFrag != 0 || !bufs.Valid(w.BufIdx()) || uint32(w.Len())-etherHead > most {
+		if w.Flags()&special != 0 || !bufs.Valid(w.BufIdx()) || uint32(w.Len())-etherHead > most {
 			break
 		}
 		if l, h := bufs.Head(w.BufIdx()); l != lo || uint32(h) != hi {
@@ -190,9 +226,9 @@ func (s *sender) badFragment(first, end uint32) (kring.Reason, bool) {
 // look learns the sender's address and finds the receiver's. lo and hi are the first 12 bytes of the frame.
 func (s *sender) look(lo uint64, hi uint32) {
 	dst, src := lo&macMask, lo>>48|uint64(hi)<<16
-	table := &s.port.sw.table
+	table := &s.at.sw.table
 	if src&multicast == 0 {
-		table.learn(src, s.port.index)
+		table.learn(src, s.at.index)
 	}
 	s.lastLo, s.lastHi, s.lastTo = lo, hi, toAll
 	if dst&multicast == 0 {
@@ -226,7 +262,7 @@ func (s *sender) deliver(ports []*Port) {
 	if all := s.lists[toAll].head; all != none {
 		others := false
 		for i, p := range ports {
-			if p != nil && i != s.port.index {
+			if p != nil && i != s.at.index {
 				s.deliverAll(p, s.lists[i].head, all)
 				s.lists[i].head = none
 				others = true
@@ -242,7 +278,7 @@ func (s *sender) deliver(ports []*Port) {
 		if l.head == none {
 			continue
 		}
-		if int(to) < len(ports) && int(to) != s.port.index && ports[to] != nil {
+		if int(to) < len(ports) && int(to) != s.at.index && ports[to] != nil {
 			ports[to].inboxFor(s.ring.ID).put(s, l.head, none)
 		} else {
 			s.drops[kring.NoReceiver] += s.packets(l.head)
@@ -296,8 +332,8 @@ func (in *inbox) put(s *sender, a, b uint16) {
 		in.ring.Drops.Add(kring.NotOpen, s.packets(a)+s.packets(b))
 		return
 	}
-	tail := in.ring.HwTail.Load()
-	f := filler{s: s, ring: in.ring, tail: tail, room: in.ring.N - 1 - in.ring.Dist(in.ring.HwCur.Load(), tail)}
+	tail, room := in.space()
+	f := filler{s: s, ring: in.ring, tail: tail, room: room, from: s.header, to: in.port.header.Load()}
 	for a != none || b != none {
 		if i := min(a, b); i == a { // none is larger than any
 			f.run(s.runs[i%batch])
@@ -309,10 +345,29 @@ func (in *inbox) put(s *sender, a, b uint16) {
 	}
 	in.ring.Drops.Add(kring.NoRoom, f.lost)
 	in.ring.Drops.Add(kring.BadBuffer, f.torn)
+	in.ring.Drops.Add(kring.BadHeader, f.badHeader)
 	if f.tail != tail {
-		in.ring.HwTail.Store(f.tail)
-		in.ring.Waiters.Wake()
+		in.publish(f.tail)
 	}
+}
+
+// space is the slot where the next packet goes, and how many there are for packets.
+func (in *inbox) space() (tail, room uint32) {
+	if in.out != nil {
+		return in.out.space(in.ring)
+	}
+	tail = in.ring.HwTail.Load()
+	return tail, in.ring.N - 1 - in.ring.Dist(in.ring.HwCur.Load(), tail)
+}
+
+// publish lets the receiver know of the slots before tail.
+func (in *inbox) publish(tail uint32) {
+	if in.out != nil {
+		in.out.publish(in.ring, tail)
+		return
+	}
+	in.ring.HwTail.Store(tail)
+	in.ring.Waiters.Wake()
 }
 
 // filler copies packets into a ring.
@@ -323,11 +378,18 @@ type filler struct {
 	room uint32 // slots
 	lost uint64 // packets without room
 	torn uint64 // packets that met a slot without a buffer
+
+	from, to  uint32 // lengths of the virtio-net headers of the sender and the receiver
+	badHeader uint64 // packets whose header asks for what cannot be
 }
 
 // run copies the packets of a run.
 func (f *filler) run(r run) {
 	for words := f.s.words[r.first:r.end]; len(words) > 0; {
+		if f.from != f.to {
+			words = words[f.convert(words):]
+			continue
+		}
 		n := f.lines(words)
 		if n == 0 {
 			n = f.packet(words)

@@ -3,6 +3,7 @@ package vale
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/seed-48afdc40/netmap/abi"
@@ -15,28 +16,30 @@ import (
 type Port struct {
 	Name string
 
-	sw      *Switch
-	index   int
+	at      atomic.Pointer[place]
+	header  atomic.Uint32 // length of the virtio-net header of its frames
 	region  *mem.Region
 	rings   [2][]*kring.Ring
 	senders []*sender
 	inboxes []*inbox
 }
 
-// inbox is the receiving end of an rx ring, to which all ports of the switch deliver.
+// inbox is a ring that all ports of the switch deliver to: an rx ring, or the tx ring of a device that is attached.
 type inbox struct {
+	port *Port
 	mu   sync.Mutex
 	open bool
 	ring *kring.Ring
+	out  *outlet // nil for an rx ring
 }
 
-// NewPort makes a port and joins it to the switch. EINVAL for a number of rings or slots that netmap does not allow,
-// ENOMEM when the switch is full.
-func NewPort(s *Switch, region *mem.Region, name string, txRings, rxRings uint16, txSlots, rxSlots uint32) (*Port, error) {
+// NewPort makes a port that is on no switch. EINVAL for a number of rings that netmap does not allow.
+func NewPort(region *mem.Region, name string, txRings, rxRings uint16, txSlots, rxSlots uint32) (*Port, error) {
 	if txRings < 1 || txRings > MaxRings || rxRings < 1 || rxRings > MaxRings {
 		return nil, fault.New(syscall.EINVAL, "make port", name, "%d tx and %d rx rings; want 1 to %d", txRings, rxRings, MaxRings)
 	}
-	p := &Port{Name: name, sw: s, region: region}
+	p := &Port{Name: name, region: region}
+	p.at.Store(nowhere)
 	for i := range txRings {
 		tx := &sender{port: p}
 		p.senders = append(p.senders, tx)
@@ -44,20 +47,33 @@ func NewPort(s *Switch, region *mem.Region, name string, txRings, rxRings uint16
 	}
 	for i := range rxRings {
 		ring := kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, i, rxSlots, rxSync)
-		p.inboxes = append(p.inboxes, &inbox{ring: ring})
+		p.inboxes = append(p.inboxes, &inbox{port: p, ring: ring})
 		p.rings[abi.DirRx] = append(p.rings[abi.DirRx], ring)
-	}
-	if err := s.join(p); err != nil {
-		return nil, err
 	}
 	return p, nil
 }
 
-// Switch is where the port is.
-func (p *Port) Switch() *Switch { return p.sw }
+// Switch is where the port is, nil when it is on none.
+func (p *Port) Switch() *Switch {
+	if at := p.at.Load(); at != nowhere {
+		return at.sw
+	}
+	return nil
+}
 
-// Index is the port's number on the switch.
-func (p *Port) Index() int { return p.index }
+// Index is the port's number on its switch.
+func (p *Port) Index() int { return p.at.Load().index }
+
+// Leave takes the port off its switch, if it is on one, between two syncs. Its rings stay as they are.
+func (p *Port) Leave() {
+	for _, r := range p.rings[abi.DirTx] {
+		r.Hold()
+		defer r.Drop()
+	}
+	if s := p.Switch(); s != nil {
+		s.leave(p)
+	}
+}
 
 // Rings are the rings of a direction.
 func (p *Port) Rings(dir uint16) []*kring.Ring { return p.rings[dir] }
@@ -91,7 +107,7 @@ func (p *Port) Stop(r *kring.Ring) {
 
 // Close takes the port off its switch.
 func (p *Port) Close() error {
-	p.sw.leave(p)
+	p.Leave()
 	return nil
 }
 

@@ -19,6 +19,15 @@ const (
 	MaxRings = 16
 )
 
+// nowhere is where a port is that is on no switch: nobody else is there.
+var nowhere = &place{sw: NewSwitch("")}
+
+// place is where a port is: a switch, and the port's index on it.
+type place struct {
+	sw    *Switch
+	index int
+}
+
 // Switch joins ports. It has no thread of its own.
 type Switch struct {
 	Number int // among the switches of an engine
@@ -44,8 +53,8 @@ func (s *Switch) Ports() []*Port {
 	return slices.DeleteFunc(slices.Clone(*s.ports.Load()), func(p *Port) bool { return p == nil })
 }
 
-// join gives the port the lowest free index. ENOMEM when the switch is full.
-func (s *Switch) join(p *Port) error {
+// Join gives the port, which is on no switch, the lowest free index. ENOMEM when the switch is full.
+func (s *Switch) Join(p *Port) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ports := slices.Clone(*s.ports.Load())
@@ -56,23 +65,24 @@ func (s *Switch) join(p *Port) error {
 		}
 		ports = append(ports, nil)
 	}
-	p.index = i
 	ports[i] = p
+	p.at.Store(&place{s, i})
 	s.ports.Store(&ports)
 	return nil
 }
 
-// leave frees the port's index and forgets the addresses that were seen there.
+// leave frees the port's index and forgets the addresses that were seen there. The port sends nothing meanwhile.
 func (s *Switch) leave(p *Port) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ports := slices.Clone(*s.ports.Load())
-	ports[p.index] = nil
+	index := p.at.Swap(nowhere).index
+	ports[index] = nil
 	for len(ports) > 0 && ports[len(ports)-1] == nil {
 		ports = ports[:len(ports)-1]
 	}
 	s.ports.Store(&ports)
-	s.table.forget(p.index)
+	s.table.forget(index)
 }
 
 // Learned is where an address was last seen.

@@ -28,6 +28,7 @@ type net struct {
 // station is a port with its rings open.
 type station struct {
 	*Port
+	sw     *Switch
 	tx, rx []*kringtest.Ring
 }
 
@@ -37,14 +38,23 @@ func newNet(t testing.TB) net {
 	return net{kringtest.NewRegion(t, 20000), NewSwitch("vale0"), nil}
 }
 
+// newPort makes a port and joins it to the switch.
+func (n *net) newPort(name string, txRings, rxRings uint16, slots uint32) (*Port, error) {
+	p, err := NewPort(n.region, name, txRings, rxRings, slots, slots)
+	if err == nil {
+		err = n.sw.Join(p)
+	}
+	return p, err
+}
+
 func (n *net) join(t testing.TB, txRings, rxRings int, slots uint32) *station {
 	t.Helper()
 	name := fmt.Sprintf("vale0:%c", 'a'+len(n.ports))
-	p, err := NewPort(n.sw, n.region, name, uint16(txRings), uint16(rxRings), slots, slots)
+	p, err := n.newPort(name, uint16(txRings), uint16(rxRings), slots)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &station{Port: p}
+	s := &station{Port: p, sw: n.sw}
 	for i := range txRings {
 		s.tx = append(s.tx, kringtest.Open(t, n.region, p, abi.DirTx, i))
 	}
@@ -71,7 +81,7 @@ func (s *station) leave() {
 
 // rejoin opens the rings again, at the same switch. The rx rings stay closed.
 func (s *station) rejoin(t testing.TB) {
-	if err := s.sw.join(s.Port); err != nil {
+	if err := s.sw.Join(s.Port); err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range s.tx {
@@ -211,13 +221,14 @@ func TestAPortThatLeftIsForgotten(t *testing.T) {
 	b.send(t, packet('*', 'b', "here is b"))
 	texts(t, a.rx[0])
 	texts(t, c.rx[0])
+	index := b.Index()
 	b.leave()
-	if slices.ContainsFunc(w.sw.Learned(), func(l Learned) bool { return l.Port == b.index }) {
+	if slices.ContainsFunc(w.sw.Learned(), func(l Learned) bool { return l.Port == index }) {
 		t.Error("the address is still known")
 	}
 	d := w.join(t, 1, 1, 8) // at b's index
-	if d.Index() != b.Index() {
-		t.Errorf("a new port has index %d, want the free one, %d", d.Index(), b.Index())
+	if d.Index() != index {
+		t.Errorf("a new port has index %d, want the free one, %d", d.Index(), index)
 	}
 	a.send(t, packet('b', 'a', "where is b"))
 	wantTexts(t, c, "where is b")
@@ -491,7 +502,7 @@ func TestNumberOfPorts(t *testing.T) {
 	w := newNet(t)
 	var all []*Port
 	for i := range MaxPorts {
-		p, err := NewPort(w.sw, w.region, fmt.Sprint("vale0:", i), 1, 1, 2, 2)
+		p, err := w.newPort(fmt.Sprint("vale0:", i), 1, 1, 2)
 		if err != nil {
 			t.Fatalf("port %d: %v", i, err)
 		}
@@ -500,7 +511,7 @@ func TestNumberOfPorts(t *testing.T) {
 		}
 		all = append(all, p)
 	}
-	if _, err := NewPort(w.sw, w.region, "vale0:x", 1, 1, 2, 2); !errors.Is(err, syscall.ENOMEM) {
+	if _, err := w.newPort("vale0:x", 1, 1, 2); !errors.Is(err, syscall.ENOMEM) {
 		t.Errorf("port %d: error %v, want ENOMEM", MaxPorts+1, err)
 	}
 	if got := len(w.sw.Ports()); got != MaxPorts {
@@ -528,7 +539,7 @@ func TestNumberOfPorts(t *testing.T) {
 	}
 
 	all[100].Close()
-	p, err := NewPort(w.sw, w.region, "vale0:x", 1, 1, 2, 2)
+	p, err := w.newPort("vale0:x", 1, 1, 2)
 	if err != nil || p.Index() != 100 {
 		t.Errorf("a new port: %v; want the free index", err)
 	}
@@ -544,7 +555,7 @@ func TestNumberOfPorts(t *testing.T) {
 func TestNumberOfRings(t *testing.T) {
 	w := newNet(t)
 	for _, c := range []struct{ tx, rx uint16 }{{0, 1}, {1, 0}, {17, 1}, {1, 17}, {1 << 15, 1 << 15}} {
-		if _, err := NewPort(w.sw, w.region, "vale0:x", c.tx, c.rx, 2, 2); !errors.Is(err, syscall.EINVAL) {
+		if _, err := w.newPort("vale0:x", c.tx, c.rx, 2); !errors.Is(err, syscall.EINVAL) {
 			t.Errorf("%d tx and %d rx rings: error %v, want EINVAL", c.tx, c.rx, err)
 		}
 	}
@@ -696,7 +707,7 @@ func TestPortsComeAndGoUnderTraffic(t *testing.T) {
 		})
 	}
 	for i := range 300 {
-		p, err := NewPort(w.sw, w.region, fmt.Sprint("vale0:", i), 1, 1, 32, 32)
+		p, err := w.newPort(fmt.Sprint("vale0:", i), 1, 1, 32)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,166 @@
+package engine
+
+import (
+	"errors"
+	"strings"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/uplink"
+	"github.com/seed-48afdc40/netmap/internal/vale"
+)
+
+// valePort is what the port is on its switch, nil for one that is on none by its kind.
+func (p *entry) valePort() *vale.Port {
+	switch v := p.port.(type) {
+	case *vale.Port:
+		return v
+	case *uplink.Uplink:
+		return v.Port()
+	}
+	return nil
+}
+
+// free says EBUSY for a port that an attachment has for itself.
+func (p *entry) free() error {
+	if p.owner != nil {
+		return fault.New(syscall.EBUSY, "open", p.name, "it is attached to a switch as %s; detach it first", p.owner.name)
+	}
+	if p.inner != nil {
+		return fault.New(syscall.EBUSY, "open", p.name, "it is %s, attached to the switch; open another port of the switch, or detach it", p.inner.name)
+	}
+	return nil
+}
+
+// Attach makes the interface vale…:NAME of the calling thread's network namespace a port of the switch, and returns the
+// port's index. Errors: EINVAL for a name without "vale", one of no interface, and rings other than all; ENOMEM for other
+// bad names, and when there are no more switches or ports; EBUSY when the interface is in use or the name taken.
+// // NETMAP_REQ_VALE_ATTACH
+func (e *Engine) Attach(name string, req abi.Register) (index int, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	swName, ifName, err := e.checkAttach(name, &req)
+	if err != nil {
+		return 0, err
+	}
+	sw, err := e.switchFor(swName, name)
+	if err != nil {
+		return 0, err
+	}
+	defer e.prune(sw)
+	inner, err := e.attachable(ifName)
+	if err != nil {
+		return 0, err
+	}
+	defer e.drop(inner)
+	switch {
+	case len(inner.bindings) > 0 || inner.owner != nil:
+		return 0, fault.New(syscall.EBUSY, attachOp, name, "%s is in use; close it, or detach it from the switch it is on", ifName)
+	case req.RingID != 0 || req.Mode != abi.RegAllNIC && req.Mode != abi.RegNICSW:
+		return 0, fault.New(syscall.EINVAL, attachOp, name, "mode %d, ring %d; all rings of an interface are attached, or none", req.Mode, req.RingID)
+	case req.Mode == abi.RegNICSW:
+		return 0, fault.New(syscall.EOPNOTSUPP, attachOp, name, "host rings do not exist yet; attach the interface without the host stack (vale-ctl -a)")
+	}
+	return e.attach(sw, name, inner)
+}
+
+const attachOp = "attach"
+
+// checkAttach is what can be said of a request before looking at the interface.
+func (e *Engine) checkAttach(name string, req *abi.Register) (sw, ifName string, err error) {
+	switch {
+	case e.closed:
+		return "", "", fault.New(syscall.ENXIO, attachOp, name, "the engine is closed")
+	case !strings.HasPrefix(name, valePrefix):
+		return "", "", fault.New(syscall.EINVAL, attachOp, name, "want a name such as vale0:eth0")
+	case req.MemID != 0 && req.MemID != e.region.ID():
+		return "", "", fault.New(syscall.EINVAL, attachOp, name, "no memory region %d; the only one is %d", req.MemID, e.region.ID())
+	case e.ports[name] != nil:
+		return "", "", fault.New(syscall.EBUSY, attachOp, name, "the switch has a port of that name")
+	}
+	return splitValeName(attachOp, name)
+}
+
+// attachable finds the interface of that name, or opens it. The caller drops it if it ends up unused.
+func (e *Engine) attachable(name string) (*entry, error) {
+	if strings.ContainsAny(name, "{}") || strings.HasPrefix(name, valePrefix) || name == "" {
+		return nil, fault.New(syscall.EINVAL, attachOp, name, "not the name of an interface")
+	}
+	p, err := e.lookup(name, &abi.Register{Mode: abi.RegAllNIC})
+	if errors.Is(err, syscall.ENXIO) {
+		err = fault.New(syscall.EINVAL, attachOp, name, "there is no such interface in this network namespace")
+	}
+	return p, err
+}
+
+// attach makes a free port one of the switch. A persistent port is one already, but one that is on another switch has to
+// be wrapped as an interface is: it joins the two switches then.
+func (e *Engine) attach(sw *vale.Switch, name string, inner *entry) (int, error) {
+	if v, ok := inner.port.(*vale.Port); ok && v.Switch() == nil {
+		return e.joinSwitch(sw, name, inner, v)
+	}
+	u, err := uplink.Attach(sw, name, inner.port)
+	if err != nil {
+		return 0, err
+	}
+	outer := &entry{name: name, key: name, kind: "vale", port: u, inner: inner}
+	inner.owner = outer
+	e.ports[name] = outer
+	return u.Port().Index(), nil
+}
+
+// Detach takes an interface off its switch and returns the index that it had. Errors: EINVAL for a name without "vale",
+// ENXIO for one of no port, EBUSY while the port is polled or attached to another switch as well, and for a port that is no
+// interface: it goes when it is closed.
+// // NETMAP_REQ_VALE_DETACH
+func (e *Engine) Detach(name string) (index int, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p, err := e.onSwitch("detach", name)
+	if err != nil {
+		return 0, err
+	}
+	index = p.valePort().Index()
+	u, ok := p.port.(*uplink.Uplink)
+	switch {
+	case p.device != nil && p.owner != nil:
+		return 0, fault.New(syscall.EBUSY, "detach", name, "it is also attached as %s; detach that first", p.owner.name)
+	case p.device != nil:
+		e.leaveSwitch(p)
+		return index, nil
+	case !ok:
+		return 0, fault.New(syscall.EBUSY, "detach", name, "it is not attached but open; close it")
+	case u.Polling():
+		return 0, fault.New(syscall.EBUSY, "detach", name, "it is polled; stop polling first")
+	}
+	e.detach(p)
+	return index, nil
+}
+
+// onSwitch finds a port of a switch. EINVAL for a name without "vale", ENXIO when there is none.
+func (e *Engine) onSwitch(op, name string) (*entry, error) {
+	if !strings.HasPrefix(name, valePrefix) {
+		return nil, fault.New(syscall.EINVAL, op, name, "want a name such as vale0:eth0")
+	}
+	if p := e.ports[name]; p != nil && p.valePort() != nil {
+		return p, nil
+	}
+	return nil, fault.New(syscall.ENXIO, op, name, "there is no such port")
+}
+
+func (e *Engine) detach(p *entry) {
+	inner := p.inner
+	p.inner, inner.owner = nil, nil
+	e.drop(p)
+	e.drop(inner)
+}
+
+// detachAll ends all attachments.
+func (e *Engine) detachAll() {
+	for _, p := range e.entries() {
+		if p.inner != nil {
+			e.detach(p)
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package engine
+
+import (
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/uplink"
+	"github.com/seed-48afdc40/netmap/internal/vale"
+)
+
+// acceptsHeader says EIO when the port's frames have virtio-net headers and the program does not know.
+func (p *entry) acceptsHeader(req *abi.Register) error {
+	if v, ok := p.port.(*vale.Port); ok && v.Header() > 0 && req.Flags&abi.NRAcceptVnetHdr == 0 {
+		return fault.New(syscall.EIO, "open", p.shown(), "its frames start with virtio-net headers of %d bytes; say that you know (NR_ACCEPT_VNET_HDR), or set the length to 0", v.Header())
+	}
+	return nil
+}
+
+// SetHeader sets the length of the virtio-net headers of a port's frames: 0, 10 or 12, EINVAL for others. ENXIO for what is
+// no port of a switch, EOPNOTSUPP for an interface that is attached to one: its frames have none. // NETMAP_REQ_PORT_HDR_SET
+func (e *Engine) SetHeader(name string, length uint32) error {
+	const op = "set header of"
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if length != 0 && length != 10 && length != 12 {
+		return fault.New(syscall.EINVAL, op, name, "%d bytes; want 0, 10 or 12", length)
+	}
+	p := e.ports[name]
+	if p == nil || !strings.HasPrefix(name, valePrefix) || p.valePort() == nil {
+		return fault.New(syscall.ENXIO, op, name, "there is no such port on a switch")
+	}
+	if _, ok := p.port.(*uplink.Uplink); ok {
+		if length > 0 {
+			return fault.New(syscall.EOPNOTSUPP, op, name, "the frames of an interface have no virtio-net headers")
+		}
+		return nil
+	}
+	return p.valePort().SetHeader(length)
+}
+
+// Header is the length that SetHeader set; 0 for a port of another kind, and for an interface of the calling thread's network
+// namespace. ENXIO for what is not there. // NETMAP_REQ_PORT_HDR_GET
+func (e *Engine) Header(name string) (uint32, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p := e.ports[name]
+	if p == nil {
+		key, err := nicKey(name)
+		if err != nil {
+			return 0, err
+		}
+		p = e.ports[key]
+	}
+	if p == nil {
+		if _, err := net.InterfaceByName(name); err != nil {
+			return 0, fault.New(syscall.ENXIO, "get header of", name, "there is no such port")
+		}
+		return 0, nil
+	}
+	if v := p.valePort(); v != nil {
+		return v.Header(), nil
+	}
+	return 0, nil
+}

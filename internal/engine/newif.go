@@ -1,0 +1,126 @@
+package engine
+
+import (
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/tap"
+	"github.com/seed-48afdc40/netmap/internal/vale"
+)
+
+const (
+	newIfOp = "make persistent port"
+	delIfOp = "delete persistent port"
+)
+
+// NewIf makes a VALE port that stays until DelIf, with an interface of that name in the calling thread's network namespace.
+// It is on no switch until Attach puts it on one, and open to programs under its own name and under that of the port on the
+// switch. The answer says how many rings and slots there are. Errors: EINVAL for a name that has "vale" in front, is too
+// long or no interface's, and for unknown memory; EEXIST; EPERM. // NETMAP_REQ_VALE_NEWIF
+func (e *Engine) NewIf(name string, req abi.ValeNewIf) (abi.ValeNewIf, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.closed:
+		return req, fault.New(syscall.ENXIO, newIfOp, name, "the engine is closed")
+	case name == "" || len(name) >= abi.IfNameSize || strings.HasPrefix(name, valePrefix) || strings.ContainsAny(name, "{}%"):
+		return req, fault.New(syscall.EINVAL, newIfOp, name, "want a name for an interface, of at most %d characters, and not starting with %q", abi.IfNameSize-1, valePrefix)
+	}
+	key, err := nicKey(name)
+	if err != nil {
+		return req, err
+	}
+	if p := e.ports[key]; p != nil && p.device != nil && p.device.Gone() && !p.active() && p.alias == "" {
+		e.delIf(p)
+	}
+	if e.ports[key] != nil {
+		return req, fault.New(syscall.EEXIST, newIfOp, name, "there is a port of that name; choose another")
+	}
+	device, err := tap.New(name)
+	if err != nil {
+		return req, err
+	}
+	if req.MemID != 0 && req.MemID != e.region.ID() {
+		device.Close()
+		return req, fault.New(syscall.EINVAL, newIfOp, name, "no memory region %d; the only one is %d", req.MemID, e.region.ID())
+	}
+	p, err := e.newValePort(name, req.TxRings, req.RxRings, req.TxSlots, req.RxSlots)
+	if err != nil {
+		device.Close()
+		return req, err
+	}
+	e.ports[key] = &entry{name: name, key: key, kind: "vale", port: p, device: device}
+	req.TxRings, req.TxSlots = shape(p.Rings(abi.DirTx))
+	req.RxRings, req.RxSlots = shape(p.Rings(abi.DirRx))
+	req.MemID = e.region.ID()
+	return req, nil
+}
+
+// DelIf ends what NewIf began. Errors: ENXIO when there is no such interface, EINVAL when it is another's, EBUSY when the
+// port is open or on a switch. // NETMAP_REQ_VALE_DELIF
+func (e *Engine) DelIf(name string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	key, err := nicKey(name)
+	if err != nil {
+		return err
+	}
+	p := e.ports[key]
+	if p == nil || p.device == nil {
+		if _, err := net.InterfaceByName(name); err != nil {
+			return fault.New(syscall.ENXIO, delIfOp, name, "there is no such interface in this network namespace")
+		}
+		return fault.New(syscall.EINVAL, delIfOp, name, "the interface is not a persistent port")
+	}
+	switch {
+	case p.alias != "":
+		return fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.alias)
+	case len(p.bindings) > 0:
+		return fault.New(syscall.EBUSY, delIfOp, name, "somebody has it open")
+	case p.owner != nil:
+		return fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.owner.name)
+	}
+	e.delIf(p)
+	return nil
+}
+
+func (e *Engine) delIf(p *entry) {
+	p.device.Close()
+	p.device = nil
+	e.drop(p)
+}
+
+// delIfs ends all persistent ports, which nobody uses any more.
+func (e *Engine) delIfs() {
+	for _, p := range e.entries() {
+		if p.device != nil {
+			e.leaveSwitch(p)
+			e.delIf(p)
+		}
+	}
+}
+
+// joinSwitch puts a persistent port on a switch, where it has a second name.
+func (e *Engine) joinSwitch(sw *vale.Switch, name string, p *entry, v *vale.Port) (index int, err error) {
+	if err := sw.Join(v); err != nil {
+		return 0, err
+	}
+	p.alias = name
+	e.ports[name] = p
+	return v.Index(), nil
+}
+
+// leaveSwitch is the inverse. Those who have the port open keep it.
+func (e *Engine) leaveSwitch(p *entry) {
+	v := p.valePort()
+	sw := v.Switch()
+	v.Leave()
+	e.prune(sw)
+	if p.alias != "" {
+		delete(e.ports, p.alias)
+		p.alias = ""
+	}
+}

@@ -1,0 +1,108 @@
+//go:build linux
+
+package uplink
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+)
+
+// pollers are threads that look at rings again and again, each on a processor of its own.
+type pollers struct {
+	first, end int // the rings that are polled
+	stop       atomic.Bool
+	ended      sync.WaitGroup
+}
+
+// Polling says whether it is on.
+func (u *Uplink) Polling() bool { return u.pollers != nil }
+
+// StartPolling has processors look at the device's rx rings all the time: one at all rings, or so many from the first on
+// at the ring of their number each. EFAULT when it is on already, EINVAL for processors or rings that there are not: one
+// has to be left for others.
+func (u *Uplink) StartPolling(mode, first, count uint32) error {
+	const op = "poll"
+	name, rings := u.Port().Name, uint64(len(u.polled))
+	switch {
+	case u.pollers != nil:
+		return fault.New(syscall.EFAULT, op, name, "polling is on already")
+	case count == 0 || uint64(count) >= uint64(runtime.NumCPU()):
+		return fault.New(syscall.EINVAL, op, name, "%d processors; want at least one, and fewer than the %d there are", count, runtime.NumCPU())
+	case mode == abi.PollingSingleCPU && count != 1:
+		return fault.New(syscall.EINVAL, op, name, "%d processors; this mode has one for all rings", count)
+	case mode == abi.PollingMultiCPU && uint64(first)+uint64(count) > rings:
+		return fault.New(syscall.EINVAL, op, name, "rings %d to %d; there are %d", first, uint64(first)+uint64(count)-1, rings)
+	case mode != abi.PollingSingleCPU && mode != abi.PollingMultiCPU:
+		return fault.New(syscall.EINVAL, op, name, "mode %d; want 1, one processor, or 2, one a ring", mode)
+	}
+	p := &pollers{end: int(rings)}
+	if mode == abi.PollingMultiCPU {
+		p.first, p.end = int(first), int(first+count)
+	}
+	started := make(chan error, count)
+	for i := range int(count) {
+		from, to := p.first, p.end
+		if mode == abi.PollingMultiCPU {
+			from, to = p.first+i, p.first+i+1
+		}
+		p.ended.Add(1)
+		go p.run(u, int(first)+i, from, to, started)
+	}
+	u.pollers = p
+	for range count {
+		if err := <-started; err != nil {
+			u.pollers.close(u)
+			return fault.Wrap(err, op, name, "processors %d to %d have to be there and be ours", first, first+count-1)
+		}
+	}
+	return nil
+}
+
+// StopPolling ends what StartPolling began. EFAULT when polling is off.
+func (u *Uplink) StopPolling() error {
+	if u.pollers == nil {
+		return fault.New(syscall.EFAULT, "stop polling", u.Port().Name, "polling is not on")
+	}
+	u.pollers.close(u)
+	return nil
+}
+
+func (p *pollers) close(u *Uplink) {
+	p.stop.Store(true)
+	p.ended.Wait()
+	for i := p.first; i < p.end; i++ {
+		u.polled[i].Store(false)
+	}
+	u.pollers = nil
+	u.Wake()
+}
+
+// run polls the rings from first up to end on a processor. Its thread ends with it: no other goroutine gets one that is
+// tied to a processor.
+func (p *pollers) run(u *Uplink, cpu, first, end int, started chan<- error) {
+	defer p.ended.Done()
+	runtime.LockOSThread()
+	var set unix.CPUSet
+	set.Set(cpu)
+	err := unix.SchedSetaffinity(0, &set)
+	if err != nil {
+		started <- err
+		return
+	}
+	for i := first; i < end; i++ {
+		u.polled[i].Store(true)
+	}
+	started <- nil
+	for !p.stop.Load() {
+		for i := first; i < end; i++ {
+			u.Drain(i)
+		}
+	}
+}

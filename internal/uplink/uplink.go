@@ -1,0 +1,153 @@
+//go:build linux
+
+// Package uplink runs what is attached to VALE switches: it sleeps until a device has received something, and has the
+// switch take it.
+package uplink
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/vale"
+)
+
+const (
+	// sendPatience is how often a device is asked whether it has sent what it was given. Nothing tells.
+	sendPatience = time.Millisecond
+	// downPatience is how often a device that is down is asked again. Mostly it tells.
+	downPatience = 200 * time.Millisecond
+	// rounds bounds how often a ring is drained before the next one's turn.
+	rounds = 4
+)
+
+// Uplink is a device attached to a switch, and the goroutine that moves its frames.
+type Uplink struct {
+	*vale.Attachment
+
+	event    int         // eventfd
+	awake    atomic.Bool // the eventfd is set
+	stopping atomic.Bool
+	ended    sync.WaitGroup
+
+	polled  []atomic.Bool // by rx ring: a poller has it
+	pollers *pollers      // nil when polling is off
+}
+
+// Attach makes the device a port of the switch, and starts to move its frames. Errors are those of vale.Attach.
+func Attach(s *vale.Switch, name string, d vale.Device) (*Uplink, error) {
+	event, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		return nil, fault.Wrap(err, "attach", name, "")
+	}
+	u := &Uplink{event: event}
+	if u.Attachment, err = vale.Attach(s, name, d, u); err != nil {
+		unix.Close(event)
+		return nil, err
+	}
+	u.polled = make([]atomic.Bool, len(u.Rings(abi.DirTx)))
+	u.eachRing(func(r *kring.Ring) { r.Waiters.Join(u) })
+	u.ended.Add(1)
+	go u.run()
+	return u, nil
+}
+
+// Close ends polling and the goroutine, takes the device off the switch, and stops its rings.
+func (u *Uplink) Close() error {
+	if u.pollers != nil {
+		u.pollers.close(u)
+	}
+	u.eachRing(func(r *kring.Ring) { r.Waiters.Leave(u) })
+	u.stopping.Store(true)
+	u.Wake()
+	u.ended.Wait()
+	err := u.Attachment.Close() // the last that may call Wake
+	unix.Close(u.event)
+	return err
+}
+
+func (u *Uplink) eachRing(f func(*kring.Ring)) {
+	for _, dir := range []uint16{abi.DirTx, abi.DirRx} {
+		for _, r := range u.Rings(dir) {
+			f(r)
+		}
+	}
+}
+
+// Wake has the goroutine look at all rings. It implements kring.Waiter.
+func (u *Uplink) Wake() {
+	if !u.awake.Swap(true) {
+		one := [8]byte{1}
+		unix.Write(u.event, one[:])
+	}
+}
+
+// run moves frames until Close. It sleeps on the descriptors of the rings, or, where they have none, until it is woken.
+func (u *Uplink) run() {
+	defer u.ended.Done()
+	fds := make([]unix.PollFd, 1+len(u.polled))
+	for !u.stopping.Load() {
+		busy, down := u.drain(fds[1:])
+		pending := u.Flush()
+		if busy {
+			continue
+		}
+		sleep := time.Duration(-1)
+		switch {
+		case down:
+			sleep = downPatience
+		case pending:
+			sleep = sendPatience
+		}
+		u.sleep(fds, sleep)
+	}
+}
+
+// drain empties all rings that no poller has, and says whether there was anything, and whether one is down. The
+// descriptors to sleep on are those of the others.
+func (u *Uplink) drain(fds []unix.PollFd) (busy, down bool) {
+	for i, r := range u.Rings(abi.DirTx) {
+		fds[i] = unix.PollFd{Fd: -1}
+		if u.polled[i].Load() {
+			continue
+		}
+		n, err := uint32(1), error(nil)
+		for k := 0; k < rounds && n > 0 && err == nil; k++ {
+			n, err = u.Drain(i)
+			busy = busy || n > 0
+		}
+		if err != nil {
+			down = true
+		} else {
+			fds[i] = unix.PollFd{Fd: int32(r.FD), Events: unix.POLLIN} // poll skips -1
+		}
+	}
+	return busy, down
+}
+
+// sleep ends when a descriptor is readable, at Wake, or when the time is over; negative is for ever.
+func (u *Uplink) sleep(fds []unix.PollFd, most time.Duration) {
+	fds[0] = unix.PollFd{Fd: int32(u.event), Events: unix.POLLIN}
+	var ts unix.Timespec
+	at := &ts
+	if ts = unix.NsecToTimespec(int64(most)); most < 0 {
+		at = nil
+	}
+	unix.Ppoll(fds, at, nil)
+	for _, f := range fds[1:] {
+		if f.Revents&^unix.POLLIN != 0 {
+			time.Sleep(sendPatience) // the socket has lost its device: the link's watcher will tell, or the next Drain
+			break
+		}
+	}
+	if u.awake.Load() {
+		var n [8]byte
+		unix.Read(u.event, n[:])
+		u.awake.Store(false)
+	}
+}

@@ -1,0 +1,196 @@
+package vale
+
+import (
+	"sync/atomic"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+)
+
+// Device is what can be attached to a switch: a network interface, or a port of another switch. Whoever attaches it has
+// it alone.
+type Device interface {
+	// Rings are the rings of a direction, from ring 0 on.
+	Rings(dir uint16) []*kring.Ring
+	// Start brings a ring into use, Stop is the inverse. They are called with the ring held.
+	Start(*kring.Ring) error
+	Stop(*kring.Ring)
+}
+
+// Attachment is a device as a port of a switch. What the device receives is sent into the switch; what the switch has for
+// it is copied into its tx rings:
+//
+//	device's rx ring --> Drain, a sender --> switch --> inbox with an outlet --> device's tx ring
+//
+// Frames for a device that the kernel drives go out in the sync of the one who sent them, a batch at a time. One that is a
+// port of another switch would forward them there and then, through any number of switches and back to here: its frames
+// wait for Flush. Somebody has to call Drain and Flush when there is reason to.
+type Attachment struct {
+	port   *Port // its tx rings are the device's rx rings, and the other way round
+	device Device
+}
+
+// outlet is what an inbox that is a device's tx ring knows beyond others. The inbox's lock guards it, but for pending.
+type outlet struct {
+	next    uint32 // the slot where the next packet goes; those before it are the device's
+	direct  bool   // filling is sending
+	pending atomic.Bool
+	waker   kring.Waiter
+}
+
+// Attach makes the device a port of the switch. The waker hears when there is work for Flush. Errors are those of starting
+// the device's rings, and of Join.
+func Attach(s *Switch, name string, d Device, waker kring.Waiter) (*Attachment, error) {
+	p := &Port{Name: name}
+	p.at.Store(nowhere)
+	p.rings = [2][]*kring.Ring{abi.DirTx: d.Rings(abi.DirRx), abi.DirRx: d.Rings(abi.DirTx)}
+	a := &Attachment{p, d}
+	var started []*kring.Ring
+	for _, rings := range p.rings {
+		for _, r := range rings {
+			if err := a.start(r); err != nil {
+				a.stop(started)
+				return nil, err
+			}
+			started = append(started, r)
+		}
+	}
+	for _, r := range p.rings[abi.DirTx] {
+		tx := &sender{port: p}
+		tx.prepare(r)
+		p.senders = append(p.senders, tx)
+	}
+	for _, r := range p.rings[abi.DirRx] {
+		out := &outlet{next: r.Head(), direct: r.FD >= 0, waker: waker}
+		p.inboxes = append(p.inboxes, &inbox{port: p, ring: r, open: true, out: out})
+	}
+	if err := s.Join(p); err != nil {
+		a.stop(started)
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *Attachment) start(r *kring.Ring) error {
+	r.Hold()
+	defer r.Drop()
+	r.Program = nil
+	return a.device.Start(r)
+}
+
+func (a *Attachment) stop(rings []*kring.Ring) {
+	for _, r := range rings {
+		r.Hold()
+		a.device.Stop(r)
+		r.Drop()
+	}
+}
+
+// Close takes the device off the switch and stops its rings. Nobody calls Drain or Flush any more.
+func (a *Attachment) Close() error {
+	a.port.Leave()
+	for _, in := range a.port.inboxes {
+		in.mu.Lock()
+		in.open = false
+		in.mu.Unlock()
+	}
+	for _, rings := range a.port.rings {
+		a.stop(rings)
+	}
+	return nil
+}
+
+// Port is the attachment's port on the switch.
+func (a *Attachment) Port() *Port { return a.port }
+
+// Rings are the rings as the switch sees them: tx rings are those that the device receives in.
+func (a *Attachment) Rings(dir uint16) []*kring.Ring { return a.port.rings[dir] }
+
+// Start says that nobody opens an attachment.
+func (a *Attachment) Start(*kring.Ring) error {
+	return fault.New(syscall.EBUSY, "open", a.port.Name, "it is attached to the switch; open another port of it, or detach it")
+}
+
+// Stop has nothing to do: no ring was started.
+func (a *Attachment) Stop(*kring.Ring) {}
+
+// Drain sends what rx ring i of the device has received into the switch, and says how many slots that were. The device has
+// them back at the next Drain, so it is to be called until there are none. A ring that another thread drains is left to
+// it. An error is one of the device: it is down, or gone.
+func (a *Attachment) Drain(i int) (slots uint32, err error) {
+	r := a.port.rings[abi.DirTx][i]
+	if !r.TryHold() {
+		return 0, nil
+	}
+	defer r.Drop()
+	if err := r.Sync(r); err != nil {
+		return 0, err
+	}
+	from, to := r.Head(), r.HwTail.Load()
+	if from == to {
+		return 0, nil
+	}
+	a.port.senders[i].forward(from, to)
+	r.Advance(to)
+	r.Publish()
+	return r.Dist(from, to), nil
+}
+
+// Flush sends what waits in the tx rings of the device, and takes back what is sent. It says whether something waits
+// still, for room in the device or because it is down.
+func (a *Attachment) Flush() (pending bool) {
+	for _, in := range a.port.inboxes {
+		if in.out.pending.Load() {
+			pending = in.flush() || pending
+		}
+	}
+	return pending
+}
+
+func (in *inbox) flush() bool {
+	o, r := in.out, in.ring
+	in.mu.Lock()
+	o.pending.Store(false)
+	next := o.next
+	if o.direct {
+		defer in.mu.Unlock()
+	} else {
+		in.mu.Unlock() // the device's sync may lead back to here
+	}
+	if !o.send(r, next) {
+		o.pending.Store(true)
+		return true
+	}
+	return false
+}
+
+// send has the device look at the slots before next, and says whether it is done with all.
+func (o *outlet) send(r *kring.Ring, next uint32) bool {
+	if r.Head() != next {
+		r.Advance(next)
+	}
+	if r.Sync(r) != nil {
+		return false
+	}
+	r.Publish()
+	return r.HwCur.Load() == r.Next(r.HwTail.Load())
+}
+
+// space is inbox.space for a device. When half of the ring is with the device, what it has sent is taken back first.
+func (o *outlet) space(r *kring.Ring) (tail, room uint32) {
+	if room = r.Dist(o.next, r.HwTail.Load()); room < r.N/2 && o.direct {
+		o.send(r, o.next)
+		room = r.Dist(o.next, r.HwTail.Load())
+	}
+	return o.next, room
+}
+
+// publish sends the slots before next, or leaves that to Flush. What the device is not done with is Flush's to ask for.
+func (o *outlet) publish(r *kring.Ring, next uint32) {
+	o.next = next
+	if (!o.direct || !o.send(r, next)) && !o.pending.Swap(true) {
+		o.waker.Wake()
+	}
+}
