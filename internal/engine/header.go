@@ -54,6 +54,9 @@ func (e *Engine) Header(name string) (uint32, error) {
 		}
 		p = e.ports[key]
 	}
+	if p == nil && strings.ContainsAny(name, "{}") {
+		return 0, fault.New(syscall.ENODEV, "get header of", name, "there is no such pipe")
+	}
 	if p == nil {
 		if _, err := net.InterfaceByName(name); err != nil {
 			return 0, fault.New(syscall.ENXIO, "get header of", name, "there is no such port")
