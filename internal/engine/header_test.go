@@ -38,7 +38,7 @@ func TestHeaderRequests(t *testing.T) {
 		want   syscall.Errno
 	}{
 		{"vale0:a", 10, 0}, {"vale0:v0", 0, 0}, {"x{1", 0, 0}, {"p0", 0, 0}, {"lo", 0, 0}, {"v0", 0, 0},
-		{"vale0:none", 0, syscall.ENXIO}, {"none", 0, syscall.ENXIO}, {"x{2", 0, syscall.ENXIO}, {"", 0, syscall.ENXIO},
+		{"vale0:none", 0, syscall.ENXIO}, {"none", 0, syscall.ENXIO}, {"x{2", 0, syscall.ENODEV}, {"", 0, syscall.ENXIO},
 	} {
 		o.ns.Do(func() {
 			length, err := o.e.Header(c.name)
