@@ -30,6 +30,7 @@ type Binding struct {
 	sleepMu  sync.Mutex
 	sleepers []*sleeper // idle ones, kept for the next wait
 	hasFDs   bool       // some ring is to be waited for by descriptor
+	fetches  bool       // some ring has a source, which may have to be waited for by descriptor
 }
 
 // Register binds to the port of that name; req says how, as NETMAP_REQ_REGISTER does. Errors are those of the request:
@@ -160,7 +161,8 @@ func (b *Binding) start(alone bool) error {
 			}
 		}
 		r.SetUsers(n+1, alone)
-		b.hasFDs = b.hasFDs || r.FD >= 0
+		b.hasFDs = b.hasFDs || r.FD.Load() >= 0
+		b.fetches = b.fetches || r.Source.Load() != nil
 	}
 	return nil
 }
@@ -180,6 +182,7 @@ func (b *Binding) stop() {
 			continue
 		}
 		r.Hold()
+		r.Flush()
 		b.entry.port.Stop(r)
 		r.Drop()
 	}
