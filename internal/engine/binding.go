@@ -227,6 +227,9 @@ func (e *Engine) unbind(b *Binding) {
 	b.closeSleepers()
 	p := b.entry
 	p.bindings = slices.DeleteFunc(p.bindings, func(o *Binding) bool { return o == b })
+	if len(p.bindings) == 0 {
+		p.orphan()
+	}
 	e.drop(p)
 }
 

@@ -7,13 +7,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
-	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/monitor"
 	"github.com/seed-48afdc40/netmap/internal/nic"
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
@@ -53,6 +52,10 @@ type entry struct {
 	kind     string
 	port     port
 	bindings []*Binding
+
+	monitors []*monitor.Port // of this port, that are no orphans
+	watched  uint64          // monitors so far
+	parent   *entry          // of a monitor
 }
 
 // Engine is a region and the ports in it.
@@ -62,7 +65,7 @@ type Engine struct {
 	mu       sync.Mutex
 	ports    map[string]*entry
 	switches map[string]*vale.Switch
-	nulls    uint64 // null ports so far
+	unnamed  uint64 // ports so far that no name finds
 	alarm    alarm
 	closed   bool
 }
@@ -102,19 +105,17 @@ func (e *Engine) Close() error {
 // lookup finds the port of that name or makes it. The caller holds the lock, and drops the port if it ends up without
 // bindings.
 func (e *Engine) lookup(name string, req *abi.Register) (*entry, error) {
-	kind, err := kindOf(name, req)
-	if err != nil {
-		return nil, err
-	}
-	key := name
+	var err error
+	kind, key := kindOf(name, req), name
 	switch kind {
+	case "monitor":
+		return e.openMonitor(name, req)
 	case "nic":
 		if key, err = nicKey(name); err != nil {
 			return nil, err
 		}
-	case "null": // everybody gets one of his own, so the key is one that no name has
-		e.nulls++
-		name, key = "null:"+name, fmt.Sprintf("null %d", e.nulls)
+	case "null":
+		name, key = "null:"+name, e.newKey(kind)
 	}
 	if p, ok := e.ports[key]; ok {
 		return p, nil
@@ -128,19 +129,25 @@ func (e *Engine) lookup(name string, req *abi.Register) (*entry, error) {
 	return p, nil
 }
 
+// newKey is the key of a port of which everybody gets one of his own: no name has it.
+func (e *Engine) newKey(kind string) string {
+	e.unnamed++
+	return fmt.Sprintf("%s %d", kind, e.unnamed)
+}
+
 // kindOf says what kind of port a name and its request mean, in the order in which netmap tries them.
-func kindOf(name string, req *abi.Register) (string, error) {
+func kindOf(name string, req *abi.Register) string {
 	switch {
 	case req.Mode == abi.RegNull:
-		return "null", nil
-	case req.Flags&(abi.NRMonitorTx|abi.NRMonitorRx|abi.NRZcopyMon) != 0:
-		return "", fault.New(syscall.EOPNOTSUPP, "open", name, "monitors do not exist yet")
+		return "null"
+	case req.Flags&monitor.Flags != 0:
+		return "monitor"
 	case strings.ContainsAny(name, "{}"):
-		return "pipe", nil
+		return "pipe"
 	case strings.HasPrefix(name, valePrefix):
-		return "vale", nil
+		return "vale"
 	}
-	return "nic", nil
+	return "nic"
 }
 
 func (e *Engine) open(kind, name string, req *abi.Register) (port, error) {
@@ -162,6 +169,9 @@ func (e *Engine) drop(p *entry) {
 	}
 	delete(e.ports, p.key)
 	p.port.Close()
+	if m, ok := p.port.(*monitor.Port); ok {
+		p.parent.monitors = slices.DeleteFunc(p.parent.monitors, func(o *monitor.Port) bool { return o == m })
+	}
 	if v, ok := p.port.(*vale.Port); ok && len(v.Switch().Ports()) == 0 {
 		delete(e.switches, v.Switch().Name())
 	}
