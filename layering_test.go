@@ -59,7 +59,7 @@ var mayImport = map[string][]string{
 var mayImportAll = []string{"cmd/", "tests/", "bench/"}
 
 // standardOnly import nothing from outside of the module but the standard library.
-var standardOnly = []string{"abi", "portname", "internal/fault", "internal/mem", "internal/kring", "internal/pipe", "internal/vale", "internal/null"}
+var standardOnly = []string{"abi", "portname", "internal/fault", "internal/mem", "internal/kring", "internal/pipe", "internal/vale", "internal/null", "internal/monitor"}
 
 // unsafeFile is the name of a file that may import unsafe.
 var unsafeFile = regexp.MustCompile(`_unsafe(_[a-z0-9]+)?(_test)?\.go$`)

@@ -102,8 +102,8 @@ func (u Usage) Full() bool { return mem.Usage(u).Full() }
 // PortStats is what is known of a port.
 type PortStats struct {
 	Name     string            // as it was opened, without the suffixes that choose rings
-	Kind     string            // nic, vale, pipe or null
-	Detail   string            // of a network interface, the AF_XDP mode: zero-copy, native copy or generic
+	Kind     string            // nic, vale, pipe, monitor or null
+	Detail   string            // of a network interface, the AF_XDP mode: zero-copy, native copy or generic; of a monitor, what it sees
 	Bindings int               // how many have it open
 	Drops    map[string]uint64 // frames lost, by reason
 }

@@ -35,16 +35,27 @@ func (b *Binding) unsubscribe() {
 // Arm has the subscriber woken once when one of the events may have come to a ring that the kernel feeds. It is called
 // after every Poll that found nothing.
 func (b *Binding) Arm(events int16) {
-	if !b.hasFDs {
+	if b.hasFDs || b.fetches {
+		b.armRx(events)
+	}
+	if b.hasFDs && events&wantOut != 0 {
+		b.nap.Reset(txNap)
+	}
+}
+
+// armRx has those who wait on the rx rings woken once when something may have come from the kernel. A ring that fetches
+// is woken by its source's waiters. A source that is full cannot fetch, and its descriptor would go on saying that there
+// is something: who has room made there tells.
+func (b *Binding) armRx(events int16) {
+	if events&wantIn == 0 {
 		return
 	}
-	if events&wantIn != 0 {
-		for _, r := range b.rings[abi.DirRx] {
+	for _, r := range b.rings[abi.DirRx] {
+		if s := r.Source.Load(); s == nil {
 			b.eng.alarm.arm(r)
+		} else if s.Room() > 0 {
+			b.eng.alarm.arm(s)
 		}
-	}
-	if events&wantOut != 0 {
-		b.nap.Reset(txNap)
 	}
 }
 
@@ -61,13 +72,14 @@ type alarm struct {
 func (a *alarm) arm(r *kring.Ring) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if r.FD < 0 || a.rings == nil && a.start() != nil {
+	fd := r.FD.Load()
+	if fd < 0 || a.rings == nil && a.start() != nil {
 		return
 	}
-	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Fd: int32(r.FD)}
-	if unix.EpollCtl(a.epoll, unix.EPOLL_CTL_MOD, r.FD, &e) != nil {
+	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Fd: fd}
+	if unix.EpollCtl(a.epoll, unix.EPOLL_CTL_MOD, int(fd), &e) != nil {
 		// New, or the number of a descriptor that has been closed.
-		unix.EpollCtl(a.epoll, unix.EPOLL_CTL_ADD, r.FD, &e)
+		unix.EpollCtl(a.epoll, unix.EPOLL_CTL_ADD, int(fd), &e)
 	}
 	a.rings[e.Fd] = r
 }

@@ -30,6 +30,7 @@ type Binding struct {
 	sleepMu  sync.Mutex
 	sleepers []*sleeper // idle ones, kept for the next wait
 	hasFDs   bool       // some ring is to be waited for by descriptor
+	fetches  bool       // some ring has a source, which may have to be waited for by descriptor
 }
 
 // Register binds to the port of that name; req says how, as NETMAP_REQ_REGISTER does. Errors are those of the request:
@@ -165,7 +166,8 @@ func (b *Binding) start(alone bool) error {
 			}
 		}
 		r.SetUsers(n+1, alone)
-		b.hasFDs = b.hasFDs || r.FD >= 0
+		b.hasFDs = b.hasFDs || r.FD.Load() >= 0
+		b.fetches = b.fetches || r.Source.Load() != nil
 	}
 	return nil
 }
@@ -185,6 +187,7 @@ func (b *Binding) stop() {
 			continue
 		}
 		r.Hold()
+		r.Flush()
 		b.entry.port.Stop(r)
 		r.Drop()
 	}
@@ -229,6 +232,9 @@ func (e *Engine) unbind(b *Binding) {
 	b.closeSleepers()
 	p := b.entry
 	p.bindings = slices.DeleteFunc(p.bindings, func(o *Binding) bool { return o == b })
+	if len(p.bindings) == 0 {
+		p.orphan()
+	}
 	e.drop(p)
 }
 

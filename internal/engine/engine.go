@@ -8,13 +8,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
-	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/monitor"
 	"github.com/seed-48afdc40/netmap/internal/nic"
 	"github.com/seed-48afdc40/netmap/internal/tap"
 	"github.com/seed-48afdc40/netmap/internal/vale"
@@ -60,6 +59,10 @@ type entry struct {
 	owner  *entry         // the attachment that has this port for itself, nil when it is free
 	device *tap.Interface // of a persistent port: what the host sees of it
 	alias  string         // of a persistent port on a switch: its name there, a second one in the registry
+
+	monitors []*monitor.Port // of this port, that are no orphans
+	watched  uint64          // monitors so far
+	parent   *entry          // of a monitor
 }
 
 // active says whether somebody moves frames through the port.
@@ -86,7 +89,7 @@ type Engine struct {
 	mu       sync.Mutex
 	ports    map[string]*entry
 	switches map[string]*vale.Switch
-	nulls    uint64 // null ports so far
+	unnamed  uint64 // ports so far that no name finds
 	alarm    alarm
 	closed   bool
 }
@@ -128,19 +131,17 @@ func (e *Engine) Close() error {
 // lookup finds the port of that name or makes it. The caller holds the lock, and drops the port if it ends up without
 // bindings.
 func (e *Engine) lookup(name string, req *abi.Register) (*entry, error) {
-	kind, err := kindOf(name, req)
-	if err != nil {
-		return nil, err
-	}
-	key := name
+	var err error
+	kind, key := kindOf(name, req), name
 	switch kind {
+	case "monitor":
+		return e.openMonitor(name, req)
 	case "nic":
 		if key, err = nicKey(name); err != nil {
 			return nil, err
 		}
-	case "null": // everybody gets one of his own, so the key is one that no name has
-		e.nulls++
-		name, key = "null:"+name, fmt.Sprintf("null %d", e.nulls)
+	case "null":
+		name, key = "null:"+name, e.newKey(kind)
 	}
 	if p, ok := e.ports[key]; ok {
 		return p, nil
@@ -154,19 +155,25 @@ func (e *Engine) lookup(name string, req *abi.Register) (*entry, error) {
 	return p, nil
 }
 
+// newKey is the key of a port of which everybody gets one of his own: no name has it.
+func (e *Engine) newKey(kind string) string {
+	e.unnamed++
+	return fmt.Sprintf("%s %d", kind, e.unnamed)
+}
+
 // kindOf says what kind of port a name and its request mean, in the order in which netmap tries them.
-func kindOf(name string, req *abi.Register) (string, error) {
+func kindOf(name string, req *abi.Register) string {
 	switch {
 	case req.Mode == abi.RegNull:
-		return "null", nil
-	case req.Flags&(abi.NRMonitorTx|abi.NRMonitorRx|abi.NRZcopyMon) != 0:
-		return "", fault.New(syscall.EOPNOTSUPP, "open", name, "monitors do not exist yet")
+		return "null"
+	case req.Flags&monitor.Flags != 0:
+		return "monitor"
 	case strings.ContainsAny(name, "{}"):
-		return "pipe", nil
+		return "pipe"
 	case strings.HasPrefix(name, valePrefix):
-		return "vale", nil
+		return "vale"
 	}
-	return "nic", nil
+	return "nic"
 }
 
 func (e *Engine) open(kind, name string, req *abi.Register) (port, error) {
@@ -193,6 +200,9 @@ func (e *Engine) drop(p *entry) {
 			sw = v.Switch()
 		}
 		p.port.Close()
+		if m, ok := p.port.(*monitor.Port); ok {
+			p.parent.monitors = slices.DeleteFunc(p.parent.monitors, func(o *monitor.Port) bool { return o == m })
+		}
 		e.prune(sw)
 	}
 	if !slices.ContainsFunc(e.entries(), (*entry).active) {

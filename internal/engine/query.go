@@ -22,7 +22,7 @@ func (e *Engine) PortInfo(name string, req abi.Register) (abi.PortInfo, error) {
 	if name == "" {
 		return info, nil
 	}
-	req.Mode = abi.RegAllNIC
+	req.Mode, req.Flags = abi.RegAllNIC, 0 // of the port, not of a monitor
 	p, err := e.lookup(name, &req)
 	if err != nil {
 		return abi.PortInfo{}, err

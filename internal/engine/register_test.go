@@ -70,9 +70,11 @@ func TestRegisterErrors(t *testing.T) {
 		{"null port", "n", request(8, null), 0},
 		{"null port with any name", "vale}0:{", request(8, null, rings(1, 1)), 0},
 
-		{"tx monitor", "vale0:a", request(8, flags(abi.NRMonitorTx)), syscall.EOPNOTSUPP},
-		{"rx monitor", "vale0:a", request(8, flags(abi.NRMonitorRx)), syscall.EOPNOTSUPP},
-		{"zero-copy monitor", "vale0:a", request(8, flags(abi.NRZcopyMon)), syscall.EOPNOTSUPP},
+		{"a monitor of what nobody has open", "vale0:a", request(8, flags(abi.NRMonitorRx)), syscall.EINVAL},
+		{"a monitor of a pipe that nobody has open", "x{1", request(8, flags(abi.NRZcopyMon)), syscall.EINVAL},
+		{"a monitor of an interface that is not there", "no-such-if", request(8, flags(abi.NRMonitorTx)), syscall.ENXIO},
+		{"a monitor of a bad name", "vale0", request(8, flags(abi.NRMonitorTx)), syscall.ENOMEM},
+		{"a null port with the flag of a monitor", "n", request(8, null, flags(abi.NRMonitorRx)), 0},
 
 		{"more rings than the region has", "x{1", request(8, rings(256, 256)), syscall.ENOMEM},
 		{"more buffers than the region has", "vale0:a", request(4096), syscall.ENOMEM},
@@ -106,7 +108,10 @@ func TestAFailedRegistrationHurtsNobody(t *testing.T) {
 	}{
 		{"vale0:a", request(8, ring(1)), syscall.EINVAL},
 		{"vale0:a", request(8, flags(abi.NRExclusive)), syscall.EBUSY},
-		{"vale0:a", request(8, flags(abi.NRMonitorRx)), syscall.EOPNOTSUPP},
+		{"vale0:c", request(8, flags(abi.NRMonitorRx)), syscall.EINVAL},
+		{"vale0:a", request(8, flags(abi.NRMonitorRx), ring(1)), syscall.EINVAL},
+		{"vale0:a", request(8, flags(abi.NRMonitorTx), mode(abi.RegSW)), syscall.EINVAL},
+		{"vale0:a", request(4096, flags(abi.NRZcopyMon)), syscall.ENOMEM},
 		{"vale0:a", request(8, mode(abi.RegSW)), syscall.EINVAL},
 		{"vale0:c", request(4096), syscall.ENOMEM},
 		{"vale1:c", request(4096), syscall.ENOMEM},
@@ -419,9 +424,13 @@ func TestOpenUseAndCloseAtTheSameTime(t *testing.T) {
 				if rnd.IntN(8) == 0 {
 					flags(abi.NRExclusive)(&req)
 				}
+				watches := name != "n" && rnd.IntN(3) == 0
+				if watches {
+					flags([]uint64{abi.NRMonitorTx, abi.NRMonitorRx, abi.NRZcopyMon}[rnd.IntN(3)])(&req)
+				}
 				b, err := e.Register(name, req)
 				if err != nil {
-					if !errors.Is(err, syscall.EBUSY) && !errors.Is(err, syscall.ENOMEM) {
+					if !errors.Is(err, syscall.EBUSY) && !errors.Is(err, syscall.ENOMEM) && !(watches && errors.Is(err, syscall.EINVAL)) {
 						t.Error(err)
 					}
 					continue

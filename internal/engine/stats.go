@@ -10,8 +10,8 @@ import (
 // PortStats is what is known of a port: who has it, and what was lost there.
 type PortStats struct {
 	Name     string
-	Kind     string // nic, vale, pipe or null
-	Detail   string // of a NIC, the AF_XDP mode
+	Kind     string // nic, vale, pipe, monitor or null
+	Detail   string // of a NIC, the AF_XDP mode; of a monitor, what it sees
 	Bindings int
 	Drops    map[string]uint64 // frames lost, by reason, in all rings and in the kernel's part of them
 }

@@ -54,6 +54,9 @@ func (b *Binding) Wait(ctx context.Context, events int16, timeout time.Duration)
 			}
 			s.sleepFDs(b, events, left)
 		} else {
+			if b.fetches {
+				b.armRx(events)
+			}
 			s.sleep(left)
 		}
 	}
@@ -210,7 +213,7 @@ func (s *sleeper) sleepFDs(b *Binding, events int16, left time.Duration) {
 	s.fds = append(s.fds[:0], unix.PollFd{Fd: int32(s.event), Events: unix.POLLIN})
 	if events&wantIn != 0 {
 		for _, r := range b.rings[abi.DirRx] {
-			s.fds = append(s.fds, unix.PollFd{Fd: int32(r.FD), Events: unix.POLLIN}) // poll skips -1
+			s.fds = append(s.fds, unix.PollFd{Fd: r.FD.Load(), Events: unix.POLLIN}) // poll skips -1
 		}
 	}
 	var ts *unix.Timespec

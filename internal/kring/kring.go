@@ -35,8 +35,12 @@ type Ring struct {
 	Sync func(*Ring) error
 
 	// FD is a descriptor that becomes readable (rx) or writable (tx) when a sync may find more; -1 where Waiters.Wake
-	// says so.
-	FD int
+	// says so. The port sets it when it starts and stops the ring; those who wait may read it at any time.
+	FD atomic.Int32
+
+	// Source is the ring from which syncs of this one fetch, nil for most. What may come to that one may come to this
+	// one, and its Waiters include ours.
+	Source atomic.Pointer[Ring]
 
 	// HwCur and HwTail are written by whoever holds the ring, and in software ports by the peer port under that
 	// port's own rules; others may read them at any time.
@@ -54,6 +58,9 @@ type Ring struct {
 	slots  []abi.Slot
 	bufs   shm.Bufs
 
+	tap  Tap               // whoever holds the ring, as port
+	port func(*Ring) error // Sync without the tap
+
 	busy  atomic.Bool
 	users int  // bindings; the engine's lock
 	alone bool // the only binding is exclusive; the engine's lock
@@ -63,7 +70,9 @@ type Ring struct {
 
 // New is a ring without memory.
 func New(name string, dir, id uint16, slots uint32, sync func(*Ring) error) *Ring {
-	return &Ring{Name: name, Dir: dir, ID: id, N: slots, Sync: sync, FD: -1}
+	r := &Ring{Name: name, Dir: dir, ID: id, N: slots, Sync: sync}
+	r.FD.Store(-1)
+	return r
 }
 
 // Alloc gives the ring its memory: fresh indexes, and in every slot a buffer if withBufs. A ring that has memory keeps
@@ -90,6 +99,9 @@ func (r *Ring) Alloc(region *mem.Region, withBufs bool) error {
 	r.HwCur.Store(0)
 	r.HwTail.Store(r.tail)
 	g.Tail.Store(r.tail)
+	if r.tap != nil {
+		r.tap.Fresh()
+	}
 	return nil
 }
 
@@ -136,6 +148,9 @@ func (r *Ring) Run(k, head uint32) uint32 {
 	}
 	return r.N
 }
+
+// Room is how many slots of an rx ring the framework can still fill.
+func (r *Ring) Room() uint32 { return r.N - 1 - r.Dist(r.HwCur.Load(), r.HwTail.Load()) }
 
 // Dist is how many steps lead from a to b.
 func (r *Ring) Dist(a, b uint32) uint32 {
@@ -235,6 +250,9 @@ func (r *Ring) Reinit() (reset bool) {
 // Publish ends a sync: the program sees the new tail. It says whether the tail moved.
 func (r *Ring) Publish() (moved bool) {
 	t := r.HwTail.Load()
+	if r.tap != nil {
+		t = r.tap.Tail(t)
+	}
 	if t == r.tail {
 		return false
 	}

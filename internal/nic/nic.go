@@ -133,7 +133,7 @@ func (p *Port) start(r *kring.Ring) error {
 		r.Free(0, r.N)
 		return err
 	}
-	r.FD = q.socket.FD()
+	r.FD.Store(int32(q.socket.FD()))
 	if r.Dir == abi.DirTx {
 		q.tx.start(q.socket)
 		return nil
@@ -264,7 +264,7 @@ func (p *Port) Stop(r *kring.Ring) {
 
 func (p *Port) stop(r *kring.Ring) {
 	q := p.queues[r.ID]
-	r.FD = -1
+	r.FD.Store(-1)
 	if r.Dir == abi.DirTx {
 		q.tx.stop()
 	} else {

@@ -136,7 +136,27 @@ func (x *txSide) reclaim(r *kring.Ring) {
 func (x *txSide) giveBack(r *kring.Ring, buf uint32) {
 	k := r.Next(r.HwTail.Load())
 	if w := r.Slot(k).Word(); w.BufIdx() != buf {
+		if r.Tap() != nil {
+			x.bringFrame(r, k, buf)
+			w = r.Slot(k).Word()
+		}
 		r.Slot(k).SetWord(abi.MakeSlotWord(buf, w.Len(), w.Flags()|abi.NSBufChanged))
 	}
 	r.HwTail.Store(k)
+}
+
+// farthest is how far a frame may have overtaken others for a monitor to see it with its own length.
+const farthest = 64
+
+// bringFrame exchanges slot k with the one from which the buffer was sent, so that the frame's length and flags stay with
+// it: a monitor looks at what is given back. Programs do not.
+func (x *txSide) bringFrame(r *kring.Ring, k, buf uint32) {
+	w := r.Slot(k).Word()
+	for j, n := r.Next(k), 0; j != r.Head() && n < farthest; j, n = r.Next(j), n+1 {
+		if o := r.Slot(j).Word(); o.BufIdx() == buf {
+			r.Slot(k).SetWord(o)
+			r.Slot(j).SetWord(abi.MakeSlotWord(w.BufIdx(), w.Len(), w.Flags()|abi.NSBufChanged))
+			return
+		}
+	}
 }

@@ -124,7 +124,7 @@ func (u *Uplink) drain(fds []unix.PollFd) (busy, down bool) {
 		if err != nil {
 			down = true
 		} else {
-			fds[i] = unix.PollFd{Fd: int32(r.FD), Events: unix.POLLIN} // poll skips -1
+			fds[i] = unix.PollFd{Fd: r.FD.Load(), Events: unix.POLLIN} // poll skips -1
 		}
 	}
 	return busy, down

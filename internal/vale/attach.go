@@ -63,7 +63,7 @@ func Attach(s *Switch, name string, d Device, waker kring.Waiter) (*Attachment, 
 		p.senders = append(p.senders, tx)
 	}
 	for _, r := range p.rings[abi.DirRx] {
-		out := &outlet{next: r.Head(), direct: r.FD >= 0, waker: waker}
+		out := &outlet{next: r.Head(), direct: r.FD.Load() >= 0, waker: waker}
 		p.inboxes = append(p.inboxes, &inbox{port: p, ring: r, open: true, out: out})
 	}
 	if err := s.Join(p); err != nil {

@@ -1,0 +1,49 @@
+package engine
+
+import (
+	"cmp"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/monitor"
+)
+
+// openMonitor makes a monitor of the port of that name. Errors are those of looking the port up; EINVAL when nobody has it
+// open. The request then says which directions are monitored. Nobody finds the monitor by a name.
+func (e *Engine) openMonitor(name string, req *abi.Register) (*entry, error) {
+	if req.Flags&abi.NRZcopyMon != 0 {
+		req.Flags |= abi.NRMonitorTx | abi.NRMonitorRx
+	}
+	wish := *req
+	wish.Flags &^= monitor.Flags
+	parent, err := e.lookup(name, &wish)
+	if err != nil {
+		return nil, err
+	}
+	if len(parent.bindings) == 0 {
+		e.drop(parent)
+		return nil, fault.New(syscall.EINVAL, "monitor", name, "nobody has it open; open it first, and then the monitor")
+	}
+	c := monitor.Config{Parent: name, Serial: parent.watched, Flags: req.Flags}
+	_, txSlots := shape(parent.port.Rings(abi.DirTx))
+	_, rxSlots := shape(parent.port.Rings(abi.DirRx))
+	c.TxSlots, c.RxSlots = slotsLike(req.TxSlots, txSlots), slotsLike(req.RxSlots, rxSlots)
+	m := monitor.New(e.region, parent.port, c)
+	parent.watched++
+	parent.monitors = append(parent.monitors, m)
+	p := &entry{name: c.Name(), key: e.newKey("monitor"), kind: "monitor", port: m, parent: parent}
+	e.ports[p.key] = p
+	return p, nil
+}
+
+// slotsLike takes a wish for a number of slots whose default is another port's.
+func slotsLike(wish, def uint32) uint32 { return slots(cmp.Or(wish, def)) }
+
+// orphan takes all monitors off a port that nobody has open any more.
+func (p *entry) orphan() {
+	for _, m := range p.monitors {
+		m.Orphan()
+	}
+	p.monitors = nil
+}

@@ -1,0 +1,168 @@
+// Package monitor is a port that shows the frames of another one, its parent. Rx ring i of the monitor gets what passes
+// the parent's rings i, both directions or one. The parent's program notices nothing but the time it takes.
+//
+//	parent  TX i ── tap ──┐
+//	                      ├──> monitor  RX i        and one TX ring on which nothing can be sent
+//	parent  RX i ── tap ──┘
+//
+// A copy monitor sees frames early: those sent, when the parent's program hands them over, and those received, when they
+// arrive, whether or not that program reads. Nothing need happen at the parent for that: a sync of the monitor looks
+// after the parent's rx ring, too. Several monitors of a ring are independent.
+//
+// A zero-copy monitor sees frames late: when a sent slot comes back, and when a received one is released. It exchanges
+// buffers, its own empty one for the parent's. Several of them on one ring form a chain, in which each sees what the one
+// before has released:
+//
+//	parent  i ── tap ──> first  RX i ──> second  RX i ──> …
+//
+// A monitor never holds the parent up. What finds no room in its ring is lost and counted there, and of a batch the
+// newest frames are kept. When the parent's last user goes, the monitor is an orphan: its rings keep what is queued, and
+// syncs say EIO.
+//
+// # Locks
+//
+// A ring's holder may take the ring's source, the parent's rx ring; never the other way round. Both directions of the
+// parent, and the one before in a chain, deliver to an rx ring under its inbox's mutex, which is the last lock there is.
+// Who hangs taps on rings and takes them off (Start, Stop, Orphan) is alone in that, by the engine's lock, and holds the
+// tapped rings.
+package monitor
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+)
+
+// Flags are the bits of a request that make it one for a monitor.
+const Flags = abi.NRMonitorTx | abi.NRMonitorRx | abi.NRZcopyMon
+
+// Parent is a port that can be monitored.
+type Parent interface {
+	// Rings are the hardware rings of a direction, from ring 0 on.
+	Rings(dir uint16) []*kring.Ring
+}
+
+// Port is a monitor.
+type Port struct {
+	region  *mem.Region
+	watched [2]bool // by direction of the parent
+	zero    bool    // zero-copy
+	rings   [2][]*kring.Ring
+	inboxes []*inbox
+
+	orphan       atomic.Bool
+	gone, noSend *fault.Error // made here, because syncs allocate nothing
+}
+
+// Config says what a monitor is.
+type Config struct {
+	Parent           string // its name
+	Serial           uint64 // tells monitors of one parent apart
+	Flags            uint64 // some of Flags; zero-copy means both directions
+	TxSlots, RxSlots uint32
+}
+
+// Name is the monitor's name: parent/zrt#serial.
+func (c Config) Name() string {
+	var b strings.Builder
+	for _, f := range []struct {
+		flag   uint64
+		letter byte
+	}{{abi.NRZcopyMon, 'z'}, {abi.NRMonitorRx | abi.NRZcopyMon, 'r'}, {abi.NRMonitorTx | abi.NRZcopyMon, 't'}} {
+		if c.Flags&f.flag != 0 {
+			b.WriteByte(f.letter)
+		}
+	}
+	return fmt.Sprintf("%s/%s#%d", c.Parent, b.String(), c.Serial)
+}
+
+// New makes a monitor of the parent. It sees nothing before its rings are started.
+func New(region *mem.Region, parent Parent, c Config) *Port {
+	p := &Port{region: region, zero: c.Flags&abi.NRZcopyMon != 0}
+	p.watched[abi.DirTx] = p.zero || c.Flags&abi.NRMonitorTx != 0
+	p.watched[abi.DirRx] = p.zero || c.Flags&abi.NRMonitorRx != 0
+	name := c.Name()
+	p.gone = fault.New(syscall.EIO, "sync", name, "nobody has %s open any more; open the monitor again when somebody has", c.Parent)
+	p.noSend = fault.New(syscall.EIO, "send on", name, "monitors only receive; open %s itself to send", c.Parent)
+	p.rings[abi.DirTx] = []*kring.Ring{kring.New(name+" TX0", abi.DirTx, 0, c.TxSlots, func(*kring.Ring) error { return p.noSend })}
+	for i := range max(len(parent.Rings(abi.DirTx)), len(parent.Rings(abi.DirRx))) {
+		in := &inbox{port: p}
+		in.ring = kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, uint16(i), c.RxSlots, in.sync)
+		for dir := range uint16(2) {
+			if rings := parent.Rings(dir); p.watched[dir] && i < len(rings) {
+				in.parent[dir] = rings[i]
+			}
+		}
+		p.inboxes = append(p.inboxes, in)
+		p.rings[abi.DirRx] = append(p.rings[abi.DirRx], in.ring)
+	}
+	return p
+}
+
+// Rings are the rings of a direction.
+func (p *Port) Rings(dir uint16) []*kring.Ring { return p.rings[dir] }
+
+// Start gives a ring its memory and, an rx ring, hangs it on the parent's rings. ENXIO for an orphan.
+func (p *Port) Start(r *kring.Ring) error {
+	if p.orphan.Load() {
+		return fault.New(syscall.ENXIO, "open", r.Name, "%s", p.gone.Hint)
+	}
+	if err := r.Alloc(p.region, true); err != nil {
+		return err
+	}
+	if r.Dir == abi.DirRx {
+		in := p.inboxes[r.ID]
+		in.setOpen(true)
+		in.attach()
+	}
+	return nil
+}
+
+// Stop is the inverse. Frames that were not read are lost to the next one in a chain.
+func (p *Port) Stop(r *kring.Ring) {
+	if r.Dir == abi.DirRx {
+		in := p.inboxes[r.ID]
+		in.detach()
+		in.setOpen(false)
+	}
+	r.Free(0, r.N)
+}
+
+// Close has nothing left to do.
+func (p *Port) Close() error { return nil }
+
+// Orphan takes the monitor off its parent, whose last user has gone, and wakes those who wait for frames.
+func (p *Port) Orphan() {
+	for _, in := range p.inboxes {
+		in.detach()
+	}
+	p.orphan.Store(true)
+	for _, rings := range p.rings {
+		for _, r := range rings {
+			r.Waiters.Wake()
+		}
+	}
+}
+
+// Describe says what the monitor shows.
+func (p *Port) Describe() (detail string, drops map[string]uint64) {
+	switch {
+	case p.orphan.Load():
+		detail = "orphan"
+	case p.zero:
+		detail = "zero-copy"
+	case !p.watched[abi.DirRx]:
+		detail = "copy of tx"
+	case !p.watched[abi.DirTx]:
+		detail = "copy of rx"
+	default:
+		detail = "copy of tx and rx"
+	}
+	return detail, map[string]uint64{}
+}

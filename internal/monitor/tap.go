@@ -1,0 +1,141 @@
+package monitor
+
+import (
+	"slices"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+)
+
+// tap is what hangs on one of the parent's rings, for all monitors that watch it. Whoever holds the ring may use it.
+//
+//	tx   seen    copied up to here: frames are copied before the port sends them
+//	     freed   not used: what the port's sync adds to HwTail has come back
+//	rx   seen    copied up to here: frames are copied when the port has them, before the program gets them
+//	     freed   exchanged up to here: released slots are exchanged before the port gets them
+type tap struct {
+	ring   *kring.Ring
+	origin origin
+	copies []*inbox // copy monitors
+	chain  []*inbox // zero-copy monitors, each of which knows the next
+
+	seen, freed uint32
+	puller      *inbox // whose sync this is part of, nil for the parent's: it needs no waking
+}
+
+// tapOf is the tap on a ring, which is hung there if there is none.
+func tapOf(r *kring.Ring) *tap {
+	if t, ok := r.Tap().(*tap); ok {
+		return t
+	}
+	t := &tap{ring: r, origin: fromTx, seen: r.HwCur.Load(), freed: r.HwCur.Load()}
+	if r.Dir == abi.DirRx {
+		t.origin = fromRx
+		t.seen = r.HwTail.Load() // what has arrived already is nobody's news
+	}
+	r.SetTap(t)
+	return t
+}
+
+// add adds a monitor at the end.
+func (t *tap) add(in *inbox) {
+	if !in.port.zero {
+		t.copies = append(t.copies, in)
+		return
+	}
+	if n := len(t.chain); n > 0 {
+		t.chain[n-1].next.Store(in)
+	}
+	t.chain = append(t.chain, in)
+}
+
+// remove takes a monitor off, and the tap with the last one. Whoever came after it in the chain follows the one before.
+func (t *tap) remove(in *inbox) {
+	if i := slices.Index(t.copies, in); i >= 0 {
+		t.copies = slices.Delete(t.copies, i, i+1)
+	}
+	if i := slices.Index(t.chain, in); i >= 0 {
+		if i > 0 {
+			t.chain[i-1].next.Store(in.next.Load())
+		}
+		t.chain = slices.Delete(t.chain, i, i+1)
+	}
+	if len(t.copies)+len(t.chain) == 0 {
+		t.ring.SetTap(nil)
+	}
+}
+
+// Sync implements kring.Tap.
+func (t *tap) Sync(r *kring.Ring, port func(*kring.Ring) error) error {
+	if r.Dir == abi.DirTx {
+		return t.syncTx(port)
+	}
+	return t.syncRx(port)
+}
+
+func (t *tap) syncTx(port func(*kring.Ring) error) error {
+	r := t.ring
+	t.show(r.Head())
+	first := r.Next(r.HwTail.Load())
+	err := port(r)
+	t.release(first, r.Next(r.HwTail.Load()))
+	return err
+}
+
+func (t *tap) syncRx(port func(*kring.Ring) error) error {
+	r := t.ring
+	full := r.Room() == 0
+	t.show(r.HwTail.Load()) // what the program may have read already, if it does not keep to its slots
+	t.release(since(r, t.freed, r.Head()), r.Head())
+	t.freed = r.Head()
+	err := port(r)
+	t.show(r.HwTail.Load())
+	if full && r.Room() > 0 {
+		for _, in := range t.copies {
+			in.Wake() // it gave up waiting for frames that had no room here
+		}
+	}
+	return err
+}
+
+// Tail implements kring.Tap: the program sees no frame before the monitors have.
+func (t *tap) Tail(hwtail uint32) uint32 {
+	if t.ring.Dir == abi.DirRx {
+		return t.seen
+	}
+	return hwtail
+}
+
+// Fresh implements kring.Tap.
+func (t *tap) Fresh() { t.seen, t.freed = 0, 0 }
+
+// show copies the frames that are new, up to slot to, to the copy monitors.
+func (t *tap) show(to uint32) {
+	from := since(t.ring, t.seen, to)
+	t.seen = to
+	if from == to {
+		return
+	}
+	for _, in := range t.copies {
+		if in.take(t.ring, from, to, t.origin) && in != t.puller {
+			in.ring.Waiters.Wake()
+		}
+	}
+}
+
+// release gives the slots that come back to the first of the zero-copy monitors.
+func (t *tap) release(from, to uint32) {
+	if from != to && len(t.chain) > 0 && t.chain[0].take(t.ring, from, to, t.origin) {
+		t.chain[0].ring.Waiters.Wake()
+	}
+}
+
+// since is where to go on, up to slot to, after mark. A port that is in trouble leaves slots where they are, and they come
+// again; a ring whose program lost its way may start anew at HwCur.
+func since(r *kring.Ring, mark, to uint32) uint32 {
+	cur := r.HwCur.Load()
+	if r.Dist(cur, mark) <= r.Dist(cur, to) {
+		return mark
+	}
+	return cur
+}
