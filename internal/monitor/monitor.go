@@ -113,24 +113,27 @@ func (p *Port) Start(r *kring.Ring) error {
 	if p.orphan.Load() {
 		return fault.New(syscall.ENXIO, "open", r.Name, "%s", p.gone.Hint)
 	}
+	if r.Dir == abi.DirTx {
+		return r.Alloc(p.region, false) // nothing is ever sent: its slots are not worth a buffer
+	}
 	if err := r.Alloc(p.region, true); err != nil {
 		return err
 	}
-	if r.Dir == abi.DirRx {
-		in := p.inboxes[r.ID]
-		in.setOpen(true)
-		in.attach()
-	}
+	in := p.inboxes[r.ID]
+	in.setOpen(true)
+	in.attach()
 	return nil
 }
 
 // Stop is the inverse. Frames that were not read are lost to the next one in a chain.
 func (p *Port) Stop(r *kring.Ring) {
-	if r.Dir == abi.DirRx {
-		in := p.inboxes[r.ID]
-		in.detach()
-		in.setOpen(false)
+	if r.Dir == abi.DirTx {
+		r.Free(0, 0)
+		return
 	}
+	in := p.inboxes[r.ID]
+	in.detach()
+	in.setOpen(false)
 	r.Free(0, r.N)
 }
 

@@ -53,6 +53,11 @@ var scenarios = []struct {
 	{"a head that makes no sense", badHead},
 	{"what was asked and granted", answers},
 	{"memory that is used up", outOfMemory},
+	{"copy monitors", copyMonitors},
+	{"zero-copy monitors", zeroCopyMonitors},
+	{"monitors wake", monitorsWake},
+	{"monitor of a closed port", orphanedMonitor},
+	{"monitors that cannot be", monitorErrors},
 }
 
 func TestScenarios(t *testing.T) {
@@ -188,8 +193,13 @@ func (w *world) texts(p *netmap.Port) (all []string) {
 
 func (w *world) wantTexts(p *netmap.Port, want ...string) {
 	w.Helper()
-	if got := w.texts(p); !slices.Equal(got, want) {
-		w.Errorf("%s receives %q, want %q", p.Name(), got, want)
+	w.wantEqual(p.Name(), w.texts(p), want)
+}
+
+func (w *world) wantEqual(who string, got, want []string) {
+	w.Helper()
+	if !slices.Equal(got, want) {
+		w.Errorf("%s receives %q, want %q", who, got, want)
 	}
 }
 
