@@ -9,8 +9,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/monitor"
 )
 
-// openMonitor makes a monitor of the port of that name. Errors are those of looking the port up; EINVAL when nobody has it
-// open. The request then says which directions are monitored. Nobody finds the monitor by a name.
+// openMonitor makes a monitor of the port of that name. Errors are those of looking the port up, EBUSY when an attachment
+// has it for itself, EINVAL when nobody has it open. The request then says which directions are monitored. Nobody finds
+// the monitor by a name.
 func (e *Engine) openMonitor(name string, req *abi.Register) (*entry, error) {
 	if req.Flags&abi.NRZcopyMon != 0 {
 		req.Flags |= abi.NRMonitorTx | abi.NRMonitorRx
@@ -21,11 +22,15 @@ func (e *Engine) openMonitor(name string, req *abi.Register) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(parent.bindings) == 0 {
-		e.drop(parent)
-		return nil, fault.New(syscall.EINVAL, "monitor", name, "nobody has it open; open it first, and then the monitor")
+	err = parent.free()
+	if err == nil && len(parent.bindings) == 0 {
+		err = fault.New(syscall.EINVAL, "monitor", name, "nobody has it open; open it first, and then the monitor")
 	}
-	c := monitor.Config{Parent: name, Serial: parent.watched, Flags: req.Flags}
+	if err != nil {
+		e.drop(parent)
+		return nil, err
+	}
+	c := monitor.Config{Parent: parent.shown(), Serial: parent.watched, Flags: req.Flags}
 	_, txSlots := shape(parent.port.Rings(abi.DirTx))
 	_, rxSlots := shape(parent.port.Rings(abi.DirRx))
 	c.TxSlots, c.RxSlots = slotsLike(req.TxSlots, txSlots), slotsLike(req.RxSlots, rxSlots)

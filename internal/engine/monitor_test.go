@@ -461,3 +461,48 @@ func TestMonitorsOfABusyPort(t *testing.T) {
 		})
 	}
 }
+
+// A switch has an attached interface for itself. A persistent port has monitors while somebody has it open.
+func TestMonitorsOfPortsThatLast(t *testing.T) {
+	o := newOffice(t, 1, 1)
+	o.mustNewIf("p0")
+	o.mustAttach("vale0:p0")
+	o.mustAttach("vale0:v0")
+	watch := func(name string, f uint64) (b *engine.Binding, err error) {
+		o.ns.Do(func() { b, err = o.e.Register(name, request(64, flags(f))) })
+		return b, err
+	}
+	for _, c := range []struct {
+		name string
+		want syscall.Errno
+	}{{"v0", syscall.EBUSY}, {"vale0:v0", syscall.EBUSY}, {"p0", syscall.EINVAL}, {"vale0:p0", syscall.EINVAL}} {
+		_, err := watch(c.name, monRx)
+		wantErrno(t, c.name, err, c.want)
+	}
+	p, q := o.program("vale0:p0"), o.program("vale0:q")
+	var all []*program
+	for _, f := range []uint64{monRx, monTx, monZ} {
+		b, err := watch("vale0:p0", f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { b.Close() })
+		all = append(all, see(b))
+	}
+	if got := all[0].String(); got != "vale0:p0/r#0 (monitor)" {
+		t.Errorf("described as %s", got)
+	}
+	q.tx[0].put(t, frame("to p0"))
+	q.TxSync()
+	p.tx[0].put(t, frame("from p0"))
+	p.TxSync()
+	for i, want := range []string{frame("to p0"), "t:" + frame("from p0"), "t:" + frame("from p0")} {
+		if got := look(t, all[i]); !slices.Contains(got, want) { // the host's stack speaks, too
+			t.Errorf("%v sees %q, want %q", all[i], got, want)
+		}
+	}
+	p.Close()
+	for _, m := range all {
+		wantErrno(t, m.String(), m.RxSync(), syscall.EIO)
+	}
+}
