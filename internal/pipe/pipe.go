@@ -123,12 +123,12 @@ func (l *lane) rxSync(rx *kring.Ring) error {
 const special = abi.SlotWord(abi.NSBufChanged|abi.NSMoreFrag) << 48
 
 // copySlots passes slots on, with a change of buffers noted on the receiving side only. It returns how many of them make
-// complete packets. Slots with nothing special about them, nearly all there are, go four at a time.
+// complete packets.
 func copySlots(dst, src []abi.Slot) (complete uint32) {
 	dst = dst[:len(src)]
 	for i := 0; i < len(src); {
-		if i+4 <= len(src) && copyFour((*[4]abi.Slot)(dst[i:]), (*[4]abi.Slot)(src[i:])) {
-			i += 4
+		if n := copyPlain(dst[i:], src[i:]); n > 0 {
+			i += n
 			complete = uint32(i)
 			continue
 		}
@@ -140,18 +140,24 @@ func copySlots(dst, src []abi.Slot) (complete uint32) {
 	return complete
 }
 
-// copyFour says no, and does nothing, when one of the slots is special.
-func copyFour(d, s *[4]abi.Slot) bool {
-	w0, w1, w2, w3 := s[0].Word(), s[1].Word(), s[2].Word(), s[3].Word()
-	if (w0|w1|w2|w3)&special != 0 {
-		return false
+// copyPlain passes slots on as long as there is nothing special about them, as nearly always, four at a time. It returns
+// how many.
+func copyPlain(dst, src []abi.Slot) (n int) {
+	dst = dst[:len(src)]
+	for n+4 <= len(src) {
+		s, d := src[n:n+4:n+4], dst[n:n+4:n+4]
+		w0, w1, w2, w3 := s[0].Word(), s[1].Word(), s[2].Word(), s[3].Word()
+		if (w0|w1|w2|w3)&special != 0 {
+			break
+		}
+		d[0].Ptr, d[1].Ptr, d[2].Ptr, d[3].Ptr = s[0].Ptr, s[1].Ptr, s[2].Ptr, s[3].Ptr
+		d[0].SetWord(w0)
+		d[1].SetWord(w1)
+		d[2].SetWord(w2)
+		d[3].SetWord(w3)
+		n += 4
 	}
-	d[0].Ptr, d[1].Ptr, d[2].Ptr, d[3].Ptr = s[0].Ptr, s[1].Ptr, s[2].Ptr, s[3].Ptr
-	d[0].SetWord(w0)
-	d[1].SetWord(w1)
-	d[2].SetWord(w2)
-	d[3].SetWord(w3)
-	return true
+	return n
 }
 
 // copyOne says whether a packet ends in the slot.
