@@ -18,7 +18,7 @@ import (
 // Config sizes a framework. Zero values take the defaults.
 type Config struct {
 	Buffers  int // packet buffers; default 32768, netmap's kernel module has 163840
-	BufSize  int // bytes of a buffer: 2048 by default, 4096 for jumbo frames
+	BufSize  int // bytes of a buffer: 2048 by default, 4096 for jumbo frames; 2112 is kinder to caches, see BenchmarkSpread
 	Rings    int // rings; default 200
 	RingSize int // bytes of a ring object; default 36864, which is 2288 slots: larger rings take several objects
 	Ports    int // ports open at once; default 100

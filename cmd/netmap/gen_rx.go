@@ -77,9 +77,10 @@ func (r *receiver) drain(ring *netmap.Ring) {
 
 // read looks at the frames in some slots.
 func (r *receiver) read(ring *netmap.Ring, slots []abi.Slot) {
+	bufs := ring.Buffers()
 	for i := range slots {
 		word := slots[i].Word()
-		buf := ring.Buf(word.BufIdx())
+		buf := bufs.At(word.BufIdx())
 		f := buf[:min(int(word.Len()), len(buf))]
 		r.bytes += len(f)
 		if more := word.Flags()&abi.NSMoreFrag != 0; more || r.inFrame {

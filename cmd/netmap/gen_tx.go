@@ -90,11 +90,11 @@ func (s *sender) fill(n int) int {
 
 // put makes a frame in each slot.
 func (s *sender) put(ring *netmap.Ring, slots []abi.Slot) {
-	build, seq, length := s.build, s.seq, uint16(s.build.Len())
+	build, seq, length, bufs := s.build, s.seq, uint16(s.build.Len()), ring.Buffers()
 	for i := range slots {
 		slot := &slots[i]
 		word := slot.Word()
-		build.Put(ring.Buf(word.BufIdx()), seq+uint64(i))
+		build.Put(bufs.At(word.BufIdx()), seq+uint64(i))
 		slot.SetWord(abi.MakeSlotWord(word.BufIdx(), length, word.Flags()&abi.NSBufChanged))
 	}
 	if n := len(slots); n > 0 {
