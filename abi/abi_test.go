@@ -222,6 +222,7 @@ var constants = []constant{
 	{"SlotSize", abi.SlotSize, 16},
 	{"RingSize", abi.RingSize, 256},
 	{"IfSize", abi.IfSize, 56},
+	{"CSBEntrySize", abi.CSBEntrySize, 64},
 
 	{"NSBufChanged", abi.NSBufChanged, 0x0001},
 	{"NSReport", abi.NSReport, 0x0002},

@@ -1,5 +1,7 @@
 package abi
 
+import "sync/atomic"
+
 // Nmreq is the request of the legacy ioctls NIOCGINFO and NIOCREGIF, APIs 11 to 14. // struct nmreq
 type Nmreq struct {
 	Name    [IfNameSize]byte // nr_name
@@ -277,18 +279,26 @@ type OptionOffsets struct {
 }
 
 // CSBAtok is the application's word to a sync loop about one ring. // struct nm_csb_atok
+//
+// Shared memory: the application writes Cur before Head, and the loop reads Head before Cur, so that the loop never sees a
+// head without the cur that belongs to it.
 type CSBAtok struct {
-	Head         uint32 // head
-	Cur          uint32 // cur
-	ApplNeedKick uint32 // appl_need_kick
-	SyncFlags    uint32 // sync_flags
+	Head         atomic.Uint32 // head: as in Ring; written by the application, once by the framework at the start, likewise below
+	Cur          atomic.Uint32 // cur
+	ApplNeedKick atomic.Uint32 // appl_need_kick: the application sleeps, or is about to, and wants to be woken
+	SyncFlags    atomic.Uint32 // sync_flags: what a driver shall insist on; inert here, where every sync does all there is to do
 	_            [48]byte
 }
 
 // CSBKtoa is the sync loop's answer. // struct nm_csb_ktoa
+//
+// The loop writes HwCur before HwTail, and the application reads HwTail before HwCur.
 type CSBKtoa struct {
-	HwCur        uint32 // hwcur
-	HwTail       uint32 // hwtail
-	KernNeedKick uint32 // kern_need_kick
+	HwCur        atomic.Uint32 // hwcur: the slots before it have been taken over; written by the framework, likewise below
+	HwTail       atomic.Uint32 // hwtail: what Ring.Tail is without a loop
+	KernNeedKick atomic.Uint32 // kern_need_kick: the loop sleeps, or is about to, and wants to be woken
 	_            [52]byte
 }
+
+// CSBEntrySize is the size of an entry of either array, and what the arrays are aligned to.
+const CSBEntrySize = 64

@@ -204,19 +204,27 @@ func (r *Ring) SetUsers(n int, alone bool) { r.users, r.alone = n, alone }
 //
 // on the circle, everything below N. After a no the caller does Reinit. A tail that the program overwrote is put back.
 func (r *Ring) Prologue() bool {
+	if !r.Accept(r.shared.Head.Load(), r.shared.Cur.Load()) {
+		return false
+	}
+	if r.shared.Tail.Load() != r.tail {
+		r.shared.Tail.Store(r.tail)
+	}
+	return true
+}
+
+// Accept is Prologue for a head and a cur that the program wrote elsewhere: a sync loop's. The ring's own words are left
+// alone.
+func (r *Ring) Accept(head, cur uint32) bool {
 	from, to := r.head, r.tail
 	if r.Dir == abi.DirRx {
 		from, to = r.HwCur.Load(), r.HwTail.Load()
 	}
-	head, cur := r.shared.Head.Load(), r.shared.Cur.Load()
 	if head >= r.N || cur >= r.N || from >= r.N || to >= r.N {
 		return false
 	}
 	if room := r.Dist(from, to); r.Dist(from, head) > room || r.Dist(head, cur) > r.Dist(head, to) {
 		return false
-	}
-	if r.shared.Tail.Load() != r.tail {
-		r.shared.Tail.Store(r.tail)
 	}
 	r.head, r.cur = head, cur
 	return true
@@ -249,17 +257,26 @@ func (r *Ring) Reinit() (reset bool) {
 
 // Publish ends a sync: the program sees the new tail. It says whether the tail moved.
 func (r *Ring) Publish() (moved bool) {
+	t, moved := r.Settle()
+	if moved {
+		r.shared.Tail.Store(t)
+	}
+	return moved
+}
+
+// Settle is Publish for a tail that the program reads elsewhere: a sync loop's.
+func (r *Ring) Settle() (tail uint32, moved bool) {
 	t := r.HwTail.Load()
 	if r.tap != nil {
 		t = r.tap.Tail(t)
 	}
-	if t == r.tail {
-		return false
-	}
+	moved = t != r.tail
 	r.tail = t
-	r.shared.Tail.Store(t)
-	return true
+	return t, moved
 }
+
+// Agreed are head and cur as of the last sync.
+func (r *Ring) Agreed() (head, cur uint32) { return r.head, r.cur }
 
 // WantsStamp says whether the program asked for the time of each sync. // NR_TIMESTAMP
 func (r *Ring) WantsStamp() bool { return r.shared.Flags.Load()&abi.NRTimestamp != 0 }

@@ -1,0 +1,59 @@
+//go:build linux
+
+package eventfd
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// control is struct iocb (linux/aio_abi.h) on a little-endian machine.
+type control struct {
+	data     uint64
+	key, rw  uint32
+	opcode   uint16
+	priority int16
+	fd       uint32
+	buf      uint64
+	bytes    uint64
+	offset   int64
+	_        uint64
+	flags    uint32
+	resfd    uint32
+}
+
+const (
+	opPoll    = 5 // IOCB_CMD_POLL
+	flagResFD = 1 // IOCB_FLAG_RESFD
+)
+
+// event is struct io_event.
+type event struct{ data, object, result, result2 uint64 }
+
+func setup(room int, context *uintptr) syscall.Errno {
+	_, _, e := unix.Syscall(unix.SYS_IO_SETUP, uintptr(room), uintptr(unsafe.Pointer(context)), 0)
+	return e
+}
+
+func destroy(context uintptr) { unix.Syscall(unix.SYS_IO_DESTROY, context, 0, 0) }
+
+// submit polls the eventfd, which is readable or writable or both, and names it as the one to ring.
+func submit(context uintptr, fd int) syscall.Errno {
+	c := control{opcode: opPoll, fd: uint32(fd), buf: unix.POLLIN | unix.POLLOUT, flags: flagResFD, resfd: uint32(fd)}
+	list := &c
+	_, _, e := unix.RawSyscall(unix.SYS_IO_SUBMIT, context, 1, uintptr(unsafe.Pointer(&list)))
+	return e
+}
+
+// collect takes completions off the kernel's list and returns how many.
+func collect(context uintptr) int {
+	var events [room]event
+	var now unix.Timespec
+	n, _, e := unix.RawSyscall6(unix.SYS_IO_GETEVENTS, context, 0, room, uintptr(unsafe.Pointer(&events)), uintptr(unsafe.Pointer(&now)), 0)
+	if e != 0 {
+		return 0
+	}
+	return int(n)
+}
