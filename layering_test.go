@@ -45,8 +45,8 @@ var mayImport = map[string][]string{
 	"internal/uplink": slices.Concat(core, []string{"internal/vale"}),
 
 	"internal/engine":  slices.Concat(core, system, kinds, []string{"internal/uplink"}),
-	"internal/control": slices.Concat(core, []string{"internal/engine"}),
-	"internal/daemon":  slices.Concat(core, system, []string{"internal/engine", "internal/control", "internal/chardev"}),
+	"internal/control": slices.Concat(core, []string{"internal/engine", "internal/eventfd"}),
+	"internal/daemon":  slices.Concat(core, system, []string{"internal/engine", "internal/control", "internal/chardev", "internal/eventfd"}),
 
 	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
 	"":      {"abi", "portname", "internal/fault", "internal/shm"},

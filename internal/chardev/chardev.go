@@ -41,7 +41,8 @@ type Driver interface {
 // goroutines at once; Release comes last, once.
 type File interface {
 	// Ioctl answers a request. Data is what its number says that it carries: what the client wrote, to be replaced by
-	// the answer. Requests without data are answered by the thread that reads all requests and must not take long.
+	// the answer. Requests without data are answered by the thread that reads all requests and must not take long. Others
+	// may: they return EINTR when the caller is interrupted.
 	Ioctl(caller Caller, request uint32, data []byte) syscall.Errno
 	// Poll says which of the events are ready, after which the client may sleep until the waker wakes it. It may be asked
 	// several times for one request. The caller waits for as long as Ioctl or Poll take, whatever happens to its process.
@@ -81,6 +82,8 @@ type Device struct {
 	last           uint64        // handle that was given last
 	released       chan struct{} // closed when no release is under way, see turn
 	lot            lot
+
+	interrupts interrupts
 
 	ready   chan error    // the outcome of INIT
 	backed  chan struct{} // closed when there is a backing file
@@ -238,6 +241,7 @@ func (d *Device) Close() error {
 		if d.stop >= 0 {
 			unix.Write(d.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 			d.workers.Wait()
+			d.interrupts.all()
 			d.slow.Wait()
 			unix.Close(d.stop)
 		}

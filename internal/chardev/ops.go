@@ -23,7 +23,7 @@ type operation struct {
 var operations = [...]operation{
 	opForget:      {mute: true},
 	opBatchForget: {mute: true},
-	opInterrupt:   {mute: true}, // no request waits for anything
+	opInterrupt:   {size: 8, mute: true, serve: (*Device).interrupt},
 	opInit:        {size: 16, serve: (*Device).init},
 	opGetattr:     {size: 16, serve: (*Device).getattr},
 	opSetattr:     {size: 88, serve: (*Device).setattr},
@@ -49,6 +49,9 @@ func (w *worker) serve(request []byte) {
 	}
 	switch {
 	case op.mute:
+		if op.serve != nil && ok && len(body) >= op.size {
+			op.serve(w.d, h, body, nil)
+		}
 	case !ok || len(body) < op.size:
 		w.d.reply(h, w.out, 0, unix.EINVAL)
 	case op.serve == nil:
@@ -56,8 +59,10 @@ func (w *worker) serve(request []byte) {
 	case op.slow || h.opcode == opIoctl && ioctlSize(body) > 0:
 		body = append([]byte(nil), body...)
 		before, done := w.d.turn(h.opcode == opRelease)
+		h.caller.Interrupted = w.d.interrupts.begin(h.unique)
 		w.d.slow.Go(func() {
 			defer done()
+			defer w.d.interrupts.end(h.unique)
 			<-before
 			out := make([]byte, outHeaderSize+maxIoctl+64)
 			n, errno := op.serve(w.d, h, body, out[outHeaderSize:])
@@ -240,6 +245,9 @@ func (d *Device) ioctl(h header, in, out []byte) (int, syscall.Errno) {
 	clear(data)
 	copy(data, in[32:32+inSize])
 	errno := f.Ioctl(h.caller, le.Uint32(in[12:]), data)
+	if errno == unix.EINTR {
+		errno = d.interrupted(h.unique)
+	}
 	clear(out[:16])
 	le.PutUint32(out, uint32(-int32(errno)))
 	return 16 + int(outSize), 0

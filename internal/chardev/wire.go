@@ -74,6 +74,8 @@ type header struct {
 type Caller struct {
 	UID, GID uint32
 	PID      int
+	// Interrupted is closed when the caller got a signal, or the device is being closed. Only ioctls with data have it.
+	Interrupted <-chan struct{}
 }
 
 // parse reads a request's header. It says no when the request is not as long as it claims.

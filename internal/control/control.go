@@ -25,6 +25,13 @@ type Process interface {
 	kring.Memory
 	// InNetNS calls f in the process's network namespace: interfaces are those that the process sees.
 	InNetNS(f func() error) error
+	// Share maps n bytes of the process's memory, so that what one side writes the other sees. It returns nil for memory
+	// that cannot be shared, or that the process could take away; Read and Write copy from and to any.
+	Share(addr uint64, n int) (shared []byte, unmap func())
+	// Eventfd is our own descriptor for one of the process's eventfds. EBADF, or EINVAL for one that is no eventfd.
+	Eventfd(fd int) (int, error)
+	// Interrupted is closed when the process wants an answer at once: it got a signal, or is being killed.
+	Interrupted() <-chan struct{}
 }
 
 // Client is an open file of the device: unbound at first, bound to a port by a request.
@@ -35,6 +42,7 @@ type Client struct {
 	mu      sync.Mutex // one control request at a time
 	binding atomic.Pointer[engine.Binding]
 	late    *time.Timer // calls armLate; there is one when there is a binding
+	csb     csb
 	closed  bool
 }
 
@@ -112,8 +120,8 @@ func (c *Client) Poll(p Process, events uint32) uint32 {
 func (c *Client) armLate() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.closed {
-		c.binding.Load().Arm(engine.PollIn)
+	if b := c.binding.Load(); b != nil && !c.closed {
+		b.Arm(engine.PollIn)
 	}
 }
 
@@ -145,10 +153,20 @@ func (c *Client) register(p Process, name string, req *abi.Register) error {
 	}
 	*req = b.Register()
 	b.Subscribe(c.waker)
-	c.late = time.AfterFunc(time.Hour, c.armLate)
-	c.late.Stop()
+	if c.late == nil { // or unbind has undone a request before
+		c.late = time.AfterFunc(time.Hour, c.armLate)
+		c.late.Stop()
+	}
 	c.binding.Store(b)
 	return nil
+}
+
+// unbind undoes register.
+func (c *Client) unbind() {
+	b := c.binding.Swap(nil)
+	c.late.Stop()
+	b.Close()
+	c.log("close", b.String(), nil)
 }
 
 // info describes a port as the client's network namespace has it.

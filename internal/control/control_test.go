@@ -49,10 +49,13 @@ func TestControlChecksInOrder(t *testing.T) {
 		{"unknown type, bad option", unknown, func(p *process, h *abi.Header) { h.Options = put(p, optionsAt, abi.Option{}) }, syscall.EINVAL},
 		{"unknown type", unknown, func(*process, *abi.Header) {}, syscall.EINVAL},
 		{"type 0", 0, func(*process, *abi.Header) {}, syscall.EINVAL},
-		{"an unknown option before the request's own errors", abi.ReqRegister, func(p *process, h *abi.Header) {
+		{"the request's own errors", abi.ReqRegister, func(p *process, h *abi.Header) { h.Body = bodyAt }, syscall.EINVAL}, // mode 0
+		{"the request's own errors before an unknown option", abi.ReqRegister, func(p *process, h *abi.Header) {
 			h.Body, h.Options = bodyAt, put(p, optionsAt, abi.Option{Type: strangers})
+		}, syscall.EINVAL},
+		{"an unknown option last", abi.ReqRegister, func(p *process, h *abi.Header) {
+			h.Body, h.Options = put(p, bodyAt, abi.Register{Mode: abi.RegAllNIC, TxSlots: 8, RxSlots: 8}), put(p, optionsAt, abi.Option{Type: strangers})
 		}, syscall.EOPNOTSUPP},
-		{"the request's own errors last", abi.ReqRegister, func(p *process, h *abi.Header) { h.Body = bodyAt }, syscall.EINVAL}, // mode 0
 	}
 	w := newWorld(t)
 	for _, tt := range tests {
@@ -137,6 +140,10 @@ func TestOptions(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p, h := newProcess(), header(tt.kind, "")
+			if tt.kind == abi.ReqRegister { // a good one but for its options
+				h = header(tt.kind, "vale0:a")
+				put(p, bodyAt, abi.Register{Mode: abi.RegAllNIC, TxSlots: 8, RxSlots: 8})
+			}
 			h.Body, h.Options = bodyAt, chain(p, tt.options...)
 			wantErrno(t, "answer", w.client().Ioctl(p, abi.NIOCCTRL, abi.Bytes(&h)), tt.want)
 			for i, got := range status(p, len(tt.status)) {

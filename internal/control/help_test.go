@@ -6,9 +6,12 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/control"
 	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/eventfd"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 )
@@ -20,6 +23,8 @@ const memBase = 0x10000
 type process struct {
 	mem    []byte
 	writes int
+	shares bool // its memory can be shared
+	signal chan struct{}
 }
 
 func newProcess() *process { return &process{mem: make([]byte, 64<<10)} }
@@ -58,6 +63,24 @@ func (p *process) Write(addr uint64, b []byte) error {
 }
 
 func (p *process) InNetNS(f func() error) error { return f() }
+
+func (p *process) Share(addr uint64, n int) ([]byte, func()) {
+	if !p.shares {
+		return nil, nil
+	}
+	return p.at(addr, n), func() {}
+}
+
+func (p *process) Eventfd(fd int) (int, error) {
+	ours, err := unix.Dup(fd)
+	if err == nil && !eventfd.Is(ours) {
+		unix.Close(ours)
+		err = syscall.EINVAL
+	}
+	return ours, err
+}
+
+func (p *process) Interrupted() <-chan struct{} { return p.signal }
 
 // put stores a structure and returns its address.
 func put[T any](p *process, addr uint64, v T) uint64 {

@@ -23,28 +23,27 @@ type call struct {
 
 // request is how a type of NIOCCTRL request is answered.
 type request struct {
-	body   int  // bytes, 0 for none
-	strict bool // options that nobody recognised are an error
+	body   int // bytes, 0 for none
 	answer func(*call) error
 }
 
 // requests are all types. Those without a function do not exist yet.
 var requests = [...]request{
-	abi.ReqRegister:           {56, true, (*call).register},
-	abi.ReqPortInfoGet:        {32, false, (*call).portInfo},
-	abi.ReqValeAttach:         {64, false, (*call).valeAttach},
-	abi.ReqValeDetach:         {8, false, (*call).valeDetach},
-	abi.ReqValeList:           {8, false, (*call).valeList},
-	abi.ReqPortHdrSet:         {8, false, (*call).setHeader},
-	abi.ReqPortHdrGet:         {8, false, (*call).getHeader},
-	abi.ReqValeNewIf:          {16, false, (*call).valeNewIf},
-	abi.ReqValeDelIf:          {0, false, (*call).valeDelIf},
-	abi.ReqValePollingEnable:  {16, false, (*call).startPolling},
-	abi.ReqValePollingDisable: {16, false, (*call).stopPolling},
-	abi.ReqPoolsInfoGet:       {64, false, (*call).poolsInfo},
-	abi.ReqSyncKloopStart:     {8, false, nil},
-	abi.ReqSyncKloopStop:      {0, false, nil},
-	abi.ReqCSBEnable:          {0, false, nil},
+	abi.ReqRegister:           {56, (*call).register},
+	abi.ReqPortInfoGet:        {32, (*call).portInfo},
+	abi.ReqValeAttach:         {64, (*call).valeAttach},
+	abi.ReqValeDetach:         {8, (*call).valeDetach},
+	abi.ReqValeList:           {8, (*call).valeList},
+	abi.ReqPortHdrSet:         {8, (*call).setHeader},
+	abi.ReqPortHdrGet:         {8, (*call).getHeader},
+	abi.ReqValeNewIf:          {16, (*call).valeNewIf},
+	abi.ReqValeDelIf:          {0, (*call).valeDelIf},
+	abi.ReqValePollingEnable:  {16, (*call).startPolling},
+	abi.ReqValePollingDisable: {16, (*call).stopPolling},
+	abi.ReqPoolsInfoGet:       {64, (*call).poolsInfo},
+	abi.ReqSyncKloopStart:     {8, (*call).startLoop},
+	abi.ReqSyncKloopStop:      {0, (*call).stopLoop},
+	abi.ReqCSBEnable:          {0, (*call).enableCSB},
 }
 
 // control answers NIOCCTRL: a header that points to a body and a list of options in the client's memory. The body is
@@ -90,14 +89,26 @@ func (k *call) run(kind uint16, r request) error {
 		return syscall.EINVAL
 	case r.answer == nil:
 		return fault.New(syscall.EOPNOTSUPP, "control", k.name, "request type %d does not exist yet", kind)
-	case r.strict && slices.ContainsFunc(k.options, func(o *option) bool { return o.status == syscall.EOPNOTSUPP }):
-		return syscall.EOPNOTSUPP
 	}
 	return r.answer(k)
 }
 
+// register binds. It is undone when an option fails, or when there is one that nobody recognised.
 func (k *call) register() error {
-	return k.client.register(k.process, k.name, abi.View[abi.Register](k.body))
+	if err := k.client.register(k.process, k.name, abi.View[abi.Register](k.body)); err != nil {
+		return err
+	}
+	var err error
+	if o := k.option(abi.OptCSB); o != nil {
+		err = k.useCSB(o)
+	}
+	if err == nil && slices.ContainsFunc(k.options, func(o *option) bool { return o.status == syscall.EOPNOTSUPP }) {
+		err = syscall.EOPNOTSUPP
+	}
+	if err != nil {
+		k.client.unbind()
+	}
+	return err
 }
 
 func (k *call) portInfo() error {

@@ -57,6 +57,16 @@ func readOptions(p Process, addr uint64, bodySize int) ([]*option, error) {
 	return list, bad
 }
 
+// option finds an option of the request by its type.
+func (k *call) option(kind uint32) *option {
+	for _, o := range k.options {
+		if o.Type == kind {
+			return o
+		}
+	}
+	return nil
+}
+
 // size is the option's size in bytes, header included.
 func (o *option) size() (uint64, error) {
 	var size uint64 = optionHeader

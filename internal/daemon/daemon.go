@@ -101,13 +101,16 @@ type client struct {
 func (c *client) process(caller chardev.Caller) *process {
 	p := c.last.Load()
 	if p == nil || p.pid != caller.PID {
-		p = &process{caller.PID}
+		p = &process{pid: caller.PID}
 		c.last.Store(p)
 	}
 	return p
 }
 
 func (c *client) Ioctl(caller chardev.Caller, request uint32, data []byte) syscall.Errno {
+	if caller.Interrupted != nil {
+		return c.c.Ioctl(&process{caller.PID, caller.Interrupted}, request, data)
+	}
 	return c.c.Ioctl(c.process(caller), request, data)
 }
 

@@ -18,32 +18,36 @@ import (
 // process is a client, known by the thread that makes a request. It waits for the answer in the kernel, even when it is
 // killed, and a process that waits for one of its threads cannot run another program: so its memory is the client's for as
 // long as the request lasts, and not longer.
-type process struct{ pid int }
+type process struct {
+	pid         int
+	interrupted <-chan struct{} // of this request
+}
 
 // Read copies from the client's memory.
 func (p *process) Read(addr uint64, b []byte) error {
-	return p.copy(addr, b, unix.ProcessVMReadv)
+	return p.copy(unix.SYS_PROCESS_VM_READV, addr, b)
 }
 
 // Write copies to the client's memory.
 func (p *process) Write(addr uint64, b []byte) error {
-	return p.copy(addr, b, unix.ProcessVMWritev)
+	return p.copy(unix.SYS_PROCESS_VM_WRITEV, addr, b)
 }
 
-func (p *process) copy(addr uint64, b []byte, f func(int, []unix.Iovec, []unix.RemoteIovec, uint) (int, error)) error {
+func (p *process) copy(call uintptr, addr uint64, b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
 	if p.pid == 0 {
 		return fault.New(syscall.EPERM, "reach the memory of", "client", "its process is not visible from the daemon's pid namespace")
 	}
-	local := []unix.Iovec{{Base: &b[0]}}
-	local[0].SetLen(len(b))
-	n, err := f(p.pid, local, []unix.RemoteIovec{{Base: uintptr(addr), Len: len(b)}}, 0)
-	if err == nil && n != len(b) {
-		err = syscall.EFAULT
+	n, e := copyMemory(call, p.pid, addr, b)
+	switch {
+	case e != 0:
+		return e
+	case n != len(b):
+		return syscall.EFAULT
 	}
-	return err
+	return nil
 }
 
 // most is how many pieces are fetched with one system call.
@@ -85,6 +89,9 @@ func (p *process) fetch(pieces []kring.Piece) int {
 	}
 	return len(pieces)
 }
+
+// Interrupted is closed when a signal waits for the client to get its answer.
+func (p *process) Interrupted() <-chan struct{} { return p.interrupted }
 
 // InNetNS calls f in the client's network namespace.
 func (p *process) InNetNS(f func() error) error {

@@ -35,7 +35,7 @@ func TestFetch(t *testing.T) {
 		pieces = append(pieces, kring.Piece{Addr: base + uint64(at), To: make([]byte, n)})
 		want = append(want, n > 0 && at+n > 4096 && at < 8192)
 	}
-	p := &process{os.Getpid()}
+	p := &process{pid: os.Getpid()}
 	testutil.Require(t, "process_vm_readv", p.Read(base, make([]byte, 1)))
 	p.Fetch(pieces)
 	for i, got := range pieces {

@@ -31,6 +31,11 @@ type Binding struct {
 	sleepers []*sleeper // idle ones, kept for the next wait
 	hasFDs   bool       // some ring is to be waited for by descriptor
 	fetches  bool       // some ring has a source, which may have to be waited for by descriptor
+
+	csb    atomic.Bool // CSB mode
+	loopMu sync.Mutex
+	loop   *Loop
+	stops  []chan *Loop // of StopLoop calls that wait for a loop to begin
 }
 
 // Register binds to the port of that name; req says how, as NETMAP_REQ_REGISTER does. Errors are those of the request:
@@ -225,6 +230,7 @@ func (e *Engine) unbind(b *Binding) {
 		return
 	}
 	b.waiting.Wake()
+	b.closeLoop()
 	b.unsubscribe()
 	b.stop()
 	e.region.FreeExtra(b.nifp.BufsHead.Load())

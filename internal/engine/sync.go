@@ -22,14 +22,17 @@ const (
 )
 
 // TxSync hands over what the program put into the bound tx rings and takes back what was sent. A ring that another thread
-// is syncing is skipped. Errors: ENXIO when the binding is closed, EIO when the port is down or gone. A ring whose head
-// or cur made no sense is no error here; poll says POLLERR.
+// is syncing is skipped. Errors: ENXIO when the binding is closed, EBUSY in CSB mode, EIO when the port is down or gone. A
+// ring whose head or cur made no sense is no error here; poll says POLLERR.
 func (b *Binding) TxSync() error { return b.TxSyncFrom(nil) }
 
 // TxSyncFrom is TxSync for a program whose memory can be reached, for slots with NS_INDIRECT.
 func (b *Binding) TxSyncFrom(m kring.Memory) error {
-	if b.closed.Load() {
+	switch {
+	case b.closed.Load():
 		return b.closedError("txsync")
+	case b.csb.Load():
+		return b.csbError("txsync")
 	}
 	var err error
 	for _, r := range b.rings[abi.DirTx] {
@@ -51,8 +54,11 @@ func (b *Binding) TxSyncFrom(m kring.Memory) error {
 
 // RxSync gives back what the program read and takes in what has arrived. Errors are those of TxSync.
 func (b *Binding) RxSync() error {
-	if b.closed.Load() {
+	switch {
+	case b.closed.Load():
 		return b.closedError("rxsync")
+	case b.csb.Load():
+		return b.csbError("rxsync")
 	}
 	var err error
 	for _, r := range b.rings[abi.DirRx] {
@@ -115,12 +121,12 @@ func finishRx(r *kring.Ring) error {
 
 // Poll does what poll(2) does before it sleeps: it syncs and returns which of the wanted events are there. Pending
 // frames are sent by every poll unless the binding has NR_NO_TX_POLL and does not ask for PollOut. PollErr stands for a
-// ring that made no sense, a port that is down or gone, or a closed binding.
+// ring that made no sense, a port that is down or gone, CSB mode, or a closed binding.
 func (b *Binding) Poll(events int16) (ready int16) { return b.PollFrom(nil, events) }
 
 // PollFrom is Poll for a program whose memory can be reached.
 func (b *Binding) PollFrom(m kring.Memory, events int16) (ready int16) {
-	if b.closed.Load() {
+	if b.closed.Load() || b.csb.Load() {
 		return PollErr
 	}
 	if b.answer.Flags&abi.NRNoTxPoll == 0 || events&wantOut != 0 {

@@ -275,8 +275,8 @@ func (r *Ring) Settle() (tail uint32, moved bool) {
 	return t, moved
 }
 
-// Agreed are head and cur as of the last sync.
-func (r *Ring) Agreed() (head, cur uint32) { return r.head, r.cur }
+// Agreed are head, cur and tail as of the last sync.
+func (r *Ring) Agreed() (head, cur, tail uint32) { return r.head, r.cur, r.tail }
 
 // WantsStamp says whether the program asked for the time of each sync. // NR_TIMESTAMP
 func (r *Ring) WantsStamp() bool { return r.shared.Flags.Load()&abi.NRTimestamp != 0 }

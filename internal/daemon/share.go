@@ -1,0 +1,128 @@
+//go:build linux
+
+package daemon
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/internal/eventfd"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+)
+
+// Eventfd takes an eventfd of the client's.
+func (p *process) Eventfd(fd int) (int, error) {
+	if p.pid == 0 {
+		return -1, fault.New(syscall.EPERM, "take an eventfd of", "client", "its process is not visible from the daemon's pid namespace")
+	}
+	// The thread's, not its process's: the first thread of a process may have ended before the others.
+	const pidfdThread = unix.O_EXCL // PIDFD_THREAD, Linux 6.9 as the device itself
+	pidfd, err := unix.PidfdOpen(p.pid, pidfdThread)
+	if err != nil {
+		return -1, fault.Wrap(err, "take an eventfd of", fmt.Sprint("process ", p.pid), "")
+	}
+	defer unix.Close(pidfd)
+	ours, err := unix.PidfdGetfd(pidfd, fd, 0)
+	if err != nil {
+		return -1, fault.Wrap(err, "take an eventfd of", fmt.Sprint("process ", p.pid), "")
+	}
+	if !eventfd.Is(ours) {
+		unix.Close(ours)
+		return -1, fault.New(syscall.EINVAL, "take an eventfd of", fmt.Sprint("process ", p.pid), "descriptor %d is none", fd)
+	}
+	return ours, nil
+}
+
+// Share maps client memory that lies in a memfd which the client has mapped shared and writable and sealed against
+// shrinking (F_SEAL_SHRINK).
+//
+// Other memory cannot be shared. Private memory, as of malloc, belongs to no file that another process could map. A file
+// that its owner may shrink would end us with SIGBUS, and so might one of a file system that he serves or fills up. And
+// opening a file that the client maps, we could write more than he can: therefore the mapping has to be writable to him,
+// and the file the one that was mapped when we looked, whatever he maps meanwhile.
+func (p *process) Share(addr uint64, n int) (shared []byte, unmap func()) {
+	area, ok := p.areaAt(addr, n)
+	if !ok {
+		return nil, nil
+	}
+	fd, err := area.open(p.pid)
+	if err != nil {
+		return nil, nil
+	}
+	defer unix.Close(fd)
+	at := area.offset + addr - area.start
+	lead := at % uint64(os.Getpagesize())
+	var st unix.Stat_t
+	seals, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0)
+	if err != nil || seals&unix.F_SEAL_SHRINK == 0 || unix.Fstat(fd, &st) != nil || uint64(st.Size) < at+uint64(n) {
+		return nil, nil
+	}
+	m, err := unix.Mmap(fd, int64(at-lead), int(lead)+n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, nil
+	}
+	return m[lead:], func() { unix.Munmap(m) }
+}
+
+// area is a mapping of a file, as /proc/PID/maps has it.
+type area struct {
+	start, end, offset uint64
+	major, minor       uint32
+	inode              uint64
+}
+
+// memfds is where all memfds with ordinary pages are.
+var memfds = sync.OnceValue(func() (device uint64) {
+	fd, err := unix.MemfdCreate("probe", unix.MFD_CLOEXEC)
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	unix.Fstat(fd, &st)
+	return st.Dev
+})
+
+// areaAt finds the mapping that n bytes lie in. It says no unless that is one of a file, shared and writable.
+func (p *process) areaAt(addr uint64, n int) (area, bool) {
+	f, err := os.Open(fmt.Sprintf("/proc/%d/maps", p.pid))
+	if err != nil || p.pid == 0 {
+		return area{}, false
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var a area
+		var mode string
+		_, err := fmt.Sscanf(lines.Text(), "%x-%x %s %x %x:%x %d", &a.start, &a.end, &mode, &a.offset, &a.major, &a.minor, &a.inode)
+		if err != nil || addr < a.start || addr >= a.end {
+			continue
+		}
+		fits := uint64(n) <= a.end-addr
+		return a, fits && a.inode != 0 && strings.HasPrefix(mode, "rw") && strings.HasSuffix(mode, "s")
+	}
+	return area{}, false
+}
+
+// open opens the area's file, which has to be a memfd. What it is, it finds out before it opens it, and without asking a
+// file system: that could be one that the client serves.
+func (a area) open(pid int) (int, error) {
+	path, err := unix.Open(fmt.Sprintf("/proc/%d/map_files/%x-%x", pid, a.start, a.end), unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(path)
+	var st unix.Statx_t
+	if err := unix.Statx(path, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &st); err != nil {
+		return -1, err
+	}
+	if st.Ino != a.inode || st.Dev_major != a.major || st.Dev_minor != a.minor || unix.Mkdev(a.major, a.minor) != memfds() {
+		return -1, unix.EXDEV
+	}
+	return unix.Open(fmt.Sprintf("/proc/self/fd/%d", path), unix.O_RDWR|unix.O_CLOEXEC, 0)
+}

@@ -1,0 +1,456 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+)
+
+// Loop syncs the rings of a binding in CSB mode until it is ended, so that the program needs no system calls.
+type Loop struct {
+	b     *Binding
+	cfg   LoopConfig
+	rings []loopRing
+	kicks uint32           // what KernNeedKick says
+	spin  time.Duration    // how long the loop looks in vain before it sleeps
+	dirs  [2]loopDirection // by direction
+
+	end    atomic.Uint32 // 0, or 1 + the errno that Run returns
+	asleep atomic.Bool   // or about to: Wake has to ring the bell
+	ended  chan struct{} // closed at the end of Run
+	bellMu sync.Mutex
+	ready  bool // there is a bell
+	bell   bell
+}
+
+// LoopConfig is how a loop and its program reach each other.
+type LoopConfig struct {
+	CSB CSB
+	// Sleeps says that the loop sleeps for Nap after each time that it found nothing to do, and never asks to be kicked.
+	// Otherwise it sleeps until it is kicked, or a ring has news.
+	Sleeps bool
+	Nap    time.Duration
+	// Kicks are eventfds, one for each ring, that the program writes when a ring's KernNeedKick is set; nil where it
+	// calls Wake.
+	Kicks []int
+	// IRQs are woken when their ring has news and its ApplNeedKick is set; nil for a ring that nobody waits for.
+	IRQs []kring.Waiter
+	// Program is the program's memory, for slots with NS_INDIRECT; nil where that cannot be reached.
+	Program kring.Memory
+	// DirectTx and DirectRx sync the rings of a direction when they are kicked and at no other time. News of the port
+	// itself are for the program, which is to kick the rings that it wants to look at. They need Kicks.
+	DirectTx, DirectRx bool
+}
+
+// loopRing is a ring with its entries.
+type loopRing struct {
+	ring      *kring.Ring
+	atok      *abi.CSBAtok
+	ktoa      *abi.CSBKtoa
+	irq       kring.Waiter
+	head, cur uint32 // as read last, whether they made sense or not
+	hwcur     uint32 // as published
+	tell      bool   // there is news for the program
+	direct    bool
+	kicked    bool // a direct ring that is to be synced
+	flying    bool // frames are with a kernel that does not say when they are out
+}
+
+// loopDirection hears of news on the rings of a direction.
+type loopDirection struct {
+	loop   *Loop
+	direct bool
+	news   atomic.Bool // of a direct one, not passed on yet
+}
+
+// Wake implements kring.Waiter.
+func (d *loopDirection) Wake() {
+	if d.direct {
+		d.news.Store(true)
+	}
+	d.loop.Wake()
+}
+
+// stopPatience is how long StopLoop waits for a loop to begin when there is none. Programs start the loop in one thread
+// and stop it from another, which may come first: a STOP that comes while a START is on its way means that one. But a STOP
+// has no effect on a START that begins after it has returned. (The kernel module keeps a flag, which ends the next START at
+// once, however much later.)
+const stopPatience = 200 * time.Millisecond
+
+// StartLoop claims the binding for a loop. Run or Abandon of the loop has to follow. Errors: ENXIO for a closed binding,
+// EINVAL without CSB mode, EBUSY when there is a loop.
+func (b *Binding) StartLoop() (*Loop, error) {
+	b.loopMu.Lock()
+	defer b.loopMu.Unlock()
+	switch {
+	case b.closed.Load():
+		return nil, b.closedError("start loop on")
+	case !b.csb.Load():
+		return nil, fault.New(syscall.EINVAL, "start loop on", b.entry.name, "a loop needs CSB mode")
+	case b.loop != nil:
+		return nil, fault.New(syscall.EBUSY, "start loop on", b.entry.name, "a loop runs already")
+	}
+	l := &Loop{b: b, ended: make(chan struct{})}
+	b.loop = l
+	for _, stop := range b.stops {
+		l.End(0)
+		stop <- l
+	}
+	b.stops = nil
+	return l, nil
+}
+
+// Rings is the number of rings that the loop syncs.
+func (l *Loop) Rings() int { return len(l.b.all()) }
+
+// Abandon gives the claim up.
+func (l *Loop) Abandon() {
+	l.b.loopMu.Lock()
+	l.b.loop = nil
+	l.b.loopMu.Unlock()
+	close(l.ended)
+}
+
+// StopLoop ends the loop and returns when it has ended. ENXIO for a closed binding. Without a loop it waits for a moment
+// whether one begins.
+func (b *Binding) StopLoop() error {
+	b.loopMu.Lock()
+	if b.closed.Load() {
+		b.loopMu.Unlock()
+		return b.closedError("stop loop on")
+	}
+	l := b.loop
+	var begins chan *Loop
+	if l == nil {
+		begins = make(chan *Loop, 1)
+		b.stops = append(b.stops, begins)
+	}
+	b.loopMu.Unlock()
+	if l == nil {
+		if l = b.awaitLoop(begins); l == nil {
+			return nil
+		}
+	}
+	l.End(0)
+	<-l.ended
+	return nil
+}
+
+// awaitLoop waits for a loop to begin, and for no longer than that is likely.
+func (b *Binding) awaitLoop(begins chan *Loop) *Loop {
+	timer := time.NewTimer(stopPatience)
+	defer timer.Stop()
+	select {
+	case l := <-begins:
+		return l
+	case <-timer.C:
+	}
+	b.loopMu.Lock()
+	defer b.loopMu.Unlock()
+	for i, s := range b.stops {
+		if s == begins {
+			b.stops = append(b.stops[:i], b.stops[i+1:]...)
+		}
+	}
+	select {
+	case l := <-begins:
+		return l
+	default:
+		return nil
+	}
+}
+
+// closeLoop ends the loop of a binding that is being closed.
+func (b *Binding) closeLoop() {
+	b.loopMu.Lock()
+	defer b.loopMu.Unlock()
+	if b.loop != nil {
+		b.loop.End(syscall.ENXIO)
+	}
+}
+
+// End has Run return soon, with that errno; 0 is no error. The first End counts.
+func (l *Loop) End(why syscall.Errno) {
+	l.end.CompareAndSwap(0, 1+uint32(why))
+	l.bellMu.Lock()
+	defer l.bellMu.Unlock()
+	if l.ready {
+		l.bell.ring()
+	}
+}
+
+// Wake has a loop that sleeps look at its rings. It costs a load while the loop is awake.
+func (l *Loop) Wake() {
+	if l.asleep.Load() && l.asleep.CompareAndSwap(true, false) {
+		l.bellMu.Lock()
+		defer l.bellMu.Unlock()
+		if l.ready {
+			l.bell.ring()
+		}
+	}
+}
+
+// Run syncs until End. Errors: that of End, those of the CSB, and those of opening what it sleeps on.
+func (l *Loop) Run(cfg LoopConfig) error {
+	defer l.Abandon()
+	l.cfg = cfg
+	l.prepare()
+	if err := l.bell.open(l); err != nil {
+		return fault.Wrap(err, "start loop on", l.b.entry.name, "")
+	}
+	l.setReady(true)
+	defer l.setReady(false)
+	defer l.listen()()
+	if err := l.run(); err != nil {
+		return fault.Wrap(err, "run loop on", l.b.entry.name, "the memory of its CSB is gone")
+	}
+	if e := syscall.Errno(l.end.Load() - 1); e != 0 {
+		return fault.New(e, "run loop on", l.b.entry.name, "")
+	}
+	return nil
+}
+
+// prepare joins rings and entries. What is in Ktoa may be a copy that is empty so far.
+func (l *Loop) prepare() {
+	tx := len(l.b.rings[abi.DirTx])
+	for i, r := range l.b.all() {
+		lr := loopRing{ring: r, atok: &l.cfg.CSB.Atok[i], ktoa: &l.cfg.CSB.Ktoa[i], direct: l.cfg.DirectRx}
+		if i < tx {
+			lr.direct = l.cfg.DirectTx
+		}
+		if l.cfg.IRQs != nil {
+			lr.irq = l.cfg.IRQs[i]
+		}
+		state := stateOf(r)
+		lr.hwcur = state.HwCur
+		lr.ktoa.HwCur.Store(state.HwCur)
+		lr.ktoa.HwTail.Store(state.HwTail)
+		lr.ktoa.KernNeedKick.Store(1)
+		l.rings = append(l.rings, lr)
+	}
+	l.dirs[abi.DirTx].loop, l.dirs[abi.DirTx].direct = l, l.cfg.DirectTx
+	l.dirs[abi.DirRx].loop, l.dirs[abi.DirRx].direct = l, l.cfg.DirectRx
+	l.kicks = 1
+	l.spin = l.b.eng.cfg.Spin
+	if l.cfg.Sleeps || l.cfg.DirectTx || l.cfg.DirectRx {
+		l.spin = 0 // there is a time to sleep, or it is the sleep that tells what was kicked
+	}
+}
+
+// setReady lets End ring the bell, and closes it at the end.
+func (l *Loop) setReady(ready bool) {
+	l.bellMu.Lock()
+	defer l.bellMu.Unlock()
+	if l.ready = ready; !ready {
+		l.bell.close()
+	}
+}
+
+// listen has the loop woken by news on its rings, until the returned function is called. Of a sleeping loop nobody needs
+// to know.
+func (l *Loop) listen() (stop func()) {
+	if l.cfg.Sleeps {
+		return func() {}
+	}
+	for i := range l.rings {
+		r := l.rings[i].ring
+		r.Waiters.Join(&l.dirs[r.Dir])
+	}
+	return func() {
+		for i := range l.rings {
+			r := l.rings[i].ring
+			r.Waiters.Leave(&l.dirs[r.Dir])
+		}
+	}
+}
+
+// run is the loop.
+func (l *Loop) run() error {
+	for l.end.Load() == 0 {
+		if err := l.work(); err != nil {
+			return err
+		}
+		if l.cfg.Sleeps {
+			l.bell.nap(l.cfg.Nap)
+			continue
+		}
+		idle, err := l.settle()
+		if err != nil {
+			return err
+		}
+		if idle && l.end.Load() == 0 {
+			l.bell.sleep(l)
+		}
+		l.asleep.Store(false)
+	}
+	return nil
+}
+
+// flyingTries is how often a loop looks in vain for frames to be out before it sleeps. A kernel that copies takes no more
+// than 32 frames a sync, so that many syncs empty a ring.
+const flyingTries = 32
+
+// work goes around, with kicks off, until there is nothing to do.
+func (l *Loop) work() error {
+	if err := l.setKicks(0); err != nil {
+		return err
+	}
+	var dry time.Time // since when there is nothing to do
+	for tries := 0; l.end.Load() == 0; {
+		moved, err := l.round()
+		switch {
+		case err != nil:
+			return err
+		case moved || l.more():
+			dry, tries = time.Time{}, 0
+		case tries < flyingTries && l.flying():
+			tries++
+		case l.spin <= 0:
+			return nil
+		case dry.IsZero():
+			dry = time.Now()
+		case time.Since(dry) > l.spin:
+			return nil
+		}
+	}
+	return nil
+}
+
+// settle asks to be kicked, looks once more, and says whether there is nothing to do.
+func (l *Loop) settle() (idle bool, err error) {
+	l.asleep.Store(true)
+	if err := l.setKicks(1); err != nil {
+		return false, err
+	}
+	moved, err := l.round()
+	return !moved && !l.more(), err
+}
+
+// setKicks says whether the program has to kick. Rings in a direct mode always want to be kicked.
+func (l *Loop) setKicks(on uint32) error {
+	if l.kicks == on {
+		return nil
+	}
+	l.kicks = on
+	for i := range l.rings {
+		if r := &l.rings[i]; !r.direct {
+			r.ktoa.KernNeedKick.Store(on)
+		}
+	}
+	return l.cfg.CSB.push()
+}
+
+// round syncs every ring once with what the program wrote, and publishes what came of it. It says whether anything moved.
+func (l *Loop) round() (moved bool, err error) {
+	if err := l.cfg.CSB.pull(); err != nil {
+		return false, err
+	}
+	for i := range l.rings {
+		if r := &l.rings[i]; !r.direct || r.kicked {
+			r.kicked = false
+			if r.sync(l.cfg.Program) {
+				moved = true
+			}
+		}
+	}
+	if moved {
+		if err := l.cfg.CSB.push(); err != nil {
+			return true, err
+		}
+		if err := l.tell(); err != nil {
+			return true, err
+		}
+	}
+	for i := range l.dirs {
+		if d := &l.dirs[i]; d.news.Load() && d.news.Swap(false) {
+			l.forward(uint16(i))
+		}
+	}
+	return moved, nil
+}
+
+// tell wakes the program for the rings with news, if it wants to be woken now that the news are there.
+func (l *Loop) tell() error {
+	fresh := false
+	for i := range l.rings {
+		r := &l.rings[i]
+		if !r.tell {
+			continue
+		}
+		r.tell = false
+		if r.irq == nil {
+			continue
+		}
+		if !fresh {
+			if err := l.cfg.CSB.pull(); err != nil {
+				return err
+			}
+			fresh = true
+		}
+		if r.atok.ApplNeedKick.Load() != 0 {
+			r.irq.Wake()
+		}
+	}
+	return nil
+}
+
+// forward passes news of the port to the program, which kicks the rings that it wants synced.
+func (l *Loop) forward(dir uint16) {
+	for i := range l.rings {
+		if r := &l.rings[i]; r.ring.Dir == dir && r.irq != nil {
+			r.irq.Wake()
+		}
+	}
+}
+
+// more says whether the program wrote anything since the last round, or news are to be passed on.
+func (l *Loop) more() bool {
+	for i := range l.rings {
+		r := &l.rings[i]
+		if r.direct && !r.kicked {
+			continue
+		}
+		if r.kicked || r.atok.Head.Load() != r.head || r.atok.Cur.Load() != r.cur {
+			return true
+		}
+	}
+	return l.dirs[abi.DirTx].news.Load() || l.dirs[abi.DirRx].news.Load()
+}
+
+// sync is a sync of one ring with what the program wrote to its entry. A head and cur that make no sense change nothing:
+// the ring stands still until they do. Neither does a sync that fails.
+func (r *loopRing) sync(program kring.Memory) (moved bool) {
+	r.head = r.atok.Head.Load() // before cur
+	r.cur = r.atok.Cur.Load()
+	if !await(r.ring) {
+		return false
+	}
+	defer r.ring.Drop()
+	if !r.ring.Accept(r.head, r.cur) {
+		return false
+	}
+	r.ring.Program = program
+	if r.ring.Sync(r.ring) != nil {
+		return false
+	}
+	hwcur := r.ring.HwCur.Load()
+	hwtail, tailMoved := r.ring.Settle()
+	if hwcur != r.hwcur {
+		r.hwcur = hwcur
+		r.ktoa.HwCur.Store(hwcur) // before hwtail
+		moved = true
+	}
+	if tailMoved {
+		r.ktoa.HwTail.Store(hwtail)
+		if r.tell = true; r.ring.Dir == abi.DirRx {
+			r.ring.Stamp(time.Now())
+		}
+	}
+	r.flying = r.ring.FD.Load() >= 0 && r.ring.Dir == abi.DirTx && r.ring.Next(hwtail) != hwcur
+	return moved || tailMoved
+}
