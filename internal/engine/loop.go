@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -28,6 +29,9 @@ type Loop struct {
 	bell   bell
 }
 
+// Waiter is somebody to be woken.
+type Waiter = kring.Waiter
+
 // LoopConfig is how a loop and its program reach each other.
 type LoopConfig struct {
 	CSB CSB
@@ -39,7 +43,7 @@ type LoopConfig struct {
 	// calls Wake.
 	Kicks []int
 	// IRQs are woken when their ring has news and its ApplNeedKick is set; nil for a ring that nobody waits for.
-	IRQs []kring.Waiter
+	IRQs []Waiter
 	// Program is the program's memory, for slots with NS_INDIRECT; nil where that cannot be reached.
 	Program kring.Memory
 	// DirectTx and DirectRx sync the rings of a direction when they are kicked and at no other time. News of the port
@@ -316,6 +320,8 @@ func (l *Loop) work() error {
 			dry = time.Now()
 		case time.Since(dry) > l.spin:
 			return nil
+		default:
+			runtime.Gosched() // the program may be a goroutine
 		}
 	}
 	return nil

@@ -79,11 +79,13 @@ func (s *bell) close() {
 	}
 }
 
+// kickOnce is what is written to an eventfd.
+var kickOnce = []byte{1, 0, 0, 0, 0, 0, 0, 0}
+
 // ring ends the sleep, or the next one.
 func (s *bell) ring() {
 	if s.woken == nil {
-		one := [8]byte{1}
-		unix.Write(s.event, one[:])
+		unix.Write(s.event, kickOnce)
 		return
 	}
 	select {

@@ -10,6 +10,9 @@ import (
 // SameStart says whether two pieces of memory start at the same byte.
 func SameStart(a, b []byte) bool { return unsafe.SliceData(a) == unsafe.SliceData(b) }
 
+// Address is where a piece of memory starts, as a request to the framework names it.
+func Address(m []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(m)))) }
+
 // At views the T that starts at byte ofs. A view outside the memory or not aligned for T is a bug of the caller, not
 // input: At panics.
 func At[T any](mem []byte, ofs uintptr) *T {
