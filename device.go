@@ -28,17 +28,24 @@ func Open(name string, options ...Option) (*Port, error) {
 
 // OpenDevice is Open on another device node.
 func OpenDevice(path, name string, options ...Option) (*Port, error) {
-	port, request, err := Request(name, options...)
+	opening, err := Request(name, options...)
 	if err != nil {
 		return nil, err
 	}
-	d, err := openDevice(path, port, request)
+	var t Transport
+	d, err := openDevice(path, opening.Port, opening.Register)
 	if err != nil {
 		return nil, err
 	}
-	p, err := NewPort(name, d)
+	if t = d; opening.Loop {
+		if t, err = d.startLoop(); err != nil {
+			d.Close()
+			return nil, err
+		}
+	}
+	p, err := NewPort(name, t)
 	if err != nil {
-		d.Close()
+		t.Close()
 		return nil, err
 	}
 	return p, nil

@@ -49,8 +49,9 @@ var mayImport = map[string][]string{
 	"internal/daemon":  slices.Concat(core, system, []string{"internal/engine", "internal/control", "internal/chardev", "internal/eventfd"}),
 
 	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
-	"":      {"abi", "portname", "internal/fault", "internal/shm"},
-	"embed": {"", "abi", "portname", "internal/fault", "internal/mem", "internal/engine"},
+	"":             {"abi", "portname", "internal/fault", "internal/shm", "internal/csb"},
+	"embed":        {"", "abi", "portname", "internal/fault", "internal/mem", "internal/engine", "internal/csb"},
+	"internal/csb": {"abi", "internal/fault", "internal/shm"},
 
 	"internal/kring/kringtest": core,
 }

@@ -66,50 +66,70 @@ type Transport interface {
 	Close() error
 }
 
-// Option changes the request that opens a port.
-type Option func(*abi.Register)
+// Opening is what Open asks for.
+type Opening struct {
+	abi.Register        // the request
+	Port         string // the port's name
+	Loop         bool   // SyncLoop
+}
+
+// Option changes what Open asks for.
+type Option func(*Opening)
 
 // Exclusive wants the rings alone: EBUSY when anybody has them. // NR_EXCLUSIVE
-func Exclusive() Option { return func(r *abi.Register) { r.Flags |= abi.NRExclusive } }
+func Exclusive() Option { return func(o *Opening) { o.Flags |= abi.NRExclusive } }
 
 // RxOnly leaves the tx rings alone, TxOnly the rx rings. // NR_RX_RINGS_ONLY, NR_TX_RINGS_ONLY
-func RxOnly() Option { return func(r *abi.Register) { r.Flags |= abi.NRRxRingsOnly } }
+func RxOnly() Option { return func(o *Opening) { o.Flags |= abi.NRRxRingsOnly } }
 
 // TxOnly leaves the rx rings alone. // NR_TX_RINGS_ONLY
-func TxOnly() Option { return func(r *abi.Register) { r.Flags |= abi.NRTxRingsOnly } }
+func TxOnly() Option { return func(o *Opening) { o.Flags |= abi.NRTxRingsOnly } }
 
 // NoTxPoll keeps Poll from sending pending frames unless it waits for Out. // NR_NO_TX_POLL
-func NoTxPoll() Option { return func(r *abi.Register) { r.Flags |= abi.NRNoTxPoll } }
+func NoTxPoll() Option { return func(o *Opening) { o.Flags |= abi.NRNoTxPoll } }
+
+// SyncLoop has the framework sync the port's rings by itself, in a loop of its own: a program that keeps busy then makes no
+// system calls at all. It costs a thread of the framework's while there is traffic. The port is opened exclusively.
+//
+// TxSync and RxSync pass on what the program did and see what the loop has done so far, but wait for nothing: frames may be
+// sent, and slots come back, a little later. Poll waits as ever. EOPNOTSUPP on FreeBSD.
+// // NETMAP_REQ_OPT_CSB, NETMAP_REQ_SYNC_KLOOP_START
+func SyncLoop() Option {
+	return func(o *Opening) {
+		o.Flags |= abi.NRExclusive
+		o.Loop = true
+	}
+}
 
 // Rings asks for that many tx and rx rings on a port that is made by opening it, such as a VALE port or a pipe. An
 // interface has as many as it has queues.
 func Rings(tx, rx int) Option {
-	return func(r *abi.Register) { r.TxRings, r.RxRings = uint16(clip(tx, 1<<16)), uint16(clip(rx, 1<<16)) }
+	return func(o *Opening) { o.TxRings, o.RxRings = uint16(clip(tx, 1<<16)), uint16(clip(rx, 1<<16)) }
 }
 
 // Slots asks for that many slots in each tx and rx ring, with the same limits.
 func Slots(tx, rx int) Option {
-	return func(r *abi.Register) { r.TxSlots, r.RxSlots = uint32(clip(tx, 1<<32)), uint32(clip(rx, 1<<32)) }
+	return func(o *Opening) { o.TxSlots, o.RxSlots = uint32(clip(tx, 1<<32)), uint32(clip(rx, 1<<32)) }
 }
 
 // ExtraBufs asks for buffers beyond those in the rings. Port.TakeExtra returns as many as there were.
 func ExtraBufs(n int) Option {
-	return func(r *abi.Register) { r.ExtraBufs = uint32(clip(n, 1<<32)) }
+	return func(o *Opening) { o.ExtraBufs = uint32(clip(n, 1<<32)) }
 }
 
 // clip is a wish as a field can say it, from 0 to below the limit: what is more than there can be is as good as the most.
 func clip(n, limit int) int { return max(0, min(n, limit-1)) }
 
-// Request takes a port name apart and applies the options: the name of the port and the request that Open sends. Errors
-// are those of portname.Parse. It is for those who implement a Transport.
-func Request(name string, options ...Option) (port string, request abi.Register, err error) {
+// Request takes a port name apart and applies the options: what Open asks for. Errors are those of portname.Parse. It is
+// for those who implement a Transport.
+func Request(name string, options ...Option) (Opening, error) {
 	n, err := portname.Parse(name)
 	if err != nil {
-		return "", abi.Register{}, err
+		return Opening{}, err
 	}
-	request = n.Register()
-	for _, o := range options {
-		o(&request)
+	o := Opening{Register: n.Register(), Port: n.Port}
+	for _, option := range options {
+		option(&o)
 	}
-	return n.Port, request, nil
+	return o, nil
 }

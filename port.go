@@ -3,6 +3,7 @@ package netmap
 import (
 	"context"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -32,18 +33,15 @@ func NewPort(name string, t Transport) (p *Port, err error) {
 	p = &Port{name: name, transport: t, answer: t.Register()}
 	mem := t.Memory()
 	p.nifp = shm.At[abi.If](mem, uintptr(p.answer.Offset))
-	tx := int(p.nifp.TxRings) + int(p.nifp.HostTxRings)
-	rx := int(p.nifp.RxRings) + int(p.nifp.HostRxRings)
-	for i, ofs := range shm.Slice[int64](mem, uintptr(p.answer.Offset)+abi.IfSize, tx+rx) {
-		if ofs == 0 {
-			continue // not bound
-		}
-		r := newRing(mem, uintptr(int64(p.answer.Offset)+ofs))
-		if p.bufs = r.bufs; i < tx {
-			p.tx = append(p.tx, r)
-		} else {
-			p.rx = append(p.rx, r)
-		}
+	tx, rx := shm.Rings(mem, uintptr(p.answer.Offset))
+	for _, at := range tx {
+		p.tx = append(p.tx, newRing(mem, at))
+	}
+	for _, at := range rx {
+		p.rx = append(p.rx, newRing(mem, at))
+	}
+	for _, r := range slices.Concat(p.tx, p.rx) {
+		p.bufs = r.bufs
 	}
 	return p, nil
 }

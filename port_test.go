@@ -63,14 +63,18 @@ func TestNewPortDoesNotTrustTheAnswer(t *testing.T) {
 }
 
 func TestRequest(t *testing.T) {
-	port, req, err := netmap.Request("netmap:eth0-3/R@7", netmap.Exclusive(), netmap.TxOnly(), netmap.NoTxPoll(), netmap.Rings(1, 2),
+	got, err := netmap.Request("netmap:eth0-3/R@7", netmap.Exclusive(), netmap.TxOnly(), netmap.NoTxPoll(), netmap.Rings(1, 2),
 		netmap.Slots(3, 4), netmap.ExtraBufs(5))
 	want := abi.Register{Mode: abi.RegOneNIC, RingID: 3, MemID: 7, TxRings: 1, RxRings: 2, TxSlots: 3, RxSlots: 4, ExtraBufs: 5,
 		Flags: abi.NRRxRingsOnly | abi.NRTxRingsOnly | abi.NRExclusive | abi.NRNoTxPoll}
-	if err != nil || port != "eth0" || req != want {
-		t.Errorf("port %q, request %+v, error %v; want %+v", port, req, err, want)
+	if err != nil || got != (netmap.Opening{Port: "eth0", Register: want}) {
+		t.Errorf("%+v, error %v; want %+v", got, err, want)
 	}
-	if _, _, err := netmap.Request("netmap:"); !errors.Is(err, syscall.EINVAL) {
+	got, err = netmap.Request("vale0:a", netmap.SyncLoop())
+	if want := (abi.Register{Mode: abi.RegAllNIC, Flags: abi.NRExclusive}); err != nil || got != (netmap.Opening{Port: "vale0:a", Register: want, Loop: true}) {
+		t.Errorf("with a loop: %+v, error %v", got, err)
+	}
+	if _, err := netmap.Request("netmap:"); !errors.Is(err, syscall.EINVAL) {
 		t.Errorf("error %v, want EINVAL", err)
 	}
 }

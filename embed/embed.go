@@ -7,10 +7,12 @@
 package embed
 
 import (
+	"sync"
 	"time"
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/csb"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 )
@@ -33,7 +35,12 @@ type Config struct {
 }
 
 // Framework is a netmap of one's own. Its methods may be called by several goroutines.
-type Framework struct{ e *engine.Engine }
+type Framework struct {
+	e     *engine.Engine
+	spin  time.Duration
+	mu    sync.Mutex
+	loops map[*csb.Port]bool // open ports that have a sync loop
+}
 
 // New makes a framework. Errors: EINVAL for a size out of netmap's limits, ENOMEM.
 func New(c Config) (*Framework, error) {
@@ -50,24 +57,31 @@ func New(c Config) (*Framework, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Framework{e}, nil
+	return &Framework{e: e, spin: c.Spin, loops: map[*csb.Port]bool{}}, nil
 }
 
 // Open opens a port. The grammar of names is that of package portname. Errors: EINVAL for a bad name or a ring that the
 // port does not have, ENXIO for an interface that does not exist, EPERM without the capabilities for it, EBUSY when
 // somebody holds it exclusively, ENOMEM when the framework's memory is used up.
 func (f *Framework) Open(name string, options ...netmap.Option) (*netmap.Port, error) {
-	port, request, err := netmap.Request(name, options...)
+	opening, err := netmap.Request(name, options...)
 	if err != nil {
 		return nil, err
 	}
-	b, err := f.e.Register(port, request)
+	b, err := f.e.Register(opening.Port, opening.Register)
 	if err != nil {
 		return nil, err
 	}
-	p, err := netmap.NewPort(name, b)
+	var t netmap.Transport = b
+	if opening.Loop {
+		if t, err = f.startLoop(opening.Port, b); err != nil {
+			b.Close()
+			return nil, err
+		}
+	}
+	p, err := netmap.NewPort(name, t)
 	if err != nil {
-		b.Close()
+		t.Close()
 		return nil, err
 	}
 	return p, nil
@@ -88,7 +102,10 @@ func (f *Framework) Detach(name string) error {
 }
 
 // Close closes all ports and frees the memory. Frames and rings must not be touched afterwards.
-func (f *Framework) Close() error { return f.e.Close() }
+func (f *Framework) Close() error {
+	f.closeLoops()
+	return f.e.Close()
+}
 
 // Usage is how much of the memory is in use.
 func (f *Framework) Usage() Usage { return Usage(f.e.Region().Usage()) }

@@ -127,7 +127,7 @@ func twoBindings(w *world) {
 }
 
 func nullPort(w *world) {
-	asNull := func(r *abi.Register) { r.Mode, r.MemID, r.TxRings, r.RxRings, r.TxSlots = abi.RegNull, 1, 2, 0, 32 }
+	asNull := func(r *netmap.Opening) { r.Mode, r.MemID, r.TxRings, r.RxRings, r.TxSlots = abi.RegNull, 1, 2, 0, 32 }
 	p := w.open("netmap:nothing", asNull, netmap.ExtraBufs(7))
 	if len(p.Tx()) != 2 || len(p.Rx()) != 0 || p.Tx()[1].NumSlots() != 32 {
 		w.Fatalf("%v", p)
@@ -138,12 +138,12 @@ func nullPort(w *world) {
 		p.ReturnExtra(spare...)
 	}
 	w.must(p.TxSync())
-	_, err := w.tryOpen("netmap:nothing", func(r *abi.Register) { r.Mode = abi.RegNull })
+	_, err := w.tryOpen("netmap:nothing", func(r *netmap.Opening) { r.Mode = abi.RegNull })
 	w.wantErrno("a null port without a region", err, syscall.EINVAL)
 }
 
 func errorNumbers(w *world) {
-	mode := func(m uint32) netmap.Option { return func(r *abi.Register) { r.Mode = m } }
+	mode := func(m uint32) netmap.Option { return func(r *netmap.Opening) { r.Mode = m } }
 	for _, tt := range []struct {
 		name    string
 		want    syscall.Errno
@@ -152,7 +152,7 @@ func errorNumbers(w *world) {
 		{"vale0:a", syscall.EINVAL, []netmap.Option{mode(0)}},
 		{"vale0:a", syscall.EINVAL, []netmap.Option{mode(abi.RegPipeMaster)}},
 		{"vale0:a", syscall.EINVAL, []netmap.Option{mode(9)}},
-		{"vale0:a", syscall.EINVAL, []netmap.Option{func(r *abi.Register) { r.MemID = 77 }}},
+		{"vale0:a", syscall.EINVAL, []netmap.Option{func(r *netmap.Opening) { r.MemID = 77 }}},
 		{"vale0:a^", syscall.EINVAL, nil},
 		{"vale0:a*", syscall.EINVAL, nil},
 		{"vale0:a-1", syscall.EINVAL, nil},
