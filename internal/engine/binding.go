@@ -32,10 +32,11 @@ type Binding struct {
 	hasFDs   bool       // some ring is to be waited for by descriptor
 	fetches  bool       // some ring has a source, which may have to be waited for by descriptor
 
-	csb    atomic.Bool // CSB mode
-	loopMu sync.Mutex
-	loop   *Loop
-	stops  []chan *Loop // of StopLoop calls that wait for a loop to begin
+	csb         atomic.Bool // CSB mode
+	loopMu      sync.Mutex
+	loop        *Loop
+	interrupted bool         // the last loop was ended by a signal
+	stops       []chan *Loop // of StopLoop calls that wait for a loop to begin
 }
 
 // Register binds to the port of that name; req says how, as NETMAP_REQ_REGISTER does. Errors are those of the request:

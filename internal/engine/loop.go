@@ -84,7 +84,13 @@ func (d *loopDirection) Wake() {
 // and stop it from another, which may come first: a STOP that comes while a START is on its way means that one. But a STOP
 // has no effect on a START that begins after it has returned. (The kernel module keeps a flag, which ends the next START at
 // once, however much later.)
-const stopPatience = 200 * time.Millisecond
+//
+// After a START that a signal interrupted it waits for longer: the same START is likely to come again when the program has
+// handled the signal.
+const (
+	stopPatience    = 200 * time.Millisecond
+	signalsPatience = 2 * time.Second
+)
 
 // StartLoop claims the binding for a loop. Run or Abandon of the loop has to follow. Errors: ENXIO for a closed binding,
 // EINVAL without CSB mode, EBUSY when there is a loop.
@@ -100,9 +106,9 @@ func (b *Binding) StartLoop() (*Loop, error) {
 		return nil, fault.New(syscall.EBUSY, "start loop on", b.entry.name, "a loop runs already")
 	}
 	l := &Loop{b: b, ended: make(chan struct{})}
-	b.loop = l
+	b.loop, b.interrupted = l, false
 	for _, stop := range b.stops {
-		l.End(0)
+		l.stop()
 		stop <- l
 	}
 	b.stops = nil
@@ -113,11 +119,17 @@ func (b *Binding) StartLoop() (*Loop, error) {
 func (l *Loop) Rings() int { return len(l.b.all()) }
 
 // Abandon gives the claim up.
-func (l *Loop) Abandon() {
+func (l *Loop) Abandon() { l.finish() }
+
+// finish gives the claim up and says why the loop ended.
+func (l *Loop) finish() syscall.Errno {
 	l.b.loopMu.Lock()
 	l.b.loop = nil
+	why := syscall.Errno(max(l.end.Load(), 1) - 1)
+	l.b.interrupted = why == syscall.EINTR
 	l.b.loopMu.Unlock()
 	close(l.ended)
+	return why
 }
 
 // StopLoop ends the loop and returns when it has ended. ENXIO for a closed binding. Without a loop it waits for a moment
@@ -128,26 +140,30 @@ func (b *Binding) StopLoop() error {
 		b.loopMu.Unlock()
 		return b.closedError("stop loop on")
 	}
-	l := b.loop
+	l, patience := b.loop, stopPatience
 	var begins chan *Loop
-	if l == nil {
+	if l != nil {
+		l.stop()
+	} else {
 		begins = make(chan *Loop, 1)
 		b.stops = append(b.stops, begins)
+		if b.interrupted {
+			patience = signalsPatience
+		}
 	}
 	b.loopMu.Unlock()
 	if l == nil {
-		if l = b.awaitLoop(begins); l == nil {
+		if l = b.awaitLoop(begins, patience); l == nil {
 			return nil
 		}
 	}
-	l.End(0)
 	<-l.ended
 	return nil
 }
 
 // awaitLoop waits for a loop to begin, and for no longer than that is likely.
-func (b *Binding) awaitLoop(begins chan *Loop) *Loop {
-	timer := time.NewTimer(stopPatience)
+func (b *Binding) awaitLoop(begins chan *Loop, patience time.Duration) *Loop {
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case l := <-begins:
@@ -181,6 +197,17 @@ func (b *Binding) closeLoop() {
 // End has Run return soon, with that errno; 0 is no error. The first End counts.
 func (l *Loop) End(why syscall.Errno) {
 	l.end.CompareAndSwap(0, 1+uint32(why))
+	l.wakeUp()
+}
+
+// stop is the End of STOP, which counts more than a signal: a START that returned because of the signal would come again,
+// when STOP is over. The caller holds loopMu.
+func (l *Loop) stop() {
+	l.end.CompareAndSwap(1+uint32(syscall.EINTR), 1)
+	l.End(0)
+}
+
+func (l *Loop) wakeUp() {
 	l.bellMu.Lock()
 	defer l.bellMu.Unlock()
 	if l.ready {
@@ -191,18 +218,21 @@ func (l *Loop) End(why syscall.Errno) {
 // Wake has a loop that sleeps look at its rings. It costs a load while the loop is awake.
 func (l *Loop) Wake() {
 	if l.asleep.Load() && l.asleep.CompareAndSwap(true, false) {
-		l.bellMu.Lock()
-		defer l.bellMu.Unlock()
-		if l.ready {
-			l.bell.ring()
-		}
+		l.wakeUp()
 	}
 }
 
 // Run syncs until End. Errors: that of End, those of the CSB, and those of opening what it sleeps on.
 func (l *Loop) Run(cfg LoopConfig) error {
-	defer l.Abandon()
 	l.cfg = cfg
+	err := l.serve()
+	if why := l.finish(); err == nil && why != 0 {
+		err = fault.New(why, "run loop on", l.b.entry.name, "")
+	}
+	return err
+}
+
+func (l *Loop) serve() error {
 	l.prepare()
 	if err := l.bell.open(l); err != nil {
 		return fault.Wrap(err, "start loop on", l.b.entry.name, "")
@@ -212,9 +242,6 @@ func (l *Loop) Run(cfg LoopConfig) error {
 	defer l.listen()()
 	if err := l.run(); err != nil {
 		return fault.Wrap(err, "run loop on", l.b.entry.name, "the memory of its CSB is gone")
-	}
-	if e := syscall.Errno(l.end.Load() - 1); e != 0 {
-		return fault.New(e, "run loop on", l.b.entry.name, "")
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
@@ -565,6 +566,41 @@ func TestStopWithoutLoop(t *testing.T) {
 	wg.Wait()
 }
 
+// A START that a signal interrupted comes again. A STOP that comes meanwhile ends it for good.
+func TestStopAndSignalRace(t *testing.T) {
+	testutil.CheckLeaks(t)
+	e := newEngine(t)
+	p := openLooped(t, e, "vale0:a", request(8))
+	for i := range 300 {
+		first, err := p.StartLoop()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for l := first; ; {
+				err := l.Run(p.cfg)
+				if err == nil {
+					return
+				}
+				wantErrno(t, "Run", err, syscall.EINTR)
+				if l, err = p.StartLoop(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+		wg.Go(func() { first.End(syscall.EINTR) })
+		wg.Go(func() {
+			for range i % 50 {
+				runtime.Gosched()
+			}
+			wantErrno(t, "StopLoop", p.StopLoop(), 0)
+		})
+		wg.Wait()
+	}
+}
+
 func TestStartAndStopRace(t *testing.T) {
 	testutil.CheckLeaks(t)
 	e := newEngine(t)
@@ -670,4 +706,42 @@ func TestLoopDoesNotAllocate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A monitor may have a loop, and so may the port that it watches.
+func TestLoopOnMonitor(t *testing.T) {
+	testutil.CheckLeaks(t)
+	e := newEngine(t)
+	a := openLooped(t, e, "p{1", request(16)).start()
+	m := openLooped(t, e, "p{1", request(16, flags(abi.NRMonitorTx))).start()
+	open(t, e, "p}1", request(16))
+	tx, seen := a.txRing(0), m.rxRing(0)
+	for i := range 3 {
+		tx.put(t, fmt.Sprint("frame ", i))
+		seen.until(t, "a frame", func() bool { tx.sync(); return seen.mine() > 0 })
+		wantFrames(t, seen.programRing, fmt.Sprint("frame ", i))
+	}
+}
+
+// elsewhere is a program's memory at address 0.
+type elsewhere []byte
+
+func (m elsewhere) Fetch(pieces []kring.Piece) {
+	for i := range pieces {
+		p := &pieces[i]
+		if p.Bad = p.Addr+uint64(len(p.To)) > uint64(len(m)); !p.Bad {
+			copy(p.To, m[p.Addr:])
+		}
+	}
+}
+
+func TestLoopWithIndirectSlots(t *testing.T) {
+	e := newEngine(t)
+	text := frame("from the program's own memory")
+	rx := openLooped(t, e, "vale0:b", request(8)).start().rxRing(0)
+	tx := openLooped(t, e, "vale0:a", request(8), func(c *engine.LoopConfig) { c.Program = elsewhere("...." + text) }).start().txRing(0)
+	tx.slots[0].Len, tx.slots[0].Flags, tx.slots[0].Ptr = uint16(len(text)), abi.NSIndirect, 4
+	tx.move(1)
+	rx.until(t, "a frame", func() bool { tx.sync(); return rx.mine() > 0 })
+	wantFrames(t, rx.programRing, text)
 }
