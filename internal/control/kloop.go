@@ -70,8 +70,8 @@ func (c csb) start(p Process, states []engine.RingState) error {
 	return nil
 }
 
-// open makes the arrays accessible: as memory that is shared where the client has put them into such, otherwise as copies
-// that two system calls a round keep up to date.
+// open makes the arrays accessible: as memory that is shared where the client has put them into such, otherwise as copies,
+// of all entries at once.
 func (c csb) open(p Process, rings int) (arrays engine.CSB, release func()) {
 	size := rings * abi.CSBEntrySize
 	in, unmapIn := p.Share(c.atok, size)

@@ -346,6 +346,24 @@ func TestCopyingDoesNotAllocate(t *testing.T) {
 	}
 }
 
+func BenchmarkCopy(b *testing.B) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	me := &process{pid: unix.Gettid()}
+	m, to := private(b, unix.MAP_PRIVATE), make([]byte, 128)
+	at := shm.Address(m)
+	b.Run("read", func(b *testing.B) {
+		for b.Loop() {
+			me.Read(at, to)
+		}
+	})
+	b.Run("write", func(b *testing.B) {
+		for b.Loop() {
+			me.Write(at, to)
+		}
+	})
+}
+
 // The CSB may be in any memory. Where it cannot be shared it is copied.
 func TestLoopOfAnyMemory(t *testing.T) {
 	path, d := serve(t)
