@@ -11,17 +11,14 @@ import (
 
 // control is struct iocb (linux/aio_abi.h) on a little-endian machine.
 type control struct {
-	data     uint64
-	key, rw  uint32
-	opcode   uint16
-	priority int16
-	fd       uint32
-	buf      uint64
-	bytes    uint64
-	offset   int64
-	_        uint64
-	flags    uint32
-	resfd    uint32
+	_      [2]uint64 // data, key and rw
+	opcode uint16
+	_      int16 // priority
+	fd     uint32
+	buf    uint64
+	_      [3]uint64 // bytes, offset, reserved
+	flags  uint32
+	resfd  uint32
 }
 
 const (
@@ -29,8 +26,8 @@ const (
 	flagResFD = 1 // IOCB_FLAG_RESFD
 )
 
-// event is struct io_event.
-type event struct{ data, object, result, result2 uint64 }
+// event is struct io_event: data, object and two results, which nobody here looks at.
+type event [4]uint64
 
 func setup(room int, context *uintptr) syscall.Errno {
 	_, _, e := unix.Syscall(unix.SYS_IO_SETUP, uintptr(room), uintptr(unsafe.Pointer(context)), 0)
