@@ -169,10 +169,13 @@ func (d *Device) prepare() error {
 			return fault.Wrap(err, "unmount what is left on", d.cfg.Path, "")
 		}
 		err = unix.Statfs(d.cfg.Path, &sf)
+		// Its file is ours to remove, if it is one as we make them.
+		f, _ := os.Stat(d.cfg.Path)
+		d.created = f != nil && f.Size() == 0 && f.Mode() == nodeMode
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		f, err := os.OpenFile(d.cfg.Path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		f, err := os.OpenFile(d.cfg.Path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, nodeMode)
 		if err != nil {
 			return fault.Wrap(err, "make device node", d.cfg.Path, "")
 		}
@@ -183,6 +186,9 @@ func (d *Device) prepare() error {
 	}
 	return d.checkFree()
 }
+
+// nodeMode is the mode of the file below the mount.
+const nodeMode = 0o600
 
 // checkFree refuses a path that is in use, or is no file to hide.
 func (d *Device) checkFree() error {
