@@ -14,6 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/shm"
+	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
 // DevicePath is the device that Open uses.
@@ -142,7 +143,12 @@ func (d *device) Wait(ctx context.Context, events int16, timeout time.Duration) 
 	if timeout == 0 {
 		ctx = context.Background() // nothing to interrupt
 	}
-	defer d.wakeOn(ctx)()
+	stop := wake.On(ctx, d)
+	defer func() {
+		if stop() {
+			d.drain() // what was written for one wait must not end another
+		}
+	}()
 	deadline := time.Now().Add(timeout)
 	for !d.closed.Load() {
 		over := ctx.Err()
@@ -168,26 +174,8 @@ func (d *device) Wait(ctx context.Context, events int16, timeout time.Duration) 
 	return unix.POLLERR, nil
 }
 
-// wakeOn ends a poll when the context ends, until the returned function has been called. What it wrote for one wait must
-// not end another.
-func (d *device) wakeOn(ctx context.Context) (stop func()) {
-	if ctx.Done() == nil {
-		return func() {}
-	}
-	woken := make(chan struct{})
-	cancel := context.AfterFunc(ctx, func() {
-		d.wakeUp()
-		close(woken)
-	})
-	return func() {
-		if !cancel() {
-			<-woken
-			d.drain()
-		}
-	}
-}
-
-func (d *device) wakeUp() { unix.Write(d.wake[1], []byte{0}) }
+// Wake ends a poll.
+func (d *device) Wake() { unix.Write(d.wake[1], []byte{0}) }
 
 // drain empties the pipe.
 func (d *device) drain() {
@@ -212,7 +200,7 @@ func (d *device) Close() error {
 	if d.closed.Swap(true) {
 		return nil
 	}
-	d.wakeUp()
+	d.Wake()
 	d.use.Lock()
 	defer d.use.Unlock()
 	err := errors.Join(d.region.drop(), unix.Close(d.fd))

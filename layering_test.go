@@ -22,7 +22,7 @@ var core = []string{"abi", "internal/fault", "internal/shm", "internal/mem", "in
 var kinds = []string{"internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/nic", "internal/hoststack"}
 
 // system are small packages about the operating system, which know nothing of netmap.
-var system = []string{"internal/ns", "internal/ethtool", "internal/tap"}
+var system = []string{"internal/ns", "internal/ethtool", "internal/wake", "internal/tap"}
 
 // mayImport says what each package may import of this module. One that is not listed stands by itself and may import
 // nothing but internal/fault: who adds a package that wants more decides here where it belongs.
@@ -49,9 +49,9 @@ var mayImport = map[string][]string{
 	"internal/daemon":  slices.Concat(core, system, []string{"internal/engine", "internal/control", "internal/chardev", "internal/eventfd"}),
 
 	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
-	"":             {"abi", "portname", "internal/fault", "internal/shm", "internal/csb"},
+	"":             {"abi", "portname", "internal/fault", "internal/shm", "internal/csb", "internal/wake"},
 	"embed":        {"", "abi", "portname", "internal/fault", "internal/mem", "internal/engine", "internal/csb"},
-	"internal/csb": {"abi", "internal/fault", "internal/shm"},
+	"internal/csb": {"abi", "internal/fault", "internal/shm", "internal/wake"},
 
 	"internal/kring/kringtest": core,
 }

@@ -106,10 +106,12 @@ func (c *Client) Poll(p Process, events uint32) uint32 {
 		return engine.PollErr
 	}
 	ready := b.PollFrom(p, int16(events))
-	if ready == 0 {
+	switch {
+	case !b.NeedsArm():
+	case ready == 0:
 		c.late.Stop()
 		b.Arm(int16(events))
-	} else {
+	default:
 		c.late.Reset(lateArm)
 	}
 	return uint32(ready)

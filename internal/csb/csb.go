@@ -21,6 +21,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/shm"
+	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
 // Events of poll(2).
@@ -192,7 +193,7 @@ func (p *Port) Wait(ctx context.Context, events int16, timeout time.Duration) (i
 	if ready := p.spinFor(events, timeout); ready != 0 {
 		return ready, nil
 	}
-	defer p.wakeOn(ctx)()
+	defer wake.On(ctx, p.loop)()
 	p.wish(events, 1)
 	defer p.wish(events, 0)
 	for {
@@ -265,23 +266,6 @@ func (p *Port) wish(events int16, on uint32) {
 	if events&pollIn != 0 {
 		for i := range p.rx {
 			p.rx[i].atok.ApplNeedKick.Store(on)
-		}
-	}
-}
-
-// wakeOn ends a sleep when the context ends, until the returned function has been called.
-func (p *Port) wakeOn(ctx context.Context) (stop func()) {
-	if ctx.Done() == nil {
-		return func() {}
-	}
-	woken := make(chan struct{})
-	cancel := context.AfterFunc(ctx, func() {
-		p.loop.Wake()
-		close(woken)
-	})
-	return func() {
-		if !cancel() {
-			<-woken
 		}
 	}
 }

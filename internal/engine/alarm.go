@@ -35,13 +35,16 @@ func (b *Binding) unsubscribe() {
 // Arm has the subscriber woken once when one of the events may have come to a ring that the kernel feeds. It is called
 // after every Poll that found nothing.
 func (b *Binding) Arm(events int16) {
-	if b.hasFDs || b.fetches {
+	if b.NeedsArm() {
 		b.armRx(events)
 	}
 	if b.hasFDs && events&wantOut != 0 {
 		b.nap.Reset(txNap)
 	}
 }
+
+// NeedsArm says whether Arm does anything: whether the kernel feeds any ring.
+func (b *Binding) NeedsArm() bool { return b.hasFDs || b.fetches }
 
 // armRx has those who wait on the rx rings woken once when something may have come from the kernel. A ring that fetches
 // is woken by its source's waiters. A source that is full cannot fetch, and its descriptor would go on saying that there

@@ -28,13 +28,10 @@ func (b *Binding) TxSync() error { return b.TxSyncFrom(nil) }
 
 // TxSyncFrom is TxSync for a program whose memory can be reached, for slots with NS_INDIRECT.
 func (b *Binding) TxSyncFrom(m kring.Memory) error {
-	switch {
-	case b.closed.Load():
-		return b.closedError("txsync")
-	case b.csb.Load():
-		return b.csbError("txsync")
+	err := b.usable("txsync")
+	if err != nil {
+		return err
 	}
-	var err error
 	for _, r := range b.rings[abi.DirTx] {
 		if !hold(r) {
 			continue
@@ -54,13 +51,10 @@ func (b *Binding) TxSyncFrom(m kring.Memory) error {
 
 // RxSync gives back what the program read and takes in what has arrived. Errors are those of TxSync.
 func (b *Binding) RxSync() error {
-	switch {
-	case b.closed.Load():
-		return b.closedError("rxsync")
-	case b.csb.Load():
-		return b.csbError("rxsync")
+	err := b.usable("rxsync")
+	if err != nil {
+		return err
 	}
-	var err error
 	for _, r := range b.rings[abi.DirRx] {
 		if !hold(r) {
 			continue
@@ -76,11 +70,24 @@ func (b *Binding) RxSync() error {
 	return err
 }
 
+// usable says why there are no syncs any more.
+func (b *Binding) usable(op string) error {
+	switch {
+	case b.closed.Load():
+		return b.closedError(op)
+	case b.csb.Load():
+		return b.csbError(op)
+	}
+	return nil
+}
+
 // hold takes a ring unless somebody has it or it has just been stopped.
 func hold(r *kring.Ring) bool {
-	if !r.TryHold() {
-		return false
-	}
+	return r.TryHold() && keep(r)
+}
+
+// keep lets a ring go that has been stopped.
+func keep(r *kring.Ring) bool {
 	if !r.Mapped() {
 		r.Drop()
 		return false
@@ -91,11 +98,7 @@ func hold(r *kring.Ring) bool {
 // await is hold for poll, which must not miss what the other thread finds: it waits for the ring.
 func await(r *kring.Ring) bool {
 	r.Hold()
-	if !r.Mapped() {
-		r.Drop()
-		return false
-	}
-	return true
+	return keep(r)
 }
 
 // finish is what follows a prologue.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
 // txNap bounds the sleep of one who waits for room in a NIC's tx ring: AF_XDP reports room for descriptors, but a slot
@@ -34,7 +35,7 @@ func (b *Binding) Wait(ctx context.Context, events int16, timeout time.Duration)
 	defer b.retire(s)
 	b.join(s, events)
 	defer b.leave(s, events)
-	defer s.wakeOn(ctx)()
+	defer wake.On(ctx, s)()
 	for {
 		if ready := b.Poll(events); ready != 0 {
 			return ready, nil
@@ -174,23 +175,6 @@ func (s *sleeper) Wake() {
 	select {
 	case s.woken <- struct{}{}:
 	default:
-	}
-}
-
-// wakeOn wakes the sleeper when the context ends, until the returned function has been called.
-func (s *sleeper) wakeOn(ctx context.Context) (stop func()) {
-	if ctx.Done() == nil {
-		return func() {}
-	}
-	woken := make(chan struct{})
-	cancel := context.AfterFunc(ctx, func() {
-		s.Wake()
-		close(woken)
-	})
-	return func() {
-		if !cancel() {
-			<-woken // or it would wake the sleeper's next user, or write to a descriptor that is closed
-		}
 	}
 }
 
