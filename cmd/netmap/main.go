@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 )
 
 func main() {
@@ -14,6 +16,6 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	if err := newRoot().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "netmap:", err)
-		os.Exit(1)
+		os.Exit(cli.ExitStatus(err))
 	}
 }

@@ -1,6 +1,11 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/gen"
+)
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -14,6 +19,7 @@ through a switch inside its own process and checks every byte of them.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newGen(), newInfo(), newServe())
+	root.AddCommand(gen.New(), newInfo(), newServe())
+	cli.MarkUsage(root)
 	return root
 }

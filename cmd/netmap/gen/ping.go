@@ -1,4 +1,4 @@
-package main
+package gen
 
 import (
 	"context"
@@ -112,7 +112,7 @@ type ponger struct {
 	n     *counters
 }
 
-func (o *genOptions) newPonger(port *netmap.Port) *ponger {
+func (o *flags) newPonger(port *netmap.Port) *ponger {
 	p := &ponger{port: port, burst: o.burst, left: math.MaxUint64, n: &counters{}}
 	if o.count > 0 {
 		p.left = o.count

@@ -1,11 +1,10 @@
-package main
+package gen
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -14,15 +13,15 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/frame"
 )
 
-// genOptions are the flags of gen.
-type genOptions struct {
+// flags are those of gen.
+type flags struct {
 	function string
 	port     string
-	device   string // "" is a framework inside this process
+	device   cli.Device
 	count    uint64 // 0 is for ever
 	length   int
 	burst    int
@@ -78,8 +77,8 @@ const genExamples = `  netmap gen
 // burst sizes where none is asked for, by function; 1 for ping, so that one frame does not wait for another.
 var defaultBurst = map[string]int{"": 512, "tx": 512, "rx": 512, "ping": 1, "pong": 512}
 
-func newGen() *cobra.Command {
-	o := &genOptions{}
+func New() *cobra.Command {
+	o := &flags{}
 	cmd := &cobra.Command{
 		Use:     "gen [-f tx|rx|ping|pong -i port]",
 		Short:   "Send, receive and reflect test frames; without arguments, test itself",
@@ -96,25 +95,24 @@ func newGen() *cobra.Command {
 }
 
 // addFlags defines the flags. Their letters are those of pkt-gen, where it has them.
-func (o *genOptions) addFlags(f *pflag.FlagSet) {
-	o.src = must(frame.ParseHosts("10.0.0.1"))
-	o.dst = must(frame.ParseHosts("10.1.0.1"))
-	o.dstMAC = must(frame.ParseMACs("ff:ff:ff:ff:ff:ff"))
+func (o *flags) addFlags(f *pflag.FlagSet) {
+	o.src = cli.Must(frame.ParseHosts("10.0.0.1"))
+	o.dst = cli.Must(frame.ParseHosts("10.1.0.1"))
+	o.dstMAC = cli.Must(frame.ParseMACs("ff:ff:ff:ff:ff:ff"))
 	f.SortFlags = false
 	f.StringVarP(&o.function, "function", "f", "", "what to do: tx, rx, ping or pong")
 	f.StringVarP(&o.port, "interface", "i", "", "the port to use")
-	f.StringVar(&o.device, "device", "", "open ports through a netmap device, that of netmap serve or of the kernel, instead of inside this process")
-	f.Lookup("device").NoOptDefVal = netmap.DevicePath
-	f.VarP(&parsed[uint64]{to: &o.count, parse: parseCount, kind: "count", text: "0"}, "count", "n", "stop after so many frames; 0 goes on for ever")
+	o.device.AddFlag(f)
+	f.VarP(cli.NewValue(&o.count, cli.ParseCount, "count", "0"), "count", "n", "stop after so many frames; 0 goes on for ever")
 	f.DurationVarP(&o.duration, "time", "t", 0, "stop after this time, such as 10s; 0 goes on for ever (the self test: five seconds)")
 	f.IntVarP(&o.length, "length", "l", frame.MinLen, "length of the frames in bytes, without CRC")
 	f.IntVarP(&o.burst, "burst", "b", 0, "send and receive at most so many frames at a time (default 512, for ping 1)")
-	f.VarP(&parsed[float64]{to: &o.rate, parse: parseQuantity, kind: "rate"}, "rate", "R", "send so many frames a second, evenly spread (default as fast as possible)")
+	f.VarP(cli.NewValue(&o.rate, cli.ParseQuantity, "rate", ""), "rate", "R", "send so many frames a second, evenly spread (default as fast as possible)")
 	f.IntVarP(&o.wait, "wait", "w", -1, "seconds to wait for the link before starting (default 2 for interfaces, else 0)")
-	f.VarP(&parsed[frame.Hosts]{&o.src, frame.ParseHosts, "ip[:port][-ip[:port]]", o.src.String()}, "source", "s", "source address, or a range that the frames go through")
-	f.VarP(&parsed[frame.Hosts]{&o.dst, frame.ParseHosts, "ip[:port][-ip[:port]]", o.dst.String()}, "destination", "d", "destination address, or a range")
-	f.VarP(&parsed[frame.MACs]{&o.srcMAC, frame.ParseMACs, "mac[-mac]", ""}, "source-mac", "S", "source MAC address, or a range (default the port's own)")
-	f.VarP(&parsed[frame.MACs]{&o.dstMAC, frame.ParseMACs, "mac[-mac]", o.dstMAC.String()}, "destination-mac", "D", "destination MAC address, or a range")
+	f.VarP(cli.NewValue(&o.src, frame.ParseHosts, "ip[:port][-ip[:port]]", o.src.String()), "source", "s", "source address, or a range that the frames go through")
+	f.VarP(cli.NewValue(&o.dst, frame.ParseHosts, "ip[:port][-ip[:port]]", o.dst.String()), "destination", "d", "destination address, or a range")
+	f.VarP(cli.NewValue(&o.srcMAC, frame.ParseMACs, "mac[-mac]", ""), "source-mac", "S", "source MAC address, or a range (default the port's own)")
+	f.VarP(cli.NewValue(&o.dstMAC, frame.ParseMACs, "mac[-mac]", o.dstMAC.String()), "destination-mac", "D", "destination MAC address, or a range")
 	f.IntVarP(&o.interval, "interval", "T", 1000, "milliseconds between two reports")
 	f.IntVarP(&o.threads, "threads", "p", 1, "use so many threads, each with a ring of its own")
 	f.IntVarP(&o.cores, "cores", "c", 0, "use at most so many cores (default all)")
@@ -127,16 +125,8 @@ func (o *genOptions) addFlags(f *pflag.FlagSet) {
 	}
 }
 
-// must is for texts that stand in the program.
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
-
 // check finds what cannot work, and fills in what depends on the function.
-func (o *genOptions) check() error {
+func (o *flags) check() error {
 	if o.burst == 0 {
 		o.burst = defaultBurst[o.function]
 	}
@@ -170,14 +160,14 @@ func (o *genOptions) check() error {
 	return nil
 }
 
-func (o *genOptions) run(ctx context.Context) error {
+func (o *flags) run(ctx context.Context) error {
 	if err := o.check(); err != nil {
-		return err
+		return cli.Usage(err)
 	}
 	if o.cores > 0 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(o.cores))
 	}
-	open, closeAll, err := o.opener()
+	open, closeAll, err := o.device.Opener(o.length)
 	if err != nil {
 		return err
 	}
@@ -189,7 +179,7 @@ func (o *genOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.device == "" && isSoftware(o.port) {
+	if o.device.Embedded() && cli.IsSoftware(o.port) {
 		fmt.Fprintf(o.err, "%s exists inside this process only: to reach other programs, run netmap serve and add --device.\n", o.port)
 	}
 	if err := o.waitForLink(ctx); err != nil {
@@ -200,15 +190,15 @@ func (o *genOptions) run(ctx context.Context) error {
 }
 
 // waitForLink gives a link time to come up: opening an interface resets some.
-func (o *genOptions) waitForLink(ctx context.Context) error {
+func (o *flags) waitForLink(ctx context.Context) error {
 	wait := o.wait
-	if wait < 0 && !isSoftware(o.port) {
+	if wait < 0 && !cli.IsSoftware(o.port) {
 		wait = 2
 	}
 	if wait <= 0 {
 		return nil
 	}
-	fmt.Fprintf(o.err, "Waiting %s for the link of %s.\n", count(uint64(wait), "second"), o.port)
+	fmt.Fprintf(o.err, "Waiting %s for the link of %s.\n", cli.Count(uint64(wait), "second"), o.port)
 	select {
 	case <-time.After(time.Duration(wait) * time.Second):
 		return nil
@@ -218,14 +208,8 @@ func (o *genOptions) waitForLink(ctx context.Context) error {
 }
 
 // note writes a line for the curious.
-func (o *genOptions) note(format string, args ...any) {
+func (o *flags) note(format string, args ...any) {
 	if o.verbose {
 		fmt.Fprintf(o.err, format+"\n", args...)
 	}
-}
-
-// isTerminal says whether somebody watches what is written.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && termWidth(f) > 0
 }

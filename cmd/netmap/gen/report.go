@@ -1,4 +1,4 @@
-package main
+package gen
 
 import (
 	"encoding/json"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/frame"
 	"github.com/seed-48afdc40/netmap/internal/stats"
 )
@@ -136,7 +137,7 @@ type reporter struct {
 
 func newReporter(j *job) *reporter {
 	r := &reporter{j: j, start: time.Now(), last: j.totals()}
-	if o := j.o; !o.json && isTerminal(o.err) && (o.count > 0 || o.duration > 0) {
+	if o := j.o; !o.json && cli.IsTerminal(o.err) && (o.count > 0 || o.duration > 0) {
 		r.bar = newBar(o.err)
 	}
 	return r
@@ -213,7 +214,7 @@ func (r *reporter) write(rec record) { json.NewEncoder(r.j.o.out).Encode(rec) }
 // line is a report as pkt-gen writes it. The number in brackets is that of the threads.
 func (r record) line() string {
 	s := fmt.Sprintf("%03d.%06d main_thread [%d] %spps (%spkts %sbps in %d usec) %.2f avg_batch %d min_space %d drops",
-		r.Time.Unix()%1000, r.Time.Nanosecond()/1000, r.Threads, norm(r.PPS), norm(float64(r.Frames)), norm(r.BPS), r.Usec,
+		r.Time.Unix()%1000, r.Time.Nanosecond()/1000, r.Threads, cli.Norm(r.PPS), cli.Norm(float64(r.Frames)), cli.Norm(r.BPS), r.Usec,
 		r.AvgBatch, r.MinSpace, r.Drops)
 	if r.Latency != nil {
 		s += ", " + r.latencyName() + " " + r.Latency.Brief()
@@ -233,27 +234,27 @@ func (r record) text() string {
 	var b strings.Builder
 	verb := map[string]string{"tx": "Sent", "rx": "Received", "ping": "Received", "pong": "Returned", "self-test": "Received"}[r.Function]
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("%s %s, %sB, in %.3f seconds.", verb, count(r.Frames, "frame"), norm(float64(r.Bytes)), float64(r.Usec)/1e6)
+	line("%s %s, %sB, in %.3f seconds.", verb, cli.Count(r.Frames, "frame"), cli.Norm(float64(r.Bytes)), float64(r.Usec)/1e6)
 	if r.PPS > 0 {
-		line("Rate: %spps, %sbps, %sbps on the wire, %.2f frames a batch in %d batches.", norm(r.PPS), norm(r.BPS),
-			norm(r.BPS+r.PPS*framing*8), r.AvgBatch, r.Batches)
+		line("Rate: %spps, %sbps, %sbps on the wire, %.2f frames a batch in %d batches.", cli.Norm(r.PPS), cli.Norm(r.BPS),
+			cli.Norm(r.BPS+r.PPS*framing*8), r.AvgBatch, r.Batches)
 	}
 	switch r.Function {
 	case "self-test":
-		line("The sender sent %s, at most %d ahead of the receiver.", count(r.Sent, "frame"), r.Window)
+		line("The sender sent %s, at most %d ahead of the receiver.", cli.Count(r.Sent, "frame"), r.Window)
 	case "ping":
-		line("Of %s sent, %d did not come back.", count(r.Sent, "frame"), r.Drops)
+		line("Of %s sent, %d did not come back.", cli.Count(r.Sent, "frame"), r.Drops)
 	case "pong":
 		line("Frames that could not be returned: %d.", r.Drops)
 	}
 	if r.Unsent > 0 {
-		line("%s could not leave the tx rings: nobody takes them at the other end.", count(r.Unsent, "frame"))
+		line("%s could not leave the tx rings: nobody takes them at the other end.", cli.Count(r.Unsent, "frame"))
 	}
 	if c := r.Check; c != nil {
 		line("Checked every byte: %d good, %d lost, %d repeated, %d reordered, %d changed, %d of unknown origin.",
 			c.Seen, c.Lost, c.Duplicated, c.Reordered, c.Corrupt, c.Foreign)
 		if n := c.Late + c.Untracked; n > 0 {
-			line("%s came too late, or from too many senders, to be told apart.", count(n, "frame"))
+			line("%s came too late, or from too many senders, to be told apart.", cli.Count(n, "frame"))
 		}
 	}
 	if r.Latency != nil && r.Latency.Count > r.Odd {

@@ -1,67 +1,20 @@
-package main
+package gen
 
 import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"runtime"
-	"strings"
-	"time"
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
-	"github.com/seed-48afdc40/netmap/embed"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/frame"
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// opener opens ports. Everything else in gen does not care who does it.
-type opener func(name string, options ...netmap.Option) (*netmap.Port, error)
-
-// opener says who opens ports, as the flags want it: a device, or a framework inside this process. closeAll closes
-// them.
-func (o *genOptions) opener() (open opener, closeAll func(), err error) {
-	if o.device == "" {
-		f, err := newFramework(o.length)
-		if err != nil {
-			return nil, nil, err
-		}
-		return f.Open, func() { f.Close() }, nil
-	}
-	var ports []*netmap.Port
-	open = func(name string, options ...netmap.Option) (*netmap.Port, error) {
-		p, err := netmap.OpenDevice(o.device, name, options...)
-		if err == nil {
-			ports = append(ports, p)
-		}
-		return p, err
-	}
-	return open, func() {
-		for _, p := range ports {
-			p.Close()
-		}
-	}, nil
-}
-
-// spin is how long a port is watched before its thread sleeps, where there is a core to spare: a wake-up takes longer than
-// most waits.
-const spin = 50 * time.Microsecond
-
-// newFramework is a framework whose buffers take frames of that length whole.
-func newFramework(length int) (*embed.Framework, error) {
-	c := embed.Config{BufSize: 2048, Buffers: 32768}
-	if runtime.GOMAXPROCS(0) > 1 {
-		c.Spin = spin
-	}
-	for c.BufSize < length {
-		c.BufSize, c.Buffers = 2*c.BufSize, max(c.Buffers/2, 8192)
-	}
-	return embed.New(c)
-}
-
 // openPorts opens the port, once for each thread. Only the rings that the function uses are taken, so that the other
 // direction of an interface stays with its host.
-func (o *genOptions) openPorts(open opener) ([]*netmap.Port, error) {
+func (o *flags) openPorts(open cli.Opener) ([]*netmap.Port, error) {
 	name, err := portname.Parse(o.port)
 	if err != nil {
 		return nil, err
@@ -82,14 +35,14 @@ func (o *genOptions) openPorts(open opener) ([]*netmap.Port, error) {
 	if name.Mode != abi.RegAllNIC {
 		return nil, fmt.Errorf("-p gives every thread a ring of its own: name the port without a ring, not %s", o.port)
 	}
-	if isSoftware(o.port) && name.Conf == (portname.Conf{}) {
+	if cli.IsSoftware(o.port) && name.Conf == (portname.Conf{}) {
 		options = append(options, netmap.Rings(o.threads, o.threads))
 	}
 	return o.openRings(open, name, options)
 }
 
 // openRings opens a port for each thread, bound to one ring.
-func (o *genOptions) openRings(open opener, name portname.Name, options []netmap.Option) ([]*netmap.Port, error) {
+func (o *flags) openRings(open cli.Opener, name portname.Name, options []netmap.Option) ([]*netmap.Port, error) {
 	var ports []*netmap.Port
 	name.Mode = abi.RegOneNIC
 	for i := range o.threads {
@@ -103,7 +56,7 @@ func (o *genOptions) openRings(open opener, name portname.Name, options []netmap
 			rings = int(p.Request().RxRings)
 		}
 		if rings < o.threads {
-			return nil, fmt.Errorf("%s has %s: use -p %d or less", o.port, count(uint64(rings), "ring"), rings)
+			return nil, fmt.Errorf("%s has %s: use -p %d or less", o.port, cli.Count(uint64(rings), "ring"), rings)
 		}
 		ports = append(ports, p)
 	}
@@ -111,7 +64,7 @@ func (o *genOptions) openRings(open opener, name portname.Name, options []netmap
 }
 
 // openOne opens a port and sees to it that the function can work on it.
-func (o *genOptions) openOne(open opener, name string, options []netmap.Option) (*netmap.Port, error) {
+func (o *flags) openOne(open cli.Opener, name string, options []netmap.Option) (*netmap.Port, error) {
 	p, err := open(name, options...)
 	if err != nil {
 		return nil, err
@@ -132,21 +85,15 @@ func (o *genOptions) openOne(open opener, name string, options []netmap.Option) 
 }
 
 // fits says whether frames fit into the buffers of a port that is to send them.
-func (o *genOptions) fits(p *netmap.Port) error {
+func (o *flags) fits(p *netmap.Port) error {
 	if size := p.Tx()[0].BufSize(); o.length > size {
 		return fmt.Errorf("frames of %d bytes do not fit into the buffers of %s: use -l %d or less", o.length, p.Name(), size)
 	}
 	return nil
 }
 
-// isSoftware says whether the name is that of a port that exists in memory only.
-func isSoftware(port string) bool {
-	name, err := portname.Parse(port)
-	return err == nil && (strings.HasPrefix(name.Port, "vale") || strings.ContainsAny(name.Port, "{}"))
-}
-
 // builders makes a builder for each thread, with streams that no other sender is likely to have.
-func (o *genOptions) builders() []*frame.Builder {
+func (o *flags) builders() []*frame.Builder {
 	stream := uint16(rand.Uint32())
 	flows := frame.Flows{SrcMAC: o.srcMAC, DstMAC: o.dstMAC, Src: o.src, Dst: o.dst}
 	if flows.SrcMAC.Empty() {
@@ -161,8 +108,8 @@ func (o *genOptions) builders() []*frame.Builder {
 }
 
 // ownMAC is the address of the interface, or one that is made up.
-func (o *genOptions) ownMAC(stream uint16) net.HardwareAddr {
-	if name, err := portname.Parse(o.port); err == nil && !isSoftware(o.port) {
+func (o *flags) ownMAC(stream uint16) net.HardwareAddr {
+	if name, err := portname.Parse(o.port); err == nil && !cli.IsSoftware(o.port) {
 		if i, err := net.InterfaceByName(name.Port); err == nil && len(i.HardwareAddr) == 6 {
 			return i.HardwareAddr
 		}

@@ -1,4 +1,4 @@
-package main
+package gen
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/frame"
 	"github.com/seed-48afdc40/netmap/internal/stats"
 )
@@ -53,7 +54,7 @@ func (c *counters) noteSpace(n int) {
 
 // job is a run of gen: its workers and their books.
 type job struct {
-	o       *genOptions
+	o       *flags
 	workers []worker
 	moved   []*counters // of the frames that the function is about
 	sent    []*counters // of those sent, where these are others
@@ -65,7 +66,7 @@ type job struct {
 }
 
 // newJob opens the ports and makes the workers of a function.
-func (o *genOptions) newJob(open opener) (*job, error) {
+func (o *flags) newJob(open cli.Opener) (*job, error) {
 	ports, err := o.openPorts(open)
 	if err != nil {
 		return nil, err
@@ -96,7 +97,7 @@ func (o *genOptions) newJob(open opener) (*job, error) {
 	return j, nil
 }
 
-func (o *genOptions) emptyJob() *job {
+func (o *flags) emptyJob() *job {
 	j := &job{o: o, latency: stats.NewLatency()}
 	if o.function == "ping" || o.function == "" || o.function == "rx" && !o.noCheck {
 		j.tracker = &frame.Tracker{}

@@ -1,4 +1,4 @@
-package main
+package gen
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/frame"
 )
 
@@ -38,7 +39,7 @@ func (w *window) wait() {
 }
 
 // selfTest sends from one port of a switch to another, checks everything, and fails if anything was lost or changed.
-func (o *genOptions) selfTest(ctx context.Context, open opener) error {
+func (o *flags) selfTest(ctx context.Context, open cli.Opener) error {
 	if o.duration == 0 && o.count == 0 {
 		o.duration = selfTestTime
 	}
@@ -54,7 +55,7 @@ func (o *genOptions) selfTest(ctx context.Context, open opener) error {
 }
 
 // newSelfTest opens both ends. The sender ends by itself; the receiver is ended when it has everything.
-func (o *genOptions) newSelfTest(open opener) (*job, error) {
+func (o *flags) newSelfTest(open cli.Opener) (*job, error) {
 	name := fmt.Sprintf("valegen%d:", os.Getpid()) // nobody else's switch, where the device is shared
 	tx, err := open(name+"sender", netmap.TxOnly())
 	if err != nil {
@@ -123,7 +124,7 @@ func (r *record) verdict() error {
 		}
 	}
 	if len(bad) > 0 {
-		return fmt.Errorf("the self test failed: of %s %s", count(r.Sent, "frame"), strings.Join(bad, ", "))
+		return fmt.Errorf("the self test failed: of %s %s", cli.Count(r.Sent, "frame"), strings.Join(bad, ", "))
 	}
 	return nil
 }

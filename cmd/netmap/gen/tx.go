@@ -1,4 +1,4 @@
-package main
+package gen
 
 import (
 	"context"
@@ -31,7 +31,7 @@ type sender struct {
 }
 
 // newSender is the sender of thread i.
-func (o *genOptions) newSender(i int, port *netmap.Port, build *frame.Builder) *sender {
+func (o *flags) newSender(i int, port *netmap.Port, build *frame.Builder) *sender {
 	s := &sender{port: port, build: build, burst: o.burst, left: math.MaxUint64, n: &counters{}}
 	s.pace.rate = o.rate / float64(o.threads)
 	if n := uint64(o.threads); o.count > 0 {

@@ -1,4 +1,4 @@
-package main
+package gen
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/embed"
 	"github.com/seed-48afdc40/netmap/internal/frame"
 )
@@ -23,18 +24,19 @@ import (
 func runGen(t *testing.T, args ...string) (out, errOut string, err error) {
 	t.Helper()
 	var o, e bytes.Buffer
-	root := newRoot()
-	root.SetOut(&o)
-	root.SetErr(&e)
-	root.SetArgs(append([]string{"gen"}, args...))
-	err = root.ExecuteContext(t.Context())
+	cmd := New()
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	cmd.SetOut(&o)
+	cmd.SetErr(&e)
+	cmd.SetArgs(args)
+	err = cmd.ExecuteContext(t.Context())
 	return o.String(), e.String(), err
 }
 
 // options are those of the flags, as the command would have them.
-func options(t *testing.T, args ...string) *genOptions {
+func options(t *testing.T, args ...string) *flags {
 	t.Helper()
-	o := &genOptions{out: &bytes.Buffer{}, err: &bytes.Buffer{}}
+	o := &flags{out: &bytes.Buffer{}, err: &bytes.Buffer{}}
 	f := pflag.NewFlagSet("gen", pflag.ContinueOnError)
 	o.addFlags(f)
 	if err := errors.Join(f.Parse(args), o.check()); err != nil {
@@ -259,13 +261,13 @@ func TestVerdict(t *testing.T) {
 
 // TestHotLoopsAllocateNothing sends and receives batch by batch on one goroutine.
 func TestHotLoopsAllocateNothing(t *testing.T) {
-	f, err := newFramework(frame.MinLen)
+	f, err := embed.New(embed.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
 	o := options(t, "-f", "tx", "-i", "x{1")
-	tx, rx := must(f.Open("x{1")), must(f.Open("x}1"))
+	tx, rx := cli.Must(f.Open("x{1")), cli.Must(f.Open("x}1"))
 	s := o.newSender(0, tx, o.builders()[0])
 	o.function = "rx"
 	r := o.emptyJob().newReceiver(rx)

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import "testing"
 
@@ -13,26 +13,26 @@ func TestParseQuantity(t *testing.T) {
 		{in: "", bad: true}, {in: "k", bad: true}, {in: "-1", bad: true}, {in: "1x", bad: true}, {in: "1kk", bad: true}, {in: "NaN", bad: true},
 		{in: "inf", bad: true}, {in: "0x10", bad: true}, {in: "1_000", bad: true}, {in: "1e300", bad: true},
 	} {
-		got, err := parseQuantity(tt.in)
+		got, err := ParseQuantity(tt.in)
 		if got != tt.want || (err != nil) != tt.bad {
-			t.Errorf("parseQuantity(%q) = %v, %v; want %v, an error: %v", tt.in, got, err, tt.want, tt.bad)
+			t.Errorf("ParseQuantity(%q) = %v, %v; want %v, an error: %v", tt.in, got, err, tt.want, tt.bad)
 		}
 	}
 }
 
 func TestParseCount(t *testing.T) {
-	if got, err := parseCount("1.5k"); got != 1500 || err != nil {
+	if got, err := ParseCount("1.5k"); got != 1500 || err != nil {
 		t.Errorf("1.5k is %d, %v; want 1500", got, err)
 	}
-	if got, err := parseCount("1.5"); err == nil {
+	if got, err := ParseCount("1.5"); err == nil {
 		t.Errorf("1.5 is %d, want an error", got)
 	}
 }
 
 func TestNorm(t *testing.T) {
 	for v, want := range map[float64]string{0: "0.000 ", 999: "999.000 ", 14.88e6: "14.880 M", 1e3: "1.000 K", 2.5e9: "2.500 G", 1e13: "10000.000 G"} {
-		if got := norm(v); got != want {
-			t.Errorf("norm(%v) = %q, want %q", v, got, want)
+		if got := Norm(v); got != want {
+			t.Errorf("Norm(%v) = %q, want %q", v, got, want)
 		}
 	}
 }

@@ -1,12 +1,11 @@
-package main
+package gen
 
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
-	"golang.org/x/term"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 )
 
 // bar is a progress bar on the last line of a terminal.
@@ -16,22 +15,7 @@ type bar struct {
 }
 
 func newBar(w io.Writer) *bar {
-	return &bar{w, func() int {
-		f, _ := w.(*os.File)
-		return termWidth(f)
-	}}
-}
-
-// termWidth is the width of the terminal, 0 if it is none.
-func termWidth(f *os.File) int {
-	if f == nil {
-		return 0
-	}
-	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0
-	}
-	return width
+	return &bar{w, func() int { return cli.TermWidth(w) }}
 }
 
 // draw shows how much is done, from 0 to 1.

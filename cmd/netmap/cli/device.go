@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/embed"
+	"github.com/seed-48afdc40/netmap/portname"
+)
+
+// Device is where a command opens its ports: a netmap device, or a framework inside its own process.
+type Device struct{ path string }
+
+// AddFlag defines --device.
+func (d *Device) AddFlag(f *pflag.FlagSet) {
+	f.StringVar(&d.path, "device", "", "open ports through a netmap device, that of netmap serve or of the kernel, instead of inside this process")
+	f.Lookup("device").NoOptDefVal = netmap.DevicePath
+}
+
+// Embedded says whether ports are opened inside this process.
+func (d *Device) Embedded() bool { return d.path == "" }
+
+// Opener opens a port. What a command does with it does not depend on who did.
+type Opener func(name string, options ...netmap.Option) (*netmap.Port, error)
+
+// Opener says who opens ports, and how to close them all. A framework in this process has buffers that take frames of
+// length bytes whole.
+func (d *Device) Opener(length int) (open Opener, closeAll func(), err error) {
+	if d.Embedded() {
+		f, err := newFramework(length)
+		if err != nil {
+			return nil, nil, err
+		}
+		return f.Open, func() { f.Close() }, nil
+	}
+	var ports []*netmap.Port
+	open = func(name string, options ...netmap.Option) (*netmap.Port, error) {
+		p, err := netmap.OpenDevice(d.path, name, options...)
+		if err == nil {
+			ports = append(ports, p)
+		}
+		return p, err
+	}
+	return open, func() {
+		for _, p := range ports {
+			p.Close()
+		}
+	}, nil
+}
+
+// spin is how long a port is watched before its thread sleeps, where there is a core to spare: a wake-up takes longer than
+// most waits.
+const spin = 50 * time.Microsecond
+
+func newFramework(length int) (*embed.Framework, error) {
+	c := embed.Config{BufSize: 2048, Buffers: 32768}
+	if runtime.GOMAXPROCS(0) > 1 {
+		c.Spin = spin
+	}
+	for c.BufSize < length {
+		c.BufSize, c.Buffers = 2*c.BufSize, max(c.Buffers/2, 8192)
+	}
+	return embed.New(c)
+}
+
+// IsSoftware says whether the name is that of a port that exists in memory only.
+func IsSoftware(port string) bool {
+	name, err := portname.Parse(port)
+	return err == nil && (strings.HasPrefix(name.Port, "vale") || strings.ContainsAny(name.Port, "{}"))
+}

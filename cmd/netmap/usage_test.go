@@ -1,0 +1,28 @@
+package main
+
+import (
+	"io"
+	"testing"
+
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+)
+
+func TestExitStatus(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		args   []string
+	}{
+		{0, nil}, {0, []string{"help", "gen"}}, {0, []string{"gen", "-h"}}, {0, []string{"info"}},
+		{1, []string{"info", "nosuch0"}}, {1, []string{"gen", "-f", "rx", "-i", "nosuch0"}},
+		{2, []string{"nosuch"}}, {2, []string{"gen", "extra"}}, {2, []string{"gen", "--nosuch"}}, {2, []string{"gen", "-n", "x"}},
+		{2, []string{"gen", "-f", "nosuch", "-i", "x{1"}}, {2, []string{"serve", "extra"}},
+	} {
+		root := newRoot()
+		root.SetOut(io.Discard)
+		root.SetErr(io.Discard)
+		root.SetArgs(tt.args)
+		if err := root.ExecuteContext(t.Context()); cli.ExitStatus(err) != tt.status {
+			t.Errorf("netmap %q: %v, status %d, want %d", tt.args, err, cli.ExitStatus(err), tt.status)
+		}
+	}
+}
