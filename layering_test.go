@@ -38,15 +38,17 @@ var mayImport = map[string][]string{
 	"internal/vale":      core,
 	"internal/null":      core,
 	"internal/monitor":   core,
-	"internal/nic":       slices.Concat(core, system, []string{"internal/xsk"}),
+	"internal/nic":       slices.Concat(core, system, []string{"internal/xsk", "internal/takeover"}),
 	"internal/hoststack": slices.Concat(core, system),
+
+	"internal/takeover": {"internal/fault", "internal/ns", "internal/ethtool"},
 
 	// What is attached to a switch needs somebody to wait for it, and VALE itself knows no operating system.
 	"internal/uplink": slices.Concat(core, []string{"internal/vale"}),
 
 	"internal/engine":  slices.Concat(core, system, kinds, []string{"internal/uplink"}),
 	"internal/control": slices.Concat(core, []string{"internal/engine", "internal/eventfd"}),
-	"internal/daemon":  slices.Concat(core, system, []string{"internal/engine", "internal/control", "internal/chardev", "internal/eventfd"}),
+	"internal/daemon":  slices.Concat(core, system, []string{"internal/engine", "internal/control", "internal/chardev", "internal/eventfd", "internal/takeover"}),
 
 	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
 	"":             {"abi", "portname", "internal/fault", "internal/shm", "internal/csb", "internal/wake"},

@@ -32,6 +32,14 @@ type Config struct {
 
 	// Spin is how long Poll looks again and again before it sleeps: a wake-up costs microseconds, spinning a core.
 	Spin time.Duration
+
+	// Promisc has interfaces receive frames for any address, for as long as a port that receives is open.
+	Promisc bool
+
+	// StateDir is where changed settings of interfaces (offloads, queues) are recorded until they are put back: by
+	// closing the port, or after a crash by whoever opens the interface next and by "netmap doctor --restore". Default
+	// /run/netmap, or a directory of the user's own who is not root.
+	StateDir string
 }
 
 // Framework is a netmap of one's own. Its methods may be called by several goroutines.
@@ -53,6 +61,7 @@ func New(c Config) (*Framework, error) {
 		},
 		Spin:        c.Spin,
 		MaxSwitches: c.Switches,
+		NIC:         engine.NICConfig{Promisc: c.Promisc, StateDir: c.StateDir},
 	})
 	if err != nil {
 		return nil, err

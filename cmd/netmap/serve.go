@@ -14,6 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/daemon"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
 
 type serveFlags struct {
@@ -24,6 +25,8 @@ type serveFlags struct {
 	spin                     time.Duration
 	slots                    uint32
 	switches                 int
+	promisc                  bool
+	stateDir                 string
 	verbose                  bool
 }
 
@@ -39,6 +42,10 @@ kernel module: C programs, old and new, and Go programs through package netmap.
 A port name such as netmap:eth0 means the interface of the client's own network
 namespace. VALE switches and pipes are shared by all clients of the node. Give a
 container the node, and it has netmap.
+
+While programs receive from an interface, offloads that change frames are off
+(LRO, GRO in the card, taking out VLAN tags). They are put back with the last
+close, and after a crash by the next start or "netmap doctor --restore".
 
 Every node has memory of its own. Run serve several times, with other paths, to
 keep users apart.`,
@@ -57,6 +64,8 @@ keep users apart.`,
 	fs.Uint32Var(&f.ifNum, "ports", mem.Default.If.Num, "open ports at once")
 	fs.Uint32Var(&f.slots, "nic-slots", 0, "slots of a network interface's ring (default 1024)")
 	fs.IntVar(&f.switches, "switches", engine.DefaultSwitches, "VALE switches at once")
+	fs.BoolVar(&f.promisc, "promisc", false, "receive frames for any address on interfaces while programs receive from them")
+	fs.StringVar(&f.stateDir, "state-dir", takeover.DefaultDir(), "where settings of interfaces are kept until they are put back")
 	fs.IntVar(&f.workers, "workers", 0, "threads that answer requests (default: by the number of processors)")
 	fs.DurationVar(&f.spin, "spin", 50*time.Microsecond, "how long a thread looks for the next request before it sleeps")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "log every port that is opened and closed")
@@ -112,7 +121,7 @@ func (f *serveFlags) config() (daemon.Config, error) {
 	return daemon.Config{
 		Engine: engine.Config{
 			Region: mem.Config{If: mem.Pool{Num: f.ifNum}, Ring: mem.Pool{Num: f.ringNum, Size: f.ringSize}, Buf: mem.Pool{Num: f.bufNum, Size: f.bufSize}},
-			NIC:    engine.NICConfig{Slots: f.slots},
+			NIC:    engine.NICConfig{Slots: f.slots, Promisc: f.promisc, StateDir: f.stateDir},
 
 			MaxSwitches: f.switches,
 		},

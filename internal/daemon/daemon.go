@@ -5,6 +5,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/control"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
 
 // Config says what to serve where.
@@ -44,6 +46,7 @@ func Start(cfg Config) (*Daemon, error) {
 	unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
 	d := &Daemon{log: cfg.Log}
 	cfg.Engine.NIC.OnState = func(what string) { d.log.Info("interface", "state", what) }
+	d.giveBack(cmp.Or(cfg.Engine.NIC.StateDir, takeover.DefaultDir()))
 	e, err := engine.New(cfg.Engine)
 	if err != nil {
 		return nil, err
@@ -58,6 +61,18 @@ func Start(cfg Config) (*Daemon, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// giveBack puts back what a daemon that was killed has changed on interfaces. What cannot be put back keeps nobody from
+// serving: it stays on record.
+func (d *Daemon) giveBack(dir string) {
+	done, err := takeover.Recover(dir)
+	for _, r := range done {
+		d.log.Info("interface given back after a crash", "interface", r.Name, "was", r.Changes)
+	}
+	if err != nil {
+		d.log.Warn("interfaces are not as they were before a crash", "error", err)
+	}
 }
 
 // Engine is the framework.

@@ -70,14 +70,7 @@ func (h genlHeader) Serialize() []byte { return h[:] }
 
 // Ask asks a family of generic netlink about one thing, and returns the first answer.
 func Ask(family string, command uint8, question *nl.RtAttr) (Attrs, error) {
-	f, err := netlink.GenlFamilyGet(family)
-	if err != nil {
-		return nil, fmt.Errorf("this kernel does not tell: it has no generic netlink family %s: %w", family, err)
-	}
-	req := nl.NewNetlinkRequest(int(f.ID), unix.NLM_F_ACK)
-	req.AddData(genlHeader{command, byte(f.Version)})
-	req.AddData(question)
-	msgs, err := req.Execute(unix.NETLINK_GENERIC, 0)
+	msgs, err := request(family, command, question)
 	if err != nil {
 		return nil, err
 	}
@@ -85,4 +78,18 @@ func Ask(family string, command uint8, question *nl.RtAttr) (Attrs, error) {
 		return nil, fmt.Errorf("the kernel gave no answer")
 	}
 	return Parse(msgs[0][nl.SizeofGenlmsg:])
+}
+
+// request sends a message to a family and returns what it answers, without the acknowledgement.
+func request(family string, command uint8, attrs ...*nl.RtAttr) ([][]byte, error) {
+	f, err := netlink.GenlFamilyGet(family)
+	if err != nil {
+		return nil, fmt.Errorf("this kernel does not tell: it has no generic netlink family %s: %w", family, err)
+	}
+	req := nl.NewNetlinkRequest(int(f.ID), unix.NLM_F_ACK)
+	req.AddData(genlHeader{command, byte(f.Version)})
+	for _, a := range attrs {
+		req.AddData(a)
+	}
+	return req.Execute(unix.NETLINK_GENERIC, 0)
 }

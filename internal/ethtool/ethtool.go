@@ -1,24 +1,68 @@
 //go:build linux
 
-// Package ethtool asks the kernel about interfaces through generic netlink: what ethtool(8) would, and which XDP features
-// a driver has. Interfaces are those of the calling thread's network namespace.
+// Package ethtool asks the kernel about interfaces through generic netlink, and changes them: what ethtool(8) would, and
+// which XDP features a driver has. Interfaces are those of the calling thread's network namespace.
 package ethtool
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
 // Ethtool asks the family of that name. EOPNOTSUPP says that the driver has no answer.
 func Ethtool(ifindex int, command uint8) (Attrs, error) {
-	header := nl.NewRtAttr(unix.NLA_F_NESTED|1, nil) // ETHTOOL_A_*_HEADER is 1 in every message
-	header.AddRtAttr(unix.ETHTOOL_A_HEADER_DEV_INDEX, nl.Uint32Attr(uint32(ifindex)))
-	return Ask("ethtool", command, header)
+	return Ask("ethtool", command, header(ifindex))
+}
+
+// set changes something. The kernel answers with no more than an acknowledgement.
+func set(ifindex int, command uint8, attrs ...*nl.RtAttr) error {
+	h := header(ifindex)
+	h.AddRtAttr(unix.ETHTOOL_A_HEADER_FLAGS, nl.Uint32Attr(unix.ETHTOOL_FLAG_OMIT_REPLY))
+	_, err := request("ethtool", command, append([]*nl.RtAttr{h}, attrs...)...)
+	return err
+}
+
+// header says which interface a message is about.
+func header(ifindex int) *nl.RtAttr {
+	h := nl.NewRtAttr(unix.NLA_F_NESTED|1, nil) // ETHTOOL_A_*_HEADER is 1 in every message
+	h.AddRtAttr(unix.ETHTOOL_A_HEADER_DEV_INDEX, nl.Uint32Attr(uint32(ifindex)))
+	return h
+}
+
+// AskDriver is the name of the interface's driver.
+func AskDriver(name string) (string, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	info, err := unix.IoctlGetEthtoolDrvinfo(fd, name)
+	if err != nil {
+		return "", err
+	}
+	return unix.ByteSliceToString(info.Driver[:]), nil
 }
 
 // Channels are the queues of an interface: those in use, and the most there can be. Combined ones receive and send.
 type Channels struct {
 	Rx, MaxRx, Tx, MaxTx, Combined, MaxCombined int
+}
+
+// String says how many of each kind are in use: "4 combined", "2 rx and 2 tx".
+func (c Channels) String() string {
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		kind string
+	}{{c.Combined, "combined"}, {c.Rx, "rx"}, {c.Tx, "tx"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.kind))
+		}
+	}
+	return strings.Join(parts, " and ")
 }
 
 // AskChannels asks the driver. EOPNOTSUPP from one that has always the same.
@@ -32,6 +76,24 @@ func AskChannels(ifindex int) (Channels, error) {
 		Tx: a.Number(unix.ETHTOOL_A_CHANNELS_TX_COUNT), MaxTx: a.Number(unix.ETHTOOL_A_CHANNELS_TX_MAX),
 		Combined: a.Number(unix.ETHTOOL_A_CHANNELS_COMBINED_COUNT), MaxCombined: a.Number(unix.ETHTOOL_A_CHANNELS_COMBINED_MAX),
 	}, nil
+}
+
+// SetChannels changes how many queues are in use; kinds of which there can be none are left out. EINVAL for a number that the
+// driver does not have, and for fewer queues while an AF_XDP socket is bound to one that would go.
+func SetChannels(ifindex int, c Channels) error {
+	var attrs []*nl.RtAttr
+	for _, part := range []struct {
+		kind, now, most int
+	}{
+		{unix.ETHTOOL_A_CHANNELS_RX_COUNT, c.Rx, c.MaxRx},
+		{unix.ETHTOOL_A_CHANNELS_TX_COUNT, c.Tx, c.MaxTx},
+		{unix.ETHTOOL_A_CHANNELS_COMBINED_COUNT, c.Combined, c.MaxCombined},
+	} {
+		if part.most > 0 {
+			attrs = append(attrs, nl.NewRtAttr(part.kind, nl.Uint32Attr(uint32(part.now))))
+		}
+	}
+	return set(ifindex, unix.ETHTOOL_MSG_CHANNELS_SET, attrs...)
 }
 
 // XDP is what a driver can do with XDP.

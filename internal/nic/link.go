@@ -16,13 +16,17 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/ns"
+	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
 
 // linkInfo is what the port has to know of its interface.
 type linkInfo struct {
 	index, mtu         int
-	txQueues, rxQueues int
+	txQueues, rxQueues int  // when it is in use
 	zeroCopy           bool // the driver says that it may work
+
+	channels ethtool.Channels  // when it was looked up
+	wish     *ethtool.Channels // what they are to be while it is in use, nil for as they are
 }
 
 // findLink looks an interface up. ENXIO when there is none.
@@ -38,6 +42,11 @@ func findLink(name string) (linkInfo, error) {
 	a := l.Attrs()
 	info := linkInfo{index: a.Index, mtu: a.MTU, txQueues: max(a.NumTxQueues, 1), rxQueues: max(a.NumRxQueues, 1)}
 	if c, err := ethtool.AskChannels(info.index); err == nil {
+		info.channels = c
+		driver, _ := ethtool.AskDriver(name)
+		if info.wish = takeover.WishChannels(driver, c); info.wish != nil {
+			c = *info.wish
+		}
 		info.txQueues, info.rxQueues = c.Tx+c.Combined, c.Rx+c.Combined
 	}
 	x, err := ethtool.AskXDP(info.index)
@@ -131,7 +140,7 @@ func (w *watcher) inQueues() {
 		c, err = ethtool.AskChannels(w.port.link.index)
 		return err
 	})
-	if l := &w.port.link; err == nil && (c.Tx+c.Combined != l.txQueues || c.Rx+c.Combined != l.rxQueues) {
+	if l := &w.port.link; err == nil && c != l.channels && (l.wish == nil || c != *l.wish) {
 		w.gone("the interface has changed its queues; open the port again")
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/shm"
+	"github.com/seed-48afdc40/netmap/internal/takeover"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
@@ -30,9 +31,11 @@ const DefaultSlots = 1024
 
 // Config says how to open an interface.
 type Config struct {
-	Slots   uint32       // of a ring; 0 is DefaultSlots
-	Mode    *xsk.Mode    // the mode to use, nil to find out
-	OnState func(string) // hears of the mode chosen and of link changes; may be nil
+	Slots    uint32       // of a ring; 0 is DefaultSlots
+	Mode     *xsk.Mode    // the mode to use, nil to find out
+	OnState  func(string) // hears of the mode chosen, of settings changed and of link changes; may be nil
+	Promisc  bool         // receive frames for any address
+	StateDir string       // directory where changed settings are recorded, "" for takeover.DefaultDir
 }
 
 // Port is a network interface.
@@ -53,6 +56,7 @@ type Port struct {
 	mode    xsk.Mode
 	chosen  bool
 	first   *xsk.Socket // some open socket, whose UMEM the others share
+	taken   *takeover.Taken
 }
 
 // queue is a queue pair of the interface and its socket.
@@ -72,6 +76,9 @@ func Open(region *mem.Region, name string, cfg Config) (*Port, error) {
 	}
 	if cfg.Slots == 0 {
 		cfg.Slots = DefaultSlots
+	}
+	if cfg.StateDir == "" {
+		cfg.StateDir = takeover.DefaultDir()
 	}
 	p := &Port{name: name, cfg: cfg, link: link, region: region}
 	pool, offset, stride := region.BufPool()
@@ -148,7 +155,15 @@ func (p *Port) start(r *kring.Ring) error {
 
 // openQueue opens the queue's socket. The socket has both directions, because the other may be wanted later and a bound
 // socket cannot be changed.
-func (p *Port) openQueue(q *queue, receives bool) error {
+func (p *Port) openQueue(q *queue, receives bool) (err error) {
+	defer func() {
+		if err != nil {
+			p.tidy()
+		}
+	}()
+	if err := p.take(takeover.Needs{Channels: p.link.wish}); err != nil {
+		return err
+	}
 	if p.chosen && p.program == nil && (receives || p.mode == xsk.ZeroCopy) {
 		if err := p.attach(); err != nil {
 			return err
@@ -157,23 +172,40 @@ func (p *Port) openQueue(q *queue, receives bool) error {
 	if q.socket != nil {
 		return nil
 	}
-	var err error
 	if p.chosen {
 		q.socket, err = p.openSocket(q, p.mode)
 	} else {
 		q.socket, err = p.choose(q, receives)
 	}
-	if err != nil {
-		if !p.needsProgram() {
-			p.detach()
-		}
-		return err
-	}
-	if p.first == nil {
+	if err == nil && p.first == nil {
 		p.first = q.socket
 		p.report(fmt.Sprintf("%s: %v", p.name, p.mode))
 	}
-	return nil
+	return err
+}
+
+// take readies the interface, on top of what was done before.
+func (p *Port) take(needs takeover.Needs) (err error) {
+	if p.taken == nil {
+		p.taken, err = takeover.Take(p.cfg.StateDir, p.link.index, needs)
+		return err
+	}
+	return p.taken.Need(needs)
+}
+
+// tidy gives up what no open queue needs any more: the XDP program, and in the end the interface itself.
+func (p *Port) tidy() {
+	if !p.needsProgram() {
+		p.detach()
+	}
+	if p.first != nil || p.program != nil || p.taken == nil {
+		return
+	}
+	err := p.watch.inNamespace(p.taken.Restore)
+	if err != nil {
+		p.report(err.Error())
+	}
+	p.taken = nil
 }
 
 func (p *Port) openSocket(q *queue, mode xsk.Mode) (*xsk.Socket, error) {
@@ -232,9 +264,12 @@ func (p *Port) try(q *queue, mode xsk.Mode, receives bool) (*xsk.Socket, error) 
 	return s, err
 }
 
-// attach attaches the XDP program. Sockets are the same in both copy modes, so generic is what is left where the driver
+// attach attaches the XDP program, and has the interface receive frames as they are on the wire. Sockets are the same in both copy modes, so generic is what is left where the driver
 // has no XDP, or not with these queues or this MTU.
 func (p *Port) attach() (err error) {
+	if err := p.take(takeover.Needs{Off: takeover.Breaking, Promisc: p.cfg.Promisc}); err != nil {
+		return err
+	}
 	p.program, err = xsk.Attach(p.link.index, len(p.queues), p.mode)
 	if err == nil || p.mode != xsk.Native || p.cfg.Mode != nil || hopeless(err) {
 		return err
@@ -274,9 +309,7 @@ func (p *Port) stop(r *kring.Ring) {
 	if (q.tx == nil || !q.tx.ring.Mapped()) && (q.rx == nil || !q.rx.ring.Mapped()) {
 		p.closeQueue(q)
 	}
-	if !p.needsProgram() {
-		p.detach()
-	}
+	p.tidy()
 }
 
 // closeQueue closes the socket. The kernel is done with its buffers then.

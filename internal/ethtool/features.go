@@ -1,0 +1,86 @@
+//go:build linux
+
+package ethtool
+
+import (
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// Names of features, as the kernel has them; ethtool(8) has short names for some.
+const (
+	FeatureLRO    = "rx-lro"           // received frames are joined, by the card or its driver
+	FeatureGROHW  = "rx-gro-hw"        // the same, in a way that can be undone
+	FeatureRxVLAN = "rx-vlan-hw-parse" // VLAN tags of received frames are taken out
+	FeatureRxSTag = "rx-vlan-stag-hw-parse"
+	FeatureTxCsum = "tx-checksum-ip-generic" // checksums of sent frames are left to the card
+)
+
+// Features are an interface's offloads, each set by the features' names.
+type Features struct {
+	Active     map[string]bool // on
+	Wanted     map[string]bool // asked for, which some that depend on others are without being on
+	Changeable map[string]bool // those that can be switched at all
+}
+
+// AskFeatures asks for all features.
+func AskFeatures(ifindex int) (Features, error) {
+	a, err := Ethtool(ifindex, unix.ETHTOOL_MSG_FEATURES_GET)
+	if err != nil {
+		return Features{}, err
+	}
+	var f Features
+	for _, set := range []struct {
+		kind uint16
+		to   *map[string]bool
+	}{
+		{unix.ETHTOOL_A_FEATURES_ACTIVE, &f.Active},
+		{unix.ETHTOOL_A_FEATURES_WANTED, &f.Wanted},
+		{unix.ETHTOOL_A_FEATURES_HW, &f.Changeable},
+	} {
+		if *set.to, err = bitNames(a, set.kind); err != nil {
+			return Features{}, err
+		}
+	}
+	return f, nil
+}
+
+// SetFeatures asks for features to be on or off, and leaves all others alone. The kernel does what it can: what came of it
+// is for AskFeatures to say.
+func SetFeatures(ifindex int, on map[string]bool) error {
+	wanted := nl.NewRtAttr(unix.ETHTOOL_A_FEATURES_WANTED|unix.NLA_F_NESTED, nil)
+	bits := wanted.AddRtAttr(unix.ETHTOOL_A_BITSET_BITS|unix.NLA_F_NESTED, nil)
+	for name, value := range on {
+		bit := bits.AddRtAttr(unix.ETHTOOL_A_BITSET_BITS_BIT|unix.NLA_F_NESTED, nil)
+		bit.AddRtAttr(unix.ETHTOOL_A_BITSET_BIT_NAME, nl.ZeroTerminated(name))
+		if value {
+			bit.AddRtAttr(unix.ETHTOOL_A_BITSET_BIT_VALUE, nil)
+		}
+	}
+	return set(ifindex, unix.ETHTOOL_MSG_FEATURES_SET, wanted)
+}
+
+// bitNames are the names of the bits that are set in a bit set of ethtool's: those in the list if the set has no mask,
+// otherwise those that are marked.
+func bitNames(a Attrs, kind uint16) (map[string]bool, error) {
+	set, err := a.Nested(kind)
+	if err != nil {
+		return nil, err
+	}
+	bits, err := set.Nested(unix.ETHTOOL_A_BITSET_BITS)
+	if err != nil {
+		return nil, err
+	}
+	_, noMask := set[unix.ETHTOOL_A_BITSET_NOMASK]
+	names := map[string]bool{}
+	for _, b := range bits[unix.ETHTOOL_A_BITSET_BITS_BIT] {
+		bit, err := Parse(b)
+		if err != nil {
+			return nil, err
+		}
+		if _, marked := bit[unix.ETHTOOL_A_BITSET_BIT_VALUE]; noMask || marked {
+			names[bit.Text(unix.ETHTOOL_A_BITSET_BIT_NAME)] = true
+		}
+	}
+	return names, nil
+}
