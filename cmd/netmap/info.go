@@ -10,12 +10,15 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/vishvananda/netlink"
+
+	"github.com/seed-48afdc40/netmap/internal/ethtool"
+	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
 
 const infoHelp = `info shows the network interfaces of this network namespace as netmap sees them:
 driver, link, queues, ring sizes, which kinds of XDP work, whether an XDP
 program is attached already, and which settings are in the way, each with the
-command that mends it.
+command that mends it. netmap doctor does the same for the whole machine.
 
 It changes nothing and works without privileges, as far as it goes. What it
 says about XDP is what the driver claims; --probe attaches a program for a
@@ -35,7 +38,7 @@ func newInfo() *cobra.Command {
 			}
 			if probe {
 				for _, n := range list {
-					n.probe(cmd.Context())
+					n.probe(cmd.Context(), takeover.DefaultDir())
 				}
 			}
 			return show(cmd.OutOrStdout(), list, asJSON)
@@ -61,23 +64,18 @@ type nicInfo struct {
 	Channel *channels `json:"channels,omitempty"`
 	Slots   *slots    `json:"slots,omitempty"`
 	XDP     xdpInfo   `json:"xdp"`
-	Advice  []advice  `json:"in_the_way,omitempty"`
+	Advice  []finding `json:"in_the_way,omitempty"`
 	Unseen  []string  `json:"not_seen,omitempty"` // what could not be found out, and why
 
-	features  map[string]bool // offloads that are on; true for those that can be switched off
-	peer      string          // of a veth, if it is in this namespace
+	features  ethtool.Features
+	peer      string // of a veth, if it is in this namespace
 	peerIndex int
+	bufSize   uint32    // of netmap's buffers, 0 for the default
+	findings  []finding // all, of which Advice are those that are in the way
 }
 
 // channels are the queues of a card, and how many there may be.
-type channels struct {
-	Rx          int `json:"rx"`
-	Tx          int `json:"tx"`
-	Combined    int `json:"combined"`
-	MaxRx       int `json:"max_rx"`
-	MaxTx       int `json:"max_tx"`
-	MaxCombined int `json:"max_combined"`
-}
+type channels ethtool.Channels
 
 // slots are the sizes of the rings of a card.
 type slots struct {
@@ -151,7 +149,7 @@ func inspectLink(l netlink.Link) *nicInfo {
 	if l.Type() == "veth" {
 		n.findPeer(a)
 	}
-	n.Advice = n.advise()
+	n.advise()
 	return n
 }
 
@@ -217,7 +215,7 @@ func (n *nicInfo) text() string {
 		line("program", "%s", p)
 	}
 	for _, a := range n.Advice {
-		line("in the way", "%s", a.Problem)
+		line("in the way", "%s", a.Text)
 		if a.Command != "" {
 			line("", "  %s", a.Command)
 		}

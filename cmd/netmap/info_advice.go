@@ -1,83 +1,162 @@
 package main
 
 import (
-	"fmt"
+	"slices"
 	"strconv"
+	"strings"
+
+	"github.com/seed-48afdc40/netmap/internal/ethtool"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/takeover"
+	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
 const (
-	// bufSize is the size of netmap's buffers, unless it is configured.
-	bufSize = 2048
 	// etherOverhead is what a frame has beside what the MTU counts, with a VLAN tag.
 	etherOverhead = 18
+	largeBuffer   = 4096
 )
 
-// advice is a setting that is in netmap's way, and the command that mends it.
-type advice struct {
-	Problem string `json:"problem"`
-	Command string `json:"command,omitempty"`
-}
-
-// offloads that change frames before netmap sees them, by their name in the kernel.
-var offloads = []struct{ feature, ethtool, problem string }{
-	{"rx-lro", "lro", "LRO joins received frames: they are no longer those that were on the wire"},
-	{"rx-gro-hw", "rx-gro-hw", "GRO in the card joins received frames: they are no longer those that were on the wire"},
-	{"rx-vlan-hw-parse", "rxvlan", "the card takes the VLAN tag out of received frames, and AF_XDP does not tell what it was"},
+// maxFrame is the longest frame that fits into a buffer.
+func maxFrame(bufSize uint32) int {
+	m := xsk.Memory{Stride: bufSize}
+	return int(m.MaxFrame())
 }
 
 // nativeMTU is the largest MTU with which a driver takes an XDP program.
 var nativeMTU = map[string]int{"virtio_net": 3506, "vmxnet3": 3506, "igb": 2022}
 
-// advise finds what is in the way.
-func (n *nicInfo) advise() (list []advice) {
-	add := func(command, problem string, args ...any) {
-		list = append(list, advice{fmt.Sprintf(problem, args...), command})
-	}
-	for _, o := range offloads {
-		changeable, on := n.features[o.feature]
-		switch {
-		case n.Kind != "": // what is no card has the features in name only
-		case on && changeable:
-			add("ethtool -K "+n.Name+" "+o.ethtool+" off", "%s", o.problem)
-		case on:
-			add("", "%s; the driver does not let it be switched off", o.problem)
-		}
-	}
-	if n.Kind == "veth" {
-		n.adviseVeth(add)
-	}
-	if c := n.Channel; c != nil && n.Driver == "virtio_net" && c.Combined < c.MaxCombined {
-		add("ethtool -L "+n.Name+" combined "+strconv.Itoa(c.MaxCombined),
-			"virtio_net loses frames in native mode while fewer queues are in use than there are (%d of %d)", c.Combined, c.MaxCombined)
-	}
-	if most := nativeMTU[n.Driver]; most > 0 && n.MTU > most {
-		add("ip link set dev "+n.Name+" mtu 1500", "%s takes XDP programs up to an MTU of %d only: what is left is generic mode", n.Driver, most)
-	}
-	if n.MTU+etherOverhead > bufSize && n.Kind != "loopback" {
-		add("ip link set dev "+n.Name+" mtu "+strconv.Itoa(bufSize-etherOverhead),
-			"frames of MTU %d do not fit into buffers of %d bytes: lower it, or configure larger buffers", n.MTU, bufSize)
-	}
+// nicChecks are what there is to say of an interface.
+var nicChecks = []check[*nicInfo]{
+	{"link", (*nicInfo).checkLink},
+	{"XDP", (*nicInfo).checkXDP},
+	{"program", (*nicInfo).checkProgram},
+	{"MTU", (*nicInfo).checkMTU},
+	{"queues", (*nicInfo).checkQueues},
+	{"offloads", (*nicInfo).checkOffloads},
+	{"peer", (*nicInfo).checkPeer},
+}
+
+func (n *nicInfo) checkLink() []finding {
 	if n.Link == "down" {
-		add("ip link set dev "+n.Name+" up", "the interface is down")
+		return []finding{warning("ip link set dev "+n.Name+" up", "the interface is down")}
 	}
-	if p := n.XDP.Program; p != nil {
-		add("", "an XDP program is attached (%v): stop its owner", p)
+	return []finding{ok("%s", n.Link)}
+}
+
+func (n *nicInfo) checkXDP() (list []finding) {
+	if len(n.XDP.Probed) == 0 {
+		return []finding{ok("%s", n.XDP.modes())}
+	}
+	works := false
+	for _, p := range n.XDP.Probed {
+		works = works || p.Works
+	}
+	for _, p := range n.XDP.Probed {
+		f := ok("%v", p)
+		if !works {
+			f.Level = bad
+		}
+		list = append(list, f)
 	}
 	return list
 }
 
-// adviseVeth looks at the peer, whose transmitted frames arrive here.
-func (n *nicInfo) adviseVeth(add func(command, problem string, args ...any)) {
+func (n *nicInfo) checkProgram() []finding {
+	if p := n.XDP.Program; p != nil {
+		return []finding{failure(p.Detach(n.Name), "XDP program %v is attached: stop its owner, or detach it", p)}
+	}
+	return nil
+}
+
+// checkMTU compares the MTU with what the driver takes XDP programs for, and with the size of the buffers.
+func (n *nicInfo) checkMTU() (list []finding) {
+	if n.Kind == "loopback" {
+		return nil
+	}
+	size := n.bufSize
+	if size == 0 {
+		size = mem.Default.Buf.Size
+	}
+	if most := nativeMTU[n.Driver]; most > 0 && n.MTU > most {
+		list = append(list, warning("ip link set dev "+n.Name+" mtu 1500",
+			"%s takes XDP programs up to an MTU of %d only: what is left is generic mode", n.Driver, most))
+	}
+	need := n.MTU + etherOverhead
+	switch {
+	case need <= maxFrame(size):
+		list = append(list, ok("%d, which fits into buffers of %d bytes", n.MTU, size))
+	case need <= maxFrame(largeBuffer):
+		list = append(list, failure("netmap serve --buffer-size "+strconv.Itoa(largeBuffer),
+			"frames of MTU %d do not fit into buffers of %d bytes: configure larger ones", n.MTU, size))
+	default:
+		list = append(list, failure("ip link set dev "+n.Name+" mtu "+strconv.Itoa(maxFrame(size)-etherOverhead),
+			"frames of MTU %d do not fit into buffers of %d bytes", n.MTU, size))
+	}
+	return list
+}
+
+func (n *nicInfo) checkQueues() []finding {
+	list := []finding{ok("%s", n.queues())}
+	if n.Channel == nil {
+		return list
+	}
+	now := ethtool.Channels(*n.Channel)
+	if wish := takeover.WishChannels(n.Driver, now); wish != nil {
+		list = append(list, ok("netmap takes all of them into use for as long as it has the interface, without which %s loses frames: "+
+			"a ring for each needs %d buffers", n.Driver, 2*1024*wish.Combined))
+	}
+	return list
+}
+
+// featureProblems are what offloads do to received frames that netmap cannot make up for.
+var featureProblems = map[string]string{
+	ethtool.FeatureLRO:    "LRO joins received frames: they are no longer those that were on the wire",
+	ethtool.FeatureGROHW:  "GRO in the card joins received frames: they are no longer those that were on the wire",
+	ethtool.FeatureRxVLAN: "the card takes the VLAN tag out of received frames, and AF_XDP does not tell what it was",
+	ethtool.FeatureRxSTag: "the card takes the service tag out of received frames, and AF_XDP does not tell what it was",
+}
+
+func (n *nicInfo) checkOffloads() (list []finding) {
+	var changed []string
+	for _, feature := range takeover.Breaking {
+		switch {
+		case !n.features.Active[feature]:
+		case n.features.Changeable[feature]:
+			changed = append(changed, feature)
+		case n.Kind == "": // what is no card has the features in name only
+			list = append(list, warning("", "%s; the driver does not let it be switched off", featureProblems[feature]))
+		}
+	}
+	if len(changed) > 0 {
+		list = append(list, ok("netmap switches off %s while it receives", strings.Join(changed, " and ")))
+	}
+	if len(list) == 0 {
+		list = append(list, ok("none that changes received frames is on"))
+	}
+	return list
+}
+
+// checkPeer looks at the other end of a veth, whose transmitted frames arrive here as its host left them.
+func (n *nicInfo) checkPeer() []finding {
+	if n.Kind != "veth" {
+		return nil
+	}
 	const problem = "the other end leaves checksums to a card that does not exist: TCP stalls where frames are taken from here"
 	if n.peer == "" {
-		add("ethtool -K PEER tx off", problem+" (its name is PEER in its own namespace)")
-		return
+		return []finding{warning("ethtool -K PEER tx off", problem+" (its name is PEER in its own namespace)")}
 	}
-	peer := &nicInfo{Name: n.peer, Index: n.peerIndex}
-	if peer.askFeatures() != nil {
-		return
+	if f, err := ethtool.AskFeatures(n.peerIndex); err != nil || !f.Active[ethtool.FeatureTxCsum] {
+		return nil
 	}
-	if _, on := peer.features["tx-checksum-ip-generic"]; on {
-		add("ethtool -K "+n.peer+" tx off", problem)
+	return []finding{warning("ethtool -K "+n.peer+" tx off", problem)}
+}
+
+// advise makes all checks again.
+func (n *nicInfo) advise() {
+	n.findings = examine(n, nicChecks)
+	for i := range n.findings {
+		n.findings[i].Interface = n.Name
 	}
+	n.Advice = slices.Clip(inTheWay(n.findings))
 }

@@ -6,35 +6,50 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sys/unix"
-
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
+	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
+
+// on are features that are on, of which the driver lets the first ones be switched.
+func on(changeable int, names ...string) ethtool.Features {
+	f := ethtool.Features{Active: map[string]bool{}, Wanted: map[string]bool{}, Changeable: map[string]bool{}}
+	for i, n := range names {
+		f.Active[n], f.Wanted[n], f.Changeable[n] = true, true, i < changeable
+	}
+	return f
+}
 
 func TestAdvice(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		nic  nicInfo
-		want []string // commands; "" for advice without one
+		want []string // levels and commands
 	}{
-		{"nothing", nicInfo{MTU: 1500, Driver: "igb", Link: "up", features: map[string]bool{"rx-gro": true, "tx-checksum-ip-generic": true}}, nil},
-		{"offloads", nicInfo{MTU: 1500, features: map[string]bool{"rx-lro": true, "rx-gro-hw": false, "rx-vlan-hw-parse": true}},
-			[]string{"ethtool -K x lro off", "", "ethtool -K x rxvlan off"}},
-		{"queues", nicInfo{MTU: 1500, Driver: "virtio_net", Channel: &channels{Combined: 1, MaxCombined: 4}}, []string{"ethtool -L x combined 4"}},
-		{"MTU of XDP", nicInfo{MTU: 9000, Driver: "virtio_net"}, []string{"ip link set dev x mtu 1500", "ip link set dev x mtu 2030"}},
-		{"MTU of buffers", nicInfo{MTU: 2031, Driver: "ixgbe"}, []string{"ip link set dev x mtu 2030"}},
+		{"nothing", nicInfo{MTU: 1500, Driver: "igb", Link: "up", features: on(2, "rx-gro", "tx-checksum-ip-generic")}, nil},
+		{"offloads", nicInfo{MTU: 1500, features: on(1, "rx-lro", "rx-gro-hw")}, []string{"warn "}},
+		{"offloads that can be switched", nicInfo{MTU: 1500, features: on(2, "rx-lro", "rx-vlan-hw-parse")}, nil},
+		{"offloads of what is no card", nicInfo{MTU: 1500, Kind: "tun", features: on(0, "rx-vlan-hw-parse")}, nil},
+		{"queues", nicInfo{MTU: 1500, Driver: "virtio_net", Channel: &channels{Combined: 1, MaxCombined: 4}}, nil},
+		{"MTU of XDP", nicInfo{MTU: 3600, Driver: "virtio_net"}, []string{"warn ip link set dev x mtu 1500", "fail netmap serve --buffer-size 4096"}},
+		{"MTU of large buffers", nicInfo{MTU: 9000, Driver: "ixgbe"}, []string{"fail ip link set dev x mtu 2030"}},
+		{"MTU of buffers", nicInfo{MTU: 2031, Driver: "ixgbe"}, []string{"fail netmap serve --buffer-size 4096"}},
 		{"MTU that fits", nicInfo{MTU: 2030, Driver: "ixgbe"}, nil},
+		{"MTU that fits into larger ones", nicInfo{MTU: 2031, Driver: "ixgbe", bufSize: 4096}, nil},
 		{"loopback", nicInfo{MTU: 65536, Kind: "loopback", Link: "up"}, nil},
-		{"down", nicInfo{MTU: 1500, Link: "down"}, []string{"ip link set dev x up"}},
-		{"program", nicInfo{MTU: 1500, XDP: xdpInfo{Program: &xdpProgram{ID: 7, Mode: "native"}}}, []string{""}},
-		{"veth in two namespaces", nicInfo{MTU: 1500, Kind: "veth"}, []string{"ethtool -K PEER tx off"}},
+		{"down", nicInfo{MTU: 1500, Link: "down"}, []string{"warn ip link set dev x up"}},
+		{"program", nicInfo{MTU: 1500, XDP: xdpInfo{Program: &xsk.Occupant{ID: 1 << 30, Mode: "native"}}}, []string{"fail ip link set dev x xdpdrv off"}},
+		{"no mode", nicInfo{MTU: 1500, XDP: xdpInfo{Probed: []probed{{Mode: "generic", Error: "no"}}}}, []string{"fail "}},
+		{"veth in two namespaces", nicInfo{MTU: 1500, Kind: "veth"}, []string{"warn ethtool -K PEER tx off"}},
 	} {
 		tt.nic.Name = "x"
+		tt.nic.advise()
 		var got []string
-		for _, a := range tt.nic.advise() {
-			got = append(got, a.Command)
+		for _, f := range tt.nic.Advice {
+			got = append(got, string(f.Level)+" "+f.Command)
+			if f.Interface != "x" || f.Check == "" || f.Text == "" {
+				t.Errorf("%s: %+v", tt.name, f)
+			}
 		}
 		if strings.Join(got, "|") != strings.Join(tt.want, "|") {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
@@ -64,10 +79,10 @@ func TestInfoText(t *testing.T) {
 	n := nicInfo{
 		Name: "eth0", Driver: "igb", MAC: "02:00:00:00:00:01", MTU: 1500, Link: "up", Speed: 1000,
 		Channel: &channels{Combined: 2, MaxCombined: 8}, Slots: &slots{256, 256, 4096, 4096},
-		Advice: []advice{{"something is in the way", "mend it"}}, Unseen: []string{"colour: it is dark"},
+		Advice: []finding{{Text: "something is in the way", Command: "mend it"}}, Unseen: []string{"colour: it is dark"},
 	}
 	n.XDP.setFeatures(3)
-	n.XDP.Program = &xdpProgram{ID: 7, Mode: "generic"}
+	n.XDP.Program = &xsk.Occupant{ID: 7, Mode: "generic"}
 	n.XDP.Probed = []probed{{Mode: "generic", Works: true}, {Mode: "zero-copy", Error: "no"}}
 	want := `eth0: igb, 02:00:00:00:00:01, MTU 1500, link up, 1000 Mbit/s
   queues      2 rx and tx of at most 8
@@ -75,41 +90,13 @@ func TestInfoText(t *testing.T) {
   XDP         generic, native copy (the driver has basic, redirect)
               generic works
               zero-copy does not work: no
-  program     of unknown name, id 7, generic
+  program     of unknown name (id 7, generic)
   in the way  something is in the way
                 mend it
   not seen    colour: it is dark
 `
 	if got := n.text(); got != want {
 		t.Errorf("\n%s, want\n%s", got, want)
-	}
-}
-
-func TestBitNames(t *testing.T) {
-	const set = 4
-	bit := func(list *nl.RtAttr, name string, marked bool) {
-		b := list.AddRtAttr(unix.ETHTOOL_A_BITSET_BITS_BIT|unix.NLA_F_NESTED, nil)
-		b.AddRtAttr(unix.ETHTOOL_A_BITSET_BIT_NAME, nl.ZeroTerminated(name))
-		if marked {
-			b.AddRtAttr(unix.ETHTOOL_A_BITSET_BIT_VALUE, nil)
-		}
-	}
-	for _, noMask := range []bool{false, true} {
-		top := nl.NewRtAttr(set|unix.NLA_F_NESTED, nil)
-		if noMask {
-			top.AddRtAttr(unix.ETHTOOL_A_BITSET_NOMASK, nil)
-		}
-		list := top.AddRtAttr(unix.ETHTOOL_A_BITSET_BITS|unix.NLA_F_NESTED, nil)
-		bit(list, "rx-lro", true)
-		bit(list, "rx-gro", false)
-		a, err := ethtool.Parse(top.Serialize())
-		if err != nil {
-			t.Fatal(err)
-		}
-		names, err := bitNames(a, set)
-		if err != nil || !names["rx-lro"] || names["rx-gro"] != noMask {
-			t.Errorf("without mask %v: %v, %v", noMask, names, err)
-		}
 	}
 }
 

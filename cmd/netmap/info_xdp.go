@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
+	"github.com/seed-48afdc40/netmap/internal/takeover"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
@@ -19,31 +19,13 @@ var xdpFeatures = []string{"basic", "redirect", "ndo-xmit", "xsk-zerocopy", "hw-
 
 // xdpInfo is what an interface can do with XDP.
 type xdpInfo struct {
-	Known    bool        `json:"known"` // whether the kernel tells what the driver can do: Linux 6.3 and later
-	Features []string    `json:"features,omitempty"`
-	ZeroCopy bool        `json:"zero_copy"` // the following two as far as known
-	Native   bool        `json:"native"`
-	Segments int         `json:"zero_copy_segments,omitempty"` // buffers that a zero-copy frame may span
-	Program  *xdpProgram `json:"program,omitempty"`            // that is attached
-	Probed   []probed    `json:"probed,omitempty"`
-}
-
-// xdpModes are the ways in which a program can be attached. // XDP_ATTACHED_*
-var xdpModes = []string{"not attached", "native", "generic", "offloaded", "several modes"}
-
-// xdpProgram is a program that is attached to an interface.
-type xdpProgram struct {
-	ID   uint32 `json:"id"`
-	Name string `json:"name,omitempty"`
-	Mode string `json:"mode"`
-}
-
-func (p *xdpProgram) String() string {
-	name := p.Name
-	if name == "" {
-		name = "of unknown name"
-	}
-	return fmt.Sprintf("%s, id %d, %s", name, p.ID, p.Mode)
+	Known    bool          `json:"known"` // whether the kernel tells what the driver can do: Linux 6.3 and later
+	Features []string      `json:"features,omitempty"`
+	ZeroCopy bool          `json:"zero_copy"` // the following two as far as known
+	Native   bool          `json:"native"`
+	Segments int           `json:"zero_copy_segments,omitempty"` // buffers that a zero-copy frame may span
+	Program  *xsk.Occupant `json:"program,omitempty"`            // that is attached
+	Probed   []probed      `json:"probed,omitempty"`
 }
 
 // modes says in a few words which modes work.
@@ -89,20 +71,11 @@ func (x *xdpInfo) setFeatures(bits int) {
 	x.ZeroCopy = x.Native && bits&ethtool.XDPZeroCopy != 0
 }
 
-// attached notes the program on the interface. Its name needs privileges.
+// attached notes the program on the interface.
 func (n *nicInfo) attached(x *netlink.LinkXdp) {
-	if x == nil || x.ProgId == 0 {
-		return
-	}
-	n.XDP.Program = &xdpProgram{ID: x.ProgId, Mode: xdpModes[min(x.AttachMode, uint32(len(xdpModes)-1))]}
-	p, err := ebpf.NewProgramFromID(ebpf.ProgramID(x.ProgId))
-	if err != nil {
+	var err error
+	if n.XDP.Program, err = xsk.FindOccupant(x); err != nil {
 		n.unseen(fmt.Sprintf("name of XDP program %d", x.ProgId), err)
-		return
-	}
-	defer p.Close()
-	if info, err := p.Info(); err == nil {
-		n.XDP.Program.Name = info.Name
 	}
 }
 
@@ -120,11 +93,18 @@ func (p probed) String() string {
 	return p.Mode + " does not work: " + p.Error
 }
 
-// probe tries out all modes.
-func (n *nicInfo) probe(ctx context.Context) {
+// probe tries out all modes. The interface is taken over meanwhile, as it is for use: some drivers refuse programs otherwise,
+// and for generic mode the kernel itself switches off LRO for good. Changes are recorded in dir.
+func (n *nicInfo) probe(ctx context.Context, dir string) {
+	defer n.advise()
+	taken, err := takeover.Take(dir, n.Index, takeover.Needs{Off: takeover.Breaking})
+	if err != nil {
+		n.unseen("XDP modes", err)
+		return
+	}
 	for _, mode := range []xsk.Mode{xsk.ZeroCopy, xsk.Native, xsk.Generic} {
 		if ctx.Err() != nil {
-			return
+			break
 		}
 		p := probed{Mode: mode.String()}
 		if err := n.try(mode); err != nil {
@@ -133,6 +113,9 @@ func (n *nicInfo) probe(ctx context.Context) {
 			p.Works = true
 		}
 		n.XDP.Probed = append(n.XDP.Probed, p)
+	}
+	if err := taken.Restore(); err != nil {
+		n.unseen("settings as they were", err)
 	}
 }
 

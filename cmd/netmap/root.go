@@ -19,7 +19,7 @@ through a switch inside its own process and checks every byte of them.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(gen.New(), newInfo(), newServe())
+	root.AddCommand(newDoctor(), gen.New(), newInfo(), newServe())
 	cli.MarkUsage(root)
 	return root
 }

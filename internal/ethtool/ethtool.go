@@ -48,7 +48,12 @@ func AskDriver(name string) (string, error) {
 
 // Channels are the queues of an interface: those in use, and the most there can be. Combined ones receive and send.
 type Channels struct {
-	Rx, MaxRx, Tx, MaxTx, Combined, MaxCombined int
+	Rx          int `json:"rx"`
+	Tx          int `json:"tx"`
+	Combined    int `json:"combined"`
+	MaxRx       int `json:"max_rx"`
+	MaxTx       int `json:"max_tx"`
+	MaxCombined int `json:"max_combined"`
 }
 
 // String says how many of each kind are in use: "4 combined", "2 rx and 2 tx".
