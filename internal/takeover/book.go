@@ -150,14 +150,14 @@ func (b book) open(name string) (*locked, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, fault.Wrap(err, "look at record", path, recordAt)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = nil
+			return nil, nil
 		}
-		return nil, err
+		return nil, fault.Wrap(err, "lock record", path, "")
 	}
 	mine, err1 := f.Stat()
 	now, err2 := os.Stat(path)

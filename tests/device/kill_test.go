@@ -84,12 +84,12 @@ type server struct {
 	*client
 }
 
-func serve(t *testing.T, path string) *server {
+func serve(t *testing.T, path string, args ...string) *server {
 	t.Helper()
 	testutil.Require(t, "a C compiler", compile())
 	testutil.Require(t, "to build the daemon", buildDaemon())
 	testutil.Require(t, "root", asRoot())
-	c := start(t, nil, "netmap", "serve", "--path", path)
+	c := start(t, nil, "netmap", append([]string{"serve", "--path", path}, args...)...)
 	t.Cleanup(func() {
 		c.kill()
 		unix.Unmount(path, unix.MNT_DETACH) // of a test that failed

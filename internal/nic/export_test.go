@@ -1,0 +1,21 @@
+//go:build linux
+
+package nic
+
+import (
+	"testing"
+
+	"github.com/seed-48afdc40/netmap/internal/ethtool"
+)
+
+// WishChannels gives a driver wishes, until the test ends.
+func WishChannels(t *testing.T, driver string, wish ethtool.Channels) {
+	was := wishChannels
+	t.Cleanup(func() { wishChannels = was })
+	wishChannels = func(of string, now ethtool.Channels) *ethtool.Channels {
+		if of == driver && now != wish {
+			return &wish
+		}
+		return nil
+	}
+}

@@ -1,0 +1,378 @@
+//go:build linux
+
+package takeover
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/seed-48afdc40/netmap/internal/ethtool"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+)
+
+// bench is an interface v0 to take over, one of a veth pair, with room for two queues.
+type bench struct {
+	t     *testing.T
+	ns    *testutil.NS
+	dir   string
+	index int
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	for _, tool := range []string{"ip", "ethtool"} {
+		_, err := exec.LookPath(tool)
+		testutil.Require(t, tool, err)
+	}
+	testutil.CheckLeaks(t)
+	b := &bench{t: t, ns: testutil.NewNS(t), dir: filepath.Join(t.TempDir(), "records")}
+	b.index, _ = testutil.Veth(t, b.ns, "v0", b.ns, "v1", 2)
+	b.must("ethtool", "-L", "v0", "rx", "1", "tx", "1")
+	return b
+}
+
+// run runs a program in the namespace.
+func (b *bench) run(name string, args ...string) (string, error) {
+	var out []byte
+	var err error
+	b.ns.Do(func() { out, err = exec.Command(name, args...).CombinedOutput() })
+	return string(out), err
+}
+
+func (b *bench) must(name string, args ...string) string {
+	b.t.Helper()
+	out, err := b.run(name, args...)
+	if err != nil {
+		b.t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// state is all that could be changed on the interface.
+func (b *bench) state(name string) string {
+	b.t.Helper()
+	return b.must("ethtool", "-k", name) + b.must("ethtool", "-l", name) + b.must("ip", "-d", "link", "show", name)
+}
+
+func (b *bench) want(before, after, what string) {
+	b.t.Helper()
+	if before != after {
+		b.t.Errorf("%s: the interface is not as it was:\n%s\nbefore:\n%s", what, after, before)
+	}
+}
+
+func (b *bench) take(needs Needs) (taken *Taken, err error) {
+	b.ns.Do(func() { taken, err = Take(b.dir, b.index, needs) })
+	return taken, err
+}
+
+func (b *bench) mustTake(needs Needs) *Taken {
+	b.t.Helper()
+	taken, err := b.take(needs)
+	testutil.Require(b.t, "to change an interface", err)
+	return taken
+}
+
+func (b *bench) restore(taken *Taken) {
+	b.t.Helper()
+	var err error
+	if b.ns.Do(func() { err = taken.Restore() }); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// die is what happens to a taken interface when its process is killed.
+func die(taken *Taken) {
+	taken.file.Close()
+	if taken.member >= 0 {
+		syscall.Close(taken.member)
+	}
+}
+
+// recover wants Recover to give back so many interfaces.
+func (b *bench) recover(want int) {
+	b.t.Helper()
+	done, err := Recover(b.dir)
+	if err != nil || len(done) != want {
+		b.t.Fatalf("recovered %+v, %v, want %d", done, err, want)
+	}
+}
+
+func (b *bench) records() []string {
+	list, _ := filepath.Glob(filepath.Join(b.dir, "*"))
+	hidden, _ := filepath.Glob(filepath.Join(b.dir, ".*"))
+	return append(list, hidden...)
+}
+
+func (b *bench) wantNoRecords() {
+	b.t.Helper()
+	if r := b.records(); len(r) > 0 {
+		b.t.Errorf("records are left: %v", r)
+	}
+}
+
+// twoQueues is another number of queues than the interface has.
+var twoQueues = &ethtool.Channels{Rx: 2, MaxRx: 2, Tx: 2, MaxTx: 2}
+
+// everything changes whatever can be changed on a veth. Several features depend on the checksum's.
+var everything = Needs{Off: append([]string{ethtool.FeatureTxCsum, "no-such-feature"}, Breaking...), Channels: twoQueues, Promisc: true}
+
+func TestTakeAndRestore(t *testing.T) {
+	b := newBench(t)
+	b.must("ethtool", "-K", "v0", "txvlan", "off", "tso", "off") // what was off stays off
+	before := b.state("v0")
+	taken := b.mustTake(everything)
+	during := b.state("v0")
+	for _, want := range []string{"rx-vlan-offload: off", "rx-vlan-stag-hw-parse: off", "tx-checksum-ip-generic: off", "promiscuity 1"} {
+		if !strings.Contains(during, want) {
+			t.Errorf("no %q in\n%s", want, during)
+		}
+	}
+	if strings.Count(during, "RX:\t\t2") != 2 {
+		t.Errorf("not two queues:\n%s", during)
+	}
+	const changes = "tx-checksum-ip-generic and rx-vlan-hw-parse and rx-vlan-stag-hw-parse off, queues 2 rx and 2 tx instead of 1 rx and 1 tx"
+	if taken.Changes() != changes {
+		t.Errorf("changes %q, want %q", taken.Changes(), changes)
+	}
+	r := b.records()
+	if len(r) != 1 {
+		t.Fatalf("records %v", r)
+	}
+	if st, err := os.Stat(r[0]); err != nil || st.Mode() != 0o600 {
+		t.Errorf("record %v, %v", st.Mode(), err)
+	}
+	b.restore(taken)
+	b.want(before, b.state("v0"), "restored")
+	b.wantNoRecords()
+	b.restore(taken) // twice does nothing
+}
+
+func TestTakeWithoutNeeds(t *testing.T) {
+	b := newBench(t)
+	before := b.state("v0")
+	taken := b.mustTake(Needs{Off: []string{ethtool.FeatureLRO}, Channels: &ethtool.Channels{Rx: 1, MaxRx: 2, Tx: 1, MaxTx: 2}})
+	b.want(before, b.state("v0"), "nothing to change")
+	if taken.Changes() != "" {
+		t.Errorf("changes %q", taken.Changes())
+	}
+	b.wantNoRecords()
+	b.restore(taken)
+	if _, err := os.Stat(b.dir); err == nil {
+		t.Error("a directory was made for no record")
+	}
+}
+
+// What is needed later comes on top, and the record grows with it.
+func TestNeedMore(t *testing.T) {
+	b := newBench(t)
+	before := b.state("v0")
+	taken := b.mustTake(Needs{Off: []string{ethtool.FeatureRxVLAN}})
+	for range 2 { // the second time there is nothing left to do
+		var err error
+		if b.ns.Do(func() { err = taken.Need(everything) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if pending, err := Pending(b.dir); err != nil || len(pending) != 0 {
+		t.Errorf("pending %+v, %v, of a process that lives", pending, err)
+	}
+	b.recover(0)
+	die(taken)
+	if pending, err := Pending(b.dir); err != nil || len(pending) != 1 || len(pending[0].Changes.Off) != 3 {
+		t.Errorf("pending %+v, %v", pending, err)
+	}
+	b.recover(1)
+	b.want(before, b.state("v0"), "recovered")
+	b.wantNoRecords()
+}
+
+func TestRecover(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		crash func(b *bench)
+		dev   string // afterwards
+		done  int
+	}{
+		{"as it was", func(*bench) {}, "v0", 1},
+		{"renamed", func(b *bench) {
+			b.must("ip", "link", "set", "v0", "down")
+			b.must("ip", "link", "set", "v0", "name", "w0")
+		}, "w0", 1},
+		{"mended by hand", func(b *bench) {
+			b.must("ethtool", "-K", "v0", "rxvlan", "on", "tx", "on")
+			b.must("ethtool", "-L", "v0", "rx", "1", "tx", "1")
+		}, "v0", 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t)
+			before := b.must("ethtool", "-k", "v0") + b.must("ethtool", "-l", "v0")
+			die(b.mustTake(everything))
+			tt.crash(b)
+			if pending, err := Pending(b.dir); err != nil || len(pending) != 1 || pending[0].Name != "v0" {
+				t.Errorf("pending %+v, %v", pending, err)
+			}
+			b.recover(tt.done)
+			after := strings.ReplaceAll(b.must("ethtool", "-k", tt.dev)+b.must("ethtool", "-l", tt.dev), tt.dev, "v0")
+			b.want(before, after, "recovered")
+			b.wantNoRecords()
+			b.recover(0)
+		})
+	}
+}
+
+// An interface that has come into the place of the one that was taken keeps its settings.
+func TestRecoverNothing(t *testing.T) {
+	b := newBench(t)
+	die(b.mustTake(everything))
+	b.must("ip", "link", "del", "v0")
+	b.must("ip", "link", "add", "v0", "index", strconv.Itoa(b.index), "type", "veth", "peer", "name", "v1")
+	b.must("ethtool", "-K", "v0", "rxvlan", "off")
+	before := b.state("v0")
+	b.recover(0)
+	b.want(before, b.state("v0"), "another interface")
+	b.wantNoRecords()
+}
+
+func TestRecoverGone(t *testing.T) {
+	b := newBench(t)
+	taken := b.mustTake(everything)
+	b.must("ip", "link", "del", "v0")
+	b.restore(taken) // of the living
+	b.wantNoRecords()
+
+	for name, spoil := range map[string]func(*Record){
+		"another boot":      func(r *Record) { r.Boot = "0" },
+		"another namespace": func(r *Record) { r.NetNS.Cookie = 1 << 62 },
+	} {
+		b := newBench(t)
+		taken := b.mustTake(everything)
+		spoil(&taken.record)
+		if err := taken.write(); err != nil {
+			t.Fatal(err)
+		}
+		die(taken)
+		before := b.state("v0")
+		b.recover(0)
+		b.want(before, b.state("v0"), name)
+		b.wantNoRecords()
+	}
+}
+
+func TestOneProcessAtATime(t *testing.T) {
+	b := newBench(t)
+	before := b.state("v0")
+	first := b.mustTake(Needs{Off: []string{ethtool.FeatureRxVLAN}})
+	second, err := b.take(Needs{Off: []string{ethtool.FeatureRxVLAN}}) // there is nothing to change
+	if err != nil {
+		t.Fatal(err)
+	}
+	during := b.state("v0")
+	_, err = b.take(everything)
+	if !errors.Is(err, syscall.EBUSY) || !strings.Contains(err.Error(), "rx-vlan-hw-parse off") {
+		t.Errorf("taken twice: %v", err)
+	}
+	b.want(during, b.state("v0"), "refused")
+	b.restore(second)
+	b.want(during, b.state("v0"), "given back by who changed nothing")
+	b.restore(first)
+	b.want(before, b.state("v0"), "given back")
+}
+
+// Who takes an interface after a crash finds out what it was like before that.
+func TestTakeAfterCrash(t *testing.T) {
+	b := newBench(t)
+	before := b.state("v0")
+	die(b.mustTake(everything))
+	taken := b.mustTake(Needs{Off: Breaking})
+	if strings.Contains(taken.Changes(), "queues") {
+		t.Errorf("changes %q", taken.Changes())
+	}
+	b.restore(taken)
+	b.want(before, b.state("v0"), "given back")
+	b.wantNoRecords()
+}
+
+// Nothing is changed without a record of it.
+func TestNoPlaceForRecords(t *testing.T) {
+	b := newBench(t)
+	before := b.state("v0")
+	for name, spoil := range map[string]func(){
+		"a file":             func() { os.WriteFile(b.dir, nil, 0o600) },
+		"writable by others": func() { os.Mkdir(b.dir, 0o700); os.Chmod(b.dir, 0o777) },
+	} {
+		spoil()
+		if _, err := b.take(everything); err == nil || !strings.Contains(err.Error(), b.dir) || fault.Errno(err) == syscall.EIO {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := Recover(b.dir); err == nil {
+			t.Errorf("recovered from %s", name)
+		}
+		b.want(before, b.state("v0"), name)
+		os.RemoveAll(b.dir)
+	}
+}
+
+// A file that is no record is named, and left alone; a draft is what a process left that was killed in the middle of it.
+func TestStrangeFiles(t *testing.T) {
+	b := newBench(t)
+	die(b.mustTake(everything))
+	strange := filepath.Join(b.dir, "1-1.json")
+	for _, path := range []string{strange, filepath.Join(b.dir, draft+"1")} {
+		if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done, err := Recover(b.dir)
+	if len(done) != 1 || err == nil || !strings.Contains(err.Error(), strange) {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if r := b.records(); len(r) != 1 || r[0] != strange {
+		t.Errorf("records %v", r)
+	}
+}
+
+// When a change fails, those before it are undone.
+func TestTakeFails(t *testing.T) {
+	b := newBench(t)
+	before := b.state("v0")
+	needs := everything
+	needs.Channels = &ethtool.Channels{Rx: 3, MaxRx: 2, Tx: 3, MaxTx: 2}
+	if _, err := b.take(needs); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("three queues of two: %v", err)
+	}
+	b.want(before, b.state("v0"), "after an error")
+	b.wantNoRecords()
+	var err error
+	b.ns.Do(func() { _, err = Take(b.dir, 99, everything) })
+	if !errors.Is(err, syscall.ENODEV) {
+		t.Errorf("no such interface: %v", err)
+	}
+}
+
+func TestWishChannels(t *testing.T) {
+	cpus := possibleCPUs()
+	for _, tt := range []struct {
+		driver    string
+		now, most int
+		want      int // 0 for as it is
+	}{
+		{"virtio_net", 1, cpus + 1, cpus + 1},
+		{"virtio_net", 1, cpus, 0}, // none left that the driver could take for itself
+		{"virtio_net", cpus + 1, cpus + 1, 0},
+		{"virtio_net", 0, 0, 0},
+		{"igb", 1, 8, 0},
+	} {
+		wish := WishChannels(tt.driver, ethtool.Channels{Combined: tt.now, MaxCombined: tt.most})
+		if got := wish; (got != nil) != (tt.want > 0) || got != nil && got.Combined != tt.want {
+			t.Errorf("%+v: %v", tt, got)
+		}
+	}
+}

@@ -1,0 +1,240 @@
+//go:build linux
+
+package device
+
+import (
+	"fmt"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+)
+
+// settings are what an operator sees of both interfaces: everything that netmap mode could have changed.
+func (h hosts) settings(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	for _, ns := range []*testutil.NS{h.a, h.b} {
+		ns.Do(func() {
+			for _, command := range []string{"ethtool -k", "ethtool -l", "ethtool -g", "ip -d link show dev", "tc qdisc show dev", "tc filter show dev"} {
+				args := append(strings.Fields(command), nic)
+				out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
+				if err != nil && args[1] != "-g" { // a veth has no ring sizes
+					t.Fatalf("%s: %v\n%s", command, err, out)
+				}
+				fmt.Fprintf(&b, "# %s\n%s", command, out)
+			}
+			b.WriteString(programs(t))
+		})
+	}
+	return b.String()
+}
+
+// programs lists the BPF programs that are attached to the interface.
+func programs(t *testing.T) string {
+	t.Helper()
+	i, err := net.InterfaceByName(nic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for name, at := range map[string]ebpf.AttachType{"ingress": ebpf.AttachTCXIngress, "egress": ebpf.AttachTCXEgress} {
+		r, err := link.QueryPrograms(link.QueryOptions{Target: i.Index, Attach: at})
+		testutil.Require(t, "TCX", err)
+		for _, p := range r.Programs {
+			fmt.Fprintf(&b, "%s: program %d\n", name, p.ID)
+		}
+	}
+	return b.String()
+}
+
+// wantSettings waits until the interfaces are as they were: the kernel detaches what a killed process had a little later.
+func (h hosts) wantSettings(t *testing.T, what, want string) {
+	t.Helper()
+	var got string
+	for range 100 {
+		if got = h.settings(t); got == want {
+			return
+		}
+		syscall.Select(0, nil, nil, nil, &syscall.Timeval{Usec: 20_000})
+	}
+	t.Errorf("%s: the interfaces are not as they were: %s", what, difference(want, got))
+}
+
+// difference are the lines of two texts that are in one of them only.
+func difference(want, got string) string {
+	var b strings.Builder
+	only := func(sign, text, other string) {
+		for line := range strings.Lines(text) {
+			if !strings.Contains(other, line) {
+				b.WriteString("\n" + sign + strings.TrimRight(line, "\n"))
+			}
+		}
+	}
+	only("- ", want, got)
+	only("+ ", got, want)
+	return b.String()
+}
+
+// requireTools skips the test where there are none of the tools that show settings.
+func requireTools(t *testing.T) {
+	t.Helper()
+	for _, tool := range []string{"ethtool", "ip", "tc"} {
+		_, err := exec.LookPath(tool)
+		testutil.Require(t, tool, err)
+	}
+}
+
+// taken wants the interfaces to be netmap's, or there would be nothing to give back.
+func (h hosts) taken(t *testing.T, was string) {
+	t.Helper()
+	d := difference(was, h.settings(t))
+	for _, want := range []string{"+ rx-vlan-offload: off", "+ rx-vlan-stag-hw-parse: off", "prog/xdp", "promiscuity 1"} {
+		if !strings.Contains(d, want) {
+			t.Fatalf("no %q among what changed: %s", want, d)
+		}
+	}
+}
+
+// However the use of an interface ends, it is what it was before: offloads, queues, promiscuous mode, BPF programs, and that
+// of its other end, to which drivers do things by themselves.
+func TestInterfacesAreGivenBack(t *testing.T) {
+	testutil.CheckLeaks(t)
+	requireTools(t)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "node")
+	args := []string{"--promisc", "--state-dir", filepath.Join(dir, "state")}
+	h := newHosts(t)
+	h.a.Do(func() {
+		for _, command := range []string{"ethtool -L nm0 rx 3 tx 2", "ethtool -K nm0 tx-tcp-segmentation off rx-gro-list on", "tc qdisc add dev nm0 clsact",
+			"ip link set dev nm0 mtu 1400"} {
+			if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v\n%s", command, err, out)
+			}
+		}
+	})
+	h.attachTCX(t)
+	before := h.settings(t)
+	s := serve(t, path, args...)
+	s.requireXDPOfServer(h)
+	h.wantSettings(t, "tried", before)
+	open := func() []*client {
+		var both []*client
+		for _, ns := range []*testutil.NS{h.a, h.b} {
+			both = append(both, s.node.start(ns, "sink", "-i", nic, "-H").waitReady())
+		}
+		h.taken(t, before)
+		return both
+	}
+
+	for _, c := range open() {
+		c.cmd.Process.Signal(syscall.SIGTERM)
+		<-c.ended
+	}
+	h.wantSettings(t, "closed", before)
+
+	open()
+	s.terminate()
+	h.wantSettings(t, "daemon ended", before)
+
+	s = serve(t, path, args...)
+	open()
+	s.client.kill()
+	h.wantOwnStack(t)
+	if d := difference(before, h.settings(t)); !strings.Contains(d, "rx-vlan-offload: off") {
+		t.Errorf("killed: nothing to restore: %s", d)
+	}
+	s = serve(t, path, args...)
+	h.wantSettings(t, "daemon killed and started again", before)
+
+	open()
+	s.client.kill()
+	out, err := exec.Command(filepath.Join(binDir, "netmap"), "doctor", "--restore", "--state-dir", args[2]).CombinedOutput()
+	if err != nil || strings.Count(string(out), "nm0 is as it was") != 2 {
+		t.Errorf("netmap doctor --restore: %v, %s", err, out)
+	}
+	h.wantSettings(t, "daemon killed and netmap doctor --restore", before)
+	if left, _ := filepath.Glob(filepath.Join(args[2], "*")); len(left) > 0 {
+		t.Errorf("records are left: %v", left)
+	}
+}
+
+// attachTCX puts a program of somebody else's where programs for tc are.
+func (h hosts) attachTCX(t *testing.T) {
+	t.Helper()
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "their_tcx", Type: ebpf.SchedCLS, License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()}}) // TCX_NEXT
+	testutil.Require(t, "BPF", err)
+	defer p.Close()
+	h.a.Do(func() {
+		i, err := net.InterfaceByName(nic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := link.AttachTCX(link.TCXOptions{Interface: i.Index, Program: p, Attach: ebpf.AttachTCXIngress})
+		testutil.Require(t, "TCX", err)
+		t.Cleanup(func() { l.Close() })
+	})
+}
+
+// An interface with an XDP program of somebody else's is EBUSY, which names it, and stays as it is.
+func TestOthersXDPProgram(t *testing.T) {
+	testutil.CheckLeaks(t)
+	requireTools(t)
+	h := newHosts(t)
+	before := h.settings(t)
+	s := serve(t, filepath.Join(t.TempDir(), "node"))
+	s.requireXDPOfServer(h)
+	h.wantSettings(t, "tried", before)
+	var wanted []string
+	for mode, flags := range map[string]int{"native": 1 << 2, "generic": 1 << 1} { // XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE
+		p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "their_filter", Type: ebpf.XDP, License: "GPL",
+			Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()}})
+		testutil.Require(t, "BPF", err)
+		defer p.Close()
+		info, err := p.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, _ := info.ID()
+		attach := func(fd int) (err error) {
+			h.a.Do(func() {
+				var l netlink.Link
+				if l, err = netlink.LinkByName(nic); err == nil {
+					err = netlink.LinkSetXdpFdWithFlags(l, fd, flags)
+				}
+			})
+			return err
+		}
+		if err := attach(p.FD()); err != nil {
+			t.Fatal(err)
+		}
+		before := h.settings(t)
+		c := s.node.start(h.a, "sink", "-i", nic)
+		await(t, c.what, c.ended)
+		if c.count("errno") != int(syscall.EBUSY) {
+			t.Errorf("%s: %v, want EBUSY", mode, c.result)
+		}
+		h.wantSettings(t, mode+": refused", before)
+		if err := attach(-1); err != nil {
+			t.Fatal(err)
+		}
+		wanted = append(wanted, fmt.Sprintf(`their_filter\" (id %d, %s)`, id, mode))
+	}
+	s.terminate()
+	log := s.client.stderr.String()
+	for _, want := range append(wanted, "ip link set dev nm0 xdpdrv off", "ip link set dev nm0 xdpgeneric off") {
+		if !strings.Contains(log, want) {
+			t.Errorf("no %s in the log: %s", want, log)
+		}
+	}
+}
