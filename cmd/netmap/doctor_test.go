@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/internal/takeover"
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+)
+
+func TestMachineChecks(t *testing.T) {
+	const (
+		allRights = ^uint64(0)
+		status    = "Name:\tnetmap\nCapPrm:\t0000000000000000\nCapEff:\t0000000000003000\n"
+	)
+	for name, tt := range map[string]struct {
+		got  finding
+		want level
+		text string // that is in it
+	}{
+		"kernel":               {checkKernel("6.12.41+deb13-amd64"), fine, "6.12.41"},
+		"kernel 6.9":           {checkKernel("6.9.0"), fine, ""},
+		"kernel 6.8":           {checkKernel("6.8.12-generic"), bad, "package embed"},
+		"kernel 10.0":          {checkKernel("10.0"), fine, ""},
+		"kernel 5.9":           {checkKernel("5.9.1"), bad, "5.10"},
+		"kernel of no version": {checkKernel(""), warn, "no version"},
+
+		"rights":    {checkRights(allRights), fine, ""},
+		"no rights": {checkRights(0), bad, "CAP_BPF"},
+		"some":      {checkRights(parseRights(status)), bad, "missing: CAP_SYS_ADMIN (the device node, other network namespaces), CAP_BPF"},
+
+		"passthrough":                {checkPassthrough(nil), fine, "tried"},
+		"passthrough without rights": {checkPassthrough(syscall.EPERM), bad, "not tried"},
+		"no FUSE":                    {checkPassthrough(fmt.Errorf("open: %w", syscall.ENOENT)), bad, "/dev/fuse"},
+		"old FUSE":                   {checkPassthrough(syscall.EOPNOTSUPP), bad, "CONFIG_FUSE_PASSTHROUGH"},
+
+		"socket":    {checkXDPSocket(nil), fine, ""},
+		"no AF_XDP": {checkXDPSocket(unix.EAFNOSUPPORT), bad, "CONFIG_XDP_SOCKETS"},
+
+		"BPF":        {checkBPF(nil, "1"), fine, ""},
+		"no JIT":     {checkBPF(nil, "0"), warn, "interpreted"},
+		"no XDP":     {checkBPF(ebpf.ErrNotSupported, "1"), bad, "CONFIG_BPF_SYSCALL"},
+		"BPF rights": {checkBPF(unix.EPERM, "1"), bad, "not permitted"},
+
+		"no limit":        {checkMemlock(unix.RLIM_INFINITY, 0, 1<<27), fine, "no limit"},
+		"may lock":        {checkMemlock(1<<16, 1<<capIPCLock, 1<<27), fine, "CAP_IPC_LOCK"},
+		"may raise":       {checkMemlock(1<<16, 1<<capSysResource, 1<<27), fine, "raises"},
+		"low limit":       {checkMemlock(1<<16, 0, 1<<27), bad, "64 KiB can be locked, buffers of 128 MiB"},
+		"limit that does": {checkMemlock(1<<27, 0, 1<<27), fine, ""},
+
+		"huge":    {checkHuge(true), fine, ""},
+		"no huge": {checkHuge(false), warn, "zero-copy"},
+
+		"TAP": {checkTAP("/dev/null"), fine, ""},
+		"tun": {checkTAP("/nowhere/tun"), warn, "no such file"},
+
+		"nothing left": {checkPending(nil, nil)[0], fine, ""},
+		"left":         {checkPending([]takeover.Record{{Name: "eth7", PID: 12, Changes: takeover.Changes{Off: []string{"rx-lro"}}}}, nil)[0], warn, "eth7 is not as it was before process 12 was killed: rx-lro off"},
+		"no records":   {checkPending(nil, syscall.EACCES)[0], warn, "permission denied"},
+
+		"no node":      {checkNode("/n", nodeState{err: syscall.ENOENT}), fine, "free"},
+		"stale node":   {checkNode("/n", nodeState{err: syscall.ENOTCONN}), warn, "killed"},
+		"silent node":  {checkNode("/n", nodeState{err: errSilent}), bad, "does not answer"},
+		"secret node":  {checkNode("/n", nodeState{err: syscall.EACCES}), bad, "permission denied"},
+		"ours":         {checkNode("/n", nodeState{mode: unix.S_IFREG, fuse: true, server: "process 7 (netmap serve)"}), fine, "process 7 (netmap serve)"},
+		"another's":    {checkNode("/n", nodeState{mode: unix.S_IFREG, fuse: true}), fine, "not to be seen"},
+		"the module's": {checkNode("/n", nodeState{mode: unix.S_IFCHR}), warn, "kernel module"},
+		"a directory":  {checkNode("/n", nodeState{mode: unix.S_IFDIR}), bad, "no regular file"},
+		"a file":       {checkNode("/n", nodeState{mode: unix.S_IFREG}), fine, "mounts on"},
+	} {
+		if tt.got.Level != tt.want || !strings.Contains(tt.got.Text, tt.text) {
+			t.Errorf("%s: %+v, want %s and %q", name, tt.got, tt.want, tt.text)
+		}
+		if tt.got.Level == fine && tt.got.Command != "" {
+			t.Errorf("%s: %q mends what is fine", name, tt.got.Command)
+		}
+	}
+}
+
+func TestFindingText(t *testing.T) {
+	f := failure("a command that is longer than a line of this width would ever be allowed to be", "one two three four five %d", 6)
+	f.Check = "numbers"
+	const want = `  fail  numbers     one two
+                    three four
+                    five 6
+                    $ a command that is longer than a line of this width would ever be allowed to be
+`
+	if got := f.text(30); got != want {
+		t.Errorf("\n%s, want\n%s", got, want)
+	}
+}
+
+// A /proc with a process that serves FUSE connection 42, and others.
+func TestFuseServer(t *testing.T) {
+	proc := t.TempDir()
+	for _, p := range []struct{ pid, file, info, command string }{
+		{"5", "/dev/fuse", "pos:\t0\nfuse_connection:\t4\n", "sshfs\x00"},
+		{"6", "/dev/null", "fuse_connection:\t42\n", "no"},
+		{"7", "/dev/fuse", "pos:\t0\nfuse_connection:\t42\n", "netmap\x00serve\x00--path\x00/n\x00"},
+	} {
+		dir := filepath.Join(proc, p.pid)
+		err := errors.Join(os.MkdirAll(filepath.Join(dir, "fd"), 0o700), os.Mkdir(filepath.Join(dir, "fdinfo"), 0o700),
+			os.Symlink(p.file, filepath.Join(dir, "fd", "3")), os.WriteFile(filepath.Join(dir, "fdinfo", "3"), []byte(p.info), 0o600),
+			os.WriteFile(filepath.Join(dir, "cmdline"), []byte(p.command), 0o600))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fuseServer(42, proc); got != "process 7 (netmap serve --path /n)" {
+		t.Errorf("%q", got)
+	}
+	if got := fuseServer(43, proc); got != "" {
+		t.Errorf("%q", got)
+	}
+}
+
+// runDoctor runs the command and returns what it says.
+func runDoctor(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	root := newRoot()
+	root.SetOut(&out)
+	root.SetErr(&out)
+	root.SetArgs(append([]string{"doctor", "--state-dir", filepath.Join(t.TempDir(), "state")}, args...))
+	err := root.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+func TestDoctorUsage(t *testing.T) {
+	for _, args := range [][]string{{"nosuch0"}, {"--nosuch"}, {"--restore", "lo"}, {"--buffer-size", "x"}} {
+		if out, err := runDoctor(t, args...); !errors.As(err, &usageError{}) || out != "" {
+			t.Errorf("%q: %v, %q, want a usage error", args, err, out)
+		}
+	}
+}
+
+func TestDoctorRestoresNothing(t *testing.T) {
+	for args, want := range map[string]string{"": "Nothing to restore.\n", "--json": `{"ok":true,"restored":[]}` + "\n"} {
+		if out, err := runDoctor(t, append([]string{"--restore"}, strings.Fields(args)...)...); err != nil || out != want {
+			t.Errorf("%q: %q, %v", args, out, err)
+		}
+	}
+}
+
+// The machine that runs the tests as root has everything, so what fails is the interface: first nothing, then its MTU.
+func TestDoctor(t *testing.T) {
+	ns := testutil.NewNS(t)
+	testutil.Veth(t, ns, "a0", ns, "b0", 1)
+	m := machine{path: filepath.Join(t.TempDir(), "node"), stateDir: t.TempDir(), bufSize: 2048}
+	for _, f := range examine(&m, machineChecks) {
+		if f.Level == bad {
+			testutil.Require(t, f.Check, fmt.Errorf("%s: %w", f.Text, errors.ErrUnsupported))
+		}
+	}
+	ns.Do(func() {
+		out, err := runDoctor(t, "--probe", "--path", m.path, "a0")
+		if err != nil || !strings.Contains(out, "\na0\n") || !strings.Contains(out, "ethtool -K b0 tx off") || !strings.Contains(out, "native copy works") {
+			t.Errorf("%v\n%s", err, out)
+		}
+		for line := range strings.Lines(out) {
+			if len(strings.TrimRight(line, "\n")) > 80 && !strings.Contains(line, m.path) {
+				t.Errorf("longer than 80 characters: %s", line)
+			}
+		}
+		out, err = runDoctor(t, "--json", "--path", m.path, "--buffer-size", "1792", "a0")
+		if err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		l, err := netlink.LinkByName("a0")
+		if err = errors.Join(err, netlink.LinkSetMTU(l, 3000)); err != nil {
+			t.Fatal(err)
+		}
+		out, err = runDoctor(t, "--json", "--path", m.path, "a0")
+		var answer struct {
+			OK       bool
+			Findings []finding
+		}
+		if e := json.Unmarshal([]byte(out), &answer); e != nil || err == nil || errors.As(err, &usageError{}) || answer.OK {
+			t.Errorf("%v, %v, %s", e, err, out)
+		}
+		var failed []string
+		for _, f := range answer.Findings {
+			if f.Level == bad {
+				failed = append(failed, f.Interface+" "+f.Check+": "+f.Command)
+			}
+		}
+		if len(failed) != 1 || failed[0] != "a0 MTU: netmap serve --buffer-size 4096" {
+			t.Errorf("what fails: %q", failed)
+		}
+	})
+}
