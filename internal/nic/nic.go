@@ -31,11 +31,12 @@ const DefaultSlots = 1024
 
 // Config says how to open an interface.
 type Config struct {
-	Slots    uint32       // of a ring; 0 is DefaultSlots
-	Mode     *xsk.Mode    // the mode to use, nil to find out
-	OnState  func(string) // hears of the mode chosen, of settings changed and of link changes; may be nil
-	Promisc  bool         // receive frames for any address
-	StateDir string       // directory where changed settings are recorded, "" for takeover.DefaultDir
+	Slots     uint32       // of a ring; 0 is DefaultSlots
+	Mode      *xsk.Mode    // the mode to use, nil to find out
+	OnState   func(string) // hears of the mode chosen, of settings changed and of link changes; may be nil
+	OnTrouble func(error)  // hears of what could not be put back; may be nil
+	Promisc   bool         // receive frames for any address
+	StateDir  string       // directory where changed settings are recorded, "" for takeover.DefaultDir
 }
 
 // Port is a network interface.
@@ -202,8 +203,8 @@ func (p *Port) tidy() {
 		return
 	}
 	err := p.watch.inNamespace(p.taken.Restore)
-	if err != nil {
-		p.report(err.Error())
+	if err != nil && p.cfg.OnTrouble != nil {
+		p.cfg.OnTrouble(err)
 	}
 	p.taken = nil
 }

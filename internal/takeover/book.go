@@ -132,7 +132,7 @@ func (b book) draft(r Record) (*locked, error) {
 		return nil, fault.Wrap(err, recordOp, r.Name, recordAt)
 	}
 	l := &locked{f, f.Name()}
-	err = errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), json.NewEncoder(f).Encode(r), f.Sync())
+	err = errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), json.NewEncoder(f).Encode(r))
 	if err != nil {
 		os.Remove(l.path)
 		l.Close()
