@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
@@ -137,10 +138,13 @@ func runDoctor(t *testing.T, args ...string) (string, error) {
 	return out.String(), err
 }
 
-func TestDoctorUsage(t *testing.T) {
-	for _, args := range [][]string{{"nosuch0"}, {"--nosuch"}, {"--restore", "lo"}, {"--buffer-size", "x"}} {
-		if out, err := runDoctor(t, args...); !errors.As(err, &usageError{}) || out != "" {
-			t.Errorf("%q: %v, %q, want a usage error", args, err, out)
+func TestDoctorExitStatus(t *testing.T) {
+	for _, tt := range []struct {
+		status int
+		args   []string
+	}{{1, []string{"nosuch0"}}, {2, []string{"--nosuch"}}, {2, []string{"--restore", "lo"}}, {2, []string{"--buffer-size", "x"}}} {
+		if out, err := runDoctor(t, tt.args...); cli.ExitStatus(err) != tt.status || out != "" {
+			t.Errorf("%q: %v, %q, want status %d", tt.args, err, out, tt.status)
 		}
 	}
 }
@@ -186,7 +190,7 @@ func TestDoctor(t *testing.T) {
 			OK       bool
 			Findings []finding
 		}
-		if e := json.Unmarshal([]byte(out), &answer); e != nil || err == nil || errors.As(err, &usageError{}) || answer.OK {
+		if e := json.Unmarshal([]byte(out), &answer); e != nil || cli.ExitStatus(err) != 1 || answer.OK {
 			t.Errorf("%v, %v, %s", e, err, out)
 		}
 		var failed []string
