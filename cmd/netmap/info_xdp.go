@@ -97,6 +97,10 @@ func (p probed) String() string {
 // and for generic mode the kernel itself switches off LRO for good. Changes are recorded in dir.
 func (n *nicInfo) probe(ctx context.Context, dir string) {
 	defer n.advise()
+	if err := xsk.Free(n.Index); err != nil {
+		n.unseen("XDP modes", err)
+		return
+	}
 	taken, err := takeover.Take(dir, n.Index, takeover.Needs{Off: takeover.Breaking})
 	if err != nil {
 		n.unseen("XDP modes", err)

@@ -185,8 +185,14 @@ func (p *Port) openQueue(q *queue, receives bool) (err error) {
 	return err
 }
 
-// take readies the interface, on top of what was done before.
+// take readies the interface, on top of what was done before. One with an XDP program is somebody else's, and stays as it
+// is; sending alone needs nothing of it.
 func (p *Port) take(needs takeover.Needs) (err error) {
+	if p.program == nil && (needs.Channels != nil || len(needs.Off) > 0) {
+		if err := xsk.Free(p.link.index); err != nil {
+			return err
+		}
+	}
 	if p.taken == nil {
 		p.taken, err = takeover.Take(p.cfg.StateDir, p.link.index, needs)
 		return err

@@ -66,18 +66,27 @@ func (o *Occupant) Detach(ifname string) string {
 	return ""
 }
 
+// Free says EBUSY for an interface that has an XDP program, as Attach would. Who has to ready the interface before that
+// asks first.
+func Free(ifindex int) error {
+	l, err := netlink.LinkByIndex(ifindex)
+	if err != nil {
+		return nil // Attach says what is wrong
+	}
+	if o, _ := FindOccupant(l.Attrs().Xdp); o != nil {
+		name := l.Attrs().Name
+		return fault.New(unix.EBUSY, attachOp, name, "XDP program %v is attached: stop its owner, or detach it: %s", o, o.Detach(name))
+	}
+	return nil
+}
+
 // occupied is the error of an interface that has an XDP program already: it names the program and says how to get rid
 // of it, as far as both can be found out.
 func occupied(ifindex int, name string) error {
-	e := fault.New(unix.EBUSY, attachOp, name, "another XDP program is attached: stop its owner")
-	l, err := netlink.LinkByIndex(ifindex)
-	if err != nil {
-		return e
+	if err := Free(ifindex); err != nil {
+		return err
 	}
-	if o, _ := FindOccupant(l.Attrs().Xdp); o != nil {
-		e.Hint = fmt.Sprintf("XDP program %v is attached: stop its owner, or detach it: %s", o, o.Detach(name))
-	}
-	return e
+	return fault.New(unix.EBUSY, attachOp, name, "another XDP program was attached at the same time: try again")
 }
 
 // linkOf finds the bpf_link that attaches a program, if it is attached by one: `ip link` cannot detach it then.

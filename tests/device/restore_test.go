@@ -4,18 +4,22 @@ package device
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 
+	"github.com/seed-48afdc40/netmap/internal/takeover"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
@@ -65,7 +69,7 @@ func (h hosts) wantSettings(t *testing.T, what, want string) {
 		if got = h.settings(t); got == want {
 			return
 		}
-		syscall.Select(0, nil, nil, nil, &syscall.Timeval{Usec: 20_000})
+		time.Sleep(20 * time.Millisecond)
 	}
 	t.Errorf("%s: the interfaces are not as they were: %s", what, difference(want, got))
 }
@@ -168,6 +172,43 @@ func TestInterfacesAreGivenBack(t *testing.T) {
 	}
 }
 
+// The daemon is killed at a moment that nobody chose, while clients open and close the interfaces.
+func TestKillWhileTakingOver(t *testing.T) {
+	testutil.CheckLeaks(t)
+	requireTools(t)
+	dir := t.TempDir()
+	path, state := filepath.Join(dir, "node"), filepath.Join(dir, "state")
+	h := newHosts(t)
+	before := h.settings(t)
+	found := 0
+	for round := range rounds(12, 200) {
+		s := serve(t, path, "--promisc", "--state-dir", state)
+		if round == 0 {
+			s.requireXDPOfServer(h)
+			h.wantSettings(t, "tried", before)
+		}
+		var clients []*client
+		for _, ns := range []*testutil.NS{h.a, h.b} {
+			clients = append(clients, s.node.start(ns, "sink", "-i", nic, "-n", "1", "-t", "5"))
+		}
+		time.Sleep(time.Duration(rand.IntN(60_000)) * time.Microsecond)
+		s.client.kill()
+		for _, c := range clients {
+			c.kill()
+		}
+		left, err := takeover.Recover(state)
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		found += len(left)
+		h.wantSettings(t, fmt.Sprintf("round %d", round), before)
+		if t.Failed() {
+			return
+		}
+	}
+	t.Logf("something to restore %d times", found)
+}
+
 // attachTCX puts a program of somebody else's where programs for tc are.
 func (h hosts) attachTCX(t *testing.T) {
 	t.Helper()
@@ -192,9 +233,12 @@ func TestOthersXDPProgram(t *testing.T) {
 	requireTools(t)
 	h := newHosts(t)
 	before := h.settings(t)
-	s := serve(t, filepath.Join(t.TempDir(), "node"))
+	dir := t.TempDir()
+	state := filepath.Join(dir, "state")
+	s := serve(t, filepath.Join(dir, "node"), "--state-dir", state)
 	s.requireXDPOfServer(h)
 	h.wantSettings(t, "tried", before)
+	os.Remove(state)
 	var wanted []string
 	for mode, flags := range map[string]int{"native": 1 << 2, "generic": 1 << 1} { // XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE
 		p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "their_filter", Type: ebpf.XDP, License: "GPL",
@@ -225,6 +269,9 @@ func TestOthersXDPProgram(t *testing.T) {
 			t.Errorf("%s: %v, want EBUSY", mode, c.result)
 		}
 		h.wantSettings(t, mode+": refused", before)
+		if _, err := os.Stat(state); err == nil {
+			t.Errorf("%s: settings were changed for a moment", mode)
+		}
 		if err := attach(-1); err != nil {
 			t.Fatal(err)
 		}
