@@ -63,10 +63,14 @@ func (n *nicInfo) checkXDP() (list []finding) {
 }
 
 func (n *nicInfo) checkProgram() []finding {
-	if p := n.XDP.Program; p != nil {
+	switch p := n.XDP.Program; {
+	case p == nil:
+		return nil
+	case p.Name == xsk.ProgramName:
+		return []finding{ok("netmap has the interface: XDP program %v", p)}
+	default:
 		return []finding{failure(p.Detach(n.Name), "XDP program %v is attached: stop its owner, or detach it", p)}
 	}
-	return nil
 }
 
 // checkMTU compares the MTU with what the driver takes XDP programs for, and with the size of the buffers.

@@ -39,6 +39,7 @@ func TestAdvice(t *testing.T) {
 		{"loopback", nicInfo{MTU: 65536, Kind: "loopback", Link: "up"}, nil},
 		{"down", nicInfo{MTU: 1500, Link: "down"}, []string{"warn ip link set dev x up"}},
 		{"program", nicInfo{MTU: 1500, XDP: xdpInfo{Program: &xsk.Occupant{ID: 1 << 30, Mode: "native"}}}, []string{"fail ip link set dev x xdpdrv off"}},
+		{"our program", nicInfo{MTU: 1500, XDP: xdpInfo{Program: &xsk.Occupant{ID: 1 << 30, Name: "netmap_xdp", Mode: "native"}}}, nil},
 		{"no mode", nicInfo{MTU: 1500, XDP: xdpInfo{Probed: []probed{{Mode: "generic", Error: "no"}}}}, []string{"fail "}},
 		{"veth in two namespaces", nicInfo{MTU: 1500, Kind: "veth"}, []string{"warn ethtool -K PEER tx off"}},
 	} {

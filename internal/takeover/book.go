@@ -5,6 +5,7 @@ package takeover
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -44,7 +45,9 @@ func (l *locked) remove() error { return os.Remove(l.path) }
 const (
 	recordOp = "record changes of"
 	recordAt = "changes of an interface's settings are recorded there before they are made; choose another directory for records"
-	draft    = ".draft-"
+	// draft follows the name of a record that is to replace the one of that name. One that is not locked is what a
+	// process left that was killed in between.
+	draft = ".draft"
 )
 
 // check refuses a directory into which others could put records of theirs.
@@ -76,20 +79,19 @@ func (b book) list() ([]os.DirEntry, error) {
 
 // create makes a record of an interface that has none. EBUSY when another process has made one meanwhile.
 func (b book) create(r Record) (*locked, error) {
-	l, err := b.draft(r)
+	f, err := b.write(r)
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(l.path)
 	path := filepath.Join(b.dir, r.file())
-	if err := os.Link(l.path, path); err != nil {
-		l.Close()
+	if err := name(f, path); err != nil {
+		f.Close()
 		if errors.Is(err, fs.ErrExist) {
 			return nil, b.taken(path, r.Name)
 		}
 		return nil, fault.Wrap(err, recordOp, r.Name, recordAt)
 	}
-	return &locked{l.File, path}, nil
+	return &locked{f, path}, nil
 }
 
 // taken is the error of an interface that another process has.
@@ -103,23 +105,25 @@ func (b book) taken(path, name string) error {
 	return fault.New(syscall.EBUSY, "take over", name, "process %d has changed its settings (%v) and will put them back: stop it", r.PID, r.Changes)
 }
 
-// replace writes a record anew that this process has.
+// replace writes a record anew that this process has. There is one at any time, and it is locked.
 func (b book) replace(r Record) (*locked, error) {
-	l, err := b.draft(r)
+	f, err := b.write(r)
 	if err != nil {
 		return nil, err
 	}
 	path := filepath.Join(b.dir, r.file())
-	if err := os.Rename(l.path, path); err != nil {
-		os.Remove(l.path)
-		l.Close()
+	if err = name(f, path+draft); err == nil {
+		err = os.Rename(path+draft, path)
+	}
+	if err != nil {
+		f.Close()
 		return nil, fault.Wrap(err, recordOp, r.Name, recordAt)
 	}
-	return &locked{l.File, path}, nil
+	return &locked{f, path}, nil
 }
 
-// draft writes a record to a file that nobody takes for one yet.
-func (b book) draft(r Record) (*locked, error) {
+// write writes a record to a file without a name, and locks it.
+func (b book) write(r Record) (*os.File, error) {
 	err := os.MkdirAll(b.dir, 0o700)
 	if err == nil {
 		err = b.check()
@@ -127,18 +131,20 @@ func (b book) draft(r Record) (*locked, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, recordOp, r.Name, recordAt)
 	}
-	f, err := os.CreateTemp(b.dir, draft) // mode 0600
+	f, err := os.OpenFile(b.dir, unix.O_TMPFILE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fault.Wrap(err, recordOp, r.Name, recordAt)
 	}
-	l := &locked{f, f.Name()}
-	err = errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), json.NewEncoder(f).Encode(r))
-	if err != nil {
-		os.Remove(l.path)
-		l.Close()
+	if err := errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), json.NewEncoder(f).Encode(r)); err != nil {
+		f.Close()
 		return nil, fault.Wrap(err, recordOp, r.Name, recordAt)
 	}
-	return l, nil
+	return f, nil
+}
+
+// name gives a file its name. EEXIST when there is one of that name.
+func name(f *os.File, path string) error {
+	return unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
 }
 
 // open opens the file of a process that is dead. No file and no error means that there is none, or that its process

@@ -48,7 +48,7 @@ func Pending(dir string) (list []Record, err error) {
 		if err != nil || l == nil {
 			continue
 		}
-		if r, err := read(l); err == nil && r.Boot == bootID() {
+		if r, err := read(l); err == nil && r.Boot == bootID() && !strings.HasSuffix(e.Name(), draft) {
 			list = append(list, r)
 		}
 		l.Close()
@@ -58,8 +58,9 @@ func Pending(dir string) (list []Record, err error) {
 
 // settle sees to it that no dead process's record of an interface is left: what it says is not the interface's own state.
 func (b book) settle(name string) error {
-	_, err := b.recover(name)
-	return err
+	_, err1 := b.recover(name + draft)
+	_, err2 := b.recover(name)
+	return errors.Join(err1, err2)
 }
 
 // recover puts back what a record says, unless its process lives, and removes it. It returns the record when there was
@@ -70,7 +71,7 @@ func (b book) recover(name string) (*Record, error) {
 		return nil, err
 	}
 	defer l.Close()
-	if strings.HasPrefix(name, draft) {
+	if strings.HasSuffix(name, draft) {
 		return nil, l.remove()
 	}
 	r, err := read(l)

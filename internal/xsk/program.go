@@ -15,11 +15,13 @@ import (
 const (
 	xdpPass        = 2  // XDP_PASS
 	offsetRxQueue  = 16 // of rx_queue_index in struct xdp_md
-	programName    = "netmap_xdp"
 	programLicense = "Dual BSD/GPL"
 	socketsName    = "netmap_xsks"
 	attachOp       = "attach XDP program to"
 )
+
+// ProgramName is what our XDP programs are called.
+const ProgramName = "netmap_xdp"
 
 // Program is an XDP program on an interface, with a table of sockets, one a queue. Frames of a queue that has a socket
 // in the table go to the socket, those of other queues to the host. It disappears with the process, whichever way that
@@ -59,7 +61,7 @@ func Attach(ifindex, queues int, mode Mode) (*Program, error) {
 // attach loads the program and attaches it. The link keeps it alive.
 func (p *Program) attach(mode Mode) error {
 	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: programName, Type: ebpf.XDP, License: programLicense, Instructions: redirect(p.sockets),
+		Name: ProgramName, Type: ebpf.XDP, License: programLicense, Instructions: redirect(p.sockets),
 	})
 	if err != nil {
 		return fail("load XDP program for", p.name, err, programHints)
