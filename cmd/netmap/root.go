@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/doctor"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/gen"
 )
 
@@ -19,7 +20,7 @@ through a switch inside its own process and checks every byte of them.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newDoctor(), gen.New(), newInfo(), newServe())
+	root.AddCommand(doctor.New(), gen.New(), doctor.NewInfo(), newServe())
 	cli.MarkUsage(root)
 	return root
 }

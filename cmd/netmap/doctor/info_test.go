@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
@@ -105,10 +106,12 @@ func TestInfoText(t *testing.T) {
 func runInfo(t *testing.T, args ...string) (n nicInfo) {
 	t.Helper()
 	var out bytes.Buffer
-	root := newRoot()
-	root.SetOut(&out)
-	root.SetArgs(append([]string{"info", "--json"}, args...))
-	if err := root.ExecuteContext(t.Context()); err != nil {
+	cmd := NewInfo()
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	cli.MarkUsage(cmd)
+	cmd.SetOut(&out)
+	cmd.SetArgs(append([]string{"--json"}, args...))
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(out.Bytes(), &n); err != nil {
@@ -124,9 +127,11 @@ func TestInfoLoopback(t *testing.T) {
 }
 
 func TestInfoWithoutInterface(t *testing.T) {
-	root := newRoot()
-	root.SetArgs([]string{"info", "nosuch0"})
-	if err := root.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "no interface nosuch0") {
+	cmd := NewInfo()
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	cli.MarkUsage(cmd)
+	cmd.SetArgs([]string{"nosuch0"})
+	if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "no interface nosuch0") {
 		t.Errorf("%v", err)
 	}
 }

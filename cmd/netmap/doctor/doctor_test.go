@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"bytes"
@@ -130,11 +130,13 @@ func TestFuseServer(t *testing.T) {
 func runDoctor(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
-	root := newRoot()
-	root.SetOut(&out)
-	root.SetErr(&out)
-	root.SetArgs(append([]string{"doctor", "--state-dir", filepath.Join(t.TempDir(), "state")}, args...))
-	err := root.ExecuteContext(t.Context())
+	cmd := New()
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	cli.MarkUsage(cmd)
+	cmd.SetOut(&out)
+	cmd.SetErr(&out)
+	cmd.SetArgs(append([]string{"--state-dir", filepath.Join(t.TempDir(), "state")}, args...))
+	err := cmd.ExecuteContext(t.Context())
 	return out.String(), err
 }
 

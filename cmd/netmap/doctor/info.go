@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"encoding/json"
@@ -25,7 +25,8 @@ says about XDP is what the driver claims; --probe attaches a program for a
 moment and opens a socket in each mode. That needs privileges, takes the traffic
 of the interface for that moment, and resets the link of some cards.`
 
-func newInfo() *cobra.Command {
+// NewInfo is the command netmap info.
+func NewInfo() *cobra.Command {
 	var asJSON, probe bool
 	cmd := &cobra.Command{
 		Use:   "info [interface...]",

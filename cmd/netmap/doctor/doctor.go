@@ -1,4 +1,6 @@
-package main
+// Package doctor is the commands that look at things: netmap info at interfaces, and netmap doctor at them and the machine.
+// Both show findings of the same checks.
+package doctor
 
 import (
 	"encoding/json"
@@ -35,7 +37,8 @@ type doctorFlags struct {
 	bufSize                uint32
 }
 
-func newDoctor() *cobra.Command {
+// New is the command netmap doctor.
+func New() *cobra.Command {
 	var f doctorFlags
 	cmd := &cobra.Command{
 		Use:   "doctor [interface...]",
