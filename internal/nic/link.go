@@ -24,6 +24,7 @@ type linkInfo struct {
 	index, mtu         int
 	txQueues, rxQueues int  // when it is in use
 	zeroCopy           bool // the driver says that it may work
+	segments           int  // buffers that a packet may have then
 
 	channels ethtool.Channels  // when it was looked up
 	wish     *ethtool.Channels // what they are to be while it is in use, nil for as they are
@@ -53,6 +54,7 @@ func findLink(name string) (linkInfo, error) {
 		info.txQueues, info.rxQueues = c.Tx+c.Combined, c.Rx+c.Combined
 	}
 	x, err := ethtool.AskXDP(info.index)
+	info.segments = x.Segments
 	info.zeroCopy = err != nil || x.Features&ethtool.XDPZeroCopy != 0 // a kernel that does not tell is to be asked by trying
 	return info, nil
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"os/exec"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -106,27 +105,6 @@ func TestQueuesChange(t *testing.T) {
 		t.Fatalf("%d rx rings of 4", len(a.Rx()))
 	}
 	a.Close()
-}
-
-func TestMTUTooLarge(t *testing.T) {
-	p := newPair(t, 1)
-	inNS(t, p.na, "va", func(l netlink.Link) error { return netlink.LinkSetMTU(l, 3000) })
-	var err error
-	p.na.Do(func() { _, err = p.f.Open("netmap:va") })
-	if !errors.Is(err, syscall.EINVAL) || !strings.Contains(err.Error(), "mtu 2030") {
-		t.Fatalf("MTU 3000 with 2048-byte buffers: %v", err)
-	}
-	jumbo, err := embed.New(embed.Config{BufSize: 4096})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer jumbo.Close()
-	inNS(t, p.nb, "vb", func(l netlink.Link) error { return netlink.LinkSetMTU(l, 3000) })
-	p.f = jumbo
-	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
-	pump(t, a, b, 1000, 60, 3014)
-	a.Close()
-	b.Close()
 }
 
 func TestUnknownInterface(t *testing.T) {

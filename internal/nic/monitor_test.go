@@ -207,8 +207,11 @@ func TestMonitorSeesOvertakenFrames(t *testing.T) {
 			w := r.Window()
 			w.SetLen(copy(w.Buf(), frame(0, 100+seq%900)))
 			binary.BigEndian.PutUint32(w.Buf()[14:], uint32(w.Slot().Len)) // what it has to be
-			if i%3 == 1 {
-				w.Slot().Flags = abi.NSMoreFrag // AF_XDP sends no packets of several slots
+			switch i % 3 {
+			case 1:
+				w.Slot().Flags = abi.NSMoreFrag
+			case 2:
+				w.SetLen(0) // AF_XDP sends no packet with an empty piece
 			}
 			w.Next()
 			w.Commit()
@@ -219,6 +222,9 @@ func TestMonitorSeesOvertakenFrames(t *testing.T) {
 		}
 		m.RxSync()
 		for _, b := range m.Rx()[0].Frames() {
+			if len(b) == 0 {
+				continue // an empty piece
+			}
 			if n := binary.BigEndian.Uint32(b[14:]); int(n) != len(b) {
 				t.Fatalf("a frame of %d bytes is shown with %d", n, len(b))
 			}

@@ -49,6 +49,7 @@ type Port struct {
 	queues []*queue
 	rings  [2][]*kring.Ring
 	watch  *watcher
+	maxTx  uint32 // bytes that can be sent from one slot
 
 	trouble atomic.Pointer[fault.Error] // why nothing can move: down, or gone
 
@@ -58,6 +59,8 @@ type Port struct {
 	chosen  bool
 	first   *xsk.Socket // some open socket, whose UMEM the others share
 	taken   *takeover.Taken
+	// segments is how many slots a packet may have that is sent. It does not change while any socket is open.
+	segments uint32
 }
 
 // queue is a queue pair of the interface and its socket.
@@ -69,7 +72,7 @@ type queue struct {
 }
 
 // Open makes a port of the interface in the calling thread's network namespace. Nothing happens to the interface before a
-// ring starts. ENXIO when there is no such interface, EINVAL when its frames do not fit the region's buffers.
+// ring starts. ENXIO when there is no such interface. Start says EINVAL when its frames do not fit the region's buffers.
 func Open(region *mem.Region, name string, cfg Config) (*Port, error) {
 	link, err := findLink(name)
 	if err != nil {
@@ -84,10 +87,7 @@ func Open(region *mem.Region, name string, cfg Config) (*Port, error) {
 	p := &Port{name: name, cfg: cfg, link: link, region: region}
 	pool, offset, stride := region.BufPool()
 	p.memory = xsk.Memory{Mem: pool, Stride: stride, Contiguous: region.Contiguous(), Skew: offset % shm.HugePage}
-	if need := uint32(link.mtu) + frameOverhead; need > p.memory.MaxFrame() {
-		return nil, fault.New(syscall.EINVAL, "open", name, "its MTU of %d needs buffers of %d bytes and they are %d; use 4096-byte buffers, or 'ip link set dev %s mtu %d'",
-			link.mtu, need, p.memory.MaxFrame(), name, p.memory.MaxFrame()-frameOverhead)
-	}
+	p.maxTx = p.memory.MaxTx()
 	p.makeRings()
 	if p.watch, err = watch(p); err != nil {
 		return nil, err
@@ -216,9 +216,53 @@ func (p *Port) tidy() {
 }
 
 func (p *Port) openSocket(q *queue, mode xsk.Mode) (*xsk.Socket, error) {
-	return xsk.Open(xsk.Config{Ifindex: p.link.index, Queue: q.id, Size: ringSize(p.cfg.Slots), Rx: true, Tx: true,
+	s, err := xsk.Open(xsk.Config{Ifindex: p.link.index, Queue: q.id, Size: ringSize(p.cfg.Slots), Rx: true, Tx: true,
 		Mode: mode, Memory: &p.memory, Share: p.first})
+	if err != nil {
+		return nil, err
+	}
+	if err := p.fits(s.Multi(), mode); err != nil {
+		s.Close()
+		return nil, err
+	}
+	if p.first == nil {
+		p.segments = p.most(s.Multi(), mode)
+	}
+	return s, nil
 }
+
+// most is how many pieces a packet may have that is sent.
+func (p *Port) most(multi bool, mode xsk.Mode) uint32 {
+	switch {
+	case !multi:
+		return 1
+	case mode == xsk.ZeroCopy:
+		return uint32(min(max(p.link.segments, 1), abi.MaxFrags))
+	}
+	return maxSegments
+}
+
+// maxSegments is how many pieces a packet may have in the copy modes. The kernel makes a fragment of a socket buffer of
+// each, and drivers that send from our memory have no other room than that. // MAX_SKB_FRAGS
+const maxSegments = 17
+
+// fits says whether the interface's frames fit: into buffers, or where a packet may take several of them, in any case.
+func (p *Port) fits(multi bool, mode xsk.Mode) error {
+	most := p.memory.MaxFrame()
+	if multi || uint32(p.link.mtu)+frameOverhead <= most {
+		return nil
+	}
+	how := fmt.Sprintf("lower the MTU: 'ip link set dev %s mtu %d'", p.name, most-frameOverhead)
+	large := xsk.Memory{Stride: jumboBuffer}
+	if uint32(p.link.mtu)+frameOverhead <= large.MaxFrame() {
+		how = fmt.Sprintf("use buffers of %d bytes (netmap serve --buffer-size %[1]d), or ", jumboBuffer) + how
+	}
+	return fault.New(syscall.EINVAL, "open", p.name, "its MTU is %d, a buffer of %d bytes takes a frame of MTU %d, and in %v mode neither this kernel nor the driver splits frames over several; %s",
+		p.link.mtu, p.memory.Stride, most-frameOverhead, mode, how)
+}
+
+// jumboBuffer is the largest buffer that is of use: AF_XDP wants what it fills to be no larger than a page.
+const jumboBuffer = 4096
 
 // ringSize is the size of AF_XDP rings for a netmap ring: the power of two that holds its slots.
 func ringSize(slots uint32) uint32 {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/embed"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
@@ -71,6 +72,7 @@ func pump(t *testing.T, from, to *netmap.Port, count int, sizes ...int) {
 	seen := make([]bool, count)
 	sent, got := 0, 0
 	deadline := time.Now().Add(10 * time.Second)
+	var long []byte
 	for got < count && time.Now().Before(deadline) {
 		for range 32 { // a veth queue holds 256 frames
 			if sent < count && sent-got < 128 && from.Tx()[sent%len(from.Tx())].Send(frame(sent, size(sent))) == 1 {
@@ -84,7 +86,11 @@ func pump(t *testing.T, from, to *netmap.Port, count int, sizes ...int) {
 			t.Fatal(err)
 		}
 		for _, r := range to.Rx() {
-			for _, b := range r.Frames() {
+			for slot, b := range r.Frames() {
+				if long = append(long, b...); slot.Flags&abi.NSMoreFrag != 0 {
+					continue
+				}
+				b, long = long, nil
 				if len(b) < 18 || b[12] != 0x88 {
 					continue
 				}

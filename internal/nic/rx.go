@@ -92,10 +92,11 @@ func (x *rxSide) release(r *kring.Ring) {
 	r.HwCur.Store(head)
 }
 
-// receive writes received frames into the slots from the tail on, as far as there is room.
+// receive writes received frames into the slots from the tail on, as far as there is room for whole packets. The kernel
+// makes none of more buffers than it was given, which are no more than the slots.
 func (x *rxSide) receive(r *kring.Ring) {
 	s, tail := x.socket, r.HwTail.Load()
-	n := s.RxReady(r.N - 1 - r.Dist(r.HwCur.Load(), tail))
+	n := s.RxWhole(s.RxReady(r.N - 1 - r.Dist(r.HwCur.Load(), tail)))
 	if n == 0 {
 		return
 	}

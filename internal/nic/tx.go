@@ -8,6 +8,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/shm"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
@@ -16,13 +17,17 @@ import (
 // Frames come back from sending in any order, but slots in theirs: the buffer that comes back first goes into the slot
 // that was handed over first. Mostly that is where it came from. The slot at the tail, one more than is in flight, stays
 // with the framework and has its buffer.
+//
+// The kernel gets whole packets. The slots of one whose end the program has not handed over wait from next to HwCur.
 type txSide struct {
 	port   *Port
 	ring   *kring.Ring
 	socket *xsk.Socket
-	held   held // sent from this ring and not back
-	stray  held // sent from an earlier ring that was stopped
-	bad    bool // dropping the rest of a packet of several slots
+	next   uint32 // the first slot that is neither sent nor dropped
+	held   held   // sent from this ring and not back
+	stray  held   // sent from an earlier ring that was stopped
+	bad    bool   // dropping the rest of a packet of too many slots
+	words  [abi.MaxFrags]abi.SlotWord
 }
 
 func newTxSide(p *Port) *txSide {
@@ -30,12 +35,12 @@ func newTxSide(p *Port) *txSide {
 	return &txSide{port: p, held: newHeld(n), stray: newHeld(n)}
 }
 
-func (x *txSide) start(s *xsk.Socket) { x.socket, x.bad = s, false }
+func (x *txSide) start(s *xsk.Socket) { x.socket, x.bad, x.next = s, false, 0 }
 
 // stop frees the ring with the buffers that are in its slots; the kernel's stay with it until the socket closes.
 func (x *txSide) stop() {
 	r := x.ring
-	r.Free(r.HwCur.Load(), r.N-x.inFlight(r))
+	r.Free(x.next, r.N-x.inFlight(r))
 	x.held.take(func(buf uint32) { x.stray.add(buf) })
 }
 
@@ -66,12 +71,21 @@ func (x *txSide) sync(r *kring.Ring) error {
 // send puts the slots up to head into the kernel's ring. A frame that cannot be sent is dropped, and its buffer takes the
 // next slot to be given back.
 func (x *txSide) send(r *kring.Ring) {
-	s, bufs, k, head := x.socket, r.Bufs(), r.HwCur.Load(), r.Head()
+	s, bufs, k, head := x.socket, r.Bufs(), x.next, r.Head()
 	room, posted := s.TxRoom(r.Dist(k, head)), uint32(0)
-	for ; k != head; k = r.Next(k) {
+	for k != head {
 		slot := r.Slot(k)
 		w := slot.Word()
-		if why, bad := x.check(w, bufs.Valid(w.BufIdx()), bufs.Size()); bad || posted == room {
+		if w.Flags()&abi.NSMoreFrag != 0 || x.bad {
+			slots, sent := x.sendPacket(r, k, posted, room)
+			if slots == 0 {
+				break // the rest is to come
+			}
+			k, posted = (k+slots)%r.N, posted+sent
+			continue
+		}
+		k = r.Next(k)
+		if why, bad := x.check(w, bufs.Valid(w.BufIdx())); bad || posted == room {
 			if !bad {
 				why = kring.NoRoom
 			}
@@ -79,28 +93,29 @@ func (x *txSide) send(r *kring.Ring) {
 			x.giveBack(r, w.BufIdx())
 			continue
 		}
-		if w.Flags()&(abi.NSBufChanged|abi.NSReport) != 0 {
-			slot.Flags = w.Flags() &^ (abi.NSBufChanged | abi.NSReport)
-		}
-		x.held.add(w.BufIdx())
-		s.TxAt(posted, w.BufIdx(), 0, uint32(w.Len()))
+		x.post(slot, w, posted)
 		posted++
 	}
 	s.TxCommit(posted)
+	x.next = k
 	r.HwCur.Store(head)
 }
 
-// check finds what is wrong with a slot. AF_XDP sends a frame from one buffer.
-func (x *txSide) check(w abi.SlotWord, valid bool, size uint32) (kring.Reason, bool) {
-	more := w.Flags()&abi.NSMoreFrag != 0
-	fragment := more || x.bad
-	x.bad = more
+// post makes a slot entry i of the kernel's ring.
+func (x *txSide) post(slot *abi.Slot, w abi.SlotWord, i uint32) {
+	if w.Flags()&(abi.NSBufChanged|abi.NSReport) != 0 {
+		slot.Flags = w.Flags() &^ (abi.NSBufChanged | abi.NSReport)
+	}
+	x.held.add(w.BufIdx())
+	x.socket.TxAt(i, w.BufIdx(), 0, uint32(w.Len()), w.Flags()&abi.NSMoreFrag != 0)
+}
+
+// check finds what is wrong with a frame in one slot.
+func (x *txSide) check(w abi.SlotWord, valid bool) (kring.Reason, bool) {
 	switch {
-	case fragment:
-		return kring.TooManyFrags, true
 	case !valid:
 		return kring.BadBuffer, true
-	case uint32(w.Len()) > size:
+	case uint32(w.Len()) > x.port.maxTx:
 		return kring.BadLength, true
 	case w.Len() < etherHead:
 		return kring.TooShort, true
@@ -108,11 +123,80 @@ func (x *txSide) check(w abi.SlotWord, valid bool, size uint32) (kring.Reason, b
 	return 0, false
 }
 
+// sendPacket puts the packet that starts at slot k into the kernel's ring, all of it or nothing, and says how many slots
+// it was done with. 0 says that the packet's end has not been handed over.
+func (x *txSide) sendPacket(r *kring.Ring, k, posted, room uint32) (slots, sent uint32) {
+	n, whole := x.gather(r, k)
+	why, bad := kring.TooManyFrags, true
+	switch {
+	case x.bad:
+		x.bad = !whole // counted when its start was dropped
+	case !whole && (n == x.port.segments || n == r.N-1): // no end of it could ever be sent, or be handed over
+		x.bad = true
+		r.Drops.Add(why, 1)
+	case !whole:
+		return 0, 0
+	default:
+		if why, bad = x.checkPacket(n, r.Bufs()); !bad && n > room-posted {
+			why, bad = kring.NoRoom, true
+		}
+		if bad {
+			r.Drops.Add(why, 1)
+		}
+	}
+	for i, w := range x.words[:n] {
+		if bad {
+			x.giveBack(r, w.BufIdx())
+			continue
+		}
+		x.post(r.Slot((k+uint32(i))%r.N), w, posted+uint32(i))
+		sent++
+	}
+	return n, sent
+}
+
+// gather reads the slots of a packet, as many as may be sent at once, and says whether its end is among them. What is
+// checked is what was read here: the program may write slots at any time.
+func (x *txSide) gather(r *kring.Ring, k uint32) (n uint32, whole bool) {
+	for head := r.Head(); k != head && n < x.port.segments && !whole; k = r.Next(k) {
+		w := r.Slot(k).Word()
+		x.words[n] = w
+		whole = w.Flags()&abi.NSMoreFrag == 0
+		n++
+	}
+	return n, whole
+}
+
+// checkPacket finds what is wrong with a packet of n slots. The first has to hold the Ethernet header: drivers look for it
+// there. The kernel takes no empty piece.
+func (x *txSide) checkPacket(n uint32, bufs shm.Bufs) (kring.Reason, bool) {
+	length := uint32(0)
+	for _, w := range x.words[:n] {
+		if !bufs.Valid(w.BufIdx()) {
+			return kring.BadBuffer, true
+		}
+		if w.Len() == 0 || uint32(w.Len()) > x.port.maxTx {
+			return kring.BadLength, true
+		}
+		length += uint32(w.Len())
+	}
+	switch {
+	case x.words[0].Len() < etherHead:
+		return kring.TooShort, true
+	case length > maxPacket:
+		return kring.BadLength, true
+	}
+	return 0, false
+}
+
+// maxPacket is the longest packet: drivers have 16 bits for its length.
+const maxPacket = 1<<16 - 1
+
 const etherHead = 14
 
 // inFlight is how many slots wait for a buffer to come back.
 func (x *txSide) inFlight(r *kring.Ring) uint32 {
-	return r.Dist(r.Next(r.HwTail.Load()), r.HwCur.Load())
+	return r.Dist(r.Next(r.HwTail.Load()), x.next)
 }
 
 // reclaim takes back the buffers of frames that are out.

@@ -52,7 +52,7 @@ func benchVeth(b *testing.B, mode Mode, length int, batch uint32) {
 
 		n = tx.TxRoom(min(batch, uint32(len(free))))
 		for i := range n {
-			tx.TxAt(i, free[len(free)-1], 0, uint32(length))
+			tx.TxAt(i, free[len(free)-1], 0, uint32(length), false)
 			free = free[:len(free)-1]
 		}
 		tx.TxCommit(n)

@@ -21,6 +21,15 @@ func (s *Socket) RxAt(i uint32) (buf, offset, length uint32, more bool) {
 	return s.buffer(d.Addr&addrMask + headroom), uint32(d.Addr>>48) - headroom, d.Len, d.Options&unix.XDP_PKT_CONTD != 0
 }
 
+// RxWhole is how many of the first n received frames make whole packets: those after them belong to a packet whose end
+// is not among the n.
+func (s *Socket) RxWhole(n uint32) uint32 {
+	for n > 0 && s.rxDesc[(s.rx.tail+n-1)&s.mask].Options&unix.XDP_PKT_CONTD != 0 {
+		n--
+	}
+	return n
+}
+
 // RxRelease gives the entries of the first n frames back. Their buffers stay with the caller.
 func (s *Socket) RxRelease(n uint32) { s.rx.release(n) }
 
@@ -46,11 +55,16 @@ func (s *Socket) KickRx() {
 // TxRoom is the number of frames that TxAt can take, at most max.
 func (s *Socket) TxRoom(max uint32) uint32 { return s.tx.room(max) }
 
-// TxAt sets entry i of those that TxRoom counted to a frame: 1 to 4096 bytes from offset of a buffer, within the buffer.
+// TxAt sets entry i of those that TxRoom counted to a frame: 1 to MaxTx bytes from offset of a buffer, within the buffer.
+// More means that the packet goes on in the next entry, which needs Multi; the kernel is to be given whole packets only.
 // Of an entry that is not valid the buffer is lost on many kernels, and those behind it wait for the next KickTx. The
 // kernel lets a frame run into the next buffer by 256 bytes: it is the caller who has to check.
-func (s *Socket) TxAt(i, buf, offset, length uint32) {
-	s.txDesc[(s.tx.head+i)&s.mask] = unix.XDPDesc{Addr: uint64(buf)*s.stride + uint64(offset), Len: length}
+func (s *Socket) TxAt(i, buf, offset, length uint32, more bool) {
+	options := uint32(0)
+	if more {
+		options = unix.XDP_PKT_CONTD
+	}
+	s.txDesc[(s.tx.head+i)&s.mask] = unix.XDPDesc{Addr: uint64(buf)*s.stride + uint64(offset), Len: length, Options: options}
 }
 
 // TxCommit hands the first n frames to the kernel, which sends them when it likes or at KickTx.

@@ -57,6 +57,9 @@ func (m *Memory) Buffers() uint32 { return uint32(uint64(len(m.Mem)) / uint64(m.
 // MaxFrame is the longest frame that can be received into one buffer.
 func (m *Memory) MaxFrame() uint32 { return m.chunk() - headroom }
 
+// MaxTx is the longest frame, or piece of one, that can be sent from one buffer.
+func (m *Memory) MaxTx() uint32 { return min(m.Stride, maxChunk) }
+
 // chunk is the size of a chunk: it ends where its buffer ends, or before.
 func (m *Memory) chunk() uint32 { return min(m.Stride+headroom, maxChunk) }
 

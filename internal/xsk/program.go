@@ -60,9 +60,15 @@ func Attach(ifindex, queues int, mode Mode) (*Program, error) {
 
 // attach loads the program and attaches it. The link keeps it alive.
 func (p *Program) attach(mode Mode) error {
-	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+	spec := &ebpf.ProgramSpec{
 		Name: ProgramName, Type: ebpf.XDP, License: programLicense, Instructions: redirect(p.sockets),
-	})
+		Flags: unix.BPF_F_XDP_HAS_FRAGS, // drivers hand frames of several pages only to programs that say so
+	}
+	prog, err := ebpf.NewProgram(spec)
+	if errors.Is(err, unix.EINVAL) { // before Linux 5.18
+		spec.Flags = 0
+		prog, err = ebpf.NewProgram(spec)
+	}
 	if err != nil {
 		return fail("load XDP program for", p.name, err, programHints)
 	}

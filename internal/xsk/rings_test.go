@@ -126,7 +126,7 @@ func TestAccessors(t *testing.T) {
 			n := s.FillRoom(s.TxRoom(size - 1))
 			for i := range n {
 				s.FillAt(i, base+i)
-				s.TxAt(i, base+100+i, 5, 60+i)
+				s.TxAt(i, base+100+i, 5, 60+i, false)
 			}
 			s.FillCommit(n)
 			s.TxCommit(n)
@@ -210,7 +210,7 @@ func BenchmarkAccessors(b *testing.B) {
 	for done := 0; done < b.N; done += batch {
 		for i := range s.FillRoom(s.TxRoom(batch)) {
 			s.FillAt(i, 1+i)
-			s.TxAt(i, 1+i, 0, 60)
+			s.TxAt(i, 1+i, 0, 60, false)
 		}
 		s.FillCommit(batch)
 		s.TxCommit(batch)

@@ -12,9 +12,9 @@
 //
 // and the transmit side gives full ones and takes them back when they are sent:
 //
-//	n := s.TxRoom(want)                          n := s.Done(want)
-//	for i := range n { s.TxAt(i, buf, 0, len) }  for i := range n { buf := s.DoneAt(i) }
-//	s.TxCommit(n)                                s.DoneRelease(n)
+//	n := s.TxRoom(want)                                n := s.Done(want)
+//	for i := range n { s.TxAt(i, buf, 0, len, more) }  for i := range n { buf := s.DoneAt(i) }
+//	s.TxCommit(n)                                      s.DoneRelease(n)
 //	s.KickTx()
 //
 // A buffer belongs to the kernel from FillCommit to RxAt, and from TxCommit to DoneAt. The two sides share nothing: one
@@ -86,6 +86,7 @@ type Socket struct {
 	queue    int
 	on       string // interface and queue, for errors
 	zeroCopy bool
+	multi    bool
 	memory   *Memory
 	mask     uint32 // ring entries - 1 of RX, TX and completion
 	fillMask uint32 // the same of fill
@@ -311,17 +312,28 @@ func newConsumer(ring []byte, off unix.XDPRingOffset) consumer {
 	return consumer{prod: word(ring, off.Producer), cons: word(ring, off.Consumer)}
 }
 
-// bind binds the socket to its queue, and waits a while for the queue to become free.
+// bind binds the socket to its queue, for packets of several buffers where kernel and driver can have them.
 func (s *Socket) bind(c *Config) error {
 	addr := &unix.SockaddrXDP{Ifindex: uint32(c.Ifindex), QueueID: uint32(c.Queue)}
-	switch {
-	case c.Share != nil: // mode and wake-ups are those of the shared socket
+	if c.Share != nil { // mode, wake-ups and number of buffers are those of the shared socket
 		addr.Flags, addr.SharedUmemFD = unix.XDP_SHARED_UMEM, uint32(c.Share.fd)
-	case c.Mode == ZeroCopy:
-		addr.Flags = unix.XDP_USE_NEED_WAKEUP | unix.XDP_ZEROCOPY
-	default:
-		addr.Flags = unix.XDP_USE_NEED_WAKEUP | unix.XDP_COPY
+		s.multi = c.Share.multi
+		return s.bindTo(addr)
 	}
+	addr.Flags = unix.XDP_USE_NEED_WAKEUP | unix.XDP_COPY | unix.XDP_USE_SG
+	if c.Mode == ZeroCopy {
+		addr.Flags ^= unix.XDP_COPY | unix.XDP_ZEROCOPY
+	}
+	err := s.bindTo(addr)
+	if s.multi = err == nil; err == unix.EINVAL || err == unix.EOPNOTSUPP { // before Linux 6.6, and drivers that cannot
+		addr.Flags &^= unix.XDP_USE_SG
+		err = s.bindTo(addr)
+	}
+	return err
+}
+
+// bindTo waits a while for the queue to become free.
+func (s *Socket) bindTo(addr *unix.SockaddrXDP) error {
 	for end := time.Now().Add(releasePatience); ; time.Sleep(2 * time.Millisecond) {
 		if err := unix.Bind(s.fd, addr); err != unix.EBUSY || time.Now().After(end) {
 			return err
@@ -334,6 +346,9 @@ func (s *Socket) FD() int { return s.fd }
 
 // ZeroCopy tells whether the device reads and writes the buffers itself.
 func (s *Socket) ZeroCopy() bool { return s.zeroCopy }
+
+// Multi tells whether a packet may span several buffers, sent and received. // XDP_USE_SG
+func (s *Socket) Multi() bool { return s.multi }
 
 // CanFill tells whether a buffer can be received into. Those that cannot are the first buffer of the memory, and in
 // zero-copy mode the first of each 2 MiB: their chunk would begin where there is no memory, or other memory. A buffer
@@ -357,7 +372,7 @@ func (s *Socket) Close() error {
 
 // Stats are counters of the kernel, since Open. // XDP_STATISTICS
 type Stats struct {
-	RxDropped     uint64 // frames too long for a buffer, or received while the fill ring was empty
+	RxDropped     uint64 // frames received without buffers for them in the fill ring, or too long where there is no Multi
 	RxInvalid     uint64 // fill entries that were no good: always 0, as kernels do not report them so far
 	TxInvalid     uint64 // TX descriptors that were no good
 	RxRingFull    uint64 // frames dropped because the RX ring was full
