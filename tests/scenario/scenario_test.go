@@ -58,6 +58,8 @@ var scenarios = []struct {
 	{"monitors wake", monitorsWake},
 	{"monitor of a closed port", orphanedMonitor},
 	{"monitors that cannot be", monitorErrors},
+	{"frames longer than a buffer on interfaces", nicLongFrames},
+	{"the time of a sync", timestamps},
 }
 
 func TestScenarios(t *testing.T) {
