@@ -167,7 +167,7 @@ func (o *flags) run(ctx context.Context) error {
 	if o.cores > 0 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(o.cores))
 	}
-	open, closeAll, err := o.device.Opener(o.length)
+	open, closeAll, err := o.device.Opener(o.bufSize())
 	if err != nil {
 		return err
 	}

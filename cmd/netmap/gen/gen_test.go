@@ -145,6 +145,8 @@ func TestSendAndReceive(t *testing.T) {
 		"pipe, many rings":  {"-f tx -i x{1@conf:rings=4 -b 100", "-f rx -i x}1", 20001},
 		"pipe, two threads": {"-f tx -i x{1 -p 2", "-f rx -i x}1 -p 2", 20001},
 		"long frames":       {"-f tx -i x{1 -l 1514", "-f rx -i x}1", 20001},
+		"frames of 5 slots": {"-f tx -i x{1 -l 9000", "-f rx -i x}1", 5001},
+		"odd bursts":        {"-f tx -i x{1@conf:rings=3 -l 4097 -b 7", "-f rx -i x}1 -b 5", 5001},
 		"affinity":          {"-f tx -i x{1 -a 0", "-f rx -i x}1 -a 0", 20001},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -175,8 +177,9 @@ func TestNoCheck(t *testing.T) {
 
 func TestPingPong(t *testing.T) {
 	for name, tt := range map[string]struct{ ping, pong string }{
-		"switch": {"vale0:a", "vale0:b"},
-		"pipe":   {"x{1", "x}1"},
+		"switch":      {"vale0:a", "vale0:b"},
+		"pipe":        {"x{1", "x}1"},
+		"long frames": {"vale0:a -l 9000", "vale0:b"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := together(t, strings.Fields("-f pong -i "+tt.pong), strings.Fields("-f ping -n 500 -b 5 -i "+tt.ping))
@@ -261,12 +264,18 @@ func TestVerdict(t *testing.T) {
 
 // TestHotLoopsAllocateNothing sends and receives batch by batch on one goroutine.
 func TestHotLoopsAllocateNothing(t *testing.T) {
+	for _, length := range []string{"60", "9000"} {
+		t.Run(length, func(t *testing.T) { hotLoops(t, length) })
+	}
+}
+
+func hotLoops(t *testing.T, length string) {
 	f, err := embed.New(embed.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	o := options(t, "-f", "tx", "-i", "x{1")
+	o := options(t, "-f", "tx", "-i", "x{1", "-l", length)
 	tx, rx := cli.Must(f.Open("x{1")), cli.Must(f.Open("x}1"))
 	s := o.newSender(0, tx, o.builders()[0])
 	o.function = "rx"
@@ -277,7 +286,9 @@ func TestHotLoopsAllocateNothing(t *testing.T) {
 		s.book(now, s.fill(o.burst))
 		tx.TxSync()
 		rx.RxSync()
-		r.drain(rx.Rx()[0])
+		for ring := rx.Rx()[0]; ring.Len() > 0; {
+			r.drain(ring, &r.joins[0])
+		}
 		rx.RxSync()
 	})
 	if got := r.tracker.Counts(); allocs != 0 || got != (frame.Counts{Seen: s.seq}) {

@@ -87,6 +87,7 @@ func (o *flags) newJob(open cli.Opener) (*job, error) {
 		b := o.builders()[0]
 		p := &pinger{
 			sender: o.newSender(0, ports[0], b), answers: &counters{}, tracker: j.tracker, latency: j.latency, stream: b.Stream(),
+			joins: make([]joiner, len(ports[0].Rx())),
 		}
 		j.add(p.run, p.answers)
 		j.sent = []*counters{p.n}
@@ -117,7 +118,7 @@ func (j *job) add(w worker, n *counters) {
 func (j *job) newReceiver(p *netmap.Port) *receiver {
 	return &receiver{
 		port: p, burst: j.o.burst, left: j.left, stop: func() { j.stop() }, n: &counters{},
-		tracker: j.tracker, latency: j.latency, runs: make([]frame.Run, 0, j.o.burst),
+		tracker: j.tracker, latency: j.latency, runs: make([]frame.Run, 0, j.o.burst), joins: make([]joiner, len(p.Rx())),
 	}
 }
 

@@ -12,6 +12,16 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
+// bufSize is how large the buffers have to be of a framework inside this process. On an interface, frames longer than a page
+// take several.
+func (o *flags) bufSize() int {
+	const page = 4096
+	if o.port != "" && !cli.IsSoftware(o.port) {
+		return min(o.length, page)
+	}
+	return o.length
+}
+
 // openPorts opens the port, once for each thread. Only the rings that the function uses are taken, so that the other
 // direction of an interface stays with its host.
 func (o *flags) openPorts(open cli.Opener) ([]*netmap.Port, error) {
@@ -84,10 +94,11 @@ func (o *flags) openOne(open cli.Opener, name string, options []netmap.Option) (
 	return p, nil
 }
 
-// fits says whether frames fit into the buffers of a port that is to send them.
+// fits says whether a port that is to send them has frames of the length: in one slot or in several.
 func (o *flags) fits(p *netmap.Port) error {
-	if size := p.Tx()[0].BufSize(); o.length > size {
-		return fmt.Errorf("frames of %d bytes do not fit into the buffers of %s: use -l %d or less", o.length, p.Name(), size)
+	r := p.Tx()[0]
+	if most := min(abi.MaxFrags, r.NumSlots()-1); slotsFor(o.length, r.BufSize()) > most {
+		return fmt.Errorf("frames of %d bytes do not fit into %d buffers of %s: use -l %d or less", o.length, most, p.Name(), most*r.BufSize())
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/seed-48afdc40/netmap"
-	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/frame"
 	"github.com/seed-48afdc40/netmap/internal/stats"
 )
@@ -23,6 +22,7 @@ type pinger struct {
 	checker frame.Checker
 	stream  uint16
 	missing int // frames of the last burst that are not back
+	joins   []joiner
 }
 
 // run sends a burst, collects the answers, and starts over.
@@ -75,18 +75,22 @@ func (p *pinger) collect(ctx context.Context, end time.Time) error {
 				return err
 			}
 		}
-		for _, ring := range p.port.Rx() {
-			p.read(ring)
+		for i, ring := range p.port.Rx() {
+			p.read(ring, &p.joins[i])
 		}
 	}
 	return nil
 }
 
 // read takes the answers out of a ring.
-func (p *pinger) read(ring *netmap.Ring) {
-	for slot, f := range ring.Frames() {
+func (p *pinger) read(ring *netmap.Ring, join *joiner) {
+	for slot, piece := range ring.Frames() {
+		f, whole := join.add(slot.Word(), piece)
+		if !whole {
+			continue
+		}
 		m, verdict := p.checker.Check(f)
-		if slot.Flags&abi.NSMoreFrag != 0 || verdict == frame.Foreign || verdict == frame.Good && m.Stream != p.stream {
+		if verdict == frame.Foreign || verdict == frame.Good && m.Stream != p.stream {
 			p.answers.foreign.Add(1)
 			continue
 		}
@@ -110,10 +114,13 @@ type ponger struct {
 	burst int
 	left  uint64
 	n     *counters
+	joins []joiner
+	long  []byte // the answer to a frame of several slots
 }
 
 func (o *flags) newPonger(port *netmap.Port) *ponger {
-	p := &ponger{port: port, burst: o.burst, left: math.MaxUint64, n: &counters{}}
+	p := &ponger{port: port, burst: o.burst, left: math.MaxUint64, n: &counters{},
+		joins: make([]joiner, len(port.Rx())), long: make([]byte, frame.MaxLen+1)}
 	if o.count > 0 {
 		p.left = o.count
 	}
@@ -127,7 +134,7 @@ func (p *ponger) run(ctx context.Context) error {
 		}
 		tx := p.port.Tx()
 		for i, ring := range p.port.Rx() {
-			if err := p.turn(ring, tx[i%len(tx)]); err != nil {
+			if err := p.turn(ring, tx[i%len(tx)], &p.joins[i]); err != nil {
 				return err
 			}
 		}
@@ -135,26 +142,42 @@ func (p *ponger) run(ctx context.Context) error {
 	return flush(p.port, p.n)
 }
 
-// turn answers a batch. What there is no room for is dropped and counted, as are frames longer than a buffer.
-func (p *ponger) turn(from, to *netmap.Ring) error {
-	in, out := from.Window(), to.Window()
+// turn answers a batch. What there is no room for is dropped and counted.
+func (p *ponger) turn(from, to *netmap.Ring, join *joiner) error {
+	in := from.Window()
 	frames, bytes := 0, 0
 	for ; in.Len() > 0 && frames < p.burst && p.left > 0; in.Next() {
-		if in.Slot().Flags&abi.NSMoreFrag != 0 || out.Len() == 0 {
+		f, whole := join.add(in.Slot().Word(), in.Frame())
+		if !whole {
+			continue
+		}
+		if !p.answer(to, f) {
 			p.n.dropped.Add(1)
 			continue
 		}
-		out.SetLen(frame.Turn(out.Buf(), in.Frame()))
-		bytes += len(in.Frame())
-		out.Next()
+		bytes += len(f)
 		frames++
 		p.left--
 	}
 	in.Commit()
-	out.Commit()
 	if frames == 0 {
 		return nil
 	}
 	p.n.add(time.Now(), frames, bytes)
 	return p.port.TxSync()
+}
+
+// answer puts the answer to a frame into a ring, if there is room.
+func (p *ponger) answer(to *netmap.Ring, f []byte) bool {
+	if len(f) > to.BufSize() {
+		return to.Send(p.long[:frame.Turn(p.long, f)]) == 1
+	}
+	out := to.Window()
+	if out.Len() == 0 {
+		return false
+	}
+	out.SetLen(frame.Turn(out.Buf(), f))
+	out.Next()
+	out.Commit()
+	return true
 }

@@ -24,7 +24,7 @@ type receiver struct {
 	latency *stats.Latency
 
 	checker  frame.Checker
-	inFrame  bool        // the slot before had more to follow
+	joins    []joiner    // one a ring
 	runs     []frame.Run // of the batch, the last one still growing
 	now      time.Time   // when the batch was read
 	time     uint64      // of the frames counted in sameTime
@@ -42,8 +42,8 @@ func (r *receiver) run(ctx context.Context) error {
 		if err := awaitEvent(ctx, r.port, netmap.In); err != nil {
 			return err
 		}
-		for _, ring := range r.port.Rx() {
-			r.drain(ring)
+		for i, ring := range r.port.Rx() {
+			r.drain(ring, &r.joins[i])
 		}
 		if r.window != nil {
 			if err := r.port.RxSync(); err != nil { // from here on the sender may use the slots again
@@ -56,7 +56,7 @@ func (r *receiver) run(ctx context.Context) error {
 }
 
 // drain reads a batch from a ring.
-func (r *receiver) drain(ring *netmap.Ring) {
+func (r *receiver) drain(ring *netmap.Ring, join *joiner) {
 	most := r.burst
 	if r.left != nil {
 		most = int(min(int64(most), max(r.left.Load(), 0)))
@@ -68,37 +68,29 @@ func (r *receiver) drain(ring *netmap.Ring) {
 	}
 	r.n.noteSpace(ring.NumSlots() - 1 - ring.Len())
 	r.now = time.Now()
-	r.read(ring, one)
-	r.read(ring, two)
+	r.read(ring, join, one)
+	r.read(ring, join, two)
 	ring.Advance(n)
 	r.total += uint64(n)
 	r.book()
 }
 
 // read looks at the frames in some slots.
-func (r *receiver) read(ring *netmap.Ring, slots []abi.Slot) {
+func (r *receiver) read(ring *netmap.Ring, join *joiner, slots []abi.Slot) {
 	bufs := ring.Buffers()
 	for i := range slots {
 		word := slots[i].Word()
 		buf := bufs.At(word.BufIdx())
 		f := buf[:min(int(word.Len()), len(buf))]
 		r.bytes += len(f)
-		if more := word.Flags()&abi.NSMoreFrag != 0; more || r.inFrame {
-			r.fragment(more)
+		f, whole := join.add(word, f)
+		if !whole {
 			continue
 		}
 		r.frames++
 		if r.tracker != nil {
 			r.look(f)
 		}
-	}
-}
-
-// fragment passes over a frame that is longer than a buffer: nobody here makes such frames.
-func (r *receiver) fragment(more bool) {
-	if r.inFrame = more; !more {
-		r.frames++
-		r.foreign++
 	}
 }
 

@@ -20,13 +20,16 @@ const selfTestTime = 5 * time.Second
 // window keeps a sender from running more than a ring ahead of its receiver. A VALE switch drops what does not fit into
 // the receiver's ring and does not tell the sender: without a window, loss would say nothing but who is faster.
 type window struct {
-	size uint64
-	read atomic.Uint64 // frames whose slots the receiver has given back; written by the receiver
-	spun int
+	size  uint64        // slots
+	slots uint64        // of a frame
+	read  atomic.Uint64 // slots that the receiver has given back; written by the receiver
+	spun  int
 }
 
 // room is how many frames may go after that many.
-func (w *window) room(sent uint64) int { return int(w.size - (sent - w.read.Load())) }
+func (w *window) room(sent uint64) int {
+	return int((w.size - (sent*w.slots - w.read.Load())) / w.slots)
+}
 
 // wait waits a moment for the receiver.
 func (w *window) wait() {
@@ -72,7 +75,7 @@ func (o *flags) newSelfTest(open cli.Opener) (*job, error) {
 		return nil, err
 	}
 	j := o.emptyJob()
-	w := &window{size: uint64(rx.Rx()[0].NumSlots() - 1)}
+	w := &window{size: uint64(rx.Rx()[0].NumSlots() - 1), slots: uint64(slotsFor(o.length, tx.Tx()[0].BufSize()))}
 	s := o.newSender(0, tx, o.builders()[0])
 	s.window = w
 	r := j.newReceiver(rx)

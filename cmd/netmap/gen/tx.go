@@ -27,12 +27,16 @@ type sender struct {
 	window *window // holds the sender back, if it is not nil
 	seq    uint64  // of the next frame
 	turn   int     // calls of fill
+	long   []byte  // a frame that takes several slots, in the making
 	n      *counters
 }
 
 // newSender is the sender of thread i.
 func (o *flags) newSender(i int, port *netmap.Port, build *frame.Builder) *sender {
 	s := &sender{port: port, build: build, burst: o.burst, left: math.MaxUint64, n: &counters{}}
+	if n := build.Len(); n > port.Tx()[0].BufSize() {
+		s.long = make([]byte, n)
+	}
 	s.pace.rate = o.rate / float64(o.threads)
 	if n := uint64(o.threads); o.count > 0 {
 		s.left = o.count / n
@@ -80,6 +84,10 @@ func (s *sender) fill(n int) int {
 	s.turn++
 	for i := range rings {
 		ring := rings[(s.turn+i)%len(rings)]
+		if s.long != nil {
+			s.putLong(ring, min(n-int(s.seq-first), s.burst))
+			continue
+		}
 		one, two := ring.Batch(min(n-int(s.seq-first), s.burst))
 		s.put(ring, one)
 		s.put(ring, two)
@@ -101,6 +109,15 @@ func (s *sender) put(ring *netmap.Ring, slots []abi.Slot) {
 		slots[n-1].Flags |= abi.NSReport // a driver need not tell of each frame that it is out
 	}
 	s.seq += uint64(len(slots))
+}
+
+// putLong makes up to n frames of several slots each.
+func (s *sender) putLong(ring *netmap.Ring, n int) {
+	for slots := slotsFor(len(s.long), ring.BufSize()); n > 0 && ring.Len() >= slots; n-- {
+		s.build.Put(s.long, s.seq)
+		ring.Send(s.long)
+		s.seq++
+	}
 }
 
 func (s *sender) book(now time.Time, n int) {
