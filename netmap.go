@@ -88,6 +88,12 @@ func TxOnly() Option { return func(o *Opening) { o.Flags |= abi.NRTxRingsOnly } 
 // NoTxPoll keeps Poll from sending pending frames unless it waits for Out. // NR_NO_TX_POLL
 func NoTxPoll() Option { return func(o *Opening) { o.Flags |= abi.NRNoTxPoll } }
 
+// RxTimestamps wants to know when each frame arrived: Ptr of a received slot, of a packet's first if it has several, is the
+// time in nanoseconds by the clock of the card, 0 for a frame of which the driver does not say. The framework has to be
+// made for it (netmap serve --rx-timestamps, embed.Config.RxTimestamps). EOPNOTSUPP where it was not, for ports that are no
+// interfaces, and for drivers that cannot tell. The kernel's own netmap passes over the wish.
+func RxTimestamps() Option { return func(o *Opening) { o.Flags |= abi.NRRxStamps } }
+
 // SyncLoop has the framework sync the port's rings by itself, in a loop of its own: a program that keeps busy then makes no
 // system calls at all. It costs a thread of the framework's while there is traffic. The port is opened exclusively.
 //

@@ -129,6 +129,9 @@ const (
 	NRAcceptVnetHdr = 0x8000  // NR_ACCEPT_VNET_HDR
 	NRDoRxPoll      = 0x10000 // NR_DO_RX_POLL: inert
 	NRNoTxPoll      = 0x20000 // NR_NO_TX_POLL: poll pushes tx only when asked for POLLOUT
+
+	// NRRxStamps wants the time of its arrival in Ptr of every received slot. It is ours: no netmap has it.
+	NRRxStamps = 0x40000000
 )
 
 // PortInfo answers ReqPortInfoGet. // struct nmreq_port_info_get

@@ -26,6 +26,10 @@ type Config struct {
 	Ports    int // ports open at once; default 100
 	Switches int // VALE switches at once; default 64
 
+	// RxTimestamps lets ports be opened with netmap.RxTimestamps. It takes 64 bytes from every buffer: BufSize counts them,
+	// and no frame, or piece of one, may use them.
+	RxTimestamps bool
+
 	// NoHugePages keeps the memory out of huge pages, which are otherwise taken where the kernel gives them. They
 	// make access faster and commit all memory at once.
 	NoHugePages bool
@@ -57,6 +61,7 @@ func New(c Config) (*Framework, error) {
 			If:     mem.Pool{Num: uint32(c.Ports)},
 			Ring:   mem.Pool{Num: uint32(c.Rings), Size: uint32(c.RingSize)},
 			Buf:    mem.Pool{Num: uint32(c.Buffers), Size: uint32(c.BufSize)},
+			Stamps: c.RxTimestamps,
 			NoHuge: c.NoHugePages,
 		},
 		Spin:        c.Spin,

@@ -90,7 +90,11 @@ func (b *Binding) bind(req *abi.Register) error {
 	if err := b.start(req.Flags&abi.NRExclusive != 0); err != nil {
 		return err
 	}
-	if err := b.describe(); err != nil {
+	err := b.entry.acceptsStamps(req)
+	if err == nil {
+		err = b.describe()
+	}
+	if err != nil {
 		b.stop()
 		return err
 	}

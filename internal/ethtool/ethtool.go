@@ -105,6 +105,7 @@ func SetChannels(ifindex int, c Channels) error {
 type XDP struct {
 	Features int // bits, XDPBasic and so on
 	Segments int // buffers that a zero-copy frame may span
+	Metadata int // bits of what it tells of received frames, XDPRxTimestamp and so on; Linux 6.6
 }
 
 // Bits of XDP.Features. // NETDEV_XDP_ACT_*
@@ -114,12 +115,16 @@ const (
 	XDPZeroCopy = 1 << 3
 )
 
+// XDPRxTimestamp is a bit of XDP.Metadata: when the frame arrived. // NETDEV_XDP_RX_METADATA_TIMESTAMP
+const XDPRxTimestamp = 1 << 0
+
 // From linux/netdev.h.
 const (
 	netdevCmdDevGet       = 1
 	netdevADevIfindex     = 1
 	netdevADevXDPFeatures = 3
 	netdevADevZCSegments  = 4
+	netdevADevRxMetadata  = 5
 )
 
 // AskXDP asks what the driver says it can do. Kernels before 6.3 do not know.
@@ -128,5 +133,5 @@ func AskXDP(ifindex int) (XDP, error) {
 	if err != nil {
 		return XDP{}, err
 	}
-	return XDP{Features: a.Number(netdevADevXDPFeatures), Segments: a.Number(netdevADevZCSegments)}, nil
+	return XDP{Features: a.Number(netdevADevXDPFeatures), Segments: a.Number(netdevADevZCSegments), Metadata: a.Number(netdevADevRxMetadata)}, nil
 }

@@ -65,7 +65,7 @@ func (r *Region) NewRing(name string, id, dir uint16, slots uint32) (*Ring, erro
 func ringBytes(slots uint32) uint64 { return abi.RingSize + abi.SlotSize*uint64(slots) }
 
 // fullLen is the length of a whole buffer as a slot can say it.
-func (r *Region) fullLen() uint16 { return uint16(min(r.pools[bufPool].objSize, 0xffff)) }
+func (r *Region) fullLen() uint16 { return uint16(min(r.Bufs.Size(), 0xffff)) }
 
 // FreeRing gives a ring back, but not the buffers in its slots.
 func (r *Region) FreeRing(g *Ring) { r.release(ringPool, g.Offset, ringBytes(uint32(len(g.Slots)))) }

@@ -38,6 +38,10 @@ type Config struct {
 	Ring Pool // rings; one with more slots than fit in an object takes several
 	Buf  Pool // packet buffers, all of one size
 
+	// Stamps keeps the last StampRoom bytes of every buffer free of frames: a NIC writes there when a frame arrives in the
+	// next one.
+	Stamps bool
+
 	// NoHuge keeps the region out of huge pages. They are taken where the kernel has them, at the price of
 	// committing the whole region at once.
 	NoHuge bool
@@ -55,6 +59,9 @@ var limits = [3]struct{ minNum, maxNum, minSize, maxSize uint32 }{
 	{2, 1024, abi.RingSize + 2*abi.SlotSize, 131072},
 	{4, 1000000, 64, 65536},
 }
+
+// StampRoom is what Config.Stamps takes from a buffer, in bytes: a cache line.
+const StampRoom = 64
 
 // Region is a region with its three allocators. Its methods may be called from several goroutines; what is handed out is
 // shared memory that the peer may write.
@@ -94,6 +101,9 @@ func New(id uint16, c Config) (*Region, error) {
 	r.m = m
 	b := &r.pools[bufPool]
 	r.Bufs = shm.NewBufs(m.Bytes()[b.offset:r.size], b.objSize)
+	if c.Stamps {
+		r.Bufs = r.Bufs.Spare(min(StampRoom, b.objSize-objAlign))
+	}
 	r.Reset()
 	return r, nil
 }
@@ -132,6 +142,9 @@ func (r *Region) BufPool() (pool []byte, offset uint64, stride uint32) {
 	b := &r.pools[bufPool]
 	return r.Bytes()[b.offset:], b.offset, b.objSize
 }
+
+// Spare is how many bytes at the end of each buffer no frame uses.
+func (r *Region) Spare() uint32 { return r.pools[bufPool].objSize - r.Bufs.Size() }
 
 // Info describes the pools. // NETMAP_REQ_POOLS_INFO_GET
 func (r *Region) Info() abi.PoolsInfo {

@@ -61,6 +61,7 @@ type Port struct {
 	taken   *takeover.Taken
 	// segments is how many slots a packet may have that is sent. It does not change while any socket is open.
 	segments uint32
+	noStamps error // why frames come without stamps
 }
 
 // queue is a queue pair of the interface and its socket.
@@ -86,7 +87,7 @@ func Open(region *mem.Region, name string, cfg Config) (*Port, error) {
 	}
 	p := &Port{name: name, cfg: cfg, link: link, region: region}
 	pool, offset, stride := region.BufPool()
-	p.memory = xsk.Memory{Mem: pool, Stride: stride, Contiguous: region.Contiguous(), Skew: offset % shm.HugePage}
+	p.memory = xsk.Memory{Mem: pool, Stride: stride, Contiguous: region.Contiguous(), Skew: offset % shm.HugePage, Spare: region.Spare()}
 	p.maxTx = p.memory.MaxTx()
 	p.makeRings()
 	if p.watch, err = watch(p); err != nil {
@@ -253,7 +254,7 @@ func (p *Port) fits(multi bool, mode xsk.Mode) error {
 		return nil
 	}
 	how := fmt.Sprintf("lower the MTU: 'ip link set dev %s mtu %d'", p.name, most-frameOverhead)
-	large := xsk.Memory{Stride: jumboBuffer}
+	large := xsk.Memory{Stride: jumboBuffer, Spare: p.memory.Spare}
 	if uint32(p.link.mtu)+frameOverhead <= large.MaxFrame() {
 		how = fmt.Sprintf("use buffers of %d bytes (netmap serve --buffer-size %[1]d), or ", jumboBuffer) + how
 	}
@@ -321,6 +322,11 @@ func (p *Port) attach() (err error) {
 	if err := p.take(takeover.Needs{Off: takeover.Breaking, Promisc: p.cfg.Promisc}); err != nil {
 		return err
 	}
+	if p.memory.Spare > 0 {
+		if p.program, p.noStamps = xsk.AttachStamping(p.link.index, len(p.queues), p.mode); p.noStamps == nil {
+			return nil
+		}
+	}
 	p.program, err = xsk.Attach(p.link.index, len(p.queues), p.mode)
 	if err == nil || p.mode != xsk.Native || p.cfg.Mode != nil || hopeless(err) {
 		return err
@@ -329,6 +335,19 @@ func (p *Port) attach() (err error) {
 		p.mode = xsk.Generic
 	}
 	return err
+}
+
+// Stamps says why received frames do not come with the time of their arrival; nil if they do. Some rx ring is started.
+func (p *Port) Stamps() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.memory.Spare == 0:
+		return fault.New(syscall.EOPNOTSUPP, "open", p.name, "there is no room for time stamps in the region; use netmap serve --rx-timestamps, or embed.Config.RxTimestamps")
+	case p.program == nil:
+		return fault.New(syscall.EOPNOTSUPP, "open", p.name, "no rx ring is open, and time stamps are of received frames")
+	}
+	return p.noStamps
 }
 
 // hopeless says whether no other mode would fare better.

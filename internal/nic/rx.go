@@ -17,6 +17,7 @@ type rxSide struct {
 	ring   *kring.Ring
 	socket *xsk.Socket
 	held   held
+	stamps bool // frames come with the time of their arrival
 }
 
 func newRxSide(p *Port) *rxSide { return &rxSide{port: p, held: newHeld(p.memory.Buffers())} }
@@ -25,6 +26,7 @@ func newRxSide(p *Port) *rxSide { return &rxSide{port: p, held: newHeld(p.memory
 // some from an earlier ring still; what those received meanwhile is discarded.
 func (x *rxSide) start(s *xsk.Socket) {
 	x.socket = s
+	x.stamps = x.port.memory.Spare > 0 && x.port.noStamps == nil
 	n := s.RxReady(x.ring.N)
 	for i := range n {
 		if buf, _, _, _ := s.RxAt(i); x.held.remove(buf) {
@@ -110,6 +112,19 @@ func (x *rxSide) receive(r *kring.Ring) {
 		r.Slot(tail).SetWord(abi.MakeSlotWord(buf, uint16(length), flags))
 		tail = r.Next(tail)
 	}
+	if x.stamps {
+		x.stamp(r, n)
+	}
 	s.RxRelease(n)
 	r.HwTail.Store(tail)
+}
+
+// stamp writes into the n slots from the tail on when their frames arrived.
+func (x *rxSide) stamp(r *kring.Ring, n uint32) {
+	k := r.HwTail.Load()
+	for i := range n {
+		buf, _, _, _ := x.socket.RxAt(i) // the slot says the same, unless the program has changed it already
+		r.Slot(k).Ptr = x.socket.Stamp(buf)
+		k = r.Next(k)
+	}
 }

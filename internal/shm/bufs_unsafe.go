@@ -12,14 +12,21 @@ import (
 // indexes come from peers: a bad one stands for buffer 0, which holds no packet. The content of a buffer may change at any
 // time.
 type Bufs struct {
-	base  unsafe.Pointer
-	size  uint32
-	total uint32
+	base   unsafe.Pointer
+	stride uint32
+	size   uint32 // of a buffer, as far as frames may use it
+	total  uint32
 }
 
 // NewBufs views a pool that starts with buffer 0. Size is a multiple of 64.
 func NewBufs(pool []byte, size uint32) Bufs {
-	return Bufs{unsafe.Pointer(unsafe.SliceData(pool)), size, uint32(uint64(len(pool)) / uint64(size))}
+	return Bufs{unsafe.Pointer(unsafe.SliceData(pool)), size, size, uint32(uint64(len(pool)) / uint64(size))}
+}
+
+// Spare are the same buffers, the last n bytes of each left out. N is a multiple of 64.
+func (b Bufs) Spare(n uint32) Bufs {
+	b.size -= n
+	return b
 }
 
 // Size is the size of a buffer in bytes.
@@ -35,7 +42,7 @@ func (b Bufs) at(i uint32) unsafe.Pointer {
 	if i >= b.total {
 		i = 0
 	}
-	return unsafe.Add(b.base, uintptr(i)*uintptr(b.size))
+	return unsafe.Add(b.base, uintptr(i)*uintptr(b.stride))
 }
 
 // Bytes is buffer i whole.

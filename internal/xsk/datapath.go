@@ -3,6 +3,7 @@
 package xsk
 
 import (
+	"encoding/binary"
 	"math/bits"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,15 @@ func (s *Socket) RxWhole(n uint32) uint32 {
 		n--
 	}
 	return n
+}
+
+// Stamp is when the frame in a buffer arrived, in nanoseconds by the clock of the card, 0 if the driver did not say. It is
+// there once, for the first buffer of a packet, if a program of AttachStamping is on the interface and Memory has Spare.
+func (s *Socket) Stamp(buf uint32) uint64 {
+	p := s.memory.Mem[uint64(buf)*s.stride-stampSize:][:stampSize]
+	t := binary.NativeEndian.Uint64(p)
+	binary.NativeEndian.PutUint64(p, 0)
+	return t
 }
 
 // RxRelease gives the entries of the first n frames back. Their buffers stay with the caller.

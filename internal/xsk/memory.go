@@ -41,10 +41,13 @@ const (
 //	              chunk that FillAt(i) hands to the kernel
 //
 // The kernel does not write to those 256 bytes, which may hold a frame of buffer i-1: nothing in them is used unless an
-// XDP program moves the start of a frame, and ours does not.
+// XDP program moves the start of a frame or puts a note before it. Ours does only where a stamp is asked for, and that is
+// what Spare has room for.
 type Memory struct {
 	Mem    []byte
 	Stride uint32
+	// Spare is how many bytes at the end of each buffer no frame uses: room for the stamp of what arrives in the next.
+	Spare uint32
 	// Contiguous promises physically contiguous memory within each 2 MiB, without which zero-copy loses frames. Mem
 	// starts Skew bytes into the first of them.
 	Contiguous bool
@@ -58,16 +61,16 @@ func (m *Memory) Buffers() uint32 { return uint32(uint64(len(m.Mem)) / uint64(m.
 func (m *Memory) MaxFrame() uint32 { return m.chunk() - headroom }
 
 // MaxTx is the longest frame, or piece of one, that can be sent from one buffer.
-func (m *Memory) MaxTx() uint32 { return min(m.Stride, maxChunk) }
+func (m *Memory) MaxTx() uint32 { return min(m.Stride-m.Spare, maxChunk) }
 
 // chunk is the size of a chunk: it ends where its buffer ends, or before.
-func (m *Memory) chunk() uint32 { return min(m.Stride+headroom, maxChunk) }
+func (m *Memory) chunk() uint32 { return min(m.Stride-m.Spare+headroom, maxChunk) }
 
 // check finds what the kernel would refuse without saying why, or not refuse at all.
 func (m *Memory) check(zeroCopy bool) error {
 	switch {
-	case m.Stride < minStride:
-		return invalid(memoryOp, "", fmt.Sprintf("buffers of %d bytes are too small for AF_XDP: use %d or more", m.Stride, minStride))
+	case m.Stride < minStride+m.Spare:
+		return invalid(memoryOp, "", fmt.Sprintf("buffers of %d bytes are too small for AF_XDP: use %d or more", m.Stride, minStride+m.Spare))
 	case m.Stride > maxStride:
 		return invalid(memoryOp, "", fmt.Sprintf("buffers of %d bytes are too large: use %d or less", m.Stride, maxStride))
 	case m.Buffers() < 2:

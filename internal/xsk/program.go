@@ -37,6 +37,10 @@ type Program struct {
 // Attach puts a program without sockets on an interface. Native and ZeroCopy sockets need it in the driver, Generic
 // ones need it in Generic mode.
 func Attach(ifindex, queues int, mode Mode) (*Program, error) {
+	return attach(ifindex, queues, mode, nil)
+}
+
+func attach(ifindex, queues int, mode Mode, stamp asm.Instructions) (*Program, error) {
 	name, err := ifname(attachOp, ifindex)
 	if err != nil {
 		return nil, err
@@ -51,7 +55,7 @@ func Attach(ifindex, queues int, mode Mode) (*Program, error) {
 		return nil, fail("make table of sockets for", name, err, programHints)
 	}
 	p := &Program{ifindex: ifindex, name: name, queues: queues, sockets: sockets}
-	if err := p.attach(mode); err != nil {
+	if err := p.attach(mode, stamp); err != nil {
 		sockets.Close()
 		return nil, err
 	}
@@ -59,16 +63,8 @@ func Attach(ifindex, queues int, mode Mode) (*Program, error) {
 }
 
 // attach loads the program and attaches it. The link keeps it alive.
-func (p *Program) attach(mode Mode) error {
-	spec := &ebpf.ProgramSpec{
-		Name: ProgramName, Type: ebpf.XDP, License: programLicense, Instructions: redirect(p.sockets),
-		Flags: unix.BPF_F_XDP_HAS_FRAGS, // drivers hand frames of several pages only to programs that say so
-	}
-	prog, err := ebpf.NewProgram(spec)
-	if errors.Is(err, unix.EINVAL) { // before Linux 5.18
-		spec.Flags = 0
-		prog, err = ebpf.NewProgram(spec)
-	}
+func (p *Program) attach(mode Mode, stamp asm.Instructions) error {
+	prog, err := p.load(stamp)
 	if err != nil {
 		return fail("load XDP program for", p.name, err, programHints)
 	}
@@ -86,6 +82,24 @@ func (p *Program) attach(mode Mode) error {
 		err = errno // the library's text around it says no more
 	}
 	return fail(fmt.Sprintf("%s (%v)", attachOp, mode), p.name, err, attachHints)
+}
+
+// load loads the program. Drivers hand frames of several pages only to one that says that it takes them.
+func (p *Program) load(stamp asm.Instructions) (*ebpf.Program, error) {
+	spec := &ebpf.ProgramSpec{
+		Name: ProgramName, Type: ebpf.XDP, License: programLicense, Flags: unix.BPF_F_XDP_HAS_FRAGS,
+		Instructions: append(stamp, redirect(p.sockets)...),
+	}
+	if asksDriver(stamp) {
+		spec.Flags |= unix.BPF_F_XDP_DEV_BOUND_ONLY
+		spec.Ifindex, spec.AttachType = uint32(p.ifindex), ebpf.AttachXDP
+	}
+	prog, err := ebpf.NewProgram(spec)
+	if errors.Is(err, unix.EINVAL) && stamp == nil { // before Linux 5.18
+		spec.Flags = 0
+		prog, err = ebpf.NewProgram(spec)
+	}
+	return prog, err
 }
 
 // redirect is the program: return bpf_redirect_map(sockets, ctx->rx_queue_index, XDP_PASS). The flags are what it

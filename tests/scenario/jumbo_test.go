@@ -5,6 +5,7 @@ package scenario
 import (
 	"bytes"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -122,5 +123,17 @@ func timestamps(w *world) {
 			w.Errorf("%s: asked for, the time of a sync is %v; the one before was at %v", how, t, came)
 		}
 		r.Timestamp(false)
+	}
+}
+
+// A framework without room for time stamps of frames says so when somebody wants them, and ports that never have any do.
+func noFrameTimes(w *world) {
+	na, _ := w.veth(1500)
+	w.openNIC(na, "netmap:va").Close()
+	for _, name := range []string{"netmap:va", "vale0:a", "x{1"} {
+		na.Do(func() {
+			_, err := w.tryOpen(name, netmap.RxTimestamps())
+			w.wantErrno(name+" with time stamps", err, syscall.EOPNOTSUPP)
+		})
 	}
 }

@@ -60,6 +60,7 @@ var scenarios = []struct {
 	{"monitors that cannot be", monitorErrors},
 	{"frames longer than a buffer on interfaces", nicLongFrames},
 	{"the time of a sync", timestamps},
+	{"times of frames that cannot be had", noFrameTimes},
 }
 
 func TestScenarios(t *testing.T) {

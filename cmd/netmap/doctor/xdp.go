@@ -54,6 +54,12 @@ func (n *nicInfo) askXDP() error {
 		return err
 	}
 	n.XDP.setFeatures(x.Features)
+	if x.Metadata&ethtool.XDPRxTimestamp != 0 {
+		n.XDP.Features = append(n.XDP.Features, "rx-timestamp")
+	}
+	if x.Metadata&ethtool.XDPRxTimestamp != 0 {
+		n.XDP.Features = append(n.XDP.Features, "rx-timestamp")
+	}
 	if n.XDP.ZeroCopy {
 		n.XDP.Segments = x.Segments
 	}
