@@ -7,7 +7,7 @@
 //	+-----------+---------------+---------------------------------------+----
 //
 // The buffer pool is laid out to be the UMEM of AF_XDP sockets: buffers follow each other at a stride of their size, and
-// a NIC may write the 256 bytes before a buffer it fills, which the kernel never does in practice.
+// a NIC may write the 256 bytes before a buffer it fills. The kernel does so only with Config.Stamps, and only 8 bytes.
 package mem
 
 import (

@@ -372,7 +372,7 @@ func (s *Socket) Close() error {
 
 // Stats are counters of the kernel, since Open. // XDP_STATISTICS
 type Stats struct {
-	RxDropped     uint64 // frames received without buffers for them in the fill ring, or too long where there is no Multi
+	RxDropped     uint64 // frames for which the fill ring had too few buffers, or longer than one where there is no Multi
 	RxInvalid     uint64 // fill entries that were no good: always 0, as kernels do not report them so far
 	TxInvalid     uint64 // TX descriptors that were no good
 	RxRingFull    uint64 // frames dropped because the RX ring was full
