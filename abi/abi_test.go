@@ -299,6 +299,7 @@ var constants = []constant{
 	{"NRAcceptVnetHdr", abi.NRAcceptVnetHdr, 0x8000},
 	{"NRDoRxPoll", abi.NRDoRxPoll, 0x10000},
 	{"NRNoTxPoll", abi.NRNoTxPoll, 0x20000},
+	{"NRRxStamps", abi.NRRxStamps, 0x40000000},
 
 	{"PollingSingleCPU", abi.PollingSingleCPU, 1},
 	{"PollingMultiCPU", abi.PollingMultiCPU, 2},
