@@ -73,6 +73,9 @@ func (n *nicInfo) checkProgram() []finding {
 	}
 }
 
+// severalSlots is what becomes of frames that are longer than a buffer.
+const severalSlots = "frames of MTU %d take several buffers of %d bytes: programs have to know of such frames, and before Linux 6.6 the interface cannot be opened"
+
 // checkMTU compares the MTU with what the driver takes XDP programs for, and with the size of the buffers.
 func (n *nicInfo) checkMTU() (list []finding) {
 	if n.Kind == "loopback" {
@@ -91,11 +94,9 @@ func (n *nicInfo) checkMTU() (list []finding) {
 	case need <= maxFrame(size):
 		list = append(list, ok("%d, which fits into buffers of %d bytes", n.MTU, size))
 	case need <= maxFrame(largeBuffer):
-		list = append(list, failure("netmap serve --buffer-size "+strconv.Itoa(largeBuffer),
-			"frames of MTU %d do not fit into buffers of %d bytes: configure larger ones", n.MTU, size))
+		list = append(list, warning("netmap serve --buffer-size "+strconv.Itoa(largeBuffer), severalSlots, n.MTU, size))
 	default:
-		list = append(list, failure("ip link set dev "+n.Name+" mtu "+strconv.Itoa(maxFrame(size)-etherOverhead),
-			"frames of MTU %d do not fit into buffers of %d bytes", n.MTU, size))
+		list = append(list, warning("ip link set dev "+n.Name+" mtu "+strconv.Itoa(maxFrame(size)-etherOverhead), severalSlots, n.MTU, size))
 	}
 	return list
 }
