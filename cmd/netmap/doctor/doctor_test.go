@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -159,7 +160,7 @@ func TestDoctorRestoresNothing(t *testing.T) {
 	}
 }
 
-// The machine that runs the tests as root has everything, so what fails is the interface: first nothing, then its MTU.
+// The machine that runs the tests as root has everything, so what fails is the interface: first nothing, then a program that is not ours.
 func TestDoctor(t *testing.T) {
 	ns := testutil.NewNS(t)
 	testutil.Veth(t, ns, "a0", ns, "b0", 1)
@@ -183,10 +184,7 @@ func TestDoctor(t *testing.T) {
 		if err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
-		l, err := netlink.LinkByName("a0")
-		if err = errors.Join(err, netlink.LinkSetMTU(l, 3000)); err != nil {
-			t.Fatal(err)
-		}
+		occupy(t, "a0")
 		out, err = runDoctor(t, "--json", "--path", m.path, "a0")
 		var answer struct {
 			OK       bool
@@ -201,8 +199,26 @@ func TestDoctor(t *testing.T) {
 				failed = append(failed, f.Interface+" "+f.Check+": "+f.Command)
 			}
 		}
-		if len(failed) != 1 || failed[0] != "a0 MTU: netmap serve --buffer-size 4096" {
+		if len(failed) != 1 || failed[0] != "a0 program: ip link set dev a0 xdpgeneric off" {
 			t.Errorf("what fails: %q", failed)
 		}
 	})
+}
+
+// occupy puts an XDP program on an interface, as ip(8) does.
+func occupy(t *testing.T, name string) {
+	t.Helper()
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "other", Type: ebpf.XDP, License: "MIT",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	l, err := netlink.LinkByName(name)
+	if err == nil {
+		err = netlink.LinkSetXdpFdWithFlags(l, p.FD(), unix.XDP_FLAGS_SKB_MODE)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }

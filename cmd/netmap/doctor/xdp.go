@@ -57,9 +57,6 @@ func (n *nicInfo) askXDP() error {
 	if x.Metadata&ethtool.XDPRxTimestamp != 0 {
 		n.XDP.Features = append(n.XDP.Features, "rx-timestamp")
 	}
-	if x.Metadata&ethtool.XDPRxTimestamp != 0 {
-		n.XDP.Features = append(n.XDP.Features, "rx-timestamp")
-	}
 	if n.XDP.ZeroCopy {
 		n.XDP.Segments = x.Segments
 	}
