@@ -216,25 +216,38 @@ func (r *Ring) Prologue() bool {
 // Accept is Prologue for a head and a cur that the program wrote elsewhere: a sync loop's. The ring's own words are left
 // alone.
 func (r *Ring) Accept(head, cur uint32) bool {
-	from, to := r.head, r.tail
-	if r.Dir == abi.DirRx {
-		from, to = r.HwCur.Load(), r.HwTail.Load()
-	}
-	if head >= r.N || cur >= r.N || from >= r.N || to >= r.N {
+	if head >= r.N || cur >= r.N || !r.owns(head) {
 		return false
 	}
-	if room := r.Dist(from, to); r.Dist(from, head) > room || r.Dist(head, cur) > r.Dist(head, to) {
+	if _, to := r.bounds(); r.Dist(head, cur) > r.Dist(head, to) {
 		return false
 	}
 	r.head, r.cur = head, cur
 	return true
 }
 
-// Reinit is what follows a refused prologue: it takes over what the program wrote, so that a value which is merely out of
-// order is refused once and accepted by the next prologue, mends slots that are out of bounds, and puts all indexes back
-// if one was. It says whether one was.
+// bounds are the first and the last value that head may have.
+func (r *Ring) bounds() (from, to uint32) {
+	if r.Dir == abi.DirRx {
+		return r.HwCur.Load(), r.HwTail.Load()
+	}
+	return r.head, r.tail
+}
+
+// owns says whether a head hands over nothing but slots that are the program's.
+func (r *Ring) owns(head uint32) bool {
+	from, to := r.bounds()
+	return from < r.N && to < r.N && r.Dist(from, head) <= r.Dist(from, to)
+}
+
+// Reinit is what follows a refused prologue. It mends slots that are out of bounds and puts the ring back: head and cur to
+// where the last sync left them, and the tail. A head that is right is taken over even if cur is not: a program may have
+// forgotten cur. It says whether head was put back.
+//
+// A head that is merely out of order is never accepted, other than by the kernel module: it would hand over slots that the
+// other end of a pipe or the kernel has at that moment, and their buffers would be lost or be in two slots.
 func (r *Ring) Reinit() (reset bool) {
-	r.head, r.cur, r.tail = r.shared.Head.Load(), r.shared.Cur.Load(), r.shared.Tail.Load()
+	head, cur := r.shared.Head.Load(), r.shared.Cur.Load()
 	for i := range r.slots {
 		s := &r.slots[i]
 		switch w := s.Word(); {
@@ -244,14 +257,15 @@ func (r *Ring) Reinit() (reset bool) {
 			s.SetWord(abi.MakeSlotWord(w.BufIdx(), 0, w.Flags()))
 		}
 	}
-	if r.head < r.N && r.cur < r.N && r.tail < r.N {
+	r.shared.Tail.Store(r.tail)
+	if head < r.N && cur < r.N && r.owns(head) {
+		r.head, r.cur = head, cur
 		return false
 	}
 	r.head = r.HwCur.Load()
-	r.cur, r.tail = r.head, r.HwTail.Load()
+	r.cur = r.head
 	r.shared.Head.Store(r.head)
 	r.shared.Cur.Store(r.cur)
-	r.shared.Tail.Store(r.tail)
 	return true
 }
 

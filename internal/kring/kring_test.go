@@ -148,9 +148,9 @@ func TestPrologueRules(t *testing.T) {
 		{"cur ahead of head", 2, 6, 3, 6, true, true},
 		{"around the end", 6, 2, 0, 1, true, true},
 		{"no slots and none handed over", 3, 3, 3, 3, true, true},
-		{"head behind the agreed one is taken over", 2, 6, 1, 1, false, true},
-		{"head past tail is taken over", 2, 6, 7, 7, false, true},
-		{"head past tail around the end is taken over", 6, 2, 3, 3, false, true},
+		{"head behind the agreed one is put back", 2, 6, 1, 1, false, true},
+		{"head past tail is put back", 2, 6, 7, 7, false, true},
+		{"head past tail around the end is put back", 6, 2, 3, 3, false, true},
 		{"cur lags head", 2, 6, 4, 3, false, false},
 		{"cur past tail", 2, 6, 4, 7, false, false},
 		{"cur past tail around the end", 6, 2, 7, 3, false, false},
@@ -184,7 +184,7 @@ func TestPrologueRules(t *testing.T) {
 	}
 }
 
-func TestReinitResetsIfAnIndexIsNone(t *testing.T) {
+func TestReinitResetsWhatCannotBe(t *testing.T) {
 	const n, hwCur, hwTail = 8, 3, 6
 	for _, d := range directions {
 		for _, c := range []struct {
@@ -194,9 +194,10 @@ func TestReinitResetsIfAnIndexIsNone(t *testing.T) {
 		}{
 			{"head", n, 3, hwTail, true},
 			{"cur", 3, n, hwTail, true},
-			{"tail", 3, 3, n, true},
+			{"head, which is not the program's", 7, 7, hwTail, true},
 			{"all of them", 1<<32 - 1, 1<<32 - 1, 1<<32 - 1, true},
-			{"none", 7, 1, 2, false},
+			{"none but tail", 4, 4, n, false},
+			{"none, but cur lags head", 5, 4, 2, false},
 		} {
 			t.Run(d.name+"/"+c.name, func(t *testing.T) {
 				r := newRing(t, d.dir, n)
@@ -206,7 +207,7 @@ func TestReinitResetsIfAnIndexIsNone(t *testing.T) {
 				if got := r.Reinit(); got != c.reset {
 					t.Fatalf("reset: %v, want %v", got, c.reset)
 				}
-				want := [3]uint32{c.head, c.cur, c.tail}
+				want := [3]uint32{c.head, c.cur, hwTail}
 				if c.reset {
 					want = [3]uint32{hwCur, hwCur, hwTail}
 				}
@@ -239,15 +240,11 @@ func TestOverwrittenTailComesBack(t *testing.T) {
 				}
 			}
 
-			// A refused prologue takes the program's tail over. The next sync that is not refused puts it right.
+			// Neither does a refused prologue take it over: the program's slots are what the framework gave it.
 			r.program(7, 7)
 			r.shared.Tail.Store(7)
-			if r.Prologue() || r.Reinit() || r.tail != 7 {
-				t.Fatalf("tail %d was not taken over", r.tail)
-			}
-			r.HwCur.Store(7)
-			if r.Prologue(); !r.Publish() {
-				t.Error("tail did not move back")
+			if r.Prologue() || !r.Reinit() || r.tail != 6 {
+				t.Fatalf("tail %d was taken over", r.tail)
 			}
 			if got := r.shared.Tail.Load(); got != 6 {
 				t.Errorf("tail is %d", got)
