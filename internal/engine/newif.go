@@ -4,6 +4,7 @@ import (
 	"net"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
@@ -59,32 +60,45 @@ func (e *Engine) NewIf(name string, req abi.ValeNewIf) (abi.ValeNewIf, error) {
 	return req, nil
 }
 
+// exitPatience is how long DelIf waits for those who have the port open. Whoever asks often does so because they are just
+// ending, and an exit takes a moment.
+const exitPatience = 300 * time.Millisecond
+
 // DelIf ends what NewIf began. Errors: ENXIO when there is no such interface, EINVAL when it is another's, EBUSY when the
-// port is open or on a switch. // NETMAP_REQ_VALE_DELIF
+// port is on a switch, or open and stays so for a while. // NETMAP_REQ_VALE_DELIF
 func (e *Engine) DelIf(name string) error {
+	for end := time.Now().Add(exitPatience); ; time.Sleep(5 * time.Millisecond) {
+		if open, err := e.tryDelIf(name); !open || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+// tryDelIf is DelIf without patience. It says whether the port is open.
+func (e *Engine) tryDelIf(name string) (open bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	key, err := nicKey(name)
 	if err != nil {
-		return err
+		return false, err
 	}
 	p := e.ports[key]
 	if p == nil || p.device == nil {
 		if _, err := net.InterfaceByName(name); err != nil {
-			return fault.New(syscall.ENXIO, delIfOp, name, "there is no such interface in this network namespace")
+			return false, fault.New(syscall.ENXIO, delIfOp, name, "there is no such interface in this network namespace")
 		}
-		return fault.New(syscall.EINVAL, delIfOp, name, "the interface is not a persistent port")
+		return false, fault.New(syscall.EINVAL, delIfOp, name, "the interface is not a persistent port")
 	}
 	switch {
 	case p.alias != "":
-		return fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.alias)
+		return false, fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.alias)
 	case len(p.bindings) > 0:
-		return fault.New(syscall.EBUSY, delIfOp, name, "somebody has it open")
+		return true, fault.New(syscall.EBUSY, delIfOp, name, "somebody has it open")
 	case p.owner != nil:
-		return fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.owner.name)
+		return false, fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.owner.name)
 	}
 	e.delIf(p)
-	return nil
+	return false, nil
 }
 
 func (e *Engine) delIf(p *entry) {

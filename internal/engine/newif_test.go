@@ -70,6 +70,7 @@ func TestPersistentPortSizes(t *testing.T) {
 func TestPersistentPortErrors(t *testing.T) {
 	o := newOffice(t, 1, 1)
 	o.mustNewIf("p0")
+	o.mustNewIf("p1x")
 	for _, c := range []struct {
 		what, name string
 		memID      uint16
@@ -95,6 +96,9 @@ func TestPersistentPortErrors(t *testing.T) {
 	wantErrno(t, "delete an interface", o.delIf("v0"), syscall.EINVAL)
 	b := o.program("p0")
 	wantErrno(t, "delete an open port", o.delIf("p0"), syscall.EBUSY)
+	closing := o.program("p1x")
+	time.AfterFunc(20*time.Millisecond, func() { closing.Close() })
+	wantErrno(t, "delete a port that is being closed", o.delIf("p1x"), 0)
 	_, err := o.attach("vale0:p0")
 	wantErrno(t, "attach an open port", err, syscall.EBUSY)
 	b.Close()
