@@ -145,8 +145,8 @@ func TestBadRings(t *testing.T) {
 	}{
 		{"tx head is no index", abi.DirTx, 8, 3, true, true},
 		{"tx cur is no index", abi.DirTx, 4, 1<<32 - 1, true, true},
-		{"tx head past tail", abi.DirTx, 0, 0, true, true},
-		{"tx head before the program's slots", abi.DirTx, 2, 2, true, true},
+		{"tx head past tail", abi.DirTx, 0, 0, true, false},
+		{"tx head before the program's slots", abi.DirTx, 2, 2, true, false},
 		{"tx cur behind head", abi.DirTx, 5, 4, false, false},
 		{"rx head is no index", abi.DirRx, 8, 0, true, true},
 		{"rx cur is no index", abi.DirRx, 2, 1<<32 - 1, true, true},

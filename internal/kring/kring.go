@@ -240,12 +240,13 @@ func (r *Ring) owns(head uint32) bool {
 	return from < r.N && to < r.N && r.Dist(from, head) <= r.Dist(from, to)
 }
 
-// Reinit is what follows a refused prologue. It mends slots that are out of bounds and puts the ring back: head and cur to
-// where the last sync left them, and the tail. A head that is right is taken over even if cur is not: a program may have
-// forgotten cur. It says whether head was put back.
+// Reinit is what follows a refused prologue. It mends slots that are out of bounds, and puts back the tail, and head and cur
+// to where the last sync left them unless they can be taken over, which is for the next prologue to accept: a program may
+// have forgotten cur, or set a tx ring's head too far. Upstream's lb does the latter, and is no worse for it when the slots
+// have come back by then. It says whether head was put back.
 //
-// A head that is merely out of order is never accepted, other than by the kernel module: it would hand over slots that the
-// other end of a pipe or the kernel has at that moment, and their buffers would be lost or be in two slots.
+// An rx ring's head that is out of order is never accepted, other than by the kernel module: it would return slots that
+// hold no frame, and whoever is to fill them would lose his buffers, the sender of a pipe for one.
 func (r *Ring) Reinit() (reset bool) {
 	head, cur := r.shared.Head.Load(), r.shared.Cur.Load()
 	for i := range r.slots {
@@ -258,7 +259,7 @@ func (r *Ring) Reinit() (reset bool) {
 		}
 	}
 	r.shared.Tail.Store(r.tail)
-	if head < r.N && cur < r.N && r.owns(head) {
+	if head < r.N && cur < r.N && (r.Dir == abi.DirTx || r.owns(head)) {
 		r.head, r.cur = head, cur
 		return false
 	}

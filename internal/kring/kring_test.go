@@ -148,9 +148,9 @@ func TestPrologueRules(t *testing.T) {
 		{"cur ahead of head", 2, 6, 3, 6, true, true},
 		{"around the end", 6, 2, 0, 1, true, true},
 		{"no slots and none handed over", 3, 3, 3, 3, true, true},
-		{"head behind the agreed one is put back", 2, 6, 1, 1, false, true},
-		{"head past tail is put back", 2, 6, 7, 7, false, true},
-		{"head past tail around the end is put back", 6, 2, 3, 3, false, true},
+		{"head behind the agreed one", 2, 6, 1, 1, false, true},
+		{"head past tail", 2, 6, 7, 7, false, true},
+		{"head past tail around the end", 6, 2, 3, 3, false, true},
 		{"cur lags head", 2, 6, 4, 3, false, false},
 		{"cur past tail", 2, 6, 4, 7, false, false},
 		{"cur past tail around the end", 6, 2, 7, 3, false, false},
@@ -194,7 +194,7 @@ func TestReinitResetsWhatCannotBe(t *testing.T) {
 		}{
 			{"head", n, 3, hwTail, true},
 			{"cur", 3, n, hwTail, true},
-			{"head, which is not the program's", 7, 7, hwTail, true},
+			{"head, which is not the program's", 7, 7, hwTail, d.dir == abi.DirRx},
 			{"all of them", 1<<32 - 1, 1<<32 - 1, 1<<32 - 1, true},
 			{"none but tail", 4, 4, n, false},
 			{"none, but cur lags head", 5, 4, 2, false},
@@ -243,7 +243,7 @@ func TestOverwrittenTailComesBack(t *testing.T) {
 			// Neither does a refused prologue take it over: the program's slots are what the framework gave it.
 			r.program(7, 7)
 			r.shared.Tail.Store(7)
-			if r.Prologue() || !r.Reinit() || r.tail != 6 {
+			if r.Prologue() || r.Reinit() != (d.dir == abi.DirRx) || r.tail != 6 {
 				t.Fatalf("tail %d was taken over", r.tail)
 			}
 			if got := r.shared.Tail.Load(); got != 6 {
