@@ -1,11 +1,15 @@
 # The few things that are more than one go command.
-.PHONY: all test bench fuzz
+.PHONY: all test soak bench fuzz
 
 all:
 	CGO_ENABLED=0 go build -o netmap ./cmd/netmap
 
 test:
 	go test ./...
+
+# The tests that kill, and requests of all kinds from several processes at once: two hundred rounds of each, as root.
+soak:
+	NETMAP_SOAK=1 go test -timeout 2h -count 1 -v -run 'TestKill|TestStress' ./tests/device
 
 # Side by side with DPDK and AF_PACKET, five minutes, as root; writes doc/performance.md.
 bench:

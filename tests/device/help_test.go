@@ -47,6 +47,7 @@ const patience = 20 * time.Second
 var binDir string
 
 func TestMain(m *testing.M) {
+	runStressClient()
 	var err error
 	if binDir, err = os.MkdirTemp("", "netmap-tests"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
