@@ -9,11 +9,12 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/csb"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
 // loop is a sync loop that is a goroutine. The arrays of its CSB are ordinary memory.
 type loop struct {
-	csb.Bell
+	*wake.Bell
 	f     *Framework
 	port  *csb.Port
 	run   *engine.Loop
@@ -41,13 +42,13 @@ func (f *Framework) startLoop(name string, b *engine.Binding) (netmap.Transport,
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{f: f, ended: make(chan struct{})}
+	l := &loop{Bell: wake.NewBell(), f: f, ended: make(chan struct{})}
 	if l.run, err = b.StartLoop(); err != nil {
 		return nil, err
 	}
 	cfg := engine.LoopConfig{CSB: engine.CSB{Atok: atok, Ktoa: ktoa}, IRQs: make([]engine.Waiter, n)}
 	for i := range cfg.IRQs {
-		cfg.IRQs[i] = &l.Bell
+		cfg.IRQs[i] = l.Bell
 	}
 	l.port = csb.New(name, b, tx, rx, atok, ktoa, l, f.spin)
 	f.mu.Lock()

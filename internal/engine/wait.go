@@ -58,7 +58,7 @@ func (b *Binding) Wait(ctx context.Context, events int16, timeout time.Duration)
 			if b.fetches {
 				b.armRx(events)
 			}
-			s.sleep(left)
+			s.bell.Sleep(left)
 		}
 	}
 }
@@ -86,8 +86,7 @@ func (b *Binding) spin(events int16, deadline time.Time) int16 {
 
 // sleeper is a goroutine asleep on a binding. It is kept for the next sleep, so that waiting allocates nothing.
 type sleeper struct {
-	woken chan struct{} // one token
-	timer *time.Timer
+	bell  *wake.Bell
 	event int // eventfd that ends a sleep on descriptors, -1 where the binding has none
 	fds   []unix.PollFd
 }
@@ -100,8 +99,7 @@ func (b *Binding) sleeper() (*sleeper, error) {
 		b.sleepers = b.sleepers[:n-1]
 		return s, nil
 	}
-	s := &sleeper{woken: make(chan struct{}, 1), timer: time.NewTimer(time.Hour), event: -1}
-	s.timer.Stop()
+	s := &sleeper{bell: wake.NewBell(), event: -1}
 	if b.hasFDs {
 		fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 		if err != nil {
@@ -145,10 +143,7 @@ func (b *Binding) join(s *sleeper, events int16) {
 func (b *Binding) leave(s *sleeper, events int16) {
 	b.eachWaited(events, func(r *kring.Ring) { r.Waiters.Leave(s) })
 	b.waiting.Leave(s)
-	select {
-	case <-s.woken:
-	default:
-	}
+	s.bell.Forget()
 }
 
 // eachWaited calls f for the rings that can bring the events.
@@ -172,24 +167,7 @@ func (s *sleeper) Wake() {
 		unix.Write(s.event, one[:])
 		return
 	}
-	select {
-	case s.woken <- struct{}{}:
-	default:
-	}
-}
-
-// sleep waits for Wake or until the time is over; negative is for ever.
-func (s *sleeper) sleep(left time.Duration) {
-	if left < 0 {
-		<-s.woken
-		return
-	}
-	s.timer.Reset(left)
-	defer s.timer.Stop()
-	select {
-	case <-s.woken:
-	case <-s.timer.C:
-	}
+	s.bell.Wake()
 }
 
 // sleepFDs waits for the rings' descriptors, for Wake, or until the time is over.

@@ -1,4 +1,4 @@
-// Package wake ends the sleep of somebody when a context ends.
+// Package wake is about sleeping: a bell to sleep on, and ending a sleep when a context ends.
 package wake
 
 import "context"

@@ -90,7 +90,6 @@ type stressClient struct {
 	hostile bool // it writes into memory what it likes, wherever it likes
 	beat    *beat
 	files   [3]stressFile
-	loops   sync.WaitGroup
 	looping atomic.Int32
 	wild    uint64 // address of memory that cannot be reached
 }
