@@ -16,6 +16,7 @@ import (
 type lot struct {
 	mu     sync.Mutex
 	parked []*file      // in the order in which they came
+	count  atomic.Int32 // how many there are: those who look for requests look here again and again
 	ripe   atomic.Int32 // how many of them have been woken
 }
 
@@ -58,6 +59,7 @@ func (d *Device) park(f *file, p parking) bool {
 	}
 	f.parking = p
 	d.lot.parked = append(d.lot.parked, f)
+	d.lot.count.Add(1)
 	return true
 }
 
@@ -80,7 +82,7 @@ func (d *Device) wakeParked(f *file) bool {
 // when only the former matter.
 func (w *worker) tend(now time.Time) {
 	d := w.d
-	for d.lot.ripe.Load() > 0 || !now.IsZero() {
+	for d.lot.ripe.Load() > 0 || !now.IsZero() && d.parkedAny() {
 		f, p := d.due(now)
 		if f == nil {
 			return
@@ -123,6 +125,7 @@ func (d *Device) due(now time.Time) (*file, parking) {
 			d.lot.ripe.Add(-1)
 		}
 		d.lot.parked = append(d.lot.parked[:i], d.lot.parked[i+1:]...)
+		d.lot.count.Add(-1)
 		f.parking = parking{}
 		return f, p
 	}
@@ -130,8 +133,4 @@ func (d *Device) due(now time.Time) (*file, parking) {
 }
 
 // parkedAny says whether the lot needs to be looked after.
-func (d *Device) parkedAny() bool {
-	d.lot.mu.Lock()
-	defer d.lot.mu.Unlock()
-	return len(d.lot.parked) > 0
-}
+func (d *Device) parkedAny() bool { return d.lot.count.Load() > 0 }
