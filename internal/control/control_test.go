@@ -4,6 +4,7 @@ package control_test
 
 import (
 	"bytes"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -127,13 +128,14 @@ func TestOptions(t *testing.T) {
 		{"the same twice", abi.ReqPortInfoGet, []abi.Option{opt(strangers), opt(strangers)}, ok, []syscall.Errno{none, none}},
 		{"a known one that does not fit", abi.ReqPortInfoGet, []abi.Option{opt(abi.OptCSB)}, ok, []syscall.Errno{none}},
 		{"type 0", abi.ReqPortInfoGet, []abi.Option{opt(0)}, inval, []syscall.Errno{inval}},
-		{"type 0 behind others", abi.ReqRegister, []abi.Option{opt(strangers), opt(0), opt(abi.OptCSB)}, inval, []syscall.Errno{none, inval, none}},
+		{"type 0 behind others", abi.ReqRegister, []abi.Option{opt(strangers), opt(0), opt(abi.OptCSB)}, inval, []syscall.Errno{none, inval, untouched}},
 		{"a known one twice", abi.ReqPortInfoGet, []abi.Option{opt(abi.OptCSB), opt(strangers), opt(abi.OptCSB)}, inval, []syscall.Errno{inval, none, inval}},
 		{"too long by its size", abi.ReqRegister, []abi.Option{opt(strangers), sized(abi.OptSyncKloopEventfds, 4097)}, syscall.EMSGSIZE, []syscall.Errno{untouched, untouched}},
 		{"too long together", abi.ReqRegister, []abi.Option{sized(abi.OptSyncKloopEventfds, 4000), opt(abi.OptExtmem)}, syscall.EMSGSIZE, []syscall.Errno{untouched, untouched}},
 		{"just not too long", abi.ReqPortInfoGet, []abi.Option{sized(abi.OptSyncKloopEventfds, 4096-32)}, ok, []syscall.Errno{none}},
 		{"a size smaller than a header", abi.ReqPortInfoGet, []abi.Option{sized(abi.OptSyncKloopEventfds, 3)}, ok, []syscall.Errno{none}},
 		{"a size that a type of fixed size does not have", abi.ReqPortInfoGet, []abi.Option{sized(abi.OptOffsets, 1<<40)}, ok, []syscall.Errno{none}},
+		{"too many", abi.ReqRegister, append(slices.Repeat([]abi.Option{opt(strangers)}, 45), sized(abi.OptSyncKloopEventfds, 2900)), syscall.EMSGSIZE, []syscall.Errno{untouched}},
 		{"many", abi.ReqPortInfoGet, many, ok, []syscall.Errno{none}},
 	}
 	w := newWorld(t)
@@ -158,10 +160,14 @@ func TestOptions(t *testing.T) {
 
 func TestOptionsThatNeverEnd(t *testing.T) {
 	w := newWorld(t)
-	for name, kind := range map[string]uint32{"of an unknown type": strangers, "of a known type": abi.OptCSB, "of type 0": 0} {
+	for _, tt := range []struct {
+		name string
+		kind uint32
+		want syscall.Errno
+	}{{"of an unknown type", strangers, syscall.EMSGSIZE}, {"of a known type", abi.OptCSB, syscall.EINVAL}, {"of type 0", 0, syscall.EINVAL}} {
 		p, h := newProcess(), header(abi.ReqPortInfoGet, "")
-		h.Body, h.Options = bodyAt, put(p, optionsAt, abi.Option{Type: kind, Next: optionsAt})
-		wantErrno(t, "a cycle "+name, w.client().Ioctl(p, abi.NIOCCTRL, abi.Bytes(&h)), syscall.EMSGSIZE)
+		h.Body, h.Options = bodyAt, put(p, optionsAt, abi.Option{Type: tt.kind, Next: optionsAt})
+		wantErrno(t, "a cycle "+tt.name, w.client().Ioctl(p, abi.NIOCCTRL, abi.Bytes(&h)), tt.want)
 	}
 }
 

@@ -23,21 +23,34 @@ var optionSizes = [abi.OptMax]uint64{
 	abi.OptExtmem: 96, abi.OptSyncKloopEventfds: 0, abi.OptCSB: 40, abi.OptSyncKloopMode: 32, abi.OptOffsets: 56,
 }
 
+// pointerSize is what each option takes beyond its own size, in a request whose size is bounded by ReqMaxSize. For as many
+// options as there are types it does not count.
+const pointerSize = 8
+
 // readOptions copies the list of options that starts at addr. EINVAL for an option of type 0 and for a known type that
-// comes twice, which the options' status says too. EFAULT where there is no memory, EMSGSIZE for a list that makes the
-// request too large, or never ends: without a list, so that nothing is written to it.
+// comes twice, which the options' status says too: what follows is not looked at. EFAULT where there is no memory, EMSGSIZE
+// for a list that makes the request too large, or never ends: without a list, so that nothing is written to it.
 func readOptions(p Process, addr uint64, bodySize int) ([]*option, error) {
 	var list []*option
 	total := uint64(bodySize)
 	byType := map[uint32]*option{}
-	var bad error
 	for addr != 0 {
 		o := &option{addr: addr, status: syscall.EOPNOTSUPP}
 		if p.Read(addr, abi.Bytes(&o.Option)) != nil {
 			return nil, syscall.EFAULT
 		}
+		first := byType[o.Type]
+		if o.Type == 0 || o.Type < abi.OptMax && first != nil {
+			o.status = syscall.EINVAL
+			if first != nil {
+				first.status = syscall.EINVAL
+			}
+			return append(list, o), syscall.EINVAL
+		}
 		size, err := o.size()
-		if total += size; err != nil || total > abi.ReqMaxSize {
+		total += size
+		pointers := uint64(pointerSize * max(0, len(list)+1-abi.OptMax))
+		if err != nil || total+pointers > abi.ReqMaxSize {
 			return nil, syscall.EMSGSIZE
 		}
 		o.body = make([]byte, size-optionHeader)
@@ -45,16 +58,10 @@ func readOptions(p Process, addr uint64, bodySize int) ([]*option, error) {
 			return nil, syscall.EFAULT
 		}
 		list = append(list, o)
-		if first := byType[o.Type]; o.Type == 0 || o.Type < abi.OptMax && first != nil {
-			o.status, bad = syscall.EINVAL, syscall.EINVAL
-			if first != nil {
-				first.status = syscall.EINVAL
-			}
-		}
 		byType[o.Type] = o
 		addr = o.Next
 	}
-	return list, bad
+	return list, nil
 }
 
 // option finds an option of the request by its type.
