@@ -28,6 +28,10 @@ type Process interface {
 	// Share maps n bytes of the process's memory, so that what one side writes the other sees. It returns nil for memory
 	// that cannot be shared, or that the process could take away; Read and Write copy from and to any.
 	Share(addr uint64, n int) (shared []byte, unmap func())
+	// Extmem maps memory of the process's that is to be a region, and stays as large as it is whatever the process does.
+	// Errors: EFAULT where there is none that it can write, EINVAL for memory that does not start at a page, EOPNOTSUPP
+	// for memory that cannot be shared.
+	Extmem(addr, size uint64) (*engine.Extmem, error)
 	// Eventfd is our own descriptor for one of the process's eventfds. EBADF, or EINVAL for one that is no eventfd.
 	Eventfd(fd int) (int, error)
 	// Interrupted is closed when the process wants an answer at once: it got a signal, or is being killed.
@@ -140,13 +144,13 @@ func (c *Client) Close() {
 }
 
 // register binds the client, in its own network namespace. EBUSY when it is bound already.
-func (c *Client) register(p Process, name string, req *abi.Register) error {
+func (c *Client) register(p Process, name string, req *abi.Register, o engine.Options) error {
 	if c.binding.Load() != nil {
 		return fault.New(syscall.EBUSY, "open", name, "the descriptor is bound already")
 	}
 	var b *engine.Binding
 	err := p.InNetNS(func() (err error) {
-		b, err = c.engine.Register(name, *req)
+		b, err = c.engine.RegisterWith(name, *req, o)
 		return err
 	})
 	c.log("open", name, err)

@@ -71,6 +71,14 @@ func (p *process) Share(addr uint64, n int) ([]byte, func()) {
 	return p.at(addr, n), func() {}
 }
 
+func (p *process) Extmem(addr, size uint64) (*engine.Extmem, error) {
+	m := p.at(addr, int(min(size, 1<<30)))
+	if m == nil {
+		return nil, syscall.EFAULT
+	}
+	return &engine.Extmem{Bytes: m, Key: addr, Free: func() error { return nil }}, nil
+}
+
 func (p *process) Eventfd(fd int) (int, error) {
 	ours, err := unix.Dup(fd)
 	if err == nil && !eventfd.Is(ours) {

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/engine"
 )
 
 // legacyRegister answers NIOCREGIF.
@@ -26,7 +27,7 @@ func (c *Client) legacyRegister(p Process, data []byte) error {
 	if len(name) >= abi.ReqNameSize {
 		return syscall.ENOMEM
 	}
-	if err := c.register(p, name, &req); err != nil {
+	if err := c.register(p, name, &req, engine.Options{}); err != nil {
 		return err
 	}
 	toLegacy(m, &req)

@@ -95,10 +95,10 @@ func (k *call) run(kind uint16, r request) error {
 
 // register binds. It is undone when an option fails, or when there is one that nobody recognised.
 func (k *call) register() error {
-	if err := k.client.register(k.process, k.name, abi.View[abi.Register](k.body)); err != nil {
+	err := k.registerWithOptions()
+	if err != nil {
 		return err
 	}
-	var err error
 	if o := k.option(abi.OptCSB); o != nil {
 		err = k.useCSB(o)
 	}
@@ -120,11 +120,13 @@ func (k *call) portInfo() error {
 }
 
 func (k *call) poolsInfo() error {
-	if _, err := k.named(); err != nil {
+	port, err := k.named()
+	if err != nil {
 		return err
 	}
-	*abi.View[abi.PoolsInfo](k.body) = k.client.engine.Region().Info()
-	return nil
+	info, err := k.client.engine.PoolsInfo(port.MemID)
+	*abi.View[abi.PoolsInfo](k.body) = info
+	return err
 }
 
 // named insists on a port that exists or can be made.

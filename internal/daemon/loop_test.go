@@ -252,12 +252,12 @@ const readWrite = unix.PROT_READ | unix.PROT_WRITE
 
 func TestShare(t *testing.T) {
 	path, _ := serve(t)
-	node, err := os.OpenFile(path, os.O_RDWR, 0)
+	node, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0) // package os would epoll it, which is not for who serves it
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer node.Close()
-	region, err := unix.Mmap(int(node.Fd()), 0, 8192, readWrite, unix.MAP_SHARED)
+	defer unix.Close(node)
+	region, err := unix.Mmap(node, 0, 8192, readWrite, unix.MAP_SHARED)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,8 +47,8 @@ func (p *process) Eventfd(fd int) (int, error) {
 // opening a file that the client maps, we could write more than he can: therefore the mapping has to be writable to him,
 // and the file the one that was mapped when we looked, whatever he maps meanwhile.
 func (p *process) Share(addr uint64, n int) (shared []byte, unmap func()) {
-	area, ok := p.areaAt(addr, n)
-	if !ok {
+	area, err := p.areaAt(addr, uint64(n))
+	if err != nil {
 		return nil, nil
 	}
 	fd, err := area.open(p.pid)
@@ -58,9 +58,7 @@ func (p *process) Share(addr uint64, n int) (shared []byte, unmap func()) {
 	defer unix.Close(fd)
 	at := area.offset + addr - area.start
 	lead := at % uint64(os.Getpagesize())
-	var st unix.Stat_t
-	seals, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0)
-	if err != nil || seals&unix.F_SEAL_SHRINK == 0 || unix.Fstat(fd, &st) != nil || uint64(st.Size) < at+uint64(n) {
+	if !sealed(fd) || !holds(fd, at+uint64(n)) {
 		return nil, nil
 	}
 	m, err := unix.Mmap(fd, int64(at-lead), int(lead)+n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
@@ -70,11 +68,24 @@ func (p *process) Share(addr uint64, n int) (shared []byte, unmap func()) {
 	return m[lead:], func() { unix.Munmap(m) }
 }
 
+// sealed says whether the file is one that nobody can shrink.
+func sealed(fd int) bool {
+	seals, err := unix.FcntlInt(uintptr(fd), unix.F_GET_SEALS, 0)
+	return err == nil && seals&unix.F_SEAL_SHRINK != 0
+}
+
+// holds says whether the file has that many bytes.
+func holds(fd int, size uint64) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && uint64(st.Size) >= size
+}
+
 // area is a mapping of a file, as /proc/PID/maps has it.
 type area struct {
 	start, end, offset uint64
 	major, minor       uint32
 	inode              uint64
+	name               string // of the file
 }
 
 // memfds is where all memfds with ordinary pages are.
@@ -89,11 +100,12 @@ var memfds = sync.OnceValue(func() (device uint64) {
 	return st.Dev
 })
 
-// areaAt finds the mapping that n bytes lie in. It says no unless that is one of a file, shared and writable.
-func (p *process) areaAt(addr uint64, n int) (area, bool) {
+// areaAt finds the mapping that n bytes lie in. EFAULT unless there is one, all of it writable; EOPNOTSUPP unless it is a
+// shared one of a file.
+func (p *process) areaAt(addr, n uint64) (area, error) {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/maps", p.pid))
 	if err != nil || p.pid == 0 {
-		return area{}, false
+		return area{}, fault.New(syscall.EPERM, "share memory of", "client", "its process is not visible from the daemon's pid namespace")
 	}
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
@@ -103,10 +115,25 @@ func (p *process) areaAt(addr uint64, n int) (area, bool) {
 		if err != nil || addr < a.start || addr >= a.end {
 			continue
 		}
-		fits := uint64(n) <= a.end-addr
-		return a, fits && a.inode != 0 && strings.HasPrefix(mode, "rw") && strings.HasSuffix(mode, "s")
+		if at := strings.IndexByte(lines.Text(), '/'); at >= 0 {
+			a.name = lines.Text()[at:]
+		}
+		switch {
+		case n > a.end-addr || !strings.HasPrefix(mode, "rw"):
+			return a, p.cannotShare(syscall.EFAULT, "it is not all mapped, in one piece and writable")
+		case a.inode == 0 || !strings.HasSuffix(mode, "s"):
+			return a, p.cannotShare(syscall.EOPNOTSUPP, "it is private; "+shareable)
+		}
+		return a, nil
 	}
-	return area{}, false
+	return area{}, p.cannotShare(syscall.EFAULT, "there is none at that address")
+}
+
+// shareable is what those do whose memory cannot be shared.
+const shareable = "use mmap with MAP_SHARED|MAP_ANONYMOUS, or map a memfd of MFD_ALLOW_SEALING"
+
+func (p *process) cannotShare(e syscall.Errno, why string) error {
+	return fault.New(e, "share memory of", fmt.Sprint("process ", p.pid), "%s", why)
 }
 
 // open opens the area's file, which has to be a memfd. What it is, it finds out before it opens it, and without asking a

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/uplink"
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
@@ -44,12 +45,16 @@ func (e *Engine) Attach(name string, req abi.Register) (index int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	w, err := e.regionWish(attachOp, name, req.MemID, nil)
+	if err != nil {
+		return 0, err
+	}
 	sw, err := e.switchFor(swName, name)
 	if err != nil {
 		return 0, err
 	}
 	defer e.prune(sw)
-	inner, err := e.attachable(ifName)
+	inner, err := e.attachable(ifName, w.region)
 	if err != nil {
 		return 0, err
 	}
@@ -74,8 +79,6 @@ func (e *Engine) checkAttach(name string, req *abi.Register) (sw, ifName string,
 		return "", "", fault.New(syscall.ENXIO, attachOp, name, "the engine is closed")
 	case !strings.HasPrefix(name, valePrefix):
 		return "", "", fault.New(syscall.EINVAL, attachOp, name, "want a name such as vale0:eth0")
-	case req.MemID != 0 && req.MemID != e.region.ID():
-		return "", "", fault.New(syscall.EINVAL, attachOp, name, "no memory region %d; the only one is %d", req.MemID, e.region.ID())
 	case e.ports[name] != nil:
 		return "", "", fault.New(syscall.EBUSY, attachOp, name, "the switch has a port of that name")
 	}
@@ -83,11 +86,11 @@ func (e *Engine) checkAttach(name string, req *abi.Register) (sw, ifName string,
 }
 
 // attachable finds the interface of that name, or opens it. The caller drops it if it ends up unused.
-func (e *Engine) attachable(name string) (*entry, error) {
+func (e *Engine) attachable(name string, region *mem.Region) (*entry, error) {
 	if strings.ContainsAny(name, "{}") || strings.HasPrefix(name, valePrefix) || name == "" {
 		return nil, fault.New(syscall.EINVAL, attachOp, name, "not the name of an interface")
 	}
-	p, err := e.lookup(name, &abi.Register{Mode: abi.RegAllNIC})
+	p, err := e.lookup(name, &abi.Register{Mode: abi.RegAllNIC}, region)
 	if errors.Is(err, syscall.ENXIO) {
 		err = fault.New(syscall.EINVAL, attachOp, name, "there is no such interface in this network namespace")
 	}
@@ -104,7 +107,7 @@ func (e *Engine) attach(sw *vale.Switch, name string, inner *entry) (int, error)
 	if err != nil {
 		return 0, err
 	}
-	outer := &entry{name: name, key: name, kind: "vale", port: u, inner: inner}
+	outer := &entry{name: name, key: name, kind: "vale", port: u, region: inner.region, inner: inner}
 	inner.owner = outer
 	e.ports[name] = outer
 	return u.Port().Index(), nil

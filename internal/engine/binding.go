@@ -42,21 +42,44 @@ type Binding struct {
 // Register binds to the port of that name; req says how, as NETMAP_REQ_REGISTER does. Errors are those of the request:
 // ENXIO for a name that matches nothing, EINVAL for what the port cannot give, EBUSY, ENOMEM.
 func (e *Engine) Register(name string, req abi.Register) (*Binding, error) {
+	return e.RegisterWith(name, req, Options{})
+}
+
+// Options are what a registration may bring along. Each says in its Err whether it is to blame for an error.
+type Options struct {
+	Extmem  *Extmem
+	Offsets *Offsets
+}
+
+// RegisterWith is Register with options, whose memory is the engine's from then on. Errors are also those of the options.
+func (e *Engine) RegisterWith(name string, req abi.Register, o Options) (*Binding, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err := e.check(name, &req); err != nil {
+		if o.Extmem != nil {
+			o.Extmem.Free()
+		}
 		return nil, err
 	}
-	p, err := e.lookup(name, &req)
+	w, err := e.regionWish("open", name, req.MemID, o.Extmem)
+	if err != nil {
+		return nil, err
+	}
+	defer e.leave(w.region)
+	p, err := e.lookup(name, &req, w.region)
 	if err != nil {
 		return nil, err
 	}
 	b := &Binding{eng: e, entry: p}
-	if err = p.free(); err == nil {
-		err = p.acceptsHeader(&req)
-	}
-	if err == nil {
-		err = b.bind(&req)
+	err = p.free()
+	for _, check := range []func() error{
+		func() error { return w.reachable(p, e.region, o.Extmem) },
+		func() error { return p.acceptsHeader(&req) },
+		func() error { return b.bind(&req, o.Offsets) },
+	} {
+		if err == nil {
+			err = check()
+		}
 	}
 	if err != nil {
 		e.drop(p)
@@ -74,8 +97,6 @@ func (e *Engine) check(name string, req *abi.Register) error {
 		return fault.New(syscall.ENXIO, "open", name, "no port named; try netmap:eth0 or vale0:a")
 	case len(name) >= abi.ReqNameSize:
 		return fault.New(syscall.ENAMETOOLONG, "open", name, "%d characters; a port name has at most %d", len(name), abi.ReqNameSize-1)
-	case req.MemID != 0 && req.MemID != e.region.ID():
-		return fault.New(syscall.EINVAL, "open", name, "no memory region %d; the only one is %d", req.MemID, e.region.ID())
 	case req.Mode == abi.RegDefault, req.Mode == abi.RegPipeMaster, req.Mode == abi.RegPipeSlave, req.Mode > abi.RegOneSW:
 		return fault.New(syscall.EINVAL, "open", name, "mode %d is none", req.Mode)
 	}
@@ -83,7 +104,7 @@ func (e *Engine) check(name string, req *abi.Register) error {
 }
 
 // bind chooses the rings, starts those that are new in use, and fills the answer.
-func (b *Binding) bind(req *abi.Register) error {
+func (b *Binding) bind(req *abi.Register, o *Offsets) error {
 	if err := b.choose(req); err != nil {
 		return err
 	}
@@ -92,13 +113,19 @@ func (b *Binding) bind(req *abi.Register) error {
 	}
 	err := b.entry.acceptsStamps(req)
 	if err == nil {
+		err = b.ptrHasOneUse(req, o)
+	}
+	if err == nil {
+		err = b.setOffsets(o)
+	}
+	if err == nil {
 		err = b.describe()
 	}
 	if err != nil {
 		b.stop()
 		return err
 	}
-	port, region := b.entry.port, b.eng.region
+	port, region := b.entry.port, b.entry.region
 	a := *req
 	a.Offset, a.MemSize, a.MemID = b.nifp.Offset, region.Size(), region.ID()
 	a.TxRings, a.TxSlots = shape(port.Rings(abi.DirTx))
@@ -207,7 +234,7 @@ func (b *Binding) stop() {
 // in each direction, because clients count on finding the rx rings behind it.
 func (b *Binding) describe() error {
 	tx, rx := len(b.entry.port.Rings(abi.DirTx)), len(b.entry.port.Rings(abi.DirRx))
-	f, err := b.eng.region.NewIf(b.entry.shown(), tx+1+rx+1)
+	f, err := b.entry.region.NewIf(b.entry.shown(), tx+1+rx+1)
 	if err != nil {
 		return err
 	}
@@ -217,6 +244,9 @@ func (b *Binding) describe() error {
 	}
 	for _, r := range b.rings[abi.DirRx] {
 		f.RingOfs[tx+1+int(r.ID)] = int64(r.Offset()) - int64(f.Offset)
+	}
+	if b.entry.region.Private() {
+		f.Flags |= abi.NIPrivMem
 	}
 	b.nifp = f
 	return nil
@@ -238,10 +268,10 @@ func (e *Engine) unbind(b *Binding) {
 	b.closeLoop()
 	b.unsubscribe()
 	b.stop()
-	e.region.FreeExtra(b.nifp.BufsHead.Load())
-	e.region.FreeIf(b.nifp)
-	b.closeSleepers()
 	p := b.entry
+	p.region.FreeExtra(b.nifp.BufsHead.Load())
+	p.region.FreeIf(b.nifp)
+	b.closeSleepers()
 	p.bindings = slices.DeleteFunc(p.bindings, func(o *Binding) bool { return o == b })
 	if len(p.bindings) == 0 {
 		p.orphan()
@@ -253,7 +283,7 @@ func (e *Engine) unbind(b *Binding) {
 func (b *Binding) Register() abi.Register { return b.answer }
 
 // Memory is the region that the offsets in the answer refer to.
-func (b *Binding) Memory() []byte { return b.eng.region.Bytes() }
+func (b *Binding) Memory() []byte { return b.entry.region.Bytes() }
 
 // String is for logs.
 func (b *Binding) String() string {

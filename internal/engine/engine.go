@@ -53,6 +53,7 @@ type entry struct {
 	key      string // in the registry: the name, with the namespace where it is an interface's
 	kind     string
 	port     port
+	region   *mem.Region // where its rings and buffers are
 	bindings []*Binding
 
 	inner  *entry         // of an attachment: what is attached
@@ -86,6 +87,7 @@ func (e *Engine) entries() []*entry {
 type Engine struct {
 	cfg      Config
 	region   *mem.Region
+	foreign  map[uint16]*foreign // by number
 	mu       sync.Mutex
 	ports    map[string]*entry
 	switches map[string]*vale.Switch
@@ -103,10 +105,10 @@ func New(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{cfg: cfg, region: region, ports: map[string]*entry{}, switches: map[string]*vale.Switch{}}, nil
+	return &Engine{cfg: cfg, region: region, foreign: map[uint16]*foreign{}, ports: map[string]*entry{}, switches: map[string]*vale.Switch{}}, nil
 }
 
-// Region is the engine's memory.
+// Region is the engine's memory, in which ports are that did not bring their own.
 func (e *Engine) Region() *mem.Region { return e.region }
 
 // Close ends all bindings and unmaps the region. Nothing that came from it may be used afterwards.
@@ -128,14 +130,14 @@ func (e *Engine) Close() error {
 	return e.region.Close()
 }
 
-// lookup finds the port of that name or makes it. The caller holds the lock, and drops the port if it ends up without
-// bindings.
-func (e *Engine) lookup(name string, req *abi.Register) (*entry, error) {
+// lookup finds the port of that name or makes it, in that region. The caller holds the lock, and drops the port if it ends
+// up without bindings.
+func (e *Engine) lookup(name string, req *abi.Register, region *mem.Region) (*entry, error) {
 	var err error
 	kind, key := kindOf(name, req), name
 	switch kind {
 	case "monitor":
-		return e.openMonitor(name, req)
+		return e.openMonitor(name, req, region)
 	case "nic":
 		if key, err = nicKey(name); err != nil {
 			return nil, err
@@ -146,11 +148,14 @@ func (e *Engine) lookup(name string, req *abi.Register) (*entry, error) {
 	if p, ok := e.ports[key]; ok {
 		return p, nil
 	}
-	made, err := e.open(kind, name, req)
+	if kind == "pipe" {
+		region = e.regionOfPipe(name, region)
+	}
+	made, err := e.open(kind, name, req, region)
 	if err != nil {
 		return nil, err
 	}
-	p := &entry{name: name, key: key, kind: kind, port: made}
+	p := &entry{name: name, key: key, kind: kind, port: made, region: region}
 	e.ports[key] = p
 	return p, nil
 }
@@ -176,16 +181,16 @@ func kindOf(name string, req *abi.Register) string {
 	return "nic"
 }
 
-func (e *Engine) open(kind, name string, req *abi.Register) (port, error) {
+func (e *Engine) open(kind, name string, req *abi.Register, region *mem.Region) (port, error) {
 	switch kind {
 	case "null":
-		return e.openNull(name, req)
+		return e.openNull(name, req, region)
 	case "pipe":
-		return e.openPipe(name, req)
+		return e.openPipe(name, req, region)
 	case "vale":
-		return e.openVale(name, req)
+		return e.openVale(name, req, region)
 	}
-	return nic.Open(e.region, name, e.cfg.NIC)
+	return nic.Open(region, name, e.cfg.NIC)
 }
 
 // drop closes a port that nobody uses any more.
@@ -204,8 +209,9 @@ func (e *Engine) drop(p *entry) {
 			p.parent.monitors = slices.DeleteFunc(p.parent.monitors, func(o *monitor.Port) bool { return o == m })
 		}
 		e.prune(sw)
+		e.leave(p.region)
 	}
-	if !slices.ContainsFunc(e.entries(), (*entry).active) {
+	if !slices.ContainsFunc(e.entries(), func(o *entry) bool { return o.active() && o.region == e.region }) {
 		e.region.Reset() // what clients hid or overwrote comes back
 	}
 }

@@ -30,11 +30,11 @@ func clamp[T uint16 | uint32](wish, def, most T) T {
 
 func slots(wish uint32) uint32 { return max(clamp(wish, defaultSlots, mem.MaxSlots), minSlots) }
 
-func (e *Engine) openNull(name string, req *abi.Register) (port, error) {
-	if req.MemID != e.region.ID() {
-		return nil, fault.New(syscall.EINVAL, "open null port", name, "memory id %d; a null port has to name its region, %d", req.MemID, e.region.ID())
+func (e *Engine) openNull(name string, req *abi.Register, region *mem.Region) (port, error) {
+	if req.MemID == 0 && region == e.region {
+		return nil, fault.New(syscall.EINVAL, "open null port", name, "no memory id; a null port has to name its region, %d", e.region.ID())
 	}
-	return null.New(e.region, name, req.TxRings, req.RxRings, slots(req.TxSlots), slots(req.RxSlots)), nil
+	return null.New(region, name, req.TxRings, req.RxRings, slots(req.TxSlots), slots(req.RxSlots)), nil
 }
 
 // valeName is switch:port. The switch's name with its colon has at most 15 characters, and so has the port's.
@@ -49,7 +49,7 @@ func splitValeName(op, name string) (sw, port string, err error) {
 	return m[1], m[2], nil
 }
 
-func (e *Engine) openVale(name string, req *abi.Register) (port, error) {
+func (e *Engine) openVale(name string, req *abi.Register, region *mem.Region) (port, error) {
 	swName, portName, err := splitValeName("open", name)
 	if err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (e *Engine) openVale(name string, req *abi.Register) (port, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := e.newValePort(name, req.TxRings, req.RxRings, req.TxSlots, req.RxSlots)
+	p, err := e.newValePort(region, name, req.TxRings, req.RxRings, req.TxSlots, req.RxSlots)
 	if err == nil {
 		err = sw.Join(p)
 	}
@@ -73,8 +73,8 @@ func (e *Engine) openVale(name string, req *abi.Register) (port, error) {
 }
 
 // newValePort makes a port on no switch, with as many rings and slots as wished for and possible.
-func (e *Engine) newValePort(name string, txRings, rxRings uint16, txSlots, rxSlots uint32) (*vale.Port, error) {
-	return vale.NewPort(e.region, name, clamp(txRings, 1, vale.MaxRings), clamp(rxRings, 1, vale.MaxRings), slots(txSlots), slots(rxSlots))
+func (e *Engine) newValePort(region *mem.Region, name string, txRings, rxRings uint16, txSlots, rxSlots uint32) (*vale.Port, error) {
+	return vale.NewPort(region, name, clamp(txRings, 1, vale.MaxRings), clamp(rxRings, 1, vale.MaxRings), slots(txSlots), slots(rxSlots))
 }
 
 // switchFor is the switch of that name, a new one if there is none, for a port. Who then joins nothing to it has to prune
@@ -93,16 +93,14 @@ func (e *Engine) switchFor(name, port string) (*vale.Switch, error) {
 }
 
 // openPipe makes both ends and returns the one that is asked for; the other waits in the registry.
-func (e *Engine) openPipe(name string, req *abi.Register) (port, error) {
-	at := strings.LastIndexAny(name, "{}")
-	parent, id := name[:at], name[at+1:]
+func (e *Engine) openPipe(name string, req *abi.Register, region *mem.Region) (port, error) {
+	parent, id, master, slave := splitPipe(name)
 	if parent == "" || id == "" {
 		return nil, fault.New(syscall.EINVAL, "open pipe", name, "want PARENT{ID or PARENT}ID")
 	}
 	if req.Mode != abi.RegAllNIC && req.Mode != abi.RegOneNIC {
 		return nil, fault.New(syscall.EINVAL, "open pipe", name, "a pipe has no host rings")
 	}
-	master, slave := parent+"{"+id, parent+"}"+id
 	if other := e.ports[slave]; other != nil {
 		return other.port.(*pipe.End).Peer(), nil
 	}
@@ -114,11 +112,29 @@ func (e *Engine) openPipe(name string, req *abi.Register) (port, error) {
 	if name == slave { // sizes are the asker's, and the slave's are the master's the other way round
 		tx, rx, txSlots, rxSlots = rx, tx, rxSlots, txSlots
 	}
-	p := pipe.New(e.region, master, slave, tx, rx, txSlots, rxSlots)
+	p := pipe.New(region, master, slave, tx, rx, txSlots, rxSlots)
 	if name == slave {
 		return p.Slave, nil
 	}
 	return p.Master, nil
+}
+
+// splitPipe takes the name of a pipe's end apart.
+func splitPipe(name string) (parent, id, master, slave string) {
+	at := strings.LastIndexAny(name, "{}")
+	parent, id = name[:at], name[at+1:]
+	return parent, id, parent + "{" + id, parent + "}" + id
+}
+
+// regionOfPipe is the region of a pipe: the one in which its other end is, or the one wished for.
+func (e *Engine) regionOfPipe(name string, wish *mem.Region) *mem.Region {
+	_, _, master, slave := splitPipe(name)
+	for _, end := range []string{master, slave} {
+		if p := e.ports[end]; p != nil {
+			return p.region
+		}
+	}
+	return wish
 }
 
 // freeNumber is the lowest number that no switch has.

@@ -6,19 +6,20 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/monitor"
 )
 
 // openMonitor makes a monitor of the port of that name. Errors are those of looking the port up, EBUSY when an attachment
 // has it for itself, EINVAL when nobody has it open. The request then says which directions are monitored. Nobody finds
 // the monitor by a name.
-func (e *Engine) openMonitor(name string, req *abi.Register) (*entry, error) {
+func (e *Engine) openMonitor(name string, req *abi.Register, region *mem.Region) (*entry, error) {
 	if req.Flags&abi.NRZcopyMon != 0 {
 		req.Flags |= abi.NRMonitorTx | abi.NRMonitorRx
 	}
 	wish := *req
 	wish.Flags &^= monitor.Flags
-	parent, err := e.lookup(name, &wish)
+	parent, err := e.lookup(name, &wish, region)
 	if err != nil {
 		return nil, err
 	}
@@ -34,10 +35,13 @@ func (e *Engine) openMonitor(name string, req *abi.Register) (*entry, error) {
 	_, txSlots := shape(parent.port.Rings(abi.DirTx))
 	_, rxSlots := shape(parent.port.Rings(abi.DirRx))
 	c.TxSlots, c.RxSlots = slotsLike(req.TxSlots, txSlots), slotsLike(req.RxSlots, rxSlots)
-	m := monitor.New(e.region, parent.port, c)
+	if req.Flags&abi.NRZcopyMon != 0 {
+		region = parent.region
+	}
+	m := monitor.New(region, parent.port, c)
 	parent.watched++
 	parent.monitors = append(parent.monitors, m)
-	p := &entry{name: c.Name(), key: e.newKey("monitor"), kind: "monitor", port: m, parent: parent}
+	p := &entry{name: c.Name(), key: e.newKey("monitor"), kind: "monitor", port: m, region: region, parent: parent}
 	e.ports[p.key] = p
 	return p, nil
 }

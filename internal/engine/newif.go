@@ -44,19 +44,20 @@ func (e *Engine) NewIf(name string, req abi.ValeNewIf) (abi.ValeNewIf, error) {
 	if err != nil {
 		return req, err
 	}
-	if req.MemID != 0 && req.MemID != e.region.ID() {
-		device.Close()
-		return req, fault.New(syscall.EINVAL, newIfOp, name, "no memory region %d; the only one is %d", req.MemID, e.region.ID())
-	}
-	p, err := e.newValePort(name, req.TxRings, req.RxRings, req.TxSlots, req.RxSlots)
+	w, err := e.regionWish(newIfOp, name, req.MemID, nil)
 	if err != nil {
 		device.Close()
 		return req, err
 	}
-	e.ports[key] = &entry{name: name, key: key, kind: "vale", port: p, device: device}
+	p, err := e.newValePort(w.region, name, req.TxRings, req.RxRings, req.TxSlots, req.RxSlots)
+	if err != nil {
+		device.Close()
+		return req, err
+	}
+	e.ports[key] = &entry{name: name, key: key, kind: "vale", port: p, region: w.region, device: device}
 	req.TxRings, req.TxSlots = shape(p.Rings(abi.DirTx))
 	req.RxRings, req.RxSlots = shape(p.Rings(abi.DirRx))
-	req.MemID = e.region.ID()
+	req.MemID = w.region.ID()
 	return req, nil
 }
 

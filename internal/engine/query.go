@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/seed-48afdc40/netmap/abi"
-	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
 // PortInfo describes a port, which is made for the moment if there is none. Without a name it describes the region.
@@ -15,19 +13,21 @@ import (
 func (e *Engine) PortInfo(name string, req abi.Register) (abi.PortInfo, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if req.MemID != 0 && req.MemID != e.region.ID() {
-		return abi.PortInfo{}, fault.New(syscall.EINVAL, "describe", name, "no memory region %d; the only one is %d", req.MemID, e.region.ID())
+	w, err := e.regionWish("describe", name, req.MemID, nil)
+	if err != nil {
+		return abi.PortInfo{}, err
 	}
-	info := abi.PortInfo{MemSize: e.region.Size(), MemID: e.region.ID()}
+	info := abi.PortInfo{MemSize: w.region.Size(), MemID: w.region.ID()}
 	if name == "" {
 		return info, nil
 	}
 	req.Mode, req.Flags = abi.RegAllNIC, 0 // of the port, not of a monitor
-	p, err := e.lookup(name, &req)
+	p, err := e.lookup(name, &req, w.region)
 	if err != nil {
 		return abi.PortInfo{}, err
 	}
 	defer e.drop(p)
+	info.MemSize, info.MemID = p.region.Size(), p.region.ID()
 	info.TxRings, info.TxSlots = shape(p.port.Rings(abi.DirTx))
 	info.RxRings, info.RxSlots = shape(p.port.Rings(abi.DirRx))
 	info.HostTxRings, info.HostRxRings = 1, 1

@@ -58,6 +58,8 @@ type Ring struct {
 	slots  []abi.Slot
 	bufs   shm.Bufs
 
+	offsets atomic.Pointer[Offsets] // nil for none; written by who holds the ring, read by senders of a peer port, too
+
 	tap  Tap               // whoever holds the ring, as port
 	port func(*Ring) error // Sync without the tap
 
@@ -93,6 +95,7 @@ func (r *Ring) Alloc(region *mem.Region, withBufs bool) error {
 	}
 	r.shared, r.slots, r.region, r.bufs = g, g.Slots, region, region.Bufs
 	r.head, r.cur, r.tail = 0, 0, 0
+	r.offsets.Store(nil)
 	if r.Dir == abi.DirTx {
 		r.tail = r.N - 1
 	}

@@ -47,6 +47,12 @@ type Config struct {
 	NoHuge bool
 }
 
+// ConfigOf is the configuration that a request asks for.
+func ConfigOf(i abi.PoolsInfo) Config {
+	pool := func(p abi.PoolInfo) Pool { return Pool{Num: p.ObjTotal, Size: p.ObjSize} }
+	return Config{If: pool(i.If), Ring: pool(i.Ring), Buf: pool(i.Buf)}
+}
+
 // Default fits a laptop: 64 MiB of buffers. Full is upstream netmap's global region, 335 MiB.
 var (
 	Default = Config{If: Pool{100, 1024}, Ring: Pool{200, 36864}, Buf: Pool{32768, 2048}}
@@ -70,7 +76,9 @@ type Region struct {
 
 	id    uint16
 	size  uint64
-	m     *shm.Mapping
+	bytes []byte
+	file  *shm.Mapping // nil where the memory is somebody else's
+	free  func() error
 	mu    sync.Mutex
 	pools [3]pool // by ifPool, ringPool, bufPool
 }
@@ -86,9 +94,8 @@ func New(id uint16, c Config) (*Region, error) {
 	want := [3]Pool{or(c.If, Default.If), or(c.Ring, Default.Ring), or(c.Buf, Default.Buf)}
 	r := &Region{id: id}
 	for i, w := range want {
-		if l := limits[i]; w.Num < l.minNum || w.Num > l.maxNum || w.Size < l.minSize || w.Size > l.maxSize {
-			return nil, fault.New(syscall.EINVAL, "make region", poolNames[i], "%d objects of %d bytes; want %d to %d of %d to %d bytes",
-				w.Num, w.Size, l.minNum, l.maxNum, l.minSize, l.maxSize)
+		if err := w.check(i); err != nil {
+			return nil, err
 		}
 		r.pools[i] = newPool(poolNames[i], w, r.size)
 		r.size += uint64(r.pools[i].num) * uint64(r.pools[i].objSize)
@@ -98,13 +105,74 @@ func New(id uint16, c Config) (*Region, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.m = m
-	b := &r.pools[bufPool]
-	r.Bufs = shm.NewBufs(m.Bytes()[b.offset:r.size], b.objSize)
-	if c.Stamps {
-		r.Bufs = r.Bufs.Spare(min(StampRoom, b.objSize-objAlign))
+	r.file, r.free = m, m.Close
+	r.use(m.Bytes())
+	if size := r.pools[bufPool].objSize; c.Stamps {
+		r.Bufs = r.Bufs.Spare(min(StampRoom, size-objAlign))
 	}
+	return r, nil
+}
+
+// check says EINVAL for a size out of netmap's limits.
+func (w Pool) check(i int) error {
+	if l := limits[i]; w.Num < l.minNum || w.Num > l.maxNum || w.Size < l.minSize || w.Size > l.maxSize {
+		return fault.New(syscall.EINVAL, "make region", poolNames[i], "%d objects of %d bytes; want %d to %d of %d to %d bytes",
+			w.Num, w.Size, l.minNum, l.maxNum, l.minSize, l.maxSize)
+	}
+	return nil
+}
+
+// use lets the pools be in memory that is there.
+func (r *Region) use(memory []byte) {
+	r.bytes = memory[:r.size:r.size]
+	b := &r.pools[bufPool]
+	r.Bufs = shm.NewBufs(r.bytes[b.offset:], b.objSize)
 	r.Reset()
+}
+
+// extmemDefault is what Over does not get told.
+var extmemDefault = Config{If: Pool{2, 1024}, Ring: Pool{4, 20480}, Buf: Pool{4098, 2048}}
+
+// Over makes a region in memory that somebody else provides, and may write as all who have a region mapped. It starts at
+// a page boundary and stays as large as it is until free is called, by Close or here if there is an error. What the
+// pools leave of it becomes buffers. Errors: EINVAL for a size out of netmap's limits, ENOMEM for memory that is too
+// small.
+func Over(id uint16, memory []byte, c Config, free func() error) (*Region, error) {
+	r, err := over(id, memory, c)
+	if err != nil {
+		free()
+		return nil, err
+	}
+	r.free = free
+	return r, nil
+}
+
+func over(id uint16, memory []byte, c Config) (*Region, error) {
+	if len(memory) == 0 || shm.Address(memory)%pageSize != 0 {
+		return nil, fault.New(syscall.EINVAL, "make region", "external memory", "it is empty, or does not start at a page")
+	}
+	r := &Region{id: id}
+	sum := uint64(0)
+	for i, w := range [3]Pool{or(c.If, extmemDefault.If), or(c.Ring, extmemDefault.Ring), or(c.Buf, extmemDefault.Buf)} {
+		if err := w.check(i); err != nil {
+			return nil, err
+		}
+		sum += uint64(w.Num) * uint64(w.Size)
+		w.Size = align(w.Size)
+		if i == bufPool {
+			left := max(uint64(len(memory)), r.size) - r.size
+			w.Num = uint32(min(left/uint64(w.Size), uint64(limits[i].maxNum)))
+		}
+		r.pools[i] = makePool(poolNames[i], w, r.size)
+		r.size += uint64(w.Num) * uint64(w.Size)
+		if i != bufPool {
+			r.size = (r.size + pageSize - 1) &^ (pageSize - 1)
+		}
+	}
+	if sum > uint64(len(memory)) || r.pools[bufPool].num < limits[bufPool].minNum {
+		return nil, fault.New(syscall.ENOMEM, "make region", "external memory", "%d bytes for interfaces, rings and buffers that need %d", len(memory), sum)
+	}
+	r.use(memory)
 	return r, nil
 }
 
@@ -119,7 +187,7 @@ func or(p, def Pool) Pool {
 }
 
 // Close unmaps the region. Nothing that came from it may be used afterwards.
-func (r *Region) Close() error { return r.m.Close() }
+func (r *Region) Close() error { return r.free() }
 
 // ID is the region's memory id. // nr_mem_id
 func (r *Region) ID() uint16 { return r.id }
@@ -128,13 +196,16 @@ func (r *Region) ID() uint16 { return r.id }
 func (r *Region) Size() uint64 { return r.size }
 
 // Bytes is the memory, Size bytes.
-func (r *Region) Bytes() []byte { return r.m.Bytes()[:r.size:r.size] }
+func (r *Region) Bytes() []byte { return r.bytes }
 
-// FD is the file that a client maps.
-func (r *Region) FD() int { return r.m.FD() }
+// FD is the file that a client maps, of a region that New made.
+func (r *Region) FD() int { return r.file.FD() }
+
+// Private says whether the memory is somebody else's. // NI_PRIV_MEM
+func (r *Region) Private() bool { return r.file == nil }
 
 // Contiguous says whether each 2 MiB of the region are physically contiguous, which zero-copy AF_XDP needs.
-func (r *Region) Contiguous() bool { return r.m.Huge() }
+func (r *Region) Contiguous() bool { return r.file != nil && r.file.Huge() }
 
 // BufPool is the memory of the buffer pool, from buffer 0 on, where it lies in the region, and the stride of the buffers,
 // in bytes.
@@ -211,11 +282,17 @@ type pool struct {
 
 // newPool rounds sizes to objAlign and counts up to whole pages.
 func newPool(name string, w Pool, offset uint64) pool {
-	size := (w.Size + objAlign - 1) &^ (objAlign - 1)
-	cluster := uint32(pageSize / (1 << min(bits.TrailingZeros32(size), 12)))
-	num := (w.Num + cluster - 1) / cluster * cluster
-	words := (num + 63) / 64
-	return pool{name: name, offset: offset, objSize: size, num: num, used: make([]uint64, words), res: make([]uint64, words)}
+	w.Size = align(w.Size)
+	cluster := uint32(pageSize / (1 << min(bits.TrailingZeros32(w.Size), 12)))
+	w.Num = (w.Num + cluster - 1) / cluster * cluster
+	return makePool(name, w, offset)
+}
+
+func align(size uint32) uint32 { return (size + objAlign - 1) &^ (objAlign - 1) }
+
+func makePool(name string, w Pool, offset uint64) pool {
+	words := (w.Num + 63) / 64
+	return pool{name: name, offset: offset, objSize: w.Size, num: w.Num, used: make([]uint64, words), res: make([]uint64, words)}
 }
 
 func (p *pool) reset() {

@@ -130,6 +130,7 @@ func (in *inbox) take(src *kring.Ring, from, to uint32, o origin) bool {
 		return false
 	}
 	tail, bad := r.HwTail.Load(), uint64(0)
+	plain := r.Bufs() == src.Bufs() && !r.HasOffsets() && !src.HasOffsets()
 	for k := from; k != to; k = src.Next(k) {
 		w, slot := src.Slot(k).Word(), r.Slot(tail)
 		flags := w.Flags()&o.keep | o.set
@@ -137,12 +138,17 @@ func (in *inbox) take(src *kring.Ring, from, to uint32, o origin) bool {
 		case !r.Bufs().Valid(own.BufIdx()): // the monitor's program left no buffer here
 			slot.SetWord(abi.MakeSlotWord(0, 0, flags))
 			bad++
-		case !r.Bufs().Valid(w.BufIdx()): // nor the parent's there
+		case !src.Bufs().Valid(w.BufIdx()): // nor the parent's there
 			slot.SetWord(abi.MakeSlotWord(own.BufIdx(), 0, flags))
 			bad++
 		case in.port.zero:
+			if !plain {
+				moveToStart(src, k, w)
+			}
 			slot.SetWord(abi.MakeSlotWord(w.BufIdx(), in.length(w), flags))
 			src.Slot(k).SetWord(abi.MakeSlotWord(own.BufIdx(), in.length(own), w.Flags()|abi.NSBufChanged))
+		case !plain:
+			slot.SetWord(abi.MakeSlotWord(own.BufIdx(), in.copy(slot, own, src, k, w), flags))
 		default:
 			r.Bufs().Copy(own.BufIdx(), w.BufIdx(), uint32(in.length(w)))
 			slot.SetWord(abi.MakeSlotWord(own.BufIdx(), in.length(w), flags))
@@ -152,6 +158,21 @@ func (in *inbox) take(src *kring.Ring, from, to uint32, o origin) bool {
 	r.Drops.Add(kring.BadBuffer, bad)
 	r.HwTail.Store(tail)
 	return true
+}
+
+// copy copies a frame between buffers of different regions, or of rings that have offsets, and says how much of it there was
+// room for.
+func (in *inbox) copy(slot *abi.Slot, own abi.SlotWord, src *kring.Ring, k uint32, w abi.SlotWord) uint16 {
+	at, room := in.ring.Span(slot)
+	from := src.Bufs().Bytes(w.BufIdx())[src.OffsetOf(src.Slot(k)):]
+	from = from[:min(int(w.Len()), len(from))]
+	return uint16(copy(in.ring.Bufs().Bytes(own.BufIdx())[at:at+room], from))
+}
+
+// moveToStart has the frame in slot k start where its buffer does. A zero-copy monitor has no offsets, and gets the buffer.
+func moveToStart(src *kring.Ring, k uint32, w abi.SlotWord) {
+	b := src.Bufs().Bytes(w.BufIdx())
+	copy(b[:min(int(w.Len()), len(b))], b[src.OffsetOf(src.Slot(k)):])
 }
 
 // skip is where to begin so that the rest finds room. Packets go whole, and are counted.

@@ -137,6 +137,9 @@ func (p *Port) Stop(r *kring.Ring) {
 	r.Free(0, r.N)
 }
 
+// ZeroCopy says whether the monitor exchanges buffers with its parent.
+func (p *Port) ZeroCopy() bool { return p.zero }
+
 // Close has nothing left to do.
 func (p *Port) Close() error { return nil }
 

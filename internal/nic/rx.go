@@ -102,8 +102,12 @@ func (x *rxSide) receive(r *kring.Ring) {
 	if n == 0 {
 		return
 	}
+	offsets := r.HasOffsets()
 	for i := range n {
 		buf, _, length, more := s.RxAt(i)
+		if offsets {
+			length = x.place(r, r.Slot(tail), buf, length)
+		}
 		flags := uint16(0)
 		if more {
 			flags = abi.NSMoreFrag
@@ -112,7 +116,7 @@ func (x *rxSide) receive(r *kring.Ring) {
 		r.Slot(tail).SetWord(abi.MakeSlotWord(buf, uint16(length), flags))
 		tail = r.Next(tail)
 	}
-	if x.stamps {
+	if x.stamps && !offsets {
 		x.stamp(r, n)
 	}
 	s.RxRelease(n)
@@ -127,4 +131,19 @@ func (x *rxSide) stamp(r *kring.Ring, n uint32) {
 		r.Slot(k).Ptr = x.socket.Stamp(buf)
 		k = r.Next(k)
 	}
+}
+
+// place moves a frame to where the slot wants it: the kernel puts every frame at the start of a buffer, and would do so
+// beyond the buffer's end if it were told to start later. A frame for which there is no room leaves an empty slot.
+func (x *rxSide) place(r *kring.Ring, slot *abi.Slot, buf, length uint32) uint32 {
+	at, room := r.Span(slot)
+	if length > room {
+		r.Drops.Add(kring.BadLength, 1)
+		return 0
+	}
+	if at > 0 {
+		b := r.Bufs().Bytes(buf)
+		copy(b[at:at+length], b[:length])
+	}
+	return length
 }

@@ -20,14 +20,15 @@ import (
 //
 // The kernel gets whole packets. The slots of one whose end the program has not handed over wait from next to HwCur.
 type txSide struct {
-	port   *Port
-	ring   *kring.Ring
-	socket *xsk.Socket
-	next   uint32 // the first slot that is neither sent nor dropped
-	held   held   // sent from this ring and not back
-	stray  held   // sent from an earlier ring that was stopped
-	bad    bool   // dropping the rest of a packet of too many slots
-	words  [abi.MaxFrags]abi.SlotWord
+	port         *Port
+	ring         *kring.Ring
+	socket       *xsk.Socket
+	next         uint32 // the first slot that is neither sent nor dropped
+	held         held   // sent from this ring and not back
+	stray        held   // sent from an earlier ring that was stopped
+	bad          bool   // dropping the rest of a packet of too many slots
+	words        [abi.MaxFrags]abi.SlotWord
+	starts, most [abi.MaxFrags]uint32 // where their frames start in their buffers, and how long they can be
 }
 
 func newTxSide(p *Port) *txSide {
@@ -72,7 +73,8 @@ func (x *txSide) sync(r *kring.Ring) error {
 // next slot to be given back.
 func (x *txSide) send(r *kring.Ring) {
 	s, bufs, k, head := x.socket, r.Bufs(), x.next, r.Head()
-	room, posted := s.TxRoom(r.Dist(k, head)), uint32(0)
+	room, posted, offset, most := s.TxRoom(r.Dist(k, head)), uint32(0), uint32(0), x.port.maxTx
+	offsets := r.HasOffsets()
 	for k != head {
 		slot := r.Slot(k)
 		w := slot.Word()
@@ -85,7 +87,10 @@ func (x *txSide) send(r *kring.Ring) {
 			continue
 		}
 		k = r.Next(k)
-		if why, bad := x.check(w, bufs.Valid(w.BufIdx())); bad || posted == room {
+		if offsets {
+			offset, most = x.place(r, slot)
+		}
+		if why, bad := x.check(w, bufs.Valid(w.BufIdx()), most); bad || posted == room {
 			if !bad {
 				why = kring.NoRoom
 			}
@@ -93,7 +98,7 @@ func (x *txSide) send(r *kring.Ring) {
 			x.giveBack(r, w.BufIdx())
 			continue
 		}
-		x.post(slot, w, posted)
+		x.post(slot, w, posted, offset)
 		posted++
 	}
 	s.TxCommit(posted)
@@ -102,20 +107,20 @@ func (x *txSide) send(r *kring.Ring) {
 }
 
 // post makes a slot entry i of the kernel's ring.
-func (x *txSide) post(slot *abi.Slot, w abi.SlotWord, i uint32) {
+func (x *txSide) post(slot *abi.Slot, w abi.SlotWord, i, offset uint32) {
 	if w.Flags()&(abi.NSBufChanged|abi.NSReport) != 0 {
 		slot.Flags = w.Flags() &^ (abi.NSBufChanged | abi.NSReport)
 	}
 	x.held.add(w.BufIdx())
-	x.socket.TxAt(i, w.BufIdx(), 0, uint32(w.Len()), w.Flags()&abi.NSMoreFrag != 0)
+	x.socket.TxAt(i, w.BufIdx(), offset, uint32(w.Len()), w.Flags()&abi.NSMoreFrag != 0)
 }
 
 // check finds what is wrong with a frame in one slot.
-func (x *txSide) check(w abi.SlotWord, valid bool) (kring.Reason, bool) {
+func (x *txSide) check(w abi.SlotWord, valid bool, most uint32) (kring.Reason, bool) {
 	switch {
 	case !valid:
 		return kring.BadBuffer, true
-	case uint32(w.Len()) > x.port.maxTx:
+	case uint32(w.Len()) > most:
 		return kring.BadLength, true
 	case w.Len() < etherHead:
 		return kring.TooShort, true
@@ -149,10 +154,16 @@ func (x *txSide) sendPacket(r *kring.Ring, k, posted, room uint32) (slots, sent 
 			x.giveBack(r, w.BufIdx())
 			continue
 		}
-		x.post(r.Slot((k+uint32(i))%r.N), w, posted+uint32(i))
+		x.post(r.Slot((k+uint32(i))%r.N), w, posted+uint32(i), x.starts[i])
 		sent++
 	}
 	return n, sent
+}
+
+// place is where the frame in a slot starts, and how long it can be.
+func (x *txSide) place(r *kring.Ring, slot *abi.Slot) (offset, most uint32) {
+	offset = r.OffsetOf(slot)
+	return offset, min(x.port.maxTx, r.Bufs().Size()-offset)
 }
 
 // gather reads the slots of a packet, as many as may be sent at once, and says whether its end is among them. What is
@@ -161,6 +172,7 @@ func (x *txSide) gather(r *kring.Ring, k uint32) (n uint32, whole bool) {
 	for head := r.Head(); k != head && n < x.port.segments && !whole; k = r.Next(k) {
 		w := r.Slot(k).Word()
 		x.words[n] = w
+		x.starts[n], x.most[n] = x.place(r, r.Slot(k))
 		whole = w.Flags()&abi.NSMoreFrag == 0
 		n++
 	}
@@ -171,11 +183,11 @@ func (x *txSide) gather(r *kring.Ring, k uint32) (n uint32, whole bool) {
 // there. The kernel takes no empty piece.
 func (x *txSide) checkPacket(n uint32, bufs shm.Bufs) (kring.Reason, bool) {
 	length := uint32(0)
-	for _, w := range x.words[:n] {
+	for i, w := range x.words[:n] {
 		if !bufs.Valid(w.BufIdx()) {
 			return kring.BadBuffer, true
 		}
-		if w.Len() == 0 || uint32(w.Len()) > x.port.maxTx {
+		if w.Len() == 0 || uint32(w.Len()) > x.most[i] {
 			return kring.BadLength, true
 		}
 		length += uint32(w.Len())
@@ -232,12 +244,13 @@ func (x *txSide) giveBack(r *kring.Ring, buf uint32) {
 // farthest is how far a frame may have overtaken others for a monitor to see it with its own length.
 const farthest = 64
 
-// bringFrame exchanges slot k with the one from which the buffer was sent, so that the frame's length and flags stay with
-// it: a monitor looks at what is given back. Programs do not.
+// bringFrame exchanges slot k with the one from which the buffer was sent, so that the frame's length, flags and offset stay
+// with it: a monitor looks at what is given back. Programs do not.
 func (x *txSide) bringFrame(r *kring.Ring, k, buf uint32) {
 	w := r.Slot(k).Word()
 	for j, n := r.Next(k), 0; j != r.Head() && n < farthest; j, n = r.Next(j), n+1 {
 		if o := r.Slot(j).Word(); o.BufIdx() == buf {
+			r.Slot(k).Ptr, r.Slot(j).Ptr = r.Slot(j).Ptr, r.Slot(k).Ptr
 			r.Slot(k).SetWord(o)
 			r.Slot(j).SetWord(abi.MakeSlotWord(w.BufIdx(), w.Len(), w.Flags()|abi.NSBufChanged))
 			return

@@ -86,8 +86,12 @@ func (l *lane) txSync(tx *kring.Ring) error {
 func (l *lane) pass(tx *kring.Ring, k, head uint32) {
 	old := l.sent.Load()
 	sent := old
+	offsets := tx.HasOffsets() || l.rx.HasOffsets()
 	for k != head {
 		end := tx.Run(k, head)
+		if offsets {
+			l.agree(k, end)
+		}
 		if n := copySlots(l.rx.Slots()[k:end], tx.Slots()[k:end]); n > 0 {
 			sent = k + n
 		}
@@ -117,6 +121,24 @@ func (l *lane) rxSync(rx *kring.Ring) error {
 		rx.HwTail.Store(sent)
 	}
 	return nil
+}
+
+// agree has the frames in slots from k up to end start where the receiver will look for them: where it wants them at least,
+// or farther on if the sender put them there. A frame that starts elsewhere is moved, in its buffer.
+func (l *lane) agree(k, end uint32) {
+	bufs := l.tx.Bufs()
+	for ; k < end; k++ {
+		tx, rx := l.tx.Slot(k), l.rx.Slot(k)
+		w, from := tx.Word(), l.tx.OffsetOf(tx)
+		n := min(uint32(w.Len()), bufs.Size()-from)
+		to := min(max(from, l.rx.OffsetOf(rx)), l.rx.Offsets().Max, bufs.Size()-n)
+		if to != from {
+			b := bufs.Bytes(w.BufIdx())
+			copy(b[to:], b[from:from+n])
+		}
+		l.rx.SetOffset(tx, to) // goes along with the slot
+		l.tx.SetOffset(tx, to)
+	}
 }
 
 // special are the flags that make a slot need a second look.

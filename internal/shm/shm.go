@@ -4,6 +4,8 @@
 package shm
 
 import (
+	"cmp"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap/internal/fault"
@@ -17,6 +19,7 @@ type Mapping struct {
 	fd    int // -1 where the file is not ours to keep
 	bytes []byte
 	huge  bool
+	lent  bool // somebody else unmaps it
 }
 
 // Map maps the first size bytes of the file fd, which stays the caller's.
@@ -27,6 +30,23 @@ func Map(fd, size int) (*Mapping, error) {
 	}
 	return &Mapping{fd: -1, bytes: b}, nil
 }
+
+// MapFile maps a file as large as it is.
+func MapFile(path string) (*Mapping, error) {
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fault.Wrap(err, "open", path, "")
+	}
+	defer unix.Close(fd)
+	size, err := unix.Seek(fd, 0, unix.SEEK_END)
+	if err != nil || size == 0 {
+		return nil, fault.Wrap(cmp.Or(err, error(unix.EINVAL)), "map", path, "its size is %d", size)
+	}
+	return Map(fd, int(size))
+}
+
+// Borrow is memory that somebody else has mapped, and unmaps: Close does nothing.
+func Borrow(memory []byte) *Mapping { return &Mapping{fd: -1, bytes: memory, lent: true} }
 
 // Bytes is the memory. Whoever shares it may write it at any time.
 func (m *Mapping) Bytes() []byte { return m.bytes }

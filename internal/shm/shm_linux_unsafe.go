@@ -34,8 +34,12 @@ func Create(name string, size int, huge bool) (*Mapping, error) {
 	return m, nil
 }
 
-// Close unmaps the memory and closes the file. No view into it may be used afterwards.
+// Close unmaps the memory and closes the file. No view into it may be used afterwards. Closing nil does
+// nothing.
 func (m *Mapping) Close() error {
+	if m == nil || m.lent {
+		return nil
+	}
 	b := m.bytes
 	m.bytes = nil
 	err := unix.MunmapPtr(unsafe.Pointer(unsafe.SliceData(b)), uintptr(len(b)))

@@ -40,24 +40,27 @@ type sender struct {
 	ring *kring.Ring
 	bufs shm.Bufs
 
-	at     *place // where the port was when the sync began
-	header uint32 // of the port's frames, then
-	flat   []byte // room for a packet, of a port that had headers once
+	at      *place // where the port was when the sync began
+	header  uint32 // of the port's frames, then
+	offsets bool   // frames may start elsewhere than at the start of a buffer
+	odd     bool   // not every frame starts where its buffer does: there are headers, or offsets
+	flat    []byte // room for a packet, of a port that had headers once
 
 	// the addresses of the packet before, and where it went: mostly the next one goes there too
 	lastLo uint64
 	lastHi uint32
 	lastTo int
 
-	words [batch]abi.SlotWord // the slots of the batch, as they were checked
-	start uint32              // the first one's slot
-	cut   bool                // the batch starts inside a packet that is too long and was dropped
-	runs  [batch]run
-	count uint32 // of runs
-	lists [targets]list
-	busy  [targets]uint16 // targets that have a list
-	used  uint32
-	drops [kring.Reasons]uint64 // of this sync
+	words  [batch]abi.SlotWord // the slots of the batch, as they were checked
+	starts [batch]uint32       // where their frames start in their buffers, if they have offsets
+	start  uint32              // the first one's slot
+	cut    bool                // the batch starts inside a packet that is too long and was dropped
+	runs   [batch]run
+	count  uint32 // of runs
+	lists  [targets]list
+	busy   [targets]uint16 // targets that have a list
+	used   uint32
+	drops  [kring.Reasons]uint64 // of this sync
 
 	scanned bool                  // the batch has been looked through for slots with NS_INDIRECT
 	pieces  [together]kring.Piece // of the program's memory, to be fetched
@@ -86,6 +89,8 @@ func (s *sender) sync(r *kring.Ring) error {
 // forward sends what is in the slots from k up to head.
 func (s *sender) forward(k, head uint32) {
 	s.at, s.header = s.port.at.Load(), s.port.header.Load()
+	s.offsets = s.ring.HasOffsets()
+	s.odd = s.header != 0 || s.offsets
 	s.lastTo = unknown // addresses may have moved since
 	s.cut = false
 	ports := *s.at.sw.ports.Load()
@@ -107,6 +112,9 @@ func (s *sender) collect(k, head uint32) uint32 {
 		part := s.ring.Slots()[k:end]
 		for i := range part {
 			s.words[(n+uint32(i))%batch] = part[i].Word()
+		}
+		if s.offsets {
+			s.noteOffsets(part, n)
 		}
 		n += uint32(len(part))
 		k = end % s.ring.N
@@ -150,8 +158,10 @@ func (s *sender) sort(n uint32, last bool) (rest uint32) {
 			s.drops[kring.BadBuffer]++
 		case length > size:
 			s.drops[kring.BadLength]++
-		case s.header != 0:
-			if lo, hi, ok := s.headBehind(first, end); ok {
+		case s.odd:
+			if length > s.room(first) {
+				s.drops[kring.BadLength]++
+			} else if lo, hi, ok := s.headBehind(first, end); ok {
 				s.look(lo, hi)
 				s.add(s.lastTo, first, end)
 			} else {
@@ -196,6 +206,34 @@ func (s *sender) follow(i, n uint32) uint32 {
 	return i
 }
 
+// noteOffsets reads where the frames of slots start, which are words from n on. With NS_INDIRECT the ptr is none of it.
+func (s *sender) noteOffsets(slots []abi.Slot, n uint32) {
+	for i := range slots {
+		at := (n + uint32(i)) % batch
+		s.starts[at] = s.ring.OffsetOf(&slots[i])
+		if s.words[at].Flags()&abi.NSIndirect != 0 {
+			s.starts[at] = 0
+		}
+	}
+}
+
+// room is how long the frame in word i can be.
+func (s *sender) room(i uint32) uint32 {
+	if s.offsets {
+		return s.bufs.Size() - s.starts[i%batch]
+	}
+	return s.bufs.Size()
+}
+
+// data is the buffer of word i from where the frame starts.
+func (s *sender) data(i uint32) []byte {
+	b := s.bufs.Bytes(s.words[i%batch].BufIdx())
+	if s.offsets {
+		return b[s.starts[i%batch]:]
+	}
+	return b
+}
+
 // packetEnd is the word after the packet that starts at first, above n if its last fragment is not there.
 func (s *sender) packetEnd(first, n uint32) uint32 {
 	for i := first; i < n; i++ {
@@ -216,7 +254,7 @@ func (s *sender) badFragment(first, end uint32) (kring.Reason, bool) {
 		if !s.bufs.Valid(w.BufIdx()) {
 			return kring.BadBuffer, true
 		}
-		if uint32(w.Len()) > s.bufs.Size() {
+		if uint32(w.Len()) > s.room(i) {
 			return kring.BadLength, true
 		}
 	}
@@ -334,6 +372,7 @@ func (in *inbox) put(s *sender, a, b uint16) {
 	}
 	tail, room := in.space()
 	f := filler{s: s, ring: in.ring, tail: tail, room: room, from: s.header, to: in.port.header.Load()}
+	f.afresh = s.offsets || in.ring.HasOffsets() || s.bufs != in.ring.Bufs()
 	for a != none || b != none {
 		if i := min(a, b); i == a { // none is larger than any
 			f.run(s.runs[i%batch])
@@ -379,17 +418,18 @@ type filler struct {
 	lost uint64 // packets without room
 	torn uint64 // packets that met a slot without a buffer
 
+	afresh    bool   // slots are filled anew: buffers differ in size or place, or frames start inside of them
 	from, to  uint32 // lengths of the virtio-net headers of the sender and the receiver
 	badHeader uint64 // packets whose header asks for what cannot be
 }
 
 // run copies the packets of a run.
 func (f *filler) run(r run) {
+	if f.afresh || f.from != f.to {
+		f.convertAll(r)
+		return
+	}
 	for words := f.s.words[r.first:r.end]; len(words) > 0; {
-		if f.from != f.to {
-			words = words[f.convert(words):]
-			continue
-		}
 		n := f.lines(words)
 		if n == 0 {
 			n = f.packet(words)

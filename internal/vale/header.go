@@ -16,7 +16,8 @@ import (
 //	from 12 to 10        the first 10 bytes
 //	from 10 or 12 to 0   none; what it asks for is done here: a checksum is completed, a packet larger than a frame split
 //
-// A converted packet fills the receiver's slots anew, however it was cut.
+// A converted packet fills the receiver's slots anew, however it was cut. So does one between ports whose buffers are not the
+// same pool, or whose frames start inside of their buffers.
 
 const (
 	maxHeader = 12
@@ -50,44 +51,50 @@ func (p *Port) SetHeader(length uint32) error {
 // headBehind is Bufs.Head of the packet in the words from first to end, behind the sender's header, which is in the first
 // slot, and may be all that is.
 func (s *sender) headBehind(first, end uint32) (lo uint64, hi uint32, ok bool) {
-	w, skip := s.words[first%batch], s.header
-	if uint32(w.Len()) == skip && end-first > 1 {
-		w, skip = s.words[(first+1)%batch], 0
+	skip := s.header
+	if skip > 0 && uint32(s.words[first%batch].Len()) == skip && end-first > 1 {
+		first, skip = first+1, 0
 	}
-	if uint32(w.Len()) < skip+etherHead {
+	if uint32(s.words[first%batch].Len()) < skip+etherHead {
 		return 0, 0, false
 	}
-	b := s.bufs.Bytes(w.BufIdx())[skip:]
+	b := s.data(first)[skip:]
 	return binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint32(b[8:]), true
 }
 
 // source reads a packet byte by byte: what is in front, then what is in the slots.
 type source struct {
-	s     *sender
-	front []byte
-	words []abi.SlotWord
-	at    uint32 // in the first word's buffer
+	s          *sender
+	front      []byte
+	first, end uint32 // words
+	at         uint32 // in the first word's frame
 }
 
 // left is how many bytes are to come.
 func (r *source) left() int {
 	n := len(r.front) - int(r.at)
-	for _, w := range r.words {
-		n += int(w.Len())
+	for i := r.first; i < r.end; i++ {
+		n += r.length(i)
 	}
 	return n
+}
+
+func (r *source) length(i uint32) int { return int(r.s.words[i%batch].Len()) }
+
+// take passes over n bytes of the first word's frame, which has as many.
+func (r *source) take(n int) {
+	if r.at += uint32(n); int(r.at) == r.length(r.first) {
+		r.first, r.at = r.first+1, 0
+	}
 }
 
 // read fills b.
 func (r *source) read(b []byte) {
 	n := copy(b, r.front)
 	r.front, b = r.front[n:], b[n:]
-	for len(b) > 0 && len(r.words) > 0 {
-		w := r.words[0]
-		n := copy(b, r.s.bufs.Bytes(w.BufIdx())[r.at:w.Len()])
-		if r.at += uint32(n); r.at == uint32(w.Len()) {
-			r.words, r.at = r.words[1:], 0
-		}
+	for len(b) > 0 && r.first < r.end {
+		n := copy(b, r.s.data(r.first)[r.at:r.length(r.first)])
+		r.take(n)
 		b = b[n:]
 	}
 }
@@ -96,29 +103,36 @@ func (r *source) read(b []byte) {
 func (r *source) skip(n int) {
 	front := min(n, len(r.front))
 	r.front, n = r.front[front:], n-front
-	for n > 0 && len(r.words) > 0 {
-		here := min(n, int(r.words[0].Len())-int(r.at))
+	for n > 0 && r.first < r.end {
+		here := min(n, r.length(r.first)-int(r.at))
 		n -= here
-		if r.at += uint32(here); r.at == uint32(r.words[0].Len()) {
-			r.words, r.at = r.words[1:], 0
-		}
+		r.take(here)
 	}
 }
 
-// convert is packet for a receiver whose header differs from the sender's.
-func (f *filler) convert(words []abi.SlotWord) int {
-	n := 1
-	for n < len(words) && words[n-1].Flags()&abi.NSMoreFrag != 0 {
-		n++
+// convertAll is run for a receiver whose slots are filled anew.
+func (f *filler) convertAll(r run) {
+	for first := uint32(r.first); first < uint32(r.end); {
+		end := min(f.s.packetEnd(first, uint32(r.end)), uint32(r.end))
+		f.convert(first, end)
+		first = end
 	}
-	src := source{s: f.s, words: words[:n]}
+}
+
+// convert is packet for such a receiver.
+func (f *filler) convert(first, end uint32) {
+	src := source{s: f.s, first: first, end: end}
+	if f.from == f.to {
+		f.stream(&src)
+		return
+	}
 	var h [maxHeader]byte
 	src.read(h[:f.from])
 	if f.to > 0 {
 		clear(h[10:])
 		src.front = h[:f.to]
 		f.stream(&src)
-		return n
+		return
 	}
 	wish := parseOffload(h[:10])
 	switch {
@@ -129,7 +143,6 @@ func (f *filler) convert(words []abi.SlotWord) int {
 	default:
 		f.offload(&src, wish)
 	}
-	return n
 }
 
 // offload does what the header asks for.
@@ -151,7 +164,7 @@ func (f *filler) offload(src *source, wish offload) {
 		return
 	}
 	var split segments
-	if !split.init(packet, wish, min(maxFrame, int(f.s.bufs.Size()))) {
+	if !split.init(packet, wish, min(maxFrame, int(f.ring.LeastRoom()))) {
 		f.badHeader++
 		return
 	}
@@ -162,10 +175,10 @@ func (f *filler) offload(src *source, wish offload) {
 	torn := uint64(0)
 	for split.more() {
 		slot, idx, buf := f.next()
-		length := split.write(buf)
 		if idx == 0 {
-			torn = 1
+			buf, torn = nil, 1
 		}
+		length := split.write(buf)
 		slot.SetWord(abi.MakeSlotWord(idx, uint16(length), 1<<abi.NSPortShift))
 	}
 	f.torn += torn
@@ -173,22 +186,19 @@ func (f *filler) offload(src *source, wish offload) {
 
 // stream writes what is left of a packet into as many slots as it takes, all of it or nothing.
 func (f *filler) stream(src *source) {
-	size := src.left()
-	most := min(int(f.s.bufs.Size()), 1<<16-1)
-	n := (size + most - 1) / most
-	if uint64(n) > uint64(f.room) {
+	n := f.slotsFor(src.left())
+	if n > f.room {
 		f.lost++
 		return
 	}
 	torn := uint64(0)
+	flags := uint16(n)<<abi.NSPortShift | abi.NSMoreFrag
 	for i := n; i > 0; i-- {
-		length := min(size, most)
-		size -= length
-		flags := uint16(n)<<abi.NSPortShift | abi.NSMoreFrag
 		if i == 1 {
 			flags &^= abi.NSMoreFrag
 		}
 		slot, idx, buf := f.next()
+		length := min(src.left(), len(buf))
 		if idx != 0 {
 			src.read(buf[:length])
 		} else {
@@ -197,17 +207,40 @@ func (f *filler) stream(src *source) {
 		}
 		slot.SetWord(abi.MakeSlotWord(idx, uint16(length), flags))
 	}
+	if src.left() > 0 { // the receiver changed its offsets meanwhile
+		torn = 1
+	}
 	f.torn += torn
 }
 
-// next takes the receiver's next slot, of which there is one. Without a buffer in it, the index is 0 and there is nowhere to
-// write.
+// slotsFor is how many of the receiver's next slots a packet of that size takes: more than there are if they do not
+// suffice.
+func (f *filler) slotsFor(size int) (n uint32) {
+	for k := f.tail; size > 0; k = f.ring.Next(k) {
+		if n == f.room || n == abi.MaxFrags {
+			return f.room + 1
+		}
+		_, room := f.ring.Span(f.ring.Slot(k))
+		size -= int(min(room, mostInSlot))
+		n++
+	}
+	return n
+}
+
+// mostInSlot is what a slot's length can say.
+const mostInSlot = 1<<16 - 1
+
+// next takes the receiver's next slot, of which there is one, and the part of its buffer where a frame may be written.
+// Without a buffer in it, the index is 0 and nothing may be written.
 func (f *filler) next() (slot *abi.Slot, idx uint32, buf []byte) {
 	slot = f.ring.Slot(f.tail)
 	f.tail = f.ring.Next(f.tail)
 	f.room--
-	if idx = slot.Word().BufIdx(); !f.s.bufs.Valid(idx) {
-		return slot, 0, nil
+	idx = slot.Word().BufIdx()
+	at, room := f.ring.Span(slot)
+	bufs := f.ring.Bufs()
+	if !bufs.Valid(idx) {
+		idx = 0
 	}
-	return slot, idx, f.s.bufs.Bytes(idx)
+	return slot, idx, bufs.Bytes(idx)[at : at+min(room, mostInSlot)]
 }

@@ -1,0 +1,61 @@
+//go:build linux
+
+package control
+
+import (
+	"encoding/binary"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+)
+
+// registerWithOptions binds, with the options that the engine has to know beforehand.
+func (k *call) registerWithOptions() error {
+	if k.client.binding.Load() != nil {
+		return fault.New(syscall.EBUSY, "open", k.name, "the descriptor is bound already")
+	}
+	var o engine.Options
+	extmem, offsets := k.option(abi.OptExtmem), k.option(abi.OptOffsets)
+	if offsets != nil {
+		o.Offsets = offsets.offsets()
+	}
+	if extmem != nil {
+		var err error
+		if o.Extmem, err = extmem.extmem(k.process); err != nil {
+			k.client.log("open", k.name, err)
+			return err
+		}
+	}
+	err := k.client.register(k.process, k.name, abi.View[abi.Register](k.body), o)
+	if extmem != nil {
+		extmem.status = fault.Errno(o.Extmem.Err)
+	}
+	if offsets != nil {
+		offsets.status = fault.Errno(o.Offsets.Err)
+		binary.LittleEndian.PutUint64(offsets.body, o.Offsets.Max)
+	}
+	return err
+}
+
+// offsets is what an OFFSETS option says. nro_tx_align is not looked at.
+func (o *option) offsets() *engine.Offsets {
+	word := binary.LittleEndian.Uint64
+	return &engine.Offsets{
+		Max: word(o.body), Initial: word(o.body[8:]), Bits: binary.LittleEndian.Uint32(o.body[16:]), MinGap: word(o.body[24:]),
+	}
+}
+
+// extmem is the memory that an EXTMEM option names, mapped.
+func (o *option) extmem(p Process) (*engine.Extmem, error) {
+	info := *abi.View[abi.PoolsInfo](o.body[8:])
+	x, err := p.Extmem(binary.LittleEndian.Uint64(o.body), info.MemSize)
+	if err != nil {
+		o.status = fault.Errno(err)
+		return nil, err
+	}
+	x.Pools = mem.ConfigOf(info)
+	return x, nil
+}

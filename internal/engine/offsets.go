@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"slices"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/monitor"
+)
+
+// Offsets let frames start inside their buffers, where the slot's ptr says. // NETMAP_REQ_OPT_OFFSETS
+type Offsets struct {
+	Max     uint64 // bytes; what there is, in the answer
+	Initial uint64 // of all slots of rings that nobody else has
+	Bits    uint32 // of ptr that are the offset; 0 is all
+	MinGap  uint64 // bytes that the framework may write from an offset on; 0 is up to the buffer's end
+	Err     error  // out: what is wrong with it
+}
+
+// kringOffsets is the option as rings take it. EINVAL for what does not fit together.
+func (o *Offsets) kringOffsets(name string, size uint32) (kring.Offsets, error) {
+	const op = "use offsets on"
+	if o.Bits > 64 {
+		return kring.Offsets{}, fault.New(syscall.EINVAL, op, name, "%d bits; a slot's ptr has 64", o.Bits)
+	}
+	k := kring.Offsets{Mask: ^uint64(0), Max: uint32(min(o.Max, uint64(size))), Gap: uint32(min(o.MinGap, uint64(size)))}
+	if o.Bits > 0 {
+		k.Mask >>= 64 - o.Bits
+	}
+	switch {
+	case o.Max > uint64(size):
+		return k, fault.New(syscall.EINVAL, op, name, "offsets of up to %d bytes; a buffer has %d", o.Max, size)
+	case o.Max&^k.Mask != 0:
+		return k, fault.New(syscall.EINVAL, op, name, "offsets of up to %d bytes do not fit in %d bits", o.Max, o.Bits)
+	case o.Initial > o.Max:
+		return k, fault.New(syscall.EINVAL, op, name, "an initial offset of %d bytes is larger than the largest, %d", o.Initial, o.Max)
+	}
+	return k, nil
+}
+
+// offsetter is a port for which not every offset is right.
+type offsetter interface {
+	// AcceptOffsets says EINVAL for offsets behind which frames have no room.
+	AcceptOffsets(most uint32) error
+}
+
+// setOffsets lets the frames of the bound rings start inside their buffers: of all, or of none if there is an error. EBUSY
+// when a ring has offsets already that are not enough; EOPNOTSUPP for zero-copy monitors, whose buffers are exchanged with
+// the parent's, which decides.
+func (b *Binding) setOffsets(o *Offsets) error {
+	if o == nil {
+		return nil
+	}
+	o.Err = b.trySetOffsets(o)
+	return o.Err
+}
+
+func (b *Binding) trySetOffsets(o *Offsets) error {
+	name := b.entry.shown()
+	if m, ok := b.entry.port.(*monitor.Port); ok && m.ZeroCopy() {
+		return fault.New(syscall.EOPNOTSUPP, "use offsets on", name, "a zero-copy monitor has none; use one that copies")
+	}
+	want, err := o.kringOffsets(name, b.entry.region.Bufs.Size())
+	if err != nil {
+		return err
+	}
+	rings := b.all()
+	for _, r := range rings {
+		if have := r.Offsets(); have.Mask != 0 && (have.Mask&want.Mask != want.Mask || have.Max < want.Max) {
+			return fault.New(syscall.EBUSY, "use offsets on", name, "%s has offsets of up to %d bytes already, with mask %#x; ask for no more", r.Name, have.Max, have.Mask)
+		}
+	}
+	if p, ok := b.entry.port.(offsetter); ok {
+		if err := p.AcceptOffsets(want.Max); err != nil {
+			return err
+		}
+	}
+	for _, r := range rings {
+		n, _ := r.Users()
+		if have := r.Offsets(); have.Mask != 0 {
+			want = have
+		}
+		r.Hold()
+		r.SetOffsets(want)
+		if n == 1 && o.Initial > 0 {
+			r.SetInitialOffset(uint32(o.Initial))
+		}
+		r.Drop()
+	}
+	o.Max = uint64(want.Max)
+	return nil
+}
+
+// ptrHasOneUse says EBUSY when a slot's ptr would have to be an offset and a time stamp: for this program or for another one
+// that has the port open.
+func (b *Binding) ptrHasOneUse(req *abi.Register, o *Offsets) error {
+	stamps := req.Flags&abi.NRRxStamps != 0
+	for _, other := range b.entry.bindings {
+		stamps = stamps || other.answer.Flags&abi.NRRxStamps != 0
+	}
+	offsets := o != nil || slices.ContainsFunc(b.rings[abi.DirRx], (*kring.Ring).HasOffsets)
+	if !stamps || !offsets {
+		return nil
+	}
+	err := fault.New(syscall.EBUSY, "use offsets on", b.entry.shown(), "time stamps of received frames stand where offsets would; use one of the two")
+	if o != nil {
+		o.Err = err
+	}
+	return err
+}
