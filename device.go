@@ -34,7 +34,7 @@ func OpenDevice(path, name string, options ...Option) (*Port, error) {
 		return nil, err
 	}
 	var t Transport
-	d, err := openDevice(path, opening.Port, opening.Register)
+	d, err := openDevice(path, opening)
 	if err != nil {
 		return nil, err
 	}
@@ -64,23 +64,28 @@ type device struct {
 	closed atomic.Bool
 }
 
-func openDevice(path, port string, request abi.Register) (*device, error) {
+func openDevice(path string, o Opening) (*device, error) {
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fault.Wrap(err, "open", path, "%s", openHint(err))
 	}
-	d := &device{fd: fd, name: port, answer: request, wake: [2]int{-1, -1}}
-	if err := d.register(); err != nil {
+	d := &device{fd: fd, name: o.Port, answer: o.Register, wake: [2]int{-1, -1}}
+	own, err := o.Extmem.mapping()
+	if err == nil {
+		err = d.register(o.Offsets, own, o.Extmem)
+	}
+	if err != nil {
+		own.Close()
 		unix.Close(fd)
 		return nil, err
 	}
-	if d.region, err = mapRegion(fd, d.answer); err != nil {
+	if d.region, err = mapRegion(fd, d.answer, own); err != nil {
 		unix.Close(fd)
-		return nil, fault.Wrap(err, "map the memory of", port, "")
+		return nil, fault.Wrap(err, "map the memory of", o.Port, "")
 	}
 	if err := unix.Pipe2(d.wake[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		d.Close()
-		return nil, fault.Wrap(err, "open", port, "")
+		return nil, fault.Wrap(err, "open", o.Port, "")
 	}
 	return d, nil
 }
@@ -95,11 +100,33 @@ func openHint(err error) string {
 	return ""
 }
 
+// mapping is the memory, mapped: nil for none, a mapping that is not ours for what the program has mapped, or the file.
+func (x *Extmem) mapping() (*shm.Mapping, error) {
+	switch {
+	case x == nil:
+		return nil, nil
+	case x.File == "":
+		return shm.Borrow(x.Memory), nil
+	}
+	return shm.MapFile(x.File)
+}
+
 // register sends the request; the answer replaces it.
-func (d *device) register() error {
+func (d *device) register(offsets *abi.OptionOffsets, own *shm.Mapping, x *Extmem) error {
 	h := abi.Header{Version: abi.Version, Type: abi.ReqRegister}
 	copy(h.Name[:abi.ReqNameSize-1], d.name)
-	if err := control(d.fd, &h, &d.answer); err != nil {
+	var options [][]byte
+	if offsets != nil {
+		o := *offsets
+		o.Type = abi.OptOffsets
+		options = append(options, abi.Bytes(&o))
+	}
+	if own != nil {
+		o := abi.OptionExtmem{Option: abi.Option{Type: abi.OptExtmem}, UsrPtr: shm.Address(own.Bytes()), Info: x.Pools}
+		o.Info.MemSize = uint64(len(own.Bytes()))
+		options = append(options, abi.Bytes(&o))
+	}
+	if err := control(d.fd, &h, &d.answer, options...); err != nil {
 		return fault.Wrap(err, "open", d.name, "%s", registerHint(err))
 	}
 	return nil
@@ -113,6 +140,8 @@ func registerHint(err error) string {
 		return "the port has no such ring, its MTU does not fit the buffers, or the device does not know the request"
 	case errors.Is(err, unix.EBUSY):
 		return "somebody has it exclusively, or the other way round"
+	case errors.Is(err, unix.EOPNOTSUPP):
+		return "the port, or the device, has no such option; or the external memory cannot be shared: map a memfd of MFD_ALLOW_SEALING"
 	case errors.Is(err, unix.ENOMEM):
 		return "the device's memory is used up; close ports or give it more"
 	}
@@ -237,8 +266,9 @@ var regions = struct {
 	m map[regionKey]*region
 }{m: map[regionKey]*region{}}
 
-// mapRegion maps the region that the answer of an open device names, or finds it mapped.
-func mapRegion(fd int, answer abi.Register) (*region, error) {
+// mapRegion maps the region that the answer of an open device names, or finds it mapped. One in memory of the program's own
+// is mapped already, and taken over.
+func mapRegion(fd int, answer abi.Register, own *shm.Mapping) (*region, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, err
@@ -248,12 +278,17 @@ func mapRegion(fd int, answer abi.Register) (*region, error) {
 	defer regions.Unlock()
 	r := regions.m[key]
 	if r == nil {
-		m, err := shm.Map(fd, int(answer.MemSize))
+		m, err := own, error(nil)
+		if own == nil {
+			m, err = shm.Map(fd, int(answer.MemSize))
+		}
 		if err != nil {
 			return nil, err
 		}
 		r = &region{Mapping: m, key: key}
 		regions.m[key] = r
+	} else {
+		own.Close()
 	}
 	r.refs++
 	return r, nil

@@ -23,20 +23,20 @@ func ioctl(fd int, request uint, arg unsafe.Pointer) syscall.Errno {
 	}
 }
 
-// control sends a request with its body, which the answer replaces. The framework reads both through their addresses.
-func control[T any](fd int, h *abi.Header, body *T) error { return controlWith(fd, h, body, nil) }
-
-// controlWith is control with an option, if there is one. A body of no size is none.
-func controlWith[T any](fd int, h *abi.Header, body *T, option []byte) error {
+// control sends a request with its body, which the answer replaces, and options. The framework reads them through their
+// addresses. A body of no size is none.
+func control[T any](fd int, h *abi.Header, body *T, options ...[]byte) error {
 	var pin runtime.Pinner
 	defer pin.Unpin()
 	if unsafe.Sizeof(*body) > 0 {
 		pin.Pin(body)
 		h.Body = uint64(uintptr(unsafe.Pointer(body)))
 	}
-	if len(option) > 0 {
-		pin.Pin(&option[0])
-		h.Options = uint64(uintptr(unsafe.Pointer(&option[0])))
+	next := &h.Options
+	for _, o := range options {
+		pin.Pin(&o[0])
+		*next = uint64(uintptr(unsafe.Pointer(&o[0])))
+		next = &abi.View[abi.Option](o).Next
 	}
 	if e := ioctl(fd, abi.NIOCCTRL, unsafe.Pointer(h)); e != 0 {
 		return e

@@ -52,7 +52,7 @@ var mayImport = map[string][]string{
 
 	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
 	"":             {"abi", "portname", "internal/fault", "internal/shm", "internal/csb", "internal/wake"},
-	"embed":        {"", "abi", "portname", "internal/fault", "internal/mem", "internal/engine", "internal/csb", "internal/wake"},
+	"embed":        {"", "abi", "portname", "internal/fault", "internal/shm", "internal/mem", "internal/engine", "internal/csb", "internal/wake"},
 	"internal/csb": {"abi", "internal/fault", "internal/shm", "internal/wake"},
 
 	"internal/kring/kringtest": core,

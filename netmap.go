@@ -71,6 +71,15 @@ type Opening struct {
 	abi.Register        // the request
 	Port         string // the port's name
 	Loop         bool   // SyncLoop
+	Offsets      *abi.OptionOffsets
+	Extmem       *Extmem
+}
+
+// Extmem is memory that is to be the region of a port, instead of the framework's.
+type Extmem struct {
+	Memory []byte        // starts at a page; stays mapped until all ports in it are closed
+	File   string        // is mapped instead, if there is no Memory
+	Pools  abi.PoolsInfo // how many interfaces, rings and buffers of which size; 0 leaves the choice to the framework
 }
 
 // Option changes what Open asks for.
@@ -107,6 +116,23 @@ func SyncLoop() Option {
 	}
 }
 
+// Offsets lets frames start inside their buffers, up to most bytes from the start, where each slot says. Slots of rings that
+// nobody else has begin with the initial offset. A Window honours offsets; who works with buffers by their index looks at
+// Ring.Offset. EINVAL for more than a buffer, EBUSY for more than a ring has that is in use, EOPNOTSUPP for zero-copy
+// monitors. // NETMAP_REQ_OPT_OFFSETS
+func Offsets(most, initial int) Option {
+	return func(o *Opening) {
+		o.Offsets = &abi.OptionOffsets{MaxOffset: uint64(max(most, 0)), InitialOffset: uint64(max(initial, 0))}
+	}
+}
+
+// ExternalMemory has rings and buffers in memory of the program's own, which may hold other data besides. Ports that are to
+// swap buffers name the same memory. A device takes memory that was mapped with MAP_SHARED|MAP_ANONYMOUS, or from a memfd
+// that may be sealed (MFD_ALLOW_SEALING); EOPNOTSUPP for any other. // NETMAP_REQ_OPT_EXTMEM
+func ExternalMemory(memory []byte, pools abi.PoolsInfo) Option {
+	return func(o *Opening) { o.Extmem = &Extmem{Memory: memory, Pools: pools} }
+}
+
 // Rings asks for that many tx and rx rings on a port that is made by opening it, such as a VALE port or a pipe. An
 // interface has as many as it has queues.
 func Rings(tx, rx int) Option {
@@ -134,6 +160,13 @@ func Request(name string, options ...Option) (Opening, error) {
 		return Opening{}, err
 	}
 	o := Opening{Register: n.Register(), Port: n.Port}
+	if n.Offset.Bits > 0 {
+		offsets := n.Offset.Option()
+		o.Offsets = &offsets
+	}
+	if n.Extmem.File != "" {
+		o.Extmem = &Extmem{File: n.Extmem.File, Pools: n.Extmem.Option(0, 0).Info}
+	}
 	for _, option := range options {
 		option(&o)
 	}

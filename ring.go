@@ -41,12 +41,38 @@ func (r *Ring) Slot(i uint32) *abi.Slot { return &r.slots[i] }
 // Buf is the whole buffer of that index. An index that is none gives buffer 0, which holds no frame.
 func (r *Ring) Buf(index uint32) []byte { return r.bufs.Bytes(index) }
 
+// Offset is how far into its buffer the frame of a slot starts: 0 unless the ring was opened with Offsets.
+func (r *Ring) Offset(s *abi.Slot) int { return r.offset(s, r.shared.OffsetMask) }
+
+func (r *Ring) offset(s *abi.Slot, mask uint64) int {
+	return int(min(s.Ptr&mask, uint64(r.bufs.Size())))
+}
+
+// SetOffset says how far into its buffer the frame of a slot starts, in a ring that was opened with Offsets, up to the most
+// that was agreed on then.
+func (r *Ring) SetOffset(s *abi.Slot, n int) {
+	mask := r.shared.OffsetMask
+	s.Ptr = s.Ptr&^mask | uint64(n)&mask
+}
+
 // Buffers is the pool of buffers that the ring's slots point into. A loop over many slots is faster with it in a local
 // variable than with Buf, which looks it up every time.
-func (r *Ring) Buffers() Buffers { return Buffers{r.bufs} }
+func (r *Ring) Buffers() Buffers { return Buffers{r.bufs, r.shared.OffsetMask} }
 
 // Buffers is a pool of buffers.
-type Buffers struct{ pool shm.Bufs }
+type Buffers struct {
+	pool shm.Bufs
+	mask uint64 // of offsets
+}
+
+// Of is the buffer of a slot of the ring, whole, or from the slot's offset on.
+func (b Buffers) Of(s *abi.Slot) []byte {
+	buf := b.pool.Bytes(s.BufIdx)
+	if b.mask != 0 {
+		buf = buf[min(s.Ptr&b.mask, uint64(len(buf))):]
+	}
+	return buf
+}
 
 // At is the whole buffer of that index. An index that is none gives buffer 0, which holds no frame.
 func (b Buffers) At(index uint32) []byte { return b.pool.Bytes(index) }
@@ -141,12 +167,13 @@ func (r *Ring) Advance(n int) { r.SetHead((r.Head() + uint32(n)) % r.n) }
 type Window struct {
 	r        *Ring
 	at, left uint32
+	mask     uint64 // of offsets
 }
 
 // Window starts a walk at head.
 func (r *Ring) Window() Window {
 	head, n := r.owned()
-	return Window{r, head, n}
+	return Window{r, head, n, r.shared.OffsetMask}
 }
 
 // Len is the number of slots that are left, the current one included.
@@ -158,13 +185,24 @@ func (w *Window) Index() uint32 { return w.at }
 // Slot is the current slot. The walk must not be at its end.
 func (w *Window) Slot() *abi.Slot { return &w.r.slots[w.at] }
 
-// Buf is the whole buffer of the current slot.
-func (w *Window) Buf() []byte { return w.r.bufs.Bytes(w.r.slots[w.at].BufIdx) }
+// Buf is the buffer of the current slot, whole, or from the slot's offset on.
+func (w *Window) Buf() []byte {
+	s := &w.r.slots[w.at]
+	b := w.r.bufs.Bytes(s.BufIdx)
+	if w.mask != 0 {
+		b = b[w.r.offset(s, w.mask):]
+	}
+	return b
+}
 
 // Frame is the frame in the current slot: its buffer, as far as the slot's length goes.
 func (w *Window) Frame() []byte {
-	word := w.r.slots[w.at].Word()
+	s := &w.r.slots[w.at]
+	word := s.Word()
 	b := w.r.bufs.Bytes(word.BufIdx())
+	if w.mask != 0 {
+		b = b[w.r.offset(s, w.mask):]
+	}
 	return b[:min(int(word.Len()), len(b))]
 }
 
@@ -205,9 +243,8 @@ func (r *Ring) Frames() iter.Seq2[*abi.Slot, []byte] {
 func (r *Ring) Send(frames ...[]byte) (sent int) {
 	w := r.Window()
 	defer w.Commit()
-	size := r.BufSize()
 	for _, f := range frames {
-		if (len(f)+size-1)/size > w.Len() || len(f) == 0 {
+		if len(f) == 0 || !w.fits(len(f)) {
 			return sent
 		}
 		for len(f) > 0 {
@@ -223,10 +260,23 @@ func (r *Ring) Send(frames ...[]byte) (sent int) {
 	return sent
 }
 
+// fits says whether there are slots enough for a frame.
+func (w Window) fits(size int) bool {
+	if whole := w.r.BufSize(); w.mask == 0 {
+		return (size+whole-1)/whole <= w.Len()
+	}
+	for ; size > 0 && w.Len() > 0; w.Next() {
+		size -= len(w.Buf())
+	}
+	return size <= 0
+}
+
 // Swap exchanges the buffers of two slots of ports in the same region: a frame that was received in one is ready to be
 // sent from the other, uncopied. The tx slot takes the length of the frame and whether it goes on in the next slot.
+// Offsets go along, so either both rings have them or none.
 func Swap(tx, rx *abi.Slot) {
 	t, r := tx.Word(), rx.Word()
 	tx.SetWord(abi.MakeSlotWord(r.BufIdx(), r.Len(), r.Flags()&abi.NSMoreFrag|abi.NSBufChanged))
 	rx.SetWord(abi.MakeSlotWord(t.BufIdx(), r.Len(), r.Flags()|abi.NSBufChanged))
+	tx.Ptr, rx.Ptr = rx.Ptr, tx.Ptr
 }

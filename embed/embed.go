@@ -15,6 +15,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/csb"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
 // Config sizes a framework. Zero values take the defaults.
@@ -82,7 +83,11 @@ func (f *Framework) Open(name string, options ...netmap.Option) (*netmap.Port, e
 	if err != nil {
 		return nil, err
 	}
-	b, err := f.e.Register(opening.Port, opening.Register)
+	o, err := engineOptions(opening)
+	if err != nil {
+		return nil, err
+	}
+	b, err := f.e.RegisterWith(opening.Port, opening.Register, o)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +104,26 @@ func (f *Framework) Open(name string, options ...netmap.Option) (*netmap.Port, e
 		return nil, err
 	}
 	return p, nil
+}
+
+// engineOptions are the options of an opening, as the engine knows them.
+func engineOptions(from netmap.Opening) (o engine.Options, err error) {
+	if p := from.Offsets; p != nil {
+		o.Offsets = &engine.Offsets{Max: p.MaxOffset, Initial: p.InitialOffset, Bits: p.OffsetBits, MinGap: p.MinGap}
+	}
+	x := from.Extmem
+	if x == nil {
+		return o, nil
+	}
+	m, key := shm.Borrow(x.Memory), any(shm.Address(x.Memory))
+	if x.File != "" {
+		key = x.File
+		if m, err = shm.MapFile(x.File); err != nil {
+			return o, err
+		}
+	}
+	o.Extmem = &engine.Extmem{Bytes: m.Bytes(), Key: key, Pools: mem.ConfigOf(x.Pools), Free: m.Close}
+	return o, nil
 }
 
 // Attach makes an interface of the calling thread's network namespace a port of a switch: "vale0:eth0". Frames pass between it

@@ -261,10 +261,10 @@ func TestSwap(t *testing.T) {
 	tx := abi.Slot{BufIdx: 2, Len: 100, Flags: abi.NSReport, Ptr: 5}
 	rx := abi.Slot{BufIdx: 3, Len: 60, Flags: 0x320, Ptr: 6}
 	netmap.Swap(&tx, &rx)
-	if want := (abi.Slot{BufIdx: 3, Len: 60, Flags: abi.NSMoreFrag | abi.NSBufChanged, Ptr: 5}); tx != want {
+	if want := (abi.Slot{BufIdx: 3, Len: 60, Flags: abi.NSMoreFrag | abi.NSBufChanged, Ptr: 6}); tx != want {
 		t.Errorf("tx slot %+v, want %+v", tx, want)
 	}
-	if want := (abi.Slot{BufIdx: 2, Len: 60, Flags: 0x320 | abi.NSBufChanged, Ptr: 6}); rx != want {
+	if want := (abi.Slot{BufIdx: 2, Len: 60, Flags: 0x320 | abi.NSBufChanged, Ptr: 5}); rx != want {
 		t.Errorf("rx slot %+v, want %+v", rx, want)
 	}
 }

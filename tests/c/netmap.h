@@ -284,6 +284,32 @@ AT(nmreq_pools_info, nr_ring_pool_offset, 32);
 AT(nmreq_pools_info, nr_buf_pool_offset, 48);
 AT(nmreq_pools_info, nr_buf_pool_objsize, 60);
 
+enum { NETMAP_REQ_OPT_EXTMEM = 1, NETMAP_REQ_OPT_OFFSETS = 5 };
+
+struct nmreq_opt_extmem {
+	struct nmreq_option nro_opt;
+	uint64_t nro_usrptr;
+	struct nmreq_pools_info nro_info;
+};
+SIZE(nmreq_opt_extmem, 96);
+AT(nmreq_opt_extmem, nro_usrptr, 24);
+AT(nmreq_opt_extmem, nro_info, 32);
+
+struct nmreq_opt_offsets {
+	struct nmreq_option nro_opt;
+	uint64_t nro_max_offset;
+	uint64_t nro_initial_offset;
+	uint32_t nro_offset_bits;
+	uint32_t nro_tx_align;
+	uint64_t nro_min_gap;
+};
+SIZE(nmreq_opt_offsets, 56);
+AT(nmreq_opt_offsets, nro_max_offset, 24);
+AT(nmreq_opt_offsets, nro_initial_offset, 32);
+AT(nmreq_opt_offsets, nro_offset_bits, 40);
+AT(nmreq_opt_offsets, nro_tx_align, 44);
+AT(nmreq_opt_offsets, nro_min_gap, 48);
+
 #define NIOCGINFO   _IOWR('i', 145, struct nmreq)
 #define NIOCREGIF   _IOWR('i', 146, struct nmreq)
 #define NIOCUNREGIF _IO('i', 147)

@@ -45,12 +45,17 @@ func TestVale(t *testing.T) {
 	}
 }
 
-func TestErrors(t *testing.T) {
-	n := newNode(t)
-	c := n.start(nil, "errors")
-	await(t, "errors ends", c.ended)
-	if c.err != nil {
-		t.Errorf("%v\n%s%s", c.err, strings.Join(values(c), "\n"), c.stderr.String())
+// Clients that find out what is wrong by themselves.
+func TestRequests(t *testing.T) {
+	for _, client := range []string{"errors", "options"} {
+		t.Run(client, func(t *testing.T) {
+			n := newNode(t)
+			c := n.start(nil, client)
+			await(t, client+" ends", c.ended)
+			if c.err != nil {
+				t.Errorf("%v\n%s%s", c.err, strings.Join(values(c), "\n"), c.stderr.String())
+			}
+		})
 	}
 }
 

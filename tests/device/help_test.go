@@ -58,7 +58,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-var sources = []string{"gen", "sink", "lifetime", "errors"}
+var sources = []string{"gen", "sink", "lifetime", "errors", "options"}
 
 // compile makes the C clients.
 var compile = sync.OnceValue(func() error {

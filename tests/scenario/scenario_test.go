@@ -61,6 +61,17 @@ var scenarios = []struct {
 	{"frames longer than a buffer on interfaces", nicLongFrames},
 	{"the time of a sync", timestamps},
 	{"times of frames that cannot be had", noFrameTimes},
+	{"offsets", offsets},
+	{"offsets keep the room before them", offsetsKeepRoom},
+	{"offsets and long frames", offsetsLongFrames},
+	{"offsets out of bounds", offsetsOutOfBounds},
+	{"offsets and monitors", offsetsMonitored},
+	{"offsets that cannot be", offsetErrors},
+	{"external memory", externalMemory},
+	{"external memory of small buffers", externalMemoryOfSmallBuffers},
+	{"external memory is private", externalMemoryIsPrivate},
+	{"external memory that cannot be", externalMemoryErrors},
+	{"external memory with holes", externalMemoryWithHoles},
 }
 
 func TestScenarios(t *testing.T) {

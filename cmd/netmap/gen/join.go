@@ -1,6 +1,7 @@
 package gen
 
 import (
+	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/frame"
 )
@@ -25,6 +26,9 @@ func (j *joiner) add(word abi.SlotWord, piece []byte) (f []byte, whole bool) {
 	j.open = more
 	return j.long, !more
 }
+
+// room is how much of a frame fits into a slot.
+func room(r *netmap.Ring) int { return max(1, r.BufSize()-r.Offset(r.Slot(0))) }
 
 // slotsFor is how many slots a frame takes.
 func slotsFor(length, bufSize int) int { return (length + bufSize - 1) / bufSize }

@@ -97,8 +97,8 @@ func (o *flags) openOne(open cli.Opener, name string, options []netmap.Option) (
 // fits says whether a port that is to send them has frames of the length: in one slot or in several.
 func (o *flags) fits(p *netmap.Port) error {
 	r := p.Tx()[0]
-	if most := min(abi.MaxFrags, r.NumSlots()-1); slotsFor(o.length, r.BufSize()) > most {
-		return fmt.Errorf("frames of %d bytes do not fit into %d buffers of %s: use -l %d or less", o.length, most, p.Name(), most*r.BufSize())
+	if most := min(abi.MaxFrags, r.NumSlots()-1); slotsFor(o.length, room(r)) > most {
+		return fmt.Errorf("frames of %d bytes do not fit into %d buffers of %s: use -l %d or less", o.length, most, p.Name(), most*room(r))
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ func (r *receiver) read(ring *netmap.Ring, join *joiner, slots []abi.Slot) {
 	bufs := ring.Buffers()
 	for i := range slots {
 		word := slots[i].Word()
-		buf := bufs.At(word.BufIdx())
+		buf := bufs.Of(&slots[i])
 		f := buf[:min(int(word.Len()), len(buf))]
 		r.bytes += len(f)
 		f, whole := join.add(word, f)

@@ -75,7 +75,7 @@ func (o *flags) newSelfTest(open cli.Opener) (*job, error) {
 		return nil, err
 	}
 	j := o.emptyJob()
-	w := &window{size: uint64(rx.Rx()[0].NumSlots() - 1), slots: uint64(slotsFor(o.length, tx.Tx()[0].BufSize()))}
+	w := &window{size: uint64(rx.Rx()[0].NumSlots() - 1), slots: uint64(slotsFor(o.length, room(tx.Tx()[0])))}
 	s := o.newSender(0, tx, o.builders()[0])
 	s.window = w
 	r := j.newReceiver(rx)

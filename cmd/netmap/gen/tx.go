@@ -34,7 +34,7 @@ type sender struct {
 // newSender is the sender of thread i.
 func (o *flags) newSender(i int, port *netmap.Port, build *frame.Builder) *sender {
 	s := &sender{port: port, build: build, burst: o.burst, left: math.MaxUint64, n: &counters{}}
-	if n := build.Len(); n > port.Tx()[0].BufSize() {
+	if n := build.Len(); n > room(port.Tx()[0]) {
 		s.long = make([]byte, n)
 	}
 	s.pace.rate = o.rate / float64(o.threads)
@@ -102,7 +102,12 @@ func (s *sender) put(ring *netmap.Ring, slots []abi.Slot) {
 	for i := range slots {
 		slot := &slots[i]
 		word := slot.Word()
-		build.Put(bufs.At(word.BufIdx()), seq+uint64(i))
+		buf := bufs.Of(slot)
+		if len(buf) < int(length) { // the other end of a pipe has given it back with an offset of its own
+			ring.SetOffset(slot, 0)
+			buf = bufs.Of(slot)
+		}
+		build.Put(buf, seq+uint64(i))
 		slot.SetWord(abi.MakeSlotWord(word.BufIdx(), length, word.Flags()&abi.NSBufChanged))
 	}
 	if n := len(slots); n > 0 {
@@ -113,7 +118,7 @@ func (s *sender) put(ring *netmap.Ring, slots []abi.Slot) {
 
 // putLong makes up to n frames of several slots each.
 func (s *sender) putLong(ring *netmap.Ring, n int) {
-	for slots := slotsFor(len(s.long), ring.BufSize()); n > 0 && ring.Len() >= slots; n-- {
+	for slots := slotsFor(len(s.long), room(ring)); n > 0 && ring.Len() >= slots; n-- {
 		s.build.Put(s.long, s.seq)
 		ring.Send(s.long)
 		s.seq++
