@@ -1,35 +1,44 @@
 package frame
 
-import (
-	"math/bits"
-	"net/netip"
-)
+import "math/bits"
 
 // Builder makes the frames of one stream.
 type Builder struct {
-	length int
+	words  [5]uint64 // head, for copying
+	late   uint64    // the rest of the time
+	sum    uint64    // fixed and mid
+	mid    uint64    // mark, stream and the first part of the time, as they lie behind the checksum
+	tail   int       // bytes of pattern
+	single bool      // the flow never changes
+	v6     bool
 	stream uint16
-	flow   flow
-	single bool // the flow never changes
+	length int
 
+	front [shift6]byte   // with IPv6: the first bytes. What follows is then as it is with IPv4
 	head  [udpSumAt]byte // all that stands before the UDP checksum
-	words [5]uint64      // the same, for copying
 	fixed uint64         // the sum of what the UDP checksum covers up to there, with the pseudo header
-	mid   uint64         // mark, stream and the first part of the time, as they lie behind the checksum
-	late  uint64         // the rest of the time
-	sum   uint64         // fixed and mid
+	flow  flow
 }
 
-// NewBuilder is the builder of frames of that length, from MinLen to MaxLen.
+// NewBuilder is the builder of frames of that length, from MinLen, or MinLen6, to MaxLen.
 func NewBuilder(f Flows, stream uint16, length int) *Builder {
-	b := &Builder{length: length, stream: stream, flow: f.first(), single: f.single()}
-	b.address()
+	b := &Builder{stream: stream, flow: f.start(), single: f.single(), v6: f.IPv6()}
+	b.SetLen(length)
 	b.SetTime(0)
 	return b
 }
 
 // Len is the length of the frames.
 func (b *Builder) Len() int { return b.length }
+
+// SetLen sets the length of the next frames.
+func (b *Builder) SetLen(n int) {
+	b.length, b.tail = n, n-MinLen
+	if b.v6 {
+		b.tail = n - MinLen6
+	}
+	b.address()
+}
 
 // Stream is the number of the stream.
 func (b *Builder) Stream() uint16 { return b.stream }
@@ -42,9 +51,17 @@ func (b *Builder) SetTime(t uint64) {
 	b.sum = b.fixed + halves(b.mid)
 }
 
-// Put writes a frame into a buffer of at least 64 bytes and the frame's length. Bytes between the frame's end and 64 may
-// change.
+// Put writes a frame into a buffer of at least 64 bytes, with IPv6 84, and the frame's length. Bytes between the frame's
+// end and that may change.
 func (b *Builder) Put(buf []byte, seq uint64) {
+	if b.v6 {
+		buf = buf[copy(buf, b.front[:]):]
+	}
+	b.Put4(buf, seq)
+}
+
+// Put4 is Put for frames of IPv4 only: nothing is left to decide.
+func (b *Builder) Put4(buf []byte, seq uint64) {
 	p := (*[64]byte)(buf)
 	le.PutUint64(p[0:], b.words[0])
 	le.PutUint64(p[8:], b.words[1])
@@ -54,8 +71,8 @@ func (b *Builder) Put(buf []byte, seq uint64) {
 	word := bits.ReverseBytes64(b.late | seq>>32)
 	last := bits.ReverseBytes32(uint32(seq))
 	sum := b.sum + halves(word) + uint64(last)
-	if b.length > patternAt {
-		rest, s := patternOf(seq, b.length-patternAt)
+	if b.tail > 0 {
+		rest, s := patternOf(seq, b.tail)
 		copy(buf[patternAt:], rest)
 		sum += s
 	}
@@ -74,87 +91,61 @@ func (b *Builder) Put(buf []byte, seq uint64) {
 
 // address writes the header for the current addresses and adds up its checksums.
 func (b *Builder) address() {
-	h, f := &b.head, &b.flow
+	old := b.fixed
+	if b.v6 {
+		var h [shift6 + udpSumAt]byte
+		b.fixed = b.flow.header6(&h, b.length)
+		copy(b.front[:], h[:])
+		copy(b.head[:], h[shift6:])
+	} else {
+		b.fixed = b.flow.header4(&b.head, b.length)
+	}
+	b.sum += b.fixed - old
+	for i := range b.words {
+		b.words[i] = le.Uint64(b.head[8*i:])
+	}
+}
+
+// header4 writes all up to the UDP checksum, and returns the sum of what that covers of it.
+func (f *flow) header4(h *[udpSumAt]byte, length int) uint64 {
 	copy(h[0:], f.DstMAC.at(f.dstMAC))
 	copy(h[6:], f.SrcMAC.at(f.srcMAC))
 	be.PutUint16(h[12:], etherIPv4)
-	be.PutUint32(h[ipAt:], versionIHL<<24|uint32(b.length-ipAt))
+	be.PutUint32(h[ipAt:], versionIHL<<24|uint32(length-ipAt))
 	be.PutUint32(h[ipIDAt:], markIP<<16)
 	be.PutUint32(h[ipAt+8:], ttl<<24|protoUDP<<16) // and no checksum yet
 	be.PutUint32(h[ipSrcAt:], f.src.ip)
 	be.PutUint32(h[ipDstAt:], f.dst.ip)
 	be.PutUint16(h[udpAt:], f.src.port)
 	be.PutUint16(h[udpDstAt:], f.dst.port)
-	be.PutUint16(h[udpLenAt:], uint16(b.length-udpAt))
+	be.PutUint16(h[udpLenAt:], uint16(length-udpAt))
 
 	addresses := halves(le.Uint64(h[ipSrcAt:]))
 	le.PutUint16(h[ipSumAt:], ^fold(halves(le.Uint64(h[ipAt:]))+uint64(le.Uint32(h[ipAt+8:]))+addresses))
-	old := b.fixed
-	b.fixed = addresses + swap16(protoUDP) + uint64(le.Uint32(h[udpAt:])) + 2*swap16(uint16(b.length-udpAt))
-	b.sum += b.fixed - old
-	for i := range b.words {
-		b.words[i] = le.Uint64(h[8*i:])
+	return addresses + swap16(protoUDP) + uint64(le.Uint32(h[udpAt:])) + 2*swap16(uint16(length-udpAt))
+}
+
+// header6 is header4 for IPv6.
+func (f *flow) header6(h *[shift6 + udpSumAt]byte, length int) uint64 {
+	copy(h[0:], f.DstMAC.at(f.dstMAC))
+	copy(h[6:], f.SrcMAC.at(f.srcMAC))
+	be.PutUint16(h[12:], etherIPv6)
+	be.PutUint32(h[ipAt:], version6|markIP)
+	be.PutUint16(h[ip6LenAt:], uint16(length-udp6At))
+	be.PutUint16(h[ip6NextAt:], protoUDP<<8|ttl)
+	f.Src.put6(h[ip6SrcAt:], f.src)
+	f.Dst.put6(h[ip6DstAt:], f.dst)
+	be.PutUint16(h[udp6At:], f.src.port)
+	be.PutUint16(h[udp6At+2:], f.dst.port)
+	be.PutUint16(h[udp6At+4:], uint16(length-udp6At))
+	return headerSum6(h)
+}
+
+// headerSum6 is what the pseudo header and the part of the UDP header before the checksum contribute to it.
+func headerSum6(h *[shift6 + udpSumAt]byte) uint64 {
+	sum := swap16(protoUDP) + uint64(le.Uint32(h[udp6At:])) + 2*uint64(le.Uint16(h[udp6At+4:]))
+	for at := ip6SrcAt; at < udp6At; at += 8 {
+		sum += halves(le.Uint64(h[at:]))
 	}
-}
-
-// flow is where a walk through Flows is.
-type flow struct {
-	Flows
-	src, dst       host
-	srcMAC, dstMAC uint64
-}
-
-type host struct {
-	ip   uint32
-	port uint16
-}
-
-func (f Flows) first() flow {
-	return flow{Flows: f, src: f.Src.first(), dst: f.Dst.first(), srcMAC: f.SrcMAC.first, dstMAC: f.DstMAC.first}
-}
-
-// next goes on: the source's port counts fastest, then its address, then the destination's port and address. MAC
-// addresses count for themselves.
-func (f *flow) next() {
-	if f.Src.next(&f.src) {
-		f.Dst.next(&f.dst)
-	}
-	f.srcMAC = f.SrcMAC.next(f.srcMAC)
-	f.dstMAC = f.DstMAC.next(f.dstMAC)
-}
-
-// next steps to the next host and says whether the range starts anew.
-func (r Hosts) next(h *host) bool {
-	if h.port < r.lastPort {
-		h.port++
-		return false
-	}
-	h.port = r.firstPort
-	if h.ip < r.lastIP {
-		h.ip++
-		return false
-	}
-	h.ip = r.firstIP
-	return true
-}
-
-func (r Hosts) first() host { return host{r.firstIP, r.firstPort} }
-
-func (r MACs) next(m uint64) uint64 {
-	if m < r.last {
-		return m + 1
-	}
-	return r.first
-}
-
-func (r MACs) at(m uint64) []byte {
-	var b [8]byte
-	be.PutUint64(b[:], m)
-	return b[2:]
-}
-
-func ipOf(v uint32) netip.Addr {
-	var b [4]byte
-	be.PutUint32(b[:], v)
-	return netip.AddrFrom4(b)
+	return sum
 }

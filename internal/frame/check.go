@@ -35,7 +35,7 @@ func (c *Checker) Check(f []byte) (Mark, Verdict) {
 	p := (*[MinLen]byte)(f)
 	middle := be.Uint64(p[markAt:])
 	if middle>>48 != mark || be.Uint16(p[ipIDAt:]) != markIP {
-		return Mark{}, Foreign
+		return check6(f)
 	}
 	m := Mark{Stream: uint16(middle >> 32), Time: be.Uint64(p[streamAt:]) & timeMask, Seq: be.Uint64(p[seqAt:])}
 	if head := [4]uint64{le.Uint64(p[12:]), le.Uint64(p[20:]), le.Uint64(p[28:]), le.Uint64(p[32:])}; head != c.head || len(f) != c.length {
@@ -44,7 +44,7 @@ func (c *Checker) Check(f []byte) (Mark, Verdict) {
 		}
 		c.head, c.length, c.sum = head, len(f), headerSum(p)
 	}
-	sum := c.sum + halves(le.Uint64(p[udpSumAt:])) + halves(le.Uint64(p[udpSumAt+8:])) + uint64(le.Uint32(p[udpSumAt+16:]))
+	sum := c.sum + bodySum(p)
 	if len(f) > patternAt {
 		want, s := patternOf(m.Seq, len(f)-patternAt)
 		if !bytes.Equal(f[patternAt:], want) {
@@ -53,6 +53,34 @@ func (c *Checker) Check(f []byte) (Mark, Verdict) {
 		sum += s
 	}
 	if fold(sum) != 0xffff {
+		return m, Corrupt
+	}
+	return m, Good
+}
+
+func markOf(p *[MinLen]byte) Mark {
+	return Mark{Stream: be.Uint16(p[streamAt:]), Time: be.Uint64(p[streamAt:]) & timeMask, Seq: be.Uint64(p[seqAt:])}
+}
+
+// bodySum is what the UDP checksum and the mark contribute to it.
+func bodySum(p *[MinLen]byte) uint64 {
+	return halves(le.Uint64(p[udpSumAt:])) + halves(le.Uint64(p[udpSumAt+8:])) + uint64(le.Uint32(p[udpSumAt+16:]))
+}
+
+// check6 checks a frame that is not IPv4: from UDP on it is as one that is, but 20 bytes later.
+func check6(f []byte) (Mark, Verdict) {
+	if len(f) < MinLen6 || be.Uint16(f[12:]) != etherIPv6 || be.Uint16(f[ipAt+2:]) != markIP || be.Uint16(f[markAt+shift6:]) != mark {
+		return Mark{}, Foreign
+	}
+	body := (*[MinLen]byte)(f[shift6:])
+	m := markOf(body)
+	n, h := len(f)-udp6At, (*[shift6 + udpSumAt]byte)(f)
+	if len(f) > MaxLen || h[ipAt]>>4 != 6 || h[ipAt+1]&0xf != 0 || h[ip6NextAt] != protoUDP || int(be.Uint16(h[ip6LenAt:])) != n ||
+		int(be.Uint16(h[udp6At+4:])) != n {
+		return m, Corrupt
+	}
+	want, sum := patternOf(m.Seq, len(f)-MinLen6)
+	if !bytes.Equal(f[MinLen6:], want) || fold(sum+headerSum6(h)+bodySum(body)) != 0xffff {
 		return m, Corrupt
 	}
 	return m, Good

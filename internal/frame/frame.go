@@ -11,6 +11,8 @@
 //	52  sequence number           8 bytes, from 0, counted in each stream by itself
 //	60  pattern                   the rest, see pattern
 //
+// With IPv6 everything from UDP on stands 20 bytes later, and its flow label is a part of the mark.
+//
 // All numbers are in network byte order. The checksums of IP and UDP are right. Up to the pattern the UDP checksum tells
 // what was changed; the pattern is compared byte by byte.
 package frame
@@ -25,6 +27,10 @@ const (
 	MinLen = 60
 	// MaxLen is the length of the longest.
 	MaxLen = 16384
+	// MinLen6 is MinLen with IPv6: the mark does not fit into less.
+	MinLen6 = MinLen + shift6
+	// MarkLen is how much of it the mark takes, with all that belongs to it.
+	MarkLen = patternAt - markAt
 
 	ipAt      = 14
 	ipIDAt    = 18
@@ -41,10 +47,19 @@ const (
 	seqAt     = 52
 	patternAt = MinLen
 
+	shift6    = 20 // how much later all from UDP on stands with IPv6
+	ip6LenAt  = 18
+	ip6NextAt = 20
+	ip6SrcAt  = 22
+	ip6DstAt  = 38
+	udp6At    = udpAt + shift6
+
 	mark   = 0x9e4d // at markAt
-	markIP = 0x6d70 // the other half, in the identification of IP
+	markIP = 0x6d70 // the other half, in the identification of IP, or in the flow label
 
 	etherIPv4  = 0x0800
+	etherIPv6  = 0x86dd
+	version6   = 6 << 28
 	versionIHL = 0x45
 	ttl        = 64
 	protoUDP   = 17
@@ -79,24 +94,35 @@ func swap16(v uint16) uint64 { return uint64(bits.ReverseBytes16(v)) }
 // from a clock that is ahead.
 func Since(now, then uint64) int64 { return int64((now-then)<<16) >> 16 }
 
-// Turn copies a frame with source and destination exchanged, MAC addresses, IPv4 addresses and ports: the answer to a
-// ping. Checksums stay right. It returns the length.
+// Turn copies a frame with source and destination exchanged, MAC addresses, IP addresses and ports: the answer to a ping.
+// Checksums stay right. It returns the length.
 func Turn(dst, src []byte) int {
 	n := copy(dst, src)
 	if n < ipAt {
 		return n
 	}
-	copy(dst[0:6], src[6:12])
-	copy(dst[6:12], src[0:6])
-	if n < udpAt || be.Uint16(src[12:]) != etherIPv4 || src[ipAt]>>4 != 4 {
-		return n
-	}
-	copy(dst[ipSrcAt:], src[ipDstAt:ipDstAt+4])
-	copy(dst[ipDstAt:], src[ipSrcAt:ipSrcAt+4])
-	ports := ipAt + int(src[ipAt]&0xf)*4
-	if proto := src[ipAt+9]; (proto == protoUDP || proto == protoTCP) && n >= ports+4 && ports >= udpAt {
-		copy(dst[ports:], src[ports+2:ports+4])
-		copy(dst[ports+2:], src[ports:ports+2])
+	exchange(dst, src, 0, 6)
+	switch kind := be.Uint16(src[12:]); {
+	case kind == etherIPv4 && n >= udpAt && src[ipAt]>>4 == 4:
+		exchange(dst, src, ipSrcAt, 4)
+		if ports := ipAt + int(src[ipAt]&0xf)*4; ports >= udpAt {
+			turnPorts(dst[:n], src, src[ipAt+9], ports)
+		}
+	case kind == etherIPv6 && n >= udp6At && src[ipAt]>>4 == 6:
+		exchange(dst, src, ip6SrcAt, 16)
+		turnPorts(dst[:n], src, src[ip6NextAt], udp6At)
 	}
 	return n
+}
+
+// exchange writes the two fields of size bytes that stand at a place of src into dst, the other way round.
+func exchange(dst, src []byte, at, size int) {
+	copy(dst[at:], src[at+size:at+2*size])
+	copy(dst[at+size:], src[at:at+size])
+}
+
+func turnPorts(dst, src []byte, proto byte, at int) {
+	if (proto == protoUDP || proto == protoTCP) && len(dst) >= at+4 {
+		exchange(dst, src, at, 2)
+	}
 }

@@ -53,6 +53,10 @@ func checksum(parts ...[]byte) uint16 {
 // wantGood looks at a frame with nothing but the RFCs in mind.
 func wantGood(t *testing.T, f []byte) {
 	t.Helper()
+	if binary.BigEndian.Uint16(f[12:]) == 0x86dd {
+		wantGood6(t, f)
+		return
+	}
 	if got := checksum(f[14:34]); got != 0xffff {
 		t.Fatalf("IP checksum: sum is %#x, want 0xffff\n%x", got, f[14:34])
 	}
@@ -67,6 +71,104 @@ func wantGood(t *testing.T, f []byte) {
 	}
 	if got := int(binary.BigEndian.Uint16(udp[4:])); got != len(udp) {
 		t.Fatalf("UDP length %d, want %d", got, len(udp))
+	}
+}
+
+func wantGood6(t *testing.T, f []byte) {
+	t.Helper()
+	udp := f[54:]
+	pseudo := binary.BigEndian.AppendUint32(bytes.Clone(f[22:54]), uint32(len(udp)))
+	if got := checksum(pseudo, []byte{0, 17}, udp); got != 0xffff || binary.BigEndian.Uint16(udp[6:]) == 0 {
+		t.Fatalf("UDP checksum %x: sum is %#x, want 0xffff", udp[6:8], got)
+	}
+	if n := len(udp); f[14]>>4 != 6 || f[20] != 17 || int(binary.BigEndian.Uint16(f[18:])) != n || int(binary.BigEndian.Uint16(udp[4:])) != n {
+		t.Fatalf("the headers are %x", f[14:62])
+	}
+}
+
+func TestBuildAndCheckIPv6(t *testing.T) {
+	buf := make([]byte, MaxLen)
+	b := NewBuilder(flows(t, "2001:db8::1-2001:db8::ffff", "[2001:db8:1::1]:53"), 7, MinLen6)
+	for _, n := range []int{80, 81, 84, 100, 1499, 1514, MaxLen} {
+		b.SetLen(n)
+		for range 200 {
+			want := Mark{7, rand.Uint64() & timeMask, rand.Uint64()}
+			b.SetTime(want.Time)
+			b.Put(buf, want.Seq)
+			wantGood(t, buf[:n])
+			if got, v := new(Checker).Check(buf[:n]); v != Good || got != want {
+				t.Fatalf("length %d: Check is %+v, %d; want %+v, good", n, got, v, want)
+			}
+		}
+	}
+}
+
+// The traffic class and the hop limit are for routers to change, and nothing covers them.
+func TestEveryChangedBitIsFoundInIPv6(t *testing.T) {
+	const n = 100
+	b, buf := NewBuilder(flows(t, "2001:db8::1", "2001:db8::2"), 7, n), make([]byte, n)
+	b.Put(buf, 0x0102030405060708)
+	for i := 12; i < n; i++ {
+		for bit := range 8 {
+			if i == 14 && bit < 4 || i == 15 && bit >= 4 || i == 21 {
+				continue
+			}
+			buf[i] ^= 1 << bit
+			if _, v := new(Checker).Check(buf); v == Good {
+				t.Errorf("byte %d, bit %d was changed, and the frame is good", i, bit)
+			}
+			buf[i] ^= 1 << bit
+		}
+	}
+}
+
+func TestRandomAddresses(t *testing.T) {
+	for _, tt := range []struct {
+		src, dst       string
+		srcAt, dstAt   int
+		headers, least int
+	}{{"10.0.0.1", "10.1.0.1", 26, 30, 42, 60}, {"2001:db8::1", "2001:db8::2", 36, 52, 62, 80}} {
+		f := flows(t, tt.src, tt.dst)
+		f.RandomSrc = true
+		b, buf := NewBuilder(f, 1, tt.least), make([]byte, 128)
+		src, dst, ports := map[string]bool{}, map[string]bool{}, map[string]bool{}
+		for seq := range uint64(1000) {
+			b.Put(buf, seq)
+			wantGood(t, buf[:tt.least])
+			src[string(buf[tt.srcAt:tt.srcAt+2])] = true
+			dst[string(buf[tt.dstAt:tt.dstAt+2])] = true
+			ports[string(buf[tt.headers-8:tt.headers-6])] = true
+		}
+		if len(src) < 900 || len(ports) < 900 || len(dst) != 1 {
+			t.Errorf("%s: %d sources, %d ports, %d destinations", tt.src, len(src), len(ports), len(dst))
+		}
+	}
+}
+
+func TestTemplate(t *testing.T) {
+	buf := make([]byte, 2048)
+	for _, f := range []Flows{flows(t, "10.0.0.1:1-10.0.0.3:2", "10.1.0.1"), flows(t, "2001:db8::1-2001:db8::3", "2001:db8::9")} {
+		for _, n := range []int{f.headers() + 4, f.headers() + 5, 100, 1514} {
+			b := NewTemplate(f, n, true)
+			for seq := range uint64(20) {
+				b.Put(buf, seq<<20)
+				wantGood(t, buf[:n])
+				if got := binary.BigEndian.Uint32(buf[f.headers():]); got != uint32(seq<<20) {
+					t.Errorf("length %d: number %d, want %d", n, got, seq<<20)
+				}
+			}
+		}
+		for n := 16; n < f.headers(); n++ {
+			clear(buf)
+			NewTemplate(f, n, false).Put(buf, 0)
+			if !bytes.Equal(buf[n:n+100], make([]byte, 100)) || binary.BigEndian.Uint16(buf[12:]) == 0 {
+				t.Fatalf("a frame of %d bytes: %x", n, buf[:n+4])
+			}
+		}
+	}
+	text := []byte("as it is")
+	if Verbatim(text).Put(buf, 1); !bytes.Equal(buf[:8], text) {
+		t.Errorf("%q, want %q", buf[:8], text)
 	}
 }
 
@@ -179,6 +281,20 @@ func TestTurn(t *testing.T) {
 	}
 }
 
+func TestTurnIPv6(t *testing.T) {
+	f := flows(t, "[2001:db8::1]:10", "[2001:db8::2]:20")
+	ping, pong, want := make([]byte, 100), make([]byte, 100), make([]byte, 100)
+	NewBuilder(f, 3, 90).Put(ping, 5)
+	f.Src, f.Dst, f.SrcMAC, f.DstMAC = f.Dst, f.Src, f.DstMAC, f.SrcMAC
+	NewBuilder(f, 3, 90).Put(want, 5)
+	if n := Turn(pong, ping[:90]); n != 90 || !bytes.Equal(pong, want) {
+		t.Errorf("turned frame of %d bytes\n%x, want\n%x", n, pong, want)
+	}
+	for n := range 90 {
+		Turn(pong, ping[:n]) // must not panic
+	}
+}
+
 func TestSince(t *testing.T) {
 	for _, tt := range []struct {
 		now, then uint64
@@ -196,7 +312,13 @@ func TestParseRanges(t *testing.T) {
 		{"10.0.0.1:53", "10.0.0.1:53"},
 		{"10.0.0.1:53-10.0.0.9", "10.0.0.1:53-10.0.0.9:53"},
 		{"10.0.0.1:1-10.0.0.1:9", "10.0.0.1:1-10.0.0.1:9"},
-		{"10.0.0.2-10.0.0.1", ""}, {"10.0.0.1:2-10.0.0.1:1", ""}, {"::1", ""}, {"10.0.0", ""}, {"10.0.0.1:", ""},
+		{"10.0.0.2-10.0.0.1", "10.0.0.1:1234-10.0.0.2:1234"}, {"10.0.0.1:0x10-10.0.0.1:1", "10.0.0.1:1-10.0.0.1:16"},
+		{"::1", "[::1]:1234"}, {"2001:db8::1-2001:db8::9", "[2001:db8::1]:1234-[2001:db8::9]:1234"},
+		{"[2001:db8::1]:5-[2001:db8::9]:6", "[2001:db8::1]:5-[2001:db8::9]:6"}, {"[::1]", "[::1]:1234"},
+		{"2001:db8::1-2001:db8:5::1", "[2001:db8::1]:1234-[2001:db8:5::1]:1234"},
+		{"2@2001:db8::1-2001:db8:5::1", "[2001:db8::1]:1234-[2001:db8:5::1]:1234"},
+		{"3@2001:db8::1-2001:db8:5::1", ""}, {"2001:db8::1-2001:db8:5::2", ""}, {"8@::1", ""}, {"x@::1", ""}, {"[::1", ""},
+		{"[::1]x", ""}, {"[::1]:", ""}, {"::1-10.0.0.1", ""}, {"fe80::1%eth0", ""}, {"10.0.0", ""}, {"10.0.0.1:", ""},
 		{"10.0.0.1:65536", ""}, {"", ""}, {"10.0.0.1-", ""},
 	} {
 		got, err := ParseHosts(tt.in)
@@ -205,7 +327,7 @@ func TestParseRanges(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct{ in, want string }{
-		{"02:00:00:00:00:01", "02:00:00:00:00:01"},
+		{"02:00:00:00:00:01", "02:00:00:00:00:01"}, {"0:7:43:29:2a:e0", "00:07:43:29:2a:e0"}, {"02:00:00:00:00:100", ""},
 		{"02:00:00:00:00:01-02:00:00:00:01:00", "02:00:00:00:00:01-02:00:00:00:01:00"},
 		{"02:00:00:00:00:02-02:00:00:00:00:01", ""}, {"02:00:00:00:00", ""}, {"", ""}, {"02:00:5e:10:00:00:00:01", ""},
 	} {
@@ -229,7 +351,7 @@ func benchmark(b *testing.B, put, check bool) {
 			b.ReportAllocs()
 			for i := range uint64(b.N) {
 				if put {
-					build.Put(buf, i)
+					build.Put4(buf, i)
 				}
 				if check {
 					if _, v := c.Check(buf[:n]); v != Good {

@@ -8,16 +8,6 @@ import (
 	"strings"
 )
 
-// Flows are the addresses of the frames of a stream. Where ranges are longer than one, every frame takes the next.
-type Flows struct {
-	SrcMAC, DstMAC MACs
-	Src, Dst       Hosts
-}
-
-func (f Flows) single() bool {
-	return f.SrcMAC.first == f.SrcMAC.last && f.DstMAC.first == f.DstMAC.last && f.Src.single() && f.Dst.single()
-}
-
 // MACs is a range of MAC addresses.
 type MACs struct{ first, last uint64 }
 
@@ -50,11 +40,16 @@ func OneMAC(a net.HardwareAddr) MACs {
 }
 
 func parseMAC(s string) (uint64, error) {
-	a, err := net.ParseMAC(s)
-	if err != nil || len(a) != 6 {
-		return 0, fmt.Errorf("%q is no MAC address: write it as 02:00:00:00:00:01", s)
+	fields := strings.Split(s, ":")
+	var v uint64
+	for _, f := range fields { // as ether_aton(3) reads them: a digit may be missing
+		b, err := strconv.ParseUint(f, 16, 8)
+		if err != nil || len(fields) != 6 {
+			return 0, fmt.Errorf("%q is no MAC address: write it as 02:00:00:00:00:01", s)
+		}
+		v = v<<8 | b
 	}
-	return OneMAC(a).first, nil
+	return v, nil
 }
 
 // Empty says whether no range was given.
@@ -72,56 +67,135 @@ func (r MACs) String() string {
 // defaultPort is the UDP port where none is named.
 const defaultPort = 1234
 
-// Hosts is a range of IPv4 addresses and, for each of them, a range of UDP ports.
+// Hosts is a range of IP addresses and, for each of them, a range of UDP ports. Of IPv6 addresses 16 bits count.
 type Hosts struct {
-	firstIP, lastIP     uint32
+	firstIP, lastIP     uint32 // or what counts of an IPv6 address
 	firstPort, lastPort uint16
+	v6                  bool
+	group               uint8    // which of the eight groups of an IPv6 address counts
+	base                [16]byte // an IPv6 address
 }
+
+// IPv6 says whether the addresses are of that kind.
+func (r Hosts) IPv6() bool { return r.v6 }
 
 func (r Hosts) single() bool { return r.firstIP == r.lastIP && r.firstPort == r.lastPort }
 
-// ParseHosts reads "10.0.0.1", "10.0.0.1:1234", or two of these with a dash between them.
-func ParseHosts(s string) (Hosts, error) {
-	from, to, isRange := strings.Cut(s, "-")
-	if !isRange {
-		to = from
-	}
-	first, err := parseHost(from, defaultPort)
-	if err != nil {
-		return Hosts{}, err
-	}
-	last, err := parseHost(to, first.port)
-	if err != nil {
-		return Hosts{}, err
-	}
-	if last.ip < first.ip || last.port < first.port {
-		return Hosts{}, fmt.Errorf("the range %s ends before it begins", s)
-	}
-	return Hosts{first.ip, last.ip, first.port, last.port}, nil
+// put6 writes an IPv6 address.
+func (r Hosts) put6(b []byte, h host) {
+	copy(b, r.base[:])
+	be.PutUint16(b[2*r.group:], uint16(h.ip))
 }
 
-func parseHost(s string, port uint16) (host, error) {
-	ip, number, hasPort := strings.Cut(s, ":")
-	a, err := netip.ParseAddr(ip)
-	if err != nil || !a.Is4() {
-		return host{}, fmt.Errorf("%q is no IPv4 address: write it as 10.0.0.1 or 10.0.0.1:1234", s)
+// ParseHosts reads "10.0.0.1", "10.0.0.1:1234", or two of these with a dash between them, or the same of IPv6:
+// "2001:db8::1", "[2001:db8::1]:1234". A range of IPv6 addresses counts in the group where the two differ, or in the one
+// whose number, from 0 to 7, stands before an @: "6@2001:db8::1:0-2001:db8::ff:0". A range may run either way.
+func ParseHosts(s string) (Hosts, error) {
+	from, to, isRange := strings.Cut(s, "-")
+	first, err := parseEnd(from, end{port: defaultPort, group: -1})
+	if err != nil {
+		return Hosts{}, err
+	}
+	last := first
+	if isRange {
+		if last, err = parseEnd(to, first); err != nil {
+			return Hosts{}, err
+		}
+	}
+	if first.ip.Is4() != last.ip.Is4() {
+		return Hosts{}, fmt.Errorf("the range %s begins with one version of IP and ends with another", s)
+	}
+	r := Hosts{firstPort: min(first.port, last.port), lastPort: max(first.port, last.port)}
+	if first.ip.Is4() {
+		a, b := first.ip.As4(), last.ip.As4()
+		r.bounds(be.Uint32(a[:]), be.Uint32(b[:]))
+		return r, nil
+	}
+	return r, r.parse6(s, first, last)
+}
+
+func (r *Hosts) bounds(a, b uint32) { r.firstIP, r.lastIP = min(a, b), max(a, b) }
+
+// parse6 finds the group that counts.
+func (r *Hosts) parse6(s string, first, last end) error {
+	a, b := first.ip.As16(), last.ip.As16()
+	group := last.group
+	for g := range 8 {
+		if a[2*g] == b[2*g] && a[2*g+1] == b[2*g+1] || g == group {
+			continue
+		}
+		if group >= 0 {
+			return fmt.Errorf("the ends of %s differ in more than 16 bits: a range of IPv6 addresses counts in one group, here %d", s, group)
+		}
+		group = g
+	}
+	if group < 0 {
+		group = 7
+	}
+	r.v6, r.group, r.base = true, uint8(group), a
+	r.bounds(uint32(be.Uint16(a[2*group:])), uint32(be.Uint16(b[2*group:])))
+	return nil
+}
+
+// end is one end of a range.
+type end struct {
+	ip    netip.Addr
+	port  uint16
+	group int // below 0 is not said
+}
+
+// parseEnd reads an end. What it does not say is as in other.
+func parseEnd(s string, other end) (e end, err error) {
+	e = other
+	text := s
+	if group, rest, ok := strings.Cut(s, "@"); ok {
+		v, err := strconv.ParseUint(group, 0, 8)
+		if err != nil || v > 7 {
+			return e, fmt.Errorf("%q of %s is no number of a group of an IPv6 address: they go from 0 to 7", group, s)
+		}
+		e.group, text = int(v), rest
+	}
+	number, hasPort := "", false
+	if inner, ok := strings.CutPrefix(text, "["); ok {
+		if text, number, ok = strings.Cut(inner, "]"); !ok {
+			return e, fmt.Errorf("%q has a [ without a ]", s)
+		}
+		number, hasPort = strings.CutPrefix(number, ":")
+		if !hasPort && number != "" {
+			return e, fmt.Errorf("%q: what follows ] is no port", s)
+		}
+	} else if strings.Count(text, ":") == 1 {
+		text, number, hasPort = strings.Cut(text, ":")
+	}
+	if e.ip, err = netip.ParseAddr(text); err != nil || e.ip.Zone() != "" {
+		return e, fmt.Errorf("%q is no IP address: write it as 10.0.0.1, 10.0.0.1:1234, 2001:db8::1 or [2001:db8::1]:1234", s)
 	}
 	if hasPort {
-		v, err := strconv.ParseUint(number, 10, 16)
+		v, err := strconv.ParseUint(number, 0, 16)
 		if err != nil {
-			return host{}, fmt.Errorf("port %q of %s is no number from 0 to 65535", number, ip)
+			return e, fmt.Errorf("port %q of %s is no number from 0 to 65535", number, text)
 		}
-		port = uint16(v)
+		e.port = uint16(v)
 	}
-	b := a.As4()
-	return host{be.Uint32(b[:]), port}, nil
+	return e, nil
 }
 
 // String is the range as ParseHosts reads it.
 func (r Hosts) String() string {
-	s := fmt.Sprintf("%s:%d", ipOf(r.firstIP), r.firstPort)
+	s := r.end(r.firstIP, r.firstPort)
 	if !r.single() {
-		s += fmt.Sprintf("-%s:%d", ipOf(r.lastIP), r.lastPort)
+		s += "-" + r.end(r.lastIP, r.lastPort)
 	}
 	return s
+}
+
+func (r Hosts) end(ip uint32, port uint16) string {
+	if !r.v6 {
+		var b [4]byte
+		be.PutUint32(b[:], ip)
+		return netip.AddrPortFrom(netip.AddrFrom4(b), port).String()
+	}
+	var b [16]byte
+	r.put6(b[:], host{ip: ip})
+	return netip.AddrPortFrom(netip.AddrFrom16(b), port).String()
 }
