@@ -153,6 +153,32 @@ func (d *device) Memory() []byte         { return d.region.Bytes() }
 func (d *device) TxSync() error          { return d.sync("txsync", abi.NIOCTXSYNC) }
 func (d *device) RxSync() error          { return d.sync("rxsync", abi.NIOCRXSYNC) }
 
+// Header is NETMAP_REQ_PORT_HDR_GET.
+func (d *device) Header() (uint32, error) {
+	var h abi.PortHdr
+	err := d.header("get header of", abi.ReqPortHdrGet, &h)
+	return h.HdrLen, err
+}
+
+// SetHeader is NETMAP_REQ_PORT_HDR_SET.
+func (d *device) SetHeader(length uint32) error {
+	return d.header("set header of", abi.ReqPortHdrSet, &abi.PortHdr{HdrLen: length})
+}
+
+func (d *device) header(op string, request uint16, body *abi.PortHdr) error {
+	d.use.RLock()
+	defer d.use.RUnlock()
+	if d.closed.Load() {
+		return fault.New(unix.ENXIO, op, d.name, "the port is closed")
+	}
+	h := abi.Header{Version: abi.Version, Type: request}
+	copy(h.Name[:abi.ReqNameSize-1], d.name)
+	if err := control(d.fd, &h, body); err != nil {
+		return fault.Wrap(err, op, d.name, "")
+	}
+	return nil
+}
+
 func (d *device) sync(op string, request uint) error {
 	d.use.RLock()
 	defer d.use.RUnlock()

@@ -149,6 +149,10 @@ func ExtraBufs(n int) Option {
 	return func(o *Opening) { o.ExtraBufs = uint32(clip(n, 1<<32)) }
 }
 
+// AcceptHeaders says that the program knows what to do with frames that start with virtio-net headers, as Port.Header
+// tells. Without it a port that has them does not open. // NR_ACCEPT_VNET_HDR
+func AcceptHeaders() Option { return func(o *Opening) { o.Flags |= abi.NRAcceptVnetHdr } }
+
 // clip is a wish as a field can say it, from 0 to below the limit: what is more than there can be is as good as the most.
 func clip(n, limit int) int { return max(0, min(n, limit-1)) }
 

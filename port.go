@@ -84,6 +84,33 @@ func (p *Port) Poll(ctx context.Context, want Events, timeout time.Duration) (Ev
 	return Events(got), err
 }
 
+// headers is a transport that knows of virtio-net headers.
+type headers interface {
+	Header() (uint32, error)
+	SetHeader(length uint32) error
+}
+
+// Header is how many bytes of a virtio-net header each frame of the port starts with: 0 is none. Where the framework knows
+// no headers there are none. // NETMAP_REQ_PORT_HDR_GET
+func (p *Port) Header() (int, error) {
+	h, ok := p.transport.(headers)
+	if !ok {
+		return 0, nil
+	}
+	n, err := h.Header()
+	return int(n), err
+}
+
+// SetHeader sets that length, for a port of a VALE switch: 0, 10 or 12, EINVAL for others. ENXIO for ports of other kinds,
+// EOPNOTSUPP where the framework knows no headers. // NETMAP_REQ_PORT_HDR_SET
+func (p *Port) SetHeader(length int) error {
+	h, ok := p.transport.(headers)
+	if !ok {
+		return fault.New(syscall.EOPNOTSUPP, "set header of", p.name, "open it without a sync loop")
+	}
+	return h.SetHeader(uint32(length))
+}
+
 // Close ends the use of the port. Its rings and frames must not be touched afterwards.
 func (p *Port) Close() error { return p.transport.Close() }
 

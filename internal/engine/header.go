@@ -68,3 +68,9 @@ func (e *Engine) Header(name string) (uint32, error) {
 	}
 	return 0, nil
 }
+
+// Header is Engine.Header of the port.
+func (b *Binding) Header() (uint32, error) { return b.eng.Header(b.entry.name) }
+
+// SetHeader is Engine.SetHeader of the port.
+func (b *Binding) SetHeader(length uint32) error { return b.eng.SetHeader(b.entry.name, length) }
