@@ -3,6 +3,8 @@ package stats
 
 import (
 	"fmt"
+	"io"
+	"math/bits"
 	"sync"
 	"time"
 
@@ -72,6 +74,14 @@ type Distribution struct {
 	P99   int64   `json:"p99"`
 	P999  int64   `json:"p999"`
 	Max   int64   `json:"max"`
+
+	Octaves []Octave `json:"octaves,omitempty"`
+}
+
+// Octave counts the times from a power of two, in nanoseconds, to the next.
+type Octave struct {
+	From  int64  `json:"from"`
+	Count uint64 `json:"count"`
 }
 
 func distribution(h *hdrhistogram.Histogram) Distribution {
@@ -81,8 +91,34 @@ func distribution(h *hdrhistogram.Histogram) Distribution {
 	at := h.ValueAtQuantile
 	return Distribution{
 		Count: uint64(h.TotalCount()), Min: h.Min(), Mean: h.Mean(),
-		P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: h.Max(),
+		P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: h.Max(), Octaves: octaves(h),
 	}
+}
+
+// octaves goes from the first power of two that has anything to the last.
+func octaves(h *hdrhistogram.Histogram) []Octave {
+	first, last := bits.Len64(uint64(h.Min())|1)-1, bits.Len64(uint64(h.Max())|1)-1
+	list := make([]Octave, last-first+1)
+	for i := range list {
+		list[i].From = 1 << (first + i)
+	}
+	for _, bar := range h.Distribution() {
+		if bar.Count > 0 {
+			at := bits.Len64(uint64(bar.From)|1) - 1 - first
+			list[min(max(at, 0), len(list)-1)].Count += uint64(bar.Count)
+		}
+	}
+	return list
+}
+
+// WriteHistogram writes the distribution of everything, in microseconds, in the form of HdrHistogram, from which its
+// plotter draws.
+func (l *Latency) WriteHistogram(w io.Writer) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.flush()
+	_, err := l.total.PercentilesPrint(w, 5, 1000)
+	return err
 }
 
 // String is one line for people.

@@ -2,6 +2,7 @@ package stats
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 )
@@ -27,7 +28,7 @@ func TestLatency(t *testing.T) {
 			}
 		}
 	}
-	if d := l.Recent(); d != (Distribution{}) {
+	if d := l.Recent(); d.Count != 0 {
 		t.Errorf("recent times after they were read: %v", d)
 	}
 	l.Add(5*time.Millisecond, 1000)
@@ -59,5 +60,27 @@ func TestDistributionString(t *testing.T) {
 	want := "min 999ns, mean 12.35µs, p50 1.23457ms, p90 12.35ms, p99 123.46ms, p99.9 1s, max 2s"
 	if got := d.String(); got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestOctaves(t *testing.T) {
+	l := NewLatency()
+	l.Add(0, 1)
+	l.Add(1000, 2) // 2^9 to 2^10-1
+	l.Add(1024, 3)
+	l.Add(5000, 4) // 2^12
+	d, _ := l.Total()
+	if n := len(d.Octaves); n != 13 || d.Octaves[0] != (Octave{1, 1}) || d.Octaves[9] != (Octave{512, 2}) || d.Octaves[10] != (Octave{1024, 3}) ||
+		d.Octaves[12] != (Octave{4096, 4}) {
+		t.Errorf("%v", d.Octaves)
+	}
+}
+
+func TestWriteHistogram(t *testing.T) {
+	l := NewLatency()
+	l.Add(2*time.Millisecond, 7)
+	var b strings.Builder
+	if err := l.WriteHistogram(&b); err != nil || !strings.Contains(b.String(), "2000.") || !strings.Contains(b.String(), "Total count    =            7") {
+		t.Errorf("%v\n%s", err, b.String())
 	}
 }

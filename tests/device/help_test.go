@@ -199,7 +199,8 @@ func (c *client) listen(stdout io.Reader) {
 	says := sync.OnceFunc(func() { close(c.ready) })
 	defer says()
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
-		if line := lines.Text(); line == "ready" || strings.HasPrefix(line, "netmap: serving") {
+		if line := lines.Text(); line == "ready" || strings.HasPrefix(line, "netmap: serving") || strings.HasPrefix(line, "Receiving from ") ||
+			strings.HasPrefix(line, "Working on ") {
 			says()
 		} else {
 			c.take(line)

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -15,14 +18,41 @@ import (
 // Device is where a command opens its ports: a netmap device, or a framework inside its own process.
 type Device struct{ path string }
 
+// embedded is what stands for a framework inside this process.
+const embedded = "embedded"
+
 // AddFlag defines --device.
 func (d *Device) AddFlag(f *pflag.FlagSet) {
-	f.StringVar(&d.path, "device", "", "open ports through a netmap device, that of netmap serve or of the kernel, instead of inside this process")
+	f.StringVar(&d.path, "device", "",
+		"open ports through a netmap device, that of netmap serve or of the kernel; \""+embedded+"\" is inside this process")
 	f.Lookup("device").NoOptDefVal = netmap.DevicePath
 }
 
+// PreferNode takes /dev/netmap where it is there and nothing else was said: other programs look for ports there, too.
+func (d *Device) PreferNode() {
+	if d.path == "" && isNode(netmap.DevicePath) {
+		d.path = netmap.DevicePath
+	}
+}
+
+// isNode says whether a path is a device, or a file that somebody serves: one that something is mounted on. A plain file
+// may be left over from somebody who does no more.
+func isNode(path string) bool {
+	file, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	dir, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return false
+	}
+	a, aOK := file.Sys().(*syscall.Stat_t)
+	b, bOK := dir.Sys().(*syscall.Stat_t)
+	return file.Mode()&os.ModeCharDevice != 0 || aOK && bOK && a.Dev != b.Dev
+}
+
 // Embedded says whether ports are opened inside this process.
-func (d *Device) Embedded() bool { return d.path == "" }
+func (d *Device) Embedded() bool { return d.path == "" || d.path == embedded }
 
 // Opener opens a port. What a command does with it does not depend on who did.
 type Opener func(name string, options ...netmap.Option) (*netmap.Port, error)

@@ -3,7 +3,9 @@ package gen
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -29,8 +31,9 @@ type counters struct {
 	frames, bytes, batches atomic.Uint64
 	foreign, corrupt       atomic.Uint64
 	dropped, unsent        atomic.Uint64
-	first, last            atomic.Int64 // when the first batch and the last one came or went, in ns since epoch
-	space                  atomic.Int64 // the least number of free slots of a ring since the last report, plus 1; 0 is none
+	disorder               atomic.Uint64 // numbers that came after later ones
+	first, last            atomic.Int64  // when the first batch and the last one came or went, in ns since epoch
+	space                  atomic.Int64  // the least number of free slots of a ring since the last report, plus 1; 0 is none
 }
 
 // add books a batch.
@@ -73,9 +76,9 @@ func (o *flags) newJob(open cli.Opener) (*job, error) {
 	}
 	j := o.emptyJob()
 	switch o.function {
-	case "tx":
-		for i, b := range o.builders() {
-			s := o.newSender(i, ports[i], b)
+	case "tx", "txseq":
+		for i, m := range o.makers(ports) {
+			s := o.newSender(i, ports[i], m)
 			j.add(s.run, s.n)
 		}
 	case "rx":
@@ -83,27 +86,55 @@ func (o *flags) newJob(open cli.Opener) (*job, error) {
 			r := j.newReceiver(p)
 			j.add(r.run, r.n)
 		}
+	case "rxseq":
+		r := j.newSequel(ports[0])
+		j.add(r.run, r.n)
 	case "ping":
-		b := o.builders()[0]
-		p := &pinger{
-			sender: o.newSender(0, ports[0], b), answers: &counters{}, tracker: j.tracker, latency: j.latency, stream: b.Stream(),
-			joins: make([]joiner, len(ports[0].Rx())),
-		}
-		j.add(p.run, p.answers)
-		j.sent = []*counters{p.n}
+		j.addPinger(ports)
 	case "pong":
 		p := o.newPonger(ports[0])
 		j.add(p.run, p.n)
 	}
+	j.introduce(ports[0])
 	return j, nil
+}
+
+func (j *job) addPinger(ports []*netmap.Port) {
+	b := j.o.builders()[0]
+	p := &pinger{
+		sender: j.o.newSender(0, ports[0], j.o.maker(ports[0], b)), answers: &counters{}, tracker: j.tracker, latency: j.latency,
+		stream: b.Stream(), header: j.o.slots.header, joins: make([]joiner, len(ports[0].Rx())),
+	}
+	j.add(p.run, p.answers)
+	j.sent = []*counters{p.n}
+}
+
+// introduce says what is about to be done, in the words of pkt-gen.
+func (j *job) introduce(p *netmap.Port) {
+	o := j.o
+	if o.show.json {
+		return
+	}
+	answer := p.Request()
+	queues, verb := answer.RxRings+answer.HostRxRings, "Working on"
+	switch o.function {
+	case "tx", "txseq":
+		queues, verb = answer.TxRings+answer.HostTxRings, "Sending on"
+	case "rx", "rxseq":
+		verb = "Receiving from"
+	}
+	fmt.Fprintf(o.out, "%s %s: %d queues, %d threads and %d cpus.\n", verb, o.port, queues, o.threads, runtime.GOMAXPROCS(0))
+	if verb == "Sending on" {
+		fmt.Fprintf(o.out, "%s -> %s (%v -> %v)\n", o.frames.srcName, o.frames.dstName, o.flows.SrcMAC, o.flows.DstMAC)
+	}
 }
 
 func (o *flags) emptyJob() *job {
 	j := &job{o: o, latency: stats.NewLatency()}
-	if o.function == "ping" || o.function == "" || o.function == "rx" && !o.noCheck {
+	if o.function == "ping" || o.function == "" || o.function == "rx" && !o.show.noCheck {
 		j.tracker = &frame.Tracker{}
 	}
-	if o.function == "rx" && o.count > 0 {
+	if (o.function == "rx" || o.function == "rxseq") && o.count > 0 {
 		j.left = &atomic.Int64{}
 		j.left.Store(int64(min(o.count, math.MaxInt64)))
 	}
@@ -116,10 +147,27 @@ func (j *job) add(w worker, n *counters) {
 }
 
 func (j *job) newReceiver(p *netmap.Port) *receiver {
-	return &receiver{
+	r := &receiver{
 		port: p, burst: j.o.burst, left: j.left, stop: func() { j.stop() }, n: &counters{},
-		tracker: j.tracker, latency: j.latency, runs: make([]frame.Run, 0, j.o.burst), joins: make([]joiner, len(p.Rx())),
+		tracker: j.tracker, latency: j.latency, runs: make([]frame.Run, 0, j.o.burst), header: j.o.slots.header, dump: j.o.newDump(),
+		joins: make([]joiner, len(p.Rx())),
 	}
+	if j.o.silence {
+		r.silent = j.silent
+	}
+	return r
+}
+
+// silence is how long nothing comes before -W ends it.
+const silence = time.Second
+
+// silent says whether frames came, and have ceased to.
+func (j *job) silent() bool {
+	var last int64
+	for _, n := range j.moved {
+		last = max(last, n.last.Load())
+	}
+	return last > 0 && time.Since(epoch)-time.Duration(last) >= silence
 }
 
 // run runs the workers to their end, reports on the way, and returns the summary.
@@ -137,7 +185,19 @@ func (j *job) run(ctx context.Context) (*record, error) {
 	if err := r.until(done); err != nil {
 		return nil, err
 	}
-	return r.summary(), nil
+	return r.summary(), j.writeHistogram()
+}
+
+func (j *job) writeHistogram() error {
+	path := j.o.show.histogram
+	if path == "" {
+		return nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(j.latency.WriteHistogram(f), f.Close())
 }
 
 // work runs the workers. The first error ends them all.

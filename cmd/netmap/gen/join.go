@@ -29,6 +29,3 @@ func (j *joiner) add(word abi.SlotWord, piece []byte) (f []byte, whole bool) {
 
 // room is how much of a frame fits into a slot.
 func room(r *netmap.Ring) int { return max(1, r.BufSize()-r.Offset(r.Slot(0))) }
-
-// slotsFor is how many slots a frame takes.
-func slotsFor(length, bufSize int) int { return (length + bufSize - 1) / bufSize }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
@@ -11,16 +12,6 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/frame"
 	"github.com/seed-48afdc40/netmap/portname"
 )
-
-// bufSize is how large the buffers have to be of a framework inside this process. On an interface, frames longer than a page
-// take several.
-func (o *flags) bufSize() int {
-	const page = 4096
-	if o.port != "" && !cli.IsSoftware(o.port) {
-		return min(o.length, page)
-	}
-	return o.length
-}
 
 // openPorts opens the port, once for each thread. Only the rings that the function uses are taken, so that the other
 // direction of an interface stays with its host.
@@ -32,20 +23,18 @@ func (o *flags) openPorts(open cli.Opener) ([]*netmap.Port, error) {
 	var options []netmap.Option
 	if name.Flags&(abi.NRRxRingsOnly|abi.NRTxRingsOnly) == 0 {
 		switch o.function {
-		case "tx":
+		case "tx", "txseq":
 			options = append(options, netmap.TxOnly())
-		case "rx":
+		case "rx", "rxseq":
 			options = append(options, netmap.RxOnly())
 		}
 	}
+	options = append(append(options, netmap.AcceptHeaders()), o.config.options()...)
 	if o.threads == 1 {
 		p, err := o.openOne(open, o.port, options)
 		return []*netmap.Port{p}, err
 	}
-	if name.Mode != abi.RegAllNIC {
-		return nil, fmt.Errorf("-p gives every thread a ring of its own: name the port without a ring, not %s", o.port)
-	}
-	if cli.IsSoftware(o.port) && name.Conf == (portname.Conf{}) {
+	if cli.IsSoftware(o.port) && name.Conf == (portname.Conf{}) && o.config.txRings+o.config.rxRings == 0 {
 		options = append(options, netmap.Rings(o.threads, o.threads))
 	}
 	return o.openRings(open, name, options)
@@ -62,7 +51,7 @@ func (o *flags) openRings(open cli.Opener, name portname.Name, options []netmap.
 			return nil, err
 		}
 		rings := int(p.Request().TxRings)
-		if o.function == "rx" {
+		if strings.HasPrefix(o.function, "rx") {
 			rings = int(p.Request().RxRings)
 		}
 		if rings < o.threads {
@@ -80,12 +69,17 @@ func (o *flags) openOne(open cli.Opener, name string, options []netmap.Option) (
 		return nil, err
 	}
 	tx, rx := p.Tx(), p.Rx()
+	receives, sends := strings.HasPrefix(o.function, "rx"), strings.HasPrefix(o.function, "tx")
 	switch {
-	case len(tx) == 0 && o.function != "rx":
+	case len(tx) == 0 && !receives:
 		return nil, fmt.Errorf("%s has no tx rings to %s with: open it without a flag that excludes them", name, o.function)
-	case len(rx) == 0 && o.function != "tx":
+	case len(rx) == 0 && !sends:
 		return nil, fmt.Errorf("%s has no rx rings to %s with: open it without a flag that excludes them", name, o.function)
-	case o.function == "tx" || o.function == "ping":
+	}
+	if err := o.agreeHeader(p); err != nil {
+		return nil, err
+	}
+	if sends || o.function == "ping" {
 		if err := o.fits(p); err != nil {
 			return nil, err
 		}
@@ -94,28 +88,120 @@ func (o *flags) openOne(open cli.Opener, name string, options []netmap.Option) (
 	return p, nil
 }
 
-// fits says whether a port that is to send them has frames of the length: in one slot or in several.
+// agreeHeader has the port know the length of virtio-net headers, or learns it from the port.
+func (o *flags) agreeHeader(p *netmap.Port) (err error) {
+	if !strings.HasPrefix(o.port, "vale") {
+		return nil
+	}
+	if o.slots.header > 0 {
+		return p.SetHeader(o.slots.header)
+	}
+	if o.slots.header, err = p.Header(); err == nil && o.slots.header > 0 {
+		o.say("get_vnet_hdr_len", "Port requires virtio-net header, length = %d", o.slots.header)
+	}
+	return err
+}
+
+// fits says whether a port that is to send them has room for frames of the length: in one slot or in several.
 func (o *flags) fits(p *netmap.Port) error {
-	r := p.Tx()[0]
-	if most := min(abi.MaxFrags, r.NumSlots()-1); slotsFor(o.length, room(r)) > most {
-		return fmt.Errorf("frames of %d bytes do not fit into %d buffers of %s: use -l %d or less", o.length, most, p.Name(), most*room(r))
+	r, c := p.Tx()[0], o.cutFor(p)
+	most := min(abi.MaxFrags, r.NumSlots()-1)
+	switch {
+	case (o.slots.indirect || o.function == "txseq") && c.slots > 1:
+		return fmt.Errorf("frames of %d bytes do not fit into the buffers of %s: use -l %d or less", o.slotBytes(), p.Name(), room(r)-o.slots.header)
+	case c.slots > most || c.slots*o.slots.fragments > most && o.function == "txseq":
+		return fmt.Errorf("frames of %d bytes would take %d slots of %s: it takes %d, use -l %d or less", o.slotBytes(), c.slots, p.Name(), most, most*room(r))
 	}
 	return nil
 }
 
-// builders makes a builder for each thread, with streams that no other sender is likely to have.
+// slotBytes is how many bytes the slots of a frame hold together.
+func (o *flags) slotBytes() int { return o.frames.lengths.most + o.slots.header }
+
+// bufSize is how large the buffers have to be of a framework inside this process. On an interface, frames longer than a page
+// take several.
+func (o *flags) bufSize() int {
+	const page = 4096
+	if o.port != "" && !cli.IsSoftware(o.port) {
+		return min(o.slotBytes(), page)
+	}
+	return o.slotBytes()
+}
+
+// cutFor is how frames lie in the slots of a port.
+func (o *flags) cutFor(p *netmap.Port) cut {
+	size, slots := room(p.Tx()[0]), o.slots.fragments
+	if o.slots.size > 0 && o.function == "tx" {
+		size = min(size, o.slots.size)
+	}
+	if o.function != "tx" {
+		slots = 1
+	}
+	return newCut(o.slotBytes(), slots, size)
+}
+
+// builders makes a builder for each thread, with streams that no other sender is likely to have. Those of frames that are
+// too short for marks are nil.
 func (o *flags) builders() []*frame.Builder {
 	stream := uint16(rand.Uint32())
-	flows := frame.Flows{SrcMAC: o.srcMAC, DstMAC: o.dstMAC, Src: o.src, Dst: o.dst}
-	if flows.SrcMAC.Empty() {
-		flows.SrcMAC = frame.OneMAC(o.ownMAC(stream))
+	f := &o.frames
+	o.flows = frame.Flows{SrcMAC: f.srcMAC, DstMAC: f.dstMAC, Src: f.src, Dst: f.dst, RandomSrc: f.randomSrc, RandomDst: f.randomDst}
+	if o.flows.SrcMAC.Empty() {
+		o.flows.SrcMAC = frame.OneMAC(o.ownMAC(stream))
 	}
-	o.note("Frames of %d bytes from %v, %v to %v, %v.", o.length, flows.SrcMAC, flows.Src, flows.DstMAC, flows.Dst)
+	o.note("Frames of %d bytes from %v, %v to %v, %v.", f.lengths.most, o.flows.SrcMAC, o.flows.Src, o.flows.DstMAC, o.flows.Dst)
 	list := make([]*frame.Builder, o.threads)
 	for i := range list {
-		list[i] = frame.NewBuilder(flows, stream+uint16(i), o.length)
+		if f.lengths.least() >= f.least() {
+			list[i] = frame.NewBuilder(o.flows, stream+uint16(i), f.lengths.most)
+		}
 	}
 	return list
+}
+
+// makers makes what makes the frames of each thread.
+func (o *flags) makers(ports []*netmap.Port) []maker {
+	var list []maker
+	for i, b := range o.builders() {
+		list = append(list, o.maker(ports[i], b))
+	}
+	return list
+}
+
+func (o *flags) maker(p *netmap.Port, build *frame.Builder) maker {
+	f := &o.frames
+	c := &crafted{lengths: f.lengths, length: f.lengths.most, header: o.slots.header, cut: o.cutFor(p), chain: 1, dump: o.newDump()}
+	switch {
+	case f.rubbish:
+	case f.verbatim != nil:
+		c.blank = frame.Verbatim(f.verbatim)
+	case o.function == "txseq":
+		c.chain, c.blank = o.slots.fragments, frame.NewTemplate(o.flows, f.lengths.most, true)
+	case build == nil:
+		c.blank = frame.NewTemplate(o.flows, f.lengths.most, false)
+	default:
+		c.build = build
+	}
+	plain := c.header == 0 && f.lengths.low == 0 && c.cut.slots == 1 && !o.slots.indirect && c.dump == nil
+	if c.build != nil && plain && !o.flows.IPv6() {
+		return marked{c.build}
+	}
+	c.memory = make([][]byte, 1)
+	if o.slots.indirect {
+		c.memory = make([][]byte, len(p.Tx())*p.Tx()[0].NumSlots())
+	}
+	for i := range c.memory {
+		c.memory[i] = make([]byte, c.header+max(f.lengths.most, frame.MinLen6)+8) // a Builder may write a little more than the frame
+	}
+	return c
+}
+
+// newDump is what -X writes with, nil without.
+func (o *flags) newDump() *dump {
+	if !o.show.dump {
+		return nil
+	}
+	return &dump{w: o.out}
 }
 
 // ownMAC is the address of the interface, or one that is made up.

@@ -6,9 +6,9 @@ import (
 )
 
 const (
-	// catchUp is how much lost time a pacer makes up for. What is older is given up: a burst after a long pause would
-	// tell more about the pause than about the receiver.
-	catchUp = 10 * time.Millisecond
+	// memory is how much lost time a pacer makes up for, at twice its pace: a burst after a pause would tell more about the
+	// pause than about the receiver.
+	memory = time.Second
 	// napMargin is how much earlier than asked a sleep ends, because it may last longer than asked.
 	napMargin = 150 * time.Microsecond
 	// longestNap bounds how long a sender takes to see that it is to stop.
@@ -19,7 +19,8 @@ const (
 type pacer struct {
 	rate  float64 // frames a second
 	start time.Time
-	sent  float64 // frames since start, with those given up
+	last  time.Time // when due was called
+	sent  float64   // frames since start, with those given up
 }
 
 // due is how many frames are due now.
@@ -29,14 +30,16 @@ func (p *pacer) due(now time.Time) int {
 		return unlimited
 	}
 	if p.start.IsZero() {
-		p.start = now
+		p.start, p.last = now, now
 	}
 	due := float64(int64(now.Sub(p.start).Seconds()*p.rate)) + 1 - p.sent
-	if most := max(1, p.rate*catchUp.Seconds()); due > most {
+	if most := max(1, p.rate*memory.Seconds()); due > most {
 		p.sent += due - most
 		due = most
 	}
-	return int(max(due, 0))
+	most := max(1, 2*p.rate*now.Sub(p.last).Seconds())
+	p.last = now
+	return int(max(min(due, most), 0))
 }
 
 // took notes that n frames went.

@@ -21,11 +21,20 @@ func TestPacer(t *testing.T) {
 	}
 }
 
-func TestPacerGivesUpWhatIsTooLate(t *testing.T) {
-	p, start := pacer{rate: 1000}, time.Now()
+// After a pause a pacer makes up for a second, and never goes faster than twice its pace.
+func TestPacerMakesUpForLostTime(t *testing.T) {
+	p, start, sent := pacer{rate: 1000}, time.Now(), 0
 	p.took(p.due(start))
-	if n := p.due(start.Add(time.Second)); n != 10 {
-		t.Errorf("%d frames are due after a pause, want those of 10 ms", n)
+	const step = 10 * time.Millisecond
+	for at := 5 * time.Second; at < 10*time.Second; at += step {
+		n := p.due(start.Add(at))
+		p.took(n)
+		if sent += n; at > 5*time.Second && n > 20 {
+			t.Fatalf("%d frames within %v", n, step)
+		}
+	}
+	if sent < 5980 || sent > 6010 {
+		t.Errorf("%d frames in the 5 seconds after a pause, want those of 6", sent)
 	}
 }
 

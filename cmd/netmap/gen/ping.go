@@ -21,6 +21,7 @@ type pinger struct {
 	latency *stats.Latency
 	checker frame.Checker
 	stream  uint16
+	header  int // bytes before each frame
 	missing int // frames of the last burst that are not back
 	joins   []joiner
 }
@@ -49,11 +50,13 @@ func (p *pinger) run(ctx context.Context) error {
 // ping sends up to n frames, each with the time of its own making. Where there is no room, it sends fewer.
 func (p *pinger) ping(n int) (sent int, err error) {
 	now := time.Now()
+	bytes := 0
 	for range n {
-		p.build.SetTime(wallClock())
-		sent += p.fill(1)
+		p.make.setTime(wallClock())
+		more, size := p.fill(1)
+		sent, bytes = sent+more, bytes+size
 	}
-	p.book(now, sent)
+	p.book(now, sent, bytes)
 	return sent, p.port.TxSync()
 }
 
@@ -89,7 +92,7 @@ func (p *pinger) read(ring *netmap.Ring, join *joiner) {
 		if !whole {
 			continue
 		}
-		m, verdict := p.checker.Check(f)
+		m, verdict := p.checker.Check(f[min(p.header, len(f)):])
 		if verdict == frame.Foreign || verdict == frame.Good && m.Stream != p.stream {
 			p.answers.foreign.Add(1)
 			continue
@@ -110,16 +113,17 @@ func wallClock() uint64 { return uint64(time.Now().UnixNano()) }
 
 // ponger sends every frame back to where it came from.
 type ponger struct {
-	port  *netmap.Port
-	burst int
-	left  uint64
-	n     *counters
-	joins []joiner
-	long  []byte // the answer to a frame of several slots
+	port   *netmap.Port
+	burst  int
+	header int // bytes before each frame
+	left   uint64
+	n      *counters
+	joins  []joiner
+	long   []byte // the answer to a frame of several slots
 }
 
 func (o *flags) newPonger(port *netmap.Port) *ponger {
-	p := &ponger{port: port, burst: o.burst, left: math.MaxUint64, n: &counters{},
+	p := &ponger{port: port, burst: o.burst, header: o.slots.header, left: math.MaxUint64, n: &counters{},
 		joins: make([]joiner, len(port.Rx())), long: make([]byte, frame.MaxLen+1)}
 	if o.count > 0 {
 		p.left = o.count
@@ -169,15 +173,21 @@ func (p *ponger) turn(from, to *netmap.Ring, join *joiner) error {
 
 // answer puts the answer to a frame into a ring, if there is room.
 func (p *ponger) answer(to *netmap.Ring, f []byte) bool {
-	if len(f) > to.BufSize() {
-		return to.Send(p.long[:frame.Turn(p.long, f)]) == 1
+	if len(f) > room(to) {
+		return to.Send(p.long[:p.reverse(p.long, f)]) == 1
 	}
 	out := to.Window()
 	if out.Len() == 0 {
 		return false
 	}
-	out.SetLen(frame.Turn(out.Buf(), f))
+	out.SetLen(p.reverse(out.Buf(), f))
 	out.Next()
 	out.Commit()
 	return true
+}
+
+// reverse is frame.Turn behind the virtio-net header, which stays.
+func (p *ponger) reverse(dst, f []byte) int {
+	head := copy(dst, f[:min(p.header, len(f))])
+	return head + frame.Turn(dst[head:], f[head:])
 }

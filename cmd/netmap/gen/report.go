@@ -3,7 +3,6 @@ package gen
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
@@ -28,8 +27,9 @@ type record struct {
 	PPS      float64   `json:"pps"`
 	BPS      float64   `json:"bps"`
 	AvgBatch float64   `json:"avg_batch"`
-	MinSpace int64     `json:"min_space"` // free slots of the fullest rx ring
-	Drops    uint64    `json:"drops"`     // frames that are known to be lost
+	MinSpace int64     `json:"min_space"`          // free slots of the fullest rx ring
+	Drops    uint64    `json:"drops"`              // frames that are known to be lost
+	Disorder uint64    `json:"disorder,omitempty"` // rxseq: numbers that came after later ones
 	Sent     uint64    `json:"sent,omitempty"`
 	Window   uint64    `json:"window,omitempty"`
 	Unsent   uint64    `json:"unsent,omitempty"` // frames still in the tx rings at the end
@@ -58,6 +58,7 @@ func (j *job) totals() record {
 		r.Bytes += n.bytes.Load()
 		r.Batches += n.batches.Load()
 		r.Drops += n.dropped.Load()
+		r.Disorder += n.disorder.Load()
 		r.Unsent += n.unsent.Load()
 		corrupt += n.corrupt.Load()
 		foreign += n.foreign.Load()
@@ -79,7 +80,8 @@ func (j *job) totals() record {
 // rates fills in what follows from the counts and the time.
 func (r *record) rates(t time.Duration) {
 	r.Usec = t.Microseconds()
-	if s := t.Seconds(); s > 0 {
+	if r.Frames > 0 {
+		s := max(t, time.Microsecond).Seconds()
 		r.PPS, r.BPS = float64(r.Frames)/s, float64(r.Bytes)*8/s
 	}
 	if r.Batches > 0 {
@@ -94,6 +96,7 @@ func (r record) since(old record) record {
 	r.Bytes -= old.Bytes
 	r.Batches -= old.Batches
 	r.Sent -= old.Sent
+	r.Disorder -= old.Disorder
 	r.Drops -= min(old.Drops, r.Drops) // frames thought lost may come later
 	r.rates(r.Time.Sub(old.Time))
 	return r
@@ -132,12 +135,19 @@ type reporter struct {
 	j     *job
 	start time.Time
 	last  record
+	style style
 	bar   *bar // nil where nobody watches
 }
 
 func newReporter(j *job) *reporter {
-	r := &reporter{j: j, start: time.Now(), last: j.totals()}
-	if o := j.o; !o.json && cli.IsTerminal(o.err) && (o.count > 0 || o.duration > 0) {
+	r := &reporter{j: j, start: time.Now(), last: j.totals(), style: style{plain: j.o.show.plain}}
+	if j.o.show.framing {
+		r.style.framing = framing
+	}
+	if j.o.show.deviation {
+		r.style.window = &deviation{}
+	}
+	if o := j.o; !o.show.json && !o.show.dump && cli.IsTerminal(o.err) && (o.count > 0 || o.duration > 0) {
 		r.bar = newBar(o.err)
 	}
 	return r
@@ -145,7 +155,7 @@ func newReporter(j *job) *reporter {
 
 // until reports until done says that the work is over.
 func (r *reporter) until(done <-chan error) error {
-	report := time.NewTicker(time.Duration(r.j.o.interval) * time.Millisecond)
+	report := time.NewTicker(time.Duration(r.j.o.show.interval) * time.Millisecond)
 	defer report.Stop()
 	var redraw <-chan time.Time
 	if r.bar != nil {
@@ -173,14 +183,18 @@ func (r *reporter) report() {
 		rec.Latency = &d
 	}
 	r.last = now
-	if r.j.o.json {
+	if r.j.o.show.json {
 		r.write(rec)
 		return
 	}
 	if r.bar != nil {
 		r.bar.clear()
 	}
-	fmt.Fprintln(r.j.o.err, rec.line())
+	fmt.Fprintln(r.j.o.err, r.style.line(rec))
+	if rec.Function == "ping" && rec.Latency != nil {
+		r.j.o.say("ping_body", "count %d RTT: min %d av %.0f ns", rec.Latency.Count, rec.Latency.Min, rec.Latency.Mean)
+		r.j.o.say("ping_body", "k: %s", octaves(rec.Latency.Octaves))
+	}
 }
 
 // progress is how much of the work is done, from 0 to 1.
@@ -201,65 +215,15 @@ func (r *reporter) progress() (p float64) {
 // summary writes the summary and returns it.
 func (r *reporter) summary() *record {
 	rec := r.j.finish(r.j.totals())
-	if r.j.o.json {
+	if r.j.o.show.json {
 		r.write(rec)
 	} else {
-		fmt.Fprint(r.j.o.out, rec.text())
+		fmt.Fprint(r.j.o.out, r.style.text(rec))
+	}
+	if rec.Function == "ping" && rec.Latency != nil {
+		r.j.o.say("ping_body", "RTT over %d packets: min %d av %.0f ns", rec.Latency.Count, rec.Latency.Min, rec.Latency.Mean)
 	}
 	return &rec
 }
 
 func (r *reporter) write(rec record) { json.NewEncoder(r.j.o.out).Encode(rec) }
-
-// line is a report as pkt-gen writes it. The number in brackets is that of the threads.
-func (r record) line() string {
-	s := fmt.Sprintf("%03d.%06d main_thread [%d] %spps (%spkts %sbps in %d usec) %.2f avg_batch %d min_space %d drops",
-		r.Time.Unix()%1000, r.Time.Nanosecond()/1000, r.Threads, cli.Norm(r.PPS), cli.Norm(float64(r.Frames)), cli.Norm(r.BPS), r.Usec,
-		r.AvgBatch, r.MinSpace, r.Drops)
-	if r.Latency != nil {
-		s += ", " + r.latencyName() + " " + r.Latency.Brief()
-	}
-	return s
-}
-
-func (r record) latencyName() string {
-	if r.Function == "ping" {
-		return "round trip"
-	}
-	return "one-way latency"
-}
-
-// text is the summary for people.
-func (r record) text() string {
-	var b strings.Builder
-	verb := map[string]string{"tx": "Sent", "rx": "Received", "ping": "Received", "pong": "Returned", "self-test": "Received"}[r.Function]
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("%s %s, %sB, in %.3f seconds.", verb, cli.Count(r.Frames, "frame"), cli.Norm(float64(r.Bytes)), float64(r.Usec)/1e6)
-	if r.PPS > 0 {
-		line("Rate: %spps, %sbps, %sbps on the wire, %.2f frames a batch in %d batches.", cli.Norm(r.PPS), cli.Norm(r.BPS),
-			cli.Norm(r.BPS+r.PPS*framing*8), r.AvgBatch, r.Batches)
-	}
-	switch r.Function {
-	case "self-test":
-		line("The sender sent %s, at most %d ahead of the receiver.", cli.Count(r.Sent, "frame"), r.Window)
-	case "ping":
-		line("Of %s sent, %d did not come back.", cli.Count(r.Sent, "frame"), r.Drops)
-	case "pong":
-		line("Frames that could not be returned: %d.", r.Drops)
-	}
-	if r.Unsent > 0 {
-		line("%s could not leave the tx rings: nobody takes them at the other end.", cli.Count(r.Unsent, "frame"))
-	}
-	if c := r.Check; c != nil {
-		line("Checked every byte: %d good, %d lost, %d repeated, %d reordered, %d changed, %d of unknown origin.",
-			c.Seen, c.Lost, c.Duplicated, c.Reordered, c.Corrupt, c.Foreign)
-		if n := c.Late + c.Untracked; n > 0 {
-			line("%s came too late, or from too many senders, to be told apart.", cli.Count(n, "frame"))
-		}
-	}
-	if r.Latency != nil && r.Latency.Count > r.Odd {
-		name := r.latencyName()
-		line("%s: %s.", strings.ToUpper(name[:1])+name[1:], r.Latency)
-	}
-	return b.String()
-}

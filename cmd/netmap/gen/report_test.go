@@ -16,13 +16,13 @@ var at = time.Unix(1700000123, 456789000)
 func TestLine(t *testing.T) {
 	old := record{Time: at.Add(-1000124 * time.Microsecond), Frames: 100, Bytes: 6000, Batches: 7, Drops: 3}
 	now := record{Time: at, Function: "rx", Threads: 2, Frames: 14890100, Bytes: 893406000, Batches: 29089, MinSpace: 5, Drops: 45}
-	got := now.since(old).line()
+	got := (style{}).line(now.since(old))
 	want := "123.456789 main_thread [2] 14.888 Mpps (14.890 Mpkts 7.146 Gbps in 1000124 usec) 512.00 avg_batch 5 min_space 42 drops"
 	if got != want {
 		t.Errorf("\n%s, want\n%s", got, want)
 	}
 	now.Latency = &stats.Distribution{Count: 1, Min: 1000, P50: 2000, P99: 3000, Max: 4000}
-	if got := now.since(old).line(); got != want+", one-way latency min/p50/p99/max 1µs/2µs/3µs/4µs" {
+	if got := (style{}).line(now.since(old)); got != want+", one-way latency min/p50/p99/max 1µs/2µs/3µs/4µs" {
 		t.Errorf("with latency: %s", got)
 	}
 }
@@ -40,36 +40,36 @@ func TestText(t *testing.T) {
 		want string
 	}{
 		{record{Function: "tx", Frames: 100, Bytes: 6000, Batches: 10, Unsent: 1},
-			`Sent 100 frames, 6\.000 KB, in 0\.500 seconds\.
-Rate: 200\.000 pps, 96\.000 Kbps, 134\.400 Kbps on the wire, 10\.00 frames a batch in 10 batches\.
+			`Sent 100 packets 6000 bytes 10 events 60 bytes each in 0\.50 seconds\.
+Speed: 200\.000 pps Bandwidth: 96\.000 Kbps \(raw 96\.000 Kbps\)\. Average batch: 10\.00 pkts
 1 frame could not leave the tx rings: .*
 `},
 		{record{Function: "rx", Frames: 100, Bytes: 6000, Batches: 10, Latency: &d,
 			Check: &checks{frame.Counts{Seen: 90, Lost: 1, Duplicated: 2, Reordered: 3, Late: 4, Untracked: 5}, 6, 7}},
-			`Received 100 frames, .*
-Rate: .*
+			`Received 100 packets .*
+Speed: .*
 Checked every byte: 90 good, 1 lost, 2 repeated, 3 reordered, 6 changed, 7 of unknown origin\.
 9 frames came too late, or from too many senders, to be told apart\.
 One-way latency: min 1µs, mean 2µs, p50 2µs, p90 3µs, p99 4µs, p99\.9 5µs, max 6µs\.
 `},
 		{record{Function: "ping", Frames: 100, Sent: 101, Drops: 1, Latency: &d},
-			`Received 100 frames, .*
-Rate: .*
+			`Received 100 packets .*
+Speed: .*
 Of 101 frames sent, 1 did not come back\.
 Round trip: min .*
 `},
 		{record{Function: "pong", Frames: 100, Drops: 1},
-			`Returned 100 frames, .*
-Rate: .*
+			`Returned 100 packets .*
+Speed: .*
 Frames that could not be returned: 1\.
 `},
 		{record{Function: "rx", Frames: 1, Latency: &stats.Distribution{Count: 1}, Odd: 99},
-			`Received 1 frame, .*
-Rate: .*
+			`Received 1 packets .*
+Speed: .*
 `},
 	} {
 		tt.r.rates(500 * time.Millisecond)
-		if got := tt.r.text(); !regexp.MustCompile(`^` + tt.want + `$`).MatchString(got) {
+		if got := (style{}).text(tt.r); !regexp.MustCompile(`^` + tt.want + `$`).MatchString(got) {
 			t.Errorf("%s:\n%s, want\n%s", tt.r.Function, got, tt.want)
 		}
 	}

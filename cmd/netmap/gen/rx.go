@@ -22,6 +22,9 @@ type receiver struct {
 	n       *counters
 	tracker *frame.Tracker // nil counts only
 	latency *stats.Latency
+	header  int         // bytes before each frame
+	dump    *dump       // nil dumps nothing
+	silent  func() bool // says that nothing comes any more; nil waits for ever
 
 	checker  frame.Checker
 	joins    []joiner    // one a ring
@@ -31,37 +34,51 @@ type receiver struct {
 	sameTime uint64
 	bytes    int
 	frames   int
-	total    uint64 // slots read, ever
+	total    uint64 // frames read, ever
 	foreign  uint64
 	corrupt  uint64
 }
 
 // run receives until the context ends.
 func (r *receiver) run(ctx context.Context) error {
+	return r.loop(ctx, func() {
+		for i, ring := range r.port.Rx() {
+			r.drain(ring, &r.joins[i])
+		}
+	})
+}
+
+// loop drains the rings whenever there is something in them.
+func (r *receiver) loop(ctx context.Context, drain func()) error {
 	for ctx.Err() == nil {
 		if err := awaitEvent(ctx, r.port, netmap.In); err != nil {
 			return err
 		}
-		for i, ring := range r.port.Rx() {
-			r.drain(ring, &r.joins[i])
-		}
+		drain()
 		if r.window != nil {
 			if err := r.port.RxSync(); err != nil { // from here on the sender may use the slots again
 				return err
 			}
 			r.window.read.Store(r.total)
 		}
+		if r.silent != nil && r.silent() {
+			r.stop()
+		}
 	}
 	return r.port.RxSync() // the sender is to see that all was taken
 }
 
+// most is how many frames may be read now.
+func (r *receiver) most() int {
+	if r.left == nil {
+		return r.burst
+	}
+	return int(min(int64(r.burst), max(r.left.Load(), 0)))
+}
+
 // drain reads a batch from a ring.
 func (r *receiver) drain(ring *netmap.Ring, join *joiner) {
-	most := r.burst
-	if r.left != nil {
-		most = int(min(int64(most), max(r.left.Load(), 0)))
-	}
-	one, two := ring.Batch(most)
+	one, two := ring.Batch(r.most())
 	n := len(one) + len(two)
 	if n == 0 {
 		return
@@ -70,8 +87,11 @@ func (r *receiver) drain(ring *netmap.Ring, join *joiner) {
 	r.now = time.Now()
 	r.read(ring, join, one)
 	r.read(ring, join, two)
+	if r.dump != nil {
+		r.dump.slots(ring, ring.Head(), (ring.Head()+uint32(n))%uint32(ring.NumSlots()))
+	}
 	ring.Advance(n)
-	r.total += uint64(n)
+	r.total += uint64(r.frames)
 	r.book()
 }
 
@@ -89,7 +109,7 @@ func (r *receiver) read(ring *netmap.Ring, join *joiner, slots []abi.Slot) {
 		}
 		r.frames++
 		if r.tracker != nil {
-			r.look(f)
+			r.look(f[min(r.header, len(f)):])
 		}
 	}
 }

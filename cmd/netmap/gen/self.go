@@ -20,16 +20,13 @@ const selfTestTime = 5 * time.Second
 // window keeps a sender from running more than a ring ahead of its receiver. A VALE switch drops what does not fit into
 // the receiver's ring and does not tell the sender: without a window, loss would say nothing but who is faster.
 type window struct {
-	size  uint64        // slots
-	slots uint64        // of a frame
-	read  atomic.Uint64 // slots that the receiver has given back; written by the receiver
-	spun  int
+	size uint64
+	read atomic.Uint64 // frames whose slots the receiver has given back; written by the receiver
+	spun int
 }
 
 // room is how many frames may go after that many.
-func (w *window) room(sent uint64) int {
-	return int((w.size - (sent*w.slots - w.read.Load())) / w.slots)
-}
+func (w *window) room(sent uint64) int { return int(w.size - (sent - w.read.Load())) }
 
 // wait waits a moment for the receiver.
 func (w *window) wait() {
@@ -71,12 +68,12 @@ func (o *flags) newSelfTest(open cli.Opener) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.dstMAC, err = announce(rx); err != nil {
+	if o.frames.dstMAC, err = announce(rx); err != nil {
 		return nil, err
 	}
 	j := o.emptyJob()
-	w := &window{size: uint64(rx.Rx()[0].NumSlots() - 1), slots: uint64(slotsFor(o.length, room(tx.Tx()[0])))}
-	s := o.newSender(0, tx, o.builders()[0])
+	w := &window{size: uint64((rx.Rx()[0].NumSlots() - 1) / o.cutFor(tx).slots)}
+	s := o.newSender(0, tx, o.maker(tx, o.builders()[0]))
 	s.window = w
 	r := j.newReceiver(rx)
 	r.window = w

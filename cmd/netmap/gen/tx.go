@@ -17,27 +17,36 @@ const (
 	flushTime = time.Second
 )
 
+// maker makes frames in the slots of tx rings.
+type maker interface {
+	// setTime sets the time that the next frames carry, Unix time in nanoseconds.
+	setTime(t uint64)
+	// put makes up to n frames in a ring, the first of them with this number. It returns how many, and their bytes.
+	put(ring *netmap.Ring, n int, seq uint64) (frames, bytes int)
+}
+
 // sender sends the frames of one stream through the tx rings of a port.
 type sender struct {
 	port   *netmap.Port
-	build  *frame.Builder
+	rings  []*netmap.Ring
+	make   maker
 	pace   pacer
 	burst  int
+	unit   int     // only multiples of so many frames go together
 	left   uint64  // frames to send
 	window *window // holds the sender back, if it is not nil
 	seq    uint64  // of the next frame
 	turn   int     // calls of fill
-	long   []byte  // a frame that takes several slots, in the making
 	n      *counters
 }
 
 // newSender is the sender of thread i.
-func (o *flags) newSender(i int, port *netmap.Port, build *frame.Builder) *sender {
-	s := &sender{port: port, build: build, burst: o.burst, left: math.MaxUint64, n: &counters{}}
-	if n := build.Len(); n > room(port.Tx()[0]) {
-		s.long = make([]byte, n)
+func (o *flags) newSender(i int, port *netmap.Port, m maker) *sender {
+	s := &sender{port: port, rings: port.Tx(), make: m, burst: o.burst, unit: 1, left: math.MaxUint64, n: &counters{}}
+	s.pace.rate = o.pps() / float64(o.threads)
+	if o.function == "txseq" {
+		s.rings, s.unit = s.rings[:1], o.slots.fragments
 	}
-	s.pace.rate = o.rate / float64(o.threads)
 	if n := uint64(o.threads); o.count > 0 {
 		s.left = o.count / n
 		if uint64(i) < o.count%n {
@@ -62,9 +71,9 @@ func (s *sender) run(ctx context.Context) error {
 				continue
 			}
 		}
-		s.build.SetTime(uint64(now.UnixNano()))
-		if n := s.fill(int(min(uint64(due), s.left))); n > 0 {
-			s.book(now, n)
+		s.make.setTime(uint64(now.UnixNano()))
+		if n, bytes := s.fill(int(min(uint64(due), s.left))); n > 0 {
+			s.book(now, n, bytes)
 			if err := s.port.TxSync(); err != nil {
 				return err
 			}
@@ -77,28 +86,43 @@ func (s *sender) run(ctx context.Context) error {
 	return s.finish()
 }
 
-// fill puts up to n frames into the rings, a burst at most into each, and returns how many. Each call starts with another
-// ring, so that a slow pace uses all of them, and with them all of the receiver's.
-func (s *sender) fill(n int) int {
-	first, rings := s.seq, s.port.Tx()
+// fill puts up to n frames into the rings, a burst at most into each, and returns how many, and their bytes. Each call starts
+// with another ring, so that a slow pace uses all of them, and with them all of the receiver's.
+func (s *sender) fill(n int) (frames, bytes int) {
+	n = (n + s.unit - 1) / s.unit * s.unit
 	s.turn++
-	for i := range rings {
-		ring := rings[(s.turn+i)%len(rings)]
-		if s.long != nil {
-			s.putLong(ring, min(n-int(s.seq-first), s.burst))
-			continue
+	for i := range s.rings {
+		if frames == n {
+			break
 		}
-		one, two := ring.Batch(min(n-int(s.seq-first), s.burst))
-		s.put(ring, one)
-		s.put(ring, two)
-		ring.Advance(len(one) + len(two))
+		more, size := s.make.put(s.rings[(s.turn+i)%len(s.rings)], min(n-frames, max(s.burst/s.unit, 1)*s.unit), s.seq)
+		frames, bytes, s.seq = frames+more, bytes+size, s.seq+uint64(more)
 	}
-	return int(s.seq - first)
+	return frames, bytes
 }
 
-// put makes a frame in each slot.
-func (s *sender) put(ring *netmap.Ring, slots []abi.Slot) {
-	build, seq, length, bufs := s.build, s.seq, uint16(s.build.Len()), ring.Buffers()
+func (s *sender) book(now time.Time, n, bytes int) {
+	s.left -= uint64(n)
+	s.pace.took(n)
+	s.n.add(now, n, bytes)
+}
+
+// marked makes IPv4 frames of one length with marks, each in one slot: what mostly is sent, and fast.
+type marked struct{ *frame.Builder }
+
+func (m marked) setTime(t uint64) { m.SetTime(t) }
+
+func (m marked) put(ring *netmap.Ring, n int, seq uint64) (frames, bytes int) {
+	one, two := ring.Batch(n)
+	m.fill(ring, one, seq)
+	m.fill(ring, two, seq+uint64(len(one)))
+	frames = len(one) + len(two)
+	ring.Advance(frames)
+	return frames, frames * m.Len()
+}
+
+func (m marked) fill(ring *netmap.Ring, slots []abi.Slot, seq uint64) {
+	build, length, bufs := m.Builder, uint16(m.Len()), ring.Buffers()
 	for i := range slots {
 		slot := &slots[i]
 		word := slot.Word()
@@ -107,28 +131,12 @@ func (s *sender) put(ring *netmap.Ring, slots []abi.Slot) {
 			ring.SetOffset(slot, 0)
 			buf = bufs.Of(slot)
 		}
-		build.Put(buf, seq+uint64(i))
+		build.Put4(buf, seq+uint64(i))
 		slot.SetWord(abi.MakeSlotWord(word.BufIdx(), length, word.Flags()&abi.NSBufChanged))
 	}
 	if n := len(slots); n > 0 {
 		slots[n-1].Flags |= abi.NSReport // a driver need not tell of each frame that it is out
 	}
-	s.seq += uint64(len(slots))
-}
-
-// putLong makes up to n frames of several slots each.
-func (s *sender) putLong(ring *netmap.Ring, n int) {
-	for slots := slotsFor(len(s.long), room(ring)); n > 0 && ring.Len() >= slots; n-- {
-		s.build.Put(s.long, s.seq)
-		ring.Send(s.long)
-		s.seq++
-	}
-}
-
-func (s *sender) book(now time.Time, n int) {
-	s.left -= uint64(n)
-	s.pace.took(n)
-	s.n.add(now, n, n*s.build.Len())
 }
 
 // finish waits until the frames are out: sending ends there, not with the last batch.

@@ -1,0 +1,43 @@
+package gen
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/seed-48afdc40/netmap"
+)
+
+// dump writes slots and what lies in their buffers, in the form of pkt-gen. Several workers may.
+type dump struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// slots writes those from one to before another.
+func (d *dump) slots(ring *netmap.Ring, from, to uint32) {
+	var b bytes.Buffer
+	for i := from; i != to; i = ring.Next(i) {
+		slot := *ring.Slot(i)
+		data := ring.Buf(slot.BufIdx)
+		data = data[:min(int(slot.Len), len(data))]
+		fmt.Fprintf(&b, "ring %d cur %5d [buf %6d flags 0x%04x len %5d]\n", ring.ID(), i, slot.BufIdx, slot.Flags, slot.Len)
+		for at := 0; at < len(data); at += 16 {
+			hexLine(&b, at, data[at:min(at+16, len(data))])
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.w.Write(b.Bytes())
+}
+
+func hexLine(b *bytes.Buffer, at int, data []byte) {
+	text := make([]byte, len(data))
+	for i, c := range data {
+		if text[i] = c; c < ' ' || c > '~' {
+			text[i] = '.'
+		}
+	}
+	fmt.Fprintf(b, "%5d: %-48s%s\n", at, fmt.Sprintf("% x ", data), text)
+}

@@ -1,0 +1,305 @@
+package gen
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/embed"
+	"github.com/seed-48afdc40/netmap/internal/frame"
+)
+
+// Frames of every kind that carry marks arrive, and every byte of them is checked.
+func TestKindsOfFrames(t *testing.T) {
+	for _, args := range []string{
+		"-6", "-6 -l 1514", "-l 300 -l 60", "-l 300 -l 80 -6", "-z", "-Z", "-z -Z -6", "-s 10.0.0.1:5-10.0.0.9:77 -d 10.1.0.1-10.1.0.200",
+		"-s [2001:db8::1]:5-[2001:db8::9]:77", "-b 1", "-R 200Mbps", "-R 400kpps -B", "-l 200 -o 512", "-o 3",
+	} {
+		t.Run(args, func(t *testing.T) {
+			const n = 3000
+			r := together(t, strings.Fields(args+" -f tx -i x{1 -n 3000"), strings.Fields("-f rx -i x}1 -n 3000"))
+			tx, rx := r[0], r[1]
+			if tx.Frames != n || rx.Frames != n || rx.Bytes != tx.Bytes || *rx.Check != (checks{Counts: frame.Counts{Seen: n}}) {
+				t.Errorf("sent %d frames, %d bytes, received %d, %d: %+v", tx.Frames, tx.Bytes, rx.Frames, rx.Bytes, rx.Check)
+			}
+		})
+	}
+}
+
+func TestRandomLengths(t *testing.T) {
+	r := together(t, strings.Fields("-f tx -i x{1 -n 20000 -l 101 -l 60"), strings.Fields("-f rx -i x}1 -n 20000"))
+	if mean := float64(r[1].Bytes) / 20000; mean < 79 || mean > 81 {
+		t.Errorf("%.2f bytes a frame on the average, want 80", mean)
+	}
+}
+
+// sent are the slots that a sender leaves in the other end of a pipe: their frames and their flags.
+func sent(t *testing.T, args string) (data [][]byte, flags []uint16) {
+	t.Helper()
+	f, err := embed.New(embed.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	o := options(t, strings.Fields(args+" -f tx -i x{1")...)
+	if strings.Contains(args, "txseq") {
+		o = options(t, strings.Fields(args+" -i x{1")...)
+	}
+	j, err := o.newJob(f.Open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rx, err := f.Open("x}1", netmap.RxOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { _, err := j.run(t.Context()); done <- err }()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if err := rx.RxSync(); err != nil {
+			t.Fatal(err)
+		}
+		w := rx.Rx()[0].Window()
+		for ; w.Len() > 0; w.Next() {
+			data = append(data, bytes.Clone(w.Frame()))
+			flags = append(flags, w.Slot().Flags)
+		}
+		w.Commit()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return data, flags
+		default:
+		}
+	}
+	t.Fatal("the sender does not end")
+	return nil, nil
+}
+
+func TestFragments(t *testing.T) {
+	for _, tt := range []struct {
+		args string
+		want []int
+	}{
+		{"-n 1 -F 3 -l 100", []int{33, 33, 34}}, {"-n 1 -F 2 -l 100 -M 30", []int{30, 30, 30, 10}}, {"-n 2 -F 2 -l 60", []int{30, 30, 30, 30}},
+		{"-n 1 -M 2048 -l 5000", []int{2048, 2048, 904}}, {"-n 1 -M 9000 -l 100", []int{100}},
+	} {
+		data, flags := sent(t, tt.args)
+		var lengths []int
+		for _, d := range data {
+			lengths = append(lengths, len(d))
+		}
+		if fmt.Sprint(lengths) != fmt.Sprint(tt.want) {
+			t.Errorf("%s: slots of %v bytes, want %v", tt.args, lengths, tt.want)
+			continue
+		}
+		var whole []byte
+		for i, d := range data {
+			whole = append(whole, d...)
+			if end := flags[i]&0x20 == 0; end {
+				if _, v := new(frame.Checker).Check(whole); v != frame.Good {
+					t.Errorf("%s: the frame that ends with slot %d is not good", tt.args, i)
+				}
+				whole = nil
+			}
+		}
+		if len(whole) > 0 {
+			t.Errorf("%s: the last slot has more to follow", tt.args)
+		}
+	}
+}
+
+// A frame that a mark does not fit into is a UDP packet nevertheless, if the headers do, as another implementation sees it.
+func TestShortFrames(t *testing.T) {
+	for _, tt := range []struct {
+		args string
+		n    int
+		kind gopacket.LayerType
+	}{{"-n 2 -l 43", 43, layers.LayerTypeUDP}, {"-n 2 -6 -l 62", 62, layers.LayerTypeUDP}, {"-n 2 -l 16", 16, layers.LayerTypeEthernet}} {
+		data, _ := sent(t, tt.args)
+		if len(data) != 2 || len(data[0]) != tt.n {
+			t.Fatalf("%s: %d frames, the first %x", tt.args, len(data), data)
+		}
+		if p := gopacket.NewPacket(data[0], layers.LayerTypeEthernet, gopacket.Default); p.Layer(tt.kind) == nil {
+			t.Errorf("%s: no %v in %v", tt.args, tt.kind, p)
+		}
+	}
+}
+
+// What the manual page's second example promises, as another implementation reads it.
+func TestDNSExample(t *testing.T) {
+	data, _ := sent(t, "-n 3 -l 128 -s 172.16.0.1:53 -d 172.16.1.3:53 -D 00:07:43:29:2a:e0")
+	for _, d := range data {
+		p := gopacket.NewPacket(d, layers.LayerTypeEthernet, gopacket.Default)
+		ip, udp := p.NetworkLayer(), p.TransportLayer()
+		if len(d) != 128 || ip == nil || udp == nil || ip.NetworkFlow().String() != "172.16.0.1->172.16.1.3" || udp.TransportFlow().String() != "53->53" ||
+			p.LinkLayer().LinkFlow().Dst().String() != "00:07:43:29:2a:e0" {
+			t.Errorf("%v", p)
+		}
+	}
+}
+
+func TestPcap(t *testing.T) {
+	first, second := bytes.Repeat([]byte("first"), 20), bytes.Repeat([]byte("second"), 20)
+	info := func(b []byte) gopacket.CaptureInfo {
+		return gopacket.CaptureInfo{CaptureLength: len(b), Length: len(b)}
+	}
+	var old, ng, empty, wireless bytes.Buffer
+	w := pcapgo.NewWriter(&old)
+	w.WriteFileHeader(65536, layers.LinkTypeEthernet)
+	w.WritePacket(info(first), first)
+	w.WritePacket(info(second), second)
+	n, err := pcapgo.NewNgWriter(&ng, layers.LinkTypeEthernet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.WritePacket(info(first), first)
+	n.Flush()
+	pcapgo.NewWriter(&empty).WriteFileHeader(65536, layers.LinkTypeEthernet)
+	pcapgo.NewWriter(&wireless).WriteFileHeader(65536, layers.LinkTypeIEEE802_11)
+	for _, tt := range []struct {
+		name, bad string
+		content   []byte
+	}{
+		{"old", "", old.Bytes()}, {"ng", "", ng.Bytes()}, {"empty", "no packet in it", empty.Bytes()}, {"wireless", "not Ethernet", wireless.Bytes()},
+		{"cut", "EOF", old.Bytes()[:50]},
+	} {
+		path := filepath.Join(t.TempDir(), tt.name)
+		if err := os.WriteFile(path, tt.content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if tt.bad != "" {
+			if _, _, err := runGen(t, "-f", "tx", "-i", "x{1", "-P", path); err == nil || !strings.Contains(err.Error(), tt.bad) {
+				t.Errorf("%s: %v, want %q", tt.name, err, tt.bad)
+			}
+			continue
+		}
+		data, _ := sent(t, "-n 3 -l 300 -l 60 -P "+path)
+		if len(data) != 3 || !bytes.Equal(data[0], first) || !bytes.Equal(data[2], first) {
+			t.Errorf("%s: sent %q", tt.name, data)
+		}
+	}
+}
+
+func TestRubbish(t *testing.T) {
+	data, _ := sent(t, "-n 2 -r -l 77")
+	if len(data) != 2 || !bytes.Equal(data[0], make([]byte, 77)) { // as the buffers of a new framework are
+		t.Errorf("%q", data)
+	}
+}
+
+func TestNumbers(t *testing.T) {
+	data, flags := sent(t, "-f txseq -n 6 -F 3 -R 1000 -s 10.0.0.1-10.0.0.2")
+	for i, d := range data {
+		if got := binary.BigEndian.Uint32(d[42:]); got != uint32(i) || flags[i]&0x20 != 0 != (i%3 < 2) {
+			t.Errorf("slot %d: number %d, flags %#x", i, got, flags[i])
+		}
+	}
+	r := together(t, strings.Fields("-f txseq -i x{1 -n 3000"), strings.Fields("-f rxseq -i x}1 -n 3000"))
+	if rx := r[1]; rx.Frames != 3000 || rx.Drops != 0 || rx.Disorder != 0 || !strings.Contains((style{}).text(*rx), "Numbers: 0 missing, 0 out of order.") {
+		t.Errorf("%+v", rx)
+	}
+}
+
+func TestNumbersThatAreMissing(t *testing.T) {
+	f, err := embed.New(embed.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	tx, err := f.Open("x{1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := options(t, "-f", "rxseq", "-i", "x}1", "-n", "6")
+	j, err := o.newJob(f.Open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.builders()
+	b, buf := frame.NewTemplate(o.flows, 60, true), make([]byte, 2048)
+	for _, n := range []uint64{7, 8, 11, 10, 11} { // 9 and 10 are missing, then 10 is late
+		b.Put(buf, n)
+		tx.Tx()[0].Send(buf[:60])
+	}
+	tx.Tx()[0].Send(buf[:44])
+	if err := tx.TxSync(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := j.run(t.Context())
+	if err != nil || r.Drops != 2 || r.Disorder != 1 || r.Frames != 6 {
+		t.Errorf("%v, %+v", err, r)
+	}
+	if text := o.err.(*bytes.Buffer).String(); !strings.Contains(text, "Sequence GAP: exp 9 found 11") {
+		t.Errorf("%q does not tell of the gap", text)
+	}
+}
+
+// A receiver waits for the first frame, and with -W ends when no more come.
+func TestExitIdle(t *testing.T) {
+	start := time.Now()
+	r := together(t, strings.Fields("-f tx -i x{1 -n 10"), strings.Fields("-f rx -i x}1 -W"))
+	if took := time.Since(start); r[1].Frames != 10 || took < silence || took > 9*time.Second {
+		t.Errorf("%d frames after %v", r[1].Frames, took)
+	}
+}
+
+func TestDump(t *testing.T) {
+	_, jobs := heard(t, strings.Fields("-f tx -i x{1 -n 2 -l 60 -X"), strings.Fields("-f rx -i x}1 -n 2 -X"))
+	for _, j := range jobs {
+		text := j.o.out.(*bytes.Buffer).String()
+		if n := strings.Count(text, "ring 0 cur "); n != 2 || !strings.Contains(text, " len    60]\n    0: ff ff ff ff ff ff 02 ") ||
+			!strings.Contains(text, "\n   48: ") {
+			t.Errorf("%s: %d slots in\n%s", j.o.function, n, text)
+		}
+	}
+}
+
+func TestHistogram(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "h")
+	together(t, strings.Fields("-f pong -i x}1"), strings.Fields("-f ping -i x{1 -n 200 --histogram "+path))
+	b, err := os.ReadFile(path)
+	if text := string(b); err != nil || !strings.Contains(text, "Percentile") || !strings.Contains(text, "Total count    =          200") {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+func TestUnusedFlagsAreNamed(t *testing.T) {
+	_, errOut, err := runGen(t, strings.Fields("-f rx -i vale0:a -F 3 -s 10.0.0.1 --time 10ms -o 1")...)
+	if err != nil || !strings.Contains(errOut, "rx makes no use of -F.\nrx makes no use of -s.\n-o 1 and 2 change nothing") {
+		t.Errorf("%v: %s", err, errOut)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	for text, want := range map[string]config{
+		"64": {64, 64, 0, 0}, "64,128": {64, 128, 0, 0}, "64,128,3": {64, 128, 3, 3}, "64,128,3,4": {64, 128, 3, 4}, ",,2": {0, 0, 2, 2}, "0": {},
+	} {
+		if got, err := parseConfig(text); err != nil || got != want {
+			t.Errorf("-C %s is %v, %v; want %v", text, got, err, want)
+		}
+	}
+}
+
+func TestRates(t *testing.T) {
+	for args, want := range map[string]float64{
+		"-R 1": 1, "-R 100k": 1e5, "-R 2kpps": 2000, "-R 480bps": 1, "-R 672bps -B": 1, "-R 1Gbps -l 125 -f tx -i x{1": 1e6,
+		"-R 80kbps -l 151 -l 50 -f tx -i x{1": 100, "-R 0": 0,
+	} {
+		if got := options(t, strings.Fields(args)...).pps(); got != want {
+			t.Errorf("%s: %v frames a second, want %v", args, got, want)
+		}
+	}
+}

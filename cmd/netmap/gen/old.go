@@ -1,0 +1,78 @@
+package gen
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/pflag"
+
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+)
+
+// The bits of -o.
+const (
+	optPrefetch  = 1 << 0
+	optAccess    = 1 << 1
+	optCopy      = 1 << 2
+	optMemcpy    = 1 << 3
+	optTime      = 1 << 4
+	optIndirect  = 1 << 5
+	optDump      = 1 << 6
+	optRubbish   = 1 << 8
+	optRandomSrc = 1 << 9
+	optRandomDst = 1 << 10
+	optDeviation = 1 << 11
+	optChecksum  = 1 << 12
+
+	optMoot = optPrefetch | optAccess                                 // they spare or add work that gen does anyway
+	optAll  = optMoot | optCopy | optMemcpy | optTime | 0x60 | 0x1f00 // and those between are what gen always does
+)
+
+func parseOptions(s string) (uint, error) {
+	v, err := strconv.ParseUint(s, 0, 32)
+	if err != nil || v&^optAll != 0 {
+		return 0, fmt.Errorf("-o takes a sum of 1, 2, 4, 8, 16, 32, 64, 256, 512, 1024, 2048 and 4096, not %s", s)
+	}
+	return uint(v), nil
+}
+
+// addOldFlags defines -o, whose bits have letters of their own, and letters that pkt-gen has had and has no more.
+func (o *flags) addOldFlags(f *pflag.FlagSet) {
+	add := func(s string) (uint, error) {
+		v, err := parseOptions(s)
+		return o.options | v, err
+	}
+	f.VarP(cli.NewValue(&o.options, add, "bits", ""), "options", "o", "the same as -I (32), -X (64), -r (256), -z (512), -Z (1024), -A (2048), as a sum")
+	for _, old := range []struct{ letter, name, advice string }{
+		{"t", "old-send", "pkt-gen gave -t up in 2012: write -f tx -n N; a time is --time"},
+		{"e", "old-extra-buffers", "gen has no use for extra buffers: leave -e out"},
+		{"E", "old-extra-pipes", "pipes need no reservation: leave -E out"},
+		{"m", "old-memory", "-m has never meant anything: leave it out"},
+	} {
+		refuse := func(string) (string, error) { return "", errors.New(old.advice) }
+		f.VarP(cli.NewValue(new(string), refuse, "", ""), old.name, old.letter, "")
+		f.Lookup(old.name).Hidden = true
+	}
+}
+
+// spreadOptions sets the flags that -o stands for.
+func (o *flags) spreadOptions() error {
+	for bit, flag := range map[uint]*bool{
+		optIndirect: &o.slots.indirect, optDump: &o.show.dump, optRubbish: &o.frames.rubbish, optRandomSrc: &o.frames.randomSrc,
+		optRandomDst: &o.frames.randomDst, optDeviation: &o.show.deviation,
+	} {
+		*flag = *flag || o.options&bit != 0
+	}
+	return nil
+}
+
+// remark tells what was asked for and does nothing.
+func (o *flags) remark() {
+	for _, name := range o.unused {
+		fmt.Fprintf(o.err, "%s makes no use of %s.\n", o.function, name)
+	}
+	if o.options&optMoot != 0 {
+		fmt.Fprintf(o.err, "-o 1 and 2 change nothing: gen writes every frame that it sends.\n")
+	}
+}
