@@ -206,6 +206,19 @@ func (w *Window) Frame() []byte {
 	return b[:min(int(word.Len()), len(b))]
 }
 
+// Slots is the number of slots of the frame that starts at the current one: more than one for a frame longer than a buffer, 0
+// when its end is not among the slots that are left.
+func (w *Window) Slots() int {
+	at := w.at
+	for n := uint32(1); n <= w.left; n++ {
+		if w.r.slots[at].Word().Flags()&abi.NSMoreFrag == 0 {
+			return int(n)
+		}
+		at = w.r.Next(at)
+	}
+	return 0
+}
+
 // SetLen says how long the frame in the current slot is, and that it has no flags.
 func (w *Window) SetLen(n int) {
 	s := &w.r.slots[w.at]

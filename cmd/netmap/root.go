@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/seed-48afdc40/netmap/cmd/netmap/bridge"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/doctor"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/gen"
@@ -20,7 +21,7 @@ through a switch inside its own process and checks every byte of them.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(doctor.New(), gen.New(), doctor.NewInfo(), newServe())
+	root.AddCommand(bridge.New(), doctor.New(), gen.New(), doctor.NewInfo(), newServe())
 	cli.MarkUsage(root)
 	return root
 }

@@ -35,6 +35,14 @@ func (d *Device) PreferNode() {
 	}
 }
 
+// UseNode has ports opened through the usual device node where --device named none: for commands whose ports are to be reached
+// by other programs.
+func (d *Device) UseNode() {
+	if d.path == "" {
+		d.path = netmap.DevicePath
+	}
+}
+
 // isNode says whether a path is a device, or a file that somebody serves: one that something is mounted on. A plain file
 // may be left over from somebody who does no more.
 func isNode(path string) bool {

@@ -1,0 +1,212 @@
+// Package bridge is the command that forwards frames between two ports.
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/internal/filter"
+	"github.com/seed-48afdc40/netmap/portname"
+)
+
+// flags are those of bridge.
+type flags struct {
+	ports    []string
+	device   cli.Device
+	filter   *filter.Program // nil lets every frame through
+	burst    int
+	wait     int // seconds; below 0 is what fits the ports
+	interval int // ms
+	copy     bool
+	loop     bool
+	verbose  bool
+	json     bool
+
+	a, b     portname.Name
+	out, err io.Writer
+}
+
+const help = `bridge forwards every frame that one port receives to the other, in both
+directions, until it is interrupted.
+
+With one port, which has to be a network interface, the other one is the
+interface's host stack: the machine keeps its network while bridge stands in
+between, and --filter makes it a firewall. With --loopback, frames go back to
+where they came from.
+
+Frames are passed on without being copied when both ports are in the same
+memory, and keep their order. Frames of several slots stay whole. The rings of
+the two ports are paired: what ring 1 receives, ring 1 sends.
+
+Interfaces are opened inside this process, so that no daemon is needed; VALE
+ports, pipes and monitors are those of /dev/netmap, and interfaces beside them
+too. A port whose name ends in /R only receives, with /T it only sends: naming
+one so makes a bridge of one direction.
+
+A bridge between two interfaces needs both in promiscuous mode:
+ip link set eth0 promisc on.
+
+Filters are written as for tcpdump: "tcp port 80 and not host 10.0.0.1". Frames
+that do not match are dropped, and counted.`
+
+const examples = `  netmap bridge -i netmap:eth0 -i netmap:eth1
+  netmap bridge -i netmap:eth0 --filter 'not tcp port 23'
+  netmap bridge -i netmap:eth0/R -i vale0:monitor/T
+  netmap bridge -i vale0:a -i vale1:b -v`
+
+// New is the command.
+func New() *cobra.Command {
+	o := &flags{}
+	cmd := &cobra.Command{
+		Use:     "bridge [-i port [-i port]] | port [port [burst]]",
+		Short:   "Forward frames between two ports, or an interface and its host stack",
+		Long:    help,
+		Example: examples,
+		Args:    cobra.MaximumNArgs(3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.out, o.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			if err := o.check(args); err != nil {
+				return cli.Usage(err)
+			}
+			return o.run(cmd.Context())
+		},
+	}
+	o.addFlags(cmd.Flags())
+	return cmd
+}
+
+// addFlags defines the flags. Their letters are those of upstream's bridge, where it has them.
+func (o *flags) addFlags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.StringArrayVarP(&o.ports, "interface", "i", nil, "a port to bridge; give it twice for two ports")
+	o.device.AddFlag(f)
+	f.Var(cli.NewValue(&o.filter, filter.Compile, "expression", ""), "filter", "forward only frames that match, in both directions")
+	f.IntVarP(&o.burst, "burst", "b", 1024, "move at most so many slots of a ring at a time")
+	f.BoolVarP(&o.copy, "copy", "c", false, "copy frames even where their buffers could be passed on")
+	f.BoolVarP(&o.loop, "loopback", "L", false, "with one port: send frames back to where they came from")
+	f.IntVarP(&o.wait, "wait", "w", -1, "seconds to wait for the links before starting (default 2 for interfaces, else 0)")
+	f.Lookup("wait").DefValue = "0" // not to be shown: -1 means what the text says
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "report regularly what is forwarded")
+	f.IntVarP(&o.interval, "interval", "T", 1000, "milliseconds between two reports")
+	f.BoolVar(&o.json, "json", false, "write reports and summary as JSON, one object a line, to standard output")
+}
+
+// check finds what cannot work, and takes the ports' names apart.
+func (o *flags) check(args []string) error {
+	if err := o.takeArgs(args); err != nil {
+		return err
+	}
+	switch n := len(o.ports); {
+	case n == 0:
+		return fmt.Errorf("name a port with -i, such as -i netmap:eth0")
+	case n > 2:
+		return fmt.Errorf("a bridge has two ends: -i names %d ports", n)
+	case n == 2 && o.loop:
+		return fmt.Errorf("-L is for one port: leave it or a port out")
+	case o.burst < 1:
+		return fmt.Errorf("a burst of %d slots makes no sense: -b takes 1 or more", o.burst)
+	case o.interval < 1:
+		return fmt.Errorf("reports every %d ms make no sense: -T takes 1 or more", o.interval)
+	}
+	return o.parsePorts()
+}
+
+// takeArgs takes the ports and the burst that were named without a flag.
+func (o *flags) takeArgs(args []string) (err error) {
+	if len(args) == 0 {
+		return nil
+	}
+	if len(o.ports) > 0 {
+		return fmt.Errorf("%q is one name too many: name the ports with -i or without, not both", args[0])
+	}
+	if len(args) == 3 {
+		if o.burst, err = strconv.Atoi(args[2]); err != nil {
+			return fmt.Errorf("the third argument is the burst, a number: not %q", args[2])
+		}
+		args = args[:2]
+	}
+	o.ports = args
+	return nil
+}
+
+func (o *flags) parsePorts() (err error) {
+	if o.a, err = portname.Parse(o.ports[0]); err != nil {
+		return fmt.Errorf("-i: %w", err)
+	}
+	if len(o.ports) == 2 && o.ports[1] != o.ports[0] {
+		if o.b, err = portname.Parse(o.ports[1]); err != nil {
+			return fmt.Errorf("-i: %w", err)
+		}
+	} else if o.b = o.a; !o.loop {
+		if o.a.Mode != abi.RegAllNIC || o.a.Flags != 0 || cli.IsSoftware(o.ports[0]) {
+			return fmt.Errorf("%s has no host stack to be bridged with: name a second port with -i, or use -L", o.ports[0])
+		}
+		o.a.Mode = abi.RegSW
+	}
+	if !(receives(o.a) && sends(o.b)) && !(receives(o.b) && sends(o.a)) {
+		return fmt.Errorf("nothing can pass between %v and %v: look at the flags that -i gives behind their /", o.a, o.b)
+	}
+	return nil
+}
+
+// receives and sends say what the flags in a port's name leave it.
+func receives(n portname.Name) bool { return n.Flags&abi.NRTxRingsOnly == 0 }
+
+func sends(n portname.Name) bool {
+	return n.Flags&abi.NRRxRingsOnly == 0 && n.Flags&(abi.NRMonitorTx|abi.NRMonitorRx) == 0
+}
+
+func (o *flags) run(ctx context.Context) error {
+	if cli.IsSoftware(o.a.String()) || cli.IsSoftware(o.b.String()) {
+		o.device.UseNode()
+	}
+	const longestFrame = 2048
+	open, closeAll, err := o.device.Opener(longestFrame)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	ways, err := o.open(open)
+	if err != nil {
+		return err
+	}
+	if cli.WaitForLink(ctx, o.err, o.wait, o.ports...) != nil {
+		return nil // interrupted before it began
+	}
+	return o.bridge(ctx, ways)
+}
+
+// bridge forwards until the context ends or a port fails, and reports.
+func (o *flags) bridge(ctx context.Context, ways []*way) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, len(ways))
+	for _, w := range ways {
+		go func() { ended <- w.run(ctx) }()
+	}
+	r := newReporter(o, ways)
+	tick := time.NewTicker(time.Duration(o.interval) * time.Millisecond)
+	defer tick.Stop()
+	var first error
+	for left := len(ways); left > 0; {
+		select {
+		case err := <-ended:
+			if left--; first == nil {
+				first = err
+			}
+			stop()
+		case <-tick.C:
+			r.tick()
+		}
+	}
+	r.summary()
+	return first
+}

@@ -1,0 +1,85 @@
+package bridge
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+)
+
+// reporter writes what the ways count.
+type reporter struct {
+	o     *flags
+	ways  []*way
+	start time.Time
+	then  time.Time
+	old   []record
+}
+
+// record is what is known of a way: since the start in a summary, else since the last report.
+type record struct {
+	Event    string  `json:"event"` // report or summary
+	From     string  `json:"from"`
+	To       string  `json:"to"`
+	Seconds  float64 `json:"seconds"`
+	Frames   uint64  `json:"frames"`
+	Bytes    uint64  `json:"bytes"`
+	Filtered uint64  `json:"filtered"`
+	Endless  uint64  `json:"endless"`
+	ZeroCopy bool    `json:"zero_copy"`
+}
+
+func newReporter(o *flags, ways []*way) *reporter {
+	now := time.Now()
+	return &reporter{o, ways, now, now, make([]record, len(ways))}
+}
+
+// read is what a way has counted.
+func (w *way) read() record {
+	return record{From: w.from.Name(), To: w.to.Name(), Frames: w.n.frames.Load(), Bytes: w.n.bytes.Load(),
+		Filtered: w.n.filtered.Load(), Endless: w.n.endless.Load(), ZeroCopy: w.swap}
+}
+
+// tick reports what came since the last time.
+func (r *reporter) tick() {
+	if !r.o.verbose && !r.o.json {
+		return
+	}
+	now := time.Now()
+	for i, w := range r.ways {
+		n := w.read()
+		old := r.old[i]
+		r.old[i] = n
+		n.Event, n.Seconds = "report", now.Sub(r.then).Seconds()
+		n.Frames, n.Bytes = n.Frames-old.Frames, n.Bytes-old.Bytes
+		n.Filtered, n.Endless = n.Filtered-old.Filtered, n.Endless-old.Endless
+		r.write(n)
+	}
+	r.then = now
+}
+
+// summary reports everything.
+func (r *reporter) summary() {
+	for _, w := range r.ways {
+		n := w.read()
+		n.Event, n.Seconds = "summary", time.Since(r.start).Seconds()
+		r.write(n)
+	}
+}
+
+func (r *reporter) write(n record) {
+	if r.o.json {
+		json.NewEncoder(r.o.out).Encode(n)
+		return
+	}
+	text := fmt.Sprintf("%s -> %s: %s, %sframes/s, %sbit/s", n.From, n.To, cli.Count(n.Frames, "frame"),
+		cli.Norm(float64(n.Frames)/n.Seconds), cli.Norm(float64(n.Bytes)*8/n.Seconds))
+	if r.o.filter != nil {
+		text += fmt.Sprintf(", %d filtered out", n.Filtered)
+	}
+	if n.Endless > 0 {
+		text += fmt.Sprintf(", %s of frames longer than a ring dropped", cli.Count(n.Endless, "slot"))
+	}
+	fmt.Fprintln(r.o.out, text)
+}

@@ -1,0 +1,36 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// linkWait is how many seconds the links of interfaces get to come up, where nobody says.
+const linkWait = 2
+
+// WaitForLink gives the links of interfaces time to come up: opening an interface resets some. Below 0, seconds is what fits
+// the ports. The error is the context's.
+func WaitForLink(ctx context.Context, w io.Writer, seconds int, ports ...string) error {
+	var interfaces []string
+	for _, p := range ports {
+		if !IsSoftware(p) {
+			interfaces = append(interfaces, p)
+		}
+	}
+	if seconds < 0 && len(interfaces) > 0 {
+		seconds = linkWait
+	}
+	if seconds <= 0 {
+		return ctx.Err()
+	}
+	fmt.Fprintf(w, "Waiting %s for the link of %s.\n", Count(uint64(seconds), "second"), strings.Join(ports, " and "))
+	select {
+	case <-time.After(time.Duration(seconds) * time.Second):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
