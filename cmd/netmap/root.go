@@ -7,6 +7,7 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/doctor"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/gen"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/lb"
 )
 
 func newRoot() *cobra.Command {
@@ -21,7 +22,7 @@ through a switch inside its own process and checks every byte of them.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(bridge.New(), doctor.New(), gen.New(), doctor.NewInfo(), newServe())
+	root.AddCommand(bridge.New(), doctor.New(), gen.New(), doctor.NewInfo(), lb.New(), newServe())
 	cli.MarkUsage(root)
 	return root
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -121,11 +122,15 @@ func start(t *testing.T, args ...string) *running {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- o.bridge(ctx, ways) }()
-	return &running{t, f, o, func() (list []record) {
+	finish := sync.OnceFunc(func() {
 		stop()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+	})
+	t.Cleanup(finish) // before the framework's memory goes
+	return &running{t, f, o, func() (list []record) {
+		finish()
 		d := json.NewDecoder(o.out.(*bytes.Buffer))
 		for d.More() {
 			var r record

@@ -1,0 +1,399 @@
+package lb
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/embed"
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+)
+
+func mustParse(t *testing.T, args ...string) *flags {
+	t.Helper()
+	o := &flags{out: &bytes.Buffer{}, err: &bytes.Buffer{}}
+	f := pflag.NewFlagSet("lb", pflag.ContinueOnError)
+	o.addFlags(f)
+	if err := f.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.check(); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func TestGroups(t *testing.T) {
+	for args, want := range map[string]string{
+		"-i netmap:eth0":                        "[{eth0 0 2}]",
+		"-i eth0 -p 4":                          "[{eth0 0 4}]",
+		"-i vale0:in -p 3":                      "[{vale0:in 0 3}]",
+		"-i netmap:x}1 -p 3":                    "[{x 0 3}]",
+		"-i eth0-2/R -p ids:4 -p 1 -p ids:2":    "[{ids 0 4} {eth0 0 1} {ids 4 2}]",
+		"-i eth0 -p netmap:a: -p vale1:x:3":     "[{a 0 2} {vale1:x 0 3}]",
+		"-i eth0 -p 2 -B 100 -b 10 -w 1 -W -o1": "[{eth0 0 2}]",
+	} {
+		if got := fmt.Sprint(mustParse(t, strings.Fields(args)...).groups); got != want {
+			t.Errorf("%s: %s, want %s", args, got, want)
+		}
+	}
+}
+
+// Each is an error of the command line, of one line, that says which flag to look at.
+func TestBadFlags(t *testing.T) {
+	for args, want := range map[string]string{
+		"":                          "-i",
+		"-i a:b":                    "-i: port name",
+		"-i eth0/T":                 "-i",
+		"-i eth0 -p 0":              "-p",
+		"-i eth0 -p -1":             "-p",
+		"-i eth0 -p x":              "-p",
+		"-i eth0 -p :3":             "-p",
+		"-i eth0 -p a^:3":           "-p",
+		"-i eth0 -p a{1:3":          "-p",
+		"-i eth0 -p 100000":         "-p",
+		"-i eth0 -B -1":             "-B",
+		"-i eth0 -B x":              "-B",
+		"-i eth0 -b 0":              "-b",
+		"-i eth0 -o -1":             "-o",
+		"-i eth0 -s -1":             "-s",
+		"-i eth0 -w x":              "-w",
+		"-i eth0 --hash l2":         "--hash",
+		"-i eth0 --nosuch":          "--nosuch",
+		"-i eth0 extra":             "extra",
+		"-i eth0 --device=/dev/nul": "/dev/nul",
+	} {
+		cmd := New()
+		cli.MarkUsage(cmd)
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		cmd.SetArgs(strings.Fields(args))
+		err := cmd.ExecuteContext(t.Context())
+		status := 2
+		if strings.Contains(args, "/dev/nul") {
+			status = 1
+		}
+		if cli.ExitStatus(err) != status || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("lb %s: status %d, error %q; want %d and one with %q", args, cli.ExitStatus(err), err, status, want)
+		}
+	}
+}
+
+// running is a balancer in a framework of its own, which receives from in}1.
+type running struct {
+	t   *testing.T
+	f   *embed.Framework
+	o   *flags
+	b   *balancer
+	in  *netmap.Port // sends to it
+	end func() record
+}
+
+func start(t *testing.T, args ...string) *running {
+	t.Helper()
+	testutil.CheckLeaks(t)
+	f, err := embed.New(embed.Config{Buffers: 16384, NoHugePages: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	r := &running{t: t, f: f, o: mustParse(t, append(args, "-i", "in}1")...)}
+	if r.b, err = r.o.open(f.Open); err != nil {
+		t.Fatal(err)
+	}
+	r.in = r.open("in{1")
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	rep := &reporter{o: r.o}
+	go func() { done <- r.o.balance(ctx, r.b, rep) }()
+	finish := sync.OnceFunc(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(finish) // before the framework's memory goes
+	r.end = func() record {
+		finish()
+		return rep.total()
+	}
+	return r
+}
+
+func (r *running) open(name string) *netmap.Port {
+	r.t.Helper()
+	p, err := r.f.Open(name)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// sinks are the other ends of pipes.
+func (r *running) sinks(name string, n int) (list []*netmap.Port) {
+	for i := range n {
+		list = append(list, r.open(fmt.Sprintf("%s}%d", name, i)))
+	}
+	return list
+}
+
+// flowFrame is frame seq of a flow, of IPv4 or IPv6, with and without VLAN tag, in either direction.
+func flowFrame(flow, seq, size int) []byte {
+	four, six := four, six
+	four.aPort, six.aPort = uint16(flow), uint16(flow)
+	if seq%2 == 1 {
+		four, six = four.turned(), six.turned()
+	}
+	text := ether(kind4, four.ipv4(17, 0, four.ports()))
+	switch flow % 3 {
+	case 1:
+		text = ether(kind6, six.ipv6(6, six.ports()))
+	case 2:
+		text = ether("\x81\x00\x00\x05"+kind4, four.ipv4(6, 0, four.ports()))
+	}
+	f := make([]byte, size)
+	copy(f, text)
+	binary.BigEndian.PutUint32(f[size-8:], uint32(flow))
+	binary.BigEndian.PutUint32(f[size-4:], uint32(seq))
+	return f
+}
+
+// send sends frames of many flows, as many from each, and no more at once than the pipes hold.
+func (r *running) send(flows, from, to, size int) {
+	r.t.Helper()
+	for seq := from; seq < to; seq++ {
+		for flow := range flows {
+			for r.in.Tx()[0].Send(flowFrame(flow, seq, size)) == 0 {
+				if e, err := r.in.Poll(r.t.Context(), netmap.Out, 10*time.Second); err != nil || e == 0 {
+					r.t.Fatalf("no room for frame %d of flow %d: %v", seq, flow, err)
+				}
+			}
+		}
+	}
+	if err := r.in.TxSync(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// sink is what a pipe's receiver has seen.
+type sink struct {
+	port  *netmap.Port
+	next  map[int]int // the number that is expected of each flow
+	total int
+	part  []byte
+}
+
+// read reads what is there. Each flow has to come in order, each frame whole.
+func (s *sink) read(t *testing.T, size int) {
+	t.Helper()
+	if err := s.port.RxSync(); err != nil {
+		t.Fatal(err)
+	}
+	for slot, f := range s.port.Rx()[0].Frames() {
+		if s.part = append(s.part, f...); slot.Flags&abi.NSMoreFrag != 0 {
+			continue
+		}
+		if len(s.part) != size {
+			t.Fatalf("a frame of %d bytes, want %d", len(s.part), size)
+		}
+		flow, seq := int(binary.BigEndian.Uint32(s.part[size-8:])), int(binary.BigEndian.Uint32(s.part[size-4:]))
+		if seq != s.next[flow] || !bytes.Equal(s.part, flowFrame(flow, seq, size)) {
+			t.Fatalf("frame %d of flow %d is %x, want frame %d", seq, flow, s.part[:min(size, 80)], s.next[flow])
+		}
+		s.next[flow]++
+		s.total++
+		s.part = s.part[:0]
+		clear(f) // a receiver may write into what it got
+	}
+	if err := s.port.RxSync(); err != nil { // gives the slots back
+		t.Fatal(err)
+	}
+}
+
+func newSinks(ports []*netmap.Port) (list []*sink) {
+	for _, p := range ports {
+		list = append(list, &sink{port: p, next: map[int]int{}})
+	}
+	return list
+}
+
+// gather reads from all until so many frames have come.
+func gather(t *testing.T, sinks []*sink, want, size int) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		total := 0
+		for _, s := range sinks {
+			s.read(t, size)
+			total += s.total
+		}
+		if total >= want {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%d of %d frames came", total, want)
+		}
+	}
+}
+
+// Every flow is in exactly one pipe of a group, whole, in order, and nothing is lost; every group gets everything.
+func TestFlowsStayTogether(t *testing.T) {
+	for _, args := range []string{"", "-W", "-b 7", "-B 2000"} {
+		for _, size := range []int{100, 5000} {
+			t.Run(fmt.Sprintf("%s/%d", args, size), func(t *testing.T) {
+				const flows, rounds, each = 60, 6, 5
+				r := start(t, append(strings.Fields(args), "-p", "a:3", "-p", "b:2", "-p", "c:1")...)
+				var groups [][]*sink
+				for _, g := range r.o.groups {
+					groups = append(groups, newSinks(r.sinks(g.name, g.pipes)))
+				}
+				for round := range rounds {
+					r.send(flows, round*each, (round+1)*each, size)
+					for _, g := range groups {
+						gather(t, g, flows*(round+1)*each, size)
+					}
+				}
+				for i, g := range groups {
+					owners := map[int]int{}
+					for _, s := range g {
+						for flow, n := range s.next {
+							if owners[flow]++; n != rounds*each {
+								t.Errorf("group %d: %d frames of flow %d, want %d", i, n, flow, rounds*each)
+							}
+						}
+						if s.total == 0 {
+							t.Errorf("group %d: a pipe got nothing", i)
+						}
+					}
+					if len(owners) != flows {
+						t.Errorf("group %d: %d flows, want %d", i, len(owners), flows)
+					}
+					for flow, n := range owners {
+						if n != 1 {
+							t.Errorf("group %d: flow %d is in %d pipes", i, flow, n)
+						}
+					}
+				}
+				const all = flows * rounds * each
+				if n := r.end(); *n.Received != all || n.Forwarded != 3*all || n.Dropped != 0 || *n.NonIP != 0 {
+					t.Errorf("received %d, forwarded %d, dropped %d", *n.Received, n.Forwarded, n.Dropped)
+				}
+			})
+		}
+	}
+}
+
+// Frames for a pipe that is full wait in extra buffers, in order, and come when there is room.
+func TestOverflow(t *testing.T) {
+	for _, groups := range []string{"-p a:1", "-p b:1 -p a:1"} {
+		for _, size := range []int{100, 5000} {
+			const flows, each = 10, 150
+			r := start(t, append(strings.Fields(groups), "-B", "8000")...)
+			first, rest := newSinks(r.sinks("a", 1)), []*sink(nil)
+			if strings.Contains(groups, "b") {
+				rest = newSinks(r.sinks("b", 1))
+			}
+			r.send(flows, 0, each, size)
+			for _, g := range [][]*sink{first, rest} {
+				if g != nil {
+					gather(t, g, flows*each, size)
+				}
+			}
+			if n := r.end(); n.Dropped != 0 || *n.Free != 8000 {
+				t.Errorf("dropped %d, %d extra buffers free", n.Dropped, *n.Free)
+			}
+		}
+	}
+}
+
+// A pipe that nobody reads loses what is too much, which is counted, and the others lose nothing. All buffers come back.
+func TestStalledPipe(t *testing.T) {
+	for _, extra := range []int{0, 500} {
+		for _, size := range []int{100, 5000} {
+			const flows, rounds, each = 40, 20, 5
+			r := start(t, "-p", "a:2", "-B", fmt.Sprint(extra))
+			sinks := newSinks(r.sinks("a", 2))
+			mine := 0
+			for round := range rounds {
+				r.send(flows, round*each, (round+1)*each, size)
+				eventually(t, "all is received", func() bool { return r.b.received.Load() == uint64(flows*(round+1)*each) })
+				sinks[1].read(t, size)
+			}
+			mine = sinks[1].total
+			n := r.end()
+			if n.Forwarded+n.Dropped != flows*rounds*each || n.Dropped == 0 {
+				t.Errorf("%d extra buffers: forwarded %d, dropped %d of %d", extra, n.Forwarded, n.Dropped, flows*rounds*each)
+			}
+			if stalled := r.b.outputs[0].read(); stalled.Dropped != n.Dropped || extra > 0 && n.Revoked == 0 || extra == 0 && n.Full == 0 {
+				t.Errorf("%d extra buffers: all %d, the stalled pipe %+v", extra, n.Dropped, stalled)
+			}
+			if uint64(mine) != r.b.outputs[1].n.frames.Load() {
+				t.Errorf("%d extra buffers: %d frames of %d came out of the other pipe", extra, mine, r.b.outputs[1].n.frames.Load())
+			}
+			for _, p := range []*netmap.Port{r.in, sinks[0].port, sinks[1].port, r.b.in, r.b.outputs[0].port, r.b.outputs[1].port} {
+				p.Close()
+			}
+			if u := r.f.Usage(); !u.Full() {
+				t.Errorf("%d extra buffers: objects are missing: %+v", extra, u)
+			}
+		}
+	}
+}
+
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+// A pipe that somebody else sends to is refused, and nothing stays behind.
+func TestPipeInUse(t *testing.T) {
+	f, err := embed.New(embed.Config{Buffers: 16384, NoHugePages: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Open("a{1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mustParse(t, "-i", "in}1", "-p", "a:2", "-B", "10").open(f.Open); err == nil || !strings.Contains(err.Error(), "a{1") {
+		t.Errorf("error %v, want one about a{1", err)
+	}
+}
+
+// The report is a line of JSON for each pipe and one for all, with the names that scripts know.
+func TestReport(t *testing.T) {
+	r := start(t, "-p", "a:2", "-o", "1")
+	sinks := newSinks(r.sinks("a", 2))
+	r.send(10, 0, 2, 100)
+	gather(t, sinks, 20, 100)
+	time.Sleep(1200 * time.Millisecond)
+	r.end()
+	lines := strings.Split(strings.TrimSpace(r.o.out.(*bytes.Buffer).String()), "\n")
+	if len(lines) != 4 || lines[3] != "20 packets forwarded.  0 packets dropped. Total 20" {
+		t.Fatalf("%q", lines)
+	}
+	var all map[string]any
+	if err := json.Unmarshal([]byte(lines[2]), &all); err != nil {
+		t.Fatal(err)
+	}
+	if all["output_ring"] != nil || all["packets_received"] != 20.0 || all["packets_forwarded"] != 20.0 || all["interface"] != "in}1" || all["non_ip_packets"] != 0.0 {
+		t.Errorf("%v", all)
+	}
+	if !strings.Contains(lines[1], `"interface":"a{1","output_ring":1,`) {
+		t.Errorf("%s", lines[1])
+	}
+}

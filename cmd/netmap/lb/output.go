@@ -1,0 +1,138 @@
+package lb
+
+import (
+	"sync/atomic"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/abi"
+)
+
+// output is one pipe: its tx ring, and the frames that wait for room in it.
+type output struct {
+	name   string
+	port   *netmap.Port
+	ring   *netmap.Ring
+	room   netmap.Window // of the ring, since the last sync
+	wait   queue
+	dirty  bool // something was put into the ring
+	synced bool // in this round
+	n      counters
+}
+
+// counters are what is counted of a pipe, written once a round, read by the reporter. Frames are slots where that differs.
+type counters struct {
+	frames, bytes    atomic.Uint64 // put into the ring
+	full             atomic.Uint64 // frames dropped: no room in the ring, and no extra buffer
+	revoked          atomic.Uint64 // frames dropped from the queue to make place for newer ones
+	droppedBytes     atomic.Uint64
+	waiting          atomic.Uint64 // slots in the queue
+	pending, dropped tally
+	_                [64]byte // the counters of two pipes share no cache line
+}
+
+// tally is what the round under way adds to the counters.
+type tally struct{ frames, bytes, revoked uint64 }
+
+// book adds what a round brought.
+func (o *output) book() {
+	n := &o.n
+	n.frames.Add(n.pending.frames)
+	n.bytes.Add(n.pending.bytes)
+	n.full.Add(n.dropped.frames)
+	n.revoked.Add(n.dropped.revoked)
+	n.droppedBytes.Add(n.dropped.bytes)
+	n.waiting.Store(uint64(o.wait.n))
+	n.pending, n.dropped = tally{}, tally{}
+}
+
+// queue holds slots of whole frames, first in, first out.
+type queue struct {
+	slots   []abi.SlotWord
+	head, n int
+}
+
+func (q *queue) push(w abi.SlotWord) {
+	at := q.head + q.n
+	if at >= len(q.slots) {
+		at -= len(q.slots)
+	}
+	q.slots[at] = w
+	q.n++
+}
+
+func (q *queue) pop() abi.SlotWord {
+	w := q.slots[q.head]
+	if q.head++; q.head == len(q.slots) {
+		q.head = 0
+	}
+	q.n--
+	return w
+}
+
+// first is the number of slots of the first frame, 0 if there is none.
+func (q *queue) first() int {
+	for i := range q.n {
+		if q.slots[(q.head+i)%len(q.slots)].Flags()&abi.NSMoreFrag == 0 {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// sync hands over what was put into the ring, and learns what room there is.
+func (o *output) sync() error {
+	if o.dirty {
+		o.room.Commit()
+	}
+	o.dirty, o.synced = false, true
+	err := o.port.TxSync()
+	o.room = o.ring.Window()
+	return err
+}
+
+// put puts a frame of n slots into the ring: its buffers go, or copies of what is in them.
+func (o *output) put(r netmap.Window, n int, swap bool) {
+	o.dirty = true
+	o.n.pending.frames++
+	for range n {
+		to := o.room.Slot()
+		if from := r.Slot(); swap {
+			netmap.Swap(to, from)
+		} else {
+			size := copy(o.room.Buf(), r.Frame())
+			more := from.Word().Flags() & abi.NSMoreFrag
+			o.room.SetLen(size)
+			to.Flags |= more
+		}
+		o.n.pending.bytes += uint64(to.Word().Len())
+		o.room.Next()
+		r.Next()
+	}
+}
+
+// drain puts waiting frames into the ring, as many as there is room for. Buffers that come free go onto the list.
+func (o *output) drain(free []uint32) []uint32 {
+	for n := o.wait.first(); n > 0 && n <= o.room.Len(); n = o.wait.first() {
+		o.dirty = true
+		o.n.pending.frames++
+		for range n {
+			slot, w := o.room.Slot(), o.wait.pop()
+			free = append(free, slot.Word().BufIdx())
+			slot.SetWord(w)
+			o.n.pending.bytes += uint64(w.Len())
+			o.room.Next()
+		}
+	}
+	return free
+}
+
+// revoke drops the oldest waiting frame.
+func (o *output) revoke(free []uint32) []uint32 {
+	for range o.wait.first() {
+		w := o.wait.pop()
+		o.n.dropped.bytes += uint64(w.Len())
+		free = append(free, w.BufIdx())
+	}
+	o.n.dropped.revoked++
+	return free
+}
