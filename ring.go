@@ -209,6 +209,14 @@ func (w *Window) Frame() []byte {
 // Slots is the number of slots of the frame that starts at the current one: more than one for a frame longer than a buffer, 0
 // when its end is not among the slots that are left.
 func (w *Window) Slots() int {
+	if w.left > 0 && w.r.slots[w.at].Word().Flags()&abi.NSMoreFrag == 0 {
+		return 1
+	}
+	return w.manySlots()
+}
+
+// manySlots is apart so that Slots can be compiled into its callers.
+func (w *Window) manySlots() int {
 	at := w.at
 	for n := uint32(1); n <= w.left; n++ {
 		if w.r.slots[at].Word().Flags()&abi.NSMoreFrag == 0 {

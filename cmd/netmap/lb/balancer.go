@@ -150,7 +150,7 @@ func (b *balancer) spread(ring *netmap.Ring) (err error) {
 			if frames++; !ip {
 				nonIP++
 			}
-			err = b.deal(r, n, h)
+			err = b.deal(&r, n, h)
 		}
 		for range n {
 			sum += uint64(r.Slot().Word().Len())
@@ -168,10 +168,13 @@ func (b *balancer) spread(ring *netmap.Ring) (err error) {
 }
 
 // deal gives a frame to one pipe of each group: copies to all groups but the last, which gets the buffers.
-func (b *balancer) deal(r netmap.Window, n int, h uint64) (err error) {
+func (b *balancer) deal(r *netmap.Window, n int, h uint64) (err error) {
 	last := len(b.groups) - 1
 	for i, group := range b.groups {
-		if err = b.forward(group[pipeOf(h, len(group))], r, n, i == last); err != nil {
+		o := group[pipeOf(h, len(group))]
+		if i == last && n == 1 && o.wait.n == 0 && o.room.Len() > 0 { // what nearly all of them are
+			o.pass(r.Slot())
+		} else if err = b.forward(o, *r, n, i == last); err != nil {
 			return err
 		}
 	}

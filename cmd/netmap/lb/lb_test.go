@@ -397,3 +397,59 @@ func TestReport(t *testing.T) {
 		t.Errorf("%s", lines[1])
 	}
 }
+
+// BenchmarkRound is what balancing costs by itself: sender, balancer and receivers in one goroutine.
+func BenchmarkRound(b *testing.B) {
+	f, err := embed.New(embed.Config{Buffers: 16384})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	o := &flags{port: "in}1", by: byFlow, batch: 2048, groups: []group{{name: "a", pipes: 2}}}
+	lb, err := o.open(f.Open)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var ports []*netmap.Port
+	for _, name := range []string{"in{1", "a}0", "a}1"} {
+		p, err := f.Open(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ports = append(ports, p)
+	}
+	in, sinks := ports[0], ports[1:]
+	const batch = 512
+	b.ReportAllocs()
+	for n := 0; n < b.N; n += batch {
+		tx := in.Tx()[0]
+		one, two := tx.Batch(batch)
+		for i, slots := range [][]abi.Slot{one, two} {
+			for j := range slots {
+				slots[j].Len = uint16(copy(tx.Buf(slots[j].BufIdx), benchFrames[(i*7+j)%len(benchFrames)]))
+			}
+		}
+		tx.Advance(len(one) + len(two))
+		in.TxSync()
+		lb.in.RxSync()
+		if err := lb.round(); err != nil {
+			b.Fatal(err)
+		}
+		for _, s := range sinks {
+			s.RxSync()
+			s.Rx()[0].Advance(s.Rx()[0].Len())
+			s.RxSync()
+		}
+	}
+	if n := lb.outputs[0].n.full.Load() + lb.outputs[1].n.full.Load(); n > 0 {
+		b.Errorf("%d frames dropped", n)
+	}
+}
+
+// benchFrames are of many flows.
+var benchFrames = func() (list [][]byte) {
+	for i := range 256 {
+		list = append(list, flowFrame(3*i, 0, 60))
+	}
+	return list
+}()

@@ -90,6 +90,15 @@ func (o *output) sync() error {
 	return err
 }
 
+// pass puts a frame of one slot into the ring, which has room: its buffer goes.
+func (o *output) pass(from *abi.Slot) {
+	netmap.Swap(o.room.Slot(), from)
+	o.room.Next()
+	o.dirty = true
+	o.n.pending.frames++
+	o.n.pending.bytes += uint64(from.Word().Len())
+}
+
 // put puts a frame of n slots into the ring: its buffers go, or copies of what is in them.
 func (o *output) put(r netmap.Window, n int, swap bool) {
 	o.dirty = true
