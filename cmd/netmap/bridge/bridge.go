@@ -181,6 +181,9 @@ func (o *flags) run(ctx context.Context) error {
 	if cli.WaitForLink(ctx, o.err, o.wait, o.ports...) != nil {
 		return nil // interrupted before it began
 	}
+	for _, w := range ways {
+		fmt.Fprintf(o.err, "Ready: %s -> %s, %s.\n", w.from.Name(), w.to.Name(), map[bool]string{true: "zero-copy", false: "copying"}[w.swap])
+	}
 	return o.bridge(ctx, ways)
 }
 

@@ -69,9 +69,6 @@ func (o *flags) open(open cli.Opener) (ways []*way, err error) {
 			return nil, fmt.Errorf("there are no rings to forward from %v to %v", p[0], p[1])
 		}
 		w.swap = !o.copy && w.from.SameRegion(w.to)
-		if o.verbose {
-			fmt.Fprintf(o.err, "%v -> %v: %s\n", p[0], p[1], map[bool]string{true: "zero-copy", false: "copying"}[w.swap])
-		}
 		ways = append(ways, w)
 	}
 	return ways, nil

@@ -196,6 +196,7 @@ func (o *flags) run(ctx context.Context) error {
 		b.returnExtra()
 		return nil // interrupted before it began
 	}
+	fmt.Fprintf(o.err, "Ready: %s -> %s, %s.\n", o.port, cli.Count(uint64(len(b.outputs)), "pipe"), cli.Count(uint64(b.extra), "extra buffer"))
 	return o.balance(ctx, b, r)
 }
 
