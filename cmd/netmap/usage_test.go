@@ -16,6 +16,8 @@ func TestExitStatus(t *testing.T) {
 		{1, []string{"info", "nosuch0"}}, {1, []string{"gen", "-f", "rx", "-i", "nosuch0"}},
 		{2, []string{"nosuch"}}, {2, []string{"gen", "extra"}}, {2, []string{"gen", "--nosuch"}}, {2, []string{"gen", "-n", "x"}},
 		{2, []string{"gen", "-f", "nosuch", "-i", "x{1"}}, {2, []string{"serve", "extra"}},
+		{0, []string{"bridge", "-h"}}, {1, []string{"bridge", "-i", "nosuch0", "-i", "nosuch1", "-w", "0"}}, {2, []string{"bridge"}},
+		{2, []string{"bridge", "-i", "a", "--filter", "nosuch"}}, {0, []string{"lb", "-h"}}, {2, []string{"lb"}}, {2, []string{"lb", "-i", "a", "-p", "0"}},
 	} {
 		root := newRoot()
 		root.SetOut(io.Discard)
