@@ -164,8 +164,13 @@ func sends(n portname.Name) bool {
 	return n.Flags&abi.NRRxRingsOnly == 0 && n.Flags&(abi.NRMonitorTx|abi.NRMonitorRx) == 0
 }
 
+// shared says whether a port makes sense only where other programs have their ports.
+func shared(n portname.Name) bool {
+	return cli.IsSoftware(n.String()) || n.Flags&(abi.NRMonitorTx|abi.NRMonitorRx) != 0
+}
+
 func (o *flags) run(ctx context.Context) error {
-	if cli.IsSoftware(o.a.String()) || cli.IsSoftware(o.b.String()) {
+	if shared(o.a) || shared(o.b) {
 		o.device.UseNode()
 	}
 	const longestFrame = 2048
