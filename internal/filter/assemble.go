@@ -103,9 +103,8 @@ func joined(kind condKind, list []*cond) (c *cond) {
 // block is a test whose jumps have targets.
 type block struct {
 	*cond
-	yes, no int    // the blocks to go on with
-	end     int    // instructions from its start to the end of the program
-	holds   uint64 // the load whose result is in the accumulator after it
+	yes, no int // the blocks to go on with
+	end     int // instructions from its start to the end of the program
 }
 
 // The first two blocks are the program's ends.
