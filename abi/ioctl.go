@@ -14,6 +14,10 @@ const (
 	// FreeBSDVoid is or-ed into the numbers without a structure on FreeBSD. // IOC_VOID
 	FreeBSDVoid = 0x20000000
 
+	// SizeMask are the bits of a number that hold the size of the structure. NIOCGINFO and NIOCREGIF of the first APIs are
+	// those above with another size.
+	SizeMask = 0x3fff << 16
+
 	ioctlRW     = 3 << 30
 	ioctlNetmap = 'i' << 8
 

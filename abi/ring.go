@@ -8,8 +8,11 @@ package abi
 
 import "sync/atomic"
 
-// Version is the NETMAP_API that these structures belong to; MinVersion and MaxVersion bound what NIOCCTRL accepts.
+// Version is the NETMAP_API that these structures belong to; MinVersion and MaxVersion bound what upstream's NIOCCTRL
+// accepts, and from OldestControl on there was one.
 const (
+	OldestControl = 12
+
 	Version    = 14 // NETMAP_API
 	MinVersion = 14 // NETMAP_MIN_API
 	MaxVersion = 15 // NETMAP_MAX_API
