@@ -243,6 +243,23 @@ func (r *Ring) owns(head uint32) bool {
 	return from < r.N && to < r.N && r.Dist(from, head) <= r.Dist(from, to)
 }
 
+// Enter is Prologue for a program that wrote head, cur and flags into a ring of another layout: the ring's own words follow,
+// for those who use that one.
+func (r *Ring) Enter(head, cur, flags uint32) bool {
+	if !r.Accept(head, cur) {
+		return false
+	}
+	r.shared.Cur.Store(cur)
+	r.shared.Head.Store(head)
+	if r.shared.Tail.Load() != r.tail {
+		r.shared.Tail.Store(r.tail)
+	}
+	if r.shared.Flags.Load() != flags {
+		r.shared.Flags.Store(flags)
+	}
+	return true
+}
+
 // Reinit is what follows a refused prologue. It mends slots that are out of bounds, and puts back the tail, and head and cur
 // to where the last sync left them unless they can be taken over, which is for the next prologue to accept: a program may
 // have forgotten cur, or set a tx ring's head too far. Upstream's lb does the latter, and is no worse for it when the slots

@@ -133,6 +133,34 @@ func (r *Region) FreeExtra(head uint32) (freed uint32) {
 	return freed
 }
 
+// Object is a piece of the pool of interfaces or of rings for what this package does not know.
+type Object struct {
+	Bytes  []byte // zeroed
+	Offset uint64 // in the region
+	pool   int
+}
+
+// NewIfObject takes size bytes from the pool of interfaces. ENOMEM when it is empty.
+func (r *Region) NewIfObject(name string, size int) (Object, error) {
+	return r.newObject(ifPool, "make interface", name, size)
+}
+
+// NewRingObject takes size bytes from the pool of rings. ENOMEM when it is empty.
+func (r *Region) NewRingObject(name string, size int) (Object, error) {
+	return r.newObject(ringPool, "make rings", name, size)
+}
+
+func (r *Region) newObject(pool int, op, name string, size int) (Object, error) {
+	at, err := r.alloc(pool, op, name, uint64(size))
+	if err != nil {
+		return Object{}, err
+	}
+	return Object{r.Bytes()[at : at+uint64(size) : at+uint64(size)], at, pool}, nil
+}
+
+// FreeObject gives it back.
+func (r *Region) FreeObject(o Object) { r.release(o.pool, o.Offset, uint64(len(o.Bytes))) }
+
 func (r *Region) alloc(pool int, op, name string, size uint64) (uint64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
