@@ -46,7 +46,10 @@ var mayImport = map[string][]string{
 	// What is attached to a switch needs somebody to wait for it, and VALE itself knows no operating system.
 	"internal/uplink": slices.Concat(core, []string{"internal/vale"}),
 
-	"internal/engine":  slices.Concat(core, system, kinds, []string{"internal/uplink"}),
+	// What programs of old APIs see stands before the rings, whatever their kind.
+	"internal/shadow": core,
+
+	"internal/engine":  slices.Concat(core, system, kinds, []string{"internal/uplink", "internal/shadow"}),
 	"internal/control": slices.Concat(core, []string{"internal/engine", "internal/eventfd"}),
 	"internal/daemon":  slices.Concat(core, system, []string{"internal/engine", "internal/control", "internal/chardev", "internal/eventfd", "internal/takeover"}),
 
@@ -62,7 +65,7 @@ var mayImport = map[string][]string{
 var mayImportAll = []string{"cmd/", "tests/", "bench/"}
 
 // standardOnly import nothing from outside of the module but the standard library.
-var standardOnly = []string{"abi", "portname", "internal/fault", "internal/mem", "internal/kring", "internal/pipe", "internal/vale", "internal/null", "internal/monitor"}
+var standardOnly = []string{"abi", "portname", "internal/fault", "internal/mem", "internal/kring", "internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/shadow"}
 
 // unsafeFile is the name of a file that may import unsafe.
 var unsafeFile = regexp.MustCompile(`_unsafe(_[a-z0-9]+)?(_test)?\.go$`)

@@ -18,9 +18,10 @@ import (
 type Binding struct {
 	eng    *Engine
 	entry  *entry
-	nifp   *mem.If
+	nifp   *mem.If // nil where the shadow has one
 	answer abi.Register
 	rings  [2][]*kring.Ring // the bound ones, by direction
+	shadow *Shadow          // of a program that knows another API, else nil
 	closed atomic.Bool
 
 	waiting    kring.Waiters // everybody in Wait, whatever for
@@ -45,8 +46,11 @@ func (e *Engine) Register(name string, req abi.Register) (*Binding, error) {
 	return e.RegisterWith(name, req, Options{})
 }
 
-// Options are what a registration may bring along. Each says in its Err whether it is to blame for an error.
+// Options are what a registration may bring along. Extmem and Offsets say in their Err whether they are to blame for an error.
 type Options struct {
+	// API is that of a program for which interface and rings are laid out as it knows them; nil is ours. The syncs of such a
+	// binding are those of its Shadow.
+	API     *abi.API
 	Extmem  *Extmem
 	Offsets *Offsets
 }
@@ -79,6 +83,11 @@ func (e *Engine) RegisterWith(name string, req abi.Register, o Options) (*Bindin
 	} {
 		if err == nil {
 			err = check()
+		}
+	}
+	if err == nil && o.API != nil {
+		if err = b.cast(o.API, nil); err != nil {
+			b.release()
 		}
 	}
 	if err != nil {
@@ -267,16 +276,26 @@ func (e *Engine) unbind(b *Binding) {
 	b.waiting.Wake()
 	b.closeLoop()
 	b.unsubscribe()
-	b.stop()
-	p := b.entry
-	p.region.FreeExtra(b.nifp.BufsHead.Load())
-	p.region.FreeIf(b.nifp)
+	if b.shadow != nil {
+		b.shadow.close()
+	}
+	b.release()
 	b.closeSleepers()
+	p := b.entry
 	p.bindings = slices.DeleteFunc(p.bindings, func(o *Binding) bool { return o == b })
 	if len(p.bindings) == 0 {
 		p.orphan()
 	}
 	e.drop(p)
+}
+
+// release undoes bind.
+func (b *Binding) release() {
+	b.stop()
+	if b.nifp != nil {
+		b.entry.region.FreeExtra(b.nifp.BufsHead.Load())
+		b.entry.region.FreeIf(b.nifp)
+	}
 }
 
 // Register is the answer to the request.

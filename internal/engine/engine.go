@@ -15,6 +15,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/monitor"
 	"github.com/seed-48afdc40/netmap/internal/nic"
+	"github.com/seed-48afdc40/netmap/internal/shadow"
 	"github.com/seed-48afdc40/netmap/internal/tap"
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
@@ -60,6 +61,8 @@ type entry struct {
 	owner  *entry         // the attachment that has this port for itself, nil when it is free
 	device *tap.Interface // of a persistent port: what the host sees of it
 	alias  string         // of a persistent port on a switch: its name there, a second one in the registry
+
+	shadows []*shadow.Port // of this port, one for each layout that a binding has
 
 	monitors []*monitor.Port // of this port, that are no orphans
 	watched  uint64          // monitors so far

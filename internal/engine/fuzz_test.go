@@ -18,7 +18,7 @@ import (
 )
 
 // tiny is a region in which indexes that a byte can hold are mostly good.
-var tiny = mem.Config{If: mem.Pool{Num: 12, Size: 1024}, Ring: mem.Pool{Num: 24, Size: 512}, Buf: mem.Pool{Num: 192, Size: 256}, NoHuge: true}
+var tiny = mem.Config{If: mem.Pool{Num: 16, Size: 1024}, Ring: mem.Pool{Num: 48, Size: 512}, Buf: mem.Pool{Num: 192, Size: 256}, NoHuge: true}
 
 // attacked is an engine whose programs write what they like, next to what must not suffer: a port that is only looked at,
 // and an engine of another tenant.
@@ -31,7 +31,26 @@ type attacked struct {
 	before   [3][]byte // bystand, reserved buffers and the other's memory
 }
 
-func newAttacked(t testing.TB) *attacked {
+// tenant is a program of an API, nil for today's, and what it opens.
+type tenant struct {
+	api  *abi.API
+	name string
+	req  abi.Register
+}
+
+// todays are programs that open every kind of port.
+var todays = []tenant{
+	{nil, "vale0:a", request(8)},
+	{nil, "vale0:b", request(8, rings(2, 2))},
+	{nil, "x{1", request(8)},
+	{nil, "x}1", request(8)},
+	{nil, "n", request(8, null, rings(1, 1), extra(10))},
+	{nil, "vale0:b", request(8, flags(monRx))},
+	{nil, "x{1", request(8, flags(monZ))},
+	{nil, "x{1", request(8, flags(monZ))},
+}
+
+func newAttacked(t testing.TB, tenants []tenant) *attacked {
 	t.Helper()
 	var a attacked
 	for _, e := range []**engine.Engine{&a.engine, &a.other} {
@@ -42,20 +61,12 @@ func newAttacked(t testing.TB) *attacked {
 		*e = made
 		t.Cleanup(func() { made.Close() })
 	}
-	for _, c := range []struct {
-		name string
-		req  abi.Register
-	}{
-		{"vale0:a", request(8)},
-		{"vale0:b", request(8, rings(2, 2))},
-		{"x{1", request(8)},
-		{"x}1", request(8)},
-		{"n", request(8, null, rings(1, 1), extra(10))},
-		{"vale0:b", request(8, flags(monRx))},
-		{"x{1", request(8, flags(monZ))},
-		{"x{1", request(8, flags(monZ))},
-	} {
-		a.programs = append(a.programs, open(t, a.engine, c.name, c.req))
+	for _, c := range tenants {
+		if c.api == nil {
+			a.programs = append(a.programs, open(t, a.engine, c.name, c.req))
+		} else {
+			a.programs = append(a.programs, &program{Binding: openAs(t, a.engine, c.api.Label, c.name, c.req)})
+		}
 	}
 	by := open(t, a.engine, "bystander", request(8, null, rings(1, 1)))
 	open(t, a.other, "vale0:a", request(8))
@@ -204,7 +215,7 @@ func FuzzHostilePrograms(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, input []byte) {
-		a := newAttacked(t)
+		a := newAttacked(t, todays)
 		for in := tape(input); len(in) > 0; {
 			a.step(t, &in)
 		}
@@ -214,7 +225,7 @@ func FuzzHostilePrograms(f *testing.F) {
 
 // Programs write while the framework works: what was checked is what is used.
 func TestHostileProgramsWriteDuringSyncs(t *testing.T) {
-	a := newAttacked(t)
+	a := newAttacked(t, todays)
 	stop := time.Now().Add(400 * time.Millisecond)
 	var wg sync.WaitGroup
 	for w := range 2 {

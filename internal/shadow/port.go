@@ -1,0 +1,127 @@
+package shadow
+
+import (
+	"math"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/shm"
+)
+
+// Shape is how many rings a port has, by direction, without host rings, and how many slots they have.
+type Shape struct {
+	Rings [2]int
+	Slots [2]uint32
+}
+
+// Port are the shadows of all rings of a port, in one layout, and those of a host ring in each direction: programs of the
+// time count on finding them all, whatever they have bound. Bindings of the same layout share them.
+type Port struct {
+	API    *abi.API
+	Users  int // bindings; the engine's lock
+	region *mem.Region
+	object mem.Object
+	real   [2]int     // hardware rings of the port
+	rings  [2][]*Ring // host ring last
+}
+
+// New makes the shadows. EINVAL for buffers of a size that the programs cannot do with, ENOMEM.
+func New(api *abi.API, region *mem.Region, name string, sh Shape) (*Port, error) {
+	_, bufs, stride := region.BufPool()
+	switch {
+	case api.Stride != 0 && uint32(api.Stride) != stride:
+		return nil, fault.New(syscall.EINVAL, "open", name, "the buffers have %d bytes; programs of API %v have %d built in", stride, api, api.Stride)
+	case stride > math.MaxUint16:
+		return nil, fault.New(syscall.EINVAL, "open", name, "the buffers have %d bytes, more than API %v can say", stride, api)
+	}
+	p := &Port{API: api, region: region, real: sh.Rings}
+	sh = sh.as(api)
+	var total uint64
+	for dir, n := range sh.Rings {
+		total += uint64(n+1) * size(api, sh.slots(dir))
+	}
+	var err error
+	if p.object, err = region.NewRingObject(name, int(total)); err != nil {
+		return nil, err
+	}
+	at := p.object.Offset
+	for dir, n := range sh.Rings {
+		for range n + 1 {
+			p.rings[dir] = append(p.rings[dir], newRing(api, region.Bytes(), at, bufs, stride, uint16(dir), sh.slots(dir)))
+			at += size(api, sh.slots(dir))
+		}
+	}
+	return p, nil
+}
+
+// as is the shape as the API can say it: the first ones count ring pairs. Rings that only make up a pair hold nothing.
+func (sh Shape) as(api *abi.API) Shape {
+	if api.If.NumQueues != 0 {
+		n := max(sh.Rings[abi.DirTx], sh.Rings[abi.DirRx])
+		sh.Rings = [2]int{n, n}
+	}
+	return sh
+}
+
+// slots is the number of slots of a direction's rings, also where there are none but the host ring.
+func (sh *Shape) slots(dir int) uint32 { return max(sh.Slots[dir], 2) }
+
+// Ring is the shadow of a ring of that direction and number, nil for host rings after the first.
+func (p *Port) Ring(dir, id uint16) *Ring {
+	rings := p.rings[dir]
+	switch n := int(id); {
+	case n < p.real[dir]:
+		return rings[n]
+	case n == p.real[dir]:
+		return rings[len(rings)-1]
+	}
+	return nil
+}
+
+// Free gives the memory back.
+func (p *Port) Free() { p.region.FreeObject(p.object) }
+
+// Offsets are where the rings lie in the region, tx rings first, in the order of a netmap_if.
+func (p *Port) Offsets() (offsets []uint64) {
+	for _, rings := range p.rings {
+		for _, r := range rings {
+			offsets = append(offsets, r.offset)
+		}
+	}
+	return offsets
+}
+
+// NewIf makes a netmap_if in the API's layout: of a port of that shape, with rings at these offsets in the region, 0 for
+// one that is not to be found.
+func NewIf(api *abi.API, region *mem.Region, name string, sh Shape, offsets []uint64) (mem.Object, error) {
+	l := api.If
+	o, err := region.NewIfObject(name, l.Size+8*len(offsets))
+	if err != nil {
+		return o, err
+	}
+	copy(o.Bytes[:abi.IfNameSize-1], name)
+	set := func(at, v int) {
+		if at != 0 {
+			shm.At[atomic.Uint32](o.Bytes, uintptr(at)).Store(uint32(v))
+		}
+	}
+	sh = sh.as(api)
+	set(l.NumQueues, sh.Rings[abi.DirTx])
+	set(l.TxRings, sh.Rings[abi.DirTx])
+	set(l.RxRings, sh.Rings[abi.DirRx])
+	SetOffsets(api, o, offsets)
+	return o, nil
+}
+
+// SetOffsets has an interface name other rings, as many.
+func SetOffsets(api *abi.API, o mem.Object, offsets []uint64) {
+	for i, at := range offsets {
+		if at != 0 {
+			at -= o.Offset
+		}
+		*shm.At[uint64](o.Bytes, uintptr(api.If.Size+8*i)) = at
+	}
+}

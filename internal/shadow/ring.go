@@ -1,0 +1,243 @@
+// Package shadow shows the rings of a port to programs that know another layout of rings than ours, that of the APIs before
+// head and tail. A shadow is a second ring in the region, whose slots name the same buffers. A sync is one of the real
+// ring, with a step before and after:
+//
+//	program's ring           this package                 the framework's ring
+//	slots, cur, reserved  -- Take, before the sync ---->  slots, head, cur
+//	slots, avail          <- Give, after it ------------  slots, tail
+//
+// What stands in the layouts is data, in package abi. The old protocol: the program's slots are avail ones from cur on;
+// it moves cur past slots that it is done with, and, of those that it has read, may hold the last few back (reserved). Of
+// its words only cur and reserved count.
+//
+// The peer is as hostile as elsewhere: each of its words is read once, checked, and only then used. All methods of a ring
+// are for whoever holds the real one.
+package shadow
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/shm"
+)
+
+// Ring is the shadow of a ring.
+type Ring struct {
+	api    *abi.API
+	dir    uint16
+	n      uint32
+	offset uint64 // in the region
+
+	cur, avail *atomic.Uint32
+	reserved   *atomic.Uint32 // nil where programs cannot hold slots back
+	flags      *uint16
+	ts         *abi.Timeval
+	slots      []uint64 // stride words each
+	stride     uint32
+
+	users      int    // bindings; the engine's lock
+	head, tail uint32 // of the real ring, as the program knows them
+	reinits    bool   // NRReinit is set
+}
+
+// newRing lays out a ring without slots of the program's at that place in the region. It holds no buffer.
+func newRing(api *abi.API, region []byte, at, bufs uint64, bufSize uint32, dir uint16, n uint32) *Ring {
+	l := api.Ring
+	word := func(offset int) *atomic.Uint32 {
+		if offset == 0 {
+			return nil
+		}
+		return shm.At[atomic.Uint32](region, uintptr(at)+uintptr(offset))
+	}
+	r := &Ring{api: api, dir: dir, n: n, offset: at, cur: word(l.Cur), avail: word(l.Avail), reserved: word(l.Reserved),
+		flags: shm.At[uint16](region, uintptr(at)+uintptr(l.Flags)), ts: shm.At[abi.Timeval](region, uintptr(at)+uintptr(l.Ts)),
+		stride: uint32(api.SlotSize) / 8}
+	r.slots = shm.Slice[uint64](region, uintptr(at)+uintptr(l.Size), int(n*r.stride))
+	*shm.At[int64](region, uintptr(at)) = int64(bufs) - int64(at)
+	word(8).Store(n)
+	*shm.At[uint16](region, uintptr(at)+uintptr(l.BufSize)) = uint16(bufSize)
+	return r
+}
+
+// size is the bytes of a ring with n slots.
+func size(api *abi.API, n uint32) uint64 {
+	const align = 64
+	return (uint64(api.Ring.Size) + uint64(n)*uint64(api.SlotSize) + align - 1) &^ (align - 1)
+}
+
+// Slots is the number of slots.
+func (s *Ring) Slots() uint32 { return s.n }
+
+// slot reads the first half of a slot in one load.
+func (s *Ring) slot(i uint32) abi.SlotWord {
+	return abi.SlotWord(atomic.LoadUint64(&s.slots[i*s.stride]))
+}
+
+func (s *Ring) setSlot(i uint32, w abi.SlotWord) { s.slots[i*s.stride] = uint64(w) }
+
+// put copies a slot of the program to the real ring, with the flags that it can mean. It says no to one without a buffer or
+// with a length that does not fit.
+func (s *Ring) put(r *kring.Ring, i uint32) bool {
+	w := s.slot(i)
+	if !r.Bufs().Valid(w.BufIdx()) || uint32(w.Len()) > r.Bufs().Size() {
+		return false
+	}
+	to := r.Slot(i)
+	to.Ptr = 0
+	if s.stride > 1 {
+		to.Ptr = s.slots[i*s.stride+1]
+	}
+	to.SetWord(abi.MakeSlotWord(w.BufIdx(), w.Len(), w.Flags()&s.api.SlotFlags))
+	return true
+}
+
+// get copies a slot of the real ring to the program's.
+func (s *Ring) get(r *kring.Ring, i uint32) {
+	from := r.Slot(i)
+	if s.stride > 1 {
+		s.slots[i*s.stride+1] = from.Ptr
+	}
+	w := from.Word()
+	s.setSlot(i, abi.MakeSlotWord(w.BufIdx(), w.Len(), w.Flags()&s.api.SlotFlags))
+}
+
+// Pending says whether the program has moved cur since the last sync.
+func (s *Ring) Pending() bool { return s.cur.Load() != s.head }
+
+// Ready says whether the program has slots, as its ring says: it counts avail down. What cannot be is none.
+func (s *Ring) Ready() bool { return s.avail.Load()-1 < s.n-1 }
+
+// Take hands over what the program is done with. It says no, and does Reinit, when that makes no sense; the sync is not to
+// be then.
+func (s *Ring) Take(r *kring.Ring) bool {
+	if head, _, _ := r.Agreed(); head != s.head {
+		s.load(r) // somebody has used the real ring
+	}
+	head, cur, ok := s.read(r)
+	for i := s.head; ok && i != head; i = r.Next(i) {
+		if ok = s.put(r, i); ok {
+			s.done(i)
+		}
+	}
+	if ok {
+		ok = r.Enter(head, cur, uint32(*s.flags)&s.api.RingFlags)
+	}
+	if !ok {
+		s.reinit(r)
+	}
+	return ok
+}
+
+// read reads the program's words: the head of a real ring, and its cur.
+func (s *Ring) read(r *kring.Ring) (head, cur uint32, ok bool) {
+	cur = s.cur.Load()
+	if cur >= s.n || r.Dist(s.head, cur) > r.Dist(s.head, s.tail) {
+		return 0, 0, false
+	}
+	if s.dir == abi.DirTx || s.reserved == nil {
+		return cur, cur, true
+	}
+	held := s.reserved.Load()
+	if uint64(held)+uint64(s.avail.Load()) >= uint64(s.n) {
+		s.reserved.Store(0)
+		held = 0
+	}
+	if held > r.Dist(s.head, cur) {
+		return 0, 0, false
+	}
+	return (cur + s.n - held) % s.n, cur, true
+}
+
+// done clears the flags of a slot that are a word to one sync.
+func (s *Ring) done(i uint32) {
+	const once = abi.NSBufChanged | abi.NSReport
+	if w := s.slot(i); w.Flags()&once != 0 {
+		s.setSlot(i, abi.MakeSlotWord(w.BufIdx(), w.Len(), w.Flags()&^once))
+	}
+}
+
+// Give shows what the sync gave to the program, and the time of one that was asked to take in frames.
+func (s *Ring) Give(r *kring.Ring) {
+	head, cur, tail := r.Agreed()
+	for i := s.tail; i != tail; i = r.Next(i) {
+		s.get(r, i)
+	}
+	s.head, s.tail = head, tail
+	s.avail.Store(r.Dist(cur, tail))
+	if s.dir == abi.DirRx {
+		now := time.Now()
+		*s.ts = abi.Timeval{Sec: now.Unix(), Usec: int64(now.Nanosecond() / 1000)}
+	}
+}
+
+// load shows the real ring as it is. Programs may prepare the buffers of a whole tx ring at the start, also of the one slot
+// that is not theirs yet.
+func (s *Ring) load(r *kring.Ring) {
+	head, _, tail := r.Agreed()
+	for i := range s.n {
+		if s.dir == abi.DirTx || r.Dist(head, i) < r.Dist(head, tail) {
+			s.get(r, i)
+		}
+	}
+	s.head, s.tail = head, tail
+	s.restart(r)
+}
+
+// restart has the program begin where the real ring is.
+func (s *Ring) restart(r *kring.Ring) {
+	s.cur.Store(s.head)
+	s.avail.Store(r.Dist(s.head, s.tail))
+	if s.reserved != nil {
+		s.reserved.Store(0)
+	}
+}
+
+// reinit mends slots that are out of bounds and puts the indexes back.
+func (s *Ring) reinit(r *kring.Ring) {
+	for i := range s.n {
+		switch w := s.slot(i); {
+		case !r.Bufs().Valid(w.BufIdx()):
+			s.setSlot(i, abi.MakeSlotWord(0, 0, w.Flags()))
+		case uint32(w.Len()) > r.Bufs().Size():
+			s.setSlot(i, abi.MakeSlotWord(w.BufIdx(), 0, w.Flags()))
+		}
+	}
+	s.restart(r)
+	if s.api.Reinits {
+		s.reinits = true
+		*s.flags |= abi.NRReinit
+	}
+}
+
+// Forgive clears the mark of a ring that made no sense, and says whether there was one.
+func (s *Ring) Forgive() bool {
+	was := s.reinits
+	if was {
+		s.reinits = false
+		*s.flags &^= abi.NRReinit
+	}
+	return was
+}
+
+// Join and Leave count bindings. The first one finds the real ring as it is; the last leaves in it the buffers that the
+// program exchanged between its slots and has not handed over.
+func (s *Ring) Join(r *kring.Ring) {
+	if s.users++; s.users == 1 {
+		s.load(r)
+	}
+}
+
+// Leave is the other half of Join.
+func (s *Ring) Leave(r *kring.Ring) {
+	if s.users--; s.users > 0 {
+		return
+	}
+	if head, _, _ := r.Agreed(); head == s.head {
+		for i := s.head; i != s.tail; i = r.Next(i) {
+			s.put(r, i)
+		}
+	}
+	s.avail.Store(0)
+}
