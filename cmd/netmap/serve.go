@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed-48afdc40/netmap/internal/control"
 	"github.com/seed-48afdc40/netmap/internal/daemon"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/mem"
@@ -28,6 +29,7 @@ type serveFlags struct {
 	promisc                  bool
 	stateDir                 string
 	rxStamps                 bool
+	narrow4                  bool
 	verbose                  bool
 }
 
@@ -70,6 +72,7 @@ keep users apart.`,
 	fs.IntVar(&f.workers, "workers", 0, "threads that answer requests (default: by the number of processors)")
 	fs.DurationVar(&f.spin, "spin", 50*time.Microsecond, "how long a thread looks for the next request before it sleeps")
 	fs.BoolVar(&f.rxStamps, "rx-timestamps", false, "let programs ask when each frame arrived; takes 64 bytes from every buffer")
+	fs.BoolVar(&f.narrow4, "api4-slots8", false, "take programs of API 4 for FreeBSD's of 2013, with slots of 8 bytes; Linux had 16")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "log every port that is opened and closed")
 	return cmd
 }
@@ -127,7 +130,8 @@ func (f *serveFlags) config() (daemon.Config, error) {
 
 			MaxSwitches: f.switches,
 		},
-		Path: f.path, Mode: uint32(mode), UID: uid, GID: gid, Workers: f.workers, Spin: f.spin,
+		Policy: control.Policy{NarrowAPI4: f.narrow4},
+		Path:   f.path, Mode: uint32(mode), UID: uid, GID: gid, Workers: f.workers, Spin: f.spin,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	}, nil
 }

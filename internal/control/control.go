@@ -42,12 +42,22 @@ type Process interface {
 type Client struct {
 	engine  *engine.Engine
 	waker   kring.Waiter
+	policy  Policy
 	log     func(request, port string, err error)
 	mu      sync.Mutex // one control request at a time
 	binding atomic.Pointer[engine.Binding]
 	late    *time.Timer // calls armLate; there is one when there is a binding
 	csb     csb
+	spoken  *abi.API // of the last legacy request
 	closed  bool
+}
+
+// Policy is what a client cannot say.
+type Policy struct {
+	// NarrowAPI4 takes API 4 for that of FreeBSD in 2013, whose slots have 8 bytes. On Linux they had 16.
+	NarrowAPI4 bool
+	// LegacyOnly answers NIOCCTRL as netmap did before it had that: for tests of clients.
+	LegacyOnly bool
 }
 
 // lateArm is how long after it was told that there are frames a client that has not polled again may be one that waits for
@@ -56,37 +66,44 @@ const lateArm = time.Millisecond
 
 // New is an unbound client. The waker hears of events after a Poll that found none; log, of every request that binds, and
 // why it failed.
-func New(e *engine.Engine, waker kring.Waiter, log func(request, port string, err error)) *Client {
-	return &Client{engine: e, waker: waker, log: log}
+func New(e *engine.Engine, policy Policy, waker kring.Waiter, log func(request, port string, err error)) *Client {
+	return &Client{engine: e, policy: policy, waker: waker, log: log}
 }
 
 // Ioctl answers a request. Data is the structure that the request's number announces, and is replaced by the answer.
 func (c *Client) Ioctl(p Process, request uint32, data []byte) syscall.Errno {
 	switch request {
 	case abi.NIOCTXSYNC:
-		return c.sync(func(b *engine.Binding) error { return b.TxSyncFrom(p) })
+		return c.sync(func(b *engine.Binding) error { return txSync(b, p) })
 	case abi.NIOCRXSYNC:
-		return c.sync((*engine.Binding).RxSync)
+		return c.sync(rxSync)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed || len(data) < sizeOf(request) {
 		return syscall.EINVAL
 	}
-	var err error
+	return fault.Errno(c.answer(p, request, data))
+}
+
+func (c *Client) answer(p Process, request uint32, data []byte) error {
 	switch request {
 	case abi.NIOCCTRL:
-		err = c.control(p, data)
-	case abi.NIOCREGIF:
-		err = c.legacyRegister(p, data)
-	case abi.NIOCGINFO:
-		err = c.legacyInfo(p, data)
+		if !c.policy.LegacyOnly {
+			return c.control(p, data)
+		}
 	case abi.NIOCCONFIG:
-		err = syscall.EINVAL
-	default:
-		err = syscall.EOPNOTSUPP
+		return syscall.EINVAL
+	case abi.NIOCUNREGIF:
+		return c.legacyUnregister()
 	}
-	return fault.Errno(err)
+	switch sized := request &^ abi.SizeMask; {
+	case sized == abi.NIOCREGIF&^abi.SizeMask && reqSize(sizeOf(request)):
+		return c.legacy(p, data[:sizeOf(request)], (*Client).legacyRegister)
+	case sized == abi.NIOCGINFO&^abi.SizeMask && reqSize(sizeOf(request)):
+		return c.legacy(p, data[:sizeOf(request)], (*Client).legacyInfo)
+	}
+	return syscall.EOPNOTSUPP
 }
 
 // sizeOf is the size of the structure that a request's number announces.
@@ -103,13 +120,35 @@ func (c *Client) sync(f func(*engine.Binding) error) syscall.Errno {
 	return 0
 }
 
+// txSync and rxSync are what a program means by NIOCTXSYNC and NIOCRXSYNC.
+func txSync(b *engine.Binding, p Process) error {
+	if s := b.Shadow(); s != nil {
+		return s.TxSync(p)
+	}
+	return b.TxSyncFrom(p)
+}
+
+func rxSync(b *engine.Binding) error {
+	if s := b.Shadow(); s != nil {
+		return s.RxSync()
+	}
+	return b.RxSync()
+}
+
+func poll(b *engine.Binding, p Process, events int16) int16 {
+	if s := b.Shadow(); s != nil {
+		return s.Poll(p, events)
+	}
+	return b.PollFrom(p, events)
+}
+
 // Poll says which of the events are ready. When none is, the waker will hear.
 func (c *Client) Poll(p Process, events uint32) uint32 {
 	b := c.binding.Load()
 	if b == nil {
 		return engine.PollErr
 	}
-	ready := b.PollFrom(p, int16(events))
+	ready := poll(b, p, int16(events))
 	switch {
 	case !b.NeedsArm():
 	case ready == 0:
@@ -158,13 +197,18 @@ func (c *Client) register(p Process, name string, req *abi.Register, o engine.Op
 		return err
 	}
 	*req = b.Register()
+	c.use(b)
+	return nil
+}
+
+// use has the client be bound by that binding.
+func (c *Client) use(b *engine.Binding) {
 	b.Subscribe(c.waker)
 	if c.late == nil { // or unbind has undone a request before
 		c.late = time.AfterFunc(time.Hour, c.armLate)
 		c.late.Stop()
 	}
 	c.binding.Store(b)
-	return nil
 }
 
 // unbind undoes register.

@@ -34,7 +34,7 @@ func TestControlChecksInOrder(t *testing.T) {
 		set  func(*process, *abi.Header)
 		want syscall.Errno
 	}{
-		{"version 13", abi.ReqRegister, func(p *process, h *abi.Header) { everything(p, h); h.Version, h.Reserved = 13, 1 }, syscall.EINVAL},
+		{"version 11", abi.ReqRegister, func(p *process, h *abi.Header) { everything(p, h); h.Version, h.Reserved = 11, 1 }, syscall.EINVAL},
 		{"version 16", abi.ReqRegister, func(p *process, h *abi.Header) { everything(p, h); h.Version, h.Reserved = 16, 1 }, syscall.EINVAL},
 		{"reserved", abi.ReqRegister, func(p *process, h *abi.Header) { everything(p, h); h.Reserved = 1 }, syscall.EINVAL},
 		{"no body", abi.ReqRegister, func(p *process, h *abi.Header) { h.Options = nowhere }, syscall.EINVAL},
@@ -77,7 +77,7 @@ func TestControlChecksInOrder(t *testing.T) {
 
 func TestVersions(t *testing.T) {
 	w := newWorld(t)
-	for version, want := range map[uint16]syscall.Errno{0: syscall.EINVAL, 11: syscall.EINVAL, 13: syscall.EINVAL, 14: ok, 15: ok, 16: syscall.EINVAL} {
+	for version, want := range map[uint16]syscall.Errno{0: syscall.EINVAL, 11: syscall.EINVAL, 12: ok, 13: ok, 14: ok, 15: ok, 16: syscall.EINVAL} {
 		p, h := newProcess(), header(abi.ReqPortInfoGet, "")
 		h.Version, h.Body = version, bodyAt
 		if e := w.client().Ioctl(p, abi.NIOCCTRL, abi.Bytes(&h)); e != want || h.Version != version {
@@ -225,7 +225,8 @@ func TestOtherIoctls(t *testing.T) {
 		{"an unknown one", 'i'<<8 | 200, 0, syscall.EOPNOTSUPP},
 		{"an unknown one with data", 3<<30 | 8<<16 | 'i'<<8 | 200, 8, syscall.EOPNOTSUPP},
 		{"another driver's", 0x5401, 0, syscall.EOPNOTSUPP},
-		{"NIOCREGIF of the first API", 0xC0206992, 32, syscall.EOPNOTSUPP},
+		{"NIOCREGIF of the first API, without a name", 0xC0206992, 32, syscall.ENXIO},
+		{"NIOCREGIF of no API", 0xC0216992, 33, syscall.EOPNOTSUPP},
 		{"less data than announced", abi.NIOCCTRL, 87, syscall.EINVAL},
 		{"no data", abi.NIOCREGIF, 0, syscall.EINVAL},
 	} {
@@ -400,7 +401,7 @@ func TestLegacyRegister(t *testing.T) {
 		{"host rings", abi.Nmreq{Version: 11, RingID: abi.SWRing}, "vale0:a", 0, 0, syscall.EINVAL},
 		{"host rings win", abi.Nmreq{Version: 11, RingID: abi.SWRing | abi.HWRing}, "vale0:a", 0, 0, syscall.EINVAL},
 		{"no such ring", abi.Nmreq{Version: 11, RingID: abi.HWRing | 2}, "vale0:a", 0, 0, syscall.EINVAL},
-		{"API 10", abi.Nmreq{Version: 10}, "vale0:a", 0, 0, syscall.EINVAL},
+		{"API 9", abi.Nmreq{Version: 9}, "vale0:a", 0, 0, syscall.EINVAL},
 		{"API 0", abi.Nmreq{}, "vale0:a", 0, 0, syscall.EINVAL},
 		{"a pipe's master by mode", abi.Nmreq{Version: 11, RingID: 7, Flags: abi.RegPipeMaster}, "x", 2, 2, ok},
 		{"a pipe's slave by mode", abi.Nmreq{Version: 11, RingID: 7, Flags: abi.RegPipeSlave}, "x", 2, 2, ok},
@@ -483,7 +484,7 @@ func TestLegacyInfo(t *testing.T) {
 		{"", abi.Nmreq{Version: 11}, abi.Nmreq{Version: 11, MemSize: size, Arg2: 1}, "", ok},
 		{"vale0:a", abi.Nmreq{Version: 14}, abi.Nmreq{Version: 14, MemSize: size, Arg2: 1, TxSlots: 32, RxSlots: 8, TxRings: 3, RxRings: 1}, "", ok},
 		{"nosuchif0", abi.Nmreq{Version: 14}, abi.Nmreq{}, "", syscall.ENXIO},
-		{"", abi.Nmreq{Version: 10}, abi.Nmreq{}, "", syscall.EINVAL},
+		{"", abi.Nmreq{Version: 9}, abi.Nmreq{}, "", syscall.EINVAL},
 		{"", abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList}, abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList}, "vale0:a", ok},
 		{"", abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList, Arg2: 1}, abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList, Arg2: 1}, "vale0:b", ok},
 		{"", abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList, Arg2: 2}, abi.Nmreq{}, "", syscall.ENOENT},
@@ -504,7 +505,7 @@ func TestLegacyInfo(t *testing.T) {
 func TestPollWakes(t *testing.T) {
 	w := newWorld(t)
 	woken := &waker{}
-	c := control.New(w.engine, woken, func(string, string, error) {})
+	c := control.New(w.engine, control.Policy{}, woken, func(string, string, error) {})
 	w.clients = append(w.clients, c)
 	w.bind(c, "x}1")
 	if r := c.Poll(newProcess(), engine.PollIn); r != 0 {

@@ -3,6 +3,7 @@
 package control_test
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/seed-48afdc40/netmap/abi"
@@ -29,7 +30,24 @@ func FuzzIoctl(f *testing.F) {
 	f.Add(uint32(abi.NIOCCONFIG), make([]byte, 272), []byte{}, []byte{})
 	f.Add(uint32(abi.NIOCTXSYNC), []byte{}, []byte{}, []byte{})
 
-	w := newWorld(f)
+	for _, api := range abi.APIs { // every size and version
+		data := oldRequest(api, "vale0:a", 0)
+		for _, request := range []uint32{abi.NIOCREGIF, abi.NIOCGINFO, abi.NIOCUNREGIF} {
+			f.Add(number(api, request), data, []byte{}, []byte{})
+		}
+		f.Add(number(api, abi.NIOCREGIF), bytes.Repeat([]byte{0xff}, len(data)), []byte{}, []byte{})
+	}
+	for size := range uint32(100) {
+		f.Add(abi.NIOCREGIF&^abi.SizeMask|size<<16, make([]byte, size), []byte{}, []byte{})
+	}
+	for _, version := range []uint16{11, 12, 13, 16} {
+		for kind := range uint16(17) {
+			good.Version, good.Type, good.Options = version, kind, 0
+			f.Add(uint32(abi.NIOCCTRL), abi.Bytes(&good), bytes.Repeat([]byte{1}, 64), []byte{})
+		}
+	}
+
+	w := newRoomy(f)
 	f.Fuzz(func(t *testing.T, request uint32, data, body, options []byte) {
 		w.t = t
 		p := newProcess()
@@ -42,6 +60,7 @@ func FuzzIoctl(f *testing.F) {
 				c.Poll(newProcess(), 0x45)
 				c.Ioctl(p, abi.NIOCTXSYNC, nil)
 				c.Ioctl(p, abi.NIOCRXSYNC, nil)
+				c.Ioctl(p, abi.NIOCUNREGIF, nil)
 			}
 		}
 		w.closeAll()

@@ -151,7 +151,7 @@ func (w *world) closeAll() {
 }
 
 func (w *world) client() *control.Client {
-	c := control.New(w.engine, &waker{}, func(string, string, error) {})
+	c := control.New(w.engine, control.Policy{}, &waker{}, func(string, string, error) {})
 	w.clients = append(w.clients, c)
 	return c
 }

@@ -4,33 +4,100 @@ package control
 
 import (
 	"fmt"
+	"strings"
 	"syscall"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// legacyRegister answers NIOCREGIF.
-func (c *Client) legacyRegister(p Process, data []byte) error {
-	m := abi.View[abi.Nmreq](data)
-	if m.Version < abi.LegacyMin {
+// legacy answers a request of any API: it is translated to ours, answered, and translated back if all went well.
+func (c *Client) legacy(p Process, data []byte, answer func(*Client, Process, *abi.API, *abi.Nmreq) error) error {
+	api := abi.Find(len(data), le.Uint32(data[16:]), c.policy.NarrowAPI4)
+	if api == nil {
 		return syscall.EINVAL
 	}
-	switch m.Cmd {
-	case abi.CmdNone:
-	case abi.CmdPtHostCreate, abi.CmdPtHostDelete:
+	c.spoken = api
+	m := decode(api.Req, data)
+	if !api.Sizes {
+		m.TxSlots, m.RxSlots, m.TxRings, m.RxRings = 0, 0, 0, 0
+	}
+	arg2 := m.Arg2
+	old := api.Version < abi.LegacyMin && m.Cmd != abi.CmdBdgList // there are no memory ids
+	if old {
+		m.Arg2 = 0
+	}
+	err := answer(c, p, api, &m)
+	switch {
+	case err == nil:
+		if old {
+			m.Arg2 = arg2
+		}
+		encode(api.Req, data, &m)
+	case old && fault.Errno(err) == syscall.EOPNOTSUPP:
+		err = fault.Wrap(syscall.EINVAL, "answer", text(m.Name[:]), "%v", err)
+	}
+	return err
+}
+
+// legacyRegister answers NIOCREGIF.
+func (c *Client) legacyRegister(p Process, api *abi.API, m *abi.Nmreq) error {
+	switch {
+	case m.Cmd > api.MaxCmd:
+		return syscall.EINVAL
+	case m.Cmd == abi.CmdPtHostCreate, m.Cmd == abi.CmdPtHostDelete:
 		return syscall.ENOMEM
-	default:
+	case m.Cmd != abi.CmdNone:
 		return c.legacyCommand(p, m)
 	}
 	name, req := fromLegacy(m)
 	if len(name) >= abi.ReqNameSize {
 		return syscall.ENOMEM
 	}
-	if err := c.register(p, name, &req, engine.Options{}); err != nil {
+	if err := c.bindLegacy(p, api, fullName(api, name), &req); err != nil {
 		return err
 	}
 	toLegacy(m, &req)
+	return nil
+}
+
+// bindLegacy binds, or has a client that is bound already use other rings of its port, where its API allows that.
+func (c *Client) bindLegacy(p Process, api *abi.API, name string, req *abi.Register) error {
+	if b := c.binding.Load(); b != nil && b.Shadow() != nil && b.Shadow().API() == api && api.Rebind {
+		b, err := b.Shadow().Rebind(*req)
+		c.log("choose rings", name, err)
+		if err == nil {
+			c.use(b)
+			*req = b.Register()
+		}
+		return err
+	}
+	if api.NativeIf() && api.NativeRing() {
+		api = nil
+	}
+	return c.register(p, name, req, engine.Options{API: api})
+}
+
+// fullName is the name of a port as we know it.
+func fullName(api *abi.API, name string) string {
+	if api.AnyName && strings.HasPrefix(name, "vale") && !strings.Contains(name, ":") {
+		return "vale:" + name
+	}
+	return name
+}
+
+// legacyUnregister answers NIOCUNREGIF.
+func (c *Client) legacyUnregister() error {
+	switch {
+	case c.spoken == nil || c.spoken.Unreg == abi.UnregUnknown:
+		return syscall.EOPNOTSUPP
+	case c.spoken.Unreg == abi.UnregRefused:
+		return syscall.EINVAL
+	case c.binding.Load() == nil:
+		return syscall.ENXIO
+	}
+	c.unbind()
 	return nil
 }
 
@@ -126,12 +193,9 @@ func fromLegacy(m *abi.Nmreq) (string, abi.Register) {
 }
 
 // legacyInfo answers NIOCGINFO, which is two requests: a port's or the region's description, and the list of VALE ports.
-func (c *Client) legacyInfo(p Process, data []byte) error {
-	m := abi.View[abi.Nmreq](data)
-	if m.Version < abi.LegacyMin {
-		return syscall.EINVAL
-	}
+func (c *Client) legacyInfo(p Process, api *abi.API, m *abi.Nmreq) error {
 	name, req := fromLegacy(m)
+	name = fullName(api, name)
 	if m.Cmd == abi.CmdBdgList {
 		return c.legacyList(m, name)
 	}

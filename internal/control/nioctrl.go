@@ -51,10 +51,12 @@ var requests = [...]request{
 func (c *Client) control(p Process, data []byte) error {
 	h := abi.View[abi.Header](data)
 	switch {
-	case h.Version < abi.MinVersion || h.Version > abi.MaxVersion:
+	case h.Version < abi.OldestControl || h.Version > abi.MaxVersion:
 		return syscall.EINVAL
 	case h.Reserved != 0:
 		return syscall.EINVAL
+	case h.Version == abi.OldestControl && h.Options != 0:
+		return syscall.EOPNOTSUPP // their header changed under the same number
 	}
 	var r request
 	if int(h.Type) < len(requests) {
@@ -64,23 +66,46 @@ func (c *Client) control(p Process, data []byte) error {
 		return syscall.EINVAL
 	}
 	k := &call{client: c, process: p, name: text(h.Name[:]), body: make([]byte, r.body)}
-	if r.body > 0 {
-		if err := p.Read(h.Body, k.body); err != nil {
-			return syscall.EFAULT
-		}
+	theirs, err := k.readBody(h)
+	if err != nil {
+		return syscall.EFAULT
 	}
-	var err error
 	if k.options, err = readOptions(p, h.Options, r.body); err == nil {
 		err = k.run(h.Type, r)
 	}
 	if e := writeOptions(p, k.options, err == nil); err == nil {
 		err = e
 	}
-	if err == nil && r.body > 0 && p.Write(h.Body, k.body) != nil {
+	if err == nil && k.writeBody(h, theirs) != nil {
 		err = syscall.EFAULT
 	}
 	clear(h.Name[copy(h.Name[:], k.name):]) // a list answers with a name
 	return err
+}
+
+// readBody reads the body as the client's version has it, and translates it.
+func (k *call) readBody(h *abi.Header) (theirs []byte, err error) {
+	old, ok := abi.OldBody(h.Version, h.Type)
+	switch {
+	case len(k.body) == 0:
+		return nil, nil
+	case !ok:
+		return k.body, k.process.Read(h.Body, k.body)
+	}
+	theirs = make([]byte, old.Size)
+	err = k.process.Read(h.Body, theirs)
+	old.ToNew(k.body, theirs)
+	return theirs, err
+}
+
+func (k *call) writeBody(h *abi.Header, theirs []byte) error {
+	if len(theirs) == 0 {
+		return nil
+	}
+	if old, ok := abi.OldBody(h.Version, h.Type); ok {
+		old.ToOld(theirs, k.body)
+	}
+	return k.process.Write(h.Body, theirs)
 }
 
 func (k *call) run(kind uint16, r request) error {

@@ -29,6 +29,7 @@ type Config struct {
 	UID     uint32
 	GID     uint32
 	Workers int
+	Policy  control.Policy
 	Spin    time.Duration
 	Log     *slog.Logger
 }
@@ -37,6 +38,7 @@ type Config struct {
 type Daemon struct {
 	log    *slog.Logger
 	engine *engine.Engine
+	policy control.Policy
 	device *chardev.Device
 }
 
@@ -44,7 +46,7 @@ type Daemon struct {
 func Start(cfg Config) (*Daemon, error) {
 	// UMEMs are locked memory; without the right to raise the limit it stays, and opening an interface says so.
 	unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
-	d := &Daemon{log: cfg.Log}
+	d := &Daemon{log: cfg.Log, policy: cfg.Policy}
 	cfg.Engine.NIC.OnState = func(what string) { d.log.Info("interface", "state", what) }
 	cfg.Engine.NIC.OnTrouble = func(err error) { d.log.Warn("interface is not as it was", "error", err) }
 	d.giveBack(cmp.Or(cfg.Engine.NIC.StateDir, takeover.DefaultDir()))
@@ -98,7 +100,7 @@ func (d *Daemon) Close() error {
 // Open implements chardev.Driver.
 func (d *Daemon) Open(caller chardev.Caller, wake *chardev.Waker) (chardev.File, syscall.Errno) {
 	log := d.log.With("pid", caller.PID, "program", commandOf(caller.PID))
-	return &client{c: control.New(d.engine, wake, func(request, port string, err error) {
+	return &client{c: control.New(d.engine, d.policy, wake, func(request, port string, err error) {
 		if err != nil {
 			log.Warn(request, "port", port, "error", err)
 			return

@@ -73,7 +73,7 @@ static void bad_registrations(void)
 	static struct nmreq_option cycle = {.nro_reqtype = 77};
 	cycle.nro_next = (uintptr_t)&cycle;
 	const struct bad table[] = {
-		{"version 13", EINVAL, HEADER(13, NETMAP_REQ_REGISTER, "vale0:e"), {.nr_mode = 1}, 0},
+		{"version 11", EINVAL, HEADER(11, NETMAP_REQ_REGISTER, "vale0:e"), {.nr_mode = 1}, 0},
 		{"version 16", EINVAL, HEADER(16, NETMAP_REQ_REGISTER, "vale0:e"), {.nr_mode = 1}, 0},
 		{"reserved", EINVAL, REGISTER("vale0:e", .nr_reserved = 1), {.nr_mode = 1}, 0},
 		{"no body", EINVAL, REGISTER("vale0:e"), {0}, 1},
@@ -111,7 +111,7 @@ static void bad_legacy(void)
 		int expected;
 		struct nmreq r;
 	} table[] = {
-		{"legacy version 10", EINVAL, {.nr_name = "vale0:e", .nr_version = 10}},
+		{"legacy version 9", EINVAL, {.nr_name = "vale0:e", .nr_version = 9}},
 		{"legacy without a name", ENXIO, {.nr_version = 14}},
 		{"legacy, no such interface", ENXIO, {.nr_name = "nosuchif0", .nr_version = 11}},
 		{"legacy ring 1 of 1", EINVAL, {.nr_name = "vale0:e", .nr_version = 11, .nr_ringid = NETMAP_HW_RING | 1}},

@@ -1,0 +1,295 @@
+//go:build linux
+
+package control_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/control"
+	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+)
+
+var le = binary.LittleEndian
+
+// roomy is small with buffers of the size that the first programs have built in.
+var roomy = mem.Config{If: small.If, Ring: mem.Pool{Num: 256, Size: 36864}, Buf: mem.Pool{Num: 8192, Size: 2048}, NoHuge: true}
+
+func newRoomy(t testing.TB) *world {
+	t.Helper()
+	e, err := engine.New(engine.Config{Region: roomy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, engine: e}
+	t.Cleanup(func() {
+		w.closeAll()
+		e.Close()
+	})
+	return w
+}
+
+func apiOf(label string) *abi.API {
+	return abi.APIs[slices.IndexFunc(abi.APIs, func(a *abi.API) bool { return a.Label == label })]
+}
+
+// number is that of NIOCGINFO or NIOCREGIF in an API.
+func number(api *abi.API, request uint32) uint32 {
+	return request&^abi.SizeMask | uint32(api.Req.Size)<<16
+}
+
+// oldRequest is one with all bytes that the API does not know set to something.
+func oldRequest(api *abi.API, name string, ringid uint16) []byte {
+	data := bytes.Repeat([]byte{0xa5}, api.Req.Size)
+	copy(data, make([]byte, 16))
+	copy(data, name)
+	l := api.Req
+	for _, at := range []int{l.Cmd, l.Arg1, l.Arg2, l.TxRings, l.RxRings} {
+		if at != 0 && (api.Sizes || at < l.TxRings || at > l.RxRings) {
+			le.PutUint16(data[at:], 0)
+		}
+	}
+	if api.Sizes {
+		le.PutUint32(data[l.TxSlots:], 64)
+		le.PutUint32(data[l.RxSlots:], 32)
+	}
+	if l.Version != 0 {
+		le.PutUint32(data[l.Version:], api.Version)
+	}
+	if l.Flags != 0 {
+		le.PutUint32(data[l.Arg3:], 0)
+		le.PutUint32(data[l.Flags:], 0)
+	}
+	le.PutUint16(data[l.RingID:], ringid)
+	return data
+}
+
+// Every API gets its answer where it looks for it, and finds everything else as it was.
+func TestOldRequests(t *testing.T) {
+	for _, api := range abi.APIs {
+		t.Run(api.Label, func(t *testing.T) {
+			w := newRoomy(t)
+			policy := control.Policy{NarrowAPI4: api.Label == "A4a"}
+			c := w.clientWith(policy)
+			for _, request := range []uint32{abi.NIOCREGIF, abi.NIOCGINFO} {
+				data := oldRequest(api, "vale0:a", 0)
+				want := slices.Clone(data)
+				wantErrno(t, "answer", c.Ioctl(newProcess(), number(api, request), data), ok)
+				tx, rx := uint32(1024), uint32(1024)
+				if api.Sizes {
+					tx, rx = 64, 32
+				}
+				l := api.Req
+				copy(want[l.Offset:l.Offset+4], data[l.Offset:])
+				if offset := le.Uint32(data[l.Offset:]); request == abi.NIOCGINFO && offset != 0 {
+					t.Errorf("offset %d in NIOCGINFO", offset)
+				}
+				le.PutUint32(want[l.MemSize:], uint32(w.engine.Region().Size()))
+				if l.NumSlots != 0 {
+					le.PutUint32(want[l.NumSlots:], tx)
+					le.PutUint16(want[l.NumRings:], 1)
+				} else {
+					le.PutUint32(want[l.TxSlots:], tx)
+					le.PutUint32(want[l.RxSlots:], rx)
+					le.PutUint16(want[l.TxRings:], 1)
+					le.PutUint16(want[l.RxRings:], 1)
+				}
+				if l.Flags != 0 {
+					le.PutUint16(want[l.Arg2:], w.engine.Region().ID())
+				}
+				if !bytes.Equal(data, want) {
+					t.Errorf("request %#x:\ngot  %x\nwant %x", request, data, want)
+				}
+			}
+			wantInterface(t, w, api, c, "vale0:a")
+		})
+	}
+}
+
+// wantInterface looks at the netmap_if of a binding to one ring pair: name, numbers and offsets where the API has them.
+func wantInterface(t *testing.T, w *world, api *abi.API, c *control.Client, name string) {
+	t.Helper()
+	second := w.clientWith(control.Policy{NarrowAPI4: api.Label == "A4a"})
+	data := oldRequest(api, name, 0)
+	wantErrno(t, "second binding", second.Ioctl(newProcess(), number(api, abi.NIOCREGIF), data), ok)
+	m := w.engine.Region().Bytes()[le.Uint32(data[api.Req.Offset:]):]
+	if got := string(m[:len(name)]); got != name {
+		t.Errorf("ni_name is %q", got)
+	}
+	l := api.If
+	for _, at := range []int{l.NumQueues, l.TxRings, l.RxRings} {
+		if at != 0 && le.Uint32(m[at:]) != 1 {
+			t.Errorf("%d rings at %d", le.Uint32(m[at:]), at)
+		}
+	}
+	for i := range 4 {
+		ofs := int64(le.Uint64(m[l.Size+8*i:]))
+		if host := i%2 == 1; (ofs == 0) != (host && api.NativeRing()) {
+			t.Errorf("ring_ofs[%d] is %d", i, ofs)
+		} else if ofs != 0 && le.Uint32(m[ofs+8:]) < 2 {
+			t.Errorf("ring %d has %d slots", i, le.Uint32(m[ofs+8:]))
+		}
+	}
+}
+
+// clientWith is a client under another policy.
+func (w *world) clientWith(p control.Policy) *control.Client {
+	c := control.New(w.engine, p, &waker{}, func(string, string, error) {})
+	w.clients = append(w.clients, c)
+	return c
+}
+
+func TestOldErrors(t *testing.T) {
+	hw := func(i uint16) uint16 { return abi.HWRing | i }
+	for _, tt := range []struct {
+		what   string
+		api    string
+		name   string
+		ringid uint16
+		change func(*abi.ReqLayout, []byte)
+		want   syscall.Errno
+	}{
+		{"one ring", "A0", "vale0:a", hw(0), nil, ok},
+		{"no such ring", "A0", "vale0:a", hw(1), nil, syscall.EINVAL},
+		{"host rings of a switch", "A0", "vale0:a", abi.SWRing, nil, syscall.EINVAL},
+		{"host rings win", "A1", "vale0:a", abi.SWRing | hw(0), nil, syscall.EINVAL},
+		{"no interface", "A2", "nosuchif0", 0, nil, syscall.ENXIO},
+		{"no name", "A3", "", 0, nil, syscall.ENXIO},
+		{"a name without a colon", "A3", "vale7", 0, nil, ok},
+		{"the same, later", "A11", "vale7", 0, nil, syscall.ENOMEM},
+		{"no tx poll", "A5", "vale0:a", abi.NoTxPoll, nil, ok},
+		{"a command of later", "A4b", "vale0:a", 0, func(l *abi.ReqLayout, d []byte) { d[l.Cmd] = 5 }, syscall.EINVAL},
+		{"a command that there never was", "A10", "vale0:a", 0, func(l *abi.ReqLayout, d []byte) { d[l.Cmd] = 6 }, syscall.EINVAL},
+		{"attach no interface", "A5", "vale0:nosuchif0", 0, func(l *abi.ReqLayout, d []byte) { d[l.Cmd] = abi.CmdBdgAttach }, syscall.EINVAL},
+		{"detach no interface", "A10", "vale0:nosuchif0", 0, func(l *abi.ReqLayout, d []byte) { d[l.Cmd] = abi.CmdBdgDetach }, syscall.ENXIO},
+		{"API 1", "A3", "vale0:a", 0, func(l *abi.ReqLayout, d []byte) { d[l.Version] = 1 }, syscall.EINVAL},
+		{"API 9", "A3", "vale0:a", 0, func(l *abi.ReqLayout, d []byte) { d[l.Version] = 9 }, syscall.EINVAL},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			w, api := newRoomy(t), apiOf(tt.api)
+			data := oldRequest(api, tt.name, tt.ringid)
+			if tt.change != nil {
+				tt.change(api.Req, data)
+			}
+			before := slices.Clone(data)
+			e := w.client().Ioctl(newProcess(), number(api, abi.NIOCREGIF), data)
+			wantErrno(t, "answer", e, tt.want)
+			if e != 0 && !bytes.Equal(data, before) {
+				t.Error("a request that failed has changed")
+			}
+		})
+	}
+}
+
+// What a descriptor may do twice: choose other rings, in APIs before 11, but not as a program of another API.
+func TestOldSecondRequests(t *testing.T) {
+	for _, api := range abi.APIs {
+		t.Run(api.Label, func(t *testing.T) {
+			w := newRoomy(t)
+			c := w.clientWith(control.Policy{NarrowAPI4: api.Label == "A4a"})
+			register := func(api *abi.API, ringid uint16) syscall.Errno {
+				return c.Ioctl(newProcess(), number(api, abi.NIOCREGIF), oldRequest(api, "vale0:a", ringid))
+			}
+			wantErrno(t, "first", register(api, 0), ok)
+			again, wrong := syscall.EBUSY, syscall.EBUSY
+			if api.Rebind {
+				again, wrong = ok, syscall.EINVAL
+			}
+			wantErrno(t, "a ring", register(api, abi.HWRing), again)
+			wantErrno(t, "no such ring", register(api, abi.HWRing|1), wrong)
+			wantErrno(t, "sync", c.Ioctl(newProcess(), abi.NIOCTXSYNC, nil), ok)
+			if got := c.Poll(newProcess(), engine.PollOut); got != engine.PollOut {
+				t.Errorf("poll says %#x", got)
+			}
+			for _, other := range []string{"A0", "A5", "A10", "A14"} {
+				if other != api.Label {
+					wantErrno(t, "as "+other, register(apiOf(other), 0), syscall.EBUSY)
+				}
+			}
+			_, _, e := ask(c, newProcess(), abi.ReqRegister, "vale0:a", abi.Register{Mode: abi.RegAllNIC})
+			wantErrno(t, "by NIOCCTRL", e, syscall.EBUSY)
+		})
+	}
+}
+
+func TestUnregister(t *testing.T) {
+	for label, want := range map[string][2]syscall.Errno{ // bound, unbound
+		"A0": {ok, syscall.ENXIO}, "A1": {ok, syscall.ENXIO}, "A2": {ok, syscall.ENXIO}, "A3": {ok, syscall.ENXIO},
+		"A4b": {syscall.EINVAL, syscall.EINVAL}, "A5": {syscall.EINVAL, syscall.EINVAL},
+		"A10": {syscall.EOPNOTSUPP, syscall.EOPNOTSUPP}, "A14": {syscall.EOPNOTSUPP, syscall.EOPNOTSUPP},
+	} {
+		w, api := newRoomy(t), apiOf(label)
+		c := w.client()
+		c.Ioctl(newProcess(), number(api, abi.NIOCGINFO), oldRequest(api, "", 0))
+		wantErrno(t, label+", unbound", c.Ioctl(newProcess(), abi.NIOCUNREGIF, nil), want[1])
+		for range 2 {
+			e := c.Ioctl(newProcess(), number(api, abi.NIOCREGIF), oldRequest(api, "vale0:a", 0))
+			if e != ok && (want[0] == ok || e != syscall.EBUSY && !api.Rebind) {
+				t.Errorf("%s: register: %v", label, e)
+			}
+			wantErrno(t, label+", bound", c.Ioctl(newProcess(), abi.NIOCUNREGIF, nil), want[0])
+			sync := ok
+			if want[0] == ok {
+				sync = syscall.ENXIO
+			}
+			wantErrno(t, label+", sync afterwards", c.Ioctl(newProcess(), abi.NIOCTXSYNC, nil), sync)
+		}
+	}
+}
+
+// A device that was asked to be one of before NIOCCTRL.
+func TestLegacyOnly(t *testing.T) {
+	w := newRoomy(t)
+	c := w.clientWith(control.Policy{LegacyOnly: true})
+	_, _, e := ask(c, newProcess(), abi.ReqRegister, "vale0:a", abi.Register{Mode: abi.RegAllNIC})
+	wantErrno(t, "NIOCCTRL", e, syscall.EOPNOTSUPP)
+	api := apiOf("A11")
+	wantErrno(t, "NIOCREGIF", c.Ioctl(newProcess(), number(api, abi.NIOCREGIF), oldRequest(api, "vale0:a", 0)), ok)
+}
+
+// Bodies of API 12 and 13 are read and written as those have them: what a client of 48 bytes has behind them is its own.
+func TestOldBodies(t *testing.T) {
+	const guard = 0xee
+	for version, l := range map[uint16]struct{ size, memID, ringid, mode, extra, flags int }{
+		12: {56, 28, 30, 32, 48, 40},
+		13: {48, 28, 30, 32, 36, 40},
+	} {
+		w, p := newWorld(t), newProcess()
+		body := p.at(bodyAt, 128)
+		copy(body, bytes.Repeat([]byte{guard}, len(body)))
+		clear(body[:l.size])
+		le.PutUint32(body[16:], 8)
+		le.PutUint32(body[20:], 16)
+		le.PutUint16(body[24:], 2)
+		le.PutUint16(body[26:], 3)
+		le.PutUint16(body[l.ringid:], 1)
+		le.PutUint32(body[l.mode:], abi.RegOneNIC)
+		le.PutUint32(body[l.extra:], 5)
+		le.PutUint64(body[l.flags:], abi.NRRxRingsOnly)
+		h := header(abi.ReqRegister, "vale0:a")
+		h.Version, h.Body = version, bodyAt
+		wantErrno(t, "register", w.client().Ioctl(p, abi.NIOCCTRL, abi.Bytes(&h)), ok)
+		if le.Uint64(body[8:]) != w.engine.Region().Size() || le.Uint16(body[24:]) != 2 || le.Uint16(body[26:]) != 3 ||
+			le.Uint32(body[16:]) != 8 || le.Uint32(body[20:]) != 16 || le.Uint16(body[l.memID:]) != 1 || le.Uint32(body[l.extra:]) != 5 {
+			t.Errorf("API %d: answer %x", version, body[:l.size])
+		}
+		if tx, rx := boundRings(w, uint32(le.Uint64(body))); tx != 0 || rx != 1 {
+			t.Errorf("API %d: %d tx and %d rx rings are bound", version, tx, rx)
+		}
+		if !bytes.Equal(body[l.size:], bytes.Repeat([]byte{guard}, len(body)-l.size)) {
+			t.Errorf("API %d: bytes behind the body have changed: %x", version, body[l.size:])
+		}
+		clear(body)
+		h.Type, h.Options = abi.ReqPortInfoGet, put(p, optionsAt, abi.Option{Type: strangers})
+		want := ok
+		if version == 12 { // whose options had two layouts
+			want = syscall.EOPNOTSUPP
+		}
+		wantErrno(t, "options", w.client().Ioctl(p, abi.NIOCCTRL, abi.Bytes(&h)), want)
+	}
+}
