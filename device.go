@@ -38,7 +38,10 @@ func OpenDevice(path, name string, options ...Option) (*Port, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t = d; opening.Loop {
+	if t = d; opening.Loop && d.legacy {
+		d.Close()
+		return nil, fault.New(unix.EOPNOTSUPP, "start loop on", name, "the device speaks API %d, which has no sync loops; open the port without SyncLoop", legacyAPI)
+	} else if opening.Loop {
 		if t, err = d.startLoop(); err != nil {
 			d.Close()
 			return nil, err
@@ -57,6 +60,7 @@ type device struct {
 	fd     int
 	name   string
 	answer abi.Register
+	legacy bool // it knows requests of API 11 only
 	region *region
 	wake   [2]int // a pipe that ends a poll when its context ends, or the port is closed
 
@@ -126,10 +130,15 @@ func (d *device) register(offsets *abi.OptionOffsets, own *shm.Mapping, x *Extme
 		o.Info.MemSize = uint64(len(own.Bytes()))
 		options = append(options, abi.Bytes(&o))
 	}
-	if err := control(d.fd, &h, &d.answer, options...); err != nil {
+	switch err := control(d.fd, &h, &d.answer, options...); {
+	case err == nil:
+		return nil
+	case !isLegacy(d.fd, err):
 		return fault.Wrap(err, "open", d.name, "%s", registerHint(err))
+	case len(options) > 0:
+		return fault.New(unix.EOPNOTSUPP, "open", d.name, "the device speaks API %d, which has neither offsets nor external memory", legacyAPI)
 	}
-	return nil
+	return d.registerLegacy()
 }
 
 func registerHint(err error) string {

@@ -43,3 +43,8 @@ func control[T any](fd int, h *abi.Header, body *T, options ...[]byte) error {
 	}
 	return nil
 }
+
+// legacyIoctl sends a request without pointers, which the answer replaces.
+func legacyIoctl(fd int, request uint, m *abi.Nmreq) syscall.Errno {
+	return ioctl(fd, request, unsafe.Pointer(m))
+}

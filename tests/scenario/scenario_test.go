@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package scenario holds what a program may expect of netmap, whatever carries its requests: each scenario runs once in
-// a framework inside the process and once on a device node that a daemon serves.
+// a framework inside the process, once on a device node that a daemon serves, and once on one that speaks API 11 only.
 package scenario
 
 import (
@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -16,7 +17,9 @@ import (
 	"log/slog"
 
 	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/embed"
+	"github.com/seed-48afdc40/netmap/internal/control"
 	"github.com/seed-48afdc40/netmap/internal/daemon"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/mem"
@@ -78,9 +81,12 @@ func TestScenarios(t *testing.T) {
 	for _, tr := range []struct {
 		name  string
 		start func(*testing.T) *world
-	}{{"embedded", embedded}, {"device", device}} {
+	}{{"embedded", embedded}, {"device", device}, {legacy, legacyDevice}} {
 		t.Run(tr.name, func(t *testing.T) {
 			for _, s := range scenarios {
+				if tr.name == legacy && isOption(s.name) {
+					continue // there are none; see TestOptionsOfLegacyDevices
+				}
 				t.Run(s.name, func(t *testing.T) {
 					testutil.CheckLeaks(t)
 					s.run(tr.start(t))
@@ -113,12 +119,34 @@ func embedded(t *testing.T) *world {
 	return newWorld(t, f.Open, func() mem.Usage { return mem.Usage(f.Usage()) })
 }
 
-func device(t *testing.T) *world {
+func device(t *testing.T) *world { return served(t, control.Policy{}) }
+
+const legacy = "device of before NIOCCTRL"
+
+// isOption says whether a scenario is about options, which came with NIOCCTRL.
+func isOption(scenario string) bool {
+	return strings.HasPrefix(scenario, "offsets") || strings.HasPrefix(scenario, "external memory")
+}
+
+func TestOptionsOfLegacyDevices(t *testing.T) {
+	testutil.CheckLeaks(t)
+	w := legacyDevice(t)
+	for _, o := range []netmap.Option{netmap.Offsets(64, 0), netmap.ExternalMemory(make([]byte, 4096), abi.PoolsInfo{}), netmap.SyncLoop()} {
+		_, err := w.tryOpen("vale0:a", o)
+		w.wantErrno("an option", err, syscall.EOPNOTSUPP)
+	}
+	w.open("vale0:a")
+}
+
+// legacyDevice is one that knows nothing after API 11.
+func legacyDevice(t *testing.T) *world { return served(t, control.Policy{LegacyOnly: true}) }
+
+func served(t *testing.T, policy control.Policy) *world {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "node")
 	d, err := daemon.Start(daemon.Config{
 		Engine: engine.Config{Region: mem.Config{Buf: mem.Pool{Num: buffers}, Ring: mem.Pool{Num: rings}, NoHuge: true}},
-		Path:   path, Mode: 0o600, Spin: 20 * time.Microsecond, Log: slog.New(slog.DiscardHandler),
+		Path:   path, Mode: 0o600, Policy: policy, Spin: 20 * time.Microsecond, Log: slog.New(slog.DiscardHandler),
 	})
 	testutil.Require(t, "a device node (root, FUSE passthrough of Linux 6.9)", err)
 	t.Cleanup(func() { d.Close() })
