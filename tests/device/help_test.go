@@ -58,7 +58,17 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-var sources = []string{"gen", "sink", "lifetime", "errors", "options"}
+// recipes are the C clients: what makes each from its source.
+var recipes = func() map[string][]string {
+	all := map[string][]string{}
+	for _, name := range []string{"gen", "sink", "lifetime", "errors", "options", "manual"} {
+		all[name] = []string{name + ".c"}
+	}
+	for _, api := range old {
+		all["traffic-"+api] = []string{"traffic.c", `-DNETMAP_H="old/` + api + `.h"`}
+	}
+	return all
+}()
 
 // compile makes the C clients.
 var compile = sync.OnceValue(func() error {
@@ -67,17 +77,19 @@ var compile = sync.OnceValue(func() error {
 		return err
 	}
 	results := make(chan error)
-	for _, name := range sources {
+	for name, how := range recipes {
 		go func() {
-			out, err := exec.Command(cc, "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror",
-				"-o", filepath.Join(binDir, name), filepath.Join("..", "c", name+".c")).CombinedOutput()
+			args := append([]string{"-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-o", filepath.Join(binDir, name)}, how...)
+			cmd := exec.Command(cc, args...)
+			cmd.Dir = filepath.Join("..", "c")
+			out, err := cmd.CombinedOutput()
 			if err != nil {
-				err = fmt.Errorf("%s.c: %v\n%s", name, err, out)
+				err = fmt.Errorf("%s: %v\n%s", name, err, out)
 			}
 			results <- err
 		}()
 	}
-	for range sources {
+	for range recipes {
 		err = errors.Join(err, <-results)
 	}
 	return err

@@ -1,0 +1,99 @@
+//go:build linux
+
+package device
+
+import (
+	"strconv"
+	"testing"
+)
+
+// old are the APIs of which there are programs: the manual page's generator, and a receiver, compiled with a header of the
+// time. Those before API 10 count with avail, and know other rings.
+var old = []string{"a0", "a3", "a4b", "a5", "a10", "a11", "a13"}
+
+// trader is a program of an API; "" is today's.
+func (n *node) trader(e endpoint, api, function string, frames int) *client {
+	n.t.Helper()
+	args := append([]string{"-i", e.port, "-n", strconv.Itoa(frames)}, e.args...)
+	if api != "" {
+		return n.start(e.ns, "traffic-"+api, append([]string{"-f", function}, args...)...)
+	}
+	return n.start(e.ns, map[string]string{"tx": "gen", "rx": "sink"}[function], args...)
+}
+
+// trade sends frames from a program of one API to programs of others, and counts them.
+func (n *node) trade(frames int, ordered bool, from endpoint, fromAPI string, to endpoint, toAPIs ...string) {
+	n.t.Helper()
+	var receivers []*client
+	for _, api := range toAPIs {
+		e := to
+		if len(toAPIs) > 1 {
+			e.port += api // on a switch, everybody has a port of his own
+		}
+		receivers = append(receivers, n.trader(e, api, "rx", frames).waitReady())
+	}
+	sender := n.trader(from, fromAPI, "tx", frames)
+	sender.wait()
+	for _, r := range receivers {
+		r.wait()
+		if r.count("got") != frames || r.count("bad") != 0 || ordered && r.count("reordered") != 0 {
+			n.t.Errorf("%s, from %s: %v", r.what, sender.what, r.result)
+		}
+	}
+}
+
+// On a switch, each to all: a frame is for everybody.
+func TestOldOnSwitch(t *testing.T) {
+	n := newNode(t)
+	for i, from := range append(old, "") {
+		t.Run("from "+from, func(t *testing.T) {
+			n := &node{t, n.path, n.d}
+			how := []string{"poll", "select", "sync"}[i%3]
+			n.trade(1000, true, at("vale0:from", "-w", how), from, at("vale0:to", "-w", how), append(old, "")...)
+			n.wantEmpty()
+		})
+	}
+}
+
+// On a pipe, where nothing is lost and everybody has to wait for the other.
+func TestOldOnPipe(t *testing.T) {
+	n := newNode(t)
+	for i, from := range old {
+		n.trade(20000, true, at("x{1", "-m"), from, at("x}1", "-m"), old[(i+3)%len(old)])
+		n.trade(20000, true, at("x{1"), "", at("x}1", "-w", "sync"), from)
+		n.wantEmpty()
+	}
+}
+
+// On an interface, each to each.
+func TestOldOnNIC(t *testing.T) {
+	n, h := newNode(t), newHosts(t)
+	n.requireXDP(h)
+	for _, from := range append(old, "") {
+		t.Run("from "+from, func(t *testing.T) {
+			n := &node{t, n.path, n.d}
+			for _, to := range append(old, "") {
+				n.trade(200, false, at(nic, gently...).in(h.a), from, at(nic).in(h.b), to)
+			}
+			n.wantEmpty()
+		})
+	}
+	t.Run("one ring", func(t *testing.T) {
+		n := &node{t, n.path, n.d}
+		for _, api := range old {
+			n.trade(300, true, at(nic, append([]string{"-r", "2"}, gently...)...).in(h.a), api, at(nic, "-r", "2").in(h.b), api)
+		}
+	})
+	h.wantOwnStack(t)
+}
+
+// What the first manual page promises.
+func TestManualPage(t *testing.T) {
+	n := newNode(t)
+	c := n.start(nil, "manual", "-i", "vale0:m", "-o", "vale0:o")
+	await(t, "manual ends", c.ended)
+	if c.err != nil {
+		t.Errorf("%v\n%s%s", c.err, c.result["complaints"], c.stderr.String())
+	}
+	n.wantEmpty()
+}
