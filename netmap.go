@@ -153,6 +153,13 @@ func ExtraBufs(n int) Option {
 // tells. Without it a port that has them does not open. // NR_ACCEPT_VNET_HDR
 func AcceptHeaders() Option { return func(o *Opening) { o.Flags |= abi.NRAcceptVnetHdr } }
 
+// HostRings asks for that many tx and rx host rings on an interface that nobody has open yet; 1 and 1 is the default.
+func HostRings(tx, rx int) Option {
+	return func(o *Opening) {
+		o.HostTxRings, o.HostRxRings = uint16(clip(tx, 1<<16)), uint16(clip(rx, 1<<16))
+	}
+}
+
 // clip is a wish as a field can say it, from 0 to below the limit: what is more than there can be is as good as the most.
 func clip(n, limit int) int { return max(0, min(n, limit-1)) }
 

@@ -35,6 +35,11 @@ type Config struct {
 	// make access faster and commit all memory at once.
 	NoHugePages bool
 
+	// Forward passes every frame that a program releases on an interface's rx rings to the other side: what came from the wire
+	// to the host, what came from the host to the wire, if the port has all tx rings, too. Otherwise a program chooses rings
+	// and slots. // the module's parameter fwd
+	Forward bool
+
 	// Spin is how long Poll looks again and again before it sleeps: a wake-up costs microseconds, spinning a core.
 	Spin time.Duration
 
@@ -68,6 +73,7 @@ func New(c Config) (*Framework, error) {
 		Spin:        c.Spin,
 		MaxSwitches: c.Switches,
 		NIC:         engine.NICConfig{Promisc: c.Promisc, StateDir: c.StateDir},
+		Forward:     c.Forward,
 	})
 	if err != nil {
 		return nil, err
@@ -131,6 +137,13 @@ func engineOptions(from netmap.Opening) (o engine.Options, err error) {
 // interface that does not exist, EBUSY for one that is in use, EPERM without the capabilities for it, ENOMEM.
 func (f *Framework) Attach(name string) error {
 	_, err := f.e.Attach(name, abi.Register{Mode: abi.RegAllNIC})
+	return err
+}
+
+// AttachHost is Attach that makes the interface's host stack a second port of the switch, so that the host goes on using the
+// network, through the switch. Detach takes both off.
+func (f *Framework) AttachHost(name string) error {
+	_, err := f.e.Attach(name, abi.Register{Mode: abi.RegNICSW})
 	return err
 }
 

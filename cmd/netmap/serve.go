@@ -30,6 +30,7 @@ type serveFlags struct {
 	stateDir                 string
 	rxStamps                 bool
 	narrow4                  bool
+	forward                  bool
 	verbose                  bool
 }
 
@@ -69,6 +70,7 @@ keep users apart.`,
 	fs.IntVar(&f.switches, "switches", engine.DefaultSwitches, "VALE switches at once")
 	fs.BoolVar(&f.promisc, "promisc", false, "receive frames for any address on interfaces while programs receive from them")
 	fs.StringVar(&f.stateDir, "state-dir", takeover.DefaultDir(), "where settings of interfaces are kept until they are put back")
+	fs.BoolVar(&f.forward, "forward", false, "pass all frames that programs release on an interface to the host or the wire, as if they had set NR_FORWARD and NS_FORWARD")
 	fs.IntVar(&f.workers, "workers", 0, "threads that answer requests (default: by the number of processors)")
 	fs.DurationVar(&f.spin, "spin", 50*time.Microsecond, "how long a thread looks for the next request before it sleeps")
 	fs.BoolVar(&f.rxStamps, "rx-timestamps", false, "let programs ask when each frame arrived; takes 64 bytes from every buffer")
@@ -129,6 +131,7 @@ func (f *serveFlags) config() (daemon.Config, error) {
 			NIC:    engine.NICConfig{Slots: f.slots, Promisc: f.promisc, StateDir: f.stateDir},
 
 			MaxSwitches: f.switches,
+			Forward:     f.forward,
 		},
 		Policy: control.Policy{NarrowAPI4: f.narrow4},
 		Path:   f.path, Mode: uint32(mode), UID: uid, GID: gid, Workers: f.workers, Spin: f.spin,

@@ -138,7 +138,8 @@ func (k *call) register() error {
 
 func (k *call) portInfo() error {
 	body := abi.View[abi.PortInfo](k.body)
-	wish := abi.Register{MemID: body.MemID, TxRings: body.TxRings, RxRings: body.RxRings, TxSlots: body.TxSlots, RxSlots: body.RxSlots}
+	wish := abi.Register{MemID: body.MemID, TxRings: body.TxRings, RxRings: body.RxRings, TxSlots: body.TxSlots, RxSlots: body.RxSlots,
+		HostTxRings: body.HostTxRings, HostRxRings: body.HostRxRings}
 	info, err := k.client.info(k.process, k.name, wish)
 	*body = info
 	return err

@@ -25,6 +25,9 @@ func (p *entry) valePort() *vale.Port {
 
 // free says EBUSY for a port that an attachment has for itself.
 func (p *entry) free() error {
+	if p.owner != nil && p.owner.host == p {
+		return fault.New(syscall.EBUSY, "open", p.name, "it is the host stack of %s, attached to the switch; open another port of the switch, or detach it", p.owner.name)
+	}
 	if p.owner != nil {
 		return fault.New(syscall.EBUSY, "open", p.name, "it is attached to a switch as %s; detach it first", p.owner.name)
 	}
@@ -35,8 +38,10 @@ func (p *entry) free() error {
 }
 
 // Attach makes the interface vale…:NAME of the calling thread's network namespace a port of the switch, and returns the
-// port's index. Errors: EINVAL for a name without "vale", one of no interface, and rings other than all; ENOMEM for other
-// bad names, and when there are no more switches or ports; EBUSY when the interface is in use or the name taken.
+// port's index. With NR_REG_NIC_SW the interface's host stack becomes another port, vale…:NAME^, which goes with the first.
+// Errors: EINVAL for a name without "vale", one of no interface, and rings other than all; ENOMEM for other bad names, and when
+// there are no more switches or ports; EBUSY when the interface is in use or the name taken; EOPNOTSUPP for the host stack of
+// what has none.
 // // NETMAP_REQ_VALE_ATTACH
 func (e *Engine) Attach(name string, req abi.Register) (index int, err error) {
 	e.mu.Lock()
@@ -54,7 +59,7 @@ func (e *Engine) Attach(name string, req abi.Register) (index int, err error) {
 		return 0, err
 	}
 	defer e.prune(sw)
-	inner, err := e.attachable(ifName, w.region)
+	inner, err := e.attachable(ifName, &req, w.region)
 	if err != nil {
 		return 0, err
 	}
@@ -64,10 +69,31 @@ func (e *Engine) Attach(name string, req abi.Register) (index int, err error) {
 		return 0, fault.New(syscall.EBUSY, attachOp, name, "%s is in use; close it, or detach it from the switch it is on", ifName)
 	case req.RingID != 0 || req.Mode != abi.RegAllNIC && req.Mode != abi.RegNICSW:
 		return 0, fault.New(syscall.EINVAL, attachOp, name, "mode %d, ring %d; all rings of an interface are attached, or none", req.Mode, req.RingID)
-	case req.Mode == abi.RegNICSW:
-		return 0, fault.New(syscall.EOPNOTSUPP, attachOp, name, "host rings do not exist yet; attach the interface without the host stack (vale-ctl -a)")
+	}
+	if req.Mode == abi.RegNICSW {
+		return e.attachBoth(sw, name, inner)
 	}
 	return e.attach(sw, name, inner)
+}
+
+// attachBoth makes an interface one port of the switch, and its host stack another.
+func (e *Engine) attachBoth(sw *vale.Switch, name string, inner *entry) (index int, err error) {
+	n, ok := inner.port.(*netIf)
+	if !ok {
+		return 0, fault.New(syscall.EOPNOTSUPP, attachOp, name, "it has no host rings; attach it without its host stack (vale-ctl -a)")
+	}
+	if index, err = e.attach(sw, name, inner); err != nil {
+		return 0, err
+	}
+	outer, hostName := inner.owner, name+"^"
+	u, err := uplink.Attach(sw, hostName, n.host)
+	if err != nil {
+		e.detach(outer)
+		return 0, err
+	}
+	outer.host = &entry{name: hostName, key: hostName, kind: "vale", port: u, owner: outer}
+	e.ports[hostName] = outer.host
+	return index, nil
 }
 
 const attachOp = "attach"
@@ -86,11 +112,11 @@ func (e *Engine) checkAttach(name string, req *abi.Register) (sw, ifName string,
 }
 
 // attachable finds the interface of that name, or opens it. The caller drops it if it ends up unused.
-func (e *Engine) attachable(name string, region *mem.Region) (*entry, error) {
+func (e *Engine) attachable(name string, req *abi.Register, region *mem.Region) (*entry, error) {
 	if strings.ContainsAny(name, "{}") || strings.HasPrefix(name, valePrefix) || name == "" {
 		return nil, fault.New(syscall.EINVAL, attachOp, name, "not the name of an interface")
 	}
-	p, err := e.lookup(name, &abi.Register{Mode: abi.RegAllNIC}, region)
+	p, err := e.lookup(name, &abi.Register{Mode: abi.RegAllNIC, HostTxRings: req.HostTxRings, HostRxRings: req.HostRxRings}, region)
 	if errors.Is(err, syscall.ENXIO) {
 		err = fault.New(syscall.EINVAL, attachOp, name, "there is no such interface in this network namespace")
 	}
@@ -127,8 +153,8 @@ func (e *Engine) Detach(name string) (index int, err error) {
 	index = p.valePort().Index()
 	u, ok := p.port.(*uplink.Uplink)
 	switch {
-	case p.device != nil && p.owner != nil:
-		return 0, fault.New(syscall.EBUSY, "detach", name, "it is also attached as %s; detach that first", p.owner.name)
+	case p.owner != nil:
+		return 0, fault.New(syscall.EBUSY, "detach", name, "it belongs to %s, too; detach that first", p.owner.name)
 	case p.device != nil:
 		e.leaveSwitch(p)
 		return index, nil
@@ -155,6 +181,10 @@ func (e *Engine) onSwitch(op, name string) (*entry, error) {
 func (e *Engine) detach(p *entry) {
 	inner := p.inner
 	p.inner, inner.owner = nil, nil
+	if h := p.host; h != nil {
+		p.host, h.owner = nil, nil
+		e.drop(h)
+	}
 	e.drop(p)
 	e.drop(inner)
 }

@@ -207,7 +207,6 @@ func TestAttachErrors(t *testing.T) {
 		{"one ring", "vale0:v2", ring(0), syscall.EINVAL},
 		{"a ring number", "vale0:v2", func(r *abi.Register) { r.RingID = 1 }, syscall.EINVAL},
 		{"host rings alone", "vale0:v2", mode(abi.RegSW), syscall.EINVAL},
-		{"with the host stack", "vale0:v2", mode(abi.RegNICSW), syscall.EOPNOTSUPP},
 		{"our memory", "vale1:v2", memID(1), 0},
 	} {
 		change := []func(*abi.Register){c.change}

@@ -23,6 +23,8 @@ type Binding struct {
 	rings  [2][]*kring.Ring // the bound ones, by direction
 	shadow *Shadow          // of a program that knows another API, else nil
 	closed atomic.Bool
+	netIf  *netIf // the port, if it is an interface
+	allTx  bool   // all its hardware tx rings are bound
 
 	waiting    kring.Waiters // everybody in Wait, whatever for
 	subscriber kring.Waiter  // of Subscribe
@@ -135,6 +137,11 @@ func (b *Binding) bind(req *abi.Register, o *Offsets) error {
 		return err
 	}
 	port, region := b.entry.port, b.entry.region
+	if n, ok := port.(*netIf); ok {
+		tx := n.Rings(abi.DirTx)
+		b.netIf = n
+		b.allTx = len(b.rings[abi.DirTx]) >= len(tx) && slices.Contains(b.rings[abi.DirTx], tx[0])
+	}
 	a := *req
 	a.Offset, a.MemSize, a.MemID = b.nifp.Offset, region.Size(), region.ID()
 	a.TxRings, a.TxSlots = shape(port.Rings(abi.DirTx))
@@ -159,15 +166,22 @@ func shape(rings []*kring.Ring) (n uint16, slots uint32) {
 // choose finds the rings that mode, number and flags of the request mean.
 func (b *Binding) choose(req *abi.Register) error {
 	name := b.entry.name
-	for _, dir := range []uint16{abi.DirTx, abi.DirRx} {
-		b.rings[dir] = b.entry.port.Rings(dir)
+	hosts := req.Mode == abi.RegSW || req.Mode == abi.RegNICSW || req.Mode == abi.RegOneSW
+	for dir := range uint16(2) {
+		hw, host := b.entry.port.Rings(dir), hostRings(b.entry.port, dir)
+		switch {
+		case hosts && len(host) == 0:
+			return fault.New(syscall.EINVAL, "open", name, "the port has no host rings")
+		case req.Mode == abi.RegNICSW:
+			b.rings[dir] = slices.Concat(hw, host)
+		case hosts:
+			b.rings[dir] = host
+		default:
+			b.rings[dir] = hw
+		}
 	}
-	tx, rx := len(b.rings[abi.DirTx]), len(b.rings[abi.DirRx])
-	switch req.Mode {
-	case abi.RegSW, abi.RegNICSW, abi.RegOneSW:
-		return fault.New(syscall.EINVAL, "open", name, "the port has no host rings")
-	case abi.RegOneNIC:
-		i := int(req.RingID)
+	if req.Mode == abi.RegOneNIC || req.Mode == abi.RegOneSW {
+		i, tx, rx := int(req.RingID), len(b.rings[abi.DirTx]), len(b.rings[abi.DirRx])
 		if i >= tx && i >= rx {
 			return fault.New(syscall.EINVAL, "open", name, "ring %d; the port has tx rings 0 to %d and rx rings 0 to %d", i, tx-1, rx-1)
 		}
@@ -239,26 +253,32 @@ func (b *Binding) stop() {
 	}
 }
 
-// describe makes the binding's netmap_if: offsets of the bound rings, zero for the others. Every port shows one host ring
-// in each direction, because clients count on finding the rx rings behind it.
+// describe makes the binding's netmap_if: offsets of the bound rings, zero for the others.
 func (b *Binding) describe() error {
 	tx, rx := len(b.entry.port.Rings(abi.DirTx)), len(b.entry.port.Rings(abi.DirRx))
-	f, err := b.entry.region.NewIf(b.entry.shown(), tx+1+rx+1)
+	hostTx, hostRx := hostShape(b.entry.port)
+	f, err := b.entry.region.NewIf(b.entry.shown(), tx+int(hostTx)+rx+int(hostRx))
 	if err != nil {
 		return err
 	}
-	f.TxRings, f.RxRings, f.HostTxRings, f.HostRxRings = uint32(tx), uint32(rx), 1, 1
+	f.TxRings, f.RxRings, f.HostTxRings, f.HostRxRings = uint32(tx), uint32(rx), uint32(hostTx), uint32(hostRx)
 	for _, r := range b.rings[abi.DirTx] {
 		f.RingOfs[r.ID] = int64(r.Offset()) - int64(f.Offset)
 	}
 	for _, r := range b.rings[abi.DirRx] {
-		f.RingOfs[tx+1+int(r.ID)] = int64(r.Offset()) - int64(f.Offset)
+		f.RingOfs[tx+int(hostTx)+int(r.ID)] = int64(r.Offset()) - int64(f.Offset)
 	}
 	if b.entry.region.Private() {
 		f.Flags |= abi.NIPrivMem
 	}
 	b.nifp = f
 	return nil
+}
+
+// hostShape is how many host rings a port shows in each direction: at least one, also where it has none, because clients count
+// on finding the rx rings behind it.
+func hostShape(p port) (tx, rx uint16) {
+	return uint16(max(len(hostRings(p, abi.DirTx)), 1)), uint16(max(len(hostRings(p, abi.DirRx)), 1))
 }
 
 // Close ends the binding. Syncs that are under way finish first, waits return POLLERR.

@@ -14,7 +14,6 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/monitor"
-	"github.com/seed-48afdc40/netmap/internal/nic"
 	"github.com/seed-48afdc40/netmap/internal/shadow"
 	"github.com/seed-48afdc40/netmap/internal/tap"
 	"github.com/seed-48afdc40/netmap/internal/vale"
@@ -30,6 +29,9 @@ type Config struct {
 	MaxSwitches int
 	// NIC says how interfaces are opened.
 	NIC NICConfig
+	// Forward passes all frames that a program releases on an interface's rx rings to the other side, the host or the wire,
+	// as if it had set NR_FORWARD and, on each, NS_FORWARD.
+	Forward bool
 }
 
 // DefaultSwitches is how many VALE switches there may be at once, when the configuration does not say.
@@ -48,6 +50,20 @@ type port interface {
 	Close() error
 }
 
+// hosted is a port that has host rings.
+type hosted interface {
+	// HostRings are the host rings of a direction. Their numbers follow those of the hardware rings.
+	HostRings(dir uint16) []*kring.Ring
+}
+
+// hostRings are the host rings of a port of any kind.
+func hostRings(p port, dir uint16) []*kring.Ring {
+	if h, ok := p.(hosted); ok {
+		return h.HostRings(dir)
+	}
+	return nil
+}
+
 // entry is a port in the registry.
 type entry struct {
 	name     string
@@ -59,6 +75,7 @@ type entry struct {
 
 	inner  *entry         // of an attachment: what is attached
 	owner  *entry         // the attachment that has this port for itself, nil when it is free
+	host   *entry         // of an attachment: the port that is the host stack of what is attached, if that is, too
 	device *tap.Interface // of a persistent port: what the host sees of it
 	alias  string         // of a persistent port on a switch: its name there, a second one in the registry
 
@@ -193,7 +210,7 @@ func (e *Engine) open(kind, name string, req *abi.Register, region *mem.Region) 
 	case "vale":
 		return e.openVale(name, req, region)
 	}
-	return nic.Open(region, name, e.cfg.NIC)
+	return e.openNIC(name, req, region)
 }
 
 // drop closes a port that nobody uses any more.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/monitor"
 )
@@ -38,13 +39,19 @@ func (e *Engine) openMonitor(name string, req *abi.Register, region *mem.Region)
 	if req.Flags&abi.NRZcopyMon != 0 {
 		region = parent.region
 	}
-	m := monitor.New(region, parent.port, c)
+	m := monitor.New(region, parentOf{parent.port}, c)
 	parent.watched++
 	parent.monitors = append(parent.monitors, m)
 	p := &entry{name: c.Name(), key: e.newKey("monitor"), kind: "monitor", port: m, region: region, parent: parent}
 	e.ports[p.key] = p
 	return p, nil
 }
+
+// parentOf is a port of any kind as a monitor sees it.
+type parentOf struct{ port }
+
+// HostRings implements monitor.Parent.
+func (p parentOf) HostRings(dir uint16) []*kring.Ring { return hostRings(p.port, dir) }
 
 // slotsLike takes a wish for a number of slots whose default is another port's.
 func slotsLike(wish, def uint32) uint32 { return slots(cmp.Or(wish, def)) }

@@ -30,7 +30,7 @@ func (e *Engine) PortInfo(name string, req abi.Register) (abi.PortInfo, error) {
 	info.MemSize, info.MemID = p.region.Size(), p.region.ID()
 	info.TxRings, info.TxSlots = shape(p.port.Rings(abi.DirTx))
 	info.RxRings, info.RxSlots = shape(p.port.Rings(abi.DirRx))
-	info.HostTxRings, info.HostRxRings = 1, 1
+	info.HostTxRings, info.HostRxRings = hostShape(p.port)
 	return info, nil
 }
 

@@ -28,7 +28,7 @@ func (e *Engine) Stats() []PortStats {
 	defer e.mu.Unlock()
 	var all []PortStats
 	for _, p := range e.entries() {
-		if p.owner != nil && p.alias == "" {
+		if p.owner != nil && p.owner.inner == p && p.alias == "" {
 			continue // its rings are the attachment's
 		}
 		s := PortStats{Name: p.shown(), Kind: p.kind, Bindings: len(p.bindings), Drops: map[string]uint64{}}

@@ -59,7 +59,9 @@ func (b *Binding) RxSync() error {
 		if !hold(r) {
 			continue
 		}
-		if !r.Prologue() {
+		if r.Prologue() {
+			b.forward(r)
+		} else {
 			r.Reinit()
 		}
 		if e := finishRx(r); e != nil {
@@ -173,7 +175,9 @@ func (b *Binding) pollRx(want int16) (ready int16) {
 		if !await(r) {
 			continue
 		}
-		if !r.Prologue() {
+		if r.Prologue() {
+			b.forward(r)
+		} else {
 			r.Reinit()
 			ready |= PollErr
 		}

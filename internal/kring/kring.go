@@ -316,6 +316,9 @@ func (r *Ring) Agreed() (head, cur, tail uint32) { return r.head, r.cur, r.tail 
 // WantsStamp says whether the program asked for the time of each sync. // NR_TIMESTAMP
 func (r *Ring) WantsStamp() bool { return r.shared.Flags.Load()&abi.NRTimestamp != 0 }
 
+// WantsForward says whether the program asked for transparent mode. // NR_FORWARD
+func (r *Ring) WantsForward() bool { return r.shared.Flags.Load()&abi.NRForward != 0 }
+
 // Stamp writes the time of a sync.
 func (r *Ring) Stamp(t time.Time) {
 	r.shared.Ts = abi.Timeval{Sec: t.Unix(), Usec: int64(t.Nanosecond() / 1000)}

@@ -47,6 +47,7 @@ func (p *parent) close() {
 }
 
 func (p *parent) Rings(dir uint16) []*kring.Ring { return p.rings[dir] }
+func (p *parent) HostRings(uint16) []*kring.Ring { return nil }
 func (p *parent) Start(r *kring.Ring) error      { return r.Alloc(p.region, true) }
 func (p *parent) Stop(r *kring.Ring)             { r.Flush(); r.Free(0, r.N) }
 

@@ -5,6 +5,8 @@
 //	                      ├──> monitor  RX i        and one TX ring on which nothing can be sent
 //	parent  RX i ── tap ──┘
 //
+// Host rings of the parent are the monitor's host rings, in the same way.
+//
 // A copy monitor sees frames early: those sent, when the parent's program hands them over, and those received, when they
 // arrive, whether or not that program reads. Nothing need happen at the parent for that: a sync of the monitor looks
 // after the parent's rx ring, too. Several monitors of a ring are independent.
@@ -29,6 +31,7 @@ package monitor
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -46,6 +49,8 @@ const Flags = abi.NRMonitorTx | abi.NRMonitorRx | abi.NRZcopyMon
 type Parent interface {
 	// Rings are the hardware rings of a direction, from ring 0 on.
 	Rings(dir uint16) []*kring.Ring
+	// HostRings are its host rings, if it has any.
+	HostRings(dir uint16) []*kring.Ring
 }
 
 // Port is a monitor.
@@ -54,6 +59,7 @@ type Port struct {
 	watched [2]bool // by direction of the parent
 	zero    bool    // zero-copy
 	rings   [2][]*kring.Ring
+	host    [2][]*kring.Ring // whose numbers follow
 	inboxes []*inbox
 
 	orphan       atomic.Bool
@@ -90,23 +96,36 @@ func New(region *mem.Region, parent Parent, c Config) *Port {
 	name := c.Name()
 	p.gone = fault.New(syscall.EIO, "sync", name, "nobody has %s open any more; open the monitor again when somebody has", c.Parent)
 	p.noSend = fault.New(syscall.EIO, "send on", name, "monitors only receive; open %s itself to send", c.Parent)
-	p.rings[abi.DirTx] = []*kring.Ring{kring.New(name+" TX0", abi.DirTx, 0, c.TxSlots, func(*kring.Ring) error { return p.noSend })}
-	for i := range max(len(parent.Rings(abi.DirTx)), len(parent.Rings(abi.DirRx))) {
-		in := &inbox{port: p}
-		in.ring = kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, uint16(i), c.RxSlots, in.sync)
-		for dir := range uint16(2) {
-			if rings := parent.Rings(dir); p.watched[dir] && i < len(rings) {
-				in.parent[dir] = rings[i]
-			}
-		}
-		p.inboxes = append(p.inboxes, in)
-		p.rings[abi.DirRx] = append(p.rings[abi.DirRx], in.ring)
+	p.rings = p.watch(name, parent.Rings, c)
+	if len(parent.HostRings(abi.DirTx)) > 0 {
+		p.host = p.watch(name+" host", parent.HostRings, c)
 	}
 	return p
 }
 
+// watch makes a tx ring, and the rx rings for some of the parent's rings. They are numbered through.
+func (p *Port) watch(name string, of func(dir uint16) []*kring.Ring, c Config) (rings [2][]*kring.Ring) {
+	noSend := func(*kring.Ring) error { return p.noSend }
+	rings[abi.DirTx] = []*kring.Ring{kring.New(name+" TX0", abi.DirTx, uint16(len(p.rings[abi.DirTx])), c.TxSlots, noSend)}
+	for i := range max(len(of(abi.DirTx)), len(of(abi.DirRx))) {
+		in := &inbox{port: p}
+		in.ring = kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, uint16(len(p.inboxes)), c.RxSlots, in.sync)
+		for dir := range uint16(2) {
+			if parents := of(dir); p.watched[dir] && i < len(parents) {
+				in.parent[dir] = parents[i]
+			}
+		}
+		p.inboxes = append(p.inboxes, in)
+		rings[abi.DirRx] = append(rings[abi.DirRx], in.ring)
+	}
+	return rings
+}
+
 // Rings are the rings of a direction.
 func (p *Port) Rings(dir uint16) []*kring.Ring { return p.rings[dir] }
+
+// HostRings are those of the parent's host rings.
+func (p *Port) HostRings(dir uint16) []*kring.Ring { return p.host[dir] }
 
 // Start gives a ring its memory and, an rx ring, hangs it on the parent's rings. ENXIO for an orphan.
 func (p *Port) Start(r *kring.Ring) error {
@@ -149,7 +168,7 @@ func (p *Port) Orphan() {
 		in.detach()
 	}
 	p.orphan.Store(true)
-	for _, rings := range p.rings {
+	for _, rings := range slices.Concat(p.rings[:], p.host[:]) {
 		for _, r := range rings {
 			r.Waiters.Wake()
 		}

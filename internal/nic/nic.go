@@ -37,6 +37,7 @@ type Config struct {
 	OnTrouble func(error)  // hears of what could not be put back; may be nil
 	Promisc   bool         // receive frames for any address
 	StateDir  string       // directory where changed settings are recorded, "" for takeover.DefaultDir
+	Prefix    uint64       // frames that start with it are for the host: see xsk.AttachGeneric
 }
 
 // Port is a network interface.
@@ -51,7 +52,8 @@ type Port struct {
 	watch  *watcher
 	maxTx  uint32 // bytes that can be sent from one slot
 
-	trouble atomic.Pointer[fault.Error] // why nothing can move: down, or gone
+	trouble  atomic.Pointer[fault.Error]  // why nothing can move: down, or gone
+	follower atomic.Pointer[kring.Waiter] // hears when that changes
 
 	mu      sync.Mutex // what follows
 	program *xsk.Program
@@ -128,11 +130,35 @@ func (p *Port) makeRings() {
 // Rings are the rings of a direction.
 func (p *Port) Rings(dir uint16) []*kring.Ring { return p.rings[dir] }
 
+// Trouble is why nothing can move: the interface is down, or gone. Nil is that all is well.
+func (p *Port) Trouble() error {
+	if t := p.trouble.Load(); t != nil {
+		return t
+	}
+	return nil
+}
+
+// Follow has w woken when Trouble changes.
+func (p *Port) Follow(w kring.Waiter) { p.follower.Store(&w) }
+
+// Interface is the index of the interface and its MTU, as they were when the port was opened.
+func (p *Port) Interface() (index, mtu int) { return p.link.index, p.link.mtu }
+
+// Slots is the number of slots of a ring.
+func (p *Port) Slots() uint32 { return p.cfg.Slots }
+
 // Mode is how frames travel, and whether that has been found out yet.
 func (p *Port) Mode() (mode xsk.Mode, chosen bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.mode, p.chosen
+}
+
+// Generic says whether a generic XDP program is on the interface.
+func (p *Port) Generic() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.program != nil && p.mode == xsk.Generic
 }
 
 // Start opens the socket of the ring's queue, unless the other direction has it open, and gives the ring its memory.
@@ -336,11 +362,11 @@ func (p *Port) attach() (err error) {
 			return nil
 		}
 	}
-	p.program, err = xsk.Attach(p.link.index, len(p.queues), p.mode)
+	p.program, err = p.attachAs(p.mode)
 	if err == nil || p.mode != xsk.Native || p.cfg.Mode != nil || hopeless(err) {
 		return err
 	}
-	if p.program, err = xsk.Attach(p.link.index, len(p.queues), xsk.Generic); err == nil {
+	if p.program, err = p.attachAs(xsk.Generic); err == nil {
 		p.mode = xsk.Generic
 	}
 	return err
@@ -357,6 +383,14 @@ func (p *Port) Stamps() error {
 		return fault.New(syscall.EOPNOTSUPP, "open", p.name, "no rx ring is open, and time stamps are of received frames")
 	}
 	return p.noStamps
+}
+
+// attachAs attaches a program. Only generic XDP sees what host rings give to the host.
+func (p *Port) attachAs(mode xsk.Mode) (*xsk.Program, error) {
+	if mode == xsk.Generic && p.cfg.Prefix != 0 {
+		return xsk.AttachGeneric(p.link.index, len(p.queues), p.cfg.Prefix)
+	}
+	return xsk.Attach(p.link.index, len(p.queues), mode)
 }
 
 // hopeless says whether no other mode would fare better.
@@ -445,5 +479,8 @@ func (p *Port) fail(why *fault.Error) {
 		for _, r := range rings {
 			r.Waiters.Wake()
 		}
+	}
+	if f := p.follower.Load(); f != nil {
+		(*f).Wake()
 	}
 }

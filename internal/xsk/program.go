@@ -40,7 +40,7 @@ func Attach(ifindex, queues int, mode Mode) (*Program, error) {
 	return attach(ifindex, queues, mode, nil)
 }
 
-func attach(ifindex, queues int, mode Mode, stamp asm.Instructions) (*Program, error) {
+func attach(ifindex, queues int, mode Mode, first asm.Instructions) (*Program, error) {
 	name, err := ifname(attachOp, ifindex)
 	if err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func attach(ifindex, queues int, mode Mode, stamp asm.Instructions) (*Program, e
 		return nil, fail("make table of sockets for", name, err, programHints)
 	}
 	p := &Program{ifindex: ifindex, name: name, queues: queues, sockets: sockets}
-	if err := p.attach(mode, stamp); err != nil {
+	if err := p.attach(mode, first); err != nil {
 		sockets.Close()
 		return nil, err
 	}
@@ -63,8 +63,8 @@ func attach(ifindex, queues int, mode Mode, stamp asm.Instructions) (*Program, e
 }
 
 // attach loads the program and attaches it. The link keeps it alive.
-func (p *Program) attach(mode Mode, stamp asm.Instructions) error {
-	prog, err := p.load(stamp)
+func (p *Program) attach(mode Mode, first asm.Instructions) error {
+	prog, err := p.load(first)
 	if err != nil {
 		return fail("load XDP program for", p.name, err, programHints)
 	}
@@ -85,17 +85,17 @@ func (p *Program) attach(mode Mode, stamp asm.Instructions) error {
 }
 
 // load loads the program. Drivers hand frames of several pages only to one that says that it takes them.
-func (p *Program) load(stamp asm.Instructions) (*ebpf.Program, error) {
+func (p *Program) load(first asm.Instructions) (*ebpf.Program, error) {
 	spec := &ebpf.ProgramSpec{
 		Name: ProgramName, Type: ebpf.XDP, License: programLicense, Flags: unix.BPF_F_XDP_HAS_FRAGS,
-		Instructions: append(stamp, redirect(p.sockets)...),
+		Instructions: append(first, redirect(p.sockets)...),
 	}
-	if asksDriver(stamp) {
+	if asksDriver(first) {
 		spec.Flags |= unix.BPF_F_XDP_DEV_BOUND_ONLY
 		spec.Ifindex, spec.AttachType = uint32(p.ifindex), ebpf.AttachXDP
 	}
 	prog, err := ebpf.NewProgram(spec)
-	if errors.Is(err, unix.EINVAL) && stamp == nil { // before Linux 5.18
+	if errors.Is(err, unix.EINVAL) && !asksDriver(first) { // before Linux 5.18
 		spec.Flags = 0
 		prog, err = ebpf.NewProgram(spec)
 	}

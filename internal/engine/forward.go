@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+)
+
+// Transparent mode: slots of an interface's rx rings that the program releases with NS_FORWARD go to the other side, those of
+// hardware rings to the host, those of host rings to the wire, in the program's next sync or poll. A ring asks for it with
+// NR_FORWARD; Config.Forward asks for all rings and all slots. // NR_FORWARD, NS_FORWARD
+
+// forward passes on what the program releases. The ring is held, and its prologue done.
+func (b *Binding) forward(r *kring.Ring) {
+	if b.netIf == nil || r.HwCur.Load() == r.Head() || !b.eng.cfg.Forward && !r.WantsForward() {
+		return
+	}
+	switch hw := len(b.netIf.Rings(abi.DirRx)); {
+	case int(r.ID) < hw:
+		b.forwardUp(r)
+	case b.allTx:
+		b.forwardDown(r)
+	}
+}
+
+// forwards says whether a slot is to be passed on.
+func (b *Binding) forwards(w abi.SlotWord) bool {
+	return w.Flags()&abi.NSForward != 0 || b.eng.cfg.Forward
+}
+
+// forwardUp has the host receive frames.
+func (b *Binding) forwardUp(r *kring.Ring) {
+	for k := r.HwCur.Load(); k != r.Head(); k = r.Next(k) {
+		if w := r.Slot(k).Word(); b.forwards(w) {
+			r.Slot(k).Flags = w.Flags() &^ abi.NSForward
+			b.netIf.host.Send(r, w)
+		}
+	}
+}
+
+// forwardDown exchanges slots of a host ring with free ones of the tx rings, all of which are the program's, and sends them.
+// What finds no room is lost.
+func (b *Binding) forwardDown(r *kring.Ring) {
+	k, end := r.HwCur.Load(), r.Head()
+	for _, tx := range b.rings[abi.DirTx][:len(b.netIf.Rings(abi.DirTx))] {
+		if k == end {
+			return
+		}
+		if !hold(tx) {
+			continue
+		}
+		if tx.Prologue() {
+			k = b.exchange(r, k, end, tx)
+			finish(tx) // an error is for the program, which will meet it
+		}
+		tx.Drop()
+	}
+	for ; k != end; k = r.Next(k) {
+		if b.forwards(r.Slot(k).Word()) {
+			r.Drops.Add(kring.NoRoom, 1)
+		}
+	}
+}
+
+// exchange moves slots from k on, as many as a tx ring has room for, and returns the first that it did not look at.
+func (b *Binding) exchange(r *kring.Ring, k, end uint32, tx *kring.Ring) uint32 {
+	head, _, tail := tx.Agreed()
+	first := head
+	for ; k != end && head != tail; k = r.Next(k) {
+		w := r.Slot(k).Word()
+		if !b.forwards(w) {
+			continue
+		}
+		free := tx.Slot(head).Word()
+		tx.Slot(head).SetWord(abi.MakeSlotWord(w.BufIdx(), w.Len(), abi.NSBufChanged))
+		r.Slot(k).SetWord(abi.MakeSlotWord(free.BufIdx(), w.Len(), abi.NSBufChanged))
+		head = tx.Next(head)
+	}
+	if head != first {
+		tx.Advance(head)
+	}
+	return k
+}
