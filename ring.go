@@ -127,11 +127,18 @@ func (r *Ring) dist(a, b uint32) uint32 {
 }
 
 // Timestamp has the framework note the time of every sync, also of those that bring nothing. // NR_TIMESTAMP
-func (r *Ring) Timestamp(on bool) {
+func (r *Ring) Timestamp(on bool) { r.set(abi.NRTimestamp, on) }
+
+// Forward has the framework pass slots on that are handed back with abi.NSForward set: from an interface's hardware ring to the
+// host, from its host ring to the wire. The latter needs a port that has all tx rings, too, such as "netmap:eth0*".
+// // NR_FORWARD
+func (r *Ring) Forward(on bool) { r.set(abi.NRForward, on) }
+
+func (r *Ring) set(flag uint32, on bool) {
 	if on {
-		r.shared.Flags.Or(abi.NRTimestamp)
+		r.shared.Flags.Or(flag)
 	} else {
-		r.shared.Flags.And(^uint32(abi.NRTimestamp))
+		r.shared.Flags.And(^flag)
 	}
 }
 

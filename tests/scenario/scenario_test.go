@@ -75,6 +75,17 @@ var scenarios = []struct {
 	{"external memory is private", externalMemoryIsPrivate},
 	{"external memory that cannot be", externalMemoryErrors},
 	{"external memory with holes", externalMemoryWithHoles},
+	{"a forwarder between host and wire", hostForwarder},
+	{"a forwarder between host and wire, with VLAN tags", hostForwarderTagged},
+	{"a forwarder between host and wire, two ports", hostForwarderTwoPorts},
+	{"a forwarder between host and wire, several rings", hostForwarderRings},
+	{"a forwarder between host and wire, in sync loops", hostForwarderLoop},
+	{"transparent mode", transparentMode},
+	{"host rings alone", hostRingsAlone},
+	{"host rings that open late", hostRingsOpenLate},
+	{"host rings and queues of the host", hostKeepsQueues},
+	{"host rings by number", hostRingNumbers},
+	{"monitors of host rings", hostMonitors},
 }
 
 func TestScenarios(t *testing.T) {
