@@ -235,7 +235,7 @@ func (ns *NS) Tag(t testing.TB, name string, id uint16) {
 			p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, License: "Dual BSD/GPL", Instructions: code})
 			Require(t, "BPF", err)
 			defer p.Close()
-			tcx, err := link.AttachTCX(link.TCXOptions{Interface: l.Attrs().Index, Program: p, Attach: where})
+			tcx, err := link.AttachTCX(link.TCXOptions{Interface: l.Attrs().Index, Program: p, Attach: where, Anchor: link.Head()})
 			Require(t, "TCX (Linux 6.6)", err)
 			t.Cleanup(func() { tcx.Close() })
 		}

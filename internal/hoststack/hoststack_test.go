@@ -1,0 +1,339 @@
+//go:build linux
+
+package hoststack_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+	"github.com/seed-48afdc40/netmap/internal/xsk"
+)
+
+const (
+	hostIP, peerIP = "10.97.0.1", "10.97.0.2"
+	tapName        = "netmap-host0"
+)
+
+// lab is a host with an interface "v" and its peer, and a framework.
+type lab struct {
+	*testing.T
+	host, peer *testutil.NS
+	e          *engine.Engine
+}
+
+func newLab(t *testing.T, queues int, cfg engine.Config) *lab {
+	t.Helper()
+	testutil.CheckLeaks(t)
+	l := &lab{T: t, host: testutil.NewNS(t), peer: testutil.NewNS(t)}
+	testutil.Veth(t, l.host, "v", l.peer, "v", queues)
+	l.peer.Offloads(t, "v", "tx", "off", "txvlan", "off", "gso", "off")
+	l.host.AddAddr(t, "v", hostIP+"/24")
+	l.peer.AddAddr(t, "v", peerIP+"/24")
+	cfg.Region = mem.Config{Buf: mem.Pool{Num: 20000}, NoHuge: true}
+	var err error
+	if l.e, err = engine.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.e.Close()
+		if u := l.e.Region().Usage(); !u.Full() {
+			t.Errorf("not everything came back to the pools: %+v", u)
+		}
+	})
+	return l
+}
+
+func (l *lab) open(name string, options ...netmap.Option) *netmap.Port {
+	l.Helper()
+	o, err := netmap.Request(name, options...)
+	if err != nil {
+		l.Fatal(err)
+	}
+	var b *engine.Binding
+	l.host.Do(func() { b, err = l.e.Register(o.Port, o.Register) })
+	testutil.Require(l.T, "AF_XDP and TCX", err)
+	p, err := netmap.NewPort(name, b)
+	if err != nil {
+		l.Fatal(err)
+	}
+	l.Cleanup(func() { p.Close() })
+	return p
+}
+
+// run calls f again and again while there are frames, until the returned function is called.
+func (l *lab) run(p *netmap.Port, f func()) (stop func()) {
+	ctx, cancel := context.WithCancel(l.Context())
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		for ctx.Err() == nil {
+			p.Poll(ctx, netmap.In, 20*time.Millisecond)
+			f()
+		}
+	})
+	stop = func() {
+		cancel()
+		ended.Wait()
+	}
+	l.Cleanup(stop)
+	return stop
+}
+
+// wantConnected wants host and peer to reach each other.
+func (l *lab) wantConnected(how string) {
+	l.Helper()
+	if lost := l.host.Ping(l.T, peerIP, 200, 1000, time.Millisecond); lost > 0 {
+		l.Errorf("%s: %d of 200 pings lost", how, lost)
+	}
+	l.host.Transfer(l.T, l.peer, peerIP, 2<<20, 20*time.Second)
+	l.peer.Transfer(l.T, l.host, hostIP, 2<<20, 20*time.Second)
+	if lost := l.host.Datagrams(l.T, l.peer, peerIP, 50); lost > 0 {
+		l.Errorf("%s: %d of 50 datagrams lost", how, lost)
+	}
+}
+
+// swap moves frames between the hardware and the host ring of a port with one of each.
+func swap(p *netmap.Port) func() {
+	move := func(from, to *netmap.Ring) {
+		rx, tx := from.Window(), to.Window()
+		for ; rx.Len() > 0 && tx.Len() > 0; rx.Next() {
+			netmap.Swap(tx.Slot(), rx.Slot())
+			tx.Next()
+		}
+		tx.Commit()
+		rx.Commit()
+	}
+	return func() {
+		move(p.Rx()[0], p.Tx()[1])
+		move(p.Rx()[1], p.Tx()[0])
+		p.TxSync()
+	}
+}
+
+// In generic mode XDP sees what the host ring sends, too.
+func TestModes(t *testing.T) {
+	for _, mode := range []xsk.Mode{xsk.Native, xsk.Generic} {
+		t.Run(mode.String(), func(t *testing.T) {
+			l := newLab(t, 1, engine.Config{NIC: engine.NICConfig{Mode: &mode}})
+			p := l.open("netmap:v*")
+			l.run(p, swap(p))
+			l.wantConnected(mode.String())
+			if s := l.stats("v"); s.Detail != mode.String() {
+				t.Errorf("the mode is %s, want %v", s.Detail, mode)
+			}
+			l.host.Tag(t, "v", 7)
+			l.peer.Tag(t, "v", 7)
+			l.wantConnected("tagged")
+		})
+	}
+}
+
+func (l *lab) stats(port string) engine.PortStats {
+	l.Helper()
+	for _, s := range l.e.Stats() {
+		if s.Name == port {
+			return s
+		}
+	}
+	l.Fatalf("no statistics of %s", port)
+	return engine.PortStats{}
+}
+
+// With Forward all frames pass, and the program only has to release them.
+func TestForwardAll(t *testing.T) {
+	l := newLab(t, 1, engine.Config{Forward: true})
+	p := l.open("netmap:v*")
+	l.run(p, func() {
+		for _, r := range p.Rx() {
+			r.SetHead(r.Tail())
+		}
+		p.RxSync()
+	})
+	l.wantConnected("all forwarded")
+}
+
+// What the host has no room for is counted.
+func TestLossIsCounted(t *testing.T) {
+	l := newLab(t, 1, engine.Config{})
+	l.wantConnected("before")
+	p := l.open("netmap:v")
+	var c net.Conn
+	var err error
+	l.host.Do(func() { c, err = net.Dial("udp", peerIP+":9") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 3000 {
+		c.Write([]byte("lost"))
+	}
+	if lost := l.stats("v").Drops["host-queue-full"]; lost < 3000-1100 || lost > 3000 {
+		t.Errorf("%d frames counted as lost, want nearly %d", lost, 3000-1024)
+	}
+	p.Close()
+}
+
+// Somebody deletes the TAP: a clear error, and the next one to open the port has all that he needs.
+func TestTAPIsDeleted(t *testing.T) {
+	l := newLab(t, 1, engine.Config{})
+	p := l.open("netmap:v*")
+	l.del(tapName)
+	ready, err := p.Poll(t.Context(), netmap.In, 5*time.Second)
+	if ready&netmap.Err == 0 || err != nil {
+		t.Fatalf("poll says %v, %v", ready, err)
+	}
+	if err := p.RxSync(); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "open the port again") {
+		t.Fatalf("rxsync says %v", err)
+	}
+	p.Close()
+	p = l.open("netmap:v*")
+	l.run(p, swap(p))
+	l.wantConnected("opened again")
+}
+
+func (l *lab) del(name string) {
+	l.Helper()
+	l.host.Do(func() {
+		n, err := netlink.LinkByName(name)
+		if err == nil {
+			err = netlink.LinkDel(n)
+		}
+		if err != nil {
+			l.Fatal(err)
+		}
+	})
+}
+
+// While the interface is down, so are its host rings.
+func TestInterfaceGoesDown(t *testing.T) {
+	l := newLab(t, 1, engine.Config{})
+	p := l.open("netmap:v^")
+	l.host.Do(func() {
+		v, _ := netlink.LinkByName("v")
+		netlink.LinkSetDown(v)
+	})
+	ready, err := p.Poll(t.Context(), netmap.In, 5*time.Second)
+	if ready&netmap.Err == 0 || err != nil || !errors.Is(p.TxSync(), syscall.EIO) {
+		t.Fatalf("poll says %v, %v, and txsync %v", ready, err, p.TxSync())
+	}
+	l.del("v")
+	p.Close()
+}
+
+// Whatever the host does with the TAP itself reaches neither the program nor the wire.
+func TestTAPIsNobodysInterface(t *testing.T) {
+	l := newLab(t, 1, engine.Config{})
+	p := l.open("netmap:v*")
+	l.host.AddAddr(t, tapName, "10.96.0.1/24")
+	l.host.AddAddr(t, tapName, "fd96::1/64")
+	l.host.Do(func() {
+		for _, to := range []string{"10.96.0.255", "10.96.0.2", "fd96::2", "ff02::1%" + tapName} {
+			if c, err := net.Dial("udp", net.JoinHostPort(to, "9")); err == nil {
+				c.Write([]byte("astray"))
+				c.Close()
+			}
+		}
+	})
+	ready, err := p.Poll(t.Context(), netmap.In, 300*time.Millisecond)
+	if ready != 0 || err != nil {
+		t.Errorf("poll says %v, %v", ready, err)
+		for slot, b := range p.Rx()[1].Frames() {
+			t.Errorf("%d bytes: %x", slot.Len, b)
+		}
+	}
+}
+
+// What was there before is there afterwards, nothing more and nothing less.
+func TestNothingIsLeft(t *testing.T) {
+	l := newLab(t, 2, engine.Config{})
+	before := l.dump()
+	for _, name := range []string{"netmap:v", "netmap:v^", "netmap:v*", "netmap:v-1", "netmap:v*@conf:host-rings=4"} {
+		p := l.open(name)
+		if during := l.dump(); slices.Equal(during, before) {
+			t.Errorf("%s changes nothing", name)
+		}
+		p.Close()
+		if after := l.dump(); !slices.Equal(after, before) {
+			t.Errorf("%s: before\n%s\nafter\n%s", name, strings.Join(before, "\n"), strings.Join(after, "\n"))
+		}
+	}
+	l.wantConnected("after all")
+}
+
+// dump is what ip, tc and ethtool say about the host's interfaces, and which of our programs and links there are.
+func (l *lab) dump() (all []string) {
+	l.Helper()
+	l.host.Do(func() {
+		for _, line := range []string{"ip -d link", "ip addr show dev v", "tc qdisc show dev v", "tc filter show dev v egress", "ethtool -k v", "ethtool -l v"} {
+			words := strings.Fields(line)
+			path, err := exec.LookPath(words[0])
+			testutil.Require(l.T, words[0], err)
+			out, err := exec.Command(path, words[1:]...).CombinedOutput()
+			if err != nil {
+				l.Fatalf("%s: %v: %s", line, err, out)
+			}
+			all = append(all, line, string(out))
+		}
+		v, err := netlink.LinkByName("v")
+		if err != nil {
+			l.Fatal(err)
+		}
+		for _, where := range []ebpf.AttachType{ebpf.AttachTCXEgress, ebpf.AttachTCXIngress} {
+			r, err := link.QueryPrograms(link.QueryOptions{Target: v.Attrs().Index, Attach: where})
+			testutil.Require(l.T, "TCX (Linux 6.6)", err)
+			all = append(all, fmt.Sprintf("%v: %d programs", where, len(r.Programs)))
+		}
+	})
+	return all
+}
+
+// The data path allocates nothing.
+func TestSyncAllocatesNothing(t *testing.T) {
+	l := newLab(t, 1, engine.Config{})
+	p := l.open("netmap:v*")
+	var c net.Conn
+	var err error
+	l.host.Do(func() { c, err = net.Dial("udp", peerIP+":9") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	stack := swap(p)
+	fd, b := udpFD(t, c), []byte("some text")
+	if n := testing.AllocsPerRun(1000, func() {
+		unix.Write(fd, b)
+		p.RxSync()
+		stack()
+	}); n >= 1 {
+		t.Errorf("%v allocations a frame", n)
+	}
+}
+
+func udpFD(t *testing.T, c net.Conn) (fd int) {
+	t.Helper()
+	raw, err := c.(*net.UDPConn).SyscallConn()
+	if err == nil {
+		err = raw.Control(func(n uintptr) { fd = int(n) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
