@@ -411,3 +411,59 @@ func TestHostileNeighboursOfAttachedInterfaces(t *testing.T) {
 		t.Errorf("not everything came back to the pools: %+v", u)
 	}
 }
+
+// An interface is attached with its host stack: the host goes on using the network, through the switch, on which it is a port
+// of its own.
+func TestAttachWithHostStack(t *testing.T) {
+	o := newOffice(t, 2, 1)
+	o.ns.AddAddr(t, "v0", "10.0.0.9/24")
+	for i, h := range o.hosts {
+		h.Offloads(t, "eth0", "tx", "off")
+		if lost := o.ns.Ping(t, fmt.Sprintf("10.0.0.%d", i+1), 3, 100, 0); (lost == 0) != (i == 0) {
+			t.Fatalf("before: %d of 3 lost to host %d", lost, i+1)
+		}
+	}
+	index, err := o.attach("vale0:v0", mode(abi.RegNICSW))
+	testutil.Require(t, "AF_XDP and TCX", err)
+	o.mustAttach("vale0:v1")
+	if got := fmt.Sprint(index, o.e.ValePorts()); got != "0 [{vale0:v0 0 0} {vale0:v0^ 0 1} {vale0:v1 0 2}]" {
+		t.Errorf("ports %v", got)
+	}
+	for i, h := range o.hosts {
+		if lost := o.ns.Ping(t, fmt.Sprintf("10.0.0.%d", i+1), 200, 1400, time.Millisecond); lost > 0 {
+			t.Errorf("%d of 200 lost to host %d", lost, i+1)
+		}
+		o.ns.Transfer(t, h, fmt.Sprintf("10.0.0.%d", i+1), 4<<20, 20*time.Second)
+		h.Transfer(t, o.ns, "10.0.0.9", 4<<20, 20*time.Second)
+	}
+	if lost := o.ping(0, "10.0.0.2", 20); lost > 0 {
+		t.Errorf("%d of 20 lost from interface to interface", lost)
+	}
+
+	for _, name := range []string{"vale0:v0^", "vale0:v0"} {
+		_, err := o.open(name)
+		wantErrno(t, "open "+name, err, syscall.EBUSY)
+	}
+	_, err = o.e.Detach("vale0:v0^")
+	wantErrno(t, "detach the host stack", err, syscall.EBUSY)
+	_, err = o.e.Detach("vale0:v0")
+	wantErrno(t, "detach", err, 0)
+	if got := fmt.Sprint(o.e.ValePorts()); got != "[{vale0:v1 0 2}]" {
+		t.Errorf("ports %v", got)
+	}
+	if lost := o.ns.Ping(t, "10.0.0.1", 3, 100, 0); lost > 0 {
+		t.Errorf("after: %d of 3 lost", lost)
+	}
+	_, err = o.attach("vale0:v0", mode(abi.RegNICSW))
+	wantErrno(t, "attach again", err, 0)
+}
+
+// Without its host stack an attached interface does nothing for its host.
+func TestAttachWithoutHostStack(t *testing.T) {
+	o := newOffice(t, 1, 1)
+	o.ns.AddAddr(t, "v0", "10.0.0.9/24")
+	o.mustAttach("vale0:v0")
+	if lost := o.ns.Ping(t, "10.0.0.1", 2, 100, 0); lost != 2 {
+		t.Errorf("the host's frames reach the wire: %d of 2 lost", lost)
+	}
+}
