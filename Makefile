@@ -7,9 +7,10 @@ all:
 test:
 	go test ./...
 
-# The tests that kill, and requests of all kinds from several processes at once: two hundred rounds of each, as root.
+# The tests that kill, requests of all kinds from several processes at once, two hundred rounds of each, and for an hour a host
+# behind its own rings with 200 MB of TCP again and again; as root.
 soak:
-	NETMAP_SOAK=1 go test -timeout 2h -count 1 -v -run 'TestKill|TestStress' ./tests/device
+	NETMAP_SOAK=1 go test -timeout 4h -count 1 -v -run 'TestKill|TestStress|Host' ./tests/device
 
 # Side by side with DPDK and AF_PACKET, five minutes, as root; writes doc/performance.md.
 bench:
