@@ -417,11 +417,11 @@ func TestHostileNeighboursOfAttachedInterfaces(t *testing.T) {
 func TestAttachWithHostStack(t *testing.T) {
 	o := newOffice(t, 2, 1)
 	o.ns.AddAddr(t, "v0", "10.0.0.9/24")
-	for i, h := range o.hosts {
+	for _, h := range o.hosts {
 		h.Offloads(t, "eth0", "tx", "off")
-		if lost := o.ns.Ping(t, fmt.Sprintf("10.0.0.%d", i+1), 3, 100, 0); (lost == 0) != (i == 0) {
-			t.Fatalf("before: %d of 3 lost to host %d", lost, i+1)
-		}
+	}
+	if lost := o.ns.Ping(t, "10.0.0.1", 3, 100, 0); lost > 0 {
+		t.Fatalf("before: %d of 3 lost", lost)
 	}
 	index, err := o.attach("vale0:v0", mode(abi.RegNICSW))
 	testutil.Require(t, "AF_XDP and TCX", err)

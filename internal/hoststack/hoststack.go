@@ -52,8 +52,8 @@ type Config struct {
 	Prefix uint64
 	// Trouble is why nothing can move, nil if all is well.
 	Trouble func() error
-	// OnState hears of what could not be done; may be nil.
-	OnState func(string)
+	// OnTrouble hears why the host could not be cut off; may be nil.
+	OnTrouble func(error)
 }
 
 // Use is what netmap has of the interface itself.
@@ -143,7 +143,7 @@ func (s *Stack) Stop(r *kring.Ring) {
 }
 
 // Follow says what netmap has of the interface now. What the host sends is netmap's from the moment in which all tx rings are
-// in use. If that cannot be, the host stays as it was, and OnState hears of it.
+// in use. If that cannot be, the host goes on sending, and OnTrouble hears of it.
 func (s *Stack) Follow(use Use) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,8 +151,8 @@ func (s *Stack) Follow(use Use) {
 		return
 	}
 	s.use = use
-	if err := s.settle(); err != nil && s.cfg.OnState != nil {
-		s.cfg.OnState(err.Error())
+	if err := s.settle(); err != nil && s.cfg.OnTrouble != nil {
+		s.cfg.OnTrouble(err)
 	}
 }
 
