@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
@@ -47,7 +49,7 @@ func newLab(t *testing.T, queues int, cfg engine.Config) *lab {
 	l.peer.Offloads(t, "v", "tx", "off", "txvlan", "off", "gso", "off")
 	l.host.AddAddr(t, "v", hostIP+"/24")
 	l.peer.AddAddr(t, "v", peerIP+"/24")
-	cfg.Region = mem.Config{Buf: mem.Pool{Num: 20000}, NoHuge: true}
+	cfg.Region.Buf.Num, cfg.Region.NoHuge = 20000, true
 	var err error
 	if l.e, err = engine.New(cfg); err != nil {
 		t.Fatal(err)
@@ -156,6 +158,38 @@ func (l *lab) stats(port string) engine.PortStats {
 	return engine.PortStats{}
 }
 
+// Frames may be as long as the interface's MTU says.
+func TestLongFrames(t *testing.T) {
+	l := newLab(t, 1, engine.Config{Region: mem.Config{Buf: mem.Pool{Size: 4096}}})
+	for _, ns := range []*testutil.NS{l.host, l.peer} {
+		ns.Do(func() {
+			v, err := netlink.LinkByName("v")
+			if err == nil {
+				err = netlink.LinkSetMTU(v, 3400)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	p := l.open("netmap:v*")
+	longest := 0
+	move := swap(p)
+	l.run(p, func() {
+		for w := p.Rx()[1].Window(); w.Len() > 0; w.Next() {
+			longest = max(longest, len(w.Frame()))
+		}
+		move()
+	})
+	l.wantConnected("long frames")
+	if lost := l.host.Ping(t, peerIP, 20, 3372, time.Millisecond); lost > 0 {
+		t.Errorf("%d of 20 long pings lost", lost)
+	}
+	if longest != 3414 {
+		t.Errorf("the longest frame has %d bytes, want 3414", longest)
+	}
+}
+
 // With Forward all frames pass, and the program only has to release them.
 func TestForwardAll(t *testing.T) {
 	l := newLab(t, 1, engine.Config{Forward: true})
@@ -188,6 +222,39 @@ func TestLossIsCounted(t *testing.T) {
 		t.Errorf("%d frames counted as lost, want nearly %d", lost, 3000-1024)
 	}
 	p.Close()
+}
+
+// Where no TAP can be made the host is cut off all the same, and what it sends is counted; only host rings are refused.
+func TestWithoutTUN(t *testing.T) {
+	told := make(chan error, 8)
+	l := newLab(t, 1, engine.Config{NIC: engine.NICConfig{OnTrouble: func(err error) { told <- err }}})
+	l.wantConnected("before")
+	t.Run("hidden", func(t *testing.T) {
+		runtime.LockOSThread() // and never unlocked: the thread goes with its mounts
+		err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
+		testutil.Require(t, "a mount namespace (root)", err)
+		if err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("none", "/dev/net", "tmpfs", 0, "")); err != nil {
+			t.Fatal(err)
+		}
+		p := l.open("netmap:v")
+		if lost := l.host.Ping(t, peerIP, 5, 100, 0); lost != 5 {
+			t.Errorf("%d of 5 pings lost, and the interface is netmap's", lost)
+		}
+		if lost := l.stats("v").Drops["host-queue-full"]; lost < 5 {
+			t.Errorf("%d frames counted, at least 5 were sent", lost)
+		}
+		l.host.Do(func() {
+			_, err = l.e.Register("v", abi.Register{Mode: abi.RegSW})
+		})
+		if !errors.Is(err, syscall.ENOENT) || !strings.Contains(err.Error(), "/dev/net/tun") {
+			t.Errorf("host rings: %v", err)
+		}
+		p.Close()
+	})
+	if err := <-told; !errors.Is(err, syscall.ENOENT) {
+		t.Errorf("trouble is reported as %v", err)
+	}
+	l.wantConnected("after")
 }
 
 // Somebody deletes the TAP: a clear error, and the next one to open the port has all that he needs.

@@ -59,6 +59,8 @@ func checkKernel(release string) finding {
 	switch v := major*1000 + minor; {
 	case v < 5010:
 		return failure("", "Linux %s: interfaces need 5.10 or later, netmap serve 6.9", release)
+	case v < 6006:
+		return failure("", "Linux %s: netmap serve needs 6.9 or later; Go programs with package embed work, but host rings need 6.6", release)
 	case v < 6009:
 		return failure("", "Linux %s: netmap serve needs 6.9 or later; Go programs with package embed work", release)
 	}
