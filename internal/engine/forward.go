@@ -27,14 +27,28 @@ func (b *Binding) forwards(w abi.SlotWord) bool {
 	return w.Flags()&abi.NSForward != 0 || b.eng.cfg.Forward
 }
 
-// forwardUp has the host receive frames.
+// forwardUp has the host receive frames. Of one in several slots the first says whether.
 func (b *Binding) forwardUp(r *kring.Ring) {
-	for k := r.HwCur.Load(); k != r.Head(); k = r.Next(k) {
-		if w := r.Slot(k).Word(); b.forwards(w) {
-			r.Slot(k).Flags = w.Flags() &^ abi.NSForward
-			b.netIf.host.Send(r, w)
+	for k, end := r.HwCur.Load(), r.Head(); k != end; {
+		w := r.Slot(k).Word()
+		if !b.forwards(w) {
+			k = packetEnd(r, k, end)
+			continue
+		}
+		r.Slot(k).Flags = w.Flags() &^ abi.NSForward
+		k = b.netIf.host.Send(r, k, end)
+	}
+}
+
+// packetEnd is the slot after the packet that starts at slot k, or end.
+func packetEnd(r *kring.Ring, k, end uint32) uint32 {
+	for k != end {
+		more := r.Slot(k).Word().Flags()&abi.NSMoreFrag != 0
+		if k = r.Next(k); !more {
+			break
 		}
 	}
+	return k
 }
 
 // forwardDown exchanges slots of a host ring with free ones of the tx rings, all of which are the program's, and sends them.
@@ -54,26 +68,32 @@ func (b *Binding) forwardDown(r *kring.Ring) {
 		}
 		tx.Drop()
 	}
-	for ; k != end; k = r.Next(k) {
+	for ; k != end; k = packetEnd(r, k, end) {
 		if b.forwards(r.Slot(k).Word()) {
 			r.Drops.Add(kring.NoRoom, 1)
 		}
 	}
 }
 
-// exchange moves slots from k on, as many as a tx ring has room for, and returns the first that it did not look at.
+// exchange moves packets from slot k on, as many as a tx ring has room for, and returns the first slot that it did not look at.
 func (b *Binding) exchange(r *kring.Ring, k, end uint32, tx *kring.Ring) uint32 {
 	head, _, tail := tx.Agreed()
 	first := head
-	for ; k != end && head != tail; k = r.Next(k) {
-		w := r.Slot(k).Word()
-		if !b.forwards(w) {
+	for k != end {
+		next := packetEnd(r, k, end)
+		if !b.forwards(r.Slot(k).Word()) {
+			k = next
 			continue
 		}
-		free := tx.Slot(head).Word()
-		tx.Slot(head).SetWord(abi.MakeSlotWord(w.BufIdx(), w.Len(), abi.NSBufChanged))
-		r.Slot(k).SetWord(abi.MakeSlotWord(free.BufIdx(), w.Len(), abi.NSBufChanged))
-		head = tx.Next(head)
+		if r.Dist(k, next) > tx.Dist(head, tail) {
+			break
+		}
+		for ; k != next; k = r.Next(k) {
+			w, free := r.Slot(k).Word(), tx.Slot(head).Word()
+			tx.Slot(head).SetWord(abi.MakeSlotWord(w.BufIdx(), w.Len(), w.Flags()&abi.NSMoreFrag|abi.NSBufChanged))
+			r.Slot(k).SetWord(abi.MakeSlotWord(free.BufIdx(), w.Len(), abi.NSBufChanged))
+			head = tx.Next(head)
+		}
 	}
 	if head != first {
 		tx.Advance(head)

@@ -58,7 +58,7 @@ func (e *Engine) openNIC(name string, req *abi.Register, region *mem.Region) (po
 	host, err := hoststack.New(region, hoststack.Config{
 		Name: name, Index: index, MTU: mtu, TxQueues: tx,
 		TxRings: max(req.HostTxRings, 1), RxRings: max(req.HostRxRings, 1), TxID: uint16(tx), RxID: uint16(rx),
-		Slots: p.Slots(), Prefix: cfg.Prefix, Trouble: p.Trouble, OnTrouble: cfg.OnTrouble,
+		Slots: p.Slots(), Piece: p.MaxTx(), Prefix: cfg.Prefix, Trouble: p.Trouble, OnTrouble: cfg.OnTrouble,
 	})
 	if err != nil {
 		p.Close()

@@ -40,7 +40,7 @@ func (e *Engine) Stats() []PortStats {
 			s.Detail, s.Drops = d.Describe()
 		}
 		for _, dir := range []uint16{abi.DirTx, abi.DirRx} {
-			for _, r := range p.port.Rings(dir) {
+			for _, r := range slices.Concat(p.port.Rings(dir), hostRings(p.port, dir)) {
 				for why, n := range r.Drops.Counts() {
 					s.Drops[why] += n
 				}

@@ -33,6 +33,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/ns"
 )
 
+// frameOverhead is what a frame has beyond the MTU: addresses, type, a VLAN tag.
+const frameOverhead = 18
+
 // MaxRings is how many rings there may be in each direction.
 const MaxRings = 128
 
@@ -46,6 +49,7 @@ type Config struct {
 	TxRings, RxRings uint16 // host rings
 	TxID, RxID       uint16 // number of the first one: how many hardware rings there are
 	Slots            uint32 // of a ring
+	Piece            uint32 // bytes of a frame that go into a slot
 
 	// Prefix is what frames to the host start with while generic XDP is on the interface, or it would take them for frames
 	// that were received. The XDP program takes it off.
@@ -69,6 +73,8 @@ type Stack struct {
 	region *mem.Region
 	ns     netns.NsHandle
 	rings  [2][]*kring.Ring
+	tx     []sender                    // by tx ring
+	span   uint32                      // slots that the longest frame takes
 	cut    atomic.Pointer[fault.Error] // somebody deleted the TAP
 
 	mu      sync.Mutex // what follows
@@ -89,7 +95,8 @@ func New(region *mem.Region, cfg Config) (*Stack, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, "open", cfg.Name, "")
 	}
-	s := &Stack{cfg: cfg, region: region, ns: here}
+	s := &Stack{cfg: cfg, region: region, ns: here, tx: make([]sender, cfg.TxRings)}
+	s.span = min((uint32(cfg.MTU)+frameOverhead+cfg.Piece-1)/cfg.Piece, abi.MaxFrags, cfg.Slots-1)
 	for i := range cfg.TxRings {
 		r := kring.New(fmt.Sprintf("%s host TX%d", cfg.Name, i), abi.DirTx, cfg.TxID+i, cfg.Slots, s.syncTx)
 		s.rings[abi.DirTx] = append(s.rings[abi.DirTx], r)
@@ -118,6 +125,9 @@ func (s *Stack) Start(r *kring.Ring) error {
 	defer s.mu.Unlock()
 	if err := r.Alloc(s.region, true); err != nil {
 		return err
+	}
+	if r.Dir == abi.DirTx {
+		s.tx[s.number(r)] = sender{}
 	}
 	s.started++
 	if err := s.settle(); err != nil {

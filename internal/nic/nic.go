@@ -144,6 +144,9 @@ func (p *Port) Follow(w kring.Waiter) { p.follower.Store(&w) }
 // Interface is the index of the interface and its MTU, as they were when the port was opened.
 func (p *Port) Interface() (index, mtu int) { return p.link.index, p.link.mtu }
 
+// MaxTx is how many bytes can be sent from one slot.
+func (p *Port) MaxTx() uint32 { return p.maxTx }
+
 // Slots is the number of slots of a ring.
 func (p *Port) Slots() uint32 { return p.cfg.Slots }
 
