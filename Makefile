@@ -11,6 +11,7 @@ test:
 # behind its own rings with 200 MB of TCP again and again; as root.
 soak:
 	NETMAP_SOAK=1 go test -timeout 4h -count 1 -v -run 'TestKill|TestStress|Host' ./tests/device
+	NETMAP_SOAK=1 go test -timeout 1h -count 1 -v -run 'TestScenarios//(forwarder|transparent)' ./tests/scenario
 
 # Side by side with DPDK and AF_PACKET, five minutes, as root; writes doc/performance.md.
 bench:

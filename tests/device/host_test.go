@@ -95,14 +95,14 @@ func TestHostAfterDaemon(t *testing.T) {
 	h := newHosts(t)
 	h.b.Offloads(t, nic, "tx", "off")
 	h.talk(t)
-	before := h.dump(t)
+	before, state := h.dump(t), t.TempDir()
 	for name, end := range map[string]func(*server){
 		"terminated": (*server).terminate,
 		"killed":     func(s *server) { s.client.kill() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range rounds(2, 50) {
-				s := serve(t, filepath.Join(t.TempDir(), "node"))
+				s := serve(t, filepath.Join(t.TempDir(), "node"), "--state-dir", state)
 				stop := inline(t, s.node.path, h)
 				if lost := h.a.Ping(t, addrB, 50, 1000, time.Millisecond); lost > 0 {
 					t.Errorf("%d of 50 pings lost through the rings", lost)

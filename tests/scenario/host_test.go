@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -122,10 +121,10 @@ func (f *forwarder) close() {
 	f.ended.Wait()
 }
 
-// megabytes is how much a test sends through TCP each way: the environment can ask for more.
-func megabytes() int64 {
-	if n, err := strconv.ParseInt(os.Getenv("NETMAP_SOAK_MB"), 10, 64); err == nil && n > 0 {
-		return n << 20
+// transferred is how many bytes a test sends through TCP each way.
+func transferred() int64 {
+	if os.Getenv("NETMAP_SOAK") == "1" {
+		return 200 << 20
 	}
 	return 10 << 20
 }
@@ -147,7 +146,7 @@ func (in *inline) wantConnected(how string) {
 			in.Errorf("%s: %d of 200 datagrams to %s lost", how, lost, addr)
 		}
 	}
-	n := megabytes()
+	n := transferred()
 	out := in.host.Transfer(in.T, in.peer, peerIP, n, 5*time.Minute)
 	back := in.peer.Transfer(in.T, in.host, hostIP, n, 5*time.Minute)
 	six := in.host.Transfer(in.T, in.peer, peerIP6, n/4, 5*time.Minute)
