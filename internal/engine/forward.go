@@ -89,9 +89,15 @@ func (b *Binding) exchange(r *kring.Ring, k, end uint32, tx *kring.Ring) uint32 
 			break
 		}
 		for ; k != next; k = r.Next(k) {
-			w, free := r.Slot(k).Word(), tx.Slot(head).Word()
-			tx.Slot(head).SetWord(abi.MakeSlotWord(w.BufIdx(), w.Len(), w.Flags()&abi.NSMoreFrag|abi.NSBufChanged))
-			r.Slot(k).SetWord(abi.MakeSlotWord(free.BufIdx(), w.Len(), abi.NSBufChanged))
+			from, to := r.Slot(k), tx.Slot(head)
+			w, free := from.Word(), to.Word()
+			to.SetWord(abi.MakeSlotWord(w.BufIdx(), w.Len(), w.Flags()&abi.NSMoreFrag|abi.NSBufChanged))
+			from.SetWord(abi.MakeSlotWord(free.BufIdx(), w.Len(), abi.NSBufChanged))
+			if r.HasOffsets() {
+				offset := r.OffsetOf(from)
+				r.SetOffset(from, tx.OffsetOf(to))
+				tx.SetOffset(to, offset)
+			}
 			head = tx.Next(head)
 		}
 	}

@@ -74,7 +74,6 @@ type Stack struct {
 	ns     netns.NsHandle
 	rings  [2][]*kring.Ring
 	tx     []sender                    // by tx ring
-	span   uint32                      // slots that the longest frame takes
 	cut    atomic.Pointer[fault.Error] // somebody deleted the TAP
 
 	mu      sync.Mutex // what follows
@@ -96,7 +95,6 @@ func New(region *mem.Region, cfg Config) (*Stack, error) {
 		return nil, fault.Wrap(err, "open", cfg.Name, "")
 	}
 	s := &Stack{cfg: cfg, region: region, ns: here, tx: make([]sender, cfg.TxRings)}
-	s.span = min((uint32(cfg.MTU)+frameOverhead+cfg.Piece-1)/cfg.Piece, abi.MaxFrags, cfg.Slots-1)
 	for i := range cfg.TxRings {
 		r := kring.New(fmt.Sprintf("%s host TX%d", cfg.Name, i), abi.DirTx, cfg.TxID+i, cfg.Slots, s.syncTx)
 		s.rings[abi.DirTx] = append(s.rings[abi.DirTx], r)

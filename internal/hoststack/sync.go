@@ -15,9 +15,15 @@ const etherHead = 14
 
 // sender is what a tx ring remembers. The slots of a packet whose end the program has not handed over wait from next to HwCur.
 type sender struct {
-	next  uint32 // the first slot that is not done with
-	bad   bool   // dropping the rest of a packet of too many slots
-	words [abi.MaxFrags]abi.SlotWord
+	next   uint32 // the first slot that is not done with
+	bad    bool   // dropping the rest of a packet of too many slots
+	packet [abi.MaxFrags]piece
+}
+
+// piece is a slot of a packet, as it was read: its frame starts at an offset in its buffer, and has some room there.
+type piece struct {
+	abi.SlotWord
+	offset, room uint32
 }
 
 // syncTx has the host receive the frames in the slots up to head, which are all free afterwards but one.
@@ -29,20 +35,20 @@ func (s *Stack) syncTx(r *kring.Ring) error {
 	var drops [kring.Reasons]uint64
 	cut := false
 	for x.next != r.Head() {
-		n, whole := gather(r, x.next, r.Head(), &x.words)
+		n, whole := gather(r, x.next, r.Head(), &x.packet)
 		if !whole && n < abi.MaxFrags && n < r.N-1 {
 			break // its end is still to come
 		}
 		why, err := kring.TooManyFrags, syscall.E2BIG
 		if whole && !x.bad {
-			why, err = deliver(q, r, x.words[:n])
+			why, err = deliver(q, r, x.packet[:n])
 		}
 		if err != 0 && !x.bad { // the rest of a packet has been counted with its start
 			drops[why]++
 			cut = cut || err == syscall.EBADFD
 		}
 		x.bad = !whole
-		acknowledge(r, x.next, x.words[:n])
+		acknowledge(r, x.next, x.packet[:n])
 		x.next = (x.next + n) % r.N
 	}
 	count(r, &drops)
@@ -55,10 +61,11 @@ func (s *Stack) syncTx(r *kring.Ring) error {
 }
 
 // gather reads the slots of the packet that starts at slot k, as many as there are before slot end, and says whether it is whole.
-func gather(r *kring.Ring, k, end uint32, words *[abi.MaxFrags]abi.SlotWord) (n uint32, whole bool) {
+func gather(r *kring.Ring, k, end uint32, packet *[abi.MaxFrags]piece) (n uint32, whole bool) {
 	for k != end && n < abi.MaxFrags {
 		w := r.Slot(k).Word()
-		words[n] = w
+		offset, room := r.Span(r.Slot(k))
+		packet[n] = piece{w, offset, room}
 		n++
 		if w.Flags()&abi.NSMoreFrag == 0 {
 			return n, true
@@ -69,9 +76,9 @@ func gather(r *kring.Ring, k, end uint32, words *[abi.MaxFrags]abi.SlotWord) (n 
 }
 
 // acknowledge takes in what the program says about slots.
-func acknowledge(r *kring.Ring, k uint32, words []abi.SlotWord) {
+func acknowledge(r *kring.Ring, k uint32, packet []piece) {
 	const said = abi.NSBufChanged | abi.NSReport
-	for _, w := range words {
+	for _, w := range packet {
 		if w.Flags()&said != 0 {
 			r.Slot(k).Flags = w.Flags() &^ said
 		}
@@ -81,13 +88,13 @@ func acknowledge(r *kring.Ring, k uint32, words []abi.SlotWord) {
 
 // Send has the host receive the packet that starts at slot k of any ring and ends before slot end. It returns the slot after it.
 func (s *Stack) Send(r *kring.Ring, k, end uint32) (next uint32) {
-	var words [abi.MaxFrags]abi.SlotWord
-	n, whole := gather(r, k, end, &words)
+	var packet [abi.MaxFrags]piece
+	n, whole := gather(r, k, end, &packet)
 	why, err := kring.NotOpen, syscall.ENXIO
 	if c := s.cable.Load(); !whole {
 		why = kring.TooManyFrags
 	} else if c != nil {
-		why, err = deliver(c.tap.Queue(0), r, words[:n])
+		why, err = deliver(c.tap.Queue(0), r, packet[:n])
 	}
 	if err != 0 {
 		r.Drops.Add(why, 1)
@@ -96,32 +103,36 @@ func (s *Stack) Send(r *kring.Ring, k, end uint32) (next uint32) {
 }
 
 // deliver writes a packet to the TAP, or says what is wrong with it.
-func deliver(q *tap.Queue, r *kring.Ring, words []abi.SlotWord) (kring.Reason, syscall.Errno) {
+func deliver(q *tap.Queue, r *kring.Ring, packet []piece) (kring.Reason, syscall.Errno) {
 	bufs, length := r.Bufs(), uint32(0)
-	for _, w := range words {
+	for _, p := range packet {
 		switch {
-		case !bufs.Valid(w.BufIdx()):
+		case !bufs.Valid(p.BufIdx()):
 			return kring.BadBuffer, syscall.EINVAL
-		case uint32(w.Len()) > bufs.Size():
+		case uint32(p.Len()) > p.room:
 			return kring.BadLength, syscall.EINVAL
 		}
-		length += uint32(w.Len())
+		length += uint32(p.Len())
 	}
 	if length < etherHead {
 		return kring.TooShort, syscall.EINVAL
 	}
-	if len(words) > 1 {
-		return kring.LinkError, deliverPieces(q, r, words)
+	if len(packet) > 1 {
+		return kring.LinkError, deliverPieces(q, r, packet)
 	}
-	return kring.LinkError, q.Write(bufs.Bytes(words[0].BufIdx())[:length])
+	return kring.LinkError, q.Write(packet[0].bytes(r))
 }
 
-func deliverPieces(q *tap.Queue, r *kring.Ring, words []abi.SlotWord) syscall.Errno {
+func deliverPieces(q *tap.Queue, r *kring.Ring, packet []piece) syscall.Errno {
 	var pieces [abi.MaxFrags][]byte
-	for i, w := range words {
-		pieces[i] = r.Bufs().Bytes(w.BufIdx())[:w.Len()]
+	for i, p := range packet {
+		pieces[i] = p.bytes(r)
 	}
-	return q.WritePieces(pieces[:len(words)])
+	return q.WritePieces(pieces[:len(packet)])
+}
+
+func (p piece) bytes(r *kring.Ring) []byte {
+	return r.Bufs().Bytes(p.BufIdx())[p.offset:][:p.Len()]
 }
 
 // syncRx takes back the slots up to head and fills the free ones with what the host has sent.
@@ -136,24 +147,22 @@ func (s *Stack) syncRx(r *kring.Ring) error {
 // receive reads frames into the slots from the tail on, as long as there is room for the longest. One that is longer still is
 // lost.
 func (s *Stack) receive(r *kring.Ring, q *tap.Queue) (err error) {
-	tail := r.HwTail.Load()
+	tail, span := r.HwTail.Load(), s.span(r)
 	var drops [kring.Reasons]uint64
-	for room := r.Room(); room >= s.span; {
-		for i, k := 0, tail; i < int(s.span); i, k = i+1, r.Next(k) {
-			q.Into(i, r.Bufs().Bytes(r.Slot(k).Word().BufIdx())[:s.cfg.Piece]) // buffer 0 if the program left none here
-		}
-		n, e := q.Read(int(s.span))
+	for room := r.Room(); room >= span; {
+		most := s.offer(r, q, tail, span)
+		n, e := q.Read(int(span))
 		if e != 0 {
 			if e == syscall.EBADFD {
 				err = s.isCut()
 			}
 			break
 		}
-		if uint32(n) > s.span*s.cfg.Piece {
+		if uint32(n) > most {
 			drops[kring.BadLength]++
 			continue
 		}
-		next, torn := s.fill(r, tail, uint32(n))
+		next, torn := fill(r, q, tail, uint32(n))
 		if torn {
 			drops[kring.BadBuffer]++
 		}
@@ -165,11 +174,33 @@ func (s *Stack) receive(r *kring.Ring, q *tap.Queue) (err error) {
 	return err
 }
 
-// fill describes a frame of n bytes in the slots from k on, and returns the first slot after it, and whether a part is lost
-// because the program left a slot without a buffer.
-func (s *Stack) fill(r *kring.Ring, k, n uint32) (next uint32, torn bool) {
-	for {
-		idx, length, flags := r.Slot(k).Word().BufIdx(), min(n, s.cfg.Piece), uint16(0)
+// span is how many slots the longest frame takes.
+func (s *Stack) span(r *kring.Ring) uint32 {
+	longest, least := uint32(s.cfg.MTU)+frameOverhead, max(min(r.LeastRoom(), s.cfg.Piece), 1)
+	if longest <= least {
+		return 1
+	}
+	return min((longest+least-1)/least, abi.MaxFrags, r.N-1)
+}
+
+// offer has the next frame read into the slots from k on, and says how long it may be.
+func (s *Stack) offer(r *kring.Ring, q *tap.Queue, k, span uint32) (most uint32) {
+	for i := range int(span) {
+		slot := r.Slot(k)
+		offset, room := r.Span(slot)
+		room = min(room, s.cfg.Piece)
+		q.Into(i, r.Bufs().Bytes(slot.Word().BufIdx())[offset:][:room]) // buffer 0 if the program left none here
+		most += room
+		k = r.Next(k)
+	}
+	return most
+}
+
+// fill describes a frame of n bytes that was read into the slots from k on, and returns the first slot after it, and whether a
+// part is lost because the program left a slot without a buffer.
+func fill(r *kring.Ring, q *tap.Queue, k, n uint32) (next uint32, torn bool) {
+	for i := 0; ; i++ {
+		idx, length, flags := r.Slot(k).Word().BufIdx(), min(n, q.Room(i)), uint16(0)
 		if n -= length; n > 0 {
 			flags = abi.NSMoreFrag
 		}

@@ -24,6 +24,9 @@ func (q *Queue) Into(i int, b []byte) {
 	q.iov[i].Base, q.iov[i].Len = unsafe.SliceData(b), uint64(len(b))
 }
 
+// Room is how long piece i is.
+func (q *Queue) Room(i int) uint32 { return uint32(q.iov[i].Len) }
+
 // Read reads the next frame into the first pieces. A return above their length says that the frame is longer, and lost. EAGAIN
 // when there is none, EIO while the interface is down, EBADFD when somebody has deleted it.
 //

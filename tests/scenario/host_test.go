@@ -239,10 +239,20 @@ func hostForwarderLoop(w *world) {
 	in.wantConnected("in a sync loop")
 }
 
-// In transparent mode the program only says which frames may pass, and does not touch them.
-func transparentMode(w *world) {
+// Frames may start inside their buffers, on both sides.
+func hostForwarderOffsets(w *world) {
 	in := newInline(w, 1)
-	p := in.open("netmap:v*")
+	in.forward(nil, in.open("netmap:v*", netmap.Offsets(128, 66)))
+	in.wantConnected("with offsets")
+}
+
+// In transparent mode the program only says which frames may pass, and does not touch them.
+func transparentMode(w *world)    { transparent(w) }
+func transparentOffsets(w *world) { transparent(w, netmap.Offsets(128, 66)) }
+
+func transparent(w *world, options ...netmap.Option) {
+	in := newInline(w, 1)
+	p := in.open("netmap:v*", options...)
 	const closed = 7777
 	ctx, stop := context.WithCancel(w.Context())
 	var ended sync.WaitGroup
