@@ -91,7 +91,7 @@ func (e *Engine) attachBoth(sw *vale.Switch, name string, inner *entry) (index i
 		e.detach(outer)
 		return 0, err
 	}
-	outer.host = &entry{name: hostName, key: hostName, kind: "vale", port: u, owner: outer}
+	outer.host = &entry{name: hostName, key: hostName, kind: "vale", port: u, region: inner.region, owner: outer}
 	e.ports[hostName] = outer.host
 	return index, nil
 }
