@@ -246,6 +246,7 @@ func (s *Shadow) rxSync(p *shadowed) error {
 	if !p.old.Take(p.real) {
 		return errReinit
 	}
+	s.b.forward(p.real)
 	defer p.old.Give(p.real)
 	return finishRx(p.real)
 }

@@ -1,4 +1,5 @@
-/* The traffic generator of the first manual page, and a receiver: traffic -d DEVICE -i PORT -f tx|rx [-n FRAMES]
+/* The traffic generator of the first manual page, a receiver, and a forwarder between an interface and its host stack, until it is
+ * killed: traffic -d DEVICE -i PORT -f tx|rx|host [-n FRAMES]
  * [-r RING, without: all] [-w poll|select|sync] [-b most frames a sync] [-g µs between syncs] [-t ms that end a receiver]
  * [-m map before binding]
  * It is compiled once for every API, with -DNETMAP_H naming the header. */
@@ -20,9 +21,12 @@ static const char *device, *port, *how = "poll";
 static uint32_t frames = 1000, most = 256, gap;
 static int ringid = -1, patience = 10000, map_first;
 
-static struct netmap_if *nifp;
-static uint32_t rings; /* in each direction */
-static uint32_t first; /* of the bound ones */
+/* What is bound. */
+struct port {
+	int fd;
+	struct netmap_if *nifp;
+	uint32_t first, rings; /* in each direction */
+};
 
 /* The program's slots in a ring: how many from cur on, and moving past one. */
 #if defined(NETMAP_API) && NETMAP_API >= 10
@@ -62,9 +66,11 @@ struct answer {
 };
 
 #ifdef NIOCCTRL
-static struct answer bind_port(int fd)
+static struct answer bind_port(int fd, int host)
 {
 	struct nmreq_register r = {.nr_mode = ringid < 0 ? NR_REG_ALL_NIC : NR_REG_ONE_NIC, .nr_ringid = (uint16_t)(ringid < 0 ? 0 : ringid)};
+	if (host)
+		r.nr_mode = NR_REG_SW;
 	struct nmreq_header h = {.nr_version = NETMAP_API, .nr_reqtype = NETMAP_REQ_REGISTER, .nr_body = (uintptr_t)&r};
 	strncpy(h.nr_name, port, sizeof(h.nr_name) - 1);
 	if (ioctl(fd, NIOCCTRL, &h))
@@ -72,9 +78,9 @@ static struct answer bind_port(int fd)
 	return (struct answer){r.nr_offset, r.nr_memsize, r.nr_tx_rings};
 }
 #else
-static struct answer bind_port(int fd)
+static struct answer bind_port(int fd, int host)
 {
-	struct nmreq r = {.nr_ringid = (uint16_t)(ringid < 0 ? 0 : NETMAP_HW_RING | ringid)};
+	struct nmreq r = {.nr_ringid = (uint16_t)(host ? NETMAP_SW_RING : ringid < 0 ? 0 : NETMAP_HW_RING | ringid)};
 #ifdef NETMAP_API
 	r.nr_version = NETMAP_API;
 #endif
@@ -100,24 +106,23 @@ static size_t memory_size(int fd)
 	return r.nr_memsize;
 }
 
-static int open_port(void)
+static struct port open_port(int host)
 {
 	int fd = open(device, O_RDWR);
 	if (fd < 0)
 		err(1, "open %s", device);
 	size_t size = memory_size(fd);
 	char *mem = map_first ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : NULL;
-	struct answer a = bind_port(fd);
+	struct answer a = bind_port(fd, host);
 	if (!map_first)
 		mem = mmap(NULL, a.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (mem == MAP_FAILED)
 		err(1, "mmap");
 	if (a.size != size)
 		errx(1, "the region has %zu bytes by one request and %zu by the other", size, a.size);
-	nifp = NETMAP_IF(mem, a.offset);
-	first = ringid < 0 ? 0 : (uint32_t)ringid;
-	rings = ringid < 0 ? a.rings : 1;
-	return fd;
+	struct port p = {.fd = fd, .nifp = NETMAP_IF(mem, a.offset), .rings = ringid < 0 && !host ? a.rings : 1};
+	p.first = host ? a.rings : ringid < 0 ? 0 : (uint32_t)ringid;
+	return p;
 }
 
 /* Waits for slots. Returns 0 after a timeout. */
@@ -144,15 +149,16 @@ static int await(int fd, short events, int ms)
 	return 1;
 }
 
-static void generate(int fd)
+static void generate(const struct port *p)
 {
+	int fd = p->fd;
 	uint32_t sent = 0;
 	while (sent < frames) {
 		if (!await(fd, POLLOUT, patience))
 			errx(1, "no room after %u frames", sent);
 		uint32_t batch = 0;
-		for (uint32_t r = first; r < first + rings; r++) {
-			struct netmap_ring *ring = NETMAP_TXRING(nifp, r);
+		for (uint32_t r = p->first; r < p->first + p->rings; r++) {
+			struct netmap_ring *ring = NETMAP_TXRING(p->nifp, r);
 			while (slots(ring) > 0 && sent < frames && batch < most) {
 				struct netmap_slot *slot = &ring->slot[ring->cur];
 				struct frame *f = (struct frame *)NETMAP_BUF(ring, slot->buf_idx);
@@ -172,8 +178,8 @@ static void generate(int fd)
 		}
 	}
 	/* What is left goes out before the descriptor closes: a pipe has room when the other end has taken the frames. */
-	for (uint32_t r = first; r < first + rings; r++) {
-		struct netmap_ring *ring = NETMAP_TXRING(nifp, r);
+	for (uint32_t r = p->first; r < p->first + p->rings; r++) {
+		struct netmap_ring *ring = NETMAP_TXRING(p->nifp, r);
 		int tries = 0;
 		do {
 			if (ioctl(fd, NIOCTXSYNC))
@@ -185,14 +191,15 @@ static void generate(int fd)
 	printf("sent=%u\n", sent);
 }
 
-static void receive(int fd)
+static void receive(const struct port *p)
 {
+	int fd = p->fd;
 	uint32_t got = 0, bad = 0, reordered = 0, next = 0;
 	for (int idle = 0; got < frames && idle <= patience * 10; idle++) {
 		if (!await(fd, POLLIN, patience))
 			break;
-		for (uint32_t r = first; r < first + rings; r++) {
-			struct netmap_ring *ring = NETMAP_RXRING(nifp, r);
+		for (uint32_t r = p->first; r < p->first + p->rings; r++) {
+			struct netmap_ring *ring = NETMAP_RXRING(p->nifp, r);
 			for (; slots(ring) > 0; move_on(ring)) {
 				const struct netmap_slot *slot = &ring->slot[ring->cur];
 				const struct frame *f = (const struct frame *)NETMAP_BUF(ring, slot->buf_idx);
@@ -210,14 +217,43 @@ static void receive(int fd)
 	printf("got=%u bad=%u reordered=%u\n", got, bad, reordered);
 }
 
+/* Moves frames by exchanging buffers. */
+static void move_frames(const struct port *from, const struct port *to)
+{
+	for (uint32_t r = from->first; r < from->first + from->rings; r++) {
+		struct netmap_ring *rx = NETMAP_RXRING(from->nifp, r);
+		struct netmap_ring *tx = NETMAP_TXRING(to->nifp, to->first + (r - from->first) % to->rings);
+		for (; slots(rx) > 0 && slots(tx) > 0; move_on(rx), move_on(tx)) {
+			struct netmap_slot *a = &rx->slot[rx->cur], *b = &tx->slot[tx->cur];
+			uint32_t buf = a->buf_idx;
+			a->buf_idx = b->buf_idx;
+			b->buf_idx = buf;
+			b->len = a->len;
+			a->flags = b->flags = NS_BUF_CHANGED;
+		}
+	}
+	if (ioctl(to->fd, NIOCTXSYNC))
+		err(1, "NIOCTXSYNC");
+}
+
+static void forward(const struct port *wire, const struct port *host)
+{
+	struct pollfd p[2] = {{.fd = wire->fd, .events = POLLIN}, {.fd = host->fd, .events = POLLIN}};
+	while (poll(p, 2, 10000) >= 0 && !((p[0].revents | p[1].revents) & POLLERR)) {
+		move_frames(wire, host);
+		move_frames(host, wire);
+	}
+	errx(1, "poll says %#x and %#x", p[0].revents, p[1].revents);
+}
+
 int main(int argc, char **argv)
 {
-	int tx = 0;
+	const char *function = "rx";
 	for (int c; (c = getopt(argc, argv, "d:i:f:n:r:w:b:g:t:m")) != -1;)
 		switch (c) {
 		case 'd': device = optarg; break;
 		case 'i': port = optarg; break;
-		case 'f': tx = !strcmp(optarg, "tx"); break;
+		case 'f': function = optarg; break;
 		case 'n': frames = (uint32_t)atoi(optarg); break;
 		case 'r': ringid = atoi(optarg); break;
 		case 'w': how = optarg; break;
@@ -227,13 +263,17 @@ int main(int argc, char **argv)
 		case 'm': map_first = 1; break;
 		default: return 1;
 		}
-	int fd = open_port();
+	struct port p = open_port(0), host = {0};
+	if (*function == 'h')
+		host = open_port(1);
 	printf("ready\n");
 	fflush(stdout);
-	if (tx)
-		generate(fd);
+	if (*function == 'h')
+		forward(&p, &host);
+	else if (*function == 't')
+		generate(&p);
 	else
-		receive(fd);
-	close(fd);
+		receive(&p);
+	close(p.fd);
 	return 0;
 }

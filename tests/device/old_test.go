@@ -87,6 +87,26 @@ func TestOldOnNIC(t *testing.T) {
 	h.wantOwnStack(t)
 }
 
+// The host keeps its connectivity through a program that joins ring pair N, the host stack, to the interface.
+func TestOldHostRings(t *testing.T) {
+	n, h := newNode(t), newHosts(t)
+	n.requireXDP(h)
+	h.b.Offloads(t, nic, "tx", "off") // what it sends has no cable to complete checksums for
+	for _, api := range old {
+		t.Run(api, func(t *testing.T) {
+			n := &node{t, n.path, n.d}
+			c := n.start(h.a, "traffic-"+api, "-i", nic, "-f", "host").waitReady()
+			h.talk(t)
+			if !c.alive() {
+				t.Errorf("%s has ended: %s", c.what, c.stderr.String())
+			}
+			c.kill()
+			n.wantEmpty()
+		})
+	}
+	h.wantOwnStack(t)
+}
+
 // What the first manual page promises.
 func TestManualPage(t *testing.T) {
 	n := newNode(t)

@@ -131,6 +131,7 @@ SIZE(nmreq_register, 48);
 
 #define NETMAP_REQ_REGISTER 1
 #define NR_REG_ALL_NIC 1
+#define NR_REG_SW 2
 #define NR_REG_ONE_NIC 4
 #define NIOCCTRL _IOWR('i', 151, struct nmreq_header)
 NUMBER(NIOCCTRL, 0xC0586997);
