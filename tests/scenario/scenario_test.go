@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -26,10 +25,13 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-var scenarios = []struct {
+// scenario is one thing that a program may do.
+type scenario struct {
 	name string
 	run  func(*world)
-}{
+}
+
+var scenarios = []scenario{
 	{"vale unicast and broadcast", valeUnicastAndBroadcast},
 	{"vale packets of several slots", valeLongPackets},
 	{"vale full receiver", valeFullReceiver},
@@ -64,6 +66,18 @@ var scenarios = []struct {
 	{"frames longer than a buffer on interfaces", nicLongFrames},
 	{"the time of a sync", timestamps},
 	{"times of frames that cannot be had", noFrameTimes},
+	{"a forwarder between host and wire", hostForwarder},
+	{"a forwarder between host and wire, with VLAN tags", hostForwarderTagged},
+	{"a forwarder between host and wire, two ports", hostForwarderTwoPorts},
+	{"transparent mode", transparentMode},
+	{"host rings alone", hostRingsAlone},
+	{"host rings that open late", hostRingsOpenLate},
+	{"host rings and queues of the host", hostKeepsQueues},
+	{"monitors of host rings", hostMonitors},
+}
+
+// laterScenarios need what came with NIOCCTRL: options, and more host rings than one.
+var laterScenarios = []scenario{
 	{"offsets", offsets},
 	{"offsets keep the room before them", offsetsKeepRoom},
 	{"offsets and long frames", offsetsLongFrames},
@@ -75,31 +89,25 @@ var scenarios = []struct {
 	{"external memory is private", externalMemoryIsPrivate},
 	{"external memory that cannot be", externalMemoryErrors},
 	{"external memory with holes", externalMemoryWithHoles},
-	{"a forwarder between host and wire", hostForwarder},
-	{"a forwarder between host and wire, with VLAN tags", hostForwarderTagged},
-	{"a forwarder between host and wire, two ports", hostForwarderTwoPorts},
 	{"a forwarder between host and wire, several rings", hostForwarderRings},
 	{"a forwarder between host and wire, in sync loops", hostForwarderLoop},
 	{"a forwarder between host and wire, with offsets", hostForwarderOffsets},
-	{"transparent mode", transparentMode},
 	{"transparent mode with offsets", transparentOffsets},
-	{"host rings alone", hostRingsAlone},
-	{"host rings that open late", hostRingsOpenLate},
-	{"host rings and queues of the host", hostKeepsQueues},
 	{"host rings by number", hostRingNumbers},
-	{"monitors of host rings", hostMonitors},
 }
 
 func TestScenarios(t *testing.T) {
 	for _, tr := range []struct {
 		name  string
 		start func(*testing.T) *world
-	}{{"embedded", embedded}, {"device", device}, {legacy, legacyDevice}} {
+		list  []scenario
+	}{
+		{"embedded", embedded, slices.Concat(scenarios, laterScenarios)},
+		{"device", device, slices.Concat(scenarios, laterScenarios)},
+		{"device of before NIOCCTRL", legacyDevice, scenarios}, // and TestOptionsOfLegacyDevices
+	} {
 		t.Run(tr.name, func(t *testing.T) {
-			for _, s := range scenarios {
-				if tr.name == legacy && isOption(s.name) {
-					continue // there are none; see TestOptionsOfLegacyDevices
-				}
+			for _, s := range tr.list {
 				t.Run(s.name, func(t *testing.T) {
 					testutil.CheckLeaks(t)
 					s.run(tr.start(t))
@@ -133,13 +141,6 @@ func embedded(t *testing.T) *world {
 }
 
 func device(t *testing.T) *world { return served(t, control.Policy{}) }
-
-const legacy = "device of before NIOCCTRL"
-
-// isOption says whether a scenario is about options, which came with NIOCCTRL.
-func isOption(scenario string) bool {
-	return strings.HasPrefix(scenario, "offsets") || strings.HasPrefix(scenario, "external memory")
-}
 
 func TestOptionsOfLegacyDevices(t *testing.T) {
 	testutil.CheckLeaks(t)
