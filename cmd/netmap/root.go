@@ -4,10 +4,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-48afdc40/netmap/cmd/netmap/bridge"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/capture"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/doctor"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/gen"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/lb"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/replay"
 )
 
 func newRoot() *cobra.Command {
@@ -22,7 +24,7 @@ through a switch inside its own process and checks every byte of them.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(bridge.New(), doctor.New(), gen.New(), doctor.NewInfo(), lb.New(), newServe())
+	root.AddCommand(bridge.New(), capture.New(), doctor.New(), gen.New(), doctor.NewInfo(), lb.New(), replay.New(), newServe())
 	cli.MarkUsage(root)
 	return root
 }

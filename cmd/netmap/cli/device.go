@@ -16,7 +16,10 @@ import (
 )
 
 // Device is where a command opens its ports: a netmap device, or a framework inside its own process.
-type Device struct{ path string }
+type Device struct {
+	path      string
+	framework *embed.Framework // once ports are opened inside this process
+}
 
 // embedded is what stands for a framework inside this process.
 const embedded = "embedded"
@@ -73,6 +76,7 @@ func (d *Device) Opener(length int) (open Opener, closeAll func(), err error) {
 		if err != nil {
 			return nil, nil, err
 		}
+		d.framework = f
 		return f.Open, func() { f.Close() }, nil
 	}
 	var ports []*netmap.Port
@@ -88,6 +92,14 @@ func (d *Device) Opener(length int) (open Opener, closeAll func(), err error) {
 			p.Close()
 		}
 	}, nil
+}
+
+// Stats describes the ports that are open inside this process, nil where none are.
+func (d *Device) Stats() []embed.PortStats {
+	if d.framework == nil {
+		return nil
+	}
+	return d.framework.Stats()
 }
 
 // spin is how long a port is watched before its thread sleeps, where there is a core to spare: a wake-up takes longer than

@@ -1,0 +1,322 @@
+// Package capture is the command that writes what a port receives to files.
+package capture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/internal/capfile"
+	"github.com/seed-48afdc40/netmap/internal/filter"
+	"github.com/seed-48afdc40/netmap/portname"
+)
+
+// flags are those of capture.
+type flags struct {
+	port     string
+	device   cli.Device
+	file     string
+	format   capfile.Format
+	snap     int
+	count    uint64 // 0 is for ever
+	duration time.Duration
+	bytes    uint64        // of a file
+	every    time.Duration // a file
+	files    int
+	buffer   uint64
+	at       bool // write every batch at once
+	wait     int
+	verbose  bool
+	json     bool
+
+	name     portname.Name
+	filter   *filter.Program // nil takes every frame
+	out, err io.Writer
+}
+
+const help = `capture writes the frames that a port receives to a file, in pcapng or pcap,
+until it is interrupted. Wireshark, tshark and tcpdump read both.
+
+What it is to capture is named as for tcpdump: "tcp port 80 and not host
+10.0.0.1". Other frames are counted, and nothing else.
+
+A network interface in netmap mode is cut off from its host: while it is
+captured, the host neither sees nor answers what arrives. Capture it so on a
+machine that only listens, such as at a mirror port. To see what passes between
+an interface and a program that has it open, or on a switch or pipe, capture a
+monitor of it, which takes nothing away:
+
+  netmap:eth0/r    what the program receives from eth0
+  netmap:eth0/t    what it sends
+  netmap:eth0/rt   both
+  netmap:x{1/t     what is sent at one end of a pipe
+  vale0:a/rt       what a port of a switch sends and receives
+
+An interface is opened inside this process, so that no daemon is needed; VALE
+ports, pipes and monitors are those of /dev/netmap.
+
+Frames are handed to a thread that writes, so that a slow disk does not hold up
+the port; when the memory in between (--buffer) is full, frames are dropped, and
+counted. Stamps are the time at which a frame was seen in its ring, in
+nanoseconds.
+
+The file's name may have parts of a time, as for strftime(3), with --rotate-time.
+Files by size are numbered.`
+
+const examples = `  netmap capture -i netmap:eth0 -w eth0.pcapng
+  netmap capture -i netmap:eth0 -w - | wireshark -k -i -
+  netmap capture -i netmap:eth0 -w http.pcapng -s 128 -c 10k tcp port 80
+  netmap capture -i vale0:a/rt -w trace-%F-%H%M%S.pcapng -G 10m
+  netmap capture -i netmap:eth0 -w ring.pcap --format pcap -C 1G -W 8`
+
+// New is the command.
+func New() *cobra.Command {
+	o := &flags{}
+	cmd := &cobra.Command{
+		Use:     "capture -i port -w file [filter expression]",
+		Short:   "Write what a port receives to a file that Wireshark reads",
+		Long:    help,
+		Example: examples,
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.out, o.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			if err := o.check(args); err != nil {
+				return cli.Usage(err)
+			}
+			return o.run(cmd.Context())
+		},
+	}
+	o.addFlags(cmd.Flags())
+	return cmd
+}
+
+// addFlags defines the flags. Their letters are those of tcpdump, where it has them.
+func (o *flags) addFlags(f *pflag.FlagSet) {
+	f.SortFlags = false
+	f.StringVarP(&o.port, "interface", "i", "", "the port to capture")
+	o.device.AddFlag(f)
+	f.StringVarP(&o.file, "write", "w", "", "the file to write; - is standard output")
+	f.Var(cli.NewValue(&o.format, capfile.ParseFormat, "pcapng|pcap", "pcapng"), "format", "the file's format")
+	f.IntVarP(&o.snap, "snaplen", "s", 0, "keep so many bytes of a frame (default all)")
+	f.VarP(cli.NewValue(&o.count, cli.ParseCount, "count", "0"), "count", "c", "stop after so many frames; 0 goes on for ever")
+	f.DurationVarP(&o.duration, "time", "t", 0, "stop after this time, such as 10s; 0 goes on for ever")
+	f.VarP(cli.NewValue(&o.bytes, cli.ParseSize(1e6), "size", ""), "rotate-size", "C", "start another file before one gets larger than this: 100k, 10M, 2G; a bare number is in millions")
+	f.VarP(cli.NewValue(&o.every, parseSeconds, "time", ""), "rotate-time", "G", "start another file each time this has passed: seconds, or 10m")
+	f.IntVarP(&o.files, "files", "W", 0, "with -C: write over the oldest of so many files; with -G: stop after so many")
+	o.buffer = 64 << 20
+	f.VarP(cli.NewValue(&o.buffer, cli.ParseSize(1024), "size", "64M"), "buffer", "B", "memory for frames that are not written yet: 100M, 1G; a bare number is in KiB")
+	f.BoolVarP(&o.at, "packet-buffered", "U", false, "write frames at once, not within 100 ms")
+	f.IntVar(&o.wait, "wait", 0, "seconds to wait for the link before starting")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "report every second how many frames there are")
+	f.BoolVar(&o.json, "json", false, "write the summary as JSON to standard output")
+}
+
+// parseSeconds reads a time, in seconds if it has no unit.
+func parseSeconds(s string) (time.Duration, error) {
+	if n, err := strconv.ParseUint(s, 10, 31); err == nil {
+		return time.Duration(n) * time.Second, nil
+	}
+	return time.ParseDuration(s)
+}
+
+// check finds what cannot work, before anything is opened.
+func (o *flags) check(args []string) (err error) {
+	switch {
+	case o.port == "":
+		return errors.New("name a port with -i, such as -i netmap:eth0")
+	case o.file == "":
+		return errors.New("name a file with -w, or - for standard output")
+	case o.file == "-" && cli.IsTerminal(o.out):
+		return errors.New("-w - writes bytes that are not for a terminal: send them into a program or a file")
+	case o.file == "-" && o.json:
+		return errors.New("--json and -w - both want standard output: leave one out")
+	case o.file == "-" && (o.bytes > 0 || o.every > 0):
+		return errors.New("-C and -G make files: they do not go with -w -")
+	case o.snap < 0 || o.snap > capfile.MaxSnap:
+		return fmt.Errorf("-s takes 0 to %d bytes, not %d", capfile.MaxSnap, o.snap)
+	case o.duration < 0:
+		return fmt.Errorf("no time is as short as %v: -t takes 0 or more", o.duration)
+	case o.every < 0 || o.every%time.Second != 0:
+		return fmt.Errorf("-G takes whole seconds, not %v", o.every)
+	case o.files < 0:
+		return fmt.Errorf("there cannot be %d files: -W takes 0 or more", o.files)
+	case o.files > 0 && (o.bytes > 0) == (o.every > 0):
+		return errors.New("-W goes with one of -C and -G")
+	case o.wait < 0:
+		return fmt.Errorf("nobody can wait %d seconds: --wait takes 0 or more", o.wait)
+	}
+	if o.snap == 0 {
+		o.snap = capfile.MaxSnap
+	}
+	if o.every > 0 {
+		if _, err := strftime(o.file, time.Now()); err != nil {
+			return fmt.Errorf("-w %w", err)
+		}
+	}
+	return o.parse(strings.Join(args, " "))
+}
+
+// parse takes the port's name apart and compiles the filter.
+func (o *flags) parse(expr string) (err error) {
+	if o.name, err = portname.Parse(o.port); err != nil {
+		return fmt.Errorf("-i: %w", err)
+	}
+	if o.name.Flags&abi.NRTxRingsOnly != 0 {
+		return fmt.Errorf("-i: %s only sends: leave out the /T", o.port)
+	}
+	if expr == "" {
+		return nil
+	}
+	o.filter, err = filter.Compile(expr)
+	return err
+}
+
+func (o *flags) run(ctx context.Context) error {
+	if cli.IsSoftware(o.port) || isMonitor(o.name) {
+		o.device.UseNode()
+	}
+	const longestFrame = 2048
+	open, closeAll, err := o.device.Opener(longestFrame)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	p, err := o.open(open)
+	if err != nil {
+		return err
+	}
+	if o.wait > 0 && cli.WaitForLink(ctx, o.err, o.wait, o.port) != nil {
+		return nil // interrupted before it began
+	}
+	signal.Ignore(syscall.SIGPIPE) // a reader of standard output may leave; the interface is to be given back in order
+	s, err := o.capture(ctx, p, newMeter(o.name, o.device.Stats))
+	if err != nil {
+		return err
+	}
+	s.write(o)
+	return nil
+}
+
+// open opens the port to receive only: what the host sends goes on as ever.
+func (o *flags) open(open cli.Opener) (*netmap.Port, error) {
+	var options []netmap.Option
+	if o.name.Flags&abi.NRRxRingsOnly == 0 && !isMonitor(o.name) {
+		options = append(options, netmap.RxOnly())
+	}
+	p, err := open(o.port, options...)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.Rx()) == 0 {
+		return nil, fmt.Errorf("%s has no ring that receives", o.port)
+	}
+	return p, nil
+}
+
+// capture captures until there is enough, the context ends, or there is no way on.
+func (o *flags) capture(ctx context.Context, p *netmap.Port, m *meter) (*summary, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if o.duration > 0 {
+		ctx, stop = context.WithTimeout(ctx, o.duration)
+		defer stop()
+	}
+	r, w := o.newReceiver(p), o.newWriter(m)
+	r.blocks = newBlocks(o.buffer)
+	w.blocks = r.blocks
+	r.cuts.begin(w.start, len(w.header))
+	if err := w.open(w.start); err != nil {
+		return nil, errors.Join(err, w.abandon())
+	}
+	fmt.Fprintf(o.err, "netmap: capturing %s, link type Ethernet, snapshot length %d bytes\n", o.port, o.snap)
+	if m.index > 0 {
+		fmt.Fprintf(o.err, "netmap: what arrives at %s does not reach its host meanwhile\n", o.port)
+	}
+	written := make(chan error, 1)
+	go func() {
+		err := w.run()
+		if err != nil {
+			stop()
+		}
+		written <- err
+	}()
+	defer o.watch(r)()
+	err := r.run(ctx)
+	close(r.blocks.full)
+	wrote := <-written
+	if wrote == nil {
+		wrote = w.close(r.n)
+	} else {
+		w.abandon()
+	}
+	if isHangup(wrote) && w.stdout != nil {
+		wrote = nil
+	}
+	return newSummary(r.n, m.losses(), time.Since(w.start)), errors.Join(err, wrote)
+}
+
+func (o *flags) newReceiver(p *netmap.Port) *receiver {
+	r := &receiver{port: p, lanes: newLanes(p), filter: o.filter, format: o.format, snap: o.snap, left: o.count, flush: flushTime}
+	if o.count == 0 {
+		r.left = math.MaxUint64
+	}
+	if o.at {
+		r.flush = 0
+	}
+	r.cuts = cuts{bytes: o.bytes, every: o.every}
+	if o.every > 0 {
+		r.cuts.files = o.files
+	}
+	return r
+}
+
+func (o *flags) newWriter(m *meter) *writer {
+	w := &writer{format: o.format, start: time.Now(), losses: m.losses, names: names{pattern: o.file, timed: o.every > 0}}
+	if o.bytes > 0 {
+		w.names.ring = o.files
+	}
+	if o.file == "-" {
+		w.stdout = o.out
+	}
+	i := capfile.Interface{Name: o.port, Program: "netmap capture", Snap: o.snap}
+	if o.filter != nil {
+		i.Filter = o.filter.String()
+	}
+	w.header = o.format.AppendHeader(nil, i)
+	return w
+}
+
+// watch reports how many frames there are, until it is told to end.
+func (o *flags) watch(r *receiver) (end func()) {
+	if !o.verbose {
+		return func() {}
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				fmt.Fprintf(o.err, "netmap: %s\n", cli.Count(r.seen.Load(), "frame"))
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}

@@ -1,0 +1,95 @@
+package capture
+
+import (
+	"strings"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/embed"
+	"github.com/seed-48afdc40/netmap/portname"
+)
+
+// loss is what was lost before the capture could see it.
+type loss struct {
+	port  uint64 // in the port: its rings were full, or it had no buffers
+	link  uint64 // in the interface, before that
+	known bool   // port is all that there was
+}
+
+// meter tells what was lost since it was made. Nothing of it is on the hot path.
+type meter struct {
+	kind  portname.Name
+	stats func() []embed.PortStats // of the ports in this process; none if the port is a device's
+	index int                      // of the interface, 0 for other ports
+	base  loss
+}
+
+// newMeter starts to count, once the port is open.
+func newMeter(name portname.Name, stats func() []embed.PortStats) *meter {
+	m := &meter{kind: name, stats: stats}
+	if !cli.IsSoftware(name.String()) && !isMonitor(name) {
+		if link, err := netlink.LinkByName(strings.TrimPrefix(name.Port, "netmap:")); err == nil {
+			m.index = link.Attrs().Index
+		}
+	}
+	m.base = m.read()
+	return m
+}
+
+// isMonitor says whether a port shows the frames of another.
+func isMonitor(n portname.Name) bool {
+	return n.Flags&(abi.NRMonitorTx|abi.NRMonitorRx|abi.NRZcopyMon) != 0
+}
+
+// losses is what was lost.
+func (m *meter) losses() loss {
+	l := m.read()
+	return loss{l.port - min(l.port, m.base.port), l.link - min(l.link, m.base.link), l.known && m.base.known}
+}
+
+func (m *meter) read() (l loss) {
+	ports := m.stats()
+	for _, p := range ports {
+		for _, n := range p.Drops {
+			l.port += n
+		}
+	}
+	l.known = len(ports) > 0
+	if m.index > 0 {
+		l.link = linkDrops(m.index)
+		if !l.known {
+			l.port, l.known = socketDrops(m.index)
+		}
+	}
+	if strings.ContainsAny(m.kind.Port, "{}") && !isMonitor(m.kind) {
+		l.known = true // whoever sends into a pipe waits
+	}
+	return l
+}
+
+// linkDrops is what an interface lost by itself.
+func linkDrops(index int) uint64 {
+	link, err := netlink.LinkByIndex(index)
+	if err != nil || link.Attrs().Statistics == nil {
+		return 0
+	}
+	s := link.Attrs().Statistics
+	return s.RxMissedErrors + s.RxFifoErrors
+}
+
+// socketDrops is what the AF_XDP sockets of an interface lost, whoever has them: a device does not tell.
+func socketDrops(index int) (n uint64, known bool) {
+	sockets, err := netlink.SocketDiagXDP()
+	if err != nil {
+		return 0, false
+	}
+	for _, s := range sockets {
+		if s.XDPInfo != nil && int(s.XDPInfo.Ifindex) == index && s.XDPInfo.Stats != nil {
+			n += s.XDPInfo.Stats.RxDropped + s.XDPInfo.Stats.RxFull
+			known = true
+		}
+	}
+	return n, known
+}

@@ -1,0 +1,192 @@
+package capture
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/internal/capfile"
+	"github.com/seed-48afdc40/netmap/internal/filter"
+)
+
+const (
+	// pollTime is how long the receiver sleeps before it looks whether it is to stop.
+	pollTime = time.Second
+	// flushTime is how long a frame may stay in a block that is not full.
+	flushTime = 100 * time.Millisecond
+	// burst is how many slots of a ring are read before the clock.
+	burst = 512
+)
+
+// totals are what became of the frames.
+type totals struct {
+	received uint64 // all that the port gave
+	accepted uint64 // by the filter
+	captured uint64 // put into blocks
+}
+
+// receiver reads frames from a port and makes a file's records of them.
+type receiver struct {
+	port   *netmap.Port
+	lanes  []lane
+	filter *filter.Program // nil takes all
+	format capfile.Format
+	snap   int
+	left   uint64 // frames to capture
+	flush  time.Duration
+	cuts   cuts
+
+	blocks blocks
+	block  *block // nil where there is none yet
+	since  time.Time
+	now    time.Time
+	stamp  int64 // now, as files have it
+	n      totals
+	seen   atomic.Uint64 // captured so far, for others
+}
+
+// lane is a ring, and what has come of a frame in several slots.
+type lane struct {
+	ring   *netmap.Ring
+	joined []byte // what is kept of it
+	length int    // all of it
+}
+
+// newLanes has room for what is kept of a frame.
+func newLanes(p *netmap.Port) []lane {
+	var lanes []lane
+	for _, ring := range p.Rx() {
+		lanes = append(lanes, lane{ring: ring, joined: make([]byte, 0, min(abi.MaxFrags*ring.BufSize(), capfile.MaxSnap))})
+	}
+	return lanes
+}
+
+// run captures until the context ends, with what has arrived by then, or until there is enough.
+func (r *receiver) run(ctx context.Context) error {
+	defer r.hand()
+	for over := false; !over && r.left > 0; {
+		var err error
+		if over = ctx.Err() != nil; over {
+			err = r.port.RxSync()
+		} else {
+			err = cli.Await(ctx, r.port, netmap.In, r.patience())
+		}
+		if err != nil {
+			return err
+		}
+		r.look()
+	}
+	return nil
+}
+
+// look reads what is there.
+func (r *receiver) look() {
+	r.now = time.Now()
+	r.stamp = r.now.UnixNano()
+	for i := range r.lanes {
+		r.drain(&r.lanes[i])
+	}
+	r.seen.Store(r.n.captured)
+	if r.block != nil && len(r.block.data) > 0 && r.now.Sub(r.since) >= r.flush {
+		r.hand()
+	}
+}
+
+// patience is how long there is to wait for frames.
+func (r *receiver) patience() time.Duration {
+	if r.block == nil || len(r.block.data) == 0 {
+		return pollTime
+	}
+	return max(0, r.flush-time.Since(r.since))
+}
+
+// drain reads from a ring. What the ring brings is older than now: where frames have times of their own, they are in slots.
+func (r *receiver) drain(l *lane) {
+	one, two := l.ring.Batch(burst)
+	r.read(l, one)
+	r.read(l, two)
+	l.ring.Advance(len(one) + len(two))
+}
+
+func (r *receiver) read(l *lane, slots []abi.Slot) {
+	bufs := l.ring.Buffers()
+	for i := range slots {
+		word := slots[i].Word()
+		buf := bufs.At(word.BufIdx())
+		piece := buf[:min(int(word.Len()), len(buf))]
+		if more := word.Flags()&abi.NSMoreFrag != 0; more || l.length > 0 {
+			l.join(piece)
+			if !more {
+				r.take(l.joined, l.length)
+				l.joined, l.length = l.joined[:0], 0
+			}
+			continue
+		}
+		r.take(piece, len(piece))
+	}
+}
+
+// join appends a piece of a frame, as far as there is room.
+func (l *lane) join(piece []byte) {
+	room := min(len(piece), cap(l.joined)-len(l.joined))
+	l.joined = append(l.joined, piece[:room]...)
+	l.length += len(piece)
+}
+
+// take keeps a frame, of which these are the first bytes, if it is one of those wanted.
+func (r *receiver) take(frame []byte, length int) {
+	if r.left == 0 {
+		return
+	}
+	r.n.received++
+	if r.filter != nil && !r.filter.MatchPart(frame, length) {
+		return
+	}
+	if len(frame) > r.snap {
+		frame = frame[:r.snap]
+	}
+	size := r.format.RecordSize(len(frame))
+	ends := r.cuts.due(r.now, size)
+	if ends && r.cuts.last() {
+		r.left = 0
+		return
+	}
+	then := r.n
+	r.n.accepted++
+	if !r.room(size) {
+		return
+	}
+	b := r.block
+	if ends {
+		b.cuts = append(b.cuts, cut{len(b.data), r.cuts.next(r.now), then})
+	}
+	b.data = r.format.AppendRecord(b.data, r.stamp, frame, length)
+	r.cuts.size += uint64(size)
+	r.n.captured++
+	r.left--
+}
+
+// room has a block with room for a record, and for a file that begins with it. It fails when the writer has all blocks.
+func (r *receiver) room(size int) bool {
+	if b := r.block; b != nil && (len(b.data)+size > cap(b.data) || len(b.cuts) == cap(b.cuts)) {
+		r.hand()
+	}
+	if r.block == nil {
+		if r.block = r.blocks.take(); r.block == nil {
+			return false
+		}
+		r.since = r.now
+	}
+	return true
+}
+
+// hand gives the block to the writer.
+func (r *receiver) hand() {
+	if r.block != nil {
+		r.blocks.full <- r.block
+		r.block = nil
+	}
+}

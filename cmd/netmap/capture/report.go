@@ -1,0 +1,44 @@
+package capture
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// summary is what a capture ends with.
+type summary struct {
+	Seconds  float64 `json:"seconds"`
+	Received uint64  `json:"received"` // frames that the port gave
+	Accepted uint64  `json:"accepted"` // by the filter
+	Captured uint64  `json:"captured"`
+	Slow     uint64  `json:"dropped_by_writer"` // because the disk was too slow
+	Port     *uint64 `json:"dropped_by_port"`   // because the capture was; null if nobody says
+	Link     uint64  `json:"dropped_by_interface"`
+}
+
+func newSummary(n totals, l loss, t time.Duration) *summary {
+	s := &summary{Seconds: t.Seconds(), Received: n.received, Accepted: n.accepted, Captured: n.captured, Slow: n.accepted - n.captured, Link: l.link}
+	if l.known {
+		s.Port = &l.port
+	}
+	return s
+}
+
+// write writes the summary, in lines that are like those of tcpdump.
+func (s *summary) write(o *flags) {
+	if o.json {
+		json.NewEncoder(o.out).Encode(s)
+		return
+	}
+	fmt.Fprintf(o.err, "%d packets captured\n%d packets received by filter\n", s.Captured, s.Accepted)
+	if s.Port == nil {
+		fmt.Fprintf(o.err, "packets dropped by the port: not known, its device does not say\n")
+	} else {
+		fmt.Fprintf(o.err, "%d packets dropped by the port\n", *s.Port)
+	}
+	if s.Link > 0 {
+		fmt.Fprintf(o.err, "%d packets dropped by the interface\n", s.Link)
+	}
+	fmt.Fprintf(o.err, "%d packets dropped because the file was written too slowly\n", s.Slow)
+}

@@ -1,0 +1,20 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// ParseSize reads a number of bytes: with k, M or G behind it, or in a unit, as other programs have it for the same flag.
+func ParseSize(unit uint64) func(string) (uint64, error) {
+	return func(s string) (uint64, error) {
+		if n, err := strconv.ParseUint(s, 10, 32); err == nil {
+			return n * unit, nil
+		}
+		n, err := ParseCount(s)
+		if err != nil {
+			return 0, fmt.Errorf("%q is no size: write it as 100k, 10M or 2G", s)
+		}
+		return n, nil
+	}
+}

@@ -1,0 +1,62 @@
+package replay
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/internal/stats"
+)
+
+// summary is what a replay ends with.
+type summary struct {
+	Seconds  float64            `json:"seconds"`
+	Frames   uint64             `json:"frames"` // sent
+	Bytes    uint64             `json:"bytes"`
+	Lost     uint64             `json:"lost"` // by the model
+	Filtered uint64             `json:"filtered"`
+	Cut      uint64             `json:"cut"`     // of which the file has the beginning only: that was sent
+	Skipped  uint64             `json:"skipped"` // too long or too short
+	Dropped  uint64             `json:"dropped"` // by the port
+	Unsent   int                `json:"unsent"`  // slots still in the ring at the end
+	Lag      stats.Distribution `json:"lag_ns"`  // how late frames were handed to the port
+}
+
+func newSummary(s *sender, f *feed, dropped uint64) *summary {
+	d, odd := s.lag.Total()
+	d.Count += odd
+	end := s.end
+	if end.IsZero() {
+		end = time.Now()
+	}
+	return &summary{
+		Seconds: end.Sub(s.start).Seconds(), Frames: s.frames.Load(), Bytes: s.bytes.Load(), Lost: s.lost, Filtered: f.filtered.Load(),
+		Cut: f.short.Load(), Skipped: f.skipped.Load() + s.long, Dropped: dropped, Unsent: s.unsent, Lag: d,
+	}
+}
+
+func (s *summary) write(o *flags) {
+	if o.json {
+		json.NewEncoder(o.out).Encode(s)
+		return
+	}
+	per := max(s.Seconds, 1e-9)
+	fmt.Fprintf(o.out, "Sent %s, %d bytes, in %.6f s: %sframes/s, %sbit/s.\n", cli.Count(s.Frames, "frame"), s.Bytes, s.Seconds,
+		cli.Norm(float64(s.Frames)/per), cli.Norm(float64(s.Bytes)*8/per))
+	if s.Lag.Count > 0 {
+		us := func(ns int64) float64 { return float64(ns) / 1000 }
+		fmt.Fprintf(o.out, "Late by: p50 %.1f us, p99 %.1f us, at most %.1f us.\n", us(s.Lag.P50), us(s.Lag.P99), us(s.Lag.Max))
+	}
+	for _, n := range []struct {
+		n    uint64
+		what string
+	}{
+		{s.Lost, "left out by the loss model"}, {s.Filtered, "left out by the filter"}, {s.Cut, "sent in part: the file has no more of them"},
+		{s.Skipped, "skipped: too long, or empty"}, {s.Dropped, "dropped by the port"}, {uint64(s.Unsent), "still in the ring at the end"},
+	} {
+		if n.n > 0 {
+			fmt.Fprintf(o.out, "%d %s.\n", n.n, n.what)
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package replay
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/internal/pace"
+	"github.com/seed-48afdc40/netmap/internal/stats"
+)
+
+const (
+	// pollTime is how long the sender sleeps before it looks whether it is to stop.
+	pollTime = time.Second
+	// flushTime is how long the sender waits at its end for frames to leave the ring.
+	flushTime = time.Second
+)
+
+// sender sends frames through one ring, so that they keep their order. It waits for room, and loses none.
+type sender struct {
+	port  *netmap.Port
+	ring  *netmap.Ring
+	plan  *schedule
+	burst int
+	left  uint64 // frames to send
+
+	pacer   *pace.Pacer
+	start   time.Time
+	now     time.Time
+	pending []int64 // when the frames that were not synced yet were due
+	lag     *stats.Latency
+	long    uint64 // frames that do not fit into the ring
+	lost    uint64 // by the model
+	unsent  int    // slots still in the ring at the end
+
+	frames, bytes atomic.Uint64 // sent; the reporter reads them
+	end           time.Time
+}
+
+func newSender(p *netmap.Port, plan *schedule, burst int, left uint64) *sender {
+	return &sender{port: p, ring: p.Tx()[0], plan: plan, burst: burst, left: left, lag: stats.NewLatency(), pending: make([]int64, 0, burst)}
+}
+
+// run sends what the feed gives, until there is no more or the context ends. The error may be one of the file.
+func (s *sender) run(ctx context.Context, f *feed) error {
+	s.pacer = pace.New()
+	s.start = time.Now()
+	s.now = s.start
+	for c := range f.full {
+		if c.first {
+			s.plan.pass()
+		}
+		if err := s.send(ctx, c); err != nil {
+			return err
+		}
+		err := c.err
+		f.done(c)
+		if err != nil || s.left == 0 || ctx.Err() != nil {
+			return firstOf(s.finish(), err)
+		}
+	}
+	return s.finish()
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send sends a chunk.
+func (s *sender) send(ctx context.Context, c *chunk) error {
+	for i := range c.packets {
+		p := &c.packets[i]
+		if s.left == 0 {
+			break
+		}
+		s.left--
+		due, lost := s.plan.next(p)
+		if lost {
+			s.lost++
+			continue
+		}
+		if err := s.await(ctx, due); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if err := s.put(ctx, c.frame(p), due); err != nil {
+			return err
+		}
+	}
+	return s.sync()
+}
+
+// await waits until a frame is due. Frames that are due already go together.
+func (s *sender) await(ctx context.Context, due int64) error {
+	if len(s.pending) == s.burst {
+		if err := s.sync(); err != nil {
+			return err
+		}
+	}
+	if s.plan.kind == top || int64(s.now.Sub(s.start)) >= due {
+		return nil
+	}
+	if s.now = time.Now(); int64(s.now.Sub(s.start)) >= due {
+		return nil
+	}
+	if err := s.sync(); err != nil {
+		return err
+	}
+	s.now = s.pacer.Until(ctx, s.start.Add(time.Duration(due)))
+	return nil
+}
+
+// put puts a frame into the ring, when there is room.
+func (s *sender) put(ctx context.Context, frame []byte, due int64) error {
+	if size := s.ring.BufSize(); (len(frame)+size-1)/size > s.ring.NumSlots()-1 {
+		s.long++
+		return nil
+	}
+	for s.ring.Send(frame) == 0 {
+		if err := s.sync(); err != nil {
+			return err
+		}
+		if s.ring.Send(frame) > 0 {
+			break
+		}
+		if err := cli.Await(ctx, s.port, netmap.Out, pollTime); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	s.pending = append(s.pending, due)
+	s.bytes.Add(uint64(len(frame)))
+	return nil
+}
+
+// sync hands the frames that are in the ring to the port, and notes how late they are.
+func (s *sender) sync() error {
+	if len(s.pending) == 0 {
+		return nil
+	}
+	s.now = time.Now()
+	at := int64(s.now.Sub(s.start))
+	if s.plan.kind != top {
+		for _, due := range s.pending {
+			s.lag.Add(time.Duration(max(at-due, 0)), 1)
+		}
+	}
+	s.frames.Add(uint64(len(s.pending)))
+	s.pending = s.pending[:0]
+	return s.port.TxSync()
+}
+
+// finish waits until the frames are out, for a bounded time.
+func (s *sender) finish() error {
+	for end := time.Now().Add(flushTime); ; time.Sleep(100 * time.Microsecond) {
+		if err := s.port.TxSync(); err != nil {
+			return err
+		}
+		s.end = time.Now()
+		if s.unsent = s.ring.NumSlots() - 1 - s.ring.Len(); s.unsent == 0 || s.end.After(end) {
+			return nil
+		}
+	}
+}

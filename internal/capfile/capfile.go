@@ -1,0 +1,196 @@
+// Package capfile writes capture files, pcapng and pcap, into memory that is there already: so a receiver makes a file's bytes
+// itself, and somebody else has only to write them. Reading is what gopacket is for.
+//
+// Both formats are little-endian, with stamps in nanoseconds, and are about one interface with Ethernet frames.
+package capfile
+
+import (
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"time"
+)
+
+// Format is a format of capture files.
+type Format int
+
+// The formats.
+const (
+	Pcapng Format = iota
+	Pcap
+)
+
+// ParseFormat reads the name of a format.
+func ParseFormat(s string) (Format, error) {
+	switch s {
+	case "pcapng":
+		return Pcapng, nil
+	case "pcap":
+		return Pcap, nil
+	}
+	return 0, fmt.Errorf("%q is no format: choose pcapng or pcap", s)
+}
+
+// MaxSnap is the most bytes of a frame that programs which read such files take.
+const MaxSnap = 262144
+
+// Interface is what a file tells of where its frames come from.
+type Interface struct {
+	Name    string
+	Filter  string // of the frames that are in the file; "" is none
+	Program string // that writes the file
+	Snap    int    // the most bytes of a frame that are kept
+}
+
+// Stats is what a file tells at its end. Pcap has no place for it.
+type Stats struct {
+	Start, End time.Time
+	Received   uint64 // frames that came, with those dropped
+	Accepted   uint64 // by the filter
+	Captured   uint64 // that are in files
+	Dropped    uint64
+	AllDrops   bool // Dropped is all there is to know; else 0 means nothing
+}
+
+// Types of blocks of pcapng, and options.
+const (
+	sectionHeader  = 0x0a0d0d0a
+	interfaceDesc  = 1
+	interfaceStats = 5
+	enhancedPacket = 6
+
+	byteOrder    = 0x1a2b3c4d
+	ethernet     = 1
+	pcapNanosec  = 0xa1b23c4d
+	pcapHeader   = 16 // bytes before a frame
+	packetHeader = 28 // bytes before a frame, of enhancedPacket
+	blockTrailer = 4
+
+	optEnd         = 0
+	shbOS          = 3
+	shbProgram     = 4
+	ifName         = 2
+	ifTsresol      = 9
+	ifFilter       = 11
+	isbStart       = 2
+	isbEnd         = 3
+	isbReceived    = 4
+	isbDropped     = 5
+	isbAccepted    = 6
+	isbDelivered   = 8
+	nanoseconds    = 9 // 10^-9
+	filterIsText   = 0
+	unknownSection = ^uint64(0) // length of a section
+)
+
+var le = binary.LittleEndian
+
+// AppendHeader appends what a file starts with.
+func (f Format) AppendHeader(b []byte, i Interface) []byte {
+	if f == Pcap {
+		b = le.AppendUint32(b, pcapNanosec)
+		b = le.AppendUint16(b, 2)
+		b = le.AppendUint16(b, 4)
+		b = le.AppendUint64(b, 0) // time zone and accuracy, which nobody uses
+		b = le.AppendUint32(b, uint32(i.Snap))
+		return le.AppendUint32(b, ethernet)
+	}
+	b = appendBlock(b, sectionHeader, func(b []byte) []byte {
+		b = le.AppendUint32(b, byteOrder)
+		b = le.AppendUint16(b, 1)
+		b = le.AppendUint16(b, 0)
+		b = le.AppendUint64(b, unknownSection)
+		b = appendOption(b, shbOS, []byte(runtime.GOOS))
+		b = appendOption(b, shbProgram, []byte(i.Program))
+		return appendOption(b, optEnd, nil)
+	})
+	return appendBlock(b, interfaceDesc, func(b []byte) []byte {
+		b = le.AppendUint32(b, ethernet) // and two bytes of nothing
+		b = le.AppendUint32(b, uint32(i.Snap))
+		b = appendOption(b, ifName, []byte(i.Name))
+		b = appendOption(b, ifTsresol, []byte{nanoseconds})
+		if i.Filter != "" {
+			b = appendOption(b, ifFilter, append([]byte{filterIsText}, i.Filter...))
+		}
+		return appendOption(b, optEnd, nil)
+	})
+}
+
+// RecordSize is how many bytes a frame takes of which n bytes are kept.
+func (f Format) RecordSize(n int) int {
+	if f == Pcap {
+		return pcapHeader + n
+	}
+	return packetHeader + (n+3)&^3 + blockTrailer
+}
+
+// AppendRecord appends a frame that was length bytes long and came at that time, in nanoseconds since 1970. It does not
+// allocate when there is room for RecordSize bytes.
+func (f Format) AppendRecord(b []byte, at int64, frame []byte, length int) []byte {
+	if f == Pcap {
+		b = le.AppendUint32(b, uint32(at/1e9))
+		b = le.AppendUint32(b, uint32(at%1e9))
+		b = le.AppendUint32(b, uint32(len(frame)))
+		b = le.AppendUint32(b, uint32(length))
+		return append(b, frame...)
+	}
+	size := uint32(f.RecordSize(len(frame)))
+	b = le.AppendUint64(b, uint64(size)<<32|enhancedPacket)
+	b = le.AppendUint32(b, 0) // the interface
+	b = le.AppendUint32(b, uint32(at>>32))
+	b = le.AppendUint32(b, uint32(at))
+	b = le.AppendUint32(b, uint32(len(frame)))
+	b = le.AppendUint32(b, uint32(length))
+	b = pad(append(b, frame...), len(frame))
+	return le.AppendUint32(b, size)
+}
+
+// AppendTrailer appends what a file ends with.
+func (f Format) AppendTrailer(b []byte, s Stats) []byte {
+	if f == Pcap {
+		return b
+	}
+	return appendBlock(b, interfaceStats, func(b []byte) []byte {
+		b = le.AppendUint32(b, 0) // the interface
+		b = appendTime(b, s.End)
+		b = appendOption(b, isbStart, appendTime(nil, s.Start))
+		b = appendOption(b, isbEnd, appendTime(nil, s.End))
+		b = appendOption(b, isbReceived, le.AppendUint64(nil, s.Received))
+		if s.AllDrops || s.Dropped > 0 {
+			b = appendOption(b, isbDropped, le.AppendUint64(nil, s.Dropped))
+		}
+		b = appendOption(b, isbAccepted, le.AppendUint64(nil, s.Accepted))
+		b = appendOption(b, isbDelivered, le.AppendUint64(nil, s.Captured))
+		return appendOption(b, optEnd, nil)
+	})
+}
+
+// appendBlock appends a block of pcapng, with its length before and after the body.
+func appendBlock(b []byte, kind uint32, body func([]byte) []byte) []byte {
+	start := len(b)
+	b = le.AppendUint32(b, kind)
+	b = body(le.AppendUint32(b, 0))
+	size := uint32(len(b) - start + blockTrailer)
+	le.PutUint32(b[start+4:], size)
+	return le.AppendUint32(b, size)
+}
+
+func appendOption(b []byte, code uint16, value []byte) []byte {
+	b = le.AppendUint16(b, code)
+	b = le.AppendUint16(b, uint16(len(value)))
+	return pad(append(b, value...), len(value))
+}
+
+// appendTime appends the upper half first.
+func appendTime(b []byte, t time.Time) []byte {
+	ns := uint64(t.UnixNano())
+	return le.AppendUint32(le.AppendUint32(b, uint32(ns>>32)), uint32(ns))
+}
+
+// pad fills up to 4 bytes behind a piece of n bytes.
+func pad(b []byte, n int) []byte {
+	for ; n&3 != 0; n++ {
+		b = append(b, 0)
+	}
+	return b
+}
