@@ -26,6 +26,7 @@ type Config struct {
 	RingSize int // bytes of a ring object; default 36864, which is 2288 slots: larger rings take several objects
 	Ports    int // ports open at once; default 100
 	Switches int // VALE switches at once; default 64
+	NICSlots int // slots of a network interface's ring; default 1024
 
 	// RxTimestamps lets ports be opened with netmap.RxTimestamps. It takes 64 bytes from every buffer: BufSize counts them,
 	// and no frame, or piece of one, may use them.
@@ -72,7 +73,7 @@ func New(c Config) (*Framework, error) {
 		},
 		Spin:        c.Spin,
 		MaxSwitches: c.Switches,
-		NIC:         engine.NICConfig{Promisc: c.Promisc, StateDir: c.StateDir},
+		NIC:         engine.NICConfig{Slots: uint32(c.NICSlots), Promisc: c.Promisc, StateDir: c.StateDir},
 		Forward:     c.Forward,
 	})
 	if err != nil {

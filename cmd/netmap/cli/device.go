@@ -19,6 +19,10 @@ import (
 type Device struct {
 	path      string
 	framework *embed.Framework // once ports are opened inside this process
+
+	// RxSlots is how many slots a ring of an interface that is opened inside this process should have, for those who
+	// only receive and may be kept from it for a while; 0 is the usual number.
+	RxSlots int
 }
 
 // embedded is what stands for a framework inside this process.
@@ -72,7 +76,7 @@ type Opener func(name string, options ...netmap.Option) (*netmap.Port, error)
 // length bytes whole.
 func (d *Device) Opener(length int) (open Opener, closeAll func(), err error) {
 	if d.Embedded() {
-		f, err := newFramework(length)
+		f, err := newFramework(length, d.RxSlots)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -106,8 +110,8 @@ func (d *Device) Stats() []embed.PortStats {
 // most waits.
 const spin = 50 * time.Microsecond
 
-func newFramework(length int) (*embed.Framework, error) {
-	c := embed.Config{BufSize: 2048, Buffers: 32768}
+func newFramework(length, rxSlots int) (*embed.Framework, error) {
+	c := embed.Config{BufSize: 2048, Buffers: 32768, NICSlots: rxSlots}
 	if runtime.GOMAXPROCS(0) > 1 {
 		c.Spin = spin
 	}
