@@ -18,6 +18,7 @@ const (
 	valePrefix   = "vale"
 	defaultSlots = 1024
 	minSlots     = 2
+	maxSlots     = 4096
 )
 
 // clamp takes a wish for a number: 0 is the default, and too many is the most there can be.
@@ -28,7 +29,7 @@ func clamp[T uint16 | uint32](wish, def, most T) T {
 	return min(wish, most)
 }
 
-func slots(wish uint32) uint32 { return max(clamp(wish, defaultSlots, mem.MaxSlots), minSlots) }
+func slots(wish uint32) uint32 { return max(clamp(wish, defaultSlots, maxSlots), minSlots) }
 
 func (e *Engine) openNull(name string, req *abi.Register, region *mem.Region) (port, error) {
 	if req.MemID == 0 && region == e.region {

@@ -38,8 +38,8 @@ type Ring struct {
 	Offset uint64 // in the region
 }
 
-// MaxSlots bounds the slots of a ring.
-const MaxSlots = 4096
+// MaxSlots bounds the slots of a ring. What a request may wish for is less.
+const MaxSlots = 32768
 
 // NewRing makes a ring whose slots hold buffer 0, that is none, and have the length of a whole buffer. EINVAL for a
 // number of slots out of 2 to MaxSlots, ENOMEM when the pool is empty.

@@ -22,7 +22,7 @@ import (
 // Limits of a pipe end.
 const (
 	MaxRings = 256
-	MaxSlots = mem.MaxSlots
+	MaxSlots = 4096
 )
 
 // Pipe is both ends.

@@ -30,7 +30,7 @@ type meter struct {
 func newMeter(name portname.Name, stats func() []embed.PortStats) *meter {
 	m := &meter{kind: name, stats: stats}
 	if !cli.IsSoftware(name.String()) && !isMonitor(name) {
-		if link, err := netlink.LinkByName(strings.TrimPrefix(name.Port, "netmap:")); err == nil {
+		if link, err := netlink.LinkByName(name.Port); err == nil {
 			m.index = link.Attrs().Index
 		}
 	}
@@ -58,10 +58,10 @@ func (m *meter) read() (l loss) {
 	}
 	l.known = len(ports) > 0
 	if m.index > 0 {
-		l.link = linkDrops(m.index)
 		if !l.known {
 			l.port, l.known = socketDrops(m.index)
 		}
+		l.link = linkDrops(m.index, !l.known)
 	}
 	if strings.ContainsAny(m.kind.Port, "{}") && !isMonitor(m.kind) {
 		l.known = true // whoever sends into a pipe waits
@@ -69,17 +69,23 @@ func (m *meter) read() (l loss) {
 	return l
 }
 
-// linkDrops is what an interface lost by itself.
-func linkDrops(index int) uint64 {
+// linkDrops is what an interface lost by itself, and if wanted what it could not get rid of: some count there what found no room
+// in the port.
+func linkDrops(index int, all bool) uint64 {
 	link, err := netlink.LinkByIndex(index)
 	if err != nil || link.Attrs().Statistics == nil {
 		return 0
 	}
 	s := link.Attrs().Statistics
-	return s.RxMissedErrors + s.RxFifoErrors
+	n := s.RxMissedErrors + s.RxFifoErrors
+	if all {
+		n += s.RxDropped
+	}
+	return n
 }
 
-// socketDrops is what the AF_XDP sockets of an interface lost, whoever has them: a device does not tell.
+// socketDrops is what the AF_XDP sockets of an interface lost, whoever has them: a device does not tell. Not every kernel does
+// either (CONFIG_XDP_SOCKETS_DIAG).
 func socketDrops(index int) (n uint64, known bool) {
 	sockets, err := netlink.SocketDiagXDP()
 	if err != nil {

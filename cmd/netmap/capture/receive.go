@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
@@ -17,6 +19,8 @@ const (
 	pollTime = time.Second
 	// flushTime is how long a frame may stay in a block that is not full.
 	flushTime = 100 * time.Millisecond
+	// restTime bounds how long the end of a capture takes while frames go on coming.
+	restTime = 500 * time.Millisecond
 	// burst is how many slots of a ring are read before the clock.
 	burst = 512
 )
@@ -38,6 +42,7 @@ type receiver struct {
 	left   uint64 // frames to capture
 	flush  time.Duration
 	cuts   cuts
+	crowd  crowd
 
 	blocks blocks
 	block  *block // nil where there is none yet
@@ -67,17 +72,56 @@ func newLanes(p *netmap.Port) []lane {
 // run captures until the context ends, with what has arrived by then, or until there is enough.
 func (r *receiver) run(ctx context.Context) error {
 	defer r.hand()
-	for over := false; !over && r.left > 0; {
-		var err error
-		if over = ctx.Err() != nil; over {
-			err = r.port.RxSync()
-		} else {
-			err = cli.Await(ctx, r.port, netmap.In, r.patience())
-		}
-		if err != nil {
+	for r.left > 0 && ctx.Err() == nil {
+		if err := cli.Await(ctx, r.port, netmap.In, r.patience()); err != nil {
 			return err
 		}
-		r.look()
+		before := r.n.received
+		if r.look(); r.crowd.is(r.now, r.n.received) && r.n.received-before < burst/2 {
+			doze()
+		}
+	}
+	return r.rest()
+}
+
+// crowd tells when so many frames come that to be woken for each would cost more than all the rest.
+type crowd struct {
+	since time.Time
+	then  uint64
+	many  bool
+}
+
+const (
+	crowdTime = 10 * time.Millisecond
+	crowdSize = 500 // in that time
+	dozeTime  = 100 * time.Microsecond
+)
+
+// is says whether that many frames, all that there were so far, are many.
+func (c *crowd) is(now time.Time, frames uint64) bool {
+	if now.Sub(c.since) >= crowdTime {
+		c.many = frames-c.then >= crowdSize
+		c.since, c.then = now, frames
+	}
+	return c.many
+}
+
+// doze lets frames gather. The runtime's own sleep counts in milliseconds.
+func doze() {
+	t := unix.NsecToTimespec(int64(dozeTime))
+	unix.Nanosleep(&t, nil)
+}
+
+// rest reads what had arrived when the capture was to end, but not for ever.
+func (r *receiver) rest() error {
+	for end := time.Now().Add(restTime); r.left > 0 && time.Now().Before(end); {
+		if err := r.port.RxSync(); err != nil {
+			return err
+		}
+		before := r.n.received
+		if r.look(); r.n.received == before {
+			break
+		}
 	}
 	return nil
 }

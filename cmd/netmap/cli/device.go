@@ -23,6 +23,8 @@ type Device struct {
 	// RxSlots is how many slots a ring of an interface that is opened inside this process should have, for those who
 	// only receive and may be kept from it for a while; 0 is the usual number.
 	RxSlots int
+	// Promisc has such an interface receive frames for any address.
+	Promisc bool
 }
 
 // embedded is what stands for a framework inside this process.
@@ -76,7 +78,7 @@ type Opener func(name string, options ...netmap.Option) (*netmap.Port, error)
 // length bytes whole.
 func (d *Device) Opener(length int) (open Opener, closeAll func(), err error) {
 	if d.Embedded() {
-		f, err := newFramework(length, d.RxSlots)
+		f, err := d.newFramework(length)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -110,9 +112,9 @@ func (d *Device) Stats() []embed.PortStats {
 // most waits.
 const spin = 50 * time.Microsecond
 
-func newFramework(length, rxSlots int) (*embed.Framework, error) {
-	c := embed.Config{BufSize: 2048, Buffers: 32768, NICSlots: rxSlots}
-	if runtime.GOMAXPROCS(0) > 1 {
+func (d *Device) newFramework(length int) (*embed.Framework, error) {
+	c := embed.Config{BufSize: 2048, Buffers: 32768, NICSlots: d.RxSlots, Promisc: d.Promisc}
+	if runtime.GOMAXPROCS(0) > 1 && d.RxSlots == 0 { // who has many slots can wait
 		c.Spin = spin
 	}
 	for c.BufSize < length {
