@@ -18,6 +18,7 @@ func TestExitStatus(t *testing.T) {
 		{2, []string{"gen", "-f", "nosuch", "-i", "x{1"}}, {2, []string{"serve", "extra"}},
 		{0, []string{"bridge", "-h"}}, {1, []string{"bridge", "-i", "nosuch0", "-i", "nosuch1", "-w", "0"}}, {2, []string{"bridge"}},
 		{2, []string{"bridge", "-i", "a", "--filter", "nosuch"}}, {0, []string{"lb", "-h"}}, {2, []string{"lb"}}, {2, []string{"lb", "-i", "a", "-p", "0"}},
+		{2, []string{"capture"}}, {2, []string{"replay", "f"}}, {1, []string{"replay", "-i", "x{1", "/nosuch/file"}},
 	} {
 		root := newRoot()
 		root.SetOut(io.Discard)
