@@ -53,7 +53,8 @@ times at which they were captured. With -f - it reads standard input.
 The file is read ahead, into as much memory as --memory allows, before the first
 frame goes. A frame is sent at its time, to within microseconds on an idle core:
 replay sleeps, and looks at the clock again and again just before. At the end it
-says how late frames were. On a machine that has much else to do, start it with
+says how late frames were. When the machine keeps replay from its work, the rest
+is put off, so that frames keep their gaps (not with -R and -B). On a machine that has much else to do, start it with
 "chrt -r 1". When the ring is full, it waits: no frame is lost.
 
 Other times than those of the file are chosen with one of -x, -R, -t and -B.

@@ -20,6 +20,7 @@ type summary struct {
 	Skipped  uint64             `json:"skipped"` // too long or too short
 	Dropped  uint64             `json:"dropped"` // by the port
 	Unsent   int                `json:"unsent"`  // slots still in the ring at the end
+	Paused   float64            `json:"paused"`  // seconds by which everything was put off, so that gaps stay what they are
 	Lag      stats.Distribution `json:"lag_ns"`  // how late frames were handed to the port
 }
 
@@ -31,8 +32,8 @@ func newSummary(s *sender, f *feed, dropped uint64) *summary {
 		end = time.Now()
 	}
 	return &summary{
-		Seconds: end.Sub(s.start).Seconds(), Frames: s.frames.Load(), Bytes: s.bytes.Load(), Lost: s.lost, Filtered: f.filtered.Load(),
-		Cut: f.short.Load(), Skipped: f.skipped.Load() + s.long, Dropped: dropped, Unsent: s.unsent, Lag: d,
+		Seconds: end.Sub(s.begin).Seconds(), Frames: s.frames.Load(), Bytes: s.bytes.Load(), Lost: s.lost, Filtered: f.filtered.Load(),
+		Cut: f.short.Load(), Skipped: f.skipped.Load() + s.long, Dropped: dropped, Unsent: s.unsent, Paused: s.paused.Seconds(), Lag: d,
 	}
 }
 
@@ -47,6 +48,9 @@ func (s *summary) write(o *flags) {
 	if s.Lag.Count > 0 {
 		us := func(ns int64) float64 { return float64(ns) / 1000 }
 		fmt.Fprintf(o.out, "Late by: p50 %.1f us, p99 %.1f us, at most %.1f us.\n", us(s.Lag.P50), us(s.Lag.P99), us(s.Lag.Max))
+	}
+	if s.Paused > 0 {
+		fmt.Fprintf(o.out, "Put off by %.6f s in all, when the machine did other things.\n", s.Paused)
 	}
 	for _, n := range []struct {
 		n    uint64

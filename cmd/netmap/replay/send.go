@@ -16,6 +16,8 @@ const (
 	pollTime = time.Second
 	// flushTime is how long the sender waits at its end for frames to leave the ring.
 	flushTime = time.Second
+	// pause is how late a frame is when the sender was kept from its work, and did not merely wake up late.
+	pause = 100 * time.Microsecond
 )
 
 // sender sends frames through one ring, so that they keep their order. It waits for room, and loses none.
@@ -27,13 +29,15 @@ type sender struct {
 	left  uint64 // frames to send
 
 	pacer   *pace.Pacer
-	start   time.Time
+	begin   time.Time
+	start   time.Time // begin, and pauses
 	now     time.Time
 	pending []int64 // when the frames that were not synced yet were due
 	lag     *stats.Latency
 	long    uint64 // frames that do not fit into the ring
 	lost    uint64 // by the model
-	unsent  int    // slots still in the ring at the end
+	paused  time.Duration
+	unsent  int // slots still in the ring at the end
 
 	frames, bytes atomic.Uint64 // sent; the reporter reads them
 	end           time.Time
@@ -46,8 +50,8 @@ func newSender(p *netmap.Port, plan *schedule, burst int, left uint64) *sender {
 // run sends what the feed gives, until there is no more or the context ends. The error may be one of the file.
 func (s *sender) run(ctx context.Context, f *feed) error {
 	s.pacer = pace.New()
-	s.start = time.Now()
-	s.now = s.start
+	s.begin = time.Now()
+	s.start, s.now = s.begin, s.begin
 	for c := range f.full {
 		if c.first {
 			s.plan.pass()
@@ -74,7 +78,7 @@ func firstOf(errs ...error) error {
 }
 
 // send sends a chunk.
-func (s *sender) send(ctx context.Context, c *chunk) error {
+func (s *sender) send(ctx context.Context, c *chunk) (err error) {
 	for i := range c.packets {
 		p := &c.packets[i]
 		if s.left == 0 {
@@ -86,37 +90,54 @@ func (s *sender) send(ctx context.Context, c *chunk) error {
 			s.lost++
 			continue
 		}
-		if err := s.await(ctx, due); err != nil {
+		if due, err = s.await(ctx, due); err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
 			break
 		}
-		if err := s.put(ctx, c.frame(p), due); err != nil {
+		if err = s.put(ctx, c.frame(p), due); err != nil {
 			return err
 		}
 	}
 	return s.sync()
 }
 
-// await waits until a frame is due. Frames that are due already go together.
-func (s *sender) await(ctx context.Context, due int64) error {
+// await waits until a frame is due, and returns when it should have gone. Frames that are due already go together.
+func (s *sender) await(ctx context.Context, due int64) (int64, error) {
 	if len(s.pending) == s.burst {
 		if err := s.sync(); err != nil {
-			return err
+			return due, err
 		}
 	}
-	if s.plan.kind == top || int64(s.now.Sub(s.start)) >= due {
-		return nil
+	if s.plan.kind == top {
+		return due, nil
 	}
-	if s.now = time.Now(); int64(s.now.Sub(s.start)) >= due {
-		return nil
+	if s.lateness(due) < 0 {
+		s.now = time.Now()
 	}
-	if err := s.sync(); err != nil {
-		return err
+	if s.lateness(due) < 0 {
+		if err := s.sync(); err != nil {
+			return due, err
+		}
+		s.now = s.pacer.Until(ctx, s.start.Add(time.Duration(due)))
 	}
-	s.now = s.pacer.Until(ctx, s.start.Add(time.Duration(due)))
-	return nil
+	if s.plan.kind == real && s.lateness(due) >= pause {
+		return s.putOff(due)
+	}
+	return due, nil
+}
+
+func (s *sender) lateness(due int64) time.Duration { return s.now.Sub(s.start) - time.Duration(due) }
+
+// putOff moves everything from a late frame on: frames of a file keep their gaps. To make up for lost time would send many at
+// once that were apart.
+func (s *sender) putOff(due int64) (int64, error) {
+	err := s.sync() // those before are late by the old time
+	late := s.lateness(due)
+	s.start = s.start.Add(late)
+	s.paused += late
+	return due - int64(late), err
 }
 
 // put puts a frame into the ring, when there is room.

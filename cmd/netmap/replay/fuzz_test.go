@@ -1,0 +1,36 @@
+package replay
+
+import (
+	"bytes"
+	"io"
+	"testing"
+
+	"github.com/seed-48afdc40/netmap/internal/capfile"
+)
+
+// FuzzFile reads files of anybody's making: that ends, with frames that lie where they are said to be.
+func FuzzFile(f *testing.F) {
+	for _, format := range []capfile.Format{capfile.Pcapng, capfile.Pcap} {
+		whole := makeFile(format, 12)
+		f.Add(whole)
+		f.Add(whole[:len(whole)-30])
+		f.Add(whole[:100])
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := newSource(bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		s.closer = io.NopCloser(nil)
+		feed := newFeed("fuzz", 0, 1)
+		go feed.run(t.Context(), s)
+		for c := range feed.full {
+			for i := range c.packets {
+				if n := len(c.frame(&c.packets[i])); n == 0 || n > chunkSize/4 {
+					t.Fatalf("a frame of %d bytes", n)
+				}
+			}
+			feed.done(c)
+		}
+	})
+}
