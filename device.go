@@ -62,7 +62,9 @@ type device struct {
 	answer abi.Register
 	legacy bool // it knows requests of API 11 only
 	region *region
-	wake   [2]int // a pipe that ends a poll when its context ends, or the port is closed
+
+	wakeMu sync.Mutex
+	wakers *waker
 
 	use    sync.RWMutex // held for reading by whoever uses fd
 	closed atomic.Bool
@@ -73,7 +75,7 @@ func openDevice(path string, o Opening) (*device, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, "open", path, "%s", openHint(err))
 	}
-	d := &device{fd: fd, name: o.Port, answer: o.Register, wake: [2]int{-1, -1}}
+	d := &device{fd: fd, name: o.Port, answer: o.Register}
 	own, err := o.Extmem.mapping()
 	if err == nil {
 		err = d.register(o.Offsets, own, o.Extmem)
@@ -86,10 +88,6 @@ func openDevice(path string, o Opening) (*device, error) {
 	if d.region, err = mapRegion(fd, d.answer, own); err != nil {
 		unix.Close(fd)
 		return nil, fault.Wrap(err, "map the memory of", o.Port, "")
-	}
-	if err := unix.Pipe2(d.wake[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		d.Close()
-		return nil, fault.Wrap(err, "open", o.Port, "")
 	}
 	return d, nil
 }
@@ -200,17 +198,25 @@ func (d *device) sync(op string, request uint) error {
 	return nil
 }
 
-// Wait is poll(2) on the device, and on the pipe.
+// Wait is poll(2) on the device, and on a pipe that ends it.
 func (d *device) Wait(ctx context.Context, events int16, timeout time.Duration) (int16, error) {
 	d.use.RLock()
 	defer d.use.RUnlock()
-	if timeout == 0 {
-		ctx = context.Background() // nothing to interrupt
+	if d.closed.Load() {
+		return unix.POLLERR, nil
 	}
-	stop := wake.On(ctx, d)
+	if timeout == 0 {
+		return d.look(events)
+	}
+	w, err := d.waker()
+	if err != nil {
+		return 0, fault.Wrap(err, "poll", d.name, "")
+	}
+	defer d.retire(w)
+	stop := wake.On(ctx, w)
 	defer func() {
 		if stop() {
-			d.drain() // what was written for one wait must not end another
+			w.drain()
 		}
 	}()
 	deadline := time.Now().Add(timeout)
@@ -219,7 +225,7 @@ func (d *device) Wait(ctx context.Context, events int16, timeout time.Duration) 
 		if over != nil {
 			timeout = 0 // what is there already counts
 		}
-		fds := [2]unix.PollFd{{Fd: int32(d.fd), Events: events}, {Fd: int32(d.wake[0]), Events: unix.POLLIN}}
+		fds := [2]unix.PollFd{{Fd: int32(d.fd), Events: events}, {Fd: int32(w.read), Events: unix.POLLIN}}
 		_, err := unix.Poll(fds[:], milliseconds(timeout))
 		switch {
 		case err == nil && fds[0].Revents != 0:
@@ -238,17 +244,17 @@ func (d *device) Wait(ctx context.Context, events int16, timeout time.Duration) 
 	return unix.POLLERR, nil
 }
 
-// Wake ends a poll.
-func (d *device) Wake() { unix.Write(d.wake[1], []byte{0}) }
-
-// drain empties the pipe.
-func (d *device) drain() {
-	var b [16]byte
-	for {
-		if n, err := unix.Read(d.wake[0], b[:]); n <= 0 || err != nil {
-			return
+// look is Wait that does not wait, so there is nothing to end.
+func (d *device) look(events int16) (int16, error) {
+	for !d.closed.Load() {
+		fds := [1]unix.PollFd{{Fd: int32(d.fd), Events: events}}
+		if _, err := unix.Poll(fds[:], 0); err == nil {
+			return fds[0].Revents, nil
+		} else if err != unix.EINTR {
+			return 0, fault.Wrap(err, "poll", d.name, "")
 		}
 	}
+	return unix.POLLERR, nil
 }
 
 // milliseconds is a timeout as poll(2) takes it, rounded up.
@@ -264,15 +270,11 @@ func (d *device) Close() error {
 	if d.closed.Swap(true) {
 		return nil
 	}
-	d.Wake()
+	d.wakeAll()
 	d.use.Lock()
 	defer d.use.Unlock()
 	err := errors.Join(d.region.drop(), unix.Close(d.fd))
-	for _, fd := range d.wake {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
-	}
+	d.closeWakers()
 	if err != nil {
 		return fault.Wrap(err, "close", d.name, "")
 	}

@@ -28,8 +28,13 @@
 // Buffers belong to slots only by their index. Swap exchanges the buffers of two slots, which passes a frame from one
 // port to another without copying it, if both are in the same memory region (Port.SameRegion).
 //
-// A Port and its rings are for one goroutine at a time, with the exception of Close. Several ports may be bound to the
-// rings of one interface, each used by a goroutine of its own.
+// A Port and its rings are for one goroutine at a time, with the exception of Close. One that was opened without SyncLoop may
+// have two: a goroutine that receives (Rx, RxSync, Poll for In) and one that sends (Tx, Poll for Out, which unlike TxSync waits
+// for a ring that the other's Poll is just syncing). Several ports may be bound to the rings of one interface, each used by a
+// goroutine of its own.
+//
+// Package packet makes a net.PacketConn of a port, package source a source of packets for gopacket, and package netmaptest
+// stands in for the framework in tests.
 package netmap
 
 import (

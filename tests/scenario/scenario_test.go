@@ -54,6 +54,7 @@ var scenarios = []scenario{
 	{"contexts", contexts},
 	{"close ends a poll", closeEndsPoll},
 	{"two who wait", twoWait},
+	{"two who wait on one port", bothDirectionsWait},
 	{"error numbers", errorNumbers},
 	{"a head that makes no sense", badHead},
 	{"what was asked and granted", answers},

@@ -103,6 +103,31 @@ func closeEndsPoll(w *world) {
 	}
 }
 
+// Two goroutines have a port, one for each direction, and both of their contexts end at once: both waits do.
+func bothDirectionsWait(w *world) {
+	p := w.open("x{1", netmap.Slots(16, 16))
+	for p.Tx()[0].Send(frame(1, 2, "until it is full")) == 1 {
+		p.TxSync()
+	}
+	for range 50 {
+		ctx, cancel := context.WithCancel(w.Context())
+		ended := make(chan error, 2)
+		for _, want := range []netmap.Events{netmap.In, netmap.Out} {
+			go func() {
+				_, err := p.Poll(ctx, want, 10*time.Second)
+				ended <- err
+			}()
+		}
+		time.Sleep(200 * time.Microsecond)
+		cancel()
+		for range 2 {
+			if err := <-ended; !errors.Is(err, context.Canceled) {
+				w.Fatalf("%v, want context.Canceled", err)
+			}
+		}
+	}
+}
+
 // A frame wakes both who wait for the same ring.
 func twoWait(w *world) {
 	a := w.open("x{1")
