@@ -56,6 +56,9 @@ var mayImport = map[string][]string{
 	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
 	"":             {"abi", "portname", "internal/fault", "internal/shm", "internal/csb", "internal/wake"},
 	"embed":        {"", "abi", "portname", "internal/fault", "internal/shm", "internal/mem", "internal/engine", "internal/csb", "internal/wake"},
+	"packet":       {"", "abi", "portname", "internal/fault", "internal/filter"},
+	"source":       {"packet"},
+	"netmaptest":   {"", "embed", "packet", "portname", "internal/fault"},
 	"internal/csb": {"abi", "internal/fault", "internal/shm", "internal/wake"},
 
 	"internal/kring/kringtest": core,
@@ -66,6 +69,9 @@ var mayImportAll = []string{"cmd/", "tests/", "bench/"}
 
 // standardOnly import nothing from outside of the module but the standard library.
 var standardOnly = []string{"abi", "portname", "internal/fault", "internal/mem", "internal/kring", "internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/shadow"}
+
+// light are packages whose users shall not get gopacket into their programs with them, nor with what they import.
+var light = []string{"", "embed", "packet", "netmaptest"}
 
 // unsafeFile is the name of a file that may import unsafe.
 var unsafeFile = regexp.MustCompile(`_unsafe(_[a-z0-9]+)?(_test)?\.go$`)
@@ -142,6 +148,29 @@ func TestPackagesImportOnlyWhatLiesBeneathThem(t *testing.T) {
 			}
 			if first, _, _ := strings.Cut(i, "/"); !ok && strings.Contains(first, ".") && slices.Contains(standardOnly, f.pkg) {
 				t.Errorf("%s imports %s; package %q needs nothing but the standard library", f.path, i, f.pkg)
+			}
+		}
+	}
+}
+
+func TestLightPackagesDoNotImportGopacket(t *testing.T) {
+	carries := map[string]bool{}
+	var add func(pkg string)
+	add = func(pkg string) {
+		if !carries[pkg] {
+			carries[pkg] = true
+			for _, below := range mayImport[pkg] {
+				add(below)
+			}
+		}
+	}
+	for _, pkg := range light {
+		add(pkg)
+	}
+	for _, f := range sourceFiles(t) {
+		for _, i := range f.imports {
+			if !f.isTest() && carries[f.pkg] && strings.HasPrefix(i, "github.com/gopacket/") {
+				t.Errorf("%s imports %s, which %q shall not bring along", f.path, i, light)
 			}
 		}
 	}

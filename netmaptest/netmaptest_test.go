@@ -1,0 +1,221 @@
+package netmaptest_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+	"github.com/seed-48afdc40/netmap/netmaptest"
+)
+
+// frame is an Ethernet frame for everybody.
+func frame(text string) []byte {
+	return append([]byte("\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x88\xb5"), text...)
+}
+
+// reflect is a program: it opens an interface and sends back what it receives, until its context ends.
+func reflect(ctx context.Context, open func(string, ...netmap.Option) (*netmap.Port, error), name string) error {
+	port, err := open(name)
+	if err != nil {
+		return err
+	}
+	defer port.Close()
+	for {
+		if _, err := port.Poll(ctx, netmap.In, -1); err != nil {
+			return err
+		}
+		tx := port.Tx()[0].Window()
+		for slot := range port.Rx()[0].Frames() {
+			netmap.Swap(tx.Slot(), slot)
+			tx.Next()
+		}
+		tx.Commit()
+		port.TxSync()
+	}
+}
+
+// start runs the program until the test ends.
+func start(t *testing.T, fake *netmaptest.Fake, name string) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- reflect(ctx, fake.Open, name) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestInterface(t *testing.T) {
+	testutil.CheckLeaks(t)
+	fake := netmaptest.New(t)
+	wire := fake.Interface("eth0")
+	start(t, fake, "netmap:eth0")
+	wire.Send(frame("one"), frame("two"))
+	wire.Expect(frame("one"), frame("two"))
+	long := bytes.Repeat(frame("long"), 500)
+	wire.Send(long)
+	wire.Expect(long)
+	wire.ExpectNone(5 * time.Millisecond)
+}
+
+func TestLoss(t *testing.T) {
+	fake := netmaptest.New(t)
+	wire := fake.Interface("eth0")
+	start(t, fake, "eth0")
+	wire.Lose(func(n int, f []byte) bool { return n == 1 || bytes.Contains(f, []byte("bad")) })
+	wire.Send(frame("0"), frame("1"), frame("2"), frame("bad"), frame("4"))
+	wire.Expect(frame("0"), frame("2"), frame("4"))
+	wire.Lose(func(n int, f []byte) bool { return n == 2 }) // on its way back
+	wire.Send(frame("5"), frame("6"))
+	wire.Expect(frame("6"))
+	wire.Lose(nil)
+	wire.Send(frame("bad"))
+	wire.Expect(frame("bad"))
+}
+
+func TestSeveralRings(t *testing.T) {
+	fake := netmaptest.New(t)
+	wire := fake.Interface("eth0", netmap.Rings(4, 4), netmap.Slots(64, 64))
+	port, err := fake.Open("netmap:eth0-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := fake.Open("netmap:eth0/R")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(port.Rx()) != 1 || len(all.Rx()) != 4 || len(all.Tx()) != 0 || port.Rx()[0].NumSlots() != 64 {
+		t.Fatalf("%v; %v", port, all)
+	}
+	for ring := range 4 {
+		wire.SendTo(ring, frame(fmt.Sprint("to ring ", ring)))
+	}
+	all.RxSync()
+	for i, ring := range all.Rx() {
+		if w := ring.Window(); w.Len() != 1 || string(w.Frame()[14:]) != fmt.Sprint("to ring ", i) {
+			t.Errorf("ring %d: %d frames", i, w.Len())
+		}
+	}
+	port.Tx()[0].Send(frame("from ring 2"))
+	port.TxSync()
+	wire.Expect(frame("from ring 2"))
+}
+
+func TestOpen(t *testing.T) {
+	fake := netmaptest.New(t)
+	fake.Interface("eth0")
+	for name, want := range map[string]error{
+		"netmap:eth1":    syscall.ENXIO,
+		"netmap:eth0-x":  syscall.EINVAL,
+		"netmap:eth0-7":  syscall.EINVAL,
+		"eth0/x":         nil,
+		"vale0:a":        nil,
+		"x{1":            nil,
+		"netmap:eth1{x":  nil,
+		"netmap:eth0^":   syscall.EINVAL,
+		"netmap:eth1/rz": syscall.ENXIO,
+	} {
+		p, err := fake.Open(name)
+		if !errors.Is(err, want) {
+			t.Errorf("open %s: %v, want %v", name, err, want)
+		}
+		if err == nil {
+			p.Close()
+		}
+	}
+	a, err := fake.Open("vale0:a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := fake.Open("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !a.SameRegion(b) {
+		t.Error("a switch and an interface of a fake do not share memory")
+	}
+}
+
+func TestPair(t *testing.T) {
+	a, b := netmaptest.Pair(t, netmap.Rings(2, 2))
+	for i := range 2 {
+		a.Tx()[i].Send(frame("there"))
+		b.Tx()[i].Send(frame("and back"))
+	}
+	a.TxSync()
+	b.TxSync()
+	for _, p := range []*netmap.Port{a, b} {
+		p.RxSync()
+		if len(p.Rx()) != 2 || p.Rx()[0].Len() != 1 || p.Rx()[1].Len() != 1 {
+			t.Errorf("%v received nothing", p)
+		}
+	}
+}
+
+// fails is a test that fails where its author may look at it.
+type fails struct {
+	testing.TB
+	ctx      context.Context
+	said     string
+	cleanups []func()
+}
+
+func (f *fails) Helper()                  {}
+func (f *fails) Context() context.Context { return f.ctx }
+func (f *fails) Cleanup(c func())         { f.cleanups = append(f.cleanups, c) }
+func (f *fails) Fatal(args ...any)        { f.said = fmt.Sprint(args...); panic(f) }
+func (f *fails) Fatalf(format string, args ...any) {
+	f.said = fmt.Sprintf(format, args...)
+	panic(f)
+}
+
+// What goes wrong fails the test, and says what.
+func TestFailures(t *testing.T) {
+	for want, run := range map[string]func(*netmaptest.Fake, *netmaptest.Wire, *netmap.Port){
+		"":                         func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Expect(frame("from the program")) },
+		"differs from byte 14 on":  func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Expect(frame("something else")) },
+		"no frame came":            func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Receive(); w.Receive() },
+		"nobody expected":          func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.ExpectNone(time.Second) },
+		"has no ring 1":            func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.SendTo(1, frame("")) },
+		"no room in ring 0":        func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.SendTo(0, make([]byte, 4<<20)) },
+		"the program does not":     func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Send(make([]byte, 4<<20)) },
+		`add interface "eth0"`:     func(f *netmaptest.Fake, _ *netmaptest.Wire, _ *netmap.Port) { f.Interface("eth0") },
+		`add interface "vale0:x"`:  func(f *netmaptest.Fake, _ *netmaptest.Wire, _ *netmap.Port) { f.Interface("vale0:x") },
+		`add interface "netmap:x"`: func(f *netmaptest.Fake, _ *netmaptest.Wire, _ *netmap.Port) { f.Interface("netmap:x") },
+	} {
+		soon, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		f := &fails{TB: t, ctx: soon}
+		func() {
+			defer func() {
+				if r := recover(); r != nil && r != any(f) {
+					panic(r)
+				}
+			}()
+			fake := netmaptest.New(f)
+			wire := fake.Interface("eth0")
+			port, err := fake.Open("eth0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			port.Tx()[0].Send(frame("from the program"))
+			port.TxSync()
+			run(fake, wire, port)
+		}()
+		if !strings.Contains(f.said, want) || want == "" && f.said != "" {
+			t.Errorf("the test failed with %q, want %q", f.said, want)
+		}
+		for i := range f.cleanups {
+			f.cleanups[len(f.cleanups)-1-i]()
+		}
+		cancel()
+	}
+}

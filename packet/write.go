@@ -1,0 +1,67 @@
+package packet
+
+import (
+	"context"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+)
+
+// send hands frames over and returns how many.
+func (c *Conn) send(ctx context.Context, byDeadline bool, frames [][]byte) (sent int, err error) {
+	if len(c.port.Tx()) == 0 {
+		return 0, fault.New(syscall.EOPNOTSUPP, "send", "", "the port has no tx rings; open it without /R")
+	}
+	ring := c.port.Tx()[0]
+	for sent < len(frames) {
+		if ctx.Err() != nil || c.life.Err() != nil {
+			return sent, c.failure(ctx, byDeadline)
+		}
+		n := ring.Send(frames[sent:]...)
+		if n > 0 {
+			if err := c.push(); err != nil {
+				return sent, err
+			}
+			c.counts.sent.Add(uint64(n))
+			for _, f := range frames[sent : sent+n] {
+				c.counts.sentBytes.Add(uint64(len(f)))
+			}
+			sent += n
+			continue
+		}
+		if err := sendable(ring, frames[sent]); err != nil {
+			return sent, err
+		}
+		ring.SetCur(ring.Tail()) // the room that there is is not enough
+		if err := c.wait(ctx, byDeadline, netmap.Out, c.port.TxSync); err != nil {
+			return sent, err
+		}
+	}
+	return sent, nil
+}
+
+// push has the framework send. A poll, unlike TxSync, does not pass over a ring that a goroutine that receives is just syncing.
+func (c *Conn) push() error {
+	got, err := c.port.Poll(context.Background(), netmap.Out, 0)
+	if err == nil && got&netmap.Err != 0 {
+		err = c.port.TxSync()
+	}
+	return err
+}
+
+// sendable says why a frame can never be sent.
+func sendable(ring *netmap.Ring, frame []byte) error {
+	if len(frame) == 0 {
+		return fault.New(syscall.EINVAL, "send", "", "the frame is empty")
+	}
+	w := ring.Window()
+	if w.Len() == 0 {
+		return nil
+	}
+	if most := (ring.NumSlots() - 1) * len(w.Buf()); len(frame) > most {
+		return fault.New(syscall.EMSGSIZE, "send", "",
+			"the frame has %d bytes, and all %d slots together %d; ask for more with netmap.Slots", len(frame), ring.NumSlots()-1, most)
+	}
+	return nil
+}
