@@ -468,3 +468,17 @@ func TestNextCopy(t *testing.T) {
 		t.Errorf("%q", kept)
 	}
 }
+
+// Frames start where the slots say.
+func TestOffsets(t *testing.T) {
+	a, b := pair(t, netmap.Offsets(256, 128), netmap.Slots(8, 8))
+	mustSend(t, a, frame("with an offset"), long(5000))
+	for _, want := range [][]byte{frame("with an offset"), long(5000)} {
+		if f := mustNext(t, b); !bytes.Equal(f.Data, want) {
+			t.Errorf("%d bytes: %q", len(f.Data), f.Data[:min(40, len(f.Data))])
+		}
+	}
+	if _, err := a.WriteTo(long(7*2048), nil); !errors.Is(err, syscall.EMSGSIZE) {
+		t.Error(err)
+	}
+}

@@ -55,6 +55,8 @@ var scenarios = []scenario{
 	{"close ends a poll", closeEndsPoll},
 	{"two who wait", twoWait},
 	{"two who wait on one port", bothDirectionsWait},
+	{"a raw link", rawLink},
+	{"a raw link ends", rawLinkEnds},
 	{"error numbers", errorNumbers},
 	{"a head that makes no sense", badHead},
 	{"what was asked and granted", answers},
