@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -110,6 +111,35 @@ func TestSeveralRings(t *testing.T) {
 	wire.Expect(frame("from ring 2"))
 }
 
+// Settle returns when the program has nothing left to read, and not before.
+func TestSettle(t *testing.T) {
+	fake := netmaptest.New(t)
+	wire := fake.Interface("eth0", netmap.Rings(2, 2))
+	wire.Settle()
+	port, err := fake.Open("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wire.SendTo(1, frame("to be read"))
+	var settled atomic.Bool
+	read := make(chan bool)
+	go func() {
+		defer close(read)
+		for ring := port.Rx()[1]; ring.Len() == 0; time.Sleep(5 * time.Millisecond) {
+			port.RxSync()
+		}
+		for range port.Rx()[1].Frames() {
+			if settled.Load() {
+				t.Error("settled before the frame was read")
+			}
+		}
+		port.RxSync()
+	}()
+	wire.Settle()
+	settled.Store(true)
+	<-read
+}
+
 func TestOpen(t *testing.T) {
 	fake := netmaptest.New(t)
 	fake.Interface("eth0")
@@ -186,6 +216,7 @@ func TestFailures(t *testing.T) {
 		"no frame came":            func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Receive(); w.Receive() },
 		"nobody expected":          func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.ExpectNone(time.Second) },
 		"has no ring 1":            func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.SendTo(1, frame("")) },
+		"does not read":            func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Send(frame("unread")); w.Settle() },
 		"no room in ring 0":        func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.SendTo(0, make([]byte, 4<<20)) },
 		"the program does not":     func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Send(make([]byte, 4<<20)) },
 		`add interface "eth0"`:     func(f *netmaptest.Fake, _ *netmaptest.Wire, _ *netmap.Port) { f.Interface("eth0") },

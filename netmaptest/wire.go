@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -64,6 +65,24 @@ func (w *Wire) SendTo(ring int, frames ...[]byte) {
 	}
 	if err := w.port.TxSync(); err != nil {
 		w.t.Fatal(err)
+	}
+}
+
+// Settle waits until the program has read everything that was sent, and has come back to wait for more or to give the slots back. The
+// test fails when it has not after 10 s.
+func (w *Wire) Settle() {
+	w.t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if err := w.port.TxSync(); err != nil {
+			w.t.Fatal(err)
+		}
+		unread := slices.IndexFunc(w.port.Tx(), func(r *netmap.Ring) bool { return r.Len() < r.NumSlots()-1 })
+		switch {
+		case unread < 0:
+			return
+		case time.Now().After(end) || w.t.Context().Err() != nil:
+			w.t.Fatalf("%s: there are frames in ring %d that the program does not read", w.name, unread)
+		}
 	}
 }
 
