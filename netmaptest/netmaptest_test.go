@@ -211,14 +211,19 @@ func (f *fails) Fatalf(format string, args ...any) {
 // What goes wrong fails the test, and says what.
 func TestFailures(t *testing.T) {
 	for want, run := range map[string]func(*netmaptest.Fake, *netmaptest.Wire, *netmap.Port){
-		"":                         func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Expect(frame("from the program")) },
-		"differs from byte 14 on":  func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Expect(frame("something else")) },
-		"no frame came":            func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Receive(); w.Receive() },
-		"nobody expected":          func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.ExpectNone(time.Second) },
-		"has no ring 1":            func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.SendTo(1, frame("")) },
-		"does not read":            func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Send(frame("unread")); w.Settle() },
-		"no room in ring 0":        func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.SendTo(0, make([]byte, 4<<20)) },
-		"the program does not":     func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Send(make([]byte, 4<<20)) },
+		"":                               func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Expect(frame("from the program")) },
+		"differs from byte 14 on":        func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Expect(frame("something else")) },
+		"no frame came":                  func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Receive(); w.Receive() },
+		"nobody expected":                func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.ExpectNone(time.Second) },
+		"has no ring 1":                  func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.SendTo(1, frame("")) },
+		"does not read":                  func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Send(frame("unread")); w.Settle() },
+		"no room in ring 0":              func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.SendTo(0, make([]byte, 4<<20)) },
+		"ask for more with netmap.Slots": func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Send(make([]byte, 4<<20)) },
+		"no room for a frame of 60 bytes": func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) {
+			for {
+				w.Send(make([]byte, 60))
+			}
+		},
 		`add interface "eth0"`:     func(f *netmaptest.Fake, _ *netmaptest.Wire, _ *netmap.Port) { f.Interface("eth0") },
 		`add interface "vale0:x"`:  func(f *netmaptest.Fake, _ *netmaptest.Wire, _ *netmap.Port) { f.Interface("vale0:x") },
 		`add interface "netmap:x"`: func(f *netmaptest.Fake, _ *netmaptest.Wire, _ *netmap.Port) { f.Interface("netmap:x") },

@@ -46,7 +46,10 @@ func (w *Wire) Send(frames ...[]byte) {
 			continue
 		}
 		if _, err := w.conn.Send(ctx, f); err != nil {
-			w.t.Fatalf("%s: %v: the program does not read", w.name, err)
+			if errors.Is(err, context.DeadlineExceeded) {
+				w.t.Fatalf("%s: no room for a frame of %d bytes: the program does not read", w.name, len(f))
+			}
+			w.t.Fatalf("%s: %v", w.name, err)
 		}
 	}
 }

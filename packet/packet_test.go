@@ -482,3 +482,20 @@ func TestOffsets(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A link over ports that a loop syncs, in one goroutine.
+func TestSyncLoop(t *testing.T) {
+	testutil.CheckLeaks(t)
+	a, b := pair(t, netmap.SyncLoop())
+	for i := range 300 {
+		mustSend(t, a, frame(fmt.Sprint("request ", i)), long(3000))
+		if f := mustNext(t, b); string(f.Data[14:]) != fmt.Sprint("request ", i) {
+			t.Fatalf("%q", f.Data)
+		}
+		if f := mustNext(t, b); !bytes.Equal(f.Data, long(3000)) {
+			t.Fatalf("%d bytes", len(f.Data))
+		}
+		mustSend(t, b, frame("answer"))
+		mustNext(t, a)
+	}
+}
