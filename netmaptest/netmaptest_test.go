@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -208,50 +209,68 @@ func (f *fails) Fatalf(format string, args ...any) {
 	panic(f)
 }
 
+// failures are ways to fail, by what is said. The second ones wait for what never comes.
+type failures map[string]func(*netmaptest.Fake, *netmaptest.Wire, *netmap.Port)
+
+var atOnce = failures{
+	"":                               func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Expect(frame("from the program")) },
+	"differs from byte 14 on":        func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Expect(frame("something else")) },
+	"nobody expected":                func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.ExpectNone(time.Second) },
+	"has no ring 1":                  func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.SendTo(1, frame("")) },
+	"no room in ring 0":              func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.SendTo(0, make([]byte, 4<<20)) },
+	"ask for more with netmap.Slots": func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Send(make([]byte, 4<<20)) },
+	`add interface "eth0"`:           func(f *netmaptest.Fake, _ *netmaptest.Wire, _ *netmap.Port) { f.Interface("eth0") },
+	`add interface "vale0:x"`:        func(f *netmaptest.Fake, _ *netmaptest.Wire, _ *netmap.Port) { f.Interface("vale0:x") },
+	`add interface "netmap:x"`:       func(f *netmaptest.Fake, _ *netmaptest.Wire, _ *netmap.Port) { f.Interface("netmap:x") },
+}
+
+var inTime = failures{
+	"no frame came": func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Receive(); w.Receive() },
+	"does not read": func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Send(frame("unread")); w.Settle() },
+	"no room for a frame of 60 bytes": func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) {
+		for {
+			w.Send(make([]byte, 60))
+		}
+	},
+}
+
 // What goes wrong fails the test, and says what.
 func TestFailures(t *testing.T) {
-	for want, run := range map[string]func(*netmaptest.Fake, *netmaptest.Wire, *netmap.Port){
-		"":                               func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Expect(frame("from the program")) },
-		"differs from byte 14 on":        func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Expect(frame("something else")) },
-		"no frame came":                  func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Receive(); w.Receive() },
-		"nobody expected":                func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.ExpectNone(time.Second) },
-		"has no ring 1":                  func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.SendTo(1, frame("")) },
-		"does not read":                  func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Send(frame("unread")); w.Settle() },
-		"no room in ring 0":              func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.SendTo(0, make([]byte, 4<<20)) },
-		"ask for more with netmap.Slots": func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Send(make([]byte, 4<<20)) },
-		"no room for a frame of 60 bytes": func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) {
-			for {
-				w.Send(make([]byte, 60))
+	for want, run := range atOnce {
+		wantFailure(t, time.Minute, want, run)
+	}
+	for want, run := range inTime {
+		wantFailure(t, 20*time.Millisecond, want, run)
+	}
+}
+
+func wantFailure(t *testing.T, patience time.Duration, want string, run func(*netmaptest.Fake, *netmaptest.Wire, *netmap.Port)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	f := &fails{TB: t, ctx: ctx}
+	defer func() {
+		for _, c := range slices.Backward(f.cleanups) {
+			c()
+		}
+	}()
+	func() {
+		defer func() {
+			if r := recover(); r != nil && r != any(f) {
+				panic(r)
 			}
-		},
-		`add interface "eth0"`:     func(f *netmaptest.Fake, _ *netmaptest.Wire, _ *netmap.Port) { f.Interface("eth0") },
-		`add interface "vale0:x"`:  func(f *netmaptest.Fake, _ *netmaptest.Wire, _ *netmap.Port) { f.Interface("vale0:x") },
-		`add interface "netmap:x"`: func(f *netmaptest.Fake, _ *netmaptest.Wire, _ *netmap.Port) { f.Interface("netmap:x") },
-	} {
-		soon, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-		f := &fails{TB: t, ctx: soon}
-		func() {
-			defer func() {
-				if r := recover(); r != nil && r != any(f) {
-					panic(r)
-				}
-			}()
-			fake := netmaptest.New(f)
-			wire := fake.Interface("eth0")
-			port, err := fake.Open("eth0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			port.Tx()[0].Send(frame("from the program"))
-			port.TxSync()
-			run(fake, wire, port)
 		}()
-		if !strings.Contains(f.said, want) || want == "" && f.said != "" {
-			t.Errorf("the test failed with %q, want %q", f.said, want)
+		fake := netmaptest.New(f)
+		wire := fake.Interface("eth0")
+		port, err := fake.Open("eth0")
+		if err != nil {
+			t.Fatal(err)
 		}
-		for i := range f.cleanups {
-			f.cleanups[len(f.cleanups)-1-i]()
-		}
-		cancel()
+		port.Tx()[0].Send(frame("from the program"))
+		port.TxSync()
+		run(fake, wire, port)
+	}()
+	if !strings.Contains(f.said, want) || want == "" && f.said != "" {
+		t.Errorf("the test failed with %q, want %q", f.said, want)
 	}
 }
