@@ -9,6 +9,7 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/doctor"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/gen"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/lb"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/manual"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/replay"
 )
 
@@ -21,10 +22,13 @@ pipes at tens of millions of frames a second.
 
 Start with "netmap gen": without arguments it needs no privileges, sends frames
 through a switch inside its own process and checks every byte of them.`,
+		Version:       cli.Version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.AddCommand(bridge.New(), capture.New(), doctor.New(), gen.New(), doctor.NewInfo(), lb.New(), replay.New(), newServe())
+	root.AddCommand(manual.New())
 	cli.MarkUsage(root)
+	cli.Complete(root)
 	return root
 }

@@ -41,9 +41,10 @@ type doctorFlags struct {
 func New() *cobra.Command {
 	var f doctorFlags
 	cmd := &cobra.Command{
-		Use:   "doctor [interface...]",
-		Short: "Find out what stands in the way of netmap on this machine",
-		Long:  doctorHelp,
+		Use:               "doctor [interface...]",
+		Short:             "Find out what stands in the way of netmap on this machine",
+		Long:              doctorHelp,
+		ValidArgsFunction: cli.Interfaces,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if f.restore {
 				return f.giveBack(cmd.OutOrStdout(), names)

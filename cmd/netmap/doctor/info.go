@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/vishvananda/netlink"
 
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
@@ -29,9 +30,10 @@ of the interface for that moment, and resets the link of some cards.`
 func NewInfo() *cobra.Command {
 	var asJSON, probe bool
 	cmd := &cobra.Command{
-		Use:   "info [interface...]",
-		Short: "Show what network interfaces can do for netmap, and what is in their way",
-		Long:  infoHelp,
+		Use:               "info [interface...]",
+		Short:             "Show what network interfaces can do for netmap, and what is in their way",
+		Long:              infoHelp,
+		ValidArgsFunction: cli.Interfaces,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			list, err := inspect(names)
 			if err != nil {

@@ -76,6 +76,7 @@ var rights = []struct {
 	{21, "CAP_SYS_ADMIN", "the device node, other network namespaces"},
 	{12, "CAP_NET_ADMIN", "interfaces"},
 	{13, "CAP_NET_RAW", "interfaces"},
+	{19, "CAP_SYS_PTRACE", "requests of programs that use the device"},
 	{39, "CAP_BPF", "interfaces"},
 }
 

@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed-48afdc40/netmap"
+)
+
+// Complete tells the shell, for cmd and all commands below it, what may stand behind flags that name ports, devices,
+// directories and files.
+func Complete(cmd *cobra.Command) {
+	kinds := map[string]cobra.CompletionFunc{"interface": Ports, "device": anyFile, "path": anyFile, "write": anyFile, "read": anyFile, "pcap": anyFile, "state-dir": anyDirectory}
+	for name, complete := range kinds {
+		if cmd.Flags().Lookup(name) != nil {
+			cmd.RegisterFlagCompletionFunc(name, complete)
+		}
+	}
+	if cmd.ValidArgsFunction == nil && !cmd.HasSubCommands() {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	for _, c := range cmd.Commands() {
+		Complete(c)
+	}
+}
+
+func anyFile(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
+func anyDirectory(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
+// Interfaces completes the names of network interfaces, those that are on the command line already left out.
+func Interfaces(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+	names := interfaceNames()
+	return slices.DeleteFunc(names, func(n string) bool { return slices.Contains(given, n) }), cobra.ShellCompDirectiveNoFileComp
+}
+
+// Ports completes names of ports: interfaces, and the ports of switches that are there on the device which the command
+// line names. More may follow a name: a ring, a pipe, a kind of monitor.
+func Ports(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	var names []string
+	bare := typed != "" && !strings.HasPrefix("netmap:", typed) && !strings.HasPrefix(typed, "netmap:")
+	for _, n := range interfaceNames() {
+		if !bare {
+			n = "netmap:" + n
+		}
+		names = append(names, n)
+	}
+	path := netmap.DevicePath
+	if f := cmd.Flags().Lookup("device"); f != nil && f.Changed {
+		path = f.Value.String()
+	}
+	names = append(names, valePorts(path)...)
+	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, typed) })
+	return names, directive
+}
+
+func interfaceNames() (names []string) {
+	list, _ := net.Interfaces() // without it, there is nothing to offer
+	for _, i := range list {
+		names = append(names, i.Name)
+	}
+	return names
+}
+
+// patience is how long who has pressed the Tab key waits for a daemon.
+const patience = 300 * time.Millisecond
+
+// valePorts asks a device for the ports of its switches. It has none to tell of when it does not answer soon.
+func valePorts(path string) []string {
+	answer := make(chan []string, 1)
+	go func() {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			answer <- nil
+			return
+		}
+		defer f.Close()
+		answer <- listVale(f)
+	}()
+	select {
+	case names := <-answer:
+		return names
+	case <-time.After(patience):
+		return nil
+	}
+}
