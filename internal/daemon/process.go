@@ -98,7 +98,7 @@ func (p *process) InNetNS(f func() error) error {
 	who := fmt.Sprint("process ", p.pid)
 	theirs, err := netns.GetFromPath(fmt.Sprintf("/proc/%d/ns/net", p.pid))
 	if err != nil {
-		return fault.Wrap(err, "find network namespace of", who, "")
+		return fault.Wrap(err, "find network namespace of", who, "the daemon needs CAP_SYS_PTRACE")
 	}
 	defer theirs.Close()
 	return ns.Do(theirs, who, f)

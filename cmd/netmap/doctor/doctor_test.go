@@ -40,7 +40,9 @@ func TestMachineChecks(t *testing.T) {
 
 		"rights":    {checkRights(allRights), fine, ""},
 		"no rights": {checkRights(0), bad, "CAP_BPF"},
-		"some":      {checkRights(parseRights(status)), bad, "missing: CAP_SYS_ADMIN (the device node, other network namespaces), CAP_BPF"},
+		"some":      {checkRights(parseRights(status)), bad, "missing: CAP_SYS_ADMIN (the device node, other network namespaces), CAP_SYS_PTRACE (requests of programs that use the device), CAP_BPF"},
+
+		"all but CAP_BPF": {checkRights(allRights &^ (1 << capBPF)), fine, ""}, // which CAP_SYS_ADMIN includes
 
 		"passthrough":                {checkPassthrough(nil), fine, "tried"},
 		"passthrough without rights": {checkPassthrough(syscall.EPERM), bad, "not tried"},
