@@ -1,11 +1,19 @@
 # The few things that are more than one go command.
-.PHONY: all test soak bench fuzz
+.PHONY: all test soak bench fuzz man deb
 
 all:
 	CGO_ENABLED=0 go build -o netmap ./cmd/netmap
 
 test:
 	go test ./...
+
+# Manual pages, into build/man.
+man:
+	go run ./cmd/netmap man build/man
+
+# A Debian package, in build/. As root, packaging/test and packaging/container-test try it out.
+deb:
+	packaging/build deb
 
 # The tests that kill, requests of all kinds from several processes at once, two hundred rounds of each, and for an hour a host
 # behind its own rings with 200 MB of TCP again and again; as root.

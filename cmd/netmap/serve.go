@@ -139,8 +139,12 @@ func (f *serveFlags) config() (daemon.Config, error) {
 	}, nil
 }
 
-// lookupID takes a number as it is and looks a name up.
+// lookupID takes a number as it is and looks a name up. Root has the same one everywhere, also in a container without a list
+// of users.
 func lookupID(s string, byName func(string) (string, error)) (uint32, error) {
+	if s == "root" {
+		return 0, nil
+	}
 	if _, err := strconv.ParseUint(s, 10, 32); err != nil {
 		if s, err = byName(s); err != nil {
 			return 0, err

@@ -66,11 +66,12 @@ const examples = `  netmap bridge -i netmap:eth0 -i netmap:eth1
 func New() *cobra.Command {
 	o := &flags{}
 	cmd := &cobra.Command{
-		Use:     "bridge [-i port [-i port]] | port [port [burst]]",
-		Short:   "Forward frames between two ports, or an interface and its host stack",
-		Long:    help,
-		Example: examples,
-		Args:    cobra.MaximumNArgs(3),
+		Use:               "bridge [-i port [-i port]] | port [port [burst]]",
+		Short:             "Forward frames between two ports, or an interface and its host stack",
+		Long:              help,
+		ValidArgsFunction: cli.Ports,
+		Example:           examples,
+		Args:              cobra.MaximumNArgs(3),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.out, o.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			if err := o.check(args); err != nil {

@@ -21,7 +21,7 @@ func Complete(cmd *cobra.Command) {
 			cmd.RegisterFlagCompletionFunc(name, complete)
 		}
 	}
-	if cmd.ValidArgsFunction == nil && !cmd.HasSubCommands() {
+	if cmd.ValidArgsFunction == nil && !cmd.HasSubCommands() && !strings.Contains(cmd.Use, "file") {
 		cmd.ValidArgsFunction = cobra.NoFileCompletions
 	}
 	for _, c := range cmd.Commands() {
