@@ -1,0 +1,40 @@
+package cli
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+func TestComplete(t *testing.T) {
+	root := &cobra.Command{Use: "tool"}
+	cut := &cobra.Command{Use: "cut", Run: func(*cobra.Command, []string) {}}
+	cut.Flags().String("interface", "", "")
+	cut.Flags().String("device", t.TempDir()+"/absent", "")
+	root.AddCommand(cut)
+	Complete(root)
+
+	complete, ok := cut.GetFlagCompletionFunc("interface")
+	if !ok {
+		t.Fatal("nothing completes --interface")
+	}
+	for typed, want := range map[string]string{"": "netmap:lo", "n": "netmap:lo", "netmap:l": "netmap:lo", "l": "lo", "lo": "lo"} {
+		names, directive := complete(cut, nil, typed)
+		if !slices.Contains(names, want) {
+			t.Errorf("%q is completed by %q, without %q", typed, names, want)
+		}
+		if directive&cobra.ShellCompDirectiveNoSpace == 0 {
+			t.Errorf("%q ends with a space: a name may go on", typed)
+		}
+	}
+	if names, _ := complete(cut, nil, "vale"); len(names) > 0 {
+		t.Errorf("a device that is not there has the ports %q", names)
+	}
+	if names, directive := cut.ValidArgsFunction(cut, nil, ""); len(names) > 0 || directive != cobra.ShellCompDirectiveNoFileComp {
+		t.Errorf("arguments of a command that takes none: %q", names)
+	}
+	if names, _ := Interfaces(cut, []string{"lo"}, ""); slices.Contains(names, "lo") {
+		t.Error("an interface is offered twice")
+	}
+}
