@@ -20,6 +20,7 @@ func tool() (root, cut *cobra.Command) {
 
 The end.`}
 	cut.Flags().IntP("number", "n", 7, "cut so many `bytes`")
+	cut.Flags().CountP("verbose", "v", "say more")
 	cut.Flags().BoolP("quiet", "q", false, "say nothing")
 	cut.Flags().String("secret", "", "for us")
 	cut.Flags().MarkHidden("secret")
@@ -40,6 +41,7 @@ func TestPage(t *testing.T) {
 		".PP\n.RS 4\n.nf\nfirst   one\nsecond  two\n.fi\n.RE\n.PP\nThe end.\n",
 		".TP\n\\fB\\-n\\fR, \\fB\\-\\-number\\fR \\fIbytes\\fR\ncut so many bytes (default 7)\n",
 		".TP\n\\fB\\-q\\fR, \\fB\\-\\-quiet\\fR\nsay nothing\n",
+		".TP\n\\fB\\-v\\fR, \\fB\\-\\-verbose\\fR\nsay more\n",
 		"\\fB\\-\\-device\\fR[=\\fIstring\\fR]\n",
 		".SH \"EXAMPLES\"\n.RS 4\n.nf\ntool cut \\-n 3 \\(aqa\\(tib\\(aq\n.fi\n.RE\n",
 		"\\fBtool\\fR(8)",

@@ -98,7 +98,7 @@ func term(f *pflag.Flag) string {
 	}
 	value, _ := pflag.UnquoteUsage(f)
 	switch {
-	case value == "" || f.Value.Type() == "count":
+	case value == "" || f.NoOptDefVal == "+1": // pflag's counters, -vv
 	case f.NoOptDefVal != "" && f.Value.Type() != "bool":
 		s += `[=` + italic(value) + `]`
 	default:
