@@ -44,7 +44,7 @@ func pong(p *netmap.Port, tell bool) error {
 func ping(p *netmap.Port, length time.Duration) (stats.Distribution, error) {
 	f, latency := testFrame(60), stats.NewLatency()
 	rx, tx := p.Rx()[0], p.Tx()[0]
-	for i, begin := 0, time.Now(); time.Since(begin) < length; i++ {
+	for i, begin := 0, time.Now(); i <= warmPings || time.Since(begin) < length; i++ {
 		at := time.Now()
 		tx.Send(f)
 		if err := p.TxSync(); err != nil {
