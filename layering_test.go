@@ -41,6 +41,10 @@ var mayImport = map[string][]string{
 	"internal/nic":       slices.Concat(core, system, []string{"internal/xsk", "internal/takeover"}),
 	"internal/hoststack": slices.Concat(core, system),
 
+	// What a framework tells about itself is plain data, which the engine fills and tools read.
+	"internal/status":  {"internal/fault"},
+	"internal/metrics": {"internal/status"},
+
 	"internal/takeover": {"internal/fault", "internal/ns", "internal/ethtool"},
 
 	// What is attached to a switch needs somebody to wait for it, and VALE itself knows no operating system.
@@ -49,9 +53,9 @@ var mayImport = map[string][]string{
 	// What programs of old APIs see stands before the rings, whatever their kind.
 	"internal/shadow": core,
 
-	"internal/engine":  slices.Concat(core, system, kinds, []string{"internal/uplink", "internal/shadow"}),
+	"internal/engine":  slices.Concat(core, system, kinds, []string{"internal/uplink", "internal/shadow", "internal/status"}),
 	"internal/control": slices.Concat(core, []string{"internal/engine", "internal/eventfd"}),
-	"internal/daemon":  slices.Concat(core, system, []string{"internal/engine", "internal/control", "internal/chardev", "internal/eventfd", "internal/takeover"}),
+	"internal/daemon":  slices.Concat(core, system, []string{"internal/engine", "internal/control", "internal/chardev", "internal/eventfd", "internal/takeover", "internal/status", "internal/metrics"}),
 
 	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
 	"":             {"abi", "portname", "internal/fault", "internal/shm", "internal/csb", "internal/wake"},

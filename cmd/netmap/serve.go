@@ -11,10 +11,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/control"
 	"github.com/seed-48afdc40/netmap/internal/daemon"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/status"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
 
@@ -32,6 +35,7 @@ type serveFlags struct {
 	narrow4                  bool
 	forward                  bool
 	verbose                  bool
+	status                   daemon.StatusConfig
 }
 
 func newServe() *cobra.Command {
@@ -75,7 +79,10 @@ keep users apart.`,
 	fs.DurationVar(&f.spin, "spin", 50*time.Microsecond, "how long a thread looks for the next request before it sleeps")
 	fs.BoolVar(&f.rxStamps, "rx-timestamps", false, "let programs ask when each frame arrived; takes 64 bytes from every buffer")
 	fs.BoolVar(&f.narrow4, "api4-slots8", false, "take programs of API 4 for FreeBSD's of 2013, with slots of 8 bytes; Linux had 16")
+	fs.StringVar(&f.status.Socket, "status", "", "unix socket of the status API, "+cli.NoStatus+" for none (default "+status.DefaultSocket(netmap.DevicePath)+", beside the node if that is elsewhere)")
+	fs.StringVar(&f.status.HTTP, "http", "", "offer the status API and /metrics on this address as well, such as 127.0.0.1:9669; whoever reaches it may read them")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "log every port that is opened and closed")
+	cmd.MarkFlagFilename("status", "sock")
 	return cmd
 }
 
@@ -89,11 +96,28 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	defer d.Close()
+	if err := f.serveStatus(d); err != nil {
+		return err
+	}
 	fmt.Fprintf(cmd.OutOrStdout(), "netmap: serving %s\n", f.path)
 	notify("READY=1")
 	err = d.Wait(cmd.Context())
 	notify("STOPPING=1")
 	return err
+}
+
+// serveStatus offers the status API. Programs can do without, so that it is no reason to end unless somebody asked for it.
+func (f *serveFlags) serveStatus(d *daemon.Daemon) error {
+	cfg := f.status
+	switch cfg.Socket {
+	case cli.NoStatus:
+		cfg.Socket = ""
+	case "":
+		if err := d.ServeStatus(daemon.StatusConfig{Socket: status.DefaultSocket(f.path)}); err != nil {
+			fmt.Fprintln(os.Stderr, "netmap: warning:", err)
+		}
+	}
+	return d.ServeStatus(cfg)
 }
 
 func (f *serveFlags) config() (daemon.Config, error) {

@@ -211,6 +211,14 @@ func (c *Client) use(b *engine.Binding) {
 	c.binding.Store(b)
 }
 
+// Port is the name of the port that the client is bound to, "" of none.
+func (c *Client) Port() string {
+	if b := c.binding.Load(); b != nil {
+		return b.Port()
+	}
+	return ""
+}
+
 // unbind undoes register.
 func (c *Client) unbind() {
 	b := c.binding.Swap(nil)

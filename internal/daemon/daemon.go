@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"net/http"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -40,13 +41,22 @@ type Daemon struct {
 	engine *engine.Engine
 	policy control.Policy
 	device *chardev.Device
+
+	path    string
+	node    nodeMode
+	started time.Time
+	clients clients
+	servers []*http.Server
 }
+
+// nodeMode is who may use the device.
+type nodeMode struct{ mode, uid, gid uint32 }
 
 // Start makes a framework and its device node. Errors are those of engine.New and chardev.Mount.
 func Start(cfg Config) (*Daemon, error) {
 	// UMEMs are locked memory; without the right to raise the limit it stays, and opening an interface says so.
 	unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
-	d := &Daemon{log: cfg.Log, policy: cfg.Policy}
+	d := &Daemon{log: cfg.Log, policy: cfg.Policy, path: cfg.Path, node: nodeMode{cfg.Mode, cfg.UID, cfg.GID}, started: time.Now()}
 	cfg.Engine.NIC.OnState = func(what string) { d.log.Info("interface", "state", what) }
 	cfg.Engine.NIC.OnTrouble = func(err error) { d.log.Warn("interface is not as it was", "error", err) }
 	d.giveBack(cmp.Or(cfg.Engine.NIC.StateDir, takeover.DefaultDir()))
@@ -93,26 +103,36 @@ func (d *Daemon) Wait(ctx context.Context) error {
 
 // Close takes the device away, ends all bindings and gives all interfaces back to the host.
 func (d *Daemon) Close() error {
+	for _, s := range d.servers {
+		s.Close()
+	}
 	d.device.Close()
 	return d.engine.Close()
 }
 
 // Open implements chardev.Driver.
 func (d *Daemon) Open(caller chardev.Caller, wake *chardev.Waker) (chardev.File, syscall.Errno) {
-	log := d.log.With("pid", caller.PID, "program", commandOf(caller.PID))
-	return &client{c: control.New(d.engine, d.policy, wake, func(request, port string, err error) {
+	pid := processOf(caller.PID)
+	c := &client{daemon: d, pid: pid, command: commandOf(pid)}
+	log := d.log.With("pid", pid, "program", c.command)
+	c.c = control.New(d.engine, d.policy, wake, func(request, port string, err error) {
 		if err != nil {
 			log.Warn(request, "port", port, "error", err)
 			return
 		}
 		log.Info(request, "port", port)
-	})}, 0
+	})
+	d.clients.add(c)
+	return c, 0
 }
 
 // client is an open file of the device.
 type client struct {
-	c    *control.Client
-	last atomic.Pointer[process] // who made the last request
+	daemon  *Daemon
+	pid     int // of who opened it
+	command string
+	c       *control.Client
+	last    atomic.Pointer[process] // who made the last request
 }
 
 // process is who makes a request: mostly the one who made the last.
@@ -136,4 +156,7 @@ func (c *client) Poll(caller chardev.Caller, events uint32) uint32 {
 	return c.c.Poll(c.process(caller), events)
 }
 
-func (c *client) Release() { c.c.Close() }
+func (c *client) Release() {
+	c.c.Close()
+	c.daemon.clients.remove(c)
+}

@@ -20,6 +20,7 @@ type Binding struct {
 	entry  *entry
 	nifp   *mem.If // nil where the shadow has one
 	answer abi.Register
+	port   string           // its name
 	rings  [2][]*kring.Ring // the bound ones, by direction
 	shadow *Shadow          // of a program that knows another API, else nil
 	closed atomic.Bool
@@ -97,6 +98,7 @@ func (e *Engine) RegisterWith(name string, req abi.Register, o Options) (*Bindin
 		return nil, err
 	}
 	p.bindings = append(p.bindings, b)
+	b.port = p.shown()
 	return b, nil
 }
 
@@ -323,6 +325,9 @@ func (b *Binding) Register() abi.Register { return b.answer }
 
 // Memory is the region that the offsets in the answer refer to.
 func (b *Binding) Memory() []byte { return b.entry.region.Bytes() }
+
+// Port is the name of the port, as it was when the binding began.
+func (b *Binding) Port() string { return b.port }
 
 // String is for logs.
 func (b *Binding) String() string {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
@@ -113,6 +114,7 @@ type Engine struct {
 	switches map[string]*vale.Switch
 	unnamed  uint64 // ports so far that no name finds
 	alarm    alarm
+	seen     atomic.Pointer[view] // by the last Status
 	closed   bool
 }
 

@@ -2,9 +2,16 @@ package engine
 
 import (
 	"cmp"
+	"net"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/status"
+	"github.com/seed-48afdc40/netmap/internal/vale"
 )
 
 // PortStats is what is known of a port: who has it, and what was lost there.
@@ -18,36 +25,191 @@ type PortStats struct {
 
 // describer is a port that has more to tell than its rings.
 type describer interface {
-	// Describe says how the port works, and counts what was lost outside of the rings.
+	// Describe says how the port works, and counts what was lost outside of the rings. It does not wait for a ring that is
+	// being started.
 	Describe() (detail string, drops map[string]uint64)
 }
 
 // Stats describes all ports, by name.
 func (e *Engine) Stats() []PortStats {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	var all []PortStats
+	all := e.view()
+	e.mu.Unlock()
+	var stats []PortStats
+	for _, v := range all.ports {
+		p := v.read()
+		stats = append(stats, PortStats{p.Name, p.Kind, p.Detail, p.Users, p.AllDrops()})
+	}
+	return stats
+}
+
+// view is what there was to look at when somebody last looked. What is in it may have been closed since: its counters stay
+// readable, and its memory is not touched.
+type view struct {
+	ports    []portView
+	switches []*vale.Switch
+	names    map[*vale.Port]string // of their ports
+	memory   []status.Region
+}
+
+// portView is a port and its counters.
+type portView struct {
+	status.Port
+	describer describer
+	rings     []ringView
+}
+
+type ringView struct {
+	*kring.Ring
+	host, open bool
+}
+
+// glimpse is how long a look waits for those who open and close ports: opening an interface takes up to a second.
+const glimpse = 20 * time.Millisecond
+
+// Status describes ports, switches and memory. It holds nobody up: while a port takes its time to open, it describes what
+// was there the last time, with counters of now.
+func (e *Engine) Status() (s status.Status) {
+	v := e.lastView()
+	for i := range v.ports {
+		s.Ports = append(s.Ports, v.ports[i].read())
+	}
+	for _, sw := range v.switches {
+		s.Switches = append(s.Switches, switchStatus(sw, v.names))
+	}
+	s.Memory = v.memory
+	return s
+}
+
+func (e *Engine) lastView() *view {
+	for end := time.Now().Add(glimpse); ; time.Sleep(time.Millisecond) {
+		if e.mu.TryLock() {
+			v := e.view()
+			e.mu.Unlock()
+			e.seen.Store(v)
+			return v
+		}
+		if v := e.seen.Load(); v != nil && time.Now().After(end) {
+			return v
+		}
+	}
+}
+
+// view looks. The caller holds the lock.
+func (e *Engine) view() *view {
+	v := &view{names: map[*vale.Port]string{}}
 	for _, p := range e.entries() {
 		if p.owner != nil && p.owner.inner == p && p.alias == "" {
 			continue // its rings are the attachment's
 		}
-		s := PortStats{Name: p.shown(), Kind: p.kind, Bindings: len(p.bindings), Drops: map[string]uint64{}}
-		described := p
-		if p.inner != nil {
-			described = p.inner
+		v.ports = append(v.ports, p.view())
+		if on := p.valePort(); on != nil {
+			v.names[on] = p.shown()
 		}
-		if d, ok := described.port.(describer); ok {
-			s.Detail, s.Drops = d.Describe()
-		}
-		for _, dir := range []uint16{abi.DirTx, abi.DirRx} {
-			for _, r := range slices.Concat(p.port.Rings(dir), hostRings(p.port, dir)) {
-				for why, n := range r.Drops.Counts() {
-					s.Drops[why] += n
-				}
-			}
-		}
-		all = append(all, s)
 	}
-	slices.SortFunc(all, func(a, b PortStats) int { return cmp.Compare(a.Name, b.Name) })
-	return all
+	slices.SortFunc(v.ports, func(a, b portView) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.NetNS, b.NetNS))
+	})
+	for _, sw := range e.switches {
+		v.switches = append(v.switches, sw)
+	}
+	slices.SortFunc(v.switches, func(a, b *vale.Switch) int { return cmp.Compare(a.Name(), b.Name()) })
+	if e.closed {
+		return v
+	}
+	v.memory = append(v.memory, regionStatus(e.region))
+	for _, f := range e.foreign {
+		v.memory = append(v.memory, regionStatus(f.Region))
+	}
+	slices.SortFunc(v.memory, func(a, b status.Region) int { return cmp.Compare(a.ID, b.ID) })
+	return v
+}
+
+func (p *entry) view() portView {
+	v := portView{Port: status.Port{Name: p.shown(), Kind: p.kind, Region: p.region.ID(), Users: len(p.bindings), Persistent: p.device != nil}}
+	described := p
+	if p.inner != nil {
+		described = p.inner
+		v.Attached = p.inner.shown()
+	}
+	if p.isHost() {
+		v.Attached = p.owner.inner.shown() + "^"
+	}
+	if _, ns, ok := strings.Cut(described.key, " in NS("); ok && described.kind == "nic" {
+		_, ns, _ = strings.Cut(ns, ":")
+		v.NetNS = strings.TrimSuffix(ns, ")")
+	}
+	if p.kind == "null" { // several have one name
+		v.Name += strings.Replace(p.key, "null ", "#", 1)
+	}
+	v.describer, _ = described.port.(describer)
+	for dir := range uint16(2) {
+		for _, r := range p.port.Rings(dir) {
+			v.rings = append(v.rings, ringView{r, p.isHost(), p.uses(r)})
+		}
+		for _, r := range hostRings(p.port, dir) {
+			v.rings = append(v.rings, ringView{r, true, p.uses(r)})
+		}
+	}
+	// An attachment's tx rings are what the interface receives in: shown is how the interface sees it.
+	slices.SortStableFunc(v.rings, func(a, b ringView) int { return cmp.Compare(directions[b.Dir], directions[a.Dir]) })
+	return v
+}
+
+// isHost says whether the port is the host stack of an interface that is attached.
+func (p *entry) isHost() bool { return p.owner != nil && p.owner.host == p }
+
+// uses says whether somebody moves frames through the ring: a binding, or the switch to which the port is attached.
+func (p *entry) uses(r *kring.Ring) bool {
+	n, _ := r.Users()
+	return n > 0 || p.inner != nil || p.owner != nil
+}
+
+// read is the port with its counters of now.
+func (v *portView) read() status.Port {
+	p := v.Port
+	p.Drops = map[string]uint64{}
+	if v.describer != nil {
+		p.Detail, p.Drops = v.describer.Describe()
+	}
+	p.Rings = make([]status.Ring, 0, len(v.rings))
+	for _, r := range v.rings {
+		p.Rings = append(p.Rings, r.read())
+	}
+	return p
+}
+
+var directions = [2]string{abi.DirTx: "tx", abi.DirRx: "rx"}
+
+// read is the ring of now.
+func (r ringView) read() status.Ring {
+	s := status.Ring{Index: int(r.ID), Direction: directions[r.Dir], Host: r.host, Open: r.open, Slots: r.N}
+	s.Frames, s.Bytes, s.Drops = r.Traffic.Frames.Load(), r.Traffic.Bytes.Load(), r.Drops.Counts()
+	if r.open {
+		cur, tail := r.HwCur.Load(), r.HwTail.Load()
+		if s.Used = r.Dist(cur, tail); r.Dir == abi.DirTx {
+			s.Used = r.Dist(r.Next(tail), cur)
+		}
+	}
+	return s
+}
+
+func switchStatus(sw *vale.Switch, names map[*vale.Port]string) status.Switch {
+	s := status.Switch{Name: sw.Name(), Ports: []status.SwitchPort{}, Addresses: []status.Address{}}
+	for _, p := range sw.Ports() {
+		s.Ports = append(s.Ports, status.SwitchPort{Index: p.Index(), Name: cmp.Or(names[p], p.Name)})
+	}
+	for _, l := range sw.Learned() {
+		s.Addresses = append(s.Addresses, status.Address{MAC: net.HardwareAddr(l.MAC[:]).String(), Port: l.Port})
+	}
+	slices.SortFunc(s.Addresses, func(a, b status.Address) int {
+		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.MAC, b.MAC))
+	})
+	return s
+}
+
+func regionStatus(r *mem.Region) status.Region {
+	u := r.Usage()
+	return status.Region{ID: r.ID(), Bytes: r.Size(), Private: r.Private(), Interfaces: status.Pool{Free: u.IfFree, Total: u.IfTotal},
+		Rings: status.Pool{Free: u.RingFree, Total: u.RingTotal}, Buffers: status.Pool{Free: u.BufFree, Total: u.BufTotal}}
 }

@@ -33,7 +33,7 @@ func (s *Stack) syncTx(r *kring.Ring) error {
 	}
 	x, q := &s.tx[s.number(r)], s.cable.Load().tap.Queue(s.queue(r))
 	var drops [kring.Reasons]uint64
-	cut := false
+	frames, bytes, cut := uint64(0), uint64(0), false
 	for x.next != r.Head() {
 		n, whole := gather(r, x.next, r.Head(), &x.packet)
 		if !whole && n < abi.MaxFrags && n < r.N-1 {
@@ -48,10 +48,17 @@ func (s *Stack) syncTx(r *kring.Ring) error {
 			cut = cut || err == syscall.EBADFD
 		}
 		x.bad = !whole
+		for _, p := range x.packet[:n] {
+			bytes += uint64(p.Len())
+		}
+		if whole {
+			frames++
+		}
 		acknowledge(r, x.next, x.packet[:n])
 		x.next = (x.next + n) % r.N
 	}
 	count(r, &drops)
+	r.Traffic.Add(frames, bytes)
 	r.HwCur.Store(r.Head())
 	r.HwTail.Store((x.next + r.N - 1) % r.N)
 	if cut {
@@ -149,6 +156,7 @@ func (s *Stack) syncRx(r *kring.Ring) error {
 func (s *Stack) receive(r *kring.Ring, q *tap.Queue) (err error) {
 	tail, span := r.HwTail.Load(), s.span(r)
 	var drops [kring.Reasons]uint64
+	frames, bytes := uint64(0), uint64(0)
 	for room := r.Room(); room >= span; {
 		most := s.offer(r, q, tail, span)
 		n, e := q.Read(int(span))
@@ -168,8 +176,10 @@ func (s *Stack) receive(r *kring.Ring, q *tap.Queue) (err error) {
 		}
 		room -= r.Dist(tail, next)
 		tail = next
+		frames, bytes = frames+1, bytes+uint64(n)
 	}
 	count(r, &drops)
+	r.Traffic.Add(frames, bytes)
 	r.HwTail.Store(tail)
 	return err
 }

@@ -51,7 +51,8 @@ type Ring struct {
 	Program Memory
 
 	Waiters Waiters
-	Drops   Drops // frames that were lost here, by reason
+	Drops   Drops    // frames that were lost here, by reason
+	Traffic *Traffic // a pipe's two rings of a lane share theirs
 
 	shared *mem.Ring
 	region *mem.Region
@@ -72,7 +73,7 @@ type Ring struct {
 
 // New is a ring without memory.
 func New(name string, dir, id uint16, slots uint32, sync func(*Ring) error) *Ring {
-	r := &Ring{Name: name, Dir: dir, ID: id, N: slots, Sync: sync}
+	r := &Ring{Name: name, Dir: dir, ID: id, N: slots, Sync: sync, Traffic: new(Traffic)}
 	r.FD.Store(-1)
 	return r
 }

@@ -129,7 +129,7 @@ func (in *inbox) take(src *kring.Ring, from, to uint32, o origin) bool {
 	if from == to {
 		return false
 	}
-	tail, bad := r.HwTail.Load(), uint64(0)
+	tail, bad, frames, bytes := r.HwTail.Load(), uint64(0), uint64(0), uint64(0)
 	plain := r.Bufs() == src.Bufs() && !r.HasOffsets() && !src.HasOffsets()
 	for k := from; k != to; k = src.Next(k) {
 		w, slot := src.Slot(k).Word(), r.Slot(tail)
@@ -153,8 +153,12 @@ func (in *inbox) take(src *kring.Ring, from, to uint32, o origin) bool {
 			r.Bufs().Copy(own.BufIdx(), w.BufIdx(), uint32(in.length(w)))
 			slot.SetWord(abi.MakeSlotWord(own.BufIdx(), in.length(w), flags))
 		}
+		if bytes += uint64(slot.Word().Len()); flags&abi.NSMoreFrag == 0 {
+			frames++
+		}
 		tail = r.Next(tail)
 	}
+	r.Traffic.Add(frames, bytes)
 	r.Drops.Add(kring.BadBuffer, bad)
 	r.HwTail.Store(tail)
 	return true

@@ -52,8 +52,9 @@ type Port struct {
 	watch  *watcher
 	maxTx  uint32 // bytes that can be sent from one slot
 
-	trouble  atomic.Pointer[fault.Error]  // why nothing can move: down, or gone
-	follower atomic.Pointer[kring.Waiter] // hears when that changes
+	trouble   atomic.Pointer[fault.Error]  // why nothing can move: down, or gone
+	follower  atomic.Pointer[kring.Waiter] // hears when that changes
+	described atomic.Pointer[description]
 
 	mu      sync.Mutex // what follows
 	program *xsk.Program

@@ -102,7 +102,7 @@ func (x *rxSide) receive(r *kring.Ring) {
 	if n == 0 {
 		return
 	}
-	offsets := r.HasOffsets()
+	offsets, frames, bytes := r.HasOffsets(), uint64(0), uint64(0)
 	for i := range n {
 		buf, _, length, more := s.RxAt(i)
 		if offsets {
@@ -111,7 +111,10 @@ func (x *rxSide) receive(r *kring.Ring) {
 		flags := uint16(0)
 		if more {
 			flags = abi.NSMoreFrag
+		} else {
+			frames++
 		}
+		bytes += uint64(length)
 		x.held.remove(buf)
 		r.Slot(tail).SetWord(abi.MakeSlotWord(buf, uint16(length), flags))
 		tail = r.Next(tail)
@@ -121,6 +124,7 @@ func (x *rxSide) receive(r *kring.Ring) {
 	}
 	s.RxRelease(n)
 	r.HwTail.Store(tail)
+	r.Traffic.Add(frames, bytes)
 }
 
 // stamp writes into the n slots from the tail on when their frames arrived.

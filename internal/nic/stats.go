@@ -2,31 +2,50 @@
 
 package nic
 
+import "maps"
+
+// description is what Describe has found.
+type description struct {
+	mode  string
+	drops map[string]uint64
+}
+
 // Describe says in which mode the kernel works, and what it lost because we gave it too few buffers or took too little out
-// of its rings. Counters start anew when the last ring of a queue closes.
+// of its rings. Counters start anew when the last ring of a queue closes. While a ring is being started, which takes up to a
+// second, it says what it said before.
 func (p *Port) Describe() (string, map[string]uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	drops := map[string]uint64{}
+	if p.mu.TryLock() {
+		p.described.Store(p.describe())
+		p.mu.Unlock()
+	}
+	d := p.described.Load()
+	if d == nil {
+		return "", map[string]uint64{}
+	}
+	return d.mode, maps.Clone(d.drops)
+}
+
+func (p *Port) describe() *description {
+	d := &description{drops: map[string]uint64{}}
+	if p.chosen {
+		d.mode = p.mode.String()
+	}
 	for _, q := range p.queues {
 		if q.socket == nil {
 			continue
 		}
 		if s, err := q.socket.Stats(); err == nil {
-			add(drops, "kernel-rx-dropped", s.RxDropped)
-			add(drops, "kernel-rx-ring-full", s.RxRingFull)
-			add(drops, "kernel-rx-invalid", s.RxInvalid)
-			add(drops, "kernel-tx-invalid", s.TxInvalid)
+			d.add("kernel-rx-dropped", s.RxDropped)
+			d.add("kernel-rx-ring-full", s.RxRingFull)
+			d.add("kernel-rx-invalid", s.RxInvalid)
+			d.add("kernel-tx-invalid", s.TxInvalid)
 		}
 	}
-	if !p.chosen {
-		return "", drops
-	}
-	return p.mode.String(), drops
+	return d
 }
 
-func add(drops map[string]uint64, why string, n uint64) {
+func (d *description) add(why string, n uint64) {
 	if n > 0 {
-		drops[why] += n
+		d.drops[why] += n
 	}
 }

@@ -27,6 +27,8 @@ type txSide struct {
 	held         held   // sent from this ring and not back
 	stray        held   // sent from an earlier ring that was stopped
 	bad          bool   // dropping the rest of a packet of too many slots
+	packets      uint64 // of several slots, in this sync
+	bytes        uint64 // of their slots
 	words        [abi.MaxFrags]abi.SlotWord
 	starts, most [abi.MaxFrags]uint32 // where their frames start in their buffers, and how long they can be
 }
@@ -74,7 +76,7 @@ func (x *txSide) sync(r *kring.Ring) error {
 func (x *txSide) send(r *kring.Ring) {
 	s, bufs, k, head := x.socket, r.Bufs(), x.next, r.Head()
 	room, posted, offset, most := s.TxRoom(r.Dist(k, head)), uint32(0), uint32(0), x.port.maxTx
-	offsets := r.HasOffsets()
+	offsets, frames, bytes := r.HasOffsets(), uint64(0), uint64(0)
 	for k != head {
 		slot := r.Slot(k)
 		w := slot.Word()
@@ -87,6 +89,8 @@ func (x *txSide) send(r *kring.Ring) {
 			continue
 		}
 		k = r.Next(k)
+		frames++
+		bytes += uint64(w.Len())
 		if offsets {
 			offset, most = x.place(r, slot)
 		}
@@ -104,6 +108,8 @@ func (x *txSide) send(r *kring.Ring) {
 	s.TxCommit(posted)
 	x.next = k
 	r.HwCur.Store(head)
+	r.Traffic.Add(frames+x.packets, bytes+x.bytes)
+	x.packets, x.bytes = 0, 0
 }
 
 // post makes a slot entry i of the kernel's ring.
@@ -149,7 +155,11 @@ func (x *txSide) sendPacket(r *kring.Ring, k, posted, room uint32) (slots, sent 
 			r.Drops.Add(why, 1)
 		}
 	}
+	if whole {
+		x.packets++
+	}
 	for i, w := range x.words[:n] {
+		x.bytes += uint64(w.Len())
 		if bad {
 			x.giveBack(r, w.BufIdx())
 			continue

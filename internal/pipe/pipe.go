@@ -67,6 +67,7 @@ func (p *Pipe) addLane(from, to *End, fromName, toName string, id uint16, slots 
 	l := &lane{}
 	l.tx = kring.New(fmt.Sprintf("%s TX%d", fromName, id), abi.DirTx, id, slots, l.txSync)
 	l.rx = kring.New(fmt.Sprintf("%s RX%d", toName, id), abi.DirRx, id, slots, l.rxSync)
+	l.rx.Traffic = l.tx.Traffic
 	from.rings[abi.DirTx] = append(from.rings[abi.DirTx], l.tx)
 	to.rings[abi.DirRx] = append(to.rings[abi.DirRx], l.rx)
 	p.lanes = append(p.lanes, l)
@@ -86,18 +87,20 @@ func (l *lane) txSync(tx *kring.Ring) error {
 func (l *lane) pass(tx *kring.Ring, k, head uint32) {
 	old := l.sent.Load()
 	sent := old
+	var passed traffic
 	offsets := tx.HasOffsets() || l.rx.HasOffsets()
 	for k != head {
 		end := tx.Run(k, head)
 		if offsets {
 			l.agree(k, end)
 		}
-		if n := copySlots(l.rx.Slots()[k:end], tx.Slots()[k:end]); n > 0 {
+		if n := copySlots(l.rx.Slots()[k:end], tx.Slots()[k:end], &passed); n > 0 {
 			sent = k + n
 		}
 		k = end % tx.N
 	}
 	tx.HwCur.Store(head)
+	tx.Traffic.Add(passed.frames, passed.bytes)
 	if sent %= tx.N; sent != old {
 		l.sent.Store(sent)
 		l.rx.Waiters.Wake()
@@ -108,9 +111,10 @@ func (l *lane) pass(tx *kring.Ring, k, head uint32) {
 // what the sender passed on.
 func (l *lane) rxSync(rx *kring.Ring) error {
 	if k, head := rx.HwCur.Load(), rx.Head(); k != head {
+		var back traffic // was counted when it was sent
 		for k != head {
 			end := rx.Run(k, head)
-			copySlots(l.tx.Slots()[k:end], rx.Slots()[k:end])
+			copySlots(l.tx.Slots()[k:end], rx.Slots()[k:end], &back)
 			k = end % rx.N
 		}
 		rx.HwCur.Store(head)
@@ -144,18 +148,25 @@ func (l *lane) agree(k, end uint32) {
 // special are the flags that make a slot need a second look.
 const special = abi.SlotWord(abi.NSBufChanged|abi.NSMoreFrag) << 48
 
-// copySlots passes slots on, with a change of buffers noted on the receiving side only. It returns how many of them make
-// complete packets.
-func copySlots(dst, src []abi.Slot) (complete uint32) {
+// traffic is what slots hold that were passed on.
+type traffic struct{ frames, bytes uint64 }
+
+// copySlots passes slots on, with a change of buffers noted on the receiving side only, and counts them. It returns how many
+// of them make complete packets.
+func copySlots(dst, src []abi.Slot, t *traffic) (complete uint32) {
 	dst = dst[:len(src)]
 	for i := 0; i < len(src); {
-		if n := copyPlain(dst[i:], src[i:]); n > 0 {
+		if n, bytes := copyPlain(dst[i:], src[i:]); n > 0 {
+			t.frames += uint64(n)
+			t.bytes += bytes
 			i += n
 			complete = uint32(i)
 			continue
 		}
-		whole := copyOne(&dst[i], &src[i])
+		length, whole := copyOne(&dst[i], &src[i])
+		t.bytes += uint64(length)
 		if i++; whole {
+			t.frames++
 			complete = uint32(i)
 		}
 	}
@@ -163,8 +174,8 @@ func copySlots(dst, src []abi.Slot) (complete uint32) {
 }
 
 // copyPlain passes slots on as long as there is nothing special about them, as nearly always, four at a time. It returns
-// how many.
-func copyPlain(dst, src []abi.Slot) (n int) {
+// how many, and the sum of their lengths.
+func copyPlain(dst, src []abi.Slot) (n int, bytes uint64) {
 	dst = dst[:len(src)]
 	for n+4 <= len(src) {
 		s, d := src[n:n+4:n+4], dst[n:n+4:n+4]
@@ -177,20 +188,21 @@ func copyPlain(dst, src []abi.Slot) (n int) {
 		d[1].SetWord(w1)
 		d[2].SetWord(w2)
 		d[3].SetWord(w3)
+		bytes += uint64(w0.Len()) + uint64(w1.Len()) + uint64(w2.Len()) + uint64(w3.Len())
 		n += 4
 	}
-	return n
+	return n, bytes
 }
 
-// copyOne says whether a packet ends in the slot.
-func copyOne(d, s *abi.Slot) bool {
+// copyOne passes a slot on, and says whether a packet ends in it.
+func copyOne(d, s *abi.Slot) (length uint16, whole bool) {
 	w := s.Word()
 	d.Ptr = s.Ptr
 	d.SetWord(w)
 	if w.Flags()&abi.NSBufChanged != 0 {
 		s.Flags = w.Flags() &^ abi.NSBufChanged
 	}
-	return w.Flags()&abi.NSMoreFrag == 0
+	return w.Len(), w.Flags()&abi.NSMoreFrag == 0
 }
 
 // Peer is the other end.

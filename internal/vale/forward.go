@@ -22,6 +22,7 @@ const (
 	etherHead = 14
 
 	special = abi.NSMoreFrag | abi.NSIndirect // flags of slots that are not a packet as they are
+	moreBit = 48 + 5                          // of a slot's word: NSMoreFrag
 )
 
 // run is consecutive packets of the batch that have one target: the slots from first up to end. next chains the runs
@@ -62,6 +63,8 @@ type sender struct {
 	used   uint32
 	drops  [kring.Reasons]uint64 // of this sync
 
+	slots, more, bytes uint64 // of this sync: all slots, those with more of their packet behind them, and their lengths
+
 	scanned bool                  // the batch has been looked through for slots with NS_INDIRECT
 	pieces  [together]kring.Piece // of the program's memory, to be fetched
 	fetched [together]uint16      // the words they belong to
@@ -98,7 +101,7 @@ func (s *sender) forward(k, head uint32) {
 		k = s.collect(k, head)
 		s.deliver(ports)
 	}
-	s.countDrops()
+	s.publishCounts()
 }
 
 // collect takes slots from k on, up to head or a full batch, and sorts their packets by target. It returns the first slot
@@ -111,7 +114,10 @@ func (s *sender) collect(k, head uint32) uint32 {
 		end := min(s.ring.Run(k, head), k+batch-n)
 		part := s.ring.Slots()[k:end]
 		for i := range part {
-			s.words[(n+uint32(i))%batch] = part[i].Word()
+			w := part[i].Word()
+			s.words[(n+uint32(i))%batch] = w
+			s.bytes += uint64(w.Len())
+			s.more += uint64(w) >> moreBit & 1
 		}
 		if s.offsets {
 			s.noteOffsets(part, n)
@@ -120,6 +126,11 @@ func (s *sender) collect(k, head uint32) uint32 {
 		k = end % s.ring.N
 	}
 	rest := s.sort(n, k == head)
+	s.slots += uint64(n - rest)
+	for _, w := range s.words[n-rest : n] { // they come again
+		s.bytes -= uint64(w.Len())
+		s.more -= uint64(w) >> moreBit & 1
+	}
 	return (k + s.ring.N - rest) % s.ring.N
 }
 
@@ -346,7 +357,12 @@ func (s *sender) packets(i uint16) (n uint64) {
 	return n
 }
 
-func (s *sender) countDrops() {
+// publishCounts publishes what this sync has counted. A device that is attached counts by itself what it receives.
+func (s *sender) publishCounts() {
+	if s.ring.Dir == abi.DirTx {
+		s.ring.Traffic.Add(s.slots-s.more, s.bytes)
+	}
+	s.slots, s.more, s.bytes = 0, 0, 0
 	for why := range s.drops {
 		if n := s.drops[why]; n > 0 {
 			s.ring.Drops.Add(kring.Reason(why), n)
@@ -385,6 +401,9 @@ func (in *inbox) put(s *sender, a, b uint16) {
 	in.ring.Drops.Add(kring.NoRoom, f.lost)
 	in.ring.Drops.Add(kring.BadBuffer, f.torn)
 	in.ring.Drops.Add(kring.BadHeader, f.badHeader)
+	if in.out == nil { // a device counts by itself what it sends
+		in.ring.Traffic.Add(f.frames, f.bytes)
+	}
 	if f.tail != tail {
 		in.publish(f.tail)
 	}
@@ -418,6 +437,8 @@ type filler struct {
 	lost uint64 // packets without room
 	torn uint64 // packets that met a slot without a buffer
 
+	frames, bytes uint64 // that were put into the ring
+
 	afresh    bool   // slots are filled anew: buffers differ in size or place, or frames start inside of them
 	from, to  uint32 // lengths of the virtio-net headers of the sender and the receiver
 	badHeader uint64 // packets whose header asks for what cannot be
@@ -444,7 +465,7 @@ func (f *filler) lines(words []abi.SlotWord) int {
 	bufs := f.s.bufs
 	slots := f.ring.Slots()[f.tail:]
 	words = words[:min(uint32(len(words)), f.room, uint32(len(slots)))]
-	n := 0
+	n, bytes := 0, uint64(0)
 	for n < len(words) && n < len(slots) {
 		w, slot := words[n], &slots[n]
 		dst := slot.Word().BufIdx()
@@ -453,8 +474,11 @@ func (f *filler) lines(words []abi.SlotWord) int {
 		}
 		bufs.Line(dst).Set(bufs.Line(w.BufIdx()))
 		slot.SetWord(abi.MakeSlotWord(dst, w.Len(), 1<<abi.NSPortShift))
+		bytes += uint64(w.Len())
 		n++
 	}
+	f.frames += uint64(n)
+	f.bytes += bytes
 	f.room -= uint32(n)
 	f.tail = (f.tail + uint32(n)) % f.ring.N
 	return n
@@ -486,7 +510,9 @@ func (f *filler) packet(words []abi.SlotWord) int {
 			flags &^= abi.NSMoreFrag
 		}
 		slot.SetWord(abi.MakeSlotWord(dst, length, flags))
+		f.bytes += uint64(length)
 	}
+	f.frames++
 	f.torn += torn
 	return n
 }

@@ -180,6 +180,8 @@ func (f *filler) offload(src *source, wish offload) {
 		}
 		length := split.write(buf)
 		slot.SetWord(abi.MakeSlotWord(idx, uint16(length), 1<<abi.NSPortShift))
+		f.frames++
+		f.bytes += uint64(length)
 	}
 	f.torn += torn
 }
@@ -206,7 +208,9 @@ func (f *filler) stream(src *source) {
 			length, torn = 0, 1
 		}
 		slot.SetWord(abi.MakeSlotWord(idx, uint16(length), flags))
+		f.bytes += uint64(length)
 	}
+	f.frames++
 	if src.left() > 0 { // the receiver changed its offsets meanwhile
 		torn = 1
 	}

@@ -1,0 +1,148 @@
+// Package metrics gives the status of a framework the form that Prometheus reads. Nothing is counted here: a scrape asks for
+// the status, and what it says is what there is.
+package metrics
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/seed-48afdc40/netmap/internal/status"
+)
+
+// metric is a metric and how it is read from a status.
+type metric struct {
+	name, help string
+	kind       prometheus.ValueType
+	labels     []string
+	read       func(s *status.Status, is func(value float64, labels ...string))
+}
+
+const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
+
+var (
+	portLabels = []string{"port", "netns"}
+	ringLabels = []string{"port", "netns", "direction", "ring"}
+)
+
+// table is all metrics. doc/monitoring.md has the same.
+var table = []metric{
+	{"netmap_ring_frames_total", "Frames that passed through a ring: of a tx ring all that its program handed over, of an rx ring those put into it.", counter, ringLabels,
+		eachRing(func(r *status.Ring) float64 { return float64(r.Frames) })},
+	{"netmap_ring_bytes_total", "Bytes of these frames, without CRC.", counter, ringLabels,
+		eachRing(func(r *status.Ring) float64 { return float64(r.Bytes) })},
+	{"netmap_drops_total", "Frames lost, by reason; direction and ring are empty for those that the kernel lost on its side of a port.", counter, append(ringLabels[:4:4], "reason"), drops},
+	{"netmap_ring_slots", "Slots of a ring.", gauge, ringLabels,
+		eachRing(func(r *status.Ring) float64 { return float64(r.Slots) })},
+	{"netmap_ring_used_slots", "Slots that hold frames: sent and not out yet, or received and not released.", gauge, ringLabels,
+		eachRing(func(r *status.Ring) float64 { return float64(r.Used) })},
+	{"netmap_port_users", "Descriptors, or programs in the same process, that have the port open.", gauge, portLabels,
+		eachPort(func(p *status.Port) float64 { return float64(p.Users) })},
+	{"netmap_port_info", "Always 1; the labels tell what the port is.", gauge, append(portLabels[:2:2], "kind", "detail", "attached"), portInfo},
+	{"netmap_switch_ports", "Ports of a VALE switch.", gauge, []string{"switch"},
+		eachSwitch(func(s *status.Switch) float64 { return float64(len(s.Ports)) })},
+	{"netmap_switch_addresses", "MAC addresses that a VALE switch has learned.", gauge, []string{"switch"},
+		eachSwitch(func(s *status.Switch) float64 { return float64(len(s.Addresses)) })},
+	{"netmap_clients", "Processes that have the device open.", gauge, nil,
+		func(s *status.Status, is func(float64, ...string)) { is(float64(len(s.Clients))) }},
+	{"netmap_memory_objects", "Interfaces, rings and buffers that a region has.", gauge, []string{"region", "pool"},
+		eachPool(func(p status.Pool) float64 { return float64(p.Total) })},
+	{"netmap_memory_free_objects", "Interfaces, rings and buffers that are free.", gauge, []string{"region", "pool"},
+		eachPool(func(p status.Pool) float64 { return float64(p.Free) })},
+}
+
+// reader is metric.read.
+type reader = func(s *status.Status, is func(value float64, labels ...string))
+
+func eachPort(value func(*status.Port) float64) reader {
+	return func(s *status.Status, is func(float64, ...string)) {
+		for i := range s.Ports {
+			is(value(&s.Ports[i]), s.Ports[i].Name, s.Ports[i].NetNS)
+		}
+	}
+}
+
+func eachRing(value func(*status.Ring) float64) reader {
+	return func(s *status.Status, is func(float64, ...string)) {
+		for _, p := range s.Ports {
+			for i := range p.Rings {
+				is(value(&p.Rings[i]), p.Name, p.NetNS, p.Rings[i].Direction, p.Rings[i].Label())
+			}
+		}
+	}
+}
+
+func eachSwitch(value func(*status.Switch) float64) reader {
+	return func(s *status.Status, is func(float64, ...string)) {
+		for i := range s.Switches {
+			is(value(&s.Switches[i]), s.Switches[i].Name)
+		}
+	}
+}
+
+func eachPool(value func(status.Pool) float64) reader {
+	return func(s *status.Status, is func(float64, ...string)) {
+		for _, m := range s.Memory {
+			id := strconv.Itoa(int(m.ID))
+			is(value(m.Interfaces), id, "interfaces")
+			is(value(m.Rings), id, "rings")
+			is(value(m.Buffers), id, "buffers")
+		}
+	}
+}
+
+func portInfo(s *status.Status, is func(float64, ...string)) {
+	for _, p := range s.Ports {
+		is(1, p.Name, p.NetNS, p.Kind, p.Detail, p.Attached)
+	}
+}
+
+func drops(s *status.Status, is func(float64, ...string)) {
+	for _, p := range s.Ports {
+		for why, n := range p.Drops {
+			is(float64(n), p.Name, p.NetNS, "", "", why)
+		}
+		for _, r := range p.Rings {
+			for why, n := range r.Drops {
+				is(float64(n), p.Name, p.NetNS, r.Direction, r.Label(), why)
+			}
+		}
+	}
+}
+
+// collector reads the status at each scrape.
+type collector struct {
+	status func() status.Status
+	descs  []*prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(to chan<- prometheus.Metric) {
+	s := c.status()
+	for i, m := range table {
+		m.read(&s, func(value float64, labels ...string) {
+			to <- prometheus.MustNewConstMetric(c.descs[i], m.kind, value, labels...)
+		})
+	}
+}
+
+// Handler answers scrapes with metrics of the status, and of the process.
+func Handler(status func() status.Status) http.Handler {
+	c := &collector{status: status}
+	for _, m := range table {
+		c.descs = append(c.descs, prometheus.NewDesc(m.name, m.help, m.labels, nil))
+	}
+	r := prometheus.NewRegistry()
+	r.MustRegister(c, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+}
