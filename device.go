@@ -13,9 +13,13 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/nioctl"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 	"github.com/seed-48afdc40/netmap/internal/wake"
 )
+
+// voidBit is set in the numbers of requests without a structure on FreeBSD.
+const voidBit = freebsdBit & abi.FreeBSDVoid
 
 // DevicePath is the device that Open uses.
 const DevicePath = "/dev/netmap"
@@ -128,7 +132,7 @@ func (d *device) register(offsets *abi.OptionOffsets, own *shm.Mapping, x *Extme
 		o.Info.MemSize = uint64(len(own.Bytes()))
 		options = append(options, abi.Bytes(&o))
 	}
-	switch err := control(d.fd, &h, &d.answer, options...); {
+	switch err := nioctl.Control(d.fd, &h, &d.answer, options...); {
 	case err == nil:
 		return nil
 	case !isLegacy(d.fd, err):
@@ -180,7 +184,7 @@ func (d *device) header(op string, request uint16, body *abi.PortHdr) error {
 	}
 	h := abi.Header{Version: abi.Version, Type: request}
 	copy(h.Name[:abi.ReqNameSize-1], d.name)
-	if err := control(d.fd, &h, body); err != nil {
+	if err := nioctl.Control(d.fd, &h, body); err != nil {
 		return fault.Wrap(err, op, d.name, "")
 	}
 	return nil
@@ -192,7 +196,7 @@ func (d *device) sync(op string, request uint) error {
 	if d.closed.Load() {
 		return fault.New(unix.ENXIO, op, d.name, "the port is closed")
 	}
-	if e := ioctl(d.fd, request|voidBit, nil); e != 0 {
+	if e := nioctl.Do[struct{}](d.fd, request|voidBit, nil); e != 0 {
 		return fault.New(e, op, d.name, "")
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/nioctl"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
@@ -24,7 +25,7 @@ const legacyAPI = 11
 func isLegacy(fd int, err error) bool {
 	for _, e := range []unix.Errno{unix.EINVAL, unix.EOPNOTSUPP, unix.ENOTTY, unix.ENXIO} {
 		if errors.Is(err, e) {
-			return control(fd, &abi.Header{Version: abi.Version, Type: abi.ReqPortInfoGet}, new(abi.PortInfo)) != nil
+			return nioctl.Control(fd, &abi.Header{Version: abi.Version, Type: abi.ReqPortInfoGet}, new(abi.PortInfo)) != nil
 		}
 	}
 	return false
@@ -36,7 +37,7 @@ func (d *device) registerLegacy() error {
 	if err != nil {
 		return err
 	}
-	if e := legacyIoctl(d.fd, abi.NIOCREGIF, &m); e != 0 {
+	if e := nioctl.Do(d.fd, abi.NIOCREGIF, &m); e != 0 {
 		return fault.Wrap(e, "open", d.name, "%s", registerHint(e))
 	}
 	a := &d.answer

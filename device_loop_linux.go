@@ -9,6 +9,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/csb"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/nioctl"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
@@ -101,7 +102,7 @@ func (l *deviceLoop) allocate() error {
 func (l *deviceLoop) enable() error {
 	o := abi.OptionCSB{Option: abi.Option{Type: abi.OptCSB, Size: 40}}
 	o.Atok, o.Ktoa = shm.Address(l.memory.Bytes()), shm.Address(l.memory.Bytes())+uint64(l.rings*abi.CSBEntrySize)
-	return control(l.d.fd, &abi.Header{Version: abi.Version, Type: abi.ReqCSBEnable}, (*struct{})(nil), abi.Bytes(&o))
+	return nioctl.Control(l.d.fd, &abi.Header{Version: abi.Version, Type: abi.ReqCSBEnable}, (*struct{})(nil), abi.Bytes(&o))
 }
 
 // run asks for the loop, and returns when that has ended.
@@ -112,7 +113,7 @@ func (l *deviceLoop) run() {
 	for i := range l.rings {
 		*abi.View[abi.KloopEventfd](option[24+8*i:]) = abi.KloopEventfd{IoEventfd: int32(l.kick), IrqFd: int32(l.irq)}
 	}
-	err := control(l.d.fd, &abi.Header{Version: abi.Version, Type: abi.ReqSyncKloopStart}, new(abi.SyncKloopStart), option)
+	err := nioctl.Control(l.d.fd, &abi.Header{Version: abi.Version, Type: abi.ReqSyncKloopStart}, new(abi.SyncKloopStart), option)
 	switch status := abi.View[abi.Option](option).Status; {
 	case err != nil:
 		l.err.Store(fault.Wrap(err, "run loop on", l.d.name, ""))
@@ -158,7 +159,7 @@ func (l *deviceLoop) Sleep(left time.Duration) {
 func (l *deviceLoop) Close() {
 	for running := true; running; {
 		h := abi.Header{Version: abi.Version, Type: abi.ReqSyncKloopStop}
-		control(l.d.fd, &h, (*struct{})(nil))
+		nioctl.Control(l.d.fd, &h, (*struct{})(nil))
 		select {
 		case <-l.ended:
 			running = false

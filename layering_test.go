@@ -58,12 +58,13 @@ var mayImport = map[string][]string{
 	"internal/daemon":  slices.Concat(core, system, []string{"internal/engine", "internal/control", "internal/chardev", "internal/eventfd", "internal/takeover", "internal/status", "internal/metrics"}),
 
 	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
-	"":             {"abi", "portname", "internal/fault", "internal/shm", "internal/csb", "internal/wake"},
-	"embed":        {"", "abi", "portname", "internal/fault", "internal/shm", "internal/mem", "internal/engine", "internal/csb", "internal/wake"},
-	"packet":       {"", "abi", "portname", "internal/fault", "internal/filter"},
-	"source":       {"packet"},
-	"netmaptest":   {"", "embed", "packet", "portname", "internal/fault"},
-	"internal/csb": {"abi", "internal/fault", "internal/shm", "internal/wake"},
+	"":                {"abi", "portname", "internal/fault", "internal/shm", "internal/csb", "internal/wake", "internal/nioctl"},
+	"internal/nioctl": {"abi"},
+	"embed":           {"", "abi", "portname", "internal/fault", "internal/shm", "internal/mem", "internal/engine", "internal/csb", "internal/wake"},
+	"packet":          {"", "abi", "portname", "internal/fault", "internal/filter"},
+	"source":          {"packet"},
+	"netmaptest":      {"", "embed", "packet", "portname", "internal/fault"},
+	"internal/csb":    {"abi", "internal/fault", "internal/shm", "internal/wake"},
 
 	"internal/kring/kringtest": core,
 }

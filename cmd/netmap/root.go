@@ -11,6 +11,8 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/lb"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/manual"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/replay"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/top"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/vale"
 )
 
 func newRoot() *cobra.Command {
@@ -26,7 +28,7 @@ through a switch inside its own process and checks every byte of them.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(bridge.New(), capture.New(), doctor.New(), gen.New(), doctor.NewInfo(), lb.New(), replay.New(), newServe())
+	root.AddCommand(bridge.New(), capture.New(), doctor.New(), gen.New(), doctor.NewInfo(), lb.New(), replay.New(), newServe(), top.New(), vale.New())
 	root.AddCommand(manual.New())
 	cli.MarkUsage(root)
 	cli.Complete(root)

@@ -154,7 +154,7 @@ func (d *Daemon) handler() http.Handler {
 func listenUnix(path string, n nodeMode) (net.Listener, error) {
 	const op = "offer the status at"
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fault.Wrap(cause(err), op, path, "")
+		return nil, fault.Wrap(err, op, path, "")
 	}
 	if c, err := net.Dial("unix", path); err == nil {
 		c.Close()
@@ -166,7 +166,7 @@ func listenUnix(path string, n nodeMode) (net.Listener, error) {
 	l, err := net.Listen("unix", path)
 	syscall.Umask(old)
 	if err != nil {
-		return nil, fault.Wrap(cause(err), op, path, "")
+		return nil, fault.Wrap(err, op, path, "")
 	}
 	err = os.Chown(path, int(n.uid), int(n.gid))
 	if err == nil {
@@ -174,16 +174,7 @@ func listenUnix(path string, n nodeMode) (net.Listener, error) {
 	}
 	if err != nil {
 		l.Close()
-		return nil, fault.Wrap(cause(err), op, path, "")
+		return nil, fault.Wrap(err, op, path, "")
 	}
 	return l, nil
-}
-
-// cause is the errno behind an error, if there is one.
-func cause(err error) error {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return errno
-	}
-	return err
 }

@@ -3,7 +3,6 @@ package status
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -60,7 +59,10 @@ func (d *Daemon) Get(ctx context.Context) (*Status, error) {
 	}
 	answer, err := d.http.Do(request)
 	if err != nil {
-		return nil, fault.Wrap(cause(err), op, d.address, "%s", hint(err))
+		if errno := fault.Errno(err); errno != syscall.EIO {
+			return nil, fault.New(errno, op, d.address, "%s", hint(errno))
+		}
+		return nil, fault.Wrap(err, op, d.address, "")
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
@@ -76,20 +78,11 @@ func (d *Daemon) Get(ctx context.Context) (*Status, error) {
 // Close ends the connection.
 func (d *Daemon) Close() { d.http.CloseIdleConnections() }
 
-// cause is the errno behind an error, if there is one.
-func cause(err error) error {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return errno
-	}
-	return err
-}
-
-func hint(err error) string {
-	switch {
-	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
+func hint(errno syscall.Errno) string {
+	switch errno {
+	case syscall.ENOENT, syscall.ECONNREFUSED:
 		return "no daemon is there: start netmap serve, or name its socket with --status"
-	case errors.Is(err, syscall.EACCES):
+	case syscall.EACCES:
 		return "join the group of the device, or run as root"
 	}
 	return ""

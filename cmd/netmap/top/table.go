@@ -1,0 +1,170 @@
+package top
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/mattn/go-runewidth"
+)
+
+// column is a column of a table.
+type column struct {
+	head  string
+	right bool // align
+	flex  bool // takes the room that is left, and gives it up first
+	rank  int  // where there is not enough room, columns of the highest rank go first; those of rank 0 stay
+}
+
+// cell is a text and how it looks.
+type cell struct {
+	text string
+	look look
+}
+
+// look is the meaning of a piece of text, which a theme gives a colour.
+type look int
+
+const (
+	plain  look = iota
+	dim         // nothing to see
+	strong      // what the eye should find
+	bad         // losses
+	good        // traffic
+	title       // of a table
+	bar         // at the top of the screen
+	chosen      // the view that is shown
+)
+
+// theme gives a text its look.
+type theme func(look, string) string
+
+// noTheme is for those who see no colours.
+func noTheme(_ look, s string) string { return s }
+
+// table is what a view shows: each line of it a row.
+type table struct {
+	name    string
+	note    string // behind the name
+	columns []column
+	rows    [][]cell
+	empty   string // what to say when there are no rows
+}
+
+const gap = 2 // between columns
+
+// lines writes the table, no wider than width unless that is 0. The first line is the name, the second the heads.
+func (t *table) lines(width int, th theme) []string {
+	name := th(title, clean(t.name))
+	if t.note != "" {
+		name += "  " + th(dim, t.note)
+	}
+	lines := []string{pad(name, t.name+"  "+t.note, width)}
+	if len(t.rows) == 0 {
+		text := cut("  "+t.empty, width)
+		return append(lines, pad(th(dim, text), text, width))
+	}
+	shown, widths := t.layout(width)
+	heads := make([]cell, len(t.columns))
+	for i, c := range t.columns {
+		heads[i] = cell{c.head, dim}
+	}
+	for _, row := range slices.Concat([][]cell{heads}, t.rows) {
+		lines = append(lines, t.line(row, shown, widths, width, th))
+	}
+	return lines
+}
+
+// layout says which columns are shown, and how wide each is.
+func (t *table) layout(width int) (shown []int, widths []int) {
+	widths = make([]int, len(t.columns))
+	for i, c := range t.columns {
+		widths[i] = runewidth.StringWidth(c.head)
+		for _, row := range t.rows {
+			widths[i] = max(widths[i], runewidth.StringWidth(row[i].text))
+		}
+		shown = append(shown, i)
+	}
+	need := func() (n int) {
+		for _, i := range shown {
+			w := widths[i]
+			if t.columns[i].flex {
+				w = min(w, leastFlex)
+			}
+			n += w + gap
+		}
+		return n
+	}
+	for width > 0 && need() > width {
+		worst := slices.MaxFunc(shown, func(a, b int) int { return t.columns[a].rank - t.columns[b].rank })
+		if t.columns[worst].rank == 0 {
+			break
+		}
+		shown = slices.DeleteFunc(shown, func(i int) bool { return i == worst })
+	}
+	if width > 0 {
+		t.stretch(shown, widths, width)
+	}
+	return shown, widths
+}
+
+// leastFlex is what a column that gives up room keeps.
+const leastFlex = 16
+
+// stretch has the flexible columns fill the width, or give up what is too much.
+func (t *table) stretch(shown, widths []int, width int) {
+	spare := width
+	for _, i := range shown {
+		spare -= widths[i] + gap
+	}
+	for _, i := range shown {
+		if !t.columns[i].flex {
+			continue
+		}
+		was := widths[i]
+		widths[i] = max(min(was, leastFlex), was+spare)
+		spare -= widths[i] - was
+	}
+}
+
+func (t *table) line(row []cell, shown, widths []int, width int, th theme) string {
+	var styled, text strings.Builder
+	for n, i := range shown {
+		s := cut(clean(row[i].text), widths[i])
+		fill := strings.Repeat(" ", widths[i]-runewidth.StringWidth(s))
+		if t.columns[i].right {
+			s = fill + s
+		} else if n < len(shown)-1 || width > 0 {
+			s += fill
+		}
+		lead := strings.Repeat(" ", gap)
+		text.WriteString(lead + s)
+		styled.WriteString(lead + th(row[i].look, s))
+	}
+	return pad(styled.String(), text.String(), width)
+}
+
+// pad fills a styled text, which looks as plain does, up to the width.
+func pad(styled, plain string, width int) string {
+	if n := width - runewidth.StringWidth(plain); n > 0 {
+		return styled + strings.Repeat(" ", n)
+	}
+	return styled
+}
+
+// cut shortens a text that is too wide; 0 is wide enough for any.
+func cut(s string, width int) string {
+	if width <= 0 {
+		return s
+	}
+	return runewidth.Truncate(s, width, "…")
+}
+
+// clean takes out what a terminal would obey: names come from other programs.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return '?'
+		}
+		return r
+	}, s)
+}

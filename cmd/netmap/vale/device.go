@@ -1,0 +1,150 @@
+package vale
+
+import (
+	"errors"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/nioctl"
+)
+
+// device is a netmap device, ours or the kernel module's: all that is asked of it is in netmap's interface.
+type device struct {
+	fd   int
+	path string
+}
+
+func openDevice(path string) (*device, error) {
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err == nil {
+		return &device{fd, path}, nil
+	}
+	hint := ""
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENXIO):
+		hint = "start netmap serve, load netmap's kernel module, or name another node with --device"
+	case errors.Is(err, unix.EACCES):
+		hint = "join the group of the device, or run as root"
+	}
+	return nil, fault.Wrap(err, "open", path, "%s", hint)
+}
+
+func (d *device) Close() error { return unix.Close(d.fd) }
+
+// request sends a request about a port, and gives errors a name and advice by errno.
+func request[T any](d *device, kind uint16, op, name string, body *T, advice map[syscall.Errno]string) error {
+	h := abi.Header{Version: abi.Version, Type: kind}
+	copy(h.Name[:abi.ReqNameSize-1], name)
+	err := nioctl.Control(d.fd, &h, body)
+	if err == nil {
+		return nil
+	}
+	return fault.Wrap(err, op, name, "%s", advice[fault.Errno(err)])
+}
+
+// port is a port of a switch.
+type port struct {
+	Switch  string `json:"switch"`
+	Index   uint32 `json:"index"`
+	Name    string `json:"name"`
+	TxRings uint16 `json:"tx_rings"`
+	RxRings uint16 `json:"rx_rings"`
+	TxSlots uint32 `json:"tx_slots"`
+	RxSlots uint32 `json:"rx_slots"`
+	Header  uint32 `json:"header"` // bytes of the virtio-net header of its frames
+	Memory  uint16 `json:"memory"` // region
+}
+
+// list asks for the ports of all switches, one after another: a port that comes or goes meanwhile may be missing.
+func (d *device) list() (all []port, err error) {
+	next := abi.ValeList{}
+	for {
+		h := abi.Header{Version: abi.Version, Type: abi.ReqValeList}
+		err := nioctl.Control(d.fd, &h, &next)
+		if errors.Is(err, syscall.ENOENT) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, fault.Wrap(err, "list", "switches", "the device has no VALE, or speaks another version")
+		}
+		all = append(all, d.describe(unix.ByteSliceToString(h.Name[:]), next.PortIdx))
+		next.PortIdx++
+	}
+}
+
+// describe adds what the device tells about a port. One that has gone meanwhile has no rings.
+func (d *device) describe(name string, index uint32) port {
+	p := port{Switch: switchOf(name), Index: index, Name: name}
+	info, header := abi.PortInfo{}, abi.PortHdr{}
+	if request(d, abi.ReqPortInfoGet, "describe", name, &info, nil) == nil {
+		p.TxRings, p.RxRings, p.TxSlots, p.RxSlots, p.Memory = info.TxRings, info.RxRings, info.TxSlots, info.RxSlots, info.MemID
+	}
+	if request(d, abi.ReqPortHdrGet, "describe", name, &header, nil) == nil {
+		p.Header = header.HdrLen
+	}
+	return p
+}
+
+func (d *device) attach(name string, host bool) (index uint32, err error) {
+	body := abi.ValeAttach{Reg: abi.Register{Mode: abi.RegAllNIC}}
+	if host {
+		body.Reg.Mode = abi.RegNICSW
+	}
+	err = request(d, abi.ReqValeAttach, "attach", name, &body, map[syscall.Errno]string{
+		syscall.EINVAL:     "there is no interface of that name here",
+		syscall.ENXIO:      "there is no interface of that name here",
+		syscall.EBUSY:      "somebody has the interface open, or it is attached already",
+		syscall.EPERM:      "netmap serve lacks the capabilities for interfaces",
+		syscall.ENOMEM:     "the switch is full, there are too many, or the device's memory is used up",
+		syscall.EOPNOTSUPP: "the device cannot do that with this interface",
+	})
+	return body.PortIndex, err
+}
+
+func (d *device) detach(name string) (index uint32, err error) {
+	body := abi.ValeDetach{}
+	err = request(d, abi.ReqValeDetach, "detach", name, &body, map[syscall.Errno]string{
+		syscall.ENXIO:  "no switch has a port of that name: netmap vale list",
+		syscall.ENOENT: "no switch has a port of that name: netmap vale list",
+		syscall.EBUSY:  "it was opened by a program, or is polled: close it, or netmap vale polling off",
+	})
+	return body.PortIndex, err
+}
+
+func (d *device) create(name string, wish abi.ValeNewIf) (abi.ValeNewIf, error) {
+	err := request(d, abi.ReqValeNewIf, "create", name, &wish, map[syscall.Errno]string{
+		syscall.EEXIST: "there is an interface of that name; choose another",
+		syscall.EINVAL: "it cannot be the name of an interface",
+		syscall.EPERM:  "netmap serve needs CAP_NET_ADMIN for it",
+		syscall.ENOMEM: "the device's memory is used up",
+	})
+	return wish, err
+}
+
+func (d *device) remove(name string) error {
+	return request(d, abi.ReqValeDelIf, "delete", name, (*struct{})(nil), map[syscall.Errno]string{
+		syscall.ENXIO:  "there is no such interface here",
+		syscall.EINVAL: "it is no port that netmap vale create made",
+		syscall.EBUSY:  "somebody has it open, or it is attached: netmap vale detach",
+	})
+}
+
+func (d *device) startPolling(name string, wish abi.ValePolling) error {
+	return request(d, abi.ReqValePollingEnable, "poll", name, &wish, map[syscall.Errno]string{
+		syscall.ENXIO:      "no switch has a port of that name: netmap vale list",
+		syscall.EFAULT:     "it is polled already",
+		syscall.EINVAL:     "there are not so many processors, or rings; one processor has to be left for others",
+		syscall.EOPNOTSUPP: "only interfaces that are attached are polled",
+	})
+}
+
+func (d *device) stopPolling(name string) error {
+	return request(d, abi.ReqValePollingDisable, "stop polling", name, &abi.ValePolling{}, map[syscall.Errno]string{
+		syscall.ENXIO:      "no switch has a port of that name: netmap vale list",
+		syscall.EFAULT:     "it is not polled",
+		syscall.EOPNOTSUPP: "only interfaces that are attached are polled",
+	})
+}
