@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -62,7 +63,7 @@ func (b book) check() error {
 	return nil
 }
 
-// list are the directory's entries, none where there is no directory.
+// list are the files in the directory, none where there is no directory.
 func (b book) list() ([]os.DirEntry, error) {
 	entries, err := os.ReadDir(b.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -74,7 +75,7 @@ func (b book) list() ([]os.DirEntry, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, "look for records in", b.dir, "")
 	}
-	return entries, nil
+	return slices.DeleteFunc(entries, func(e os.DirEntry) bool { return !e.Type().IsRegular() }), nil // daemons have sockets there
 }
 
 // create makes a record of an interface that has none. EBUSY when another process has made one meanwhile.

@@ -126,6 +126,7 @@ func colours() theme {
 		dim:    style().Faint(true),
 		strong: style().Bold(true),
 		bad:    style().Foreground(lipgloss.Color("9")).Bold(true),
+		warn:   style().Foreground(lipgloss.Color("11")),
 		good:   style().Foreground(lipgloss.Color("10")),
 		title:  style().Foreground(lipgloss.Color("14")).Bold(true),
 		bar:    style().Background(lipgloss.Color("4")).Foreground(lipgloss.Color("15")).Bold(true),

@@ -11,8 +11,8 @@ import (
 type column struct {
 	head  string
 	right bool // align
-	flex  bool // takes the room that is left, and gives it up first
-	rank  int  // where there is not enough room, columns of the highest rank go first; those of rank 0 stay
+	flex  bool // may be cut where there is not enough room
+	rank  int  // where there is not enough room, columns of low ranks come first; those of rank 0 are always there
 }
 
 // cell is a text and how it looks.
@@ -28,7 +28,8 @@ const (
 	plain  look = iota
 	dim         // nothing to see
 	strong      // what the eye should find
-	bad         // losses
+	bad         // losses now
+	warn        // losses of the past
 	good        // traffic
 	title       // of a table
 	bar         // at the top of the screen
@@ -54,11 +55,16 @@ const gap = 2 // between columns
 
 // lines writes the table, no wider than width unless that is 0. The first line is the name, the second the heads.
 func (t *table) lines(width int, th theme) []string {
-	name := th(title, clean(t.name))
+	name := " " + th(title, t.name)
 	if t.note != "" {
 		name += "  " + th(dim, t.note)
 	}
-	lines := []string{pad(name, t.name+"  "+t.note, width)}
+	text := " " + t.name + "  " + t.note
+	if width > 0 && runewidth.StringWidth(text) > width {
+		text = cut(" "+t.name, width)
+		name = th(title, text)
+	}
+	lines := []string{pad(name, text, width)}
 	if len(t.rows) == 0 {
 		text := cut("  "+t.empty, width)
 		return append(lines, pad(th(dim, text), text, width))
@@ -74,63 +80,65 @@ func (t *table) lines(width int, th theme) []string {
 	return lines
 }
 
-// layout says which columns are shown, and how wide each is.
+// layout says which columns are shown, and how wide each is: the most important ones first, for as long as there is room.
 func (t *table) layout(width int) (shown []int, widths []int) {
 	widths = make([]int, len(t.columns))
+	byRank := make([]int, len(t.columns))
 	for i, c := range t.columns {
+		byRank[i] = i
 		widths[i] = runewidth.StringWidth(c.head)
 		for _, row := range t.rows {
 			widths[i] = max(widths[i], runewidth.StringWidth(row[i].text))
 		}
-		shown = append(shown, i)
 	}
-	need := func() (n int) {
-		for _, i := range shown {
-			w := widths[i]
-			if t.columns[i].flex {
-				w = min(w, leastFlex)
-			}
-			n += w + gap
+	slices.SortStableFunc(byRank, func(a, b int) int { return t.columns[a].rank - t.columns[b].rank })
+	used := 0
+	for _, i := range byRank {
+		need := widths[i] + gap
+		if t.columns[i].flex {
+			need = min(need, leastFlex+gap)
 		}
-		return n
-	}
-	for width > 0 && need() > width {
-		worst := slices.MaxFunc(shown, func(a, b int) int { return t.columns[a].rank - t.columns[b].rank })
-		if t.columns[worst].rank == 0 {
-			break
+		if width == 0 || t.columns[i].rank == 0 || used+need <= width {
+			shown = append(shown, i)
+			used += need
 		}
-		shown = slices.DeleteFunc(shown, func(i int) bool { return i == worst })
 	}
+	slices.Sort(shown)
 	if width > 0 {
-		t.stretch(shown, widths, width)
+		t.shrink(shown, widths, width)
 	}
 	return shown, widths
 }
 
-// leastFlex is what a column that gives up room keeps.
+// leastFlex is what a column that is cut keeps.
 const leastFlex = 16
 
-// stretch has the flexible columns fill the width, or give up what is too much.
-func (t *table) stretch(shown, widths []int, width int) {
-	spare := width
+// shrink has the flexible columns give up what is too much, the last ones first.
+func (t *table) shrink(shown, widths []int, width int) {
+	excess := -width
 	for _, i := range shown {
-		spare -= widths[i] + gap
+		excess += widths[i] + gap
 	}
-	for _, i := range shown {
-		if !t.columns[i].flex {
-			continue
+	for _, i := range slices.Backward(shown) {
+		if give := min(excess, widths[i]-leastFlex); t.columns[i].flex && give > 0 {
+			widths[i] -= give
+			excess -= give
 		}
-		was := widths[i]
-		widths[i] = max(min(was, leastFlex), was+spare)
-		spare -= widths[i] - was
 	}
 }
 
 func (t *table) line(row []cell, shown, widths []int, width int, th theme) string {
 	var styled, text strings.Builder
 	for n, i := range shown {
-		s := cut(clean(row[i].text), widths[i])
-		fill := strings.Repeat(" ", widths[i]-runewidth.StringWidth(s))
+		room := widths[i]
+		if width > 0 {
+			room = min(room, width-gap-runewidth.StringWidth(text.String()))
+		}
+		if room <= 0 {
+			break
+		}
+		s := cut(clean(row[i].text), room)
+		fill := strings.Repeat(" ", room-runewidth.StringWidth(s))
 		if t.columns[i].right {
 			s = fill + s
 		} else if n < len(shown)-1 || width > 0 {

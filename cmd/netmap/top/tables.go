@@ -3,6 +3,7 @@ package top
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -27,7 +28,7 @@ func number(v float64) string {
 	switch {
 	case v == 0:
 		return "0"
-	case v < 10:
+	case v < 10 && v != math.Trunc(v):
 		return fmt.Sprintf("%.1f", v)
 	case v < 1000:
 		return fmt.Sprintf("%.0f", v)
@@ -91,18 +92,32 @@ func (c *changes) sorted(by order) []*portRates {
 
 func (c *changes) portTable(by order) table {
 	t := table{name: "PORTS", note: fmt.Sprint(len(c.ports)), empty: "nobody has a port open", columns: []column{
-		{head: "port", flex: true}, {head: "kind"}, {head: "users", right: true, rank: 3},
+		{head: "port", flex: true}, {head: "kind"}, {head: "users", right: true, rank: 4},
 		{head: "tx pps", right: true}, {head: "bit/s", right: true, rank: 1},
 		{head: "rx pps", right: true}, {head: "bit/s", right: true, rank: 1},
 		{head: "lost/s", right: true}, {head: "lost", right: true, rank: 2},
-		{head: "fullest", rank: 4}, {head: "rings", right: true, rank: 5}, {head: "about", rank: 6}}}
+		{head: "fullest", rank: 5}, {head: "rings", right: true, rank: 6}, {head: "about", flex: true, rank: 3}}}
 	for _, p := range c.sorted(by) {
 		t.rows = append(t.rows, []cell{
-			{p.port.Name, strong}, {p.port.Kind, plain}, {fmt.Sprint(p.port.Users), plain},
+			{c.name(p), strong}, {p.port.Kind, plain}, {fmt.Sprint(p.port.Users), plain},
 			amount(p.tx.frames, good), amount(p.tx.bits, plain), amount(p.rx.frames, good), amount(p.rx.bits, plain),
-			amount(p.lost, bad), amount(float64(p.total), plain), gauge(p.fill(), gaugeWidth), {ringCount(p.port), dim}, {about(p.port), dim}})
+			amount(p.lost, bad), amount(float64(p.total), warn), gauge(p.fill(), gaugeWidth), {ringCount(p.port), dim}, {about(p.port), dim}})
 	}
 	return t
+}
+
+// name is the port's, with its network namespace where there are several of the name.
+func (c *changes) name(p *portRates) string {
+	same := 0
+	for _, o := range c.ports {
+		if o.port.Name == p.port.Name {
+			same++
+		}
+	}
+	if same > 1 {
+		return p.port.Name + "@" + p.port.NetNS
+	}
+	return p.port.Name
 }
 
 // ringCount is how many rings of each direction are in use.
@@ -144,7 +159,7 @@ func (c *changes) ringTable(by order) table {
 			}
 			open++
 			t.rows = append(t.rows, []cell{
-				{p.port.Name, strong}, {r.name(), plain}, {fmt.Sprint(r.ring.Slots), dim}, {fmt.Sprint(r.ring.Used), plain}, gauge(r.fill(), gaugeWidth),
+				{c.name(p), strong}, {r.name(), plain}, {fmt.Sprint(r.ring.Slots), dim}, {fmt.Sprint(r.ring.Used), plain}, gauge(r.fill(), gaugeWidth),
 				amount(r.frames, good), amount(r.bits, plain), amount(r.lost, bad),
 				amount(float64(r.ring.Frames), plain), amount(float64(r.ring.Bytes), plain)})
 		}
@@ -177,10 +192,16 @@ var reasons = map[string]string{
 
 func (c *changes) dropTable() table {
 	t := table{name: "LOST", empty: "no frame was lost", columns: []column{
-		{head: "port", flex: true}, {head: "ring"}, {head: "reason"}, {head: "lost/s", right: true}, {head: "total", right: true}, {head: "what it means", rank: 1}}}
-	add := func(p *portRates, ring string, all []drop) {
-		for _, d := range all {
-			t.rows = append(t.rows, []cell{{p.port.Name, strong}, {ring, plain}, {d.why, plain}, amount(d.second, bad), amount(float64(d.total), plain), {reasons[d.why], dim}})
+		{head: "port", flex: true}, {head: "ring"}, {head: "reason"}, {head: "lost/s", right: true}, {head: "total", right: true}, {head: "what it means", flex: true, rank: 1}}}
+	type loss struct {
+		port *portRates
+		ring string
+		drop
+	}
+	var all []loss
+	add := func(p *portRates, ring string, drops []drop) {
+		for _, d := range drops {
+			all = append(all, loss{p, ring, d})
 		}
 	}
 	for _, p := range c.ports {
@@ -189,12 +210,21 @@ func (c *changes) dropTable() table {
 			add(p, r.name(), r.drops)
 		}
 	}
+	slices.SortStableFunc(all, func(a, b loss) int { return cmp.Compare(b.second, a.second) })
+	for _, l := range all {
+		t.rows = append(t.rows, []cell{{c.name(l.port), strong}, {l.ring, plain}, {l.why, plain}, amount(l.second, bad), amount(float64(l.total), warn), {reasons[l.why], dim}})
+	}
 	return t
 }
 
 // switchTable shows where ports are and which addresses are behind them, as many in a line as there is room for.
 func (c *changes) switchTable(switches []status.Switch, width int) table {
-	const fixed = 54 // everything but the addresses
+	fixed := 30 // everything but the names and the addresses
+	for _, s := range switches {
+		for _, p := range s.Ports {
+			fixed = max(fixed, 30+len(p.Name))
+		}
+	}
 	t := table{name: "SWITCHES", note: fmt.Sprint(len(switches)), empty: "no VALE switch has ports", columns: []column{
 		{head: "switch"}, {head: "#", right: true}, {head: "port"}, {head: "tx pps", right: true}, {head: "rx pps", right: true}, {head: "addresses learned", flex: true}}}
 	inLine := max((width-fixed)/18, 1)

@@ -52,10 +52,6 @@ const chrome = 5
 
 // render draws the screen: exactly height lines, none wider than width.
 func (s *screen) render() string {
-	if s.now == nil {
-		text := "asking " + s.trouble
-		return cut(strings.TrimSpace(text), s.width)
-	}
 	lines := s.head()
 	page, room := s.page(), max(s.height-chrome, 1)
 	top := min(s.scroll, max(len(page)-room, 0))
@@ -76,9 +72,6 @@ func (s *screen) render() string {
 
 // lastScroll is how far the page can be scrolled.
 func (s *screen) lastScroll() int {
-	if s.now == nil {
-		return 0
-	}
 	return max(len(s.page())-max(s.height-chrome, 1), 0)
 }
 
@@ -109,6 +102,7 @@ func (s *screen) head() []string {
 // tabs names the views.
 func (s *screen) tabs() string {
 	var styled strings.Builder
+	room := s.width
 	for v := range views {
 		text := fmt.Sprintf(" %d %v ", v+1, v)
 		if v == portsView && s.wide() {
@@ -117,6 +111,9 @@ func (s *screen) tabs() string {
 		as := dim
 		if v == s.view {
 			as = chosen
+		}
+		if room -= len(text); room < 0 {
+			break
 		}
 		styled.WriteString(s.theme(as, text))
 	}

@@ -1,7 +1,9 @@
 package vale
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -65,6 +67,7 @@ func (d *device) list() (all []port, err error) {
 		h := abi.Header{Version: abi.Version, Type: abi.ReqValeList}
 		err := nioctl.Control(d.fd, &h, &next)
 		if errors.Is(err, syscall.ENOENT) {
+			slices.SortStableFunc(all, func(a, b port) int { return cmp.Compare(a.Switch, b.Switch) })
 			return all, nil
 		}
 		if err != nil {
