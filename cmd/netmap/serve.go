@@ -89,7 +89,7 @@ keep users apart.`,
 func (f *serveFlags) run(cmd *cobra.Command) error {
 	cfg, err := f.config()
 	if err != nil {
-		return err
+		return cli.Usage(err)
 	}
 	d, err := daemon.Start(cfg)
 	if err != nil {
@@ -121,6 +121,11 @@ func (f *serveFlags) serveStatus(d *daemon.Daemon) error {
 }
 
 func (f *serveFlags) config() (daemon.Config, error) {
+	if f.status.HTTP != "" {
+		if _, _, err := net.SplitHostPort(f.status.HTTP); err != nil {
+			return daemon.Config{}, fmt.Errorf("--http %s: want host:port, such as 127.0.0.1:9669", f.status.HTTP)
+		}
+	}
 	mode, err := strconv.ParseUint(f.mode, 8, 32)
 	if err != nil || mode > 0o777 {
 		return daemon.Config{}, fmt.Errorf("--mode %s: want permissions in octal, such as 0660", f.mode)

@@ -19,6 +19,9 @@ func TestExitStatus(t *testing.T) {
 		{0, []string{"bridge", "-h"}}, {1, []string{"bridge", "-i", "nosuch0", "-i", "nosuch1", "-w", "0"}}, {2, []string{"bridge"}},
 		{2, []string{"bridge", "-i", "a", "--filter", "nosuch"}}, {0, []string{"lb", "-h"}}, {2, []string{"lb"}}, {2, []string{"lb", "-i", "a", "-p", "0"}},
 		{2, []string{"capture"}}, {2, []string{"replay", "f"}}, {1, []string{"replay", "-i", "x{1", "/nosuch/file"}},
+		{0, []string{"vale"}}, {2, []string{"vale", "nosuch"}}, {2, []string{"vale", "attach", "eth0"}}, {1, []string{"vale", "list", "--device", "/nosuch/node"}},
+		{2, []string{"top", "--once", "--json"}}, {1, []string{"top", "--status", "/nosuch/socket"}},
+		{2, []string{"serve", "--http"}}, {2, []string{"serve", "--http", "nowhere"}}, {2, []string{"serve", "--mode", "999"}}, {2, []string{"serve", "--group", "nosuch"}},
 	} {
 		root := newRoot()
 		root.SetOut(io.Discard)

@@ -159,7 +159,7 @@ func listenUnix(path string, n nodeMode) (net.Listener, error) {
 	if c, err := net.Dial("unix", path); err == nil {
 		c.Close()
 		return nil, fault.New(syscall.EADDRINUSE, op, path, "another daemon is there; name another socket with --status")
-	} else if errors.Is(err, syscall.ECONNREFUSED) {
+	} else if info, e := os.Lstat(path); e == nil && info.Mode().Type() == os.ModeSocket && errors.Is(err, syscall.ECONNREFUSED) {
 		os.Remove(path)
 	}
 	old := syscall.Umask(0o777) // nobody gets in before it has its owners

@@ -71,6 +71,7 @@ const glimpse = 20 * time.Millisecond
 // was there the last time, with counters of now.
 func (e *Engine) Status() (s status.Status) {
 	v := e.lastView()
+	s.Ports, s.Switches = []status.Port{}, []status.Switch{} // arrays in JSON also when there are none
 	for i := range v.ports {
 		s.Ports = append(s.Ports, v.ports[i].read())
 	}

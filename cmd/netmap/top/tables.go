@@ -173,21 +173,21 @@ func (r *ringRates) name() string { return r.ring.Direction + " " + r.ring.Label
 
 // reasons explain why frames are lost, and what helps.
 var reasons = map[string]string{
-	"bad-buffer":          "the slot names no buffer: an error of the program",
-	"bad-length":          "longer than a buffer, or empty: an error of the program",
-	"too-short":           "shorter than an Ethernet header",
-	"too-many-fragments":  "a packet of more slots than netmap allows",
-	"no-room":             "the ring was full: its program is too slow, or the ring too short",
+	"bad-buffer":          "program's error: a slot without a buffer",
+	"bad-length":          "program's error: longer than a buffer, or empty",
+	"too-short":           "program's error: shorter than an Ethernet header",
+	"too-many-fragments":  "program's error: too many slots in a packet",
+	"no-room":             "ring full: reader too slow, or too few slots",
 	"not-open":            "the receiver has no rx ring open",
-	"no-receiver":         "nobody else on the switch, or sent to the sender's own address",
+	"no-receiver":         "nobody else on the switch, or sent to its own address",
 	"link-error":          "the kernel refused the frame",
-	"bad-header":          "the virtio-net header asks for what cannot be",
-	"bad-address":         "NS_INDIRECT: the program's memory could not be read",
-	"kernel-rx-dropped":   "the kernel had no buffer: the program is too slow",
-	"kernel-rx-ring-full": "the kernel's ring was full: the program is too slow",
+	"bad-header":          "program's error: a virtio-net header that cannot be",
+	"bad-address":         "program's error: NS_INDIRECT to memory that is not there",
+	"kernel-rx-dropped":   "no buffer left: reader too slow",
+	"kernel-rx-ring-full": "kernel's ring full: reader too slow",
 	"kernel-rx-invalid":   "the kernel found a bad descriptor to receive into",
 	"kernel-tx-invalid":   "the kernel found a bad descriptor to send",
-	"host-queue-full":     "the host sent faster than the host rings were read",
+	"host-queue-full":     "host rings full: reader too slow",
 }
 
 func (c *changes) dropTable() table {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mattn/go-runewidth"
 
+	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/status"
 )
 
@@ -236,6 +237,24 @@ func TestBadFlags(t *testing.T) {
 		cmd.SetOut(new(bytes.Buffer))
 		if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("top %s: error %v, want one line with %q", args, err, want)
+		}
+	}
+}
+
+// Every reason for which frames are lost is explained, here and in the documentation.
+func TestReasons(t *testing.T) {
+	doc, err := os.ReadFile("../../../doc/monitoring.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for why := range kring.Reasons {
+		if reasons[why.String()] == "" {
+			t.Errorf("top does not explain %v", why)
+		}
+	}
+	for why := range reasons {
+		if !strings.Contains(string(doc), why) {
+			t.Errorf("doc/monitoring.md does not explain %s", why)
 		}
 	}
 }

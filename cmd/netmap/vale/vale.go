@@ -88,7 +88,7 @@ func (f *flags) listCmd() *cobra.Command {
 					return err
 				}
 				if f.json {
-					return json.NewEncoder(cmd.OutOrStdout()).Encode(slices.Concat([]port{}, all))
+					return json.NewEncoder(cmd.OutOrStdout()).Encode(append([]port{}, all...))
 				}
 				return show(cmd.OutOrStdout(), all)
 			})
