@@ -148,6 +148,9 @@ func (l *lane) agree(k, end uint32) {
 // special are the flags that make a slot need a second look.
 const special = abi.SlotWord(abi.NSBufChanged|abi.NSMoreFrag) << 48
 
+// length is where a slot's word has it. Those of a whole ring can be added up in place.
+const length = abi.SlotWord(0xffff) << 32
+
 // traffic is what slots hold that were passed on.
 type traffic struct{ frames, bytes uint64 }
 
@@ -177,6 +180,7 @@ func copySlots(dst, src []abi.Slot, t *traffic) (complete uint32) {
 // how many, and the sum of their lengths.
 func copyPlain(dst, src []abi.Slot) (n int, bytes uint64) {
 	dst = dst[:len(src)]
+	lengths := uint64(0)
 	for n+4 <= len(src) {
 		s, d := src[n:n+4:n+4], dst[n:n+4:n+4]
 		w0, w1, w2, w3 := s[0].Word(), s[1].Word(), s[2].Word(), s[3].Word()
@@ -188,10 +192,10 @@ func copyPlain(dst, src []abi.Slot) (n int, bytes uint64) {
 		d[1].SetWord(w1)
 		d[2].SetWord(w2)
 		d[3].SetWord(w3)
-		bytes += uint64(w0.Len()) + uint64(w1.Len()) + uint64(w2.Len()) + uint64(w3.Len())
+		lengths += uint64(w0&length) + uint64(w1&length) + uint64(w2&length) + uint64(w3&length)
 		n += 4
 	}
-	return n, bytes
+	return n, lengths >> 32
 }
 
 // copyOne passes a slot on, and says whether a packet ends in it.

@@ -22,7 +22,9 @@ const (
 	etherHead = 14
 
 	special = abi.NSMoreFrag | abi.NSIndirect // flags of slots that are not a packet as they are
-	moreBit = 48 + 5                          // of a slot's word: NSMoreFrag
+
+	moreBit    = 48 + 5       // of a slot's word: NSMoreFrag
+	lengthBits = 0xffff << 32 // of a slot's word; those of a batch can be added up
 )
 
 // run is consecutive packets of the batch that have one target: the slots from first up to end. next chains the runs
@@ -109,15 +111,15 @@ func (s *sender) forward(k, head uint32) {
 func (s *sender) collect(k, head uint32) uint32 {
 	s.count = 0
 	s.start, s.scanned = k, false
-	n := uint32(0)
+	n, more, lengths := uint32(0), uint64(0), uint64(0)
 	for k != head && n < batch {
 		end := min(s.ring.Run(k, head), k+batch-n)
 		part := s.ring.Slots()[k:end]
 		for i := range part {
 			w := part[i].Word()
 			s.words[(n+uint32(i))%batch] = w
-			s.bytes += uint64(w.Len())
-			s.more += uint64(w) >> moreBit & 1
+			lengths += uint64(w) & lengthBits
+			more += uint64(w) >> moreBit & 1
 		}
 		if s.offsets {
 			s.noteOffsets(part, n)
@@ -126,11 +128,11 @@ func (s *sender) collect(k, head uint32) uint32 {
 		k = end % s.ring.N
 	}
 	rest := s.sort(n, k == head)
-	s.slots += uint64(n - rest)
 	for _, w := range s.words[n-rest : n] { // they come again
-		s.bytes -= uint64(w.Len())
-		s.more -= uint64(w) >> moreBit & 1
+		lengths -= uint64(w) & lengthBits
+		more -= uint64(w) >> moreBit & 1
 	}
+	s.slots, s.more, s.bytes = s.slots+uint64(n-rest), s.more+more, s.bytes+lengths>>32
 	return (k + s.ring.N - rest) % s.ring.N
 }
 
