@@ -2,10 +2,14 @@ package top
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +18,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/status"
+	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -255,6 +260,66 @@ func TestReasons(t *testing.T) {
 	for why := range reasons {
 		if !strings.Contains(string(doc), why) {
 			t.Errorf("doc/monitoring.md does not explain %s", why)
+		}
+	}
+}
+
+// server is a daemon that answers so, at a unix socket.
+func server(t *testing.T, answer http.HandlerFunc) (socket string) {
+	t.Helper()
+	testutil.CheckLeaks(t)
+	socket = filepath.Join(t.TempDir(), "sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: answer}
+	go s.Serve(l)
+	t.Cleanup(func() { s.Close() })
+	return socket
+}
+
+func runTop(t *testing.T, args ...string) (string, error) {
+	var out bytes.Buffer
+	cmd := New()
+	cmd.SilenceUsage, cmd.SilenceErrors = true, true
+	cmd.SetArgs(args)
+	cmd.SetOut(&out)
+	err := cmd.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+func TestOnce(t *testing.T) {
+	asked := 10
+	socket := server(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != status.Path {
+			t.Errorf("asked for %s", r.URL.Path)
+		}
+		json.NewEncoder(w).Encode(sample(asked))
+		asked += 2
+	})
+	out, err := runTop(t, "--once", "--status", socket, "-T", "100ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "plain.txt", out)
+	out, err = runTop(t, "--json", "--status", socket)
+	var s status.Status
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &s)
+	}
+	if err != nil || !reflect.DeepEqual(s, *sample(14)) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestStrangeServers(t *testing.T) {
+	for want, answer := range map[string]http.HandlerFunc{
+		"is this a netmap daemon?": http.NotFound,
+		"cannot be read":           func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("hello")) },
+	} {
+		if _, err := runTop(t, "--json", "--status", server(t, answer)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}
 }
