@@ -8,8 +8,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/nioctl"
 )
 
 // Complete tells the shell, for cmd and all commands below it, what may stand behind flags that name ports, devices,
@@ -93,4 +96,19 @@ func valePorts(path string) []string {
 	case <-time.After(patience):
 		return nil
 	}
+}
+
+// listVale walks the ports of all switches of a device.
+func listVale(f *os.File) (names []string) {
+	at := abi.ValeList{}
+	const most = 1000 // of them are more than anybody reads
+	for len(names) < most {
+		h := abi.Header{Version: abi.Version, Type: abi.ReqValeList}
+		if nioctl.Control(int(f.Fd()), &h, &at) != nil {
+			break // ENOENT after the last one
+		}
+		names = append(names, unix.ByteSliceToString(h.Name[:]))
+		at.PortIdx++
+	}
+	return names
 }
