@@ -1,0 +1,32 @@
+package cli
+
+import (
+	"errors"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/embed"
+)
+
+// A monitor is in trouble as soon as its port is closed, but first come the frames that it has.
+func TestAwaitTroubleAfterFrames(t *testing.T) {
+	f := Must(embed.New(embed.Config{Buffers: 8192}))
+	defer f.Close()
+	port := Must(f.Open("vale0:a"))
+	monitor := Must(f.Open("vale0:a/t"))
+	port.Tx()[0].Send(make([]byte, 60))
+	port.TxSync()
+	port.Close()
+	if err := Await(t.Context(), monitor, netmap.In, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	frames := 0
+	for range monitor.Rx()[0].Frames() {
+		frames++
+	}
+	if err := Await(t.Context(), monitor, netmap.In, time.Second); frames != 1 || !errors.Is(err, syscall.EIO) {
+		t.Errorf("%d frames, then %v; want 1, then EIO", frames, err)
+	}
+}
