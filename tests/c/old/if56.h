@@ -1,0 +1,22 @@
+/* An interface of API 11 to 13. */
+#include "assert.h"
+
+struct netmap_if {
+	char ni_name[IFNAMSIZ];
+	uint32_t ni_version;
+	uint32_t ni_flags;
+	uint32_t ni_tx_rings;
+	uint32_t ni_rx_rings;
+	uint32_t ni_bufs_head;
+	uint32_t ni_spare1[5];
+	ssize_t ring_ofs[];
+};
+AT(netmap_if, ni_name, 0);
+AT(netmap_if, ni_version, 16);
+AT(netmap_if, ni_flags, 20);
+AT(netmap_if, ni_tx_rings, 24);
+AT(netmap_if, ni_rx_rings, 28);
+AT(netmap_if, ni_bufs_head, 32);
+AT(netmap_if, ni_spare1, 36);
+AT(netmap_if, ring_ofs, 56);
+SIZE(netmap_if, 56);

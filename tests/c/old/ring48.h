@@ -1,0 +1,24 @@
+/* A ring of API 2 to 5, with slots that the program reserves. The slots come first: slot8.h or slot16.h. */
+#include "assert.h"
+
+struct netmap_ring {
+	ssize_t buf_ofs;
+	uint32_t num_slots;
+	uint32_t avail;
+	uint32_t cur;
+	uint32_t reserved;
+	uint16_t nr_buf_size;
+	uint16_t flags;
+	struct timeval ts;
+	struct netmap_slot slot[];
+};
+AT(netmap_ring, buf_ofs, 0);
+AT(netmap_ring, num_slots, 8);
+AT(netmap_ring, avail, 12);
+AT(netmap_ring, cur, 16);
+AT(netmap_ring, reserved, 20);
+AT(netmap_ring, nr_buf_size, 24);
+AT(netmap_ring, flags, 26);
+AT(netmap_ring, ts, 32);
+AT(netmap_ring, slot, 48);
+SIZE(netmap_ring, 48);
