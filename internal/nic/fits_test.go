@@ -39,3 +39,27 @@ func TestFits(t *testing.T) {
 		}
 	}
 }
+
+// Cards that count a buffer's room in KiB cut longer frames in two: where whole KiB do not hold a frame, zero-copy is not for them.
+func TestFitsKilobytes(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		link   linkInfo
+		memory xsk.Memory
+		mode   xsk.Mode
+		fits   bool
+	}{
+		{"all of a buffer", linkInfo{mtu: 1500, kilobytes: true}, xsk.Memory{Stride: 2048}, xsk.ZeroCopy, true},
+		{"less, for time stamps", linkInfo{mtu: 1500, kilobytes: true}, xsk.Memory{Stride: 2048, Spare: 64}, xsk.ZeroCopy, false},
+		{"by a driver that counts bytes", linkInfo{mtu: 1500}, xsk.Memory{Stride: 2048, Spare: 64}, xsk.ZeroCopy, true},
+		{"copied", linkInfo{mtu: 1500, kilobytes: true}, xsk.Memory{Stride: 2048, Spare: 64}, xsk.Native, true},
+		{"short frames", linkInfo{mtu: 1000, kilobytes: true}, xsk.Memory{Stride: 2048, Spare: 64}, xsk.ZeroCopy, true},
+		{"larger buffers", linkInfo{mtu: 3000, kilobytes: true}, xsk.Memory{Stride: 4096}, xsk.ZeroCopy, true},
+		{"not large enough", linkInfo{mtu: 3060, kilobytes: true}, xsk.Memory{Stride: 4096}, xsk.ZeroCopy, false},
+	} {
+		p := &Port{name: "eth9", link: tt.link, memory: tt.memory}
+		if err := p.fits(false, tt.mode); (err == nil) != tt.fits {
+			t.Errorf("%s: %v, want that it fits: %v", tt.name, err, tt.fits)
+		}
+	}
+}

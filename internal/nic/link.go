@@ -24,6 +24,7 @@ type linkInfo struct {
 	index, mtu         int
 	txQueues, rxQueues int  // when it is in use
 	zeroCopy           bool // the driver says that it may work
+	kilobytes          bool // in zero-copy mode it cuts what does not fit into a buffer's whole KiB
 	segments           int  // buffers that a packet may have then
 
 	channels ethtool.Channels  // when it was looked up
@@ -45,9 +46,10 @@ func findLink(name string) (linkInfo, error) {
 	}
 	a := l.Attrs()
 	info := linkInfo{index: a.Index, mtu: a.MTU, txQueues: max(a.NumTxQueues, 1), rxQueues: max(a.NumRxQueues, 1)}
+	driver, _ := ethtool.AskDriver(name)
+	info.kilobytes = driver == "igb" || driver == "ixgbe" // the 82576's and the 82599's SRRCTL.BSIZEPKT
 	if c, err := ethtool.AskChannels(info.index); err == nil {
 		info.channels = c
-		driver, _ := ethtool.AskDriver(name)
 		if info.wish = wishChannels(driver, c); info.wish != nil {
 			c = *info.wish
 		}

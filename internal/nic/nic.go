@@ -290,6 +290,9 @@ const maxSegments = 17
 func (p *Port) fits(multi bool, mode xsk.Mode) error {
 	most := p.memory.MaxFrame()
 	if multi || uint32(p.link.mtu)+frameOverhead <= most {
+		if mode == xsk.ZeroCopy && p.link.kilobytes && uint32(p.link.mtu)+frameOverhead > most&^1023 {
+			return fault.New(syscall.EINVAL, "open", p.name, "in zero-copy mode its driver uses whole KiB of a buffer, that is %d bytes of %d, and a frame may have %d", most&^1023, most, p.link.mtu+frameOverhead)
+		}
 		return nil
 	}
 	how := fmt.Sprintf("lower the MTU: 'ip link set dev %s mtu %d'", p.name, most-frameOverhead)
