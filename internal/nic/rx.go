@@ -47,7 +47,7 @@ func (x *rxSide) start(s *xsk.Socket) {
 		x.ring.Slot(i).SetWord(0)
 	}
 	s.FillCommit(posted)
-	s.KickRx()
+	s.Wake()
 }
 
 // stop frees the ring with the buffers that are the program's. Those that the kernel has stay with it until the socket
@@ -69,6 +69,8 @@ func (x *rxSide) sync(r *kring.Ring) error {
 	}
 	if r.HwCur.Load() != r.Head() {
 		x.release(r)
+	} else {
+		x.socket.KickRx() // the driver may have run out since
 	}
 	x.receive(r)
 	return nil

@@ -62,6 +62,15 @@ func (s *Socket) KickRx() {
 	}
 }
 
+// Wake has a zero-copy driver look at its rings, whether it has asked for that or not: after a bind with nothing to receive
+// into, some ask only later, and sleep meanwhile.
+func (s *Socket) Wake() {
+	if s.zeroCopy {
+		unix.Syscall6(unix.SYS_SENDTO, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0) // drivers do not distinguish directions here
+	}
+	s.KickRx()
+}
+
 // TxRoom is the number of frames that TxAt can take, at most max.
 func (s *Socket) TxRoom(max uint32) uint32 { return s.tx.room(max) }
 

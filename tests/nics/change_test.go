@@ -1,0 +1,142 @@
+//go:build linux
+
+package nics
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/internal/ethtool"
+)
+
+// testLink takes the interface down and up, and pulls the cable, while ports are open.
+func testLink(t *testing.T, p *pair) {
+	ways := p.lab.ways()
+	for i, w := range ways {
+		a, b := p.a.open(t, w, ""), p.b.open(t, ways[1-i], "")
+		p.ready(t)
+		p.a.setUp(t, false)
+		wantTrouble(t, a)
+		p.a.setUp(t, true)
+		p.ready(t)
+		eventually(t, "the port works again", func() bool { return a.TxSync() == nil })
+		p.exchange(t, a, b, 100)
+		p.exchange(t, b, a, 100)
+		if wire != nil {
+			p.pull(t)
+			p.exchange(t, a, b, 100)
+			p.exchange(t, b, a, 100)
+		}
+		a.Close()
+		b.Close()
+	}
+}
+
+// pull pulls the cable and plugs it in again.
+func (p *pair) pull(t *testing.T) {
+	t.Helper()
+	set := func(up bool) {
+		if failed := wire.ask(t, "set_link", map[string]any{"name": p.a.id, "up": up}); failed != "" {
+			t.Fatal(failed)
+		}
+	}
+	set(false)
+	eventually(t, "no carrier", func() bool { return p.a.link(t).Attrs().OperState != netlink.OperUp })
+	set(true)
+	p.ready(t)
+}
+
+// wantTrouble wants the port to say that its interface is not there: an error event that wakes who sleeps, and EIO.
+func wantTrouble(t *testing.T, port *netmap.Port) {
+	t.Helper()
+	events, err := port.Poll(t.Context(), netmap.In, patience)
+	if err != nil || events&netmap.Err == 0 {
+		t.Errorf("%s: poll: %v, %v, want an error event", port.Name(), events, err)
+	}
+	if err := port.RxSync(); !errors.Is(err, unix.EIO) {
+		t.Errorf("%s: rxsync: %v, want EIO", port.Name(), err)
+	}
+}
+
+// testChange changes what can be changed while frames are on their way.
+func testChange(t *testing.T, p *pair) {
+	for i, w := range p.lab.ways() {
+		p.underTraffic(t, i, w, "MTU", func() (undo func(), err error) {
+			l := p.a.link(t)
+			set := func(mtu int) { p.a.ns.Do(func() { err = netlink.LinkSetMTU(l, mtu) }) }
+			set(1400)
+			return func() { set(1500) }, err
+		})
+		p.underTraffic(t, i, w, "queues", func() (undo func(), err error) {
+			index := p.a.link(t).Attrs().Index
+			var c ethtool.Channels
+			if p.a.ns.Do(func() { c, err = ethtool.AskChannels(index) }); err != nil {
+				return nil, err
+			}
+			was := c
+			c.Combined, c.Rx = max(c.Combined/2, min(c.MaxCombined, 1)), max(c.Rx/2, min(c.MaxRx, 1))
+			if c == was {
+				return nil, unix.EOPNOTSUPP
+			}
+			set := func(c ethtool.Channels) { p.a.ns.Do(func() { err = ethtool.SetChannels(index, c) }) }
+			set(c)
+			return func() { set(was) }, err
+		})
+	}
+}
+
+// underTraffic changes something while frames flow. The port goes on, or says EIO and can be opened again.
+func (p *pair) underTraffic(t *testing.T, i int, w way, what string, change func() (func(), error)) {
+	t.Helper()
+	ways := p.lab.ways()
+	a, b := p.a.open(t, w, ""), p.b.open(t, ways[1-i], "")
+	p.ready(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	flowing := make(chan error)
+	series := nextSeries()
+	go func() { flowing <- send(ctx, b, series, 1<<30) }()
+	sink := newReceiver(series, 1<<20)
+	drain := func(d time.Duration) (err error) {
+		for end := time.Now().Add(d); time.Now().Before(end); {
+			events, e := a.Poll(ctx, netmap.In, 20*time.Millisecond)
+			if e != nil || events&netmap.Err != 0 {
+				return errors.Join(e, a.RxSync())
+			}
+			sink.take(a)
+		}
+		return nil
+	}
+	drain(200 * time.Millisecond)
+	undo, err := change()
+	trouble := drain(1500 * time.Millisecond)
+	if err == nil {
+		undo()
+	}
+	cancel()
+	<-flowing
+	p.note("%s, %s: change says %v, the port %v", w.name, what, err, trouble)
+	if trouble != nil && !errors.Is(trouble, unix.EIO) {
+		t.Errorf("%s: %v, want EIO", what, trouble)
+	}
+	if len(sink.bad) > 0 {
+		t.Errorf("%s: %d damaged frames: %v", what, len(sink.bad), sink.bad[:1])
+	}
+	if trouble != nil {
+		a.Close()
+		a = p.a.open(t, w, "")
+	}
+	p.ready(t)
+	b.Close()
+	b = p.b.open(t, ways[1-i], "")
+	p.ready(t)
+	p.exchange(t, a, b, 100)
+	p.exchange(t, b, a, 100)
+	a.Close()
+	b.Close()
+}

@@ -1,0 +1,60 @@
+//go:build linux
+
+package nics
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// testGen has our generator send and receive, both ways.
+func testGen(t *testing.T, p *pair) {
+	const frames, length = 500, 1514
+	for _, w := range p.lab.ways() {
+		for _, way := range [][2]*side{{&p.a, &p.b}, {&p.b, &p.a}} {
+			from, to := way[0], way[1]
+			rx := p.lab.start(t, to.ns, "netmap", "gen", w.tool, "-f", "rx", "-i", "netmap:"+to.name, "-W", "-w", "0").wait("Receiving from")
+			tx := p.lab.start(t, from.ns, "netmap", "gen", w.tool, "-f", "tx", "-i", "netmap:"+from.name, "-n", fmt.Sprint(frames), "-l", fmt.Sprint(length), "-R", "2000", "-w", fmt.Sprint(p.card.pause()),
+				"-s", "10.0.0.1:1000-10.0.0.16:1100")
+			sent, received := tx.end(), rx.end()
+			for _, want := range []string{fmt.Sprintf("Received %d packets %d bytes ", frames, frames*length), fmt.Sprintf("%d good, 0 lost, 0 repeated, ", frames), " 0 changed, 0 of unknown"} {
+				if !strings.Contains(received, want) {
+					t.Errorf("%s, from %s: no %q in what was received:\n%s\nsent:\n%s", w.name, from.id, want, received, sent)
+					break
+				}
+			}
+		}
+	}
+}
+
+// pause is how many seconds a card needs before it receives after its settings were changed: see warmUp.
+func (c card) pause() int {
+	switch c.Device {
+	case "e1000", "e1000e":
+		return 2
+	case "igb":
+		return 3
+	}
+	return 0
+}
+
+// testC has C programs do so, through the device.
+func testC(t *testing.T, p *pair) {
+	const frames = 500
+	for _, way := range [][2]*side{{&p.a, &p.b}, {&p.b, &p.a}} {
+		from, to := way[0], way[1]
+		sink := p.lab.start(t, to.ns, "sink", "-d", p.lab.outside.path, "-i", to.name, "-n", fmt.Sprint(frames)).wait("ready")
+		p.ready(t)
+		time.Sleep(time.Duration(p.card.pause()) * time.Second)
+		gen := p.lab.start(t, from.ns, "gen", "-d", p.lab.outside.path, "-i", from.name, "-n", fmt.Sprint(frames), "-l", "1514", "-b", "8", "-g", "4000")
+		gen.end()
+		got := sink.end()
+		for _, want := range []string{fmt.Sprintf("got=%d", frames), "bad=0"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("from %s: no %s in %q", from.id, want, got)
+			}
+		}
+	}
+}

@@ -1,0 +1,427 @@
+//go:build linux
+
+package nics
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/embed"
+	"github.com/seed-48afdc40/netmap/internal/ethtool"
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+)
+
+// patience is how long anything may take that does not hang: emulated processors are slow.
+const patience = 30 * time.Second
+
+// lab is where scenarios run: two network namespaces with one interface of every pair in each, a daemon and a framework of
+// our own.
+//
+//	       left                         right
+//	 e1000 10.77.1.1  <-- cable -->  e1000 10.77.1.2
+//	virtio 10.77.2.1  <-- cable --> virtio 10.77.2.2
+//	                      …
+type lab struct {
+	dir      string // for nodes and records
+	programs string // where netmap, gen and sink are
+	left     *testutil.NS
+	right    *testutil.NS
+	pairs    []*pair
+	inside   *embed.Framework
+	outside  *daemon
+}
+
+// side is one end of a cable.
+type side struct {
+	ns   *testutil.NS
+	name string
+	ip   string
+	mac  net.HardwareAddr
+	id   string // QEMU's for the card
+
+	before int    // queues, when nobody has it open
+	last   string // the way that it was opened last
+}
+
+// pair is two interfaces of a kind, joined by a cable.
+type pair struct {
+	lab  *lab
+	card card
+	a, b side
+	next *pair // with the next card
+	note func(format string, args ...any)
+	mode string // of AF_XDP, once it is known
+}
+
+// plan is what a guest is told to do.
+type plan struct {
+	Cards    []card
+	Scenario string // "" is all
+}
+
+// chosen are the scenarios to run.
+func chosen() (all []scenario) {
+	for _, s := range scenarios {
+		if *oneTask == "" || *oneTask == s.name {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// TestGuest runs every scenario on every pair of the machine that it runs on.
+func TestGuest(t *testing.T) {
+	if wire == nil {
+		t.Skip("TestNICs runs this, in a guest")
+	}
+	b, err := os.ReadFile("/plan.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var todo plan
+	if err := json.Unmarshal(b, &todo); err != nil {
+		t.Fatal(err)
+	}
+	*oneTask = todo.Scenario
+	l := newLab(t, "/bin", todo.Cards)
+	for _, p := range l.pairs {
+		p.settle(t, &p.a, 0)
+		p.settle(t, &p.b, 1)
+	}
+	l.run(t)
+}
+
+// TestVeth runs the scenarios on veth pairs of the machine itself.
+func TestVeth(t *testing.T) {
+	testutil.Require(t, "root", rootOnly())
+	dir := t.TempDir()
+	if err := buildIn(dir); err != nil {
+		testutil.Require(t, "a C compiler", err)
+	}
+	l := newLab(t, dir, []card{{Name: "one", Device: "veth", Queues: 1, Index: 1}, {Name: "four", Device: "veth", Queues: 4, Index: 2}})
+	for _, p := range l.pairs {
+		testutil.Veth(t, l.left, p.a.name, l.right, p.b.name, p.card.Queues)
+		p.configure(t)
+		p.b.ns.Offloads(t, p.b.name, "tx", "off") // the cable of a veth does not fill in checksums
+		p.a.ns.Offloads(t, p.a.name, "tx", "off")
+	}
+	l.run(t)
+}
+
+func rootOnly() error {
+	if os.Geteuid() != 0 {
+		return os.ErrPermission
+	}
+	return nil
+}
+
+func newLab(t *testing.T, programs string, cards []card) *lab {
+	t.Helper()
+	l := &lab{dir: t.TempDir(), programs: programs, left: testutil.NewNS(t), right: testutil.NewNS(t)}
+	for _, c := range cards {
+		l.pairs = append(l.pairs, &pair{lab: l, card: c,
+			a: side{ns: l.left, name: c.Name, ip: fmt.Sprintf("10.77.%d.1", c.Index), id: c.id(0)},
+			b: side{ns: l.right, name: c.Name, ip: fmt.Sprintf("10.77.%d.2", c.Index), id: c.id(1)}})
+	}
+	for i, p := range l.pairs {
+		p.next = l.pairs[(i+1)%len(l.pairs)]
+	}
+	return l
+}
+
+// run runs all scenarios.
+func (l *lab) run(t *testing.T) {
+	var err error
+	l.inside, err = embed.New(embed.Config{Buffers: 40960, StateDir: filepath.Join(l.dir, "inside"), Promisc: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.inside.Close()
+	l.outside = serve(t, l, "outside")
+	for _, p := range l.pairs {
+		t.Run(p.card.Name, func(t *testing.T) {
+			for _, s := range chosen() {
+				p.try(t, s)
+			}
+		})
+	}
+}
+
+// try runs a scenario and tells how it went.
+func (p *pair) try(t *testing.T, s scenario) {
+	r := result{Card: p.card.Name, Device: p.card.Device, Scenario: s.name, Kernel: release()}
+	start := time.Now()
+	r.OK = t.Run(s.name, func(t *testing.T) {
+		t.Cleanup(func() { p.wantEmpty(t) }) // after those of the scenario, as cleanups run last in, first out
+		p.note = t.Logf
+		s.run(t, p)
+	})
+	r.Seconds = time.Since(start).Seconds()
+	r.Driver, r.Queues, r.Mode = p.a.driver(), p.a.queues(), p.mode
+	if wire != nil {
+		wire.send(message{Result: &r})
+	}
+}
+
+func release() string {
+	var u unix.Utsname
+	unix.Uname(&u)
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// wantEmpty wants a scenario to have left nothing in the memory of the framework.
+func (p *pair) wantEmpty(t *testing.T) {
+	t.Helper()
+	eventually(t, "nothing is in use", func() bool { return p.lab.inside.Usage().Full() })
+}
+
+func (s *side) driver() (driver string) {
+	s.ns.Do(func() { driver, _ = ethtool.AskDriver(s.name) })
+	return driver
+}
+
+// queues is how many queues a port of the interface has.
+func (s *side) queues() (n int) {
+	s.ns.Do(func() {
+		if l, err := netlink.LinkByName(s.name); err == nil {
+			n = max(l.Attrs().NumRxQueues, 1)
+			if c, err := ethtool.AskChannels(l.Attrs().Index); err == nil {
+				n = c.Rx + c.Combined
+			}
+		}
+	})
+	return n
+}
+
+// link is the interface.
+func (s *side) link(t *testing.T) (l netlink.Link) {
+	t.Helper()
+	var err error
+	s.ns.Do(func() { l, err = netlink.LinkByName(s.name) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// settle finds the interface of a card in the namespace that the kernel puts it in, and brings it to its own.
+func (p *pair) settle(t *testing.T, s *side, which int) {
+	t.Helper()
+	mac := p.card.mac(which)
+	var link netlink.Link
+	eventually(t, s.id+" appears", func() bool {
+		all, err := netlink.LinkList()
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(all, func(l netlink.Link) bool { return l.Attrs().HardwareAddr.String() == mac.String() })
+		if i >= 0 {
+			link = all[i]
+		}
+		return i >= 0
+	})
+	if err := netlink.LinkSetName(link, s.name); err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.LinkSetNsFd(link, s.ns.FD()); err != nil {
+		t.Fatal(err)
+	}
+	s.configure(t)
+}
+
+func (p *pair) configure(t *testing.T) {
+	t.Helper()
+	p.a.configure(t)
+	p.b.configure(t)
+}
+
+// configure brings an interface up, with its address.
+func (s *side) configure(t *testing.T) {
+	t.Helper()
+	l := s.link(t)
+	s.mac = l.Attrs().HardwareAddr
+	s.ns.AddAddr(t, s.name, s.ip+"/24")
+	s.setUp(t, true)
+	s.before = s.queues()
+}
+
+func (s *side) setUp(t *testing.T, up bool) {
+	t.Helper()
+	l := s.link(t)
+	set := netlink.LinkSetDown
+	if up {
+		set = netlink.LinkSetUp
+	}
+	var err error
+	if s.ns.Do(func() { err = set(l) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ready waits until both ends have a carrier: some drivers renegotiate when an XDP program comes or goes.
+func (p *pair) ready(t *testing.T) {
+	t.Helper()
+	for _, s := range []*side{&p.a, &p.b} {
+		eventually(t, s.id+" has a carrier", func() bool { return s.link(t).Attrs().OperState == netlink.OperUp })
+	}
+}
+
+// eventually waits for what comes soon, and fails when it does not.
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %v: %s", patience, what)
+		}
+	}
+}
+
+// way is how a port is opened: in this process, or through the device.
+type way struct {
+	name string
+	open func(port string, o ...netmap.Option) (*netmap.Port, error)
+	tool string // the same for our commands
+}
+
+func (l *lab) ways() []way {
+	return []way{
+		{"inside", l.inside.Open, "--device=embedded"},
+		{"device", func(port string, o ...netmap.Option) (*netmap.Port, error) {
+			return netmap.OpenDevice(l.outside.path, port, o...)
+		}, "--device=" + l.outside.path},
+	}
+}
+
+// open opens a port of the interface: suffix chooses rings, such as "-0" or "^". An interface that the other framework had is
+// waited for: a daemon hears of a close later than it happens.
+func (s *side) open(t *testing.T, w way, suffix string, o ...netmap.Option) *netmap.Port {
+	t.Helper()
+	if s.last != w.name {
+		eventually(t, s.id+" is free", func() bool { return s.free(t) })
+	}
+	s.last = w.name
+	var p *netmap.Port
+	var err error
+	if s.ns.Do(func() { p, err = w.open("netmap:"+s.name+suffix, o...) }); err != nil {
+		t.Fatalf("%s, %s: %v", s.id, w.name, err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// free says whether the interface is as it was before anybody opened it.
+func (s *side) free(t *testing.T) bool {
+	a := s.link(t).Attrs()
+	return a.Promisc == 0 && (a.Xdp == nil || !a.Xdp.Attached) && s.queues() == s.before
+}
+
+// mode is how the framework in this process moves the interface's frames; a port is open.
+func (l *lab) mode(name string) string {
+	for _, p := range l.inside.Stats() {
+		if strings.TrimPrefix(p.Name, "netmap:") == name && p.Detail != "" {
+			return p.Detail
+		}
+	}
+	return "?"
+}
+
+// daemon is a running "netmap serve".
+type daemon struct {
+	*process
+	path, state string
+}
+
+func serve(t *testing.T, l *lab, name string) *daemon {
+	t.Helper()
+	d := &daemon{path: filepath.Join(l.dir, name+".node"), state: filepath.Join(l.dir, name+".state")}
+	d.process = l.start(t, nil, "netmap", "serve", "--promisc", "--path", d.path, "--buffers", "40960", "--state-dir", d.state).wait("serving")
+	return d
+}
+
+// start starts a program in a network namespace, nil for the process's own.
+func (l *lab) start(t *testing.T, ns *testutil.NS, program string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, what: program + " " + strings.Join(args, " "), cmd: exec.Command(filepath.Join(l.programs, program), args...), ended: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = &p.text, &p.text
+	run := func(f func()) { f() }
+	if ns != nil {
+		run = ns.Do
+	}
+	var err error
+	if run(func() { err = p.cmd.Start() }); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
+	t.Cleanup(func() { p.signal(unix.SIGTERM) })
+	return p
+}
+
+// process is a running program.
+type process struct {
+	t     *testing.T
+	what  string
+	cmd   *exec.Cmd
+	text  safeBuffer
+	ended chan struct{}
+	err   error // after ended
+}
+
+// wait waits until the program has written a text.
+func (p *process) wait(text string) *process {
+	p.t.Helper()
+	for end := time.Now().Add(patience); !strings.Contains(p.text.String(), text); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) || p.over() && !strings.Contains(p.text.String(), text) {
+			p.t.Fatalf("%s does not say %q: %v\n%s", p.what, text, p.err, p.text.String())
+		}
+	}
+	return p
+}
+
+func (p *process) over() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// end waits for the program's end, which has to be a good one, and returns what it wrote.
+func (p *process) end() string {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		p.t.Fatalf("%s does not end:\n%s", p.what, p.text.String())
+	}
+	if p.err != nil {
+		p.t.Errorf("%s: %v\n%s", p.what, p.err, p.text.String())
+	}
+	return p.text.String()
+}
+
+// signal sends a signal and waits for the end.
+func (p *process) signal(s os.Signal) {
+	p.cmd.Process.Signal(s)
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		p.t.Errorf("%s does not end on %v:\n%s", p.what, s, p.text.String())
+		p.cmd.Process.Kill()
+	}
+}

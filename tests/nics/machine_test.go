@@ -1,0 +1,358 @@
+//go:build linux
+
+package nics
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+)
+
+const qemu = "qemu-system-x86_64"
+
+// machine is a computer with cards in it.
+type machine struct {
+	name  string
+	board string // pc, whose slots are PCI, or q35: PCI Express
+	cards []card
+	since [2]int // the first kernel that it is of interest with
+	until [2]int // the first that it is of no interest with any more, 0 for none
+}
+
+// card is a kind of network card, of which a machine has two, joined by a cable.
+type card struct {
+	Name    string         // of the interfaces
+	Device  string         // QEMU's
+	Options map[string]any // more for QEMU
+	Queues  int
+	Index   int  // 1 for the machine's first
+	Express bool // in a slot of PCI Express
+}
+
+// zeroCopy makes virtio-net's rings of memory that the device reaches by the addresses that the driver maps: without that it
+// has no zero-copy.
+var zeroCopy = map[string]any{"iommu_platform": true, "disable-legacy": "on"}
+
+// machines are all that there are. The second has the drivers that got zero-copy after Linux 6.12.
+var machines = []machine{
+	{name: "copy", board: "pc", until: [2]int{6, 13}, cards: []card{
+		{Name: "e1000", Device: "e1000", Queues: 1},
+		{Name: "e1000e", Device: "e1000e", Queues: 1},
+		{Name: "rtl8139", Device: "rtl8139", Queues: 1},
+		{Name: "virtio", Device: "virtio-net-pci", Queues: 1},
+		{Name: "virtio4", Device: "virtio-net-pci", Queues: 4},
+		{Name: "vmxnet3", Device: "vmxnet3", Queues: 2},
+	}},
+	{name: "zerocopy", board: "q35", since: [2]int{6, 13}, cards: []card{
+		{Name: "igb", Device: "igb", Queues: 2},
+		{Name: "virtio", Device: "virtio-net-pci", Options: zeroCopy, Queues: 1},
+		{Name: "virtio4", Device: "virtio-net-pci", Options: zeroCopy, Queues: 4},
+	}},
+}
+
+func (m machine) fits(k kernel) bool {
+	return k.atLeast(m.since[0], m.since[1]) && (m.until[0] == 0 || !k.atLeast(m.until[0], m.until[1]))
+}
+
+// haveQEMU looks for QEMU.
+func haveQEMU() error {
+	_, err := exec.LookPath(qemu)
+	return err
+}
+
+// knows says whether this QEMU has a device.
+func knows(device string) bool {
+	out, err := exec.Command(qemu, "-device", "help").CombinedOutput()
+	return err == nil && bytes.Contains(out, []byte(`"`+device+`"`))
+}
+
+// guestPatience is how long a guest may take in all.
+const guestPatience = 10 * time.Minute
+
+// device are the arguments that plug a card in: side 0 is a, side 1 is b.
+func (c card) device(side int) map[string]any {
+	d := map[string]any{"driver": c.Device, "id": c.id(side), "netdev": "net-" + c.id(side), "mac": c.mac(side).String(), "romfile": ""}
+	if c.Express {
+		d["bus"] = "port-" + c.id(side)
+	}
+	maps.Copy(d, c.Options)
+	if c.tapped() {
+		d["mq"], d["vectors"] = true, 2*c.Queues+2
+	}
+	return d
+}
+
+func (c card) id(side int) string { return c.Name + []string{"-a", "-b"}[side] }
+
+func (c card) mac(side int) net.HardwareAddr {
+	return net.HardwareAddr{0x52, 0x54, 0, 0, byte(c.Index), byte(side + 1)}
+}
+
+// tapped says whether the cable is made of TAPs: QEMU has no other with several queues, and virtio-net has as many as its cable.
+func (c card) tapped() bool { return c.Device == "virtio-net-pci" && c.Queues > 1 }
+
+// args are the arguments that give QEMU both ends of the cable and both cards.
+func (c card) args() (args []string) {
+	for side := range 2 {
+		cable := fmt.Sprintf("hubport,id=net-%s,hubid=%d", c.id(side), c.Index)
+		if c.tapped() {
+			cable = fmt.Sprintf("tap,id=net-%s,ifname=%s,queues=%d,vnet_hdr=off,script=no,downscript=no", c.id(side), c.id(side), c.Queues)
+		}
+		device, _ := json.Marshal(c.device(side))
+		args = append(args, "-netdev", cable)
+		if c.Express { // slots for cards that can be pulled are behind ports of their own
+			args = append(args, "-device", fmt.Sprintf("pcie-root-port,id=port-%s,chassis=%d,slot=%[2]d", c.id(side), 2*c.Index+side))
+		}
+		args = append(args, "-device", string(device))
+	}
+	return args
+}
+
+// lay lays the cable in a network namespace, if it is one of TAPs: two on a bridge.
+func (c card) lay(t *testing.T, ns *testutil.NS) {
+	if !c.tapped() {
+		return
+	}
+	ns.Do(func() {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = fmt.Sprint("cable", c.Index)
+		snooping := false
+		br := &netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snooping}
+		testutil.Require(t, "bridges", netlink.LinkAdd(br))
+		for side := range 2 {
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name = c.id(side)
+			tap := &netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TAP, Queues: c.Queues, Flags: netlink.TUNTAP_MULTI_QUEUE | netlink.TUNTAP_NO_PI}
+			testutil.Require(t, "TAPs", netlink.LinkAdd(tap))
+			for _, f := range tap.Fds {
+				f.Close()
+			}
+			if err := netlink.LinkSetMaster(tap, br); err != nil {
+				t.Fatal(err)
+			}
+			if err := netlink.LinkSetUp(tap); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := netlink.LinkSetUp(br); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// run runs a guest to its end and makes a subtest of each of its results.
+func run(t *testing.T, k kernel, m machine) []result {
+	var cards []card
+	for _, c := range m.cards {
+		if *oneCard != "" && *oneCard != c.Name {
+			continue
+		}
+		if !knows(c.Device) {
+			t.Logf("this QEMU has no %s: left out", c.Device)
+			continue
+		}
+		c.Index, c.Express = len(cards)+1, m.board == "q35"
+		cards = append(cards, c)
+	}
+	m.cards = cards
+	g := start(t, k, m)
+	begin := time.Now()
+	results := g.serve()
+	t.Logf("%s, %s: %v", k.version, m.name, time.Since(begin).Round(time.Second))
+	wanted := len(cards) * len(chosen())
+	for _, r := range results {
+		t.Run(r.Card+"/"+r.Scenario, func(t *testing.T) {
+			if !r.OK {
+				t.Error("failed; the guest's console says why")
+			}
+			t.Logf("%.1f s in the guest", r.Seconds)
+		})
+	}
+	if len(results) != wanted {
+		t.Errorf("%d results of %d", len(results), wanted)
+	}
+	if t.Failed() && !*verbose {
+		t.Logf("the guest's console:\n%s", g.console.String())
+	}
+	return results
+}
+
+// guest is a running machine.
+type guest struct {
+	t       *testing.T
+	cmd     *exec.Cmd
+	ended   chan struct{}
+	console safeBuffer
+	talk    net.Conn
+	qmp     *qmp
+}
+
+// safeBuffer is a buffer that is written while it is read.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if *verbose {
+		os.Stderr.Write(p)
+	}
+	s.b.Write(bytes.ReplaceAll(p, []byte("\r"), nil))
+	return len(p), nil
+}
+
+func (s *safeBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// start boots a machine.
+func start(t *testing.T, k kernel, m machine) *guest {
+	t.Helper()
+	dir, ns := t.TempDir(), testutil.NewNS(t)
+	ram, err := image(k, m)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "initrd"), ram, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-machine", m.board, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1536", "-nodefaults", "-display", "none", "-no-reboot",
+		"-kernel", k.image, "-initrd", filepath.Join(dir, "initrd"), "-append", "console=ttyS0 quiet panic=-1 net.ifnames=0",
+		"-serial", "stdio", "-serial", "unix:" + filepath.Join(dir, "talk"), "-qmp", "unix:" + filepath.Join(dir, "qmp")}
+	for _, c := range m.cards {
+		c.lay(t, ns)
+		args = append(args, c.args()...)
+	}
+	g := &guest{t: t, cmd: exec.Command(qemu, args...), ended: make(chan struct{})}
+	g.cmd.Stdout, g.cmd.Stderr = &g.console, &g.console
+	talk, control := listen(t, filepath.Join(dir, "talk")), listen(t, filepath.Join(dir, "qmp"))
+	g.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that is killed leaves no machine running
+	ns.Do(func() { err = g.cmd.Start() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		g.cmd.Wait()
+		close(g.ended)
+	}()
+	t.Cleanup(func() {
+		g.cmd.Process.Kill()
+		<-g.ended
+	})
+	g.talk = g.accept(talk)
+	g.qmp = newQMP(t, g.accept(control))
+	return g
+}
+
+func listen(t *testing.T, path string) *net.UnixListener {
+	t.Helper()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// accept waits for QEMU's connection, which comes while it starts.
+func (g *guest) accept(l *net.UnixListener) net.Conn {
+	g.t.Helper()
+	l.SetDeadline(time.Now().Add(time.Minute))
+	c, err := l.Accept()
+	if err != nil {
+		g.t.Fatalf("QEMU does not start: %v\n%s", err, g.console.String())
+	}
+	g.t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(guestPatience))
+	return c
+}
+
+// serve does what the guest asks for, and collects what it finds.
+func (g *guest) serve() (results []result) {
+	for lines := json.NewDecoder(g.talk); ; {
+		var m message
+		if err := lines.Decode(&m); err != nil {
+			g.t.Errorf("the guest is gone: %v", err)
+			return results
+		}
+		switch {
+		case m.Result != nil:
+			results = append(results, *m.Result)
+		case m.Ask != nil:
+			failed := ""
+			if err := g.qmp.do(*m.Ask); err != nil {
+				failed = err.Error()
+			}
+			fmt.Fprintf(g.talk, "%q\n", failed)
+		case m.Ended != nil:
+			if *m.Ended != 0 {
+				g.t.Errorf("the guest's tests end with %d", *m.Ended)
+			}
+			select { // its last words may still be on their way
+			case <-g.ended:
+			case <-time.After(20 * time.Second):
+				g.t.Error("the guest does not switch off")
+			}
+			return results
+		}
+	}
+}
+
+// qmp is a connection to QEMU's control.
+type qmp struct {
+	conn io.ReadWriter
+	in   *json.Decoder
+}
+
+func newQMP(t *testing.T, conn io.ReadWriter) *qmp {
+	t.Helper()
+	q := &qmp{conn, json.NewDecoder(conn)}
+	if err := q.do(command{Execute: "qmp_capabilities"}); err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// do gives a command and waits for its answer, passing over greeting and events.
+func (q *qmp) do(c command) error {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	if _, err := q.conn.Write(append(b, '\n')); err != nil {
+		return err
+	}
+	for {
+		var a struct {
+			Return json.RawMessage
+			Error  *struct{ Desc string }
+		}
+		if err := q.in.Decode(&a); err != nil {
+			return err
+		}
+		if a.Error != nil {
+			return fmt.Errorf("QEMU: %s: %s", c.Execute, a.Error.Desc)
+		}
+		if a.Return != nil {
+			return nil
+		}
+	}
+}
