@@ -212,7 +212,7 @@ func (b *Binding) all() []*kring.Ring { return slices.Concat(b.rings[abi.DirTx],
 
 // start takes every ring, all or none. EBUSY when a ring is held exclusively, or is to be and is in use.
 func (b *Binding) start(alone bool) error {
-	rings := b.all()
+	rings := slices.Concat(b.rings[abi.DirRx], b.rings[abi.DirTx]) // receiving first: see Port.Start of package nic
 	for _, r := range rings {
 		if n, taken := r.Users(); taken || alone && n > 0 {
 			return fault.New(syscall.EBUSY, "open", b.entry.name, "%s is in use by %d others and somebody wants it exclusively", r.Name, n)

@@ -166,6 +166,9 @@ func (p *Port) Generic() bool {
 }
 
 // Start opens the socket of the ring's queue, unless the other direction has it open, and gives the ring its memory.
+//
+// An rx ring is better started before the tx ring of its queue: the socket then has buffers to receive into when it is bound,
+// without which igb never receives in zero-copy mode.
 func (p *Port) Start(r *kring.Ring) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -177,6 +180,7 @@ func (p *Port) start(r *kring.Ring) error {
 	if err := r.Alloc(p.region, true); err != nil {
 		return err
 	}
+	fresh := q.socket == nil
 	if err := p.openQueue(q, r.Dir == abi.DirRx); err != nil {
 		r.Free(0, r.N)
 		return err
@@ -186,7 +190,7 @@ func (p *Port) start(r *kring.Ring) error {
 		q.tx.start(q.socket)
 		return nil
 	}
-	q.rx.start(q.socket)
+	q.rx.start(q.socket, fresh)
 	if err := p.program.Put(q.id, q.socket); err != nil {
 		p.stop(r)
 		return err
@@ -256,8 +260,11 @@ func (p *Port) tidy() {
 }
 
 func (p *Port) openSocket(q *queue, mode xsk.Mode) (*xsk.Socket, error) {
-	s, err := xsk.Open(xsk.Config{Ifindex: p.link.index, Queue: q.id, Size: ringSize(p.cfg.Slots), Rx: true, Tx: true,
-		Mode: mode, Memory: &p.memory, Share: p.first})
+	c := xsk.Config{Ifindex: p.link.index, Queue: q.id, Size: ringSize(p.cfg.Slots), Rx: true, Tx: true, Mode: mode, Memory: &p.memory, Share: p.first}
+	if q.rx != nil {
+		c.Fill = q.rx.fill(mode)
+	}
+	s, err := xsk.Open(c)
 	if err != nil {
 		return nil, err
 	}

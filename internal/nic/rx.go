@@ -22,32 +22,55 @@ type rxSide struct {
 
 func newRxSide(p *Port) *rxSide { return &rxSide{port: p, held: newHeld(p.memory.Buffers())} }
 
-// start gives the kernel the buffers of the fresh ring. If the socket was there before, for sending, the kernel may have
-// some from an earlier ring still; what those received meanwhile is discarded.
-func (x *rxSide) start(s *xsk.Socket) {
-	x.socket = s
-	x.stamps = x.port.memory.Spare > 0 && x.port.noStamps == nil
-	n := s.RxReady(x.ring.N)
-	for i := range n {
-		if buf, _, _, _ := s.RxAt(i); x.held.remove(buf) {
-			x.port.region.FreeBuf(buf)
+// fill lists the buffers of the fresh ring for the kernel to receive into, nothing if the ring is not there.
+func (x *rxSide) fill(mode xsk.Mode) (bufs []uint32) {
+	if !x.ring.Mapped() {
+		return nil
+	}
+	for i := range x.ring.N {
+		buf := x.ring.Slot(i).Word().BufIdx()
+		if x.port.memory.CanFill(buf, mode == xsk.ZeroCopy) && uint32(len(bufs)) < x.ring.N-1 {
+			bufs = append(bufs, buf)
 		}
 	}
-	s.RxRelease(n)
+	return bufs
+}
+
+// start gives the kernel the buffers of the fresh ring, unless it has them from the opening of a fresh socket. If the socket
+// was there before, for sending, the kernel may have some from an earlier ring still; what those received meanwhile is
+// discarded.
+func (x *rxSide) start(s *xsk.Socket, fresh bool) {
+	x.socket = s
+	x.stamps = x.port.memory.Spare > 0 && x.port.noStamps == nil
+	x.discard()
 	room, posted := s.FillRoom(x.ring.N-1), uint32(0)
 	for i := range x.ring.N {
 		buf := x.ring.Slot(i).Word().BufIdx()
-		if x.held.n < x.ring.N-1 && posted < room && s.CanFill(buf) {
+		switch {
+		case x.held.n == x.ring.N-1 || posted == room || !s.CanFill(buf):
+			x.port.region.FreeBuf(buf)
+		case fresh:
+			x.held.add(buf)
+		default:
 			s.FillAt(posted, buf)
 			x.held.add(buf)
 			posted++
-		} else {
-			x.port.region.FreeBuf(buf)
 		}
 		x.ring.Slot(i).SetWord(0)
 	}
 	s.FillCommit(posted)
 	s.Wake()
+}
+
+// discard takes back what was received for an earlier ring.
+func (x *rxSide) discard() {
+	n := x.socket.RxReady(x.ring.N)
+	for i := range n {
+		if buf, _, _, _ := x.socket.RxAt(i); x.held.remove(buf) {
+			x.port.region.FreeBuf(buf)
+		}
+	}
+	x.socket.RxRelease(n)
 }
 
 // stop frees the ring with the buffers that are the program's. Those that the kernel has stay with it until the socket

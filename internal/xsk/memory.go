@@ -88,8 +88,8 @@ func noZeroCopy(why string) error {
 	return fault.New(unix.EOPNOTSUPP, memoryOp, "", "%s", why)
 }
 
-// fillable tells whether the chunk of the buffer is one that the kernel takes. It drops others without a trace.
-func (m *Memory) fillable(buf uint32, zeroCopy bool) bool {
+// CanFill tells whether the chunk of the buffer is one that the kernel takes. It drops others without a trace.
+func (m *Memory) CanFill(buf uint32, zeroCopy bool) bool {
 	at := uint64(buf) * uint64(m.Stride)
 	switch {
 	case buf == 0 || buf >= m.Buffers():

@@ -189,12 +189,12 @@ func TestMemory(t *testing.T) {
 			t.Errorf("stride %d: MaxFrame %d, want %d", tt.stride, got, tt.maxFrame)
 		}
 		for _, b := range tt.no {
-			if m.fillable(b, tt.zeroCopy) {
+			if m.CanFill(b, tt.zeroCopy) {
 				t.Errorf("stride %d, zero-copy %v: buffer %d can be received into", tt.stride, tt.zeroCopy, b)
 			}
 		}
 		for _, b := range tt.yes {
-			if !m.fillable(b, tt.zeroCopy) {
+			if !m.CanFill(b, tt.zeroCopy) {
 				t.Errorf("stride %d, zero-copy %v: buffer %d cannot be received into", tt.stride, tt.zeroCopy, b)
 			}
 		}

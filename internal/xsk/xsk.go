@@ -184,7 +184,7 @@ func (c *Config) checkFill() string {
 		return fmt.Sprintf("%d buffers to receive into are too many for a ring of %d", len(c.Fill), c.Size)
 	}
 	for _, buf := range c.Fill {
-		if !c.Memory.fillable(buf, c.Mode == ZeroCopy) {
+		if !c.Memory.CanFill(buf, c.Mode == ZeroCopy) {
 			return fmt.Sprintf("buffer %d cannot be received into", buf)
 		}
 	}
@@ -353,7 +353,7 @@ func (s *Socket) Multi() bool { return s.multi }
 // CanFill tells whether a buffer can be received into. Those that cannot are the first buffer of the memory, and in
 // zero-copy mode the first of each 2 MiB: their chunk would begin where there is no memory, or other memory. A buffer
 // that is given to FillAt all the same never comes back.
-func (s *Socket) CanFill(buf uint32) bool { return s.memory.fillable(buf, s.zeroCopy) }
+func (s *Socket) CanFill(buf uint32) bool { return s.memory.CanFill(buf, s.zeroCopy) }
 
 // Close gives the queue back, to the host if the socket was in a Program, and every buffer with it: none comes back
 // through a ring any more. The data path must not be used during or after it. Closing twice does nothing.
