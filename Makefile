@@ -1,5 +1,5 @@
 # The few things that are more than one go command.
-.PHONY: all test soak bench fuzz man deb
+.PHONY: all test test-nics doc-nics soak bench fuzz man deb
 
 all:
 	CGO_ENABLED=0 go build -o netmap ./cmd/netmap
@@ -20,6 +20,18 @@ deb:
 soak:
 	NETMAP_SOAK=1 go test -timeout 4h -count 1 -v -run 'TestKill|TestStress|Host' ./tests/device
 	NETMAP_SOAK=1 go test -timeout 1h -count 1 -v -run 'TestScenarios//(forwarder|transparent)' ./tests/scenario
+
+# Netmap mode on the drivers of real cards, in guests that QEMU emulates in software: minutes, as root on Debian. Installs QEMU and
+# unpacks kernels into a directory that goes away; NETMAP_KERNELS names one that stays.
+NICS_VERSIONS ?= 6.12 6.18
+test-nics:
+	@dir=$${NETMAP_KERNELS:-$$(mktemp -d)}; [ -n "$$NETMAP_KERNELS" ] || trap "rm -rf $$dir" EXIT; \
+	tests/nics/get.sh $$dir $(NICS_VERSIONS) && \
+	NETMAP_KERNELS=$$dir NETMAP_REQUIRE_ALL=1 go test -count 1 -timeout 40m -v -run TestNICs ./tests/nics $(NICS_FLAGS)
+
+# The same, and the table of doc/nics.md.
+doc-nics:
+	$(MAKE) test-nics NICS_FLAGS=-update
 
 # Side by side with DPDK and AF_PACKET, five minutes, as root; writes doc/performance.md.
 bench:
