@@ -6,14 +6,23 @@ import (
 	"os"
 	"regexp"
 	"testing"
+
+	"github.com/vishvananda/netlink"
 )
 
 // testBridge bridges this card and the next one on the left, so that the right ends of both cables talk through it.
 //
 //	right: this card --> left: this card == bridge == left: next card --> right: next card
 func testBridge(t *testing.T, p *pair) {
+	for _, s := range []*side{&p.a, &p.next.a} { // what is to be passed on has addresses and VLANs of others
+		s.promiscuous(t, true)
+		defer s.promiscuous(t, false)
+	}
 	zeroCopy := regexp.MustCompile(`"zero_copy":true`)
 	for i, w := range p.lab.ways() {
+		for _, s := range []*side{&p.a, &p.next.a} {
+			eventually(t, s.id+" is free", func() bool { return s.free(t) })
+		}
 		bridge := p.lab.start(t, p.a.ns, "netmap", "bridge", w.tool, "-w", "0", "--json", "-i", "netmap:"+p.a.name, "-i", "netmap:"+p.next.a.name).wait("Ready")
 		other := p.lab.ways()[1-i]
 		near, far := p.b.open(t, other, ""), p.next.b.open(t, other, "")
@@ -28,4 +37,18 @@ func testBridge(t *testing.T, p *pair) {
 			t.Errorf("%s: %v\n%s", bridge.what, bridge.err, bridge.text.String())
 		}
 	}
+}
+
+func (s *side) promiscuous(t *testing.T, on bool) {
+	t.Helper()
+	l := s.link(t)
+	set := netlink.SetPromiscOff
+	if on {
+		set = netlink.SetPromiscOn
+	}
+	var err error
+	if s.ns.Do(func() { err = set(l) }); err != nil {
+		t.Fatal(err)
+	}
+	s.before = s.state(t)
 }

@@ -14,6 +14,7 @@ func testGen(t *testing.T, p *pair) {
 	for _, w := range p.lab.ways() {
 		for _, way := range [][2]*side{{&p.a, &p.b}, {&p.b, &p.a}} {
 			from, to := way[0], way[1]
+			p.vacate(t)
 			rx := p.lab.start(t, to.ns, "netmap", "gen", w.tool, "-f", "rx", "-i", "netmap:"+to.name, "-W", "-w", "0").wait("Receiving from")
 			tx := p.lab.start(t, from.ns, "netmap", "gen", w.tool, "-f", "tx", "-i", "netmap:"+from.name, "-n", fmt.Sprint(frames), "-l", fmt.Sprint(length), "-R", "2000", "-w", fmt.Sprint(p.card.pause()),
 				"-s", "10.0.0.1:1000-10.0.0.16:1100")

@@ -11,6 +11,7 @@ import (
 // testHost puts a forwarder between an interface and its host stack.
 func testHost(t *testing.T, p *pair) {
 	for _, w := range p.lab.ways() {
+		p.vacate(t)
 		forwarder := p.lab.start(t, p.a.ns, "netmap", "bridge", w.tool, "-w", "0", "-i", "netmap:"+p.a.name).wait("Ready")
 		p.ready(t)
 		p.talk(t)

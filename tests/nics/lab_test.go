@@ -51,7 +51,7 @@ type side struct {
 	mac  net.HardwareAddr
 	id   string // QEMU's for the card
 
-	before int    // queues, when nobody has it open
+	before string // its state when nobody has it open
 	last   string // the way that it was opened last
 }
 
@@ -164,6 +164,7 @@ func (p *pair) try(t *testing.T, s scenario) {
 	r := result{Card: p.card.Name, Device: p.card.Device, Scenario: s.name, Kernel: release()}
 	start := time.Now()
 	r.OK = t.Run(s.name, func(t *testing.T) {
+		p.vacate(t)
 		t.Cleanup(func() { p.wantEmpty(t) }) // after those of the scenario, as cleanups run last in, first out
 		p.note = t.Logf
 		s.run(t, p)
@@ -254,7 +255,7 @@ func (s *side) configure(t *testing.T) {
 	s.mac = l.Attrs().HardwareAddr
 	s.ns.AddAddr(t, s.name, s.ip+"/24")
 	s.setUp(t, true)
-	s.before = s.queues()
+	s.before = s.state(t)
 }
 
 func (s *side) setUp(t *testing.T, up bool) {
@@ -321,10 +322,28 @@ func (s *side) open(t *testing.T, w way, suffix string, o ...netmap.Option) *net
 	return p
 }
 
+// vacate waits until nobody has either end: for commands, which do not wait.
+func (p *pair) vacate(t *testing.T) {
+	t.Helper()
+	for _, s := range []*side{&p.a, &p.b} {
+		eventually(t, s.id+" is free", func() bool { return s.free(t) })
+		s.last = ""
+	}
+}
+
 // free says whether the interface is as it was before anybody opened it.
-func (s *side) free(t *testing.T) bool {
+func (s *side) free(t *testing.T) bool { return s.state(t) == s.before }
+
+// state is what opening changes.
+func (s *side) state(t *testing.T) string {
+	t.Helper()
 	a := s.link(t).Attrs()
-	return a.Promisc == 0 && (a.Xdp == nil || !a.Xdp.Attached) && s.queues() == s.before
+	var f ethtool.Features
+	var err error
+	if s.ns.Do(func() { f, err = ethtool.AskFeatures(a.Index) }); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("promiscuous %d, XDP %v, %d queues, %v", a.Promisc, a.Xdp != nil && a.Xdp.Attached, s.queues(), f.Active)
 }
 
 // mode is how the framework in this process moves the interface's frames; a port is open.
