@@ -167,8 +167,7 @@ func (p *Port) Generic() bool {
 
 // Start opens the socket of the ring's queue, unless the other direction has it open, and gives the ring its memory.
 //
-// An rx ring is better started before the tx ring of its queue: the socket then has buffers to receive into when it is bound,
-// without which igb never receives in zero-copy mode.
+// An rx ring is better started before the tx ring of its queue, which otherwise takes buffers for it: see rxSide.fill.
 func (p *Port) Start(r *kring.Ring) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -266,10 +265,12 @@ func (p *Port) openSocket(q *queue, mode xsk.Mode) (*xsk.Socket, error) {
 	}
 	s, err := xsk.Open(c)
 	if err != nil {
+		q.rx.unfill(c.Fill)
 		return nil, err
 	}
 	if err := p.fits(s.Multi(), mode); err != nil {
 		s.Close()
+		q.rx.unfill(c.Fill)
 		return nil, err
 	}
 	if p.first == nil {

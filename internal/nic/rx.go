@@ -22,18 +22,40 @@ type rxSide struct {
 
 func newRxSide(p *Port) *rxSide { return &rxSide{port: p, held: newHeld(p.memory.Buffers())} }
 
-// fill lists the buffers of the fresh ring for the kernel to receive into, nothing if the ring is not there.
+// fill lists buffers for the kernel to receive into from the moment that a socket is bound: those of the fresh ring. Without
+// any, igb never receives in zero-copy mode, so where only the tx ring is there, buffers are set aside.
 func (x *rxSide) fill(mode xsk.Mode) (bufs []uint32) {
-	if !x.ring.Mapped() {
+	zeroCopy, most := mode == xsk.ZeroCopy, int(x.ring.N-1)
+	if x.ring.Mapped() {
+		for i := range x.ring.N {
+			if buf := x.ring.Slot(i).Word().BufIdx(); len(bufs) < most && x.port.memory.CanFill(buf, zeroCopy) {
+				bufs = append(bufs, buf)
+			}
+		}
+		return bufs
+	}
+	if !zeroCopy {
 		return nil
 	}
-	for i := range x.ring.N {
-		buf := x.ring.Slot(i).Word().BufIdx()
-		if x.port.memory.CanFill(buf, mode == xsk.ZeroCopy) && uint32(len(bufs)) < x.ring.N-1 {
+	all, _ := x.port.region.NewBufs(x.port.name, most) // without them the port still sends
+	for _, buf := range all {
+		if x.port.memory.CanFill(buf, true) {
 			bufs = append(bufs, buf)
+			x.held.add(buf)
+		} else {
+			x.port.region.FreeBuf(buf)
 		}
 	}
 	return bufs
+}
+
+// unfill gives buffers that were set aside back: no socket has them. Those of a ring stay the ring's.
+func (x *rxSide) unfill(bufs []uint32) {
+	for _, buf := range bufs {
+		if x.held.remove(buf) {
+			x.port.region.FreeBuf(buf)
+		}
+	}
 }
 
 // start gives the kernel the buffers of the fresh ring, unless it has them from the opening of a fresh socket. If the socket

@@ -41,6 +41,7 @@ func testBridge(t *testing.T, p *pair) {
 
 func (s *side) promiscuous(t *testing.T, on bool) {
 	t.Helper()
+	eventually(t, s.id+" is free", func() bool { return s.free(t) })
 	l := s.link(t)
 	set := netlink.SetPromiscOff
 	if on {

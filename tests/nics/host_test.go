@@ -31,6 +31,11 @@ func testHost(t *testing.T, p *pair) {
 // talk wants the hosts to reach each other, without loss once the cards have settled.
 func (p *pair) talk(t *testing.T) {
 	t.Helper()
+	defer func() {
+		if t.Failed() {
+			t.Log(p.counters(t))
+		}
+	}()
 	ping := func(count, size int) int { return p.a.ns.Ping(t, p.b.ip, count, size, 10*time.Millisecond) }
 	eventually(t, p.a.id+" reaches the other host", func() bool { return ping(1, 64) == 0 })
 	eventually(t, p.a.id+" reaches the other host without loss", func() bool { return ping(20, 64)+ping(20, 1400) == 0 })
