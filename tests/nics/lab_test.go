@@ -113,9 +113,9 @@ func TestVeth(t *testing.T) {
 	l := newLab(t, dir, []card{{Name: "one", Device: "veth", Queues: 1, Index: 1}, {Name: "four", Device: "veth", Queues: 4, Index: 2}})
 	for _, p := range l.pairs {
 		testutil.Veth(t, l.left, p.a.name, l.right, p.b.name, p.card.Queues)
-		p.configure(t)
 		p.b.ns.Offloads(t, p.b.name, "tx", "off") // the cable of a veth does not fill in checksums
 		p.a.ns.Offloads(t, p.a.name, "tx", "off")
+		p.configure(t)
 	}
 	l.run(t)
 }
