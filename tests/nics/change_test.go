@@ -114,7 +114,11 @@ func (p *pair) underTraffic(t *testing.T, i int, w way, what string, change func
 	}
 	drain(200 * time.Millisecond)
 	undo, err := change()
-	trouble := drain(1500 * time.Millisecond)
+	pause := 200 * time.Millisecond
+	if err == nil {
+		pause = 1500 * time.Millisecond // queues are looked at once a second
+	}
+	trouble := drain(pause)
 	if err == nil {
 		undo()
 	}
