@@ -105,6 +105,9 @@ func TestGuest(t *testing.T) {
 
 // TestVeth runs the scenarios on veth pairs of the machine itself.
 func TestVeth(t *testing.T) {
+	if !*veth {
+		t.Skip("for work on the scenarios: -veth runs this")
+	}
 	testutil.Require(t, "root", rootOnly())
 	dir := t.TempDir()
 	if err := buildIn(dir); err != nil {
