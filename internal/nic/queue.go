@@ -1,0 +1,168 @@
+//go:build linux
+
+package nic
+
+import (
+	"fmt"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/takeover"
+	"github.com/seed-48afdc40/netmap/internal/xsk"
+)
+
+// queue is a queue pair of the interface and its socket.
+type queue struct {
+	id     int
+	socket *xsk.Socket
+	tx     *txSide
+	rx     *rxSide
+}
+
+// openQueue opens the queue's socket. The socket has both directions, because the other may be wanted later and a bound
+// socket cannot be changed.
+func (p *Port) openQueue(q *queue, receives bool) (err error) {
+	defer func() {
+		if err != nil {
+			p.tidy()
+		}
+	}()
+	if err := p.take(takeover.Needs{Channels: p.link.wish}); err != nil {
+		return err
+	}
+	if p.chosen && p.program == nil && (receives || p.mode == xsk.ZeroCopy) {
+		if err := p.attach(); err != nil {
+			return err
+		}
+	}
+	if q.socket != nil {
+		return nil
+	}
+	if p.chosen {
+		q.socket, err = p.openSocket(q, p.mode)
+	} else {
+		q.socket, err = p.choose(q, receives)
+	}
+	if err == nil && p.first == nil {
+		p.first = q.socket
+		p.report(fmt.Sprintf("%s: %v", p.name, p.mode))
+	}
+	return err
+}
+
+// take readies the interface, on top of what was done before. One with an XDP program is somebody else's, and stays as it
+// is; sending alone needs nothing of it.
+func (p *Port) take(needs takeover.Needs) (err error) {
+	if p.program == nil && (needs.Channels != nil || len(needs.Off) > 0) {
+		if err := xsk.Free(p.link.index); err != nil {
+			return err
+		}
+	}
+	if p.taken == nil {
+		p.taken, err = takeover.Take(p.cfg.StateDir, p.link.index, needs)
+		return err
+	}
+	return p.taken.Need(needs)
+}
+
+// tidy gives up what no open queue needs any more: the XDP program, and in the end the interface itself.
+func (p *Port) tidy() {
+	if !p.needsProgram() {
+		p.detach()
+	}
+	if p.first != nil || p.program != nil || p.taken == nil {
+		return
+	}
+	err := p.watch.inNamespace(p.taken.Restore)
+	if err != nil && p.cfg.OnTrouble != nil {
+		p.cfg.OnTrouble(err)
+	}
+	p.taken = nil
+}
+
+func (p *Port) openSocket(q *queue, mode xsk.Mode) (*xsk.Socket, error) {
+	c := xsk.Config{Ifindex: p.link.index, Queue: q.id, Size: ringSize(p.cfg.Slots), Rx: true, Tx: true, Mode: mode, Memory: &p.memory, Share: p.first}
+	if q.rx != nil {
+		c.Fill = q.rx.fill(mode)
+	}
+	s, err := xsk.Open(c)
+	if err != nil {
+		q.rx.unfill(c.Fill)
+		return nil, err
+	}
+	if err := p.fits(s.Multi(), mode); err != nil {
+		s.Close()
+		q.rx.unfill(c.Fill)
+		return nil, err
+	}
+	if p.first == nil {
+		p.segments = p.most(s.Multi(), mode)
+	}
+	return s, nil
+}
+
+// most is how many pieces a packet may have that is sent.
+func (p *Port) most(multi bool, mode xsk.Mode) uint32 {
+	switch {
+	case !multi:
+		return 1
+	case mode == xsk.ZeroCopy:
+		return uint32(min(max(p.link.segments, 1), abi.MaxFrags))
+	}
+	return maxSegments
+}
+
+// maxSegments is how many pieces a packet may have in the copy modes. The kernel makes a fragment of a socket buffer of
+// each, and drivers that send from our memory have no other room than that. // MAX_SKB_FRAGS
+const maxSegments = 17
+
+// fits says whether the interface's frames fit: into buffers, or where a packet may take several of them, in any case.
+func (p *Port) fits(multi bool, mode xsk.Mode) error {
+	most := p.memory.MaxFrame()
+	if multi || uint32(p.link.mtu)+frameOverhead <= most {
+		if mode == xsk.ZeroCopy && p.link.kilobytes && uint32(p.link.mtu)+frameOverhead > most&^1023 {
+			return fault.New(syscall.EINVAL, "open", p.name, "in zero-copy mode its driver uses whole KiB of a buffer, that is %d bytes of %d, and a frame may have %d", most&^1023, most, p.link.mtu+frameOverhead)
+		}
+		return nil
+	}
+	how := fmt.Sprintf("lower the MTU: 'ip link set dev %s mtu %d'", p.name, most-frameOverhead)
+	large := xsk.Memory{Stride: jumboBuffer, Spare: p.memory.Spare}
+	if uint32(p.link.mtu)+frameOverhead <= large.MaxFrame() {
+		how = fmt.Sprintf("use buffers of %d bytes (netmap serve --buffer-size %[1]d), or ", jumboBuffer) + how
+	}
+	return fault.New(syscall.EINVAL, "open", p.name, "its MTU is %d, a buffer of %d bytes takes a frame of MTU %d, and in %v mode neither this kernel nor the driver splits frames over several; %s",
+		p.link.mtu, p.memory.Stride, most-frameOverhead, mode, how)
+}
+
+// jumboBuffer is the largest buffer that is of use: AF_XDP wants what it fills to be no larger than a page.
+const jumboBuffer = 4096
+
+// ringSize is the size of AF_XDP rings for a netmap ring: the power of two that holds its slots.
+func ringSize(slots uint32) uint32 {
+	n := uint32(64)
+	for n < slots {
+		n *= 2
+	}
+	return n
+}
+
+// closeQueue closes the socket. The kernel is done with its buffers then.
+func (p *Port) closeQueue(q *queue) {
+	q.socket.Close()
+	if p.first == q.socket {
+		p.first = nil
+	}
+	q.socket = nil
+	if q.tx != nil {
+		q.tx.freeHeld()
+	}
+	if q.rx != nil {
+		q.rx.freeHeld()
+	}
+	for _, o := range p.queues {
+		if p.first == nil {
+			p.first = o.socket
+		}
+	}
+}
