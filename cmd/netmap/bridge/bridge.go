@@ -93,8 +93,7 @@ func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.IntVarP(&o.burst, "burst", "b", 1024, "move at most so many slots of a ring at a time")
 	f.BoolVarP(&o.copy, "copy", "c", false, "copy frames even where their buffers could be passed on")
 	f.BoolVarP(&o.loop, "loopback", "L", false, "with one port: send frames back to where they came from")
-	f.IntVarP(&o.wait, "wait", "w", -1, "seconds to wait for the links before starting (default 2 for interfaces, else 0)")
-	f.Lookup("wait").DefValue = "0" // not to be shown: -1 means what the text says
+	cli.AddWaitFlag(f, &o.wait, "wait", "seconds to wait for the links before starting (default 2 for interfaces, else 0)")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "report regularly what is forwarded")
 	f.IntVarP(&o.interval, "interval", "T", 1000, "milliseconds between two reports")
 	f.BoolVar(&o.json, "json", false, "write reports and summary as JSON, one object a line, to standard output")

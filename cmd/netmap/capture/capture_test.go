@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -19,7 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed-48afdc40/netmap"
-	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli/clitest"
 	"github.com/seed-48afdc40/netmap/embed"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
@@ -81,14 +80,7 @@ func TestBadFlags(t *testing.T) {
 		"-i a -w f tcp port nosuch-port": "filter",
 		"-i a -w f tcp[":                 "filter",
 	} {
-		cmd := New()
-		cli.MarkUsage(cmd)
-		cmd.SilenceErrors, cmd.SilenceUsage = true, true
-		cmd.SetArgs(strings.Fields(args))
-		err := cmd.ExecuteContext(t.Context())
-		if cli.ExitStatus(err) != 2 || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("capture %s: status %d, error %q; want 2 and one with %q", args, cli.ExitStatus(err), err, want)
-		}
+		clitest.Fails(t, New(), args, 2, want)
 	}
 	if got, _ := os.ReadFile("f"); !bytes.Equal(got, precious) {
 		t.Errorf("the file that was there is now %q", got)

@@ -6,10 +6,19 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/spf13/pflag"
 )
 
 // linkWait is how many seconds the links of interfaces get to come up, where nobody says.
 const linkWait = 2
+
+// AddWaitFlag defines the flag with which users say how long WaitForLink waits. The default is what fits
+// the ports, and text says so.
+func AddWaitFlag(f *pflag.FlagSet, seconds *int, name, text string) {
+	f.IntVarP(seconds, name, "w", -1, text)
+	f.Lookup(name).DefValue = "0" // not to be shown: -1 means what the text says
+}
 
 // WaitForLink gives the links of interfaces time to come up: opening an interface resets some. Below 0, seconds is what fits
 // the ports. The error is the context's.

@@ -112,7 +112,7 @@ func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.DurationVar(&o.duration, "time", 0, "stop after this time, such as 10s; 0 goes on for ever (the self test: five seconds)")
 	f.VarP(cli.NewValue(&o.rate, parseRate, "rate", ""), "rate", "R", "send so many frames a second, evenly spread; with bps behind it, bits (default as fast as possible)")
 	f.IntVarP(&o.burst, "burst", "b", 0, "send and receive at most so many frames at a time (default 512, for ping 1)")
-	f.IntVarP(&o.wait, "wait", "w", -1, "seconds to wait for the link before starting (default 2 for interfaces, else 0)")
+	cli.AddWaitFlag(f, &o.wait, "wait", "seconds to wait for the link before starting (default 2 for interfaces, else 0)")
 	f.BoolVarP(&o.silence, "exit-idle", "W", false, "stop receiving when nothing comes for a second after the first frame")
 	f.IntVarP(&o.threads, "threads", "p", 1, "use so many threads, each with a ring of its own")
 	f.IntVarP(&o.cores, "cores", "c", 0, "use at most so many cores (default all)")
@@ -121,9 +121,7 @@ func (o *flags) addFlags(f *pflag.FlagSet) {
 	o.slots.addFlags(f)
 	o.show.addFlags(f)
 	o.addOldFlags(f)
-	for _, name := range []string{"wait", "affinity"} {
-		f.Lookup(name).DefValue = "0" // not to be shown: -1 means what the text says
-	}
+	f.Lookup("affinity").DefValue = "0" // not to be shown: -1 means what the text says
 }
 
 func (o *frames) addFlags(f *pflag.FlagSet) {

@@ -1,13 +1,12 @@
 package gen
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli/clitest"
 )
 
 // line is a command line, and what the error says.
@@ -82,20 +81,8 @@ func TestWrongCommandLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range append(wrong, line{"-f tx -i x{1 -P " + text, "no pcap"}) {
-		var out bytes.Buffer
-		cmd := New()
-		cmd.SilenceUsage, cmd.SilenceErrors = true, true
-		cli.MarkUsage(cmd)
-		cmd.SetOut(&out)
-		cmd.SetErr(&out)
-		cmd.SetArgs(strings.Fields(tt.args))
-		err := cmd.ExecuteContext(t.Context())
-		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("gen %s: error %v, want one line with %q", tt.args, err, tt.want)
-			continue
-		}
-		if status := cli.ExitStatus(err); status != 2 || out.Len() > 0 {
-			t.Errorf("gen %s: %v: status %d, want 2; written %q", tt.args, err, status, &out)
+		if written := clitest.Fails(t, New(), tt.args, 2, tt.want); written != "" {
+			t.Errorf("gen %s: written %q", tt.args, written)
 		}
 	}
 }

@@ -47,6 +47,7 @@ const genExamples = `  netmap gen
   netmap gen -f tx -i netmap:eth0 -p 4 -s 10.0.0.1:1000-10.0.0.9:2000
   netmap gen -f ping -i netmap:eth0 -n 1000 -R 100`
 
+// New is the command.
 func New() *cobra.Command {
 	o := &flags{}
 	cmd := &cobra.Command{

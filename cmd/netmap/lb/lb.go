@@ -104,8 +104,7 @@ func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.hash, "hash", "flow", "what keeps frames together: flow, ip or mac")
 	f.IntVarP(&o.extra, "extra-buffers", "B", 0, "reserve so many buffers for frames that find their pipe full")
 	f.IntVarP(&o.batch, "batch", "b", 2048, "take at most so many frames from a ring at a time")
-	f.IntVarP(&o.wait, "wait", "w", -1, "seconds to wait for the link before starting (default 2 for an interface, else 0)")
-	f.Lookup("wait").DefValue = "0" // not to be shown: -1 means what the text says
+	cli.AddWaitFlag(f, &o.wait, "wait", "seconds to wait for the link before starting (default 2 for an interface, else 0)")
 	f.BoolVarP(&o.busy, "busy-wait", "W", false, "never sleep: faster to react, and takes a whole core")
 	f.IntVarP(&o.stdout, "stdout", "o", 0, "seconds between two reports to standard output; 0 is none")
 	f.IntVarP(&o.syslog, "syslog", "s", 0, "seconds between two reports to the system's log; 0 is none")

@@ -15,7 +15,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
-	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli/clitest"
 	"github.com/seed-48afdc40/netmap/embed"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
@@ -74,18 +74,11 @@ func TestBadFlags(t *testing.T) {
 		"-i eth0 extra":             "extra",
 		"-i eth0 --device=/dev/nul": "/dev/nul",
 	} {
-		cmd := New()
-		cli.MarkUsage(cmd)
-		cmd.SilenceErrors, cmd.SilenceUsage = true, true
-		cmd.SetArgs(strings.Fields(args))
-		err := cmd.ExecuteContext(t.Context())
 		status := 2
 		if strings.Contains(args, "/dev/nul") {
 			status = 1
 		}
-		if cli.ExitStatus(err) != status || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("lb %s: status %d, error %q; want %d and one with %q", args, cli.ExitStatus(err), err, status, want)
-		}
+		clitest.Fails(t, New(), args, status, want)
 	}
 }
 

@@ -117,8 +117,7 @@ func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.VarP(cli.NewValue(&o.count, cli.ParseCount, "count", "0"), "count", "n", "stop after so many frames; 0 sends all")
 	f.Var(cli.NewValue(&o.filter, filter.Compile, "expression", ""), "filter", "send only frames that match, written as for tcpdump")
 	f.IntVarP(&o.burst, "burst", "b", 256, "send at most so many frames at a time, of those that are due")
-	f.IntVarP(&o.wait, "wait-link", "w", -1, "seconds to wait for the link before starting (default 2 for interfaces, else 0)")
-	f.Lookup("wait-link").DefValue = "0" // not to be shown: -1 means what the text says
+	cli.AddWaitFlag(f, &o.wait, "wait-link", "seconds to wait for the link before starting (default 2 for interfaces, else 0)")
 	f.Var(cli.NewValue(&o.memory, cli.ParseCount, "size", "1G"), "memory", "how much of the file to read ahead")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "report every second what was sent")
 	f.BoolVar(&o.json, "json", false, "write the summary as JSON to standard output")

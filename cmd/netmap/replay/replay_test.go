@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed-48afdc40/netmap"
-	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli/clitest"
 	"github.com/seed-48afdc40/netmap/embed"
 	"github.com/seed-48afdc40/netmap/internal/capfile"
 	"github.com/seed-48afdc40/netmap/internal/pace"
@@ -85,14 +85,7 @@ func TestBadFlags(t *testing.T) {
 		"-i a f --filter nosuch":  "--filter",
 		"-i a f --nosuch":         "--nosuch",
 	} {
-		cmd := New()
-		cli.MarkUsage(cmd)
-		cmd.SilenceErrors, cmd.SilenceUsage = true, true
-		cmd.SetArgs(strings.Fields(args))
-		err := cmd.ExecuteContext(t.Context())
-		if cli.ExitStatus(err) != 2 || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("replay %s: status %d, error %q; want 2 and one with %q", args, cli.ExitStatus(err), err, want)
-		}
+		clitest.Fails(t, New(), args, 2, want)
 	}
 }
 
