@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
@@ -98,17 +97,12 @@ func valePorts(path string) []string {
 	}
 }
 
-// listVale walks the ports of all switches of a device.
+// listVale are the ports of all switches of a device, as far as it tells.
 func listVale(f *os.File) (names []string) {
-	at := abi.ValeList{}
 	const most = 1000 // of them are more than anybody reads
-	for len(names) < most {
-		h := abi.Header{Version: abi.Version, Type: abi.ReqValeList}
-		if nioctl.Control(int(f.Fd()), &h, &at) != nil {
-			break // ENOENT after the last one
-		}
-		names = append(names, unix.ByteSliceToString(h.Name[:]))
-		at.PortIdx++
-	}
+	nioctl.ValePorts(int(f.Fd()), func(name string, _ abi.ValeList) bool {
+		names = append(names, name)
+		return len(names) < most
+	})
 	return names
 }

@@ -60,22 +60,17 @@ type port struct {
 	Memory  uint16 `json:"memory"` // region
 }
 
-// list asks for the ports of all switches, one after another: a port that comes or goes meanwhile may be missing.
+// list asks for the ports of all switches.
 func (d *device) list() (all []port, err error) {
-	next := abi.ValeList{}
-	for {
-		h := abi.Header{Version: abi.Version, Type: abi.ReqValeList}
-		err := nioctl.Control(d.fd, &h, &next)
-		if errors.Is(err, syscall.ENOENT) {
-			slices.SortStableFunc(all, func(a, b port) int { return cmp.Compare(a.Switch, b.Switch) })
-			return all, nil
-		}
-		if err != nil {
-			return nil, fault.Wrap(err, "list", "switches", "the device has no VALE, or speaks another version")
-		}
-		all = append(all, d.describe(unix.ByteSliceToString(h.Name[:]), next.PortIdx))
-		next.PortIdx++
+	err = nioctl.ValePorts(d.fd, func(name string, at abi.ValeList) bool {
+		all = append(all, d.describe(name, at.PortIdx))
+		return true
+	})
+	if err != nil {
+		return nil, fault.Wrap(err, "list", "switches", "the device has no VALE, or speaks another version")
 	}
+	slices.SortStableFunc(all, func(a, b port) int { return cmp.Compare(a.Switch, b.Switch) })
+	return all, nil
 }
 
 // describe adds what the device tells about a port. One that has gone meanwhile has no rings.
