@@ -4,6 +4,7 @@ package nic
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"syscall"
@@ -25,6 +26,7 @@ type linkInfo struct {
 	txQueues, rxQueues int  // when it is in use
 	zeroCopy           bool // the driver says that it may work
 	kilobytes          bool // in zero-copy mode it cuts what does not fit into a buffer's whole KiB
+	forgets            bool // its driver loses the XDP program whenever it stops the interface, as for another MTU
 	segments           int  // buffers that a packet may have then
 
 	channels ethtool.Channels  // when it was looked up
@@ -48,6 +50,7 @@ func findLink(name string) (linkInfo, error) {
 	info := linkInfo{index: a.Index, mtu: a.MTU, txQueues: max(a.NumTxQueues, 1), rxQueues: max(a.NumRxQueues, 1)}
 	driver, _ := ethtool.AskDriver(name)
 	info.kilobytes = driver == "igb" || driver == "ixgbe" // the 82576's and the 82599's SRRCTL.BSIZEPKT
+	info.forgets = driver == "vmxnet3"                    // vmxnet3_rq_cleanup_all
 	if c, err := ethtool.AskChannels(info.index); err == nil {
 		info.channels = c
 		if info.wish = wishChannels(driver, c); info.wish != nil {
@@ -68,6 +71,7 @@ type watcher struct {
 	ns      netns.NsHandle
 	updates chan netlink.LinkUpdate
 	done    chan struct{}
+	over    bool // nothing that comes can mend the port
 	ended   sync.WaitGroup
 }
 
@@ -108,7 +112,7 @@ func (w *watcher) run() {
 	defer w.ended.Done()
 	tick := time.NewTicker(queuePatience)
 	defer tick.Stop()
-	for {
+	for !w.over {
 		select {
 		case <-w.done:
 			return
@@ -119,7 +123,6 @@ func (w *watcher) run() {
 			case int(u.Index) != w.port.link.index:
 			case u.Header.Type == unix.RTM_DELLINK:
 				w.gone("the interface is gone; open the port again when it is back")
-				return
 			default:
 				w.see(u.IfInfomsg.Flags)
 			}
@@ -129,9 +132,15 @@ func (w *watcher) run() {
 	}
 }
 
-// see takes in the interface's flags.
+// see takes in the interface's flags. Any news of it may have been a stop that is over again.
 func (w *watcher) see(flags uint32) {
 	up, was := flags&unix.IFF_UP != 0, w.port.trouble.Load() == nil
+	if up && w.port.link.forgets {
+		if err := w.port.renew(); err != nil {
+			w.gone(fmt.Sprintf("its driver has lost the XDP program, and does not take it again: %v; open the port again", err))
+			return
+		}
+	}
 	switch {
 	case up && !was:
 		w.port.fail(nil)
@@ -154,6 +163,7 @@ func (w *watcher) inQueues() {
 
 // gone ends the port for good.
 func (w *watcher) gone(why string) {
+	w.over = true
 	w.port.fail(fault.New(syscall.EIO, "use", w.port.name, "%s", why))
 }
 

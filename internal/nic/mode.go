@@ -98,6 +98,16 @@ func (p *Port) attachAs(mode xsk.Mode) (*xsk.Program, error) {
 // hopeless says whether no other mode would fare better.
 func hopeless(err error) bool { return errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EPERM) }
 
+// renew reminds a driver of the XDP program.
+func (p *Port) renew() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.program == nil || p.mode == xsk.Generic {
+		return nil
+	}
+	return p.watch.inNamespace(p.program.Renew)
+}
+
 func (p *Port) detach() {
 	if p.program != nil {
 		p.program.Close()

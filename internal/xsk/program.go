@@ -5,6 +5,7 @@ package xsk
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -30,7 +31,8 @@ type Program struct {
 	ifindex int
 	name    string // of the interface, for errors
 	queues  int
-	sockets *ebpf.Map // XSKMAP: queue -> socket
+	first   asm.Instructions // before those that steer
+	sockets *ebpf.Map        // XSKMAP: queue -> socket
 	link    link.Link
 }
 
@@ -54,8 +56,8 @@ func attach(ifindex, queues int, mode Mode, first asm.Instructions) (*Program, e
 	if err != nil {
 		return nil, fail("make table of sockets for", name, err, programHints)
 	}
-	p := &Program{ifindex: ifindex, name: name, queues: queues, sockets: sockets}
-	if err := p.attach(mode, first); err != nil {
+	p := &Program{ifindex: ifindex, name: name, queues: queues, first: first, sockets: sockets}
+	if err := p.attach(mode); err != nil {
 		sockets.Close()
 		return nil, err
 	}
@@ -63,8 +65,8 @@ func attach(ifindex, queues int, mode Mode, first asm.Instructions) (*Program, e
 }
 
 // attach loads the program and attaches it. The link keeps it alive.
-func (p *Program) attach(mode Mode, first asm.Instructions) error {
-	prog, err := p.load(first)
+func (p *Program) attach(mode Mode) error {
+	prog, err := p.load()
 	if err != nil {
 		return fail("load XDP program for", p.name, err, programHints)
 	}
@@ -84,18 +86,30 @@ func (p *Program) attach(mode Mode, first asm.Instructions) error {
 	return fail(fmt.Sprintf("%s (%v)", attachOp, mode), p.name, err, attachHints)
 }
 
+// Renew gives the interface the program once more, for a driver that has forgotten it while the kernel goes on believing that
+// it is there. It is loaded anew, as the kernel would not bother the driver with the one that it has.
+func (p *Program) Renew() error {
+	const op = "renew XDP program of"
+	prog, err := p.load()
+	if err != nil {
+		return fail(op, p.name, err, programHints)
+	}
+	defer prog.Close()
+	return fail(op, p.name, p.link.Update(prog), attachHints)
+}
+
 // load loads the program. Drivers hand frames of several pages only to one that says that it takes them.
-func (p *Program) load(first asm.Instructions) (*ebpf.Program, error) {
+func (p *Program) load() (*ebpf.Program, error) {
 	spec := &ebpf.ProgramSpec{
 		Name: ProgramName, Type: ebpf.XDP, License: programLicense, Flags: unix.BPF_F_XDP_HAS_FRAGS,
-		Instructions: append(first, redirect(p.sockets)...),
+		Instructions: slices.Concat(p.first, redirect(p.sockets)),
 	}
-	if asksDriver(first) {
+	if asksDriver(p.first) {
 		spec.Flags |= unix.BPF_F_XDP_DEV_BOUND_ONLY
 		spec.Ifindex, spec.AttachType = uint32(p.ifindex), ebpf.AttachXDP
 	}
 	prog, err := ebpf.NewProgram(spec)
-	if errors.Is(err, unix.EINVAL) && !asksDriver(first) { // before Linux 5.18
+	if errors.Is(err, unix.EINVAL) && !asksDriver(p.first) { // before Linux 5.18
 		spec.Flags = 0
 		prog, err = ebpf.NewProgram(spec)
 	}
