@@ -204,7 +204,7 @@ func image(k kernel, m machine) ([]byte, error) {
 	for i, mod := range modules {
 		c.add(fmt.Sprintf("modules/%03d-%s", i, mod.name), unix.S_IFREG|0o644, 0, mod.code)
 	}
-	b, err := json.Marshal(plan{m.cards, *oneTask})
+	b, err := json.Marshal(plan{m.cards, *oneCard, *oneTask})
 	if err != nil {
 		return nil, err
 	}

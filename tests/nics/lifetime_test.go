@@ -36,6 +36,7 @@ func testReopen(t *testing.T, p *pair) {
 
 // testKill kills a daemon while programs have both interfaces open, one of them with its host rings.
 func testKill(t *testing.T, p *pair) {
+	eventually(t, "ways to the host stack are gone", func() bool { return p.a.taps(t)+p.b.taps(t) == 0 })
 	before := p.settings(t)
 	d := serve(t, p.lab, "killed")
 	ways := p.lab.ways()[1]
@@ -62,6 +63,22 @@ func testKill(t *testing.T, p *pair) {
 		t.Errorf("records are left: %v", left)
 	}
 	unix.Unmount(d.path, unix.MNT_DETACH)
+}
+
+// taps is how many TAPs are beside the interface: ways to the host stack, which go away a while after their port.
+func (s *side) taps(t *testing.T) (n int) {
+	t.Helper()
+	var links []netlink.Link
+	var err error
+	if s.ns.Do(func() { links, err = netlink.LinkList() }); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range links {
+		if l.Type() == "tuntap" {
+			n++
+		}
+	}
+	return n
 }
 
 // settings are what netmap mode could have changed of both interfaces, a line each.

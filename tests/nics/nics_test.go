@@ -16,7 +16,6 @@ package nics
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -75,16 +74,7 @@ func TestNICs(t *testing.T) {
 	}
 	testutil.Require(t, "QEMU (Debian package qemu-system-x86)", haveQEMU())
 	build(t)
-	var all []result
-	for _, k := range found {
-		for _, m := range machines {
-			if *only != "" && *only != m.name || !m.fits(k) {
-				continue
-			}
-			name := fmt.Sprintf("%s/%s", k.version, m.name)
-			t.Run(name, func(t *testing.T) { all = append(all, run(t, k, m)...) })
-		}
-	}
+	all := runAll(t, found)
 	if len(all) == 0 {
 		t.Fatal("no machine has run")
 	}
@@ -95,4 +85,28 @@ func TestNICs(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// runAll runs all machines, as many at once as -parallel says, and returns what they found in the order of the machines.
+func runAll(t *testing.T, found []kernel) (all []result) {
+	var guests []*[]result
+	t.Run("guests", func(t *testing.T) { // returns when all have ended
+		for _, k := range found {
+			for _, m := range machines {
+				if *only != "" && *only != m.name || !m.fits(k) || !m.has(*oneCard) {
+					continue
+				}
+				results := new([]result)
+				guests = append(guests, results)
+				t.Run(k.version+"/"+m.name, func(t *testing.T) {
+					t.Parallel()
+					*results = run(t, k, m)
+				})
+			}
+		}
+	})
+	for _, results := range guests {
+		all = append(all, *results...)
+	}
+	return all
 }
