@@ -19,3 +19,10 @@ func WishChannels(t *testing.T, driver string, wish ethtool.Channels) {
 		return nil
 	}
 }
+
+// Forgetful has a driver taken for one that forgets XDP programs, until the test ends.
+func Forgetful(t *testing.T, driver string) {
+	was := forgetful
+	t.Cleanup(func() { forgetful = was })
+	forgetful = driver
+}

@@ -36,6 +36,9 @@ type linkInfo struct {
 // wishChannels is a variable for tests: no interface that they can make has a driver with wishes.
 var wishChannels = takeover.WishChannels
 
+// forgetful is the driver that forgets XDP programs; a variable for tests. // vmxnet3_rq_cleanup_all
+var forgetful = "vmxnet3"
+
 // findLink looks an interface up. ENXIO when there is none.
 func findLink(name string) (linkInfo, error) {
 	l, err := netlink.LinkByName(name)
@@ -50,7 +53,7 @@ func findLink(name string) (linkInfo, error) {
 	info := linkInfo{index: a.Index, mtu: a.MTU, txQueues: max(a.NumTxQueues, 1), rxQueues: max(a.NumRxQueues, 1)}
 	driver, _ := ethtool.AskDriver(name)
 	info.kilobytes = driver == "igb" || driver == "ixgbe" // the 82576's and the 82599's SRRCTL.BSIZEPKT
-	info.forgets = driver == "vmxnet3"                    // vmxnet3_rq_cleanup_all
+	info.forgets = driver == forgetful
 	if c, err := ethtool.AskChannels(info.index); err == nil {
 		info.channels = c
 		if info.wish = wishChannels(driver, c); info.wish != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/embed"
+	"github.com/seed-48afdc40/netmap/internal/nic"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
@@ -46,6 +47,16 @@ func awaitError(t *testing.T, p *netmap.Port, what string) {
 	}
 }
 
+// awaitHealth waits until the port works again after its link came up.
+func awaitHealth(t *testing.T, p *netmap.Port) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); p.RxSync() != nil || p.TxSync() != nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("still in trouble after the link came up: %v", p.RxSync())
+		}
+	}
+}
+
 func TestLinkDownAndUp(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -53,11 +64,7 @@ func TestLinkDownAndUp(t *testing.T) {
 	inNS(t, p.na, "va", netlink.LinkSetDown)
 	awaitError(t, a, "after the link went down")
 	inNS(t, p.na, "va", netlink.LinkSetUp)
-	for end := time.Now().Add(5 * time.Second); a.RxSync() != nil || a.TxSync() != nil; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("still in trouble after the link came up: %v", a.RxSync())
-		}
-	}
+	awaitHealth(t, a)
 	pump(t, a, b, 1000, 60)
 	pump(t, b, a, 1000, 60)
 	a.Close()
@@ -105,6 +112,49 @@ func TestQueuesChange(t *testing.T) {
 		t.Fatalf("%d rx rings of 4", len(a.Rx()))
 	}
 	a.Close()
+}
+
+// TestForgetful wants a driver that forgets its XDP program to get it again with all that could have made it forget, and others
+// to be left in peace.
+func TestForgetful(t *testing.T) {
+	for _, driver := range []string{"veth", "another"} {
+		t.Run(driver, func(t *testing.T) {
+			nic.Forgetful(t, driver)
+			p := newPair(t, 1)
+			a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
+			program := func() (id uint32) {
+				inNS(t, p.na, "va", func(l netlink.Link) error {
+					id = l.Attrs().Xdp.ProgId
+					return nil
+				})
+				return id
+			}
+			changes := func(what string, change func(netlink.Link) error) {
+				before := program()
+				inNS(t, p.na, "va", change)
+				for end := time.Now().Add(5 * time.Second); driver == "veth" && program() == before; time.Sleep(time.Millisecond) {
+					if time.Now().After(end) {
+						t.Fatalf("%s: the driver still has program %d", what, before)
+					}
+				}
+				pump(t, b, a, 100, 60)
+				if now := program(); driver != "veth" && now != before {
+					t.Errorf("%s: program %d became %d", what, before, now)
+				}
+			}
+			changes("MTU", func(l netlink.Link) error { return netlink.LinkSetMTU(l, 1400) })
+			changes("down and up", func(l netlink.Link) error {
+				if err := netlink.LinkSetDown(l); err != nil {
+					return err
+				}
+				awaitError(t, a, "after the link went down")
+				defer awaitHealth(t, a)
+				return netlink.LinkSetUp(l)
+			})
+			a.Close()
+			b.Close()
+		})
+	}
 }
 
 func TestUnknownInterface(t *testing.T) {
