@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -133,30 +132,12 @@ func depends(code []byte) ([]string, error) {
 }
 
 // programs are what guests run, by name; build makes them.
-var programs = struct {
-	once  sync.Once
-	err   error
-	files map[string][]byte
-}{files: map[string][]byte{}}
+var programs = map[string][]byte{}
 
 // build makes the programs that scenarios run: ours and C clients.
 func build(t *testing.T) {
 	t.Helper()
-	programs.once.Do(func() {
-		dir, err := os.MkdirTemp("", "netmap-nics")
-		if err != nil {
-			programs.err = err
-			return
-		}
-		defer os.RemoveAll(dir)
-		programs.err = buildIn(dir)
-	})
-	if programs.err != nil {
-		t.Fatal(programs.err)
-	}
-}
-
-func buildIn(dir string) error {
+	dir := t.TempDir()
 	cc := []string{"cc", "-static", "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-o"}
 	for name, command := range map[string][]string{
 		"netmap": {"go", "build", "-ldflags=-s -w", "-o", "netmap", "../../cmd/netmap"},
@@ -169,15 +150,14 @@ func buildIn(dir string) error {
 		cmd := exec.Command(command[0], command[1:]...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, out)
+			t.Fatalf("%s: %v\n%s", strings.Join(command, " "), err, out)
 		}
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
-		programs.files[name] = b
+		programs[name] = b
 	}
-	return nil
 }
 
 // image makes the initial RAM disk of a machine.
@@ -187,7 +167,7 @@ func image(k kernel, m machine) ([]byte, error) {
 		c.add(dir, unix.S_IFDIR|0o755, 0, nil)
 	}
 	c.add("dev/console", unix.S_IFCHR|0o600, unix.Mkdev(5, 1), nil) // the kernel opens it for init
-	for name, b := range programs.files {
+	for name, b := range programs {
 		path := "bin/" + name
 		if name == "init" {
 			path = name

@@ -34,13 +34,12 @@ const patience = 30 * time.Second
 //	virtio 10.77.2.1  <-- cable --> virtio 10.77.2.2
 //	                      …
 type lab struct {
-	dir      string // for nodes and records
-	programs string // where netmap, gen and sink are
-	left     *testutil.NS
-	right    *testutil.NS
-	pairs    []*pair
-	inside   *embed.Framework
-	outside  *daemon
+	dir     string // for nodes and records
+	left    *testutil.NS
+	right   *testutil.NS
+	pairs   []*pair
+	inside  *embed.Framework
+	outside *daemon
 }
 
 // side is one end of a cable.
@@ -96,7 +95,7 @@ func TestGuest(t *testing.T) {
 		t.Fatal(err)
 	}
 	*oneCard, *oneTask = todo.Card, todo.Scenario
-	l := newLab(t, "/bin", todo.Cards)
+	l := newLab(t, todo.Cards)
 	for _, p := range l.pairs {
 		p.settle(t, &p.a, 0)
 		p.settle(t, &p.b, 1)
@@ -104,36 +103,9 @@ func TestGuest(t *testing.T) {
 	l.run(t)
 }
 
-// TestVeth runs the scenarios on veth pairs of the machine itself.
-func TestVeth(t *testing.T) {
-	if !*veth {
-		t.Skip("for work on the scenarios: -veth runs this")
-	}
-	testutil.Require(t, "root", rootOnly())
-	dir := t.TempDir()
-	if err := buildIn(dir); err != nil {
-		testutil.Require(t, "a C compiler", err)
-	}
-	l := newLab(t, dir, []card{{Name: "one", Device: "veth", Queues: 1, Index: 1}, {Name: "four", Device: "veth", Queues: 4, Index: 2}})
-	for _, p := range l.pairs {
-		testutil.Veth(t, l.left, p.a.name, l.right, p.b.name, p.card.Queues)
-		p.b.ns.Offloads(t, p.b.name, "tx", "off") // the cable of a veth does not fill in checksums
-		p.a.ns.Offloads(t, p.a.name, "tx", "off")
-		p.configure(t)
-	}
-	l.run(t)
-}
-
-func rootOnly() error {
-	if os.Geteuid() != 0 {
-		return os.ErrPermission
-	}
-	return nil
-}
-
-func newLab(t *testing.T, programs string, cards []card) *lab {
+func newLab(t *testing.T, cards []card) *lab {
 	t.Helper()
-	l := &lab{dir: t.TempDir(), programs: programs, left: testutil.NewNS(t), right: testutil.NewNS(t)}
+	l := &lab{dir: t.TempDir(), left: testutil.NewNS(t), right: testutil.NewNS(t)}
 	for _, c := range cards {
 		l.pairs = append(l.pairs, &pair{lab: l, card: c,
 			a: side{ns: l.left, name: c.Name, ip: fmt.Sprintf("10.77.%d.1", c.Index), id: c.id(0)},
@@ -173,9 +145,7 @@ func (p *pair) try(t *testing.T, s scenario) {
 	r.OK = p.pass(t, s)
 	r.Seconds = time.Since(start).Seconds()
 	r.Driver, r.Queues, r.Mode = p.a.driver(), p.a.queues(), p.mode
-	if wire != nil {
-		wire.send(message{Result: &r})
-	}
+	wire.send(message{Result: &r})
 }
 
 // pass runs a scenario and says whether it went well.
@@ -252,12 +222,6 @@ func (p *pair) settle(t *testing.T, s *side, which int) {
 		t.Fatal(err)
 	}
 	s.configure(t)
-}
-
-func (p *pair) configure(t *testing.T) {
-	t.Helper()
-	p.a.configure(t)
-	p.b.configure(t)
 }
 
 // configure brings an interface up, with its address.
@@ -384,7 +348,7 @@ func serve(t *testing.T, l *lab, name string) *daemon {
 // start starts a program in a network namespace, nil for the process's own.
 func (l *lab) start(t *testing.T, ns *testutil.NS, program string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, what: program + " " + strings.Join(args, " "), cmd: exec.Command(filepath.Join(l.programs, program), args...), ended: make(chan struct{})}
+	p := &process{t: t, what: program + " " + strings.Join(args, " "), cmd: exec.Command(filepath.Join("/bin", program), args...), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.text, &p.text
 	run := func(f func()) { f() }
 	if ns != nil {

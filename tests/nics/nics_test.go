@@ -11,7 +11,7 @@
 //	  collects <------------------------ tells results           report_test.go
 //	  writes doc/nics.md                 powers off
 //
-// "make test-nics" gets QEMU and kernels, and runs it. With -veth, TestVeth runs the same scenarios without a guest, on veth pairs, which package device tests otherwise.
+// "make test-nics" gets QEMU and kernels, and runs it. What can be seen on veth pairs, package device tests.
 package nics
 
 import (
@@ -28,7 +28,6 @@ var (
 	only    = flag.String("machine", "", "run this machine only")
 	oneCard = flag.String("card", "", "use this card only")
 	oneTask = flag.String("scenario", "", "run this scenario only")
-	veth    = flag.Bool("veth", false, "run TestVeth, for work on the scenarios")
 	verbose = flag.Bool("console", false, "show the guests' consoles")
 )
 
