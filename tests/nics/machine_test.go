@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"os"
@@ -91,8 +90,8 @@ func knows(device string) bool {
 	return err == nil && bytes.Contains(out, []byte(`"`+device+`"`))
 }
 
-// guestPatience is how long a guest may take in all.
-const guestPatience = 10 * time.Minute
+// guestPatience is how long a guest may be silent: a scenario that fails may wait for several things in vain.
+const guestPatience = 3 * time.Minute
 
 // device are the arguments that plug a card in: side 0 is a, side 1 is b.
 func (c card) device(side int) map[string]any {
@@ -292,7 +291,6 @@ func (g *guest) accept(l *net.UnixListener) net.Conn {
 		g.t.Fatalf("QEMU does not start: %v\n%s", err, g.console.String())
 	}
 	g.t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(guestPatience))
 	return c
 }
 
@@ -300,6 +298,7 @@ func (g *guest) accept(l *net.UnixListener) net.Conn {
 func (g *guest) serve() (results []result) {
 	for lines := json.NewDecoder(g.talk); ; {
 		var m message
+		g.talk.SetDeadline(time.Now().Add(guestPatience))
 		if err := lines.Decode(&m); err != nil {
 			g.t.Errorf("the guest is gone: %v", err)
 			return results
@@ -329,11 +328,11 @@ func (g *guest) serve() (results []result) {
 
 // qmp is a connection to QEMU's control.
 type qmp struct {
-	conn io.ReadWriter
+	conn net.Conn
 	in   *json.Decoder
 }
 
-func newQMP(t *testing.T, conn io.ReadWriter) *qmp {
+func newQMP(t *testing.T, conn net.Conn) *qmp {
 	t.Helper()
 	q := &qmp{conn, json.NewDecoder(conn)}
 	if err := q.do(command{Execute: "qmp_capabilities"}); err != nil {
@@ -348,6 +347,7 @@ func (q *qmp) do(c command) error {
 	if err != nil {
 		return err
 	}
+	q.conn.SetDeadline(time.Now().Add(time.Minute))
 	if _, err := q.conn.Write(append(b, '\n')); err != nil {
 		return err
 	}
