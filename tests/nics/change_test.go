@@ -71,8 +71,8 @@ func testChange(t *testing.T, p *pair) {
 			set(1400)
 			return func() { set(1500) }, err
 		})
-		if c, err := p.a.channels(); err != nil || max(c.MaxCombined, c.MaxRx) <= 1 {
-			p.note("%s: no other number of queues: %v", w.name, err)
+		if err := p.a.changesQueues(); err != nil {
+			p.note("%s: queues: %v", w.name, err)
 			continue
 		}
 		p.underTraffic(t, i, w, "queues", func() (undo func(), err error) {
@@ -87,6 +87,23 @@ func testChange(t *testing.T, p *pair) {
 			return func() { set(was) }, err
 		})
 	}
+}
+
+// changesQueues says why the interface cannot have another number of queues: its driver cannot, or there is one.
+func (s *side) changesQueues() error {
+	c, err := s.channels()
+	if err == nil && max(c.MaxCombined, c.MaxRx) <= 1 {
+		err = errors.New("there is one")
+	}
+	if err == nil {
+		s.ns.Do(func() {
+			var l netlink.Link
+			if l, err = netlink.LinkByName(s.name); err == nil {
+				err = ethtool.SetChannels(l.Attrs().Index, c) // as they are
+			}
+		})
+	}
+	return err
 }
 
 // channels are the interface's queues.

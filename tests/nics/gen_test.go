@@ -39,7 +39,7 @@ func (p *pair) gen(t *testing.T, w way, from, to *side) {
 func (c card) pause() int {
 	switch c.Device {
 	case "e1000", "e1000e":
-		return 2
+		return 1
 	case "igb":
 		return 3
 	}
