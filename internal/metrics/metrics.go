@@ -18,8 +18,11 @@ type metric struct {
 	name, help string
 	kind       prometheus.ValueType
 	labels     []string
-	read       func(s *status.Status, is func(value float64, labels ...string))
+	read       reader
 }
+
+// reader tells the values that a metric has in a status.
+type reader = func(s *status.Status, is func(value float64, labels ...string))
 
 const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
 
@@ -53,9 +56,6 @@ var table = []metric{
 	{"netmap_memory_free_objects", "Interfaces, rings and buffers that are free.", gauge, []string{"region", "pool"},
 		eachPool(func(p status.Pool) float64 { return float64(p.Free) })},
 }
-
-// reader is metric.read.
-type reader = func(s *status.Status, is func(value float64, labels ...string))
 
 func eachPort(value func(*status.Port) float64) reader {
 	return func(s *status.Status, is func(float64, ...string)) {

@@ -53,8 +53,8 @@ func (p *Port) try(q *queue, mode xsk.Mode, receives bool) (*xsk.Socket, error) 
 	return s, err
 }
 
-// attach attaches the XDP program, and has the interface receive frames as they are on the wire. Sockets are the same in both copy modes, so generic is what is left where the driver
-// has no XDP, or not with these queues or this MTU.
+// attach attaches the XDP program, and has the interface receive frames as they are on the wire. Sockets are the same in both
+// copy modes, so generic is what is left where the driver has no XDP, or not with these queues or this MTU.
 func (p *Port) attach() (err error) {
 	if err := p.take(takeover.Needs{Off: takeover.Breaking, Promisc: p.cfg.Promisc}); err != nil {
 		return err

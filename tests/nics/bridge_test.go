@@ -42,14 +42,10 @@ func testBridge(t *testing.T, p *pair) {
 func (s *side) promiscuous(t *testing.T, on bool) {
 	t.Helper()
 	eventually(t, s.id+" is free", func() bool { return s.free(t) })
-	l := s.link(t)
-	set := netlink.SetPromiscOff
 	if on {
-		set = netlink.SetPromiscOn
-	}
-	var err error
-	if s.ns.Do(func() { err = set(l) }); err != nil {
-		t.Fatal(err)
+		s.set(t, netlink.SetPromiscOn)
+	} else {
+		s.set(t, netlink.SetPromiscOff)
 	}
 	s.before = s.state(t)
 }

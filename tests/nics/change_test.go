@@ -71,50 +71,45 @@ func testChange(t *testing.T, p *pair) {
 			set(1400)
 			return func() { set(1500) }, err
 		})
-		if err := p.a.changesQueues(); err != nil {
+		if err := p.a.changesQueues(t); err != nil {
 			p.note("%s: queues: %v", w.name, err)
 			continue
 		}
 		p.underTraffic(t, i, w, "queues", func() (undo func(), err error) {
-			c, err := p.a.channels()
+			c, err := p.a.channels(t)
 			if err != nil {
 				return nil, err
 			}
-			was, index := c, p.a.link(t).Attrs().Index
+			was := c
 			c.Combined, c.Rx = max(c.Combined/2, min(c.MaxCombined, 1)), max(c.Rx/2, min(c.MaxRx, 1))
-			set := func(c ethtool.Channels) { p.a.ns.Do(func() { err = ethtool.SetChannels(index, c) }) }
-			set(c)
-			return func() { set(was) }, err
+			return func() { p.a.setChannels(t, was) }, p.a.setChannels(t, c)
 		})
 	}
 }
 
 // changesQueues says why the interface cannot have another number of queues: its driver cannot, or there is one.
-func (s *side) changesQueues() error {
-	c, err := s.channels()
-	if err == nil && max(c.MaxCombined, c.MaxRx) <= 1 {
-		err = errors.New("there is one")
+func (s *side) changesQueues(t *testing.T) error {
+	c, err := s.channels(t)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		s.ns.Do(func() {
-			var l netlink.Link
-			if l, err = netlink.LinkByName(s.name); err == nil {
-				err = ethtool.SetChannels(l.Attrs().Index, c) // as they are
-			}
-		})
+	if max(c.MaxCombined, c.MaxRx) <= 1 {
+		return errors.New("there is one")
 	}
-	return err
+	return s.setChannels(t, c) // as they are
 }
 
 // channels are the interface's queues.
-func (s *side) channels() (c ethtool.Channels, err error) {
-	s.ns.Do(func() {
-		var l netlink.Link
-		if l, err = netlink.LinkByName(s.name); err == nil {
-			c, err = ethtool.AskChannels(l.Attrs().Index)
-		}
-	})
+func (s *side) channels(t *testing.T) (c ethtool.Channels, err error) {
+	index := s.link(t).Attrs().Index
+	s.ns.Do(func() { c, err = ethtool.AskChannels(index) })
 	return c, err
+}
+
+func (s *side) setChannels(t *testing.T, c ethtool.Channels) (err error) {
+	index := s.link(t).Attrs().Index
+	s.ns.Do(func() { err = ethtool.SetChannels(index, c) })
+	return err
 }
 
 // flowGap is the time between two frames while something changes.

@@ -5,7 +5,6 @@ package nics
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,7 +46,6 @@ type side struct {
 	ns   *testutil.NS
 	name string
 	ip   string
-	mac  net.HardwareAddr
 	id   string // QEMU's for the card
 
 	before string // its state when nobody has it open
@@ -227,8 +225,6 @@ func (p *pair) settle(t *testing.T, s *side, which int) {
 // configure brings an interface up, with its address.
 func (s *side) configure(t *testing.T) {
 	t.Helper()
-	l := s.link(t)
-	s.mac = l.Attrs().HardwareAddr
 	s.ns.AddAddr(t, s.name, s.ip+"/24")
 	s.setUp(t, true)
 	s.before = s.state(t)
@@ -236,13 +232,19 @@ func (s *side) configure(t *testing.T) {
 
 func (s *side) setUp(t *testing.T, up bool) {
 	t.Helper()
-	l := s.link(t)
-	set := netlink.LinkSetDown
 	if up {
-		set = netlink.LinkSetUp
+		s.set(t, netlink.LinkSetUp)
+	} else {
+		s.set(t, netlink.LinkSetDown)
 	}
+}
+
+// set changes the interface.
+func (s *side) set(t *testing.T, change func(netlink.Link) error) {
+	t.Helper()
+	l := s.link(t)
 	var err error
-	if s.ns.Do(func() { err = set(l) }); err != nil {
+	if s.ns.Do(func() { err = change(l) }); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -371,7 +373,7 @@ type process struct {
 	t     *testing.T
 	what  string
 	cmd   *exec.Cmd
-	text  safeBuffer
+	text  testutil.Buffer
 	ended chan struct{}
 	err   error // after ended
 }

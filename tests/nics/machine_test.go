@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -206,31 +205,20 @@ type guest struct {
 	t       *testing.T
 	cmd     *exec.Cmd
 	ended   chan struct{}
-	console safeBuffer
+	console console
 	talk    net.Conn
 	qmp     *qmp
 }
 
-// safeBuffer is a buffer that is written while it is read.
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
+// console is what a guest has written to its own, without carriage returns.
+type console struct{ testutil.Buffer }
 
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (c *console) Write(p []byte) (int, error) {
 	if *verbose {
 		os.Stderr.Write(p)
 	}
-	s.b.Write(bytes.ReplaceAll(p, []byte("\r"), nil))
+	c.Buffer.Write(bytes.ReplaceAll(p, []byte("\r"), nil))
 	return len(p), nil
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // start boots a machine.

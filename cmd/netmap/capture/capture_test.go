@@ -287,11 +287,11 @@ func TestSnapFilterCount(t *testing.T) {
 }
 
 func TestPcap(t *testing.T) {
-	var out syncBuffer
+	var out testutil.Buffer
 	r := start(t, &out, "-w", "-", "--format", "pcap", "-c", "5")
 	r.send(numbered(0, 5, 60)...)
 	r.end()
-	p, err := pcapgo.NewReader(bytes.NewReader(out.bytes()))
+	p, err := pcapgo.NewReader(bytes.NewReader(out.Bytes()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +357,7 @@ func (l *leaver) Write(b []byte) (int, error) {
 // Frames that come while the writer stands still go into memory, and then they are lost, and counted.
 func TestSlowWriter(t *testing.T) {
 	gate := make(chan struct{})
-	var out syncBuffer
+	var out testutil.Buffer
 	stuck := writerFunc(func(b []byte) (int, error) {
 		if len(b) > 1000 {
 			<-gate
@@ -371,7 +371,7 @@ func TestSlowWriter(t *testing.T) {
 	r.stop()
 	s := r.end()
 	r.wantTotals(sent, sent, s.Captured)
-	list, stats := readNg(t, bytes.NewReader(out.bytes()))
+	list, stats := readNg(t, bytes.NewReader(out.Bytes()))
 	if n := uint64(len(list)); n != s.Captured || n == sent || n < 2000 {
 		t.Errorf("%d frames in the file; %+v", n, *s)
 	}
