@@ -81,7 +81,7 @@ type Device struct {
 	files          map[uint64]*file
 	last           uint64        // handle that was given last
 	released       chan struct{} // closed when no release is under way, see turn
-	lot            lot
+	parked         parkedPolls
 
 	interrupts interrupts
 
@@ -102,8 +102,9 @@ type file struct {
 	mu    sync.Mutex // one poll at a time
 	heir  int        // the only thread that the file is armed for, 0 if there may be several; see Device.arm
 
-	parking       parking // under lot.mu
-	luck, skipped int     // of parking
+	parking parking // under parkedPolls.mu
+	chances int     // polls that may be parked in vain before parking is given up for a while
+	skipped int     // polls since then
 }
 
 // Waker wakes the clients that sleep on a file.
@@ -247,6 +248,7 @@ func (d *Device) Close() error {
 		if d.stop >= 0 {
 			unix.Write(d.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 			d.workers.Wait()
+			d.endParked()
 			d.interrupts.all()
 			d.slow.Wait()
 			unix.Close(d.stop)

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// interrupts are the requests that goroutines answer, which a signal may interrupt. The kernel tells of a signal once,
-// and a client that is being killed waits until its request is answered, whatever happens.
+// interrupts are the requests that goroutines answer, which a signal may interrupt, and the signals that came to other
+// requests, of which parked polls need to know. The kernel tells of a signal once, and a client that is being killed
+// waits until its request is answered, whatever happens.
 type interrupts struct {
 	mu      sync.Mutex
 	waiting map[uint64]*interrupt
@@ -65,6 +66,13 @@ func (s *interrupts) signal(unique uint64) {
 	}
 }
 
+// came says whether a signal has come to a request that did not begin.
+func (s *interrupts) came(unique uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Contains(s.early, unique)
+}
+
 // signalled says whether a signal interrupted the request.
 func (s *interrupts) signalled(unique uint64) bool {
 	s.mu.Lock()
@@ -85,9 +93,11 @@ func (s *interrupts) all() {
 	}
 }
 
-// interrupt is told of a signal. The answer is that of the request that it names.
+// interrupt is told of a signal. The answer is that of the request that it names. A poll that is about to be parked
+// either finds the signal or is found here.
 func (d *Device) interrupt(_ header, in, _ []byte) (int, syscall.Errno) {
 	d.interrupts.signal(le.Uint64(in))
+	d.interruptParked(le.Uint64(in))
 	return 0, 0
 }
 

@@ -47,6 +47,7 @@ func (w *worker) serve(request []byte) {
 	if h.opcode < uint32(len(operations)) {
 		op = operations[h.opcode]
 	}
+	w.failed = false
 	switch {
 	case op.mute:
 		if op.serve != nil && ok && len(body) >= op.size {
@@ -69,10 +70,22 @@ func (w *worker) serve(request []byte) {
 			w.d.reply(h, out, n, errno)
 		})
 	default:
-		if n, errno := op.serve(w.d, h, body, w.out[outHeaderSize:]); n != later {
+		n, errno := op.serve(w.d, h, body, w.out[outHeaderSize:])
+		if w.failed = errno != 0 || n != later && saysError(h.opcode, w.out[outHeaderSize:]); n != later {
 			w.d.reply(h, w.out, n, errno)
 		}
 	}
+}
+
+// saysError tells whether an answer, that is none by itself, brings the client an error.
+func saysError(opcode uint32, answer []byte) bool {
+	switch opcode {
+	case opPoll:
+		return le.Uint32(answer)&unix.POLLERR != 0
+	case opIoctl:
+		return le.Uint32(answer) != 0
+	}
+	return false
 }
 
 // turn is what a slow request waits for, and what it calls when it is done: all releases that came before it go first. A
@@ -182,7 +195,7 @@ func (d *Device) open(h header, _, out []byte) (int, syscall.Errno) {
 	case <-d.dead:
 		return 0, unix.ENODEV
 	}
-	f := &file{waker: Waker{device: d}, luck: mostLuck}
+	f := &file{waker: Waker{device: d}, chances: mostChances}
 	f.waker.file = f
 	var errno syscall.Errno
 	if f.File, errno = d.driver.Open(h.caller, &f.waker); errno != 0 {
@@ -268,7 +281,7 @@ func (d *Device) poll(h header, in, out []byte) (int, syscall.Errno) {
 	}
 	ready := f.Poll(h.caller, events)
 	if ready == 0 && sleeps && d.cfg.Spin > 0 && f.worthParking() &&
-		d.park(f, parking{unique: h.unique, caller: h.caller, events: events, alone: alone}) {
+		d.park(f, parking{unique: h.unique, caller: h.caller, events: events, since: clock(), alone: alone}) {
 		return later, 0
 	}
 	return answerPoll(out, ready), 0
@@ -279,9 +292,9 @@ func (d *Device) poll(h header, in, out []byte) (int, syscall.Errno) {
 // The file stays armed when the thread finds something: one that asked for edges (EPOLLET) is told of each once and does
 // not look again before the next.
 func (d *Device) arm(f *file, thread int) (alone bool) {
-	d.lot.mu.Lock()
+	d.parked.mu.Lock()
 	f.parking.alone = false // before arming: who wakes a parked poll has to notify us, too
-	d.lot.mu.Unlock()
+	d.parked.mu.Unlock()
 	alone = !f.waker.armed.Swap(true) || thread != 0 && f.heir == thread
 	if f.heir = 0; alone {
 		f.heir = thread

@@ -3,134 +3,212 @@
 package chardev
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// lot is where polls wait that found nothing.
+// parkedPolls are the polls that found nothing and have no answer yet.
 //
 // A client that is told "nothing yet" sleeps, is woken by a notification, and polls again: two switches between
-// processes more than an answer costs. So while a worker looks for requests anyway, it keeps such a poll unanswered for
-// as long as it looks. What the client waits for often comes from the very next request.
-type lot struct {
+// processes more than an answer costs. So while a worker looks for requests anyway, it keeps such a poll unanswered.
+// What the client waits for often comes from the very next request.
+//
+// A parked poll ends when it is woken and finds something, after a bounded time, by a signal to its client, and when
+// the device is closed. Nothing of that waits for the workers to be idle: until then the client cannot even be killed.
+type parkedPolls struct {
 	mu     sync.Mutex
-	parked []*file      // in the order in which they came
-	count  atomic.Int32 // how many there are: those who look for requests look here again and again
-	ripe   atomic.Int32 // how many of them have been woken
+	files  []*file      // whose poll is parked, in the order in which the polls came
+	oldest atomic.Int64 // when the first of them came, 0 when there is none: read after every request
+	woken  atomic.Int32 // how many of them have been woken
 }
 
-// parking is a poll that waits in the lot; zero when there is none.
+// parking is a poll that is parked; zero when there is none.
 type parking struct {
 	unique uint64
 	caller Caller
 	events uint32
-	since  time.Time
-	ripe   bool // woken
+	since  int64 // on clock
+	woken  bool
 	alone  bool // no other thread waits for a wake-up of the file
 }
 
-// How often a file's polls were worth parking lately.
 const (
-	mostLuck = 8
-	retry    = 32 // polls after which parking is tried again
+	// busyLimit is how long a poll stays parked while workers have other requests to answer. That costs nothing, but the
+	// client's own time-out runs late by as much.
+	busyLimit = time.Millisecond
+	// mostChances is how many polls of a file may be parked in vain before parking it is given up for a while.
+	mostChances = 8
+	// retry is the number of polls after which it is tried again.
+	retry = 32
 )
 
-// worthParking says whether waiting has paid for this file, or may again. f.mu is held.
+// epoch is when clock began.
+var epoch = time.Now()
+
+// clock is a time that is never 0.
+func clock() int64 { return int64(time.Since(epoch)) + 1 }
+
+// worthParking says whether parking has paid for this file lately, or may again. f.mu is held.
 func (f *file) worthParking() bool {
-	if f.luck > 0 {
+	if f.chances > 0 {
 		return true
 	}
 	f.skipped++
 	if f.skipped < retry {
 		return false
 	}
-	f.skipped, f.luck = 0, 1
+	f.skipped, f.chances = 0, 1
 	return true
 }
 
-// park puts the poll in the lot, unless the file has been woken since it was armed or has one there.
+// park keeps a poll unanswered, unless the file has been woken since it was armed or has a parked poll, or a signal
+// waits for the client to get its answer.
 func (d *Device) park(f *file, p parking) bool {
-	p.since = time.Now()
-	d.lot.mu.Lock()
-	defer d.lot.mu.Unlock()
-	if !f.waker.armed.Load() || f.parking.unique != 0 {
+	s := &d.parked
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !f.waker.armed.Load() || f.parking.unique != 0 || d.interrupts.came(p.unique) {
 		return false
 	}
 	f.parking = p
-	d.lot.parked = append(d.lot.parked, f)
-	d.lot.count.Add(1)
+	i := len(s.files)
+	for i > 0 && s.files[i-1].parking.since > p.since { // one that was woken in vain goes back to its place
+		i--
+	}
+	s.files = slices.Insert(s.files, i, f)
+	s.oldest.Store(s.files[0].parking.since)
 	return true
 }
 
-// wakeParked marks a parked poll to be looked at again, and says whether that is all who wait for the file. The worker
-// that looks after the lot is awake as long as there are any.
+// take ends the parking of a file's poll, which the caller has to answer. s.mu is held.
+func (s *parkedPolls) take(i int) (*file, parking) {
+	f := s.files[i]
+	p := f.parking
+	if p.woken {
+		s.woken.Add(-1)
+	}
+	f.parking = parking{}
+	if s.files = slices.Delete(s.files, i, i+1); len(s.files) > 0 {
+		s.oldest.Store(s.files[0].parking.since)
+	} else {
+		s.oldest.Store(0)
+	}
+	return f, p
+}
+
+// any says whether there are parked polls.
+func (s *parkedPolls) any() bool { return s.oldest.Load() != 0 }
+
+// late says whether the oldest poll came before a time.
+func (s *parkedPolls) late(before int64) bool {
+	t := s.oldest.Load()
+	return t != 0 && t <= before
+}
+
+// number is how many polls are parked.
+func (s *parkedPolls) number() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.files)
+}
+
+// due takes a poll that came before a time, or else one that has been woken.
+func (s *parkedPolls) due(before int64) (*file, parking) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.late(before) {
+		return s.take(0)
+	}
+	if s.woken.Load() > 0 {
+		return s.take(slices.IndexFunc(s.files, func(f *file) bool { return f.parking.woken }))
+	}
+	return nil, parking{}
+}
+
+// wakeParked marks a parked poll to be looked at again, and says whether that is all who wait for the file. A worker is
+// awake as long as polls are parked.
 func (d *Device) wakeParked(f *file) bool {
-	d.lot.mu.Lock()
-	defer d.lot.mu.Unlock()
+	s := &d.parked
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if f.parking.unique == 0 {
 		return false
 	}
-	if !f.parking.ripe {
-		f.parking.ripe = true
-		d.lot.ripe.Add(1)
+	if !f.parking.woken {
+		f.parking.woken = true
+		s.woken.Add(1)
 	}
 	return f.parking.alone
 }
 
-// tend answers parked polls that have been woken and have something, and those that have waited long enough. Now is zero
-// when only the former matter.
-func (w *worker) tend(now time.Time) {
-	d := w.d
-	for d.lot.ripe.Load() > 0 || !now.IsZero() && d.parkedAny() {
-		f, p := d.due(now)
+// answerParked answers the parked polls that have been woken and find something, and those that came before a time. It
+// looks at each about once: one that is woken again and again, always in vain, must not keep the worker.
+func (w *worker) answerParked(before int64) {
+	s := &w.d.parked
+	if s.woken.Load() == 0 && !s.late(before) {
+		return
+	}
+	for range s.number() {
+		f, p := s.due(before)
 		if f == nil {
 			return
 		}
-		ready, again := w.look(f, p, now.IsZero())
+		ready, again := w.look(f, p, p.since > before)
 		if again {
 			continue
 		}
 		n := answerPoll(w.out[outHeaderSize:], ready)
-		d.reply(header{unique: p.unique}, w.out, n, 0)
+		w.d.reply(header{unique: p.unique}, w.out, n, 0)
 	}
 }
 
-// look polls for a client whose poll is out of the lot. A poll that was woken in vain goes back if it may.
+// look polls for a client whose poll is not parked any more. One that was woken in vain is parked again if it may.
 func (w *worker) look(f *file, p parking, mayWait bool) (ready uint32, again bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !p.ripe {
-		f.luck--
+	if !p.woken {
+		f.chances--
 		return 0, false
 	}
-	f.luck = mostLuck
-	p.ripe, p.alone = false, w.d.arm(f, p.caller.PID)
+	f.chances = mostChances
+	p.woken, p.alone = false, w.d.arm(f, p.caller.PID)
 	if ready = f.Poll(p.caller, p.events); ready == 0 {
 		return 0, mayWait && w.d.park(f, p)
 	}
 	return ready, false
 }
 
-// due takes a poll out of the lot that has been woken, or one that came more than the time to spin ago.
-func (d *Device) due(now time.Time) (*file, parking) {
-	d.lot.mu.Lock()
-	defer d.lot.mu.Unlock()
-	for i, f := range d.lot.parked {
-		p := f.parking
-		if !p.ripe && (now.IsZero() || now.Sub(p.since) < d.cfg.Spin) {
-			continue
-		}
-		if p.ripe {
-			d.lot.ripe.Add(-1)
-		}
-		d.lot.parked = append(d.lot.parked[:i], d.lot.parked[i+1:]...)
-		d.lot.count.Add(-1)
-		f.parking = parking{}
-		return f, p
+// interruptParked answers a poll that a signal interrupts: with nothing, for the kernel knows of the signal and takes
+// an errno for POLLERR.
+func (d *Device) interruptParked(unique uint64) {
+	s := &d.parked
+	s.mu.Lock()
+	i := slices.IndexFunc(s.files, func(f *file) bool { return f.parking.unique == unique })
+	if i >= 0 {
+		s.take(i)
 	}
-	return nil, parking{}
+	s.mu.Unlock()
+	if i >= 0 {
+		d.endPoll(unique, 0)
+	}
 }
 
-// parkedAny says whether the lot needs to be looked after.
-func (d *Device) parkedAny() bool { return d.lot.count.Load() > 0 }
+// endParked answers all parked polls, of a device that is being closed.
+func (d *Device) endParked() {
+	for {
+		f, p := d.parked.due(clock())
+		if f == nil {
+			return
+		}
+		d.endPoll(p.unique, unix.POLLERR)
+	}
+}
+
+func (d *Device) endPoll(unique uint64, ready uint32) {
+	out := make([]byte, outHeaderSize+8)
+	d.reply(header{unique: unique}, out, answerPoll(out[outHeaderSize:], ready), 0)
+}

@@ -68,9 +68,9 @@ func newParkBench(t *testing.T) (*bench, *echo, uint64) {
 	return b, driver, b.open()
 }
 
-// now is what a worker says that is done with a request, late one that has looked for requests long enough.
-func (b *bench) now()  { b.worker.tend(time.Time{}) }
-func (b *bench) late() { b.worker.tend(time.Now().Add(2 * time.Hour)) }
+// now is what a worker does between two requests, late what it does when every parked poll has waited long enough.
+func (b *bench) now()  { b.worker.between() }
+func (b *bench) late() { b.worker.answerParked(clock()) }
 
 func TestParkedPollIsAnsweredWhenWoken(t *testing.T) {
 	b, driver, handle := newParkBench(t)
@@ -93,6 +93,92 @@ func TestParkedPollIsAnsweredWhenItIsLate(t *testing.T) {
 	b.wantMessages("woken when it sleeps in the kernel", notification)
 	driver.wake.Wake()
 	b.wantMessages("woken again")
+}
+
+// A worker that has a request to answer at any time answers parked polls all the same, and those that are woken again
+// and again, always in vain.
+func TestParkedPollIsLateBetweenRequests(t *testing.T) {
+	for _, wakes := range []bool{false, true} {
+		b, driver, handle := newParkBench(t)
+		b.worker.d.cfg.Spin = time.Microsecond
+		p := b.startPoll(handle, anna, true)
+		for end := time.Now().Add(10 * time.Second); b.worker.d.parked.any(); {
+			if time.Now().After(end) {
+				t.Fatal("the poll is not answered")
+			}
+			if wakes {
+				driver.wake.Wake()
+			}
+			b.now()
+		}
+		b.wantMessages("late", message{p, 0})
+	}
+}
+
+func TestParkedPollIsInterrupted(t *testing.T) {
+	signal := func(b *bench, unique uint64) {
+		b.worker.serve(b.request(opInterrupt, le.AppendUint64(nil, unique)))
+	}
+	t.Run("parked", func(t *testing.T) {
+		b, driver, handle := newParkBench(t)
+		signal(b, 4711) // of somebody else
+		p := b.startPoll(handle, anna, true)
+		b.wantMessages("nothing is there")
+		signal(b, p)
+		b.wantMessages("a signal", message{p, 0})
+		signal(b, p)
+		driver.ready.Store(unix.POLLIN)
+		q := b.startPoll(handle, anna, true)
+		b.wantMessages("the next poll", message{q, unix.POLLIN})
+	})
+	t.Run("woken", func(t *testing.T) {
+		b, driver, handle := newParkBench(t)
+		p := b.startPoll(handle, anna, true)
+		driver.wake.Wake()
+		signal(b, p)
+		b.wantMessages("a signal", message{p, 0})
+		b.now()
+		q := b.startPoll(handle, anna, true)
+		driver.ready.Store(unix.POLLIN)
+		driver.wake.Wake()
+		b.now()
+		b.wantMessages("the next poll", message{q, unix.POLLIN})
+	})
+	t.Run("about to be parked", func(t *testing.T) {
+		b, _, handle := newParkBench(t)
+		signal(b, b.unique+4) // that of the poll below: another worker has read of it first
+		p := b.startPoll(handle, anna, true)
+		b.wantMessages("a signal", message{p, 0})
+	})
+	t.Run("being looked at", func(t *testing.T) {
+		b, driver, handle := newParkBench(t)
+		p := b.startPoll(handle, anna, true)
+		driver.wake.Wake()
+		f, parked := b.worker.d.parked.due(0)
+		signal(b, p)
+		if ready, again := b.worker.look(f, parked, true); ready != 0 || again {
+			t.Errorf("%#x, %v", ready, again)
+		}
+	})
+}
+
+// Several parked polls are late in the order in which they came, also after one was woken in vain.
+func TestParkedPollsInOrder(t *testing.T) {
+	b, _, handle := newParkBench(t)
+	handles := []uint64{handle, b.open(), b.open()}
+	var polls []message
+	wakes := []*Waker{}
+	for _, h := range handles {
+		polls = append(polls, message{b.startPoll(h, anna, true), 0})
+		wakes = append(wakes, &b.worker.d.file(h).waker)
+	}
+	for _, w := range []int{1, 0, 2, 1} {
+		wakes[w].Wake()
+		b.now()
+	}
+	b.wantMessages("woken in vain")
+	b.late()
+	b.wantMessages("late", polls...)
 }
 
 // A wake-up that was for nothing leaves the poll where it is.
@@ -149,7 +235,7 @@ func TestTwoSleepersAreBothWoken(t *testing.T) {
 		b, driver, handle := newParkBench(t)
 		a := b.startPoll(handle, anna, true)
 		driver.wake.Wake()
-		f, p := b.worker.d.due(time.Time{})
+		f, p := b.worker.d.parked.due(0)
 		c := b.startPoll(handle, bert, true)
 		driver.ready.Store(unix.POLLIN)
 		if ready, again := b.worker.look(f, p, true); ready != unix.POLLIN || again {
@@ -211,13 +297,13 @@ func TestParkingThatDoesNotPay(t *testing.T) {
 	const polls = 4 * retry
 	for range polls {
 		p := b.startPoll(handle, anna, true)
-		if b.worker.d.parkedAny() {
+		if b.worker.d.parked.any() {
 			parked++
 		}
 		b.late()
 		b.wantMessages("late", message{p, 0})
 	}
-	if want := mostLuck + (polls-mostLuck)/retry; parked != want {
+	if want := mostChances + (polls-mostChances)/retry; parked != want {
 		t.Errorf("%d of %d polls were parked, want %d", parked, polls, want)
 	}
 }

@@ -337,7 +337,7 @@ func FuzzServe(f *testing.F) {
 		}
 		b.worker.serve(r)
 		b.worker.d.slow.Wait()
-		b.worker.tend(time.Now().Add(time.Second)) // a poll that was parked
+		b.worker.answerParked(clock()) // a poll that was parked
 		all := b.answers()
 		for _, a := range all {
 			if len(a) < outHeaderSize || int(le.Uint32(a)) != len(a) || len(r) < inHeaderSize || le.Uint64(a[8:]) != le.Uint64(r[8:]) {

@@ -5,7 +5,6 @@ package chardev
 import (
 	"runtime"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,6 +14,9 @@ type worker struct {
 	d   *Device
 	in  []byte
 	out []byte
+
+	failed bool  // the last request got an error
+	end    int64 // on clock: until when to look for requests before sleeping
 }
 
 func newWorker(d *Device) *worker {
@@ -32,36 +34,50 @@ func (w *worker) run() {
 			return
 		}
 		w.serve(w.in[:n])
-		w.tend(time.Time{})
+		w.between()
+	}
+}
+
+// between answers parked polls between two requests: there may always be another request.
+func (w *worker) between() {
+	if w.d.parked.any() {
+		w.answerParked(clock() - int64(max(w.d.cfg.Spin, busyLimit)))
 	}
 }
 
 // next reads a request. A wake-up costs tens of microseconds, on both sides, so after each request the thread looks for
 // the next one for a while before it sleeps: as long as clients keep it busy it never does. An idle device costs nothing.
 // In between it lets others have the processor: mostly that is the client whose request it is looking for.
+//
+// A request that got an error is no reason to look for longer. A program that asks a dead port again and again would
+// keep a processor busy in here besides its own.
 func (w *worker) next() (int, bool) {
-	var end time.Time
-	for {
+	for looking := false; !w.d.closed.Load(); {
 		n, e := readRaw(w.d.fd, w.in)
 		switch e {
 		case 0:
 			return n, true
 		case unix.EAGAIN:
-			now := time.Now()
-			if end.IsZero() {
-				end = now.Add(w.d.cfg.Spin)
+			now := clock()
+			if !looking && !w.failed {
+				w.end = now + int64(w.d.cfg.Spin)
 			}
-			w.tend(now)
+			looking = true
+			w.answerParked(now - int64(w.d.cfg.Spin))
+			if now >= w.end && !w.d.parked.any() {
+				if !w.sleep() {
+					return 0, false
+				}
+				continue
+			}
 			yield()
-			if !now.Before(end) && !w.d.parkedAny() && !w.sleep() {
-				return 0, false
-			}
 		case unix.EINTR, unix.ENOENT: // a request that was interrupted before we read it
 		default: // ENODEV: unmounted
 			w.d.outcome(syscall.Errno(e))
 			return 0, false
 		}
 	}
+	return 0, false
 }
 
 // sleep waits for a request. It says no when the device is being closed.
