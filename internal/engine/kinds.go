@@ -14,28 +14,16 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
 
-const (
-	valePrefix   = "vale"
-	defaultSlots = 1024
-	minSlots     = 2
-	maxSlots     = 4096
-)
-
-// clamp takes a wish for a number: 0 is the default, and too many is the most there can be.
-func clamp[T uint16 | uint32](wish, def, most T) T {
-	if wish == 0 {
-		return def
-	}
-	return min(wish, most)
-}
-
-func slots(wish uint32) uint32 { return max(clamp(wish, defaultSlots, maxSlots), minSlots) }
+const valePrefix = "vale"
 
 func (e *Engine) openNull(name string, req *abi.Register, region *mem.Region) (port, error) {
 	if req.MemID == 0 && region == e.region {
 		return nil, fault.New(syscall.EINVAL, "open null port", name, "no memory id; a null port has to name its region, %d", e.region.ID())
 	}
-	return null.New(region, name, req.TxRings, req.RxRings, slots(req.TxSlots), slots(req.RxSlots)), nil
+	if err := checkNull(name, req, region); err != nil {
+		return nil, err
+	}
+	return null.New(region, name, req.TxRings, req.RxRings, req.TxSlots, req.RxSlots), nil
 }
 
 // valeName is switch:port. The switch's name with its colon has at most 15 characters, and so has the port's.
@@ -62,7 +50,8 @@ func (e *Engine) openVale(name string, req *abi.Register, region *mem.Region) (p
 	if err != nil {
 		return nil, err
 	}
-	p, err := e.newValePort(region, name, req.TxRings, req.RxRings, req.TxSlots, req.RxSlots)
+	clampVale(req)
+	p, err := vale.NewPort(region, name, req.TxRings, req.RxRings, req.TxSlots, req.RxSlots)
 	if err == nil {
 		err = sw.Join(p)
 	}
@@ -71,11 +60,6 @@ func (e *Engine) openVale(name string, req *abi.Register, region *mem.Region) (p
 		return nil, err
 	}
 	return p, nil
-}
-
-// newValePort makes a port on no switch, with as many rings and slots as wished for and possible.
-func (e *Engine) newValePort(region *mem.Region, name string, txRings, rxRings uint16, txSlots, rxSlots uint32) (*vale.Port, error) {
-	return vale.NewPort(region, name, clamp(txRings, 1, vale.MaxRings), clamp(rxRings, 1, vale.MaxRings), slots(txSlots), slots(rxSlots))
 }
 
 // switchFor is the switch of that name, a new one if there is none, for a port. Who then joins nothing to it has to prune
@@ -108,12 +92,8 @@ func (e *Engine) openPipe(name string, req *abi.Register, region *mem.Region) (p
 	if other := e.ports[master]; other != nil {
 		return other.port.(*pipe.End).Peer(), nil
 	}
-	tx, rx := clamp(req.TxRings, 1, pipe.MaxRings), clamp(req.RxRings, 1, pipe.MaxRings)
-	txSlots, rxSlots := slots(req.TxSlots), slots(req.RxSlots)
-	if name == slave { // sizes are the asker's, and the slave's are the master's the other way round
-		tx, rx, txSlots, rxSlots = rx, tx, rxSlots, txSlots
-	}
-	p := pipe.New(region, master, slave, tx, rx, txSlots, rxSlots)
+	clampPipe(req, e.ports[parent])
+	p := pipe.New(region, master, slave, req.TxRings, req.RxRings, req.TxSlots, req.RxSlots)
 	if name == slave {
 		return p.Slave, nil
 	}

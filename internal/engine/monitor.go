@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"syscall"
 
 	"github.com/seed-48afdc40/netmap/abi"
@@ -52,9 +51,6 @@ type parentOf struct{ port }
 
 // HostRings implements monitor.Parent.
 func (p parentOf) HostRings(dir uint16) []*kring.Ring { return hostRings(p.port, dir) }
-
-// slotsLike takes a wish for a number of slots whose default is another port's.
-func slotsLike(wish, def uint32) uint32 { return slots(cmp.Or(wish, def)) }
 
 // orphan takes all monitors off a port that nobody has open any more.
 func (p *entry) orphan() {

@@ -141,7 +141,7 @@ func TestMonitorRings(t *testing.T) {
 		t.Errorf("monitor %+v", r)
 	}
 	one := open(t, e, "x{1", abi.Register{Mode: abi.RegOneNIC, RingID: 2, Flags: monTx, RxSlots: 33, TxSlots: 1})
-	if r := one.Register(); r.RxRings != 3 || r.RxSlots != 33 || r.TxSlots != 2 || len(one.rx) != 1 || one.rx[0].RingID != 2 {
+	if r := one.Register(); r.RxRings != 3 || r.RxSlots != 33 || r.TxSlots != 1 || len(one.rx) != 1 || one.rx[0].RingID != 2 {
 		t.Errorf("monitor of a ring %+v", r)
 	}
 	none := open(t, e, "x{1", request(8, flags(monTx|monRx|abi.NRTxRingsOnly)))

@@ -49,7 +49,9 @@ func (e *Engine) NewIf(name string, req abi.ValeNewIf) (abi.ValeNewIf, error) {
 		device.Close()
 		return req, err
 	}
-	p, err := e.newValePort(w.region, name, req.TxRings, req.RxRings, req.TxSlots, req.RxSlots)
+	wish := abi.Register{TxRings: req.TxRings, RxRings: req.RxRings, TxSlots: req.TxSlots, RxSlots: req.RxSlots}
+	clampVale(&wish)
+	p, err := vale.NewPort(w.region, name, wish.TxRings, wish.RxRings, wish.TxSlots, wish.RxSlots)
 	if err != nil {
 		device.Close()
 		return req, err

@@ -46,7 +46,7 @@ func TestPersistentPortSizes(t *testing.T) {
 	o := newOffice(t, 0, 1)
 	for i, c := range []struct{ wish, want abi.ValeNewIf }{
 		{abi.ValeNewIf{}, abi.ValeNewIf{TxSlots: 1024, RxSlots: 1024, TxRings: 1, RxRings: 1, MemID: 1}},
-		{abi.ValeNewIf{TxSlots: 100, RxSlots: 1, TxRings: 3, RxRings: 16, MemID: 1}, abi.ValeNewIf{TxSlots: 100, RxSlots: 2, TxRings: 3, RxRings: 16, MemID: 1}},
+		{abi.ValeNewIf{TxSlots: 100, RxSlots: 1, TxRings: 3, RxRings: 16, MemID: 1}, abi.ValeNewIf{TxSlots: 100, RxSlots: 1, TxRings: 3, RxRings: 16, MemID: 1}},
 		{abi.ValeNewIf{TxSlots: 1 << 31, RxSlots: 5000, TxRings: 17, RxRings: 1<<16 - 1}, abi.ValeNewIf{TxSlots: 4096, RxSlots: 4096, TxRings: 16, RxRings: 16, MemID: 1}},
 	} {
 		name := fmt.Sprint("p", i)

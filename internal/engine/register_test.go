@@ -13,6 +13,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
@@ -221,15 +222,19 @@ func TestSizesAreClamped(t *testing.T) {
 	}{
 		{"VALE defaults", "vale0:a", abi.Register{Mode: abi.RegAllNIC}, [4]int{1, 1, 1024, 1024}},
 		{"VALE wish", "vale0:a", abi.Register{Mode: abi.RegAllNIC, TxRings: 2, RxRings: 3, TxSlots: 100, RxSlots: 33}, [4]int{2, 3, 100, 33}},
-		{"VALE minimum", "vale0:a", abi.Register{Mode: abi.RegAllNIC, TxSlots: 1, RxSlots: 1}, [4]int{1, 1, 2, 2}},
+		{"VALE minimum", "vale0:a", abi.Register{Mode: abi.RegAllNIC, TxSlots: 1, RxSlots: 1}, [4]int{1, 1, 1, 1}},
 		{"VALE maximum", "vale0:a", abi.Register{Mode: abi.RegOneNIC, Flags: abi.NRTxRingsOnly, TxRings: 99, RxRings: 99, TxSlots: 9999, RxSlots: 1 << 31}, [4]int{16, 16, 4096, 4096}},
 		{"pipe defaults", "x{1", abi.Register{Mode: abi.RegAllNIC}, [4]int{1, 1, 1024, 1024}},
 		{"pipe wish", "x{1", abi.Register{Mode: abi.RegAllNIC, TxRings: 2, RxRings: 3, TxSlots: 100, RxSlots: 33}, [4]int{2, 3, 100, 33}},
-		{"slave's wish", "x}1", abi.Register{Mode: abi.RegAllNIC, TxRings: 2, RxRings: 3, TxSlots: 100, RxSlots: 33}, [4]int{2, 3, 100, 33}},
+		{"pipe minimum", "x{1", abi.Register{Mode: abi.RegAllNIC, TxSlots: 1, RxSlots: 1}, [4]int{1, 1, 1, 1}},
+		{"pipe maximum", "x{1", abi.Register{Mode: abi.RegAllNIC, TxSlots: 4097, RxSlots: 1, TxRings: 1, RxRings: 65535}, [4]int{1, 256, 4096, 1}},
+		{"slave's wish", "x}1", abi.Register{Mode: abi.RegAllNIC, TxRings: 2, RxRings: 3, TxSlots: 100, RxSlots: 33}, [4]int{3, 2, 33, 100}},
+		{"null defaults", "n", abi.Register{Mode: abi.RegNull, MemID: 1}, [4]int{0, 0, 0, 0}},
+		{"null wish", "n", abi.Register{Mode: abi.RegNull, MemID: 1, TxRings: 20, RxRings: 1, TxSlots: 1, RxSlots: 5000}, [4]int{20, 1, 1, 5000}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			cfg := small
-			cfg.Buf.Num, cfg.Ring.Num = 8192, 512
+			cfg.Buf.Num, cfg.Ring.Num = 16384, 1024
 			e, err := engine.New(engine.Config{Region: cfg})
 			if err != nil {
 				t.Fatal(err)
@@ -247,10 +252,92 @@ func TestSizesAreClamped(t *testing.T) {
 	}
 }
 
+// The largest wish is granted where the memory holds it: 16 rings of 4096 slots each way.
+func TestALargeWishIsGranted(t *testing.T) {
+	cfg := small
+	cfg.Buf, cfg.Ring = mem.Pool{Num: 600000, Size: 64}, mem.Pool{Num: 32, Size: 65792}
+	e, err := engine.New(engine.Config{Region: cfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	b, err := e.Register("vale0:a", abi.Register{Mode: abi.RegAllNIC, TxRings: 100, RxRings: 100, TxSlots: 100000, RxSlots: 100000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := b.Register(); a.TxRings != 16 || a.RxRings != 16 || a.TxSlots != 4096 || a.RxSlots != 4096 {
+		t.Errorf("%+v", a)
+	}
+	b.Close()
+	if b, err = e.Register("vale0:a", abi.Register{Mode: abi.RegAllNIC, ExtraBufs: 1<<32 - 1}); err != nil {
+		t.Fatal(err)
+	}
+	if a := b.Register(); a.ExtraBufs != 128*4096 {
+		t.Errorf("%d extra buffers, want 524288", a.ExtraBufs)
+	}
+}
+
+// A pipe's slots are by default those of its parent.
+func TestPipesAreLikeTheirParents(t *testing.T) {
+	e := newEngine(t)
+	open(t, e, "vale0:a", abi.Register{Mode: abi.RegAllNIC, TxSlots: 10, RxSlots: 20})
+	p := open(t, e, "vale0:a}1", abi.Register{Mode: abi.RegAllNIC, TxSlots: 5})
+	if r := p.Register(); r.TxSlots != 20 || r.RxSlots != 5 {
+		t.Errorf("the slave has %d and %d slots, want the parent's 20 and its master's 5", r.TxSlots, r.RxSlots)
+	}
+}
+
+// Null ports have what is asked for, or ENOMEM at once: nothing is done in proportion to what cannot be.
+func TestNullPortsThatCannotBe(t *testing.T) {
+	e := newEngine(t)
+	for what, req := range map[string]abi.Register{
+		"rings": {TxRings: 65535, RxRings: 65535, TxSlots: 1, RxSlots: 1},
+		"slots": {TxRings: 1, TxSlots: 1 << 31},
+	} {
+		req.Mode, req.MemID = abi.RegNull, 1
+		_, err := e.Register("n", req)
+		wantErrno(t, what, err, syscall.ENOMEM)
+	}
+}
+
+// A ring of one slot is there, and never has a frame.
+func TestRingsOfOneSlot(t *testing.T) {
+	for _, names := range [][2]string{{"vale0:a", "vale0:b"}, {"x{1", "x}1"}, {"vale0:a", "x{1"}} {
+		e := newEngine(t)
+		a := open(t, e, names[0], request(1))
+		m := open(t, e, names[0], request(1, flags(abi.NRMonitorTx|abi.NRMonitorRx)))
+		b := open(t, e, names[1], request(1))
+		for _, p := range []*program{a, b, m} {
+			if got := p.rx[0].NumSlots; got != 1 {
+				t.Errorf("%v: %d slots", names, got)
+			}
+			for _, head := range []uint32{0, 1, 7, 1<<32 - 1} {
+				if p != m {
+					p.tx[0].Head.Store(head)
+					p.tx[0].Cur.Store(head)
+				}
+				p.TxSync()
+				p.RxSync()
+				events := int16(engine.PollIn | engine.PollOut)
+				if p == m {
+					events = engine.PollIn
+				}
+				if ready := p.Poll(events); head == 0 && ready != 0 {
+					t.Errorf("%v: poll says %#x", names, ready)
+				}
+			}
+		}
+	}
+}
+
 func TestPipeEndsMirrorEachOther(t *testing.T) {
 	for _, names := range [][2]string{{"x{1", "x}1"}, {"x}1", "x{1"}, {"vale0:p}any", "vale0:p{any"}, {"x{1{2", "x{1}2"}} {
 		e := newEngine(t)
-		a := open(t, e, names[0], abi.Register{Mode: abi.RegAllNIC, TxRings: 2, RxRings: 1, TxSlots: 8, RxSlots: 16})
+		wish := abi.Register{Mode: abi.RegAllNIC, TxRings: 2, RxRings: 1, TxSlots: 8, RxSlots: 16}
+		if strings.LastIndex(names[0], "}") > strings.LastIndex(names[0], "{") { // the numbers are the master's
+			wish = abi.Register{Mode: abi.RegAllNIC, TxRings: 1, RxRings: 2, TxSlots: 16, RxSlots: 8}
+		}
+		a := open(t, e, names[0], wish)
 		b := open(t, e, names[1], request(99)) // too late for a wish
 		if r := b.Register(); r.TxRings != 1 || r.RxRings != 2 || r.TxSlots != 16 || r.RxSlots != 8 {
 			t.Errorf("%v: the second end is %+v", names, r)

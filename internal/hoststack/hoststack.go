@@ -85,10 +85,10 @@ type Stack struct {
 }
 
 // New makes the host rings of an interface of the calling thread's network namespace. Nothing happens to the interface before
-// Follow or Start. EINVAL for too many rings.
+// Follow or Start. ENOMEM for too many rings.
 func New(region *mem.Region, cfg Config) (*Stack, error) {
 	if max(cfg.TxRings, cfg.RxRings) > MaxRings {
-		return nil, fault.New(syscall.EINVAL, "open", cfg.Name, "%d tx and %d rx host rings; want at most %d", cfg.TxRings, cfg.RxRings, MaxRings)
+		return nil, fault.New(syscall.ENOMEM, "open", cfg.Name, "%d tx and %d rx host rings; want at most %d", cfg.TxRings, cfg.RxRings, MaxRings)
 	}
 	here, err := netns.Get()
 	if err != nil {

@@ -42,10 +42,10 @@ type Ring struct {
 const MaxSlots = 32768
 
 // NewRing makes a ring whose slots hold buffer 0, that is none, and have the length of a whole buffer. EINVAL for a
-// number of slots out of 2 to MaxSlots, ENOMEM when the pool is empty.
+// number of slots out of 1 to MaxSlots, ENOMEM when the pool is empty.
 func (r *Region) NewRing(name string, id, dir uint16, slots uint32) (*Ring, error) {
-	if slots < 2 || slots > MaxSlots {
-		return nil, fault.New(syscall.EINVAL, "make ring", name, "%d slots; want 2 to %d", slots, MaxSlots)
+	if slots < 1 || slots > MaxSlots {
+		return nil, fault.New(syscall.EINVAL, "make ring", name, "%d slots; want 1 to %d", slots, MaxSlots)
 	}
 	at, err := r.alloc(ringPool, "make ring", name, ringBytes(slots))
 	if err != nil {

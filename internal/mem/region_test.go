@@ -239,7 +239,7 @@ func TestLargeObjectsTakeAdjacentOnes(t *testing.T) {
 
 func TestRingsOfAnyOtherSizeAreRefused(t *testing.T) {
 	r := newRegion(t, small)
-	for _, n := range []uint32{0, 1, MaxSlots + 1, 1 << 31, 1<<32 - 1} {
+	for _, n := range []uint32{0, MaxSlots + 1, 1 << 31, 1<<32 - 1} {
 		_, err := r.NewRing("x", 0, abi.DirTx, n)
 		wantErrno(t, err, syscall.EINVAL, "slots")
 	}
