@@ -47,6 +47,11 @@ type Config struct {
 	// Promisc has interfaces receive frames for any address, for as long as a port that receives is open.
 	Promisc bool
 
+	// XDPMode is how interfaces exchange frames with their driver: "auto", which is also what "" means, "zero-copy", "native" or
+	// "generic". Auto is the best in which an interface can receive, as "netmap info" tells. Any other is used or fails: Open
+	// says EOPNOTSUPP for one that the interface does not have. Native and generic differ in receiving only.
+	XDPMode string
+
 	// StateDir is where changed settings of interfaces (offloads, queues) are recorded until they are put back: by
 	// closing the port, or after a crash by whoever opens the interface next and by "netmap doctor --restore". Default
 	// /run/netmap, or a directory of the user's own who is not root.
@@ -61,8 +66,12 @@ type Framework struct {
 	loops map[*csb.Port]bool // open ports that have a sync loop
 }
 
-// New makes a framework. Errors: EINVAL for a size out of netmap's limits, ENOMEM.
+// New makes a framework. Errors: EINVAL for a size out of netmap's limits, or an XDPMode that there is not, ENOMEM.
 func New(c Config) (*Framework, error) {
+	nic := engine.NICConfig{Slots: uint32(c.NICSlots), Promisc: c.Promisc, StateDir: c.StateDir}
+	if err := nic.SetMode(c.XDPMode); err != nil {
+		return nil, err
+	}
 	e, err := engine.New(engine.Config{
 		Region: mem.Config{
 			If:     mem.Pool{Num: uint32(c.Ports)},
@@ -73,7 +82,7 @@ func New(c Config) (*Framework, error) {
 		},
 		Spin:        c.Spin,
 		MaxSwitches: c.Switches,
-		NIC:         engine.NICConfig{Slots: uint32(c.NICSlots), Promisc: c.Promisc, StateDir: c.StateDir},
+		NIC:         nic,
 		Forward:     c.Forward,
 	})
 	if err != nil {

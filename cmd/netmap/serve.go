@@ -30,6 +30,7 @@ type serveFlags struct {
 	slots                    uint32
 	switches                 int
 	promisc                  bool
+	xdpMode                  cli.XDPMode
 	stateDir                 string
 	rxStamps                 bool
 	narrow4                  bool
@@ -73,6 +74,7 @@ keep users apart.`,
 	fs.Uint32Var(&f.slots, "nic-slots", 0, "slots of a network interface's ring (default 1024)")
 	fs.IntVar(&f.switches, "switches", engine.DefaultSwitches, "VALE switches at once")
 	fs.BoolVar(&f.promisc, "promisc", false, "receive frames for any address on interfaces while programs receive from them")
+	f.xdpMode.AddFlag(fs)
 	fs.StringVar(&f.stateDir, "state-dir", takeover.DefaultDir(), "where settings of interfaces are kept until they are put back")
 	fs.BoolVar(&f.forward, "forward", false, "pass all frames that programs release on an interface to the host or the wire, as if they had set NR_FORWARD and NS_FORWARD")
 	fs.IntVar(&f.workers, "workers", 0, "threads that answer requests (default: by the number of processors)")
@@ -154,10 +156,14 @@ func (f *serveFlags) config() (daemon.Config, error) {
 	if f.verbose {
 		level = slog.LevelInfo
 	}
+	nic := engine.NICConfig{Slots: f.slots, Promisc: f.promisc, StateDir: f.stateDir}
+	if err := nic.SetMode(f.xdpMode.Name()); err != nil {
+		return daemon.Config{}, err
+	}
 	return daemon.Config{
 		Engine: engine.Config{
 			Region: mem.Config{If: mem.Pool{Num: f.ifNum}, Ring: mem.Pool{Num: f.ringNum, Size: f.ringSize}, Buf: mem.Pool{Num: f.bufNum, Size: f.bufSize}, Stamps: f.rxStamps},
-			NIC:    engine.NICConfig{Slots: f.slots, Promisc: f.promisc, StateDir: f.stateDir},
+			NIC:    nic,
 
 			MaxSwitches: f.switches,
 			Forward:     f.forward,

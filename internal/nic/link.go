@@ -23,8 +23,8 @@ import (
 // linkInfo is what the port has to know of its interface.
 type linkInfo struct {
 	index, mtu         int
-	txQueues, rxQueues int  // when it is in use
-	zeroCopy           bool // the driver says that it may work
+	txQueues, rxQueues int // when it is in use
+	traits             Traits
 	kilobytes          bool // in zero-copy mode it cuts what does not fit into a buffer's whole KiB
 	forgets            bool // its driver loses the XDP program whenever it stops the interface, as for another MTU
 	segments           int  // buffers that a packet may have then
@@ -51,7 +51,8 @@ func findLink(name string) (linkInfo, error) {
 	}
 	a := l.Attrs()
 	info := linkInfo{index: a.Index, mtu: a.MTU, txQueues: max(a.NumTxQueues, 1), rxQueues: max(a.NumRxQueues, 1)}
-	driver, _ := ethtool.AskDriver(name)
+	info.traits = AskTraits(l)
+	driver := info.traits.Driver
 	info.kilobytes = driver == "igb" || driver == "ixgbe" // the 82576's and the 82599's SRRCTL.BSIZEPKT
 	info.forgets = driver == forgetful
 	if c, err := ethtool.AskChannels(info.index); err == nil {
@@ -61,9 +62,7 @@ func findLink(name string) (linkInfo, error) {
 		}
 		info.txQueues, info.rxQueues = c.Tx+c.Combined, c.Rx+c.Combined
 	}
-	x, err := ethtool.AskXDP(info.index)
-	info.segments = x.Segments
-	info.zeroCopy = err != nil || x.Features&ethtool.XDPZeroCopy != 0 // a kernel that does not tell is to be asked by trying
+	info.segments = info.traits.Segments
 	return info, nil
 }
 

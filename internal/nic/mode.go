@@ -4,6 +4,7 @@ package nic
 
 import (
 	"errors"
+	"slices"
 	"syscall"
 
 	"github.com/seed-48afdc40/netmap/internal/fault"
@@ -12,36 +13,28 @@ import (
 )
 
 // choose finds the best mode that works, opens the first socket in it, and attaches the XDP program where the mode or the
-// direction needs it.
+// direction needs it. Sockets are the same in both copy modes: attach tells those apart.
 func (p *Port) choose(q *queue, receives bool) (*xsk.Socket, error) {
 	var err error
-	for _, p.mode = range p.candidates() {
+	for _, p.mode = range p.choice.Try {
 		var s *xsk.Socket
 		if s, err = p.try(q, p.mode, receives); err == nil {
 			p.chosen = true
+			if p.program == nil && p.choice.Mode == xsk.Generic {
+				p.mode = xsk.Generic
+			}
 			return s, nil
 		}
-		if hopeless(err) {
+		if p.mode != xsk.ZeroCopy || hopeless(err) {
 			break
 		}
 	}
 	return nil, err
 }
 
-func (p *Port) candidates() []xsk.Mode {
-	if p.cfg.Mode != nil {
-		return []xsk.Mode{*p.cfg.Mode}
-	}
-	return []xsk.Mode{xsk.ZeroCopy, xsk.Native} // attach falls back from native to generic
-}
-
-// try opens a socket in a mode. In the copy modes one that only sends needs no program, and leaves an interface that has
-// a program already alone.
+// try opens a socket in a mode. One that only sends leaves an interface that has a program already alone.
 func (p *Port) try(q *queue, mode xsk.Mode, receives bool) (*xsk.Socket, error) {
-	if mode == xsk.ZeroCopy && !p.link.zeroCopy && p.cfg.Mode == nil {
-		return nil, fault.New(syscall.EOPNOTSUPP, "open", p.name, "its driver has no zero-copy")
-	}
-	if receives || mode == xsk.ZeroCopy {
+	if receives || p.isTied() {
 		if err := p.attach(); err != nil {
 			return nil, err
 		}
@@ -53,23 +46,27 @@ func (p *Port) try(q *queue, mode xsk.Mode, receives bool) (*xsk.Socket, error) 
 	return s, err
 }
 
-// attach attaches the XDP program, and has the interface receive frames as they are on the wire. Sockets are the same in both
-// copy modes, so generic is what is left where the driver has no XDP, or not with these queues or this MTU.
+// isTied says whether sockets that only send need the program, too. Drivers tie zero-copy to it. In the copy modes they do not,
+// but whoever asks for XDP in the driver is to hear that there is none.
+func (p *Port) isTied() bool {
+	return p.mode == xsk.ZeroCopy || p.cfg.Mode != nil && *p.cfg.Mode == xsk.Native
+}
+
+// attach attaches the XDP program, and has the interface receive frames as they are on the wire. Generic is what is left where the
+// driver has no XDP, or not with these queues or this MTU.
 func (p *Port) attach() (err error) {
 	if err := p.take(takeover.Needs{Off: takeover.Breaking, Promisc: p.cfg.Promisc}); err != nil {
 		return err
 	}
-	if p.memory.Spare > 0 {
-		if p.program, p.noStamps = xsk.AttachStamping(p.link.index, len(p.queues), p.mode); p.noStamps == nil {
-			return nil
+	p.noStamps = nil
+	try := []xsk.Mode{xsk.ZeroCopy}
+	if p.mode != xsk.ZeroCopy {
+		try = slices.DeleteFunc(slices.Clone(p.choice.Try), func(m xsk.Mode) bool { return m == xsk.ZeroCopy })
+	}
+	for _, p.mode = range try {
+		if p.program, err = p.attachAs(p.mode); err == nil || hopeless(err) {
+			return err
 		}
-	}
-	p.program, err = p.attachAs(p.mode)
-	if err == nil || p.mode != xsk.Native || p.cfg.Mode != nil || hopeless(err) {
-		return err
-	}
-	if p.program, err = p.attachAs(xsk.Generic); err == nil {
-		p.mode = xsk.Generic
 	}
 	return err
 }
@@ -87,8 +84,14 @@ func (p *Port) Stamps() error {
 	return p.noStamps
 }
 
-// attachAs attaches a program. Only generic XDP sees what host rings give to the host.
-func (p *Port) attachAs(mode xsk.Mode) (*xsk.Program, error) {
+// attachAs attaches a program, one that tells when frames arrived if there is room for it and the driver can. Only generic XDP
+// sees what host rings give to the host.
+func (p *Port) attachAs(mode xsk.Mode) (program *xsk.Program, err error) {
+	if p.memory.Spare > 0 && (mode != xsk.Generic || p.noStamps == nil) {
+		if program, p.noStamps = xsk.AttachStamping(p.link.index, len(p.queues), mode); p.noStamps == nil {
+			return program, nil
+		}
+	}
 	if mode == xsk.Generic && p.cfg.Prefix != 0 {
 		return xsk.AttachGeneric(p.link.index, len(p.queues), p.cfg.Prefix)
 	}
@@ -115,12 +118,24 @@ func (p *Port) detach() {
 	}
 }
 
-// needsProgram says whether any ring receives, or any socket is there in zero-copy mode, which drivers tie to a program.
+// needsProgram says whether any ring receives, or any socket is there that is tied to the program.
 func (p *Port) needsProgram() bool {
 	for _, q := range p.queues {
-		if q.rx != nil && q.rx.ring.Mapped() || q.socket != nil && p.mode == xsk.ZeroCopy {
+		if q.rx != nil && q.rx.ring.Mapped() || q.socket != nil && p.isTied() {
 			return true
 		}
 	}
 	return false
+}
+
+// sayMode is what is reported of the mode.
+func (p *Port) sayMode() string {
+	s := p.name + ": " + p.mode.String()
+	if p.mode == p.choice.Mode {
+		s += ", " + p.choice.Why
+	}
+	if why := p.link.traits.Silent(); why != "" {
+		s += "; " + why
+	}
+	return s
 }

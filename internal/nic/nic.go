@@ -4,8 +4,8 @@
 //
 // A slot's buffer index and a UMEM chunk are the same number. A received frame is handed over by writing its chunk into
 // a slot, a sent one by putting the slot's chunk into a descriptor; nothing is copied here. Which mode the kernel works
-// in is found out when the first ring starts: zero-copy where driver and memory allow it, XDP in the driver with a copy
-// by the kernel, or generic XDP, which any interface has.
+// in is decided when the port is opened, as far as that can be known (choose.go), and found out when the first ring starts:
+// zero-copy where driver and memory allow it, XDP in the driver with a copy by the kernel, or generic XDP, which any interface has.
 //
 // Queues whose rx ring nobody has open keep their traffic with the host.
 package nic
@@ -44,6 +44,7 @@ type Port struct {
 	name   string
 	cfg    Config
 	link   linkInfo
+	choice Choice
 	region *mem.Region
 	memory xsk.Memory
 	queues []*queue
@@ -67,11 +68,15 @@ type Port struct {
 }
 
 // Open makes a port of the interface in the calling thread's network namespace. Nothing happens to the interface before a
-// ring starts. ENXIO when there is no such interface. Start says EINVAL when its frames do not fit the region's buffers.
+// ring starts. ENXIO when there is no such interface, EOPNOTSUPP for a mode in which it would not receive. Start says EINVAL when its frames do not fit the region's buffers.
 func Open(region *mem.Region, name string, cfg Config) (*Port, error) {
 	link, err := findLink(name)
 	if err != nil {
 		return nil, err
+	}
+	choice, err := link.traits.Choose(cfg.Mode)
+	if err != nil {
+		return nil, fault.Wrap(err, "open", name, "")
 	}
 	if cfg.Slots == 0 {
 		cfg.Slots = DefaultSlots
@@ -79,7 +84,7 @@ func Open(region *mem.Region, name string, cfg Config) (*Port, error) {
 	if cfg.StateDir == "" {
 		cfg.StateDir = takeover.DefaultDir()
 	}
-	p := &Port{name: name, cfg: cfg, link: link, region: region}
+	p := &Port{name: name, cfg: cfg, link: link, choice: choice, region: region}
 	pool, offset, stride := region.BufPool()
 	p.memory = xsk.Memory{Mem: pool, Stride: stride, Contiguous: region.Contiguous(), Skew: offset % shm.HugePage, Spare: region.Spare()}
 	p.maxTx = p.memory.MaxTx()

@@ -31,7 +31,7 @@ func (p *Port) openQueue(q *queue, receives bool) (err error) {
 	if err := p.take(takeover.Needs{Channels: p.link.wish}); err != nil {
 		return err
 	}
-	if p.chosen && p.program == nil && (receives || p.mode == xsk.ZeroCopy) {
+	if p.chosen && p.program == nil && (receives || p.isTied()) {
 		if err := p.attach(); err != nil {
 			return err
 		}
@@ -46,7 +46,7 @@ func (p *Port) openQueue(q *queue, receives bool) (err error) {
 	}
 	if err == nil && p.first == nil {
 		p.first = q.socket
-		p.report(fmt.Sprintf("%s: %v", p.name, p.mode))
+		p.report(p.sayMode())
 	}
 	return err
 }

@@ -54,7 +54,7 @@ var (
 	bindHints = hints{
 		unix.EBUSY:      "the queue is in use by another program: stop that program or use another queue",
 		unix.EINVAL:     "the queue does not exist, or the driver refuses this mode: check the number of queues (ethtool -l) or try another mode",
-		unix.EOPNOTSUPP: "the driver has no zero-copy mode: use native copy or generic mode",
+		unix.EOPNOTSUPP: "the driver has no zero-copy: use native copy or generic mode (--xdp-mode auto chooses)",
 		unix.ENODEV:     "the interface has just been removed",
 		unix.ENOMEM:     "not enough memory for the queue: use fewer buffers or free memory",
 	}
@@ -64,7 +64,7 @@ var (
 	}
 	attachHints = hints{
 		unix.EPERM:      "XDP programs need the capabilities CAP_NET_ADMIN and CAP_BPF: run as root or grant them",
-		unix.EOPNOTSUPP: "the driver has no XDP: use generic mode",
+		unix.EOPNOTSUPP: "the driver has no XDP: use generic mode (--xdp-mode generic)",
 		unix.EINVAL:     "the driver refuses XDP, often because of the MTU or offloads: lower the MTU (to 1500), or use generic mode",
 		unix.ERANGE:     "the driver refuses XDP at this MTU: lower the MTU (to 1500), or use generic mode",
 		unix.ENOSPC:     "the driver refuses XDP with these queues: use fewer queues (ethtool -L), or generic mode",

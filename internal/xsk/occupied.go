@@ -86,7 +86,29 @@ func occupied(ifindex int, name string) error {
 	if err := Free(ifindex); err != nil {
 		return err
 	}
+	if above, o := occupantAbove(ifindex); o != nil {
+		return fault.New(unix.EBUSY, attachOp, name, "XDP program %v is attached to %s, whose frames come through %s, and the kernel allows none below that: stop its owner, or detach it: %s", o, above, name, o.Detach(above))
+	}
 	return fault.New(unix.EBUSY, attachOp, name, "another XDP program was attached at the same time: try again")
+}
+
+// occupantAbove finds an interface that has an XDP program and an interface below it, whose kernel takes no program then.
+func occupantAbove(ifindex int) (name string, o *Occupant) {
+	links, _ := netlink.LinkList() // without it, there is less to say
+	master := 0
+	for _, l := range links {
+		if l.Attrs().Index == ifindex {
+			master = l.Attrs().MasterIndex
+		}
+	}
+	for _, l := range links {
+		if a := l.Attrs(); a.Index == master || a.ParentIndex == ifindex && l.Type() != "veth" {
+			if o, _ := FindOccupant(a.Xdp); o != nil {
+				return a.Name, o
+			}
+		}
+	}
+	return "", nil
 }
 
 // linkOf finds the bpf_link that attaches a program, if it is attached by one: `ip link` cannot detach it then.

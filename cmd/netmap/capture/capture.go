@@ -110,7 +110,7 @@ func New() *cobra.Command {
 func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVarP(&o.port, "interface", "i", "", "the port to capture")
-	o.device.AddFlag(f)
+	o.device.AddFlags(f)
 	f.StringVarP(&o.file, "write", "w", "", "the file to write; - is standard output")
 	f.Var(cli.NewValue(&o.format, capfile.ParseFormat, "pcapng|pcap", "pcapng"), "format", "the file's format")
 	f.IntVarP(&o.snap, "snaplen", "s", 0, "keep so many bytes of a frame (default all)")

@@ -17,7 +17,8 @@ import (
 // Complete tells the shell, for cmd and all commands below it, what may stand behind flags that name ports, devices,
 // directories and files.
 func Complete(cmd *cobra.Command) {
-	kinds := map[string]cobra.CompletionFunc{"interface": Ports, "device": anyFile, "path": anyFile, "write": anyFile, "read": anyFile, "pcap": anyFile, "state-dir": anyDirectory}
+	kinds := map[string]cobra.CompletionFunc{"interface": Ports, "device": anyFile, "path": anyFile, "write": anyFile, "read": anyFile, "pcap": anyFile, "state-dir": anyDirectory,
+		xdpModeFlag: xdpModes}
 	for name, complete := range kinds {
 		if cmd.Flags().Lookup(name) != nil {
 			cmd.RegisterFlagCompletionFunc(name, complete)

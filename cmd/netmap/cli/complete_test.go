@@ -12,12 +12,20 @@ func TestComplete(t *testing.T) {
 	cut := &cobra.Command{Use: "cut", Run: func(*cobra.Command, []string) {}}
 	cut.Flags().String("interface", "", "")
 	cut.Flags().String("device", t.TempDir()+"/absent", "")
+	new(XDPMode).AddFlag(cut.Flags())
 	root.AddCommand(cut)
 	Complete(root)
 
 	complete, ok := cut.GetFlagCompletionFunc("interface")
 	if !ok {
 		t.Fatal("nothing completes --interface")
+	}
+	modes, ok := cut.GetFlagCompletionFunc(xdpModeFlag)
+	if !ok {
+		t.Fatal("nothing completes --xdp-mode")
+	}
+	if names, _ := modes(cut, nil, ""); !slices.Equal(names, []string{"auto", "zero-copy", "native", "generic"}) {
+		t.Errorf("modes %q", names)
 	}
 	for typed, want := range map[string]string{"": "netmap:lo", "n": "netmap:lo", "netmap:l": "netmap:lo", "l": "lo", "lo": "lo"} {
 		names, directive := complete(cut, nil, typed)

@@ -1,23 +1,28 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/embed"
+	"github.com/seed-48afdc40/netmap/internal/nic"
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
 // Device is where a command opens its ports: a netmap device, or a framework inside its own process.
 type Device struct {
 	path      string
+	mode      XDPMode
 	framework *embed.Framework // once ports are opened inside this process
 
 	// RxSlots is how many slots a ring of an interface that is opened inside this process should have, for those who
@@ -27,19 +32,46 @@ type Device struct {
 	Promisc bool
 }
 
+// XDPMode is the flag with which users choose how interfaces exchange frames with their drivers.
+type XDPMode struct{ name string }
+
+// AddFlag defines --xdp-mode.
+func (m *XDPMode) AddFlag(f *pflag.FlagSet) {
+	f.Var(NewValue(&m.name, parseXDPMode, "mode", nic.Auto), xdpModeFlag,
+		"how interfaces exchange frames with their drivers: zero-copy, native, generic, or auto, the best in which they can receive; see netmap info")
+}
+
+const xdpModeFlag = "xdp-mode"
+
+// Name is the mode that was chosen, "" if none was.
+func (m *XDPMode) Name() string { return m.name }
+
+func parseXDPMode(s string) (string, error) {
+	if all := nic.ModeNames(); !slices.Contains(all, s) {
+		return "", fmt.Errorf("there is no such mode: want one of %s", strings.Join(all, ", "))
+	}
+	return s, nil
+}
+
+// xdpModes completes --xdp-mode.
+func xdpModes(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return nic.ModeNames(), cobra.ShellCompDirectiveNoFileComp
+}
+
 // embedded is what stands for a framework inside this process.
 const embedded = "embedded"
 
-// AddFlag defines --device.
-func (d *Device) AddFlag(f *pflag.FlagSet) {
+// AddFlags defines --device and --xdp-mode.
+func (d *Device) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&d.path, "device", "",
 		"open ports through a netmap device, that of netmap serve or of the kernel; \""+embedded+"\" is inside this process")
 	f.Lookup("device").NoOptDefVal = netmap.DevicePath
+	d.mode.AddFlag(f)
 }
 
-// PreferNode takes /dev/netmap where it is there and nothing else was said: other programs look for ports there, too.
+// PreferNode takes /dev/netmap where it is there and nothing else was said, not even of interfaces inside this process: other programs look for ports there, too.
 func (d *Device) PreferNode() {
-	if d.path == "" && isNode(netmap.DevicePath) {
+	if d.path == "" && d.mode.Name() == "" && isNode(netmap.DevicePath) {
 		d.path = netmap.DevicePath
 	}
 }
@@ -85,6 +117,9 @@ func (d *Device) Opener(length int) (open Opener, closeAll func(), err error) {
 		d.framework = f
 		return f.Open, func() { f.Close() }, nil
 	}
+	if d.mode.Name() != "" {
+		return nil, nil, Usage(fmt.Errorf("--xdp-mode is for interfaces that are opened inside this process, and ports are opened through %s here: give it to netmap serve, or use --device=%s", d.path, embedded))
+	}
 	var ports []*netmap.Port
 	open = func(name string, options ...netmap.Option) (*netmap.Port, error) {
 		p, err := netmap.OpenDevice(d.path, name, options...)
@@ -113,7 +148,7 @@ func (d *Device) Stats() []embed.PortStats {
 const spin = 50 * time.Microsecond
 
 func (d *Device) newFramework(length int) (*embed.Framework, error) {
-	c := embed.Config{BufSize: 2048, Buffers: 32768, NICSlots: d.RxSlots, Promisc: d.Promisc}
+	c := embed.Config{BufSize: 2048, Buffers: 32768, NICSlots: d.RxSlots, Promisc: d.Promisc, XDPMode: d.mode.Name()}
 	if runtime.GOMAXPROCS(0) > 1 && d.RxSlots == 0 { // who has many slots can wait
 		c.Spin = spin
 	}

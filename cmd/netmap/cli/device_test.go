@@ -3,7 +3,10 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 )
 
 func TestIsNode(t *testing.T) {
@@ -14,6 +17,31 @@ func TestIsNode(t *testing.T) {
 	for path, want := range map[string]bool{plain: false, plain + "-not": false, "/dev/null": true, "/proc": true} {
 		if got := isNode(path); got != want {
 			t.Errorf("%s is a node: %v, want %v", path, got, want)
+		}
+	}
+}
+
+func TestXDPModeFlag(t *testing.T) {
+	for args, want := range map[string]string{
+		"--xdp-mode=drv":                       "want one of auto, zero-copy, native, generic",
+		"--device=/dev/x --xdp-mode=generic":   "give it to netmap serve",
+		"--device=embedded --xdp-mode=generic": "",
+		"--xdp-mode=zero-copy":                 "",
+		"--device=/nosuch":                     "",
+	} {
+		var d Device
+		f := pflag.NewFlagSet("", pflag.ContinueOnError)
+		d.AddFlags(f)
+		err := f.Parse(strings.Fields(args))
+		if err == nil {
+			var closeAll func()
+			d.PreferNode()
+			if _, closeAll, err = d.Opener(0); err == nil {
+				closeAll()
+			}
+		}
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", args, err, want)
 		}
 	}
 }

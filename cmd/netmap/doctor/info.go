@@ -13,13 +13,23 @@ import (
 
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
+	"github.com/seed-48afdc40/netmap/internal/nic"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
+	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
 const infoHelp = `info shows the network interfaces of this network namespace as netmap sees them:
-driver, link, queues, ring sizes, which kinds of XDP work, whether an XDP
-program is attached already, and which settings are in the way, each with the
-command that mends it. netmap doctor does the same for the whole machine.
+driver, link, queues, ring sizes, which kinds of XDP work, which one netmap will
+use and why, whether an XDP program is attached already, and which settings are
+in the way, each with the command that mends it. netmap doctor does the same for
+the whole machine.
+
+The mode is the best in which the interface can receive: zero-copy, where the
+driver uses netmap's buffers itself; native, where it runs the XDP program and
+the kernel copies; or generic, where the network stack does both. A bond, for
+one, has its members' drivers run the program, whose frames never reach sockets
+of the bond: it takes generic. --xdp-mode of netmap serve, and of the commands
+that open interfaces themselves, asks for another.
 
 It changes nothing and works without privileges, as far as it goes. What it
 says about XDP is what the driver claims; --probe attaches a program for a
@@ -67,12 +77,16 @@ type nicInfo struct {
 	Channel *channels `json:"channels,omitempty"`
 	Slots   *slots    `json:"slots,omitempty"`
 	XDP     xdpInfo   `json:"xdp"`
+	Mode    string    `json:"mode"` // that netmap will use, and why
+	Why     string    `json:"mode_why"`
 	Advice  []finding `json:"in_the_way,omitempty"`
 	Unseen  []string  `json:"not_seen,omitempty"` // what could not be found out, and why
 
 	features  ethtool.Features
 	peer      string // of a veth, if it is in this namespace
 	peerIndex int
+	traits    nic.Traits
+	below     []lower
 	bufSize   uint32    // of netmap's buffers, 0 for the default
 	findings  []finding // all, of which Advice are those that are in the way
 }
@@ -149,8 +163,11 @@ func inspectLink(l netlink.Link) *nicInfo {
 		}
 	}
 	n.attached(a.Xdp)
+	n.traits = nic.AskTraits(l)
 	if l.Type() == "veth" {
 		n.findPeer(a)
+	} else {
+		n.findBelow(a)
 	}
 	n.advise()
 	return n
@@ -178,6 +195,27 @@ func (n *nicInfo) findPeer(a *netlink.LinkAttrs) {
 	}
 	if p, err := netlink.LinkByIndex(a.ParentIndex); err == nil {
 		n.peer, n.peerIndex = p.Attrs().Name, a.ParentIndex
+	}
+}
+
+// lower is an interface through which frames of another come.
+type lower struct {
+	name    string
+	program *xsk.Occupant
+}
+
+// findBelow finds the members of the interface, or what it stands on, as far as they are in this namespace.
+func (n *nicInfo) findBelow(a *netlink.LinkAttrs) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		n.unseen("interfaces below", err)
+	}
+	for _, l := range links {
+		o := l.Attrs()
+		if o.Index != a.Index && (o.MasterIndex == a.Index || o.Index == a.ParentIndex && a.NetNsID < 0) {
+			program, _ := xsk.FindOccupant(o.Xdp)
+			n.below = append(n.below, lower{o.Name, program})
+		}
 	}
 }
 
@@ -214,6 +252,7 @@ func (n *nicInfo) text() string {
 	for _, p := range n.XDP.Probed {
 		line("", "%s", p)
 	}
+	line("mode", "%s: %s", n.Mode, n.Why)
 	if p := n.XDP.Program; p != nil {
 		line("program", "%s", p)
 	}

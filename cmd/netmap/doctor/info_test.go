@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
+	"github.com/seed-48afdc40/netmap/internal/nic"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
@@ -37,6 +38,8 @@ func TestAdvice(t *testing.T) {
 		{"MTU of buffers", nicInfo{MTU: 2031, Driver: "ixgbe"}, []string{"warn netmap serve --buffer-size 4096"}},
 		{"MTU that fits", nicInfo{MTU: 2030, Driver: "ixgbe"}, nil},
 		{"MTU that fits into larger ones", nicInfo{MTU: 2031, Driver: "ixgbe", bufSize: 4096}, nil},
+		{"frames come through another that is taken", nicInfo{MTU: 1500, below: []lower{{"y", nil}, {"z", &xsk.Occupant{ID: 1, Name: "netmap_xdp", Mode: "native"}}}}, []string{"warn "}},
+		{"VRF", nicInfo{MTU: 1500, traits: nic.Traits{Kind: "vrf"}}, []string{"warn "}},
 		{"loopback", nicInfo{MTU: 65536, Kind: "loopback", Link: "up"}, nil},
 		{"down", nicInfo{MTU: 1500, Link: "down"}, []string{"warn ip link set dev x up"}},
 		{"program", nicInfo{MTU: 1500, XDP: xdpInfo{Program: &xsk.Occupant{ID: 1 << 30, Mode: "native"}}}, []string{"fail ip link set dev x xdpdrv off"}},
@@ -77,6 +80,30 @@ func TestXDPModes(t *testing.T) {
 	}
 }
 
+func TestMode(t *testing.T) {
+	bond := nic.Traits{Kind: "bond", Known: true, Native: true}
+	card := nic.Traits{Known: true, Native: true}
+	fails := func(mode xsk.Mode) probed { return probed{Mode: mode.String(), Error: "no"} }
+	works := func(mode xsk.Mode) probed { return probed{Mode: mode.String(), Works: true} }
+	for _, tt := range []struct {
+		name string
+		nic  nicInfo
+		want xsk.Mode
+		why  string
+	}{
+		{"bond", nicInfo{traits: bond}, xsk.Generic, "members"},
+		{"bond, tried", nicInfo{traits: bond, XDP: xdpInfo{Probed: []probed{works(xsk.Native), works(xsk.Generic)}}}, xsk.Generic, "members"},
+		{"card", nicInfo{traits: card}, xsk.Native, "no zero-copy"},
+		{"card, tried in vain", nicInfo{traits: card, XDP: xdpInfo{Probed: []probed{fails(xsk.Native), works(xsk.Generic)}}}, xsk.Generic, "first that works"},
+		{"card that says too little", nicInfo{traits: nic.Traits{Known: true}, XDP: xdpInfo{Probed: []probed{works(xsk.Native), works(xsk.Generic)}}}, xsk.Native, "first that works"},
+		{"MTU too large", nicInfo{traits: card, Driver: "virtio_net", MTU: 9000}, xsk.Generic, "MTU of 3506"},
+	} {
+		if mode, why := tt.nic.choose(); mode != tt.want || !strings.Contains(why, tt.why) {
+			t.Errorf("%s: %v, %s; want %v, %s", tt.name, mode, why, tt.want, tt.why)
+		}
+	}
+}
+
 func TestInfoText(t *testing.T) {
 	n := nicInfo{
 		Name: "eth0", Driver: "igb", MAC: "02:00:00:00:00:01", MTU: 1500, Link: "up", Speed: 1000,
@@ -84,6 +111,7 @@ func TestInfoText(t *testing.T) {
 		Advice: []finding{{Text: "something is in the way", Command: "mend it"}}, Unseen: []string{"colour: it is dark"},
 	}
 	n.XDP.setFeatures(3)
+	n.Mode, n.Why = "native copy", "for a reason"
 	n.XDP.Program = &xsk.Occupant{ID: 7, Mode: "generic"}
 	n.XDP.Probed = []probed{{Mode: "generic", Works: true}, {Mode: "zero-copy", Error: "no"}}
 	want := `eth0: igb, 02:00:00:00:00:01, MTU 1500, link up, 1000 Mbit/s
@@ -92,6 +120,7 @@ func TestInfoText(t *testing.T) {
   XDP         generic, native copy (the driver has basic, redirect)
               generic works
               zero-copy does not work: no
+  mode        native copy: for a reason
   program     of unknown name (id 7, generic)
   in the way  something is in the way
                 mend it
@@ -149,6 +178,9 @@ func TestInfoVeth(t *testing.T) {
 		}
 		if n.XDP.Known && (!n.XDP.Native || n.XDP.ZeroCopy) {
 			t.Errorf("XDP %+v", n.XDP)
+		}
+		if n.Mode != "native copy" || n.Why == "" {
+			t.Errorf("mode %s: %s", n.Mode, n.Why)
 		}
 		if p := n.XDP.Probed; len(p) != 3 || p[0].Works || !p[1].Works || !p[2].Works {
 			t.Errorf("probed %+v", p)

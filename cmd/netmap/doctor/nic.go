@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +31,8 @@ var nativeMTU = map[string]int{"virtio_net": 3506, "vmxnet3": 3506, "igb": 2022}
 var nicChecks = []check[*nicInfo]{
 	{"link", (*nicInfo).checkLink},
 	{"XDP", (*nicInfo).checkXDP},
+	{"mode", (*nicInfo).checkMode},
+	{"below", (*nicInfo).checkBelow},
 	{"program", (*nicInfo).checkProgram},
 	{"MTU", (*nicInfo).checkMTU},
 	{"queues", (*nicInfo).checkQueues},
@@ -58,6 +61,44 @@ func (n *nicInfo) checkXDP() (list []finding) {
 			f.Level = bad
 		}
 		list = append(list, f)
+	}
+	return list
+}
+
+// choose is the mode that netmap uses if nobody says otherwise, and why, as far as that can be known without trying.
+func (n *nicInfo) choose() (mode xsk.Mode, why string) {
+	c, _ := n.traits.Choose(nil) // without a wish there is no error
+	switch most := nativeMTU[n.Driver]; {
+	case c.Mode != xsk.Generic && most > 0 && n.MTU > most:
+		return xsk.Generic, fmt.Sprintf("%s takes XDP programs up to an MTU of %d only", n.Driver, most)
+	case len(n.XDP.Probed) == 0 || !n.XDP.works(xsk.Generic):
+		return c.Mode, c.Why
+	}
+	for _, m := range c.Try {
+		if n.XDP.works(m) && m != c.Mode {
+			return m, "the first that works"
+		} else if n.XDP.works(m) {
+			break
+		}
+	}
+	return c.Mode, c.Why
+}
+
+func (n *nicInfo) checkMode() []finding {
+	mode, why := n.choose()
+	list := []finding{ok("netmap will use %v: %s", mode, why)}
+	if silent := n.traits.Silent(); silent != "" {
+		list = append(list, warning("", "nothing arrives here in any mode: %s", silent))
+	}
+	return list
+}
+
+// checkBelow looks at the interfaces through which this one's frames come. What an XDP program there takes does not get here.
+func (n *nicInfo) checkBelow() (list []finding) {
+	for _, l := range n.below {
+		if l.program != nil {
+			list = append(list, warning("", "%s, through which frames come, has XDP program %v: what that takes does not arrive here", l.name, l.program))
+		}
 	}
 	return list
 }
@@ -159,6 +200,8 @@ func (n *nicInfo) checkPeer() []finding {
 
 // advise makes all checks again.
 func (n *nicInfo) advise() {
+	mode, why := n.choose()
+	n.Mode, n.Why = mode.String(), why
 	n.findings = examine(n, nicChecks)
 	for i := range n.findings {
 		n.findings[i].Interface = n.Name

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -74,6 +75,11 @@ func (x *xdpInfo) setFeatures(bits int) {
 	x.ZeroCopy = x.Native && bits&ethtool.XDPZeroCopy != 0
 }
 
+// works says whether trying out a mode has shown that it works.
+func (x *xdpInfo) works(mode xsk.Mode) bool {
+	return slices.ContainsFunc(x.Probed, func(p probed) bool { return p.Works && p.Mode == mode.String() })
+}
+
 // attached notes the program on the interface.
 func (n *nicInfo) attached(x *netlink.LinkXdp) {
 	var err error
@@ -114,7 +120,9 @@ func (n *nicInfo) probe(ctx context.Context, dir string) {
 			break
 		}
 		p := probed{Mode: mode.String()}
-		if err := n.try(mode); err != nil {
+		if _, err := n.traits.Choose(&mode); err != nil {
+			p.Error = err.Error()
+		} else if err := n.try(mode); err != nil {
 			p.Error = err.Error()
 		} else {
 			p.Works = true

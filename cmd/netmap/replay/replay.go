@@ -105,7 +105,7 @@ func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVarP(&o.port, "interface", "i", "", "the port to send to")
 	f.StringVarP(&o.file, "file", "f", "", "the file to send; - is standard input")
-	o.device.AddFlag(f)
+	o.device.AddFlags(f)
 	f.Float64VarP(&o.speed, "speed", "x", 1, "send so many times as fast as it was captured")
 	f.VarP(cli.NewValue(&o.rate, cli.ParseQuantity, "rate", ""), "rate", "R", "send so many frames a second, evenly spread: 100k, 1.5M")
 	f.BoolVarP(&o.top, "topspeed", "t", false, "send as fast as possible")
