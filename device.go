@@ -5,6 +5,7 @@ package netmap
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -310,6 +311,11 @@ var regions = struct {
 // mapRegion maps the region that the answer of an open device names, or finds it mapped. One in memory of the program's own
 // is mapped already, and taken over.
 func mapRegion(fd int, answer abi.Register, own *shm.Mapping) (*region, error) {
+	if answer.MemSize > math.MaxInt {
+		return nil, fault.New(unix.ENOMEM, "map", "the region",
+			"it has %d bytes, more than a 32-bit program can address; build the program for 64 bits",
+			answer.MemSize)
+	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, err

@@ -81,8 +81,8 @@ func legacyRequest(name string, r *abi.Register) (m abi.Nmreq, err error) {
 
 // rings finds the bound rings, as shm.Rings does. On a legacy device, the interface does not say that there is a host ring in
 // either direction, and may list rings that were not asked for.
-func (d *device) rings(mem []byte) (tx, rx []uintptr) {
-	at := uintptr(d.answer.Offset)
+func (d *device) rings(mem []byte) (tx, rx []uint64) {
+	at := d.answer.Offset
 	if !d.legacy {
 		return shm.Rings(mem, at)
 	}
@@ -99,7 +99,7 @@ func (d *device) rings(mem []byte) (tx, rx []uintptr) {
 }
 
 // asked are the places of the rings of a direction, host ring last, that the request was for.
-func (d *device) asked(iface uintptr, offsets []int64) (at []uintptr) {
+func (d *device) asked(iface uint64, offsets []int64) (at []uint64) {
 	first, end := 0, len(offsets)-1
 	switch d.answer.Mode {
 	case abi.RegSW, abi.RegOneSW:
@@ -114,7 +114,7 @@ func (d *device) asked(iface uintptr, offsets []int64) (at []uintptr) {
 	}
 	for _, ofs := range offsets[first:end] {
 		if ofs != 0 {
-			at = append(at, uintptr(int64(iface)+ofs))
+			at = append(at, iface+uint64(ofs))
 		}
 	}
 	return at

@@ -59,15 +59,15 @@ func TestLegacyRings(t *testing.T) {
 		mode   uint32
 		ring   uint16
 		flags  uint64
-		tx, rx []uintptr
+		tx, rx []uint64
 	}{
-		{abi.RegAllNIC, 0, 0, []uintptr{1064, 2064, 3064}, []uintptr{5064, 6064}},
-		{abi.RegSW, 0, 0, []uintptr{4064}, []uintptr{7064}},
-		{abi.RegNICSW, 0, 0, []uintptr{1064, 2064, 3064, 4064}, []uintptr{5064, 6064, 7064}},
-		{abi.RegOneNIC, 1, 0, []uintptr{2064}, []uintptr{6064}},
-		{abi.RegOneNIC, 2, 0, []uintptr{3064}, []uintptr{5064}},
-		{abi.RegAllNIC, 0, abi.NRRxRingsOnly, nil, []uintptr{5064, 6064}},
-		{abi.RegOneNIC, 0, abi.NRTxRingsOnly, []uintptr{1064}, nil},
+		{abi.RegAllNIC, 0, 0, []uint64{1064, 2064, 3064}, []uint64{5064, 6064}},
+		{abi.RegSW, 0, 0, []uint64{4064}, []uint64{7064}},
+		{abi.RegNICSW, 0, 0, []uint64{1064, 2064, 3064, 4064}, []uint64{5064, 6064, 7064}},
+		{abi.RegOneNIC, 1, 0, []uint64{2064}, []uint64{6064}},
+		{abi.RegOneNIC, 2, 0, []uint64{3064}, []uint64{5064}},
+		{abi.RegAllNIC, 0, abi.NRRxRingsOnly, nil, []uint64{5064, 6064}},
+		{abi.RegOneNIC, 0, abi.NRTxRingsOnly, []uint64{1064}, nil},
 	} {
 		d := &device{legacy: true, answer: abi.Register{Offset: at, Mode: tt.mode, RingID: tt.ring, Flags: tt.flags}}
 		gotTx, gotRx := d.rings(m)

@@ -141,17 +141,17 @@ func ExternalMemory(memory []byte, pools abi.PoolsInfo) Option {
 // Rings asks for that many tx and rx rings on a port that is made by opening it, such as a VALE port or a pipe. An
 // interface has as many as it has queues.
 func Rings(tx, rx int) Option {
-	return func(o *Opening) { o.TxRings, o.RxRings = uint16(clip(tx, 1<<16)), uint16(clip(rx, 1<<16)) }
+	return func(o *Opening) { o.TxRings, o.RxRings = clip[uint16](tx), clip[uint16](rx) }
 }
 
 // Slots asks for that many slots in each tx and rx ring, with the same limits.
 func Slots(tx, rx int) Option {
-	return func(o *Opening) { o.TxSlots, o.RxSlots = uint32(clip(tx, 1<<32)), uint32(clip(rx, 1<<32)) }
+	return func(o *Opening) { o.TxSlots, o.RxSlots = clip[uint32](tx), clip[uint32](rx) }
 }
 
 // ExtraBufs asks for buffers beyond those in the rings. Port.TakeExtra returns as many as there were.
 func ExtraBufs(n int) Option {
-	return func(o *Opening) { o.ExtraBufs = uint32(clip(n, 1<<32)) }
+	return func(o *Opening) { o.ExtraBufs = clip[uint32](n) }
 }
 
 // AcceptHeaders says that the program knows what to do with frames that start with virtio-net headers, as Port.Header
@@ -161,12 +161,12 @@ func AcceptHeaders() Option { return func(o *Opening) { o.Flags |= abi.NRAcceptV
 // HostRings asks for that many tx and rx host rings on an interface that nobody has open yet; 1 and 1 is the default.
 func HostRings(tx, rx int) Option {
 	return func(o *Opening) {
-		o.HostTxRings, o.HostRxRings = uint16(clip(tx, 1<<16)), uint16(clip(rx, 1<<16))
+		o.HostTxRings, o.HostRxRings = clip[uint16](tx), clip[uint16](rx)
 	}
 }
 
-// clip is a wish as a field can say it, from 0 to below the limit: what is more than there can be is as good as the most.
-func clip(n, limit int) int { return max(0, min(n, limit-1)) }
+// clip is n as a request's field can hold it: 0 for less, the field's largest value for more.
+func clip[T uint16 | uint32](n int) T { return T(max(0, min(int64(n), int64(^T(0))))) }
 
 // Request takes a port name apart and applies the options: what Open asks for. Errors are those of portname.Parse. It is
 // for those who implement a Transport.

@@ -24,14 +24,14 @@ type Port struct {
 
 // ringFinder is a transport that knows better than the interface which rings are bound.
 type ringFinder interface {
-	rings(mem []byte) (tx, rx []uintptr)
+	rings(mem []byte) (tx, rx []uint64)
 }
 
-func boundRings(t Transport, mem []byte) (tx, rx []uintptr) {
+func boundRings(t Transport, mem []byte) (tx, rx []uint64) {
 	if f, ok := t.(ringFinder); ok {
 		return f.rings(mem)
 	}
-	return shm.Rings(mem, uintptr(t.Register().Offset))
+	return shm.Rings(mem, t.Register().Offset)
 }
 
 // NewPort is the port of that name behind a transport. It fails with EPROTO when what stands in the memory is not what
@@ -44,7 +44,7 @@ func NewPort(name string, t Transport) (p *Port, err error) {
 	}()
 	p = &Port{name: name, transport: t, answer: t.Register()}
 	mem := t.Memory()
-	p.nifp = shm.At[abi.If](mem, uintptr(p.answer.Offset))
+	p.nifp = shm.At[abi.If](mem, p.answer.Offset)
 	tx, rx := boundRings(t, mem)
 	for _, at := range tx {
 		p.tx = append(p.tx, newRing(mem, at))

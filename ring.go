@@ -17,7 +17,7 @@ type Ring struct {
 }
 
 // newRing views the ring at that place in the memory. The ring's own words say where its buffers are.
-func newRing(mem []byte, at uintptr) *Ring {
+func newRing(mem []byte, at uint64) *Ring {
 	g := shm.At[abi.Ring](mem, at)
 	pool := mem[int64(at)+g.BufOfs:]
 	return &Ring{shared: g, n: g.NumSlots, slots: shm.Slice[abi.Slot](mem, at+abi.RingSize, int(g.NumSlots)), bufs: shm.NewBufs(pool, g.BufSize)}

@@ -135,7 +135,7 @@ func TestAPIs(t *testing.T) {
 		row("unregif", func(a *abi.API) any { return a.Unreg }),
 		row("rebind", func(a *abi.API) any { return a.Rebind }),
 		row("reinit", func(a *abi.API) any { return a.Reinits }),
-		row("ginfo", func(a *abi.API) any { return hex(uint32(abi.NIOCGINFO&^abi.SizeMask | a.Req.Size<<16)) }),
+		row("ginfo", func(a *abi.API) any { return hex(uint32(abi.NIOCGINFO)&^abi.SizeMask | uint32(a.Req.Size)<<16) }),
 	}
 	for want, got := range map[string][]string{
 		generations:     general,

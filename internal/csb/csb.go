@@ -61,7 +61,7 @@ func Rings(name string, b Binding) (tx, rx []*abi.Ring, err error) {
 			err = fault.New(syscall.EPROTO, "open", name, "the framework's answer makes no sense: %v", r)
 		}
 	}()
-	atTx, atRx := shm.Rings(b.Memory(), uintptr(b.Register().Offset))
+	atTx, atRx := shm.Rings(b.Memory(), b.Register().Offset)
 	for _, at := range atTx {
 		tx = append(tx, shm.At[abi.Ring](b.Memory(), at))
 	}

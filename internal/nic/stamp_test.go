@@ -4,6 +4,7 @@ package nic_test
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -81,7 +82,11 @@ func TestNoRxTimestamps(t *testing.T) {
 	}
 	try("netmap:va/T", "no rx ring")
 	try("vale0:a", "only interfaces")
-	try("netmap:lo", "does not tell when a frame arrived")
+	if strconv.IntSize == 64 {
+		try("netmap:lo", "does not tell when a frame arrived")
+	} else { // the library for BPF cannot read the types of a kernel as large as today's
+		try("netmap:lo", "a 64-bit program")
+	}
 	plain, err := embed.New(embed.Config{})
 	if err != nil {
 		t.Fatal(err)

@@ -6,11 +6,11 @@ import "github.com/seed-48afdc40/netmap/abi"
 
 // Rings finds the bound rings of the interface at that place in the memory: where they start, in the order of their
 // numbers, host rings last. It panics as At does when the interface makes no sense; whether the rings do, it does not know.
-func Rings(mem []byte, iface uintptr) (tx, rx []uintptr) {
+func Rings(mem []byte, iface uint64) (tx, rx []uint64) {
 	f := At[abi.If](mem, iface)
 	ntx, nrx := int(f.TxRings)+int(f.HostTxRings), int(f.RxRings)+int(f.HostRxRings)
 	for i, ofs := range Slice[int64](mem, iface+abi.IfSize, ntx+nrx) {
-		switch at := uintptr(int64(iface) + ofs); {
+		switch at := iface + uint64(ofs); {
 		case ofs == 0: // not bound
 		case i < ntx:
 			tx = append(tx, at)

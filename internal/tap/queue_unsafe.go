@@ -21,7 +21,8 @@ type Queue struct {
 
 // Into says where piece i of the next frames goes.
 func (q *Queue) Into(i int, b []byte) {
-	q.iov[i].Base, q.iov[i].Len = unsafe.SliceData(b), uint64(len(b))
+	q.iov[i].Base = unsafe.SliceData(b)
+	q.iov[i].SetLen(len(b))
 }
 
 // Room is how long piece i is.
@@ -48,7 +49,8 @@ func (q *Queue) Write(b []byte) syscall.Errno {
 func (q *Queue) WritePieces(pieces [][]byte) syscall.Errno {
 	var iov [maxPieces]unix.Iovec
 	for i, b := range pieces {
-		iov[i].Base, iov[i].Len = unsafe.SliceData(b), uint64(len(b))
+		iov[i].Base = unsafe.SliceData(b)
+		iov[i].SetLen(len(b))
 	}
 	_, _, e := unix.Syscall(unix.SYS_WRITEV, uintptr(q.fd), uintptr(unsafe.Pointer(&iov)), uintptr(len(pieces)))
 	return e

@@ -30,9 +30,15 @@ func AttachStamping(ifindex, queues int, mode Mode) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
+	if mode == Generic {
+		return nil, fault.New(unix.EOPNOTSUPP, attachOp, name,
+			"in %v mode nothing tells when a frame arrived: it takes XDP in the driver", mode)
+	}
 	ask, err := askDriver()
-	if err != nil || mode == Generic {
-		return nil, fault.New(unix.EOPNOTSUPP, attachOp, name, "this kernel cannot tell when a frame arrived, or not in %v mode: it takes Linux 6.3 with BTF, and XDP in the driver", mode)
+	if err != nil {
+		return nil, fault.New(unix.EOPNOTSUPP, attachOp, name,
+			"this kernel cannot be asked when a frame arrived: it takes Linux 6.3 with BTF, "+
+				"and a 64-bit program: %v", err)
 	}
 	p, err := attach(ifindex, queues, mode, note(ask))
 	if err != nil && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EPERM) {

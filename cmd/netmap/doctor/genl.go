@@ -16,12 +16,15 @@ func (n *nicInfo) askDriver() (err error) {
 	return err
 }
 
+// speedUnknown is what the kernel says of a speed that the driver does not tell (SPEED_UNKNOWN).
+const speedUnknown = 0xffffffff
+
 func (n *nicInfo) askSpeed() error {
 	a, err := ethtool.Ethtool(n.Index, unix.ETHTOOL_MSG_LINKMODES_GET)
 	if err != nil {
 		return err
 	}
-	if speed := a.Number(unix.ETHTOOL_A_LINKMODES_SPEED); speed != unix.SPEED_UNKNOWN&0xffffffff {
+	if speed := a.Number(unix.ETHTOOL_A_LINKMODES_SPEED); uint32(speed) != speedUnknown {
 		n.Speed = speed
 	}
 	return nil
