@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	tea "github.com/charmbracelet/bubbletea"
-	"github.com/charmbracelet/lipgloss"
+	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
 
 	"github.com/seed-48afdc40/netmap/internal/status"
 )
@@ -47,7 +47,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
-	case tea.KeyMsg:
+	case tea.KeyPressMsg:
 		return m, m.key(msg.String())
 	case lookAgain:
 		if m.paused {
@@ -90,7 +90,7 @@ func (m *model) key(name string) tea.Cmd {
 		m.turn(view(name[0] - '1'))
 	case "s":
 		m.order = (m.order + 1) % orders
-	case "p", " ":
+	case "p", "space":
 		m.paused = !m.paused
 	case "+":
 		m.interval = min(m.interval*2, time.Minute)
@@ -112,11 +112,12 @@ func (m *model) move(key string) {
 }
 
 // View implements tea.Model.
-func (m *model) View() string {
-	if m.width == 0 {
-		return ""
+func (m *model) View() tea.View {
+	v := tea.View{AltScreen: true}
+	if m.width > 0 {
+		v.SetContent(m.render())
 	}
-	return m.render()
+	return v
 }
 
 // colours is the theme of a terminal, as far as it has colours.

@@ -9,7 +9,7 @@ import (
 	"io"
 	"time"
 
-	tea "github.com/charmbracelet/bubbletea"
+	tea "charm.land/bubbletea/v2"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -97,7 +97,7 @@ func (f *flags) run(ctx context.Context, out io.Writer) error {
 		return f.write(ctx, out, d, first)
 	}
 	m := newModel(ctx, d, first, f.interval)
-	_, err = tea.NewProgram(m, tea.WithContext(ctx), tea.WithAltScreen(), tea.WithOutput(out)).Run()
+	_, err = tea.NewProgram(m, tea.WithContext(ctx), tea.WithOutput(out)).Run()
 	if errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
 		return nil
 	}

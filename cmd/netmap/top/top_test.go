@@ -193,7 +193,7 @@ func TestKeys(t *testing.T) {
 	}{
 		{"tab", "rings 0 name false 1s"}, {"down", "rings 1 name false 1s"}, {"end", "rings 9 name false 1s"}, {"pgup", "rings 5 name false 1s"},
 		{"2", "rings 0 name false 1s"}, {"shift+tab", "ports 0 name false 1s"}, {"left", "clients 0 name false 1s"}, {"right", "ports 0 name false 1s"},
-		{"s", "ports 0 rx false 1s"}, {"p", "ports 0 rx true 1s"}, {" ", "ports 0 rx false 1s"}, {"+", "ports 0 rx false 2s"}, {"-", "ports 0 rx false 1s"},
+		{"s", "ports 0 rx false 1s"}, {"p", "ports 0 rx true 1s"}, {"space", "ports 0 rx false 1s"}, {"+", "ports 0 rx false 2s"}, {"-", "ports 0 rx false 1s"},
 		{"x", "ports 0 rx false 1s"}, {"5", "clients 0 rx false 1s"}, {"up", "clients 0 rx false 1s"},
 	} {
 		m.key(step.key)
@@ -211,7 +211,7 @@ func TestAnswers(t *testing.T) {
 	m := newModel(t.Context(), nil, sample(10), time.Second)
 	m.width, m.height = 80, 24
 	m.take(answer{err: fmt.Errorf("no daemon is there")})
-	if got := m.View(); !strings.Contains(got, "no daemon is there") || !strings.Contains(got, "vale0:a") {
+	if got := m.View().Content; !strings.Contains(got, "no daemon is there") || !strings.Contains(got, "vale0:a") {
 		t.Errorf("%s", got)
 	}
 	m.take(answer{status: sample(12)})
