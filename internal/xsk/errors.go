@@ -52,7 +52,6 @@ var (
 		unix.ENOMEM: "not enough memory for the rings: use smaller rings",
 	}
 	bindHints = hints{
-		unix.EBUSY:      "the queue is in use by another program: stop that program or use another queue",
 		unix.EINVAL:     "the queue does not exist, or the driver refuses this mode: check the number of queues (ethtool -l) or try another mode",
 		unix.EOPNOTSUPP: "the driver has no zero-copy: use native copy or generic mode (--xdp-mode auto chooses)",
 		unix.ENODEV:     "the interface has just been removed",

@@ -92,6 +92,7 @@ type Socket struct {
 	fillMask uint32 // the same of fill
 	stride   uint64
 	inverse  uint64   // 2^64 / stride, rounded up: see buffer
+	bound    *queueID // nil before bind
 	maps     [][]byte // the mapped rings
 	none     atomic.Uint32
 
@@ -112,9 +113,6 @@ type Socket struct {
 const (
 	// maxSize keeps the sizes that follow from it far from overflowing.
 	maxSize = 1 << 16
-	// releasePatience is how long bind waits for a queue whose socket was just closed: the kernel frees it later, in a
-	// work queue, after a grace period.
-	releasePatience = time.Second
 	// defaultBudget is what the kernel sends in one system call in copy modes, unless told otherwise. // TX_BATCH_SIZE
 	defaultBudget = 32
 )
@@ -332,11 +330,20 @@ func (s *Socket) bind(c *Config) error {
 	return err
 }
 
-// bindTo waits a while for the queue to become free.
+// bindTo waits for the queue to become free, for as long as there is reason to hope.
 func (s *Socket) bindTo(addr *unix.SockaddrXDP) error {
-	for end := time.Now().Add(releasePatience); ; time.Sleep(2 * time.Millisecond) {
-		if err := unix.Bind(s.fd, addr); err != unix.EBUSY || time.Now().After(end) {
+	q := s.id()
+	for start := time.Now(); ; time.Sleep(2 * time.Millisecond) {
+		err := unix.Bind(s.fd, addr)
+		if err == nil {
+			took(q)
+			s.bound = &q
+		}
+		if err != unix.EBUSY {
 			return err
+		}
+		if wait, hint := busy(q); time.Since(start) >= wait {
+			return fail(fmt.Sprintf("wait %v for", wait), s.on, err, hints{unix.EBUSY: hint})
 		}
 	}
 }
@@ -366,6 +373,9 @@ func (s *Socket) Close() error {
 		errs = append(errs, unix.Munmap(m))
 	}
 	errs = append(errs, unix.Close(s.fd))
+	if s.bound != nil {
+		gave(*s.bound)
+	}
 	s.maps, s.fd = nil, -1
 	return fail("close socket of", s.on, errors.Join(errs...), nil)
 }

@@ -271,13 +271,78 @@ func TestBusyQueue(t *testing.T) {
 	ends := newVeth(t, 1)
 	m := newMemory(t, 16, 2048)
 	c := Config{Size: 8, Rx: true, Mode: Native, Memory: m}
-	ends[0].open(t, c)
-	start := time.Now()
-	_, err := ends[0].tryOpen(c)
-	wantError(t, err, unix.EBUSY, "left queue 0", "in use by another program")
-	if d := time.Since(start); d < releasePatience || d > 3*releasePatience {
-		t.Errorf("gave up after %v, want %v", d, releasePatience)
+	setPatience(t, 60*time.Millisecond, 20*time.Millisecond)
+	busy := func(want time.Duration, hint string) {
+		t.Helper()
+		start := time.Now()
+		_, err := ends[0].tryOpen(c)
+		wantError(t, err, unix.EBUSY, "left queue 0", hint)
+		if d := time.Since(start); d < want {
+			t.Errorf("gave up after %v, want %v", d, want)
+		}
 	}
+	s := ends[0].open(t, c)
+	busy(patience.others, "this program has it open already")
+
+	// The kernel frees a queue when the last descriptor of its socket is gone: a second one makes it late.
+	late, err := unix.Dup(s.fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := s.id()
+	s.Close()
+	busy(patience.ours, "this program closed it")
+	forget(q)
+	busy(patience.others, "in use by another program, or by one that has just ended")
+	unix.Close(late)
+}
+
+// A queue that this process has closed and that the kernel lets go late is waited for.
+func TestQueueThatIsFreedLate(t *testing.T) {
+	testutil.CheckLeaks(t)
+	ends := newVeth(t, 1)
+	setPatience(t, 10*time.Second, 0)
+	c := Config{Size: 8, Rx: true, Mode: Native, Memory: newMemory(t, 16, 2048)}
+	s := ends[0].open(t, c)
+	late, err := unix.Dup(s.fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	time.AfterFunc(50*time.Millisecond, func() { unix.Close(late) })
+	if s, err = ends[0].tryOpen(c); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+}
+
+// What was held long ago is forgotten.
+func TestHoldsAreForgotten(t *testing.T) {
+	old, other := queueID{1, 2, 3}, queueID{1, 2, 4}
+	took(old)
+	gave(old)
+	holds.closed[old] = time.Now().Add(-2 * memorable)
+	if wait, _ := busy(old); wait != patience.others {
+		t.Errorf("a queue that was closed long ago is waited for %v", wait)
+	}
+	took(other)
+	gave(other)
+	if _, ok := holds.closed[old]; ok || holds.open[old] != 0 {
+		t.Error("it is still known")
+	}
+	forget(other)
+}
+
+func setPatience(t *testing.T, ours, others time.Duration) {
+	before := patience
+	patience.ours, patience.others = ours, others
+	t.Cleanup(func() { patience = before })
+}
+
+func forget(q queueID) {
+	holds.mu.Lock()
+	defer holds.mu.Unlock()
+	delete(holds.closed, q)
 }
 
 // wantError checks an error's number and that its text says all that it should.
