@@ -22,7 +22,7 @@ var core = []string{"abi", "internal/fault", "internal/shm", "internal/mem", "in
 var kinds = []string{"internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/nic", "internal/hoststack"}
 
 // system are small packages about the operating system, which know nothing of netmap.
-var system = []string{"internal/ns", "internal/ethtool", "internal/wake", "internal/tap"}
+var system = []string{"internal/ns", "internal/ethtool", "internal/wake", "internal/tap", "internal/netdev"}
 
 // mayImport says what each package may import of this module. One that is not listed stands by itself and may import
 // nothing but internal/fault: who adds a package that wants more decides here where it belongs.
@@ -45,7 +45,9 @@ var mayImport = map[string][]string{
 	"internal/status":  {"internal/fault"},
 	"internal/metrics": {"internal/status"},
 
-	"internal/takeover": {"internal/fault", "internal/ns", "internal/ethtool"},
+	"internal/tap": {"internal/fault", "internal/netdev"},
+
+	"internal/takeover": {"internal/fault", "internal/ns", "internal/ethtool", "internal/netdev"},
 
 	// What is attached to a switch needs somebody to wait for it, and VALE itself knows no operating system.
 	"internal/uplink": slices.Concat(core, []string{"internal/vale"}),

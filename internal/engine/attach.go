@@ -26,13 +26,13 @@ func (p *entry) valePort() *vale.Port {
 // free says EBUSY for a port that an attachment has for itself.
 func (p *entry) free() error {
 	if p.owner != nil && p.owner.host == p {
-		return fault.New(syscall.EBUSY, "open", p.name, "it is the host stack of %s, attached to the switch; open another port of the switch, or detach it", p.owner.name)
+		return fault.New(syscall.EBUSY, "open", p.title(), "it is the host stack of %s, attached to the switch; open another port of the switch, or detach it", p.owner.name)
 	}
 	if p.owner != nil {
-		return fault.New(syscall.EBUSY, "open", p.name, "it is attached to a switch as %s; detach it first", p.owner.name)
+		return fault.New(syscall.EBUSY, "open", p.title(), "it is attached to a switch as %s; detach it first", p.owner.name)
 	}
 	if p.inner != nil {
-		return fault.New(syscall.EBUSY, "open", p.name, "it is %s, attached to the switch; open another port of the switch, or detach it", p.inner.name)
+		return fault.New(syscall.EBUSY, "open", p.title(), "it is %s, attached to the switch; open another port of the switch, or detach it", p.inner.title())
 	}
 	return nil
 }
@@ -44,9 +44,12 @@ func (p *entry) free() error {
 // what has none.
 // // NETMAP_REQ_VALE_ATTACH
 func (e *Engine) Attach(name string, req abi.Register) (index int, err error) {
+	_, device, _ := strings.Cut(name, ":")
+	wish := abi.Register{Mode: abi.RegAllNIC, HostTxRings: req.HostTxRings, HostRxRings: req.HostRxRings}
+	t := targetOf(device, &wish)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	swName, ifName, err := e.checkAttach(name, &req)
+	swName, err := e.checkAttach(name)
 	if err != nil {
 		return 0, err
 	}
@@ -59,14 +62,14 @@ func (e *Engine) Attach(name string, req abi.Register) (index int, err error) {
 		return 0, err
 	}
 	defer e.prune(sw)
-	inner, err := e.attachable(ifName, &req, w.region)
+	inner, err := e.attachable(t, &wish, w.region)
 	if err != nil {
 		return 0, err
 	}
 	defer e.drop(inner)
 	switch {
 	case len(inner.bindings) > 0 || inner.owner != nil:
-		return 0, fault.New(syscall.EBUSY, attachOp, name, "%s is in use; close it, or detach it from the switch it is on", ifName)
+		return 0, fault.New(syscall.EBUSY, attachOp, name, "%s is in use; close it, or detach it from the switch it is on", device)
 	case req.RingID != 0 || req.Mode != abi.RegAllNIC && req.Mode != abi.RegNICSW:
 		return 0, fault.New(syscall.EINVAL, attachOp, name, "mode %d, ring %d; all rings of an interface are attached, or none", req.Mode, req.RingID)
 	}
@@ -91,34 +94,35 @@ func (e *Engine) attachBoth(sw *vale.Switch, name string, inner *entry) (index i
 		e.detach(outer)
 		return 0, err
 	}
-	outer.host = &entry{name: hostName, key: hostName, kind: "vale", port: u, region: inner.region, owner: outer}
-	e.ports[hostName] = outer.host
+	outer.host = &entry{name: hostName, key: key{name: hostName}, kind: "vale", port: u, region: inner.region, owner: outer}
+	e.ports[outer.host.key] = outer.host
 	return index, nil
 }
 
 const attachOp = "attach"
 
 // checkAttach is what can be said of a request before looking at the interface.
-func (e *Engine) checkAttach(name string, req *abi.Register) (sw, ifName string, err error) {
+func (e *Engine) checkAttach(name string) (sw string, err error) {
 	switch {
 	case e.closed:
-		return "", "", fault.New(syscall.ENXIO, attachOp, name, "the engine is closed")
+		return "", fault.New(syscall.ENXIO, attachOp, name, "the engine is closed")
 	case !strings.HasPrefix(name, valePrefix):
-		return "", "", fault.New(syscall.EINVAL, attachOp, name, "want a name such as vale0:eth0")
-	case e.ports[name] != nil:
-		return "", "", fault.New(syscall.EBUSY, attachOp, name, "the switch has a port of that name")
+		return "", fault.New(syscall.EINVAL, attachOp, name, "want a name such as vale0:eth0")
+	case e.find(key{name: name}) != nil:
+		return "", fault.New(syscall.EBUSY, attachOp, name, "the switch has a port of that name")
 	}
-	return splitValeName(attachOp, name)
+	sw, _, err = splitValeName(attachOp, name)
+	return sw, err
 }
 
-// attachable finds the interface of that name, or opens it. The caller drops it if it ends up unused.
-func (e *Engine) attachable(name string, req *abi.Register, region *mem.Region) (*entry, error) {
-	if strings.ContainsAny(name, "{}") || strings.HasPrefix(name, valePrefix) || name == "" {
-		return nil, fault.New(syscall.EINVAL, attachOp, name, "not the name of an interface")
+// attachable finds the interface that is meant, or opens it. The caller drops it if it ends up unused.
+func (e *Engine) attachable(t target, req *abi.Register, region *mem.Region) (*entry, error) {
+	if t.kind != "nic" || t.name == "" {
+		return nil, fault.New(syscall.EINVAL, attachOp, t.name, "not the name of an interface")
 	}
-	p, err := e.lookup(name, &abi.Register{Mode: abi.RegAllNIC, HostTxRings: req.HostTxRings, HostRxRings: req.HostRxRings}, region)
+	p, err := e.lookup(t, req, region)
 	if errors.Is(err, syscall.ENXIO) {
-		err = fault.New(syscall.EINVAL, attachOp, name, "there is no such interface in this network namespace")
+		err = fault.New(syscall.EINVAL, attachOp, t.name, "there is no such interface in this network namespace")
 	}
 	return p, err
 }
@@ -133,9 +137,9 @@ func (e *Engine) attach(sw *vale.Switch, name string, inner *entry) (int, error)
 	if err != nil {
 		return 0, err
 	}
-	outer := &entry{name: name, key: name, kind: "vale", port: u, region: inner.region, inner: inner}
+	outer := &entry{name: name, key: key{name: name}, kind: "vale", port: u, region: inner.region, inner: inner}
 	inner.owner = outer
-	e.ports[name] = outer
+	e.ports[outer.key] = outer
 	return u.Port().Index(), nil
 }
 
@@ -157,6 +161,7 @@ func (e *Engine) Detach(name string) (index int, err error) {
 		return 0, fault.New(syscall.EBUSY, "detach", name, "it belongs to %s, too; detach that first", p.owner.name)
 	case p.device != nil:
 		e.leaveSwitch(p)
+		e.drop(p)
 		return index, nil
 	case !ok:
 		return 0, fault.New(syscall.EBUSY, "detach", name, "it is not attached but open; close it")
@@ -172,7 +177,7 @@ func (e *Engine) onSwitch(op, name string) (*entry, error) {
 	if !strings.HasPrefix(name, valePrefix) {
 		return nil, fault.New(syscall.EINVAL, op, name, "want a name such as vale0:eth0")
 	}
-	if p := e.ports[name]; p != nil && p.valePort() != nil {
+	if p := e.find(key{name: name}); p != nil && p.valePort() != nil {
 		return p, nil
 	}
 	return nil, fault.New(syscall.ENXIO, op, name, "there is no such port")

@@ -60,9 +60,10 @@ type Options struct {
 
 // RegisterWith is Register with options, whose memory is the engine's from then on. Errors are also those of the options.
 func (e *Engine) RegisterWith(name string, req abi.Register, o Options) (*Binding, error) {
+	t := targetOf(name, &req)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err := e.check(name, &req); err != nil {
+	if err := e.check(t, &req); err != nil {
 		if o.Extmem != nil {
 			o.Extmem.Free()
 		}
@@ -73,7 +74,7 @@ func (e *Engine) RegisterWith(name string, req abi.Register, o Options) (*Bindin
 		return nil, err
 	}
 	defer e.leave(w.region)
-	p, err := e.lookup(name, &req, w.region)
+	p, err := e.lookup(t, &req, w.region)
 	if err != nil {
 		return nil, err
 	}
@@ -102,14 +103,14 @@ func (e *Engine) RegisterWith(name string, req abi.Register, o Options) (*Bindin
 	return b, nil
 }
 
-func (e *Engine) check(name string, req *abi.Register) error {
-	switch {
+func (e *Engine) check(t target, req *abi.Register) error {
+	switch name, most := t.name, longest(t.kind); {
 	case e.closed:
 		return fault.New(syscall.ENXIO, "open", name, "the engine is closed")
 	case name == "":
 		return fault.New(syscall.ENXIO, "open", name, "no port named; try netmap:eth0 or vale0:a")
-	case len(name) >= abi.ReqNameSize:
-		return fault.New(syscall.ENAMETOOLONG, "open", name, "%d characters; a port name has at most %d", len(name), abi.ReqNameSize-1)
+	case len(name) > most:
+		return fault.New(syscall.ENAMETOOLONG, "open", name, "%d characters; the name of such a port has at most %d", len(name), most)
 	case req.Mode == abi.RegDefault, req.Mode == abi.RegPipeMaster, req.Mode == abi.RegPipeSlave, req.Mode > abi.RegOneSW:
 		return fault.New(syscall.EINVAL, "open", name, "mode %d is none", req.Mode)
 	}
@@ -167,7 +168,7 @@ func shape(rings []*kring.Ring) (n uint16, slots uint32) {
 
 // choose finds the rings that mode, number and flags of the request mean.
 func (b *Binding) choose(req *abi.Register) error {
-	name := b.entry.name
+	name := b.entry.title()
 	hosts := req.Mode == abi.RegSW || req.Mode == abi.RegNICSW || req.Mode == abi.RegOneSW
 	for dir := range uint16(2) {
 		hw, host := b.entry.port.Rings(dir), hostRings(b.entry.port, dir)
@@ -215,7 +216,7 @@ func (b *Binding) start(alone bool) error {
 	rings := slices.Concat(b.rings[abi.DirRx], b.rings[abi.DirTx]) // receiving first: see Port.Start of package nic
 	for _, r := range rings {
 		if n, taken := r.Users(); taken || alone && n > 0 {
-			return fault.New(syscall.EBUSY, "open", b.entry.name, "%s is in use by %d others and somebody wants it exclusively", r.Name, n)
+			return fault.New(syscall.EBUSY, "open", b.entry.title(), "%s is in use by %d others and somebody wants it exclusively", r.Name, n)
 		}
 	}
 	for i, r := range rings {
@@ -326,8 +327,13 @@ func (b *Binding) Register() abi.Register { return b.answer }
 // Memory is the region that the offsets in the answer refer to.
 func (b *Binding) Memory() []byte { return b.entry.region.Bytes() }
 
-// Port is the name of the port, as it was when the binding began.
-func (b *Binding) Port() string { return b.port }
+// Port is the name of the port: the one that an interface has now, else the one when the binding began.
+func (b *Binding) Port() string {
+	if b.netIf != nil {
+		return b.entry.title()
+	}
+	return b.port
+}
 
 // String is for logs.
 func (b *Binding) String() string {

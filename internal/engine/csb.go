@@ -68,11 +68,11 @@ func (b *Binding) EnableCSB(write func([]RingState) error) error {
 	case b.closed.Load():
 		return b.closedError("enable CSB")
 	case b.loop != nil:
-		return fault.New(syscall.EBUSY, "enable CSB", b.entry.name, "a loop runs; stop it first")
+		return fault.New(syscall.EBUSY, "enable CSB", b.entry.title(), "a loop runs; stop it first")
 	case len(rings) == 0:
 		return nil
 	case b.answer.Flags&abi.NRExclusive == 0:
-		return fault.New(syscall.EINVAL, "enable CSB", b.entry.name, "open the port exclusively: others could sync its rings")
+		return fault.New(syscall.EINVAL, "enable CSB", b.entry.title(), "open the port exclusively: others could sync its rings")
 	}
 	states := make([]RingState, len(rings))
 	for i, r := range rings {
@@ -94,5 +94,5 @@ func stateOf(r *kring.Ring) RingState {
 
 // csbError is what syncs answer in CSB mode.
 func (b *Binding) csbError(op string) error {
-	return fault.New(syscall.EBUSY, op, b.entry.name, "the port is in CSB mode: its rings are a loop's to sync")
+	return fault.New(syscall.EBUSY, op, b.entry.title(), "the port is in CSB mode: its rings are a loop's to sync")
 }

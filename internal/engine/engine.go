@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/monitor"
+	"github.com/seed-48afdc40/netmap/internal/netdev"
 	"github.com/seed-48afdc40/netmap/internal/shadow"
 	"github.com/seed-48afdc40/netmap/internal/tap"
 	"github.com/seed-48afdc40/netmap/internal/vale"
@@ -67,8 +67,8 @@ func hostRings(p port, dir uint16) []*kring.Ring {
 
 // entry is a port in the registry.
 type entry struct {
-	name     string
-	key      string // in the registry: the name, with the namespace where it is an interface's
+	name     string // when it was opened
+	key      key    // in the registry
 	kind     string
 	port     port
 	region   *mem.Region // where its rings and buffers are
@@ -77,7 +77,9 @@ type entry struct {
 	inner  *entry         // of an attachment: what is attached
 	owner  *entry         // the attachment that has this port for itself, nil when it is free
 	host   *entry         // of an attachment: the port that is the host stack of what is attached, if that is, too
-	device *tap.Interface // of a persistent port: what the host sees of it
+	dev    *netdev.Device // of an interface, and of a persistent port, what the host sees of it
+	buried bool           // that is gone, and what follows from it is done
+	device *tap.Interface // of a persistent port
 	alias  string         // of a persistent port on a switch: its name there, a second one in the registry
 
 	shadows []*shadow.Port // of this port, one for each layout that a binding has
@@ -90,8 +92,16 @@ type entry struct {
 // active says whether somebody moves frames through the port.
 func (p *entry) active() bool { return len(p.bindings) > 0 || p.owner != nil || p.inner != nil }
 
+// title is the name of the port, which the host may have changed.
+func (p *entry) title() string {
+	if p.dev != nil {
+		return p.dev.Name()
+	}
+	return p.name
+}
+
 // shown is the name of the port for users: that on its switch, if it has one.
-func (p *entry) shown() string { return cmp.Or(p.alias, p.name) }
+func (p *entry) shown() string { return cmp.Or(p.alias, p.title()) }
 
 // entries are all ports, each once.
 func (e *Engine) entries() []*entry {
@@ -110,7 +120,7 @@ type Engine struct {
 	region   *mem.Region
 	foreign  map[uint16]*foreign // by number
 	mu       sync.Mutex
-	ports    map[string]*entry
+	ports    map[key]*entry
 	switches map[string]*vale.Switch
 	unnamed  uint64 // ports so far that no name finds
 	alarm    alarm
@@ -127,7 +137,7 @@ func New(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{cfg: cfg, region: region, foreign: map[uint16]*foreign{}, ports: map[string]*entry{}, switches: map[string]*vale.Switch{}}, nil
+	return &Engine{cfg: cfg, region: region, foreign: map[uint16]*foreign{}, ports: map[key]*entry{}, switches: map[string]*vale.Switch{}}, nil
 }
 
 // Region is the engine's memory, in which ports are that did not bring their own.
@@ -152,72 +162,61 @@ func (e *Engine) Close() error {
 	return e.region.Close()
 }
 
-// lookup finds the port of that name or makes it, in that region. The caller holds the lock, and drops the port if it ends
-// up without bindings.
-func (e *Engine) lookup(name string, req *abi.Register, region *mem.Region) (*entry, error) {
-	var err error
-	kind, key := kindOf(name, req), name
-	switch kind {
-	case "monitor":
-		return e.openMonitor(name, req, region)
-	case "nic":
-		if key, err = nicKey(name); err != nil {
-			return nil, err
-		}
-	case "null":
-		name, key = "null:"+name, e.newKey(kind)
+// lookup finds the target or makes it, in that region. The caller holds the lock, and drops the port if it ends up without
+// bindings.
+func (e *Engine) lookup(t target, req *abi.Register, region *mem.Region) (*entry, error) {
+	if t.err != nil {
+		return nil, t.err
 	}
-	if p, ok := e.ports[key]; ok {
+	switch t.kind {
+	case "monitor":
+		return e.openMonitor(t, req, region)
+	case "null":
+		t.key = e.newKey()
+	case "pipe":
+		region = e.regionOfPipe(t.key, region)
+	}
+	if p := e.find(t.key); p != nil {
 		return p, nil
 	}
-	if kind == "pipe" {
-		region = e.regionOfPipe(name, region)
-	}
-	made, err := e.open(kind, name, req, region)
-	if err != nil {
+	p := &entry{name: t.name, key: t.key, kind: t.kind, region: region}
+	if err := e.open(p, t, req); err != nil {
 		return nil, err
 	}
-	p := &entry{name: name, key: key, kind: kind, port: made, region: region}
-	e.ports[key] = p
+	if other := e.ports[p.key]; other != nil { // names have been exchanged since they were looked up
+		p.close()
+		return other, nil
+	}
+	e.ports[p.key] = p
 	return p, nil
 }
 
-// newKey is the key of a port of which everybody gets one of his own: no name has it.
-func (e *Engine) newKey(kind string) string {
-	e.unnamed++
-	return fmt.Sprintf("%s %d", kind, e.unnamed)
-}
-
-// kindOf says what kind of port a name and its request mean, in the order in which netmap tries them.
-func kindOf(name string, req *abi.Register) string {
-	switch {
-	case req.Mode == abi.RegNull:
-		return "null"
-	case req.Flags&monitor.Flags != 0:
-		return "monitor"
-	case strings.ContainsAny(name, "{}"):
-		return "pipe"
-	case strings.HasPrefix(name, valePrefix):
-		return "vale"
-	}
-	return "nic"
-}
-
-func (e *Engine) open(kind, name string, req *abi.Register, region *mem.Region) (port, error) {
-	switch kind {
+// open makes the port of an entry.
+func (e *Engine) open(p *entry, t target, req *abi.Register) (err error) {
+	switch t.kind {
 	case "null":
-		return e.openNull(name, req, region)
+		p.port, err = e.openNull(p.name, req, p.region)
 	case "pipe":
-		return e.openPipe(name, req, region)
+		p.port, err = e.openPipe(t, req, p.region)
 	case "vale":
-		return e.openVale(name, req, region)
+		p.port, err = e.openVale(t, req, p.region)
+	default:
+		err = e.openNIC(p, req)
 	}
-	return e.openNIC(name, req, region)
+	return err
+}
+
+// close ends the port of an entry.
+func (p *entry) close() {
+	p.port.Close()
+	if p.dev != nil {
+		p.dev.Close()
+	}
 }
 
 // drop closes a port that nobody uses any more.
 func (e *Engine) drop(p *entry) {
-	if p.active() {
+	if p.active() || e.ports[p.key] != p {
 		return
 	}
 	if p.device == nil {
@@ -226,7 +225,7 @@ func (e *Engine) drop(p *entry) {
 		if v := p.valePort(); v != nil {
 			sw = v.Switch()
 		}
-		p.port.Close()
+		p.close()
 		if m, ok := p.port.(*monitor.Port); ok {
 			p.parent.monitors = slices.DeleteFunc(p.parent.monitors, func(o *monitor.Port) bool { return o == m })
 		}
@@ -242,5 +241,12 @@ func (e *Engine) drop(p *entry) {
 func (e *Engine) prune(s *vale.Switch) {
 	if s != nil && len(s.Ports()) == 0 {
 		delete(e.switches, s.Name())
+	}
+}
+
+// report tells of what happened to an interface by itself.
+func (e *Engine) report(format string, args ...any) {
+	if say := e.cfg.NIC.OnState; say != nil {
+		say(fmt.Sprintf(format, args...))
 	}
 }

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"net"
-	"strings"
 	"syscall"
 
 	"github.com/seed-48afdc40/netmap/abi"
@@ -28,8 +26,8 @@ func (e *Engine) SetHeader(name string, length uint32) error {
 	if length != 0 && length != 10 && length != 12 {
 		return fault.New(syscall.EINVAL, op, name, "%d bytes; want 0, 10 or 12", length)
 	}
-	p := e.ports[name]
-	if p == nil || !strings.HasPrefix(name, valePrefix) || p.valePort() == nil {
+	p := e.find(key{name: name})
+	if p == nil || p.valePort() == nil {
 		return fault.New(syscall.ENXIO, op, name, "there is no such port on a switch")
 	}
 	if _, ok := p.port.(*uplink.Uplink); ok {
@@ -44,33 +42,38 @@ func (e *Engine) SetHeader(name string, length uint32) error {
 // Header is the length that SetHeader set; 0 for a port of another kind, and for an interface of the calling thread's network
 // namespace. ENXIO for what is not there. // NETMAP_REQ_PORT_HDR_GET
 func (e *Engine) Header(name string) (uint32, error) {
+	const op = "get header of"
+	t := targetOf(name, &abi.Register{Mode: abi.RegAllNIC})
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	p := e.ports[name]
-	if p == nil {
-		key, err := nicKey(name)
-		if err != nil {
-			return 0, err
-		}
-		p = e.ports[key]
-	}
-	if p == nil && strings.ContainsAny(name, "{}") {
-		return 0, fault.New(syscall.ENODEV, "get header of", name, "there is no such pipe")
-	}
-	if p == nil {
-		if _, err := net.InterfaceByName(name); err != nil {
-			return 0, fault.New(syscall.ENXIO, "get header of", name, "there is no such port")
-		}
-		return 0, nil
-	}
-	if v := p.valePort(); v != nil {
-		return v.Header(), nil
+	switch p := e.find(t.key); {
+	case t.err != nil:
+		return 0, fault.Wrap(t.err, op, name, "")
+	case p != nil:
+		return p.header(), nil
+	case t.kind == "pipe":
+		return 0, fault.New(syscall.ENODEV, op, name, "there is no such pipe")
+	case t.kind != "nic":
+		return 0, fault.New(syscall.ENXIO, op, name, "there is no such port")
 	}
 	return 0, nil
 }
 
+// header is the length of the virtio-net headers of the port's frames.
+func (p *entry) header() uint32 {
+	if p.parent != nil {
+		return p.parent.header() // a monitor shows the frames as they are
+	}
+	if v := p.valePort(); v != nil {
+		return v.Header()
+	}
+	return 0
+}
+
 // Header is Engine.Header of the port.
-func (b *Binding) Header() (uint32, error) { return b.eng.Header(b.entry.name) }
+func (b *Binding) Header() (uint32, error) { return b.entry.header(), nil }
 
 // SetHeader is Engine.SetHeader of the port.
-func (b *Binding) SetHeader(length uint32) error { return b.eng.SetHeader(b.entry.name, length) }
+func (b *Binding) SetHeader(length uint32) error {
+	return b.eng.SetHeader(b.Port(), length)
+}

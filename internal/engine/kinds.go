@@ -1,9 +1,7 @@
 package engine
 
 import (
-	"net"
 	"regexp"
-	"strings"
 	"syscall"
 
 	"github.com/seed-48afdc40/netmap/abi"
@@ -38,12 +36,13 @@ func splitValeName(op, name string) (sw, port string, err error) {
 	return m[1], m[2], nil
 }
 
-func (e *Engine) openVale(name string, req *abi.Register, region *mem.Region) (port, error) {
+func (e *Engine) openVale(t target, req *abi.Register, region *mem.Region) (port, error) {
+	name := t.name
 	swName, portName, err := splitValeName("open", name)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := net.InterfaceByName(portName); err == nil {
+	if t.isDevice {
 		return nil, fault.New(syscall.EINVAL, "open", name, "%s is a network interface; choose another port name, or attach the interface to the switch", portName)
 	}
 	sw, err := e.switchFor(swName, name)
@@ -78,42 +77,29 @@ func (e *Engine) switchFor(name, port string) (*vale.Switch, error) {
 }
 
 // openPipe makes both ends and returns the one that is asked for; the other waits in the registry.
-func (e *Engine) openPipe(name string, req *abi.Register, region *mem.Region) (port, error) {
-	parent, id, master, slave := splitPipe(name)
-	if parent == "" || id == "" {
-		return nil, fault.New(syscall.EINVAL, "open pipe", name, "want PARENT{ID or PARENT}ID")
+func (e *Engine) openPipe(t target, req *abi.Register, region *mem.Region) (port, error) {
+	k := t.key
+	if k.name == "" || k.pipe == "" {
+		return nil, fault.New(syscall.EINVAL, "open pipe", t.name, "want PARENT{ID or PARENT}ID")
 	}
 	if req.Mode != abi.RegAllNIC && req.Mode != abi.RegOneNIC {
-		return nil, fault.New(syscall.EINVAL, "open pipe", name, "a pipe has no host rings")
+		return nil, fault.New(syscall.EINVAL, "open pipe", t.name, "a pipe has no host rings")
 	}
-	if other := e.ports[slave]; other != nil {
+	if other := e.ports[k.other()]; other != nil {
 		return other.port.(*pipe.End).Peer(), nil
 	}
-	if other := e.ports[master]; other != nil {
-		return other.port.(*pipe.End).Peer(), nil
-	}
-	clampPipe(req, e.ports[parent])
-	p := pipe.New(region, master, slave, req.TxRings, req.RxRings, req.TxSlots, req.RxSlots)
-	if name == slave {
+	clampPipe(req, e.ports[t.parent])
+	p := pipe.New(region, k.name+"{"+k.pipe, k.name+"}"+k.pipe, req.TxRings, req.RxRings, req.TxSlots, req.RxSlots)
+	if k.slave {
 		return p.Slave, nil
 	}
 	return p.Master, nil
 }
 
-// splitPipe takes the name of a pipe's end apart.
-func splitPipe(name string) (parent, id, master, slave string) {
-	at := strings.LastIndexAny(name, "{}")
-	parent, id = name[:at], name[at+1:]
-	return parent, id, parent + "{" + id, parent + "}" + id
-}
-
 // regionOfPipe is the region of a pipe: the one in which its other end is, or the one wished for.
-func (e *Engine) regionOfPipe(name string, wish *mem.Region) *mem.Region {
-	_, _, master, slave := splitPipe(name)
-	for _, end := range []string{master, slave} {
-		if p := e.ports[end]; p != nil {
-			return p.region
-		}
+func (e *Engine) regionOfPipe(k key, wish *mem.Region) *mem.Region {
+	if p := e.ports[k.other()]; p != nil {
+		return p.region
 	}
 	return wish
 }

@@ -101,9 +101,9 @@ func (b *Binding) StartLoop() (*Loop, error) {
 	case b.closed.Load():
 		return nil, b.closedError("start loop on")
 	case !b.csb.Load():
-		return nil, fault.New(syscall.EINVAL, "start loop on", b.entry.name, "a loop needs CSB mode")
+		return nil, fault.New(syscall.EINVAL, "start loop on", b.entry.title(), "a loop needs CSB mode")
 	case b.loop != nil:
-		return nil, fault.New(syscall.EBUSY, "start loop on", b.entry.name, "a loop runs already")
+		return nil, fault.New(syscall.EBUSY, "start loop on", b.entry.title(), "a loop runs already")
 	}
 	l := &Loop{b: b, ended: make(chan struct{})}
 	b.loop, b.interrupted = l, false
@@ -227,7 +227,7 @@ func (l *Loop) Run(cfg LoopConfig) error {
 	l.cfg = cfg
 	err := l.serve()
 	if why := l.finish(); err == nil && why != 0 {
-		err = fault.New(why, "run loop on", l.b.entry.name, "")
+		err = fault.New(why, "run loop on", l.b.entry.title(), "")
 	}
 	return err
 }
@@ -235,13 +235,13 @@ func (l *Loop) Run(cfg LoopConfig) error {
 func (l *Loop) serve() error {
 	l.prepare()
 	if err := l.bell.open(l); err != nil {
-		return fault.Wrap(err, "start loop on", l.b.entry.name, "")
+		return fault.Wrap(err, "start loop on", l.b.entry.title(), "")
 	}
 	l.setReady(true)
 	defer l.setReady(false)
 	defer l.listen()()
 	if err := l.run(); err != nil {
-		return fault.Wrap(err, "run loop on", l.b.entry.name, "the memory of its CSB is gone")
+		return fault.Wrap(err, "run loop on", l.b.entry.title(), "the memory of its CSB is gone")
 	}
 	return nil
 }

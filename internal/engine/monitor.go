@@ -10,16 +10,18 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/monitor"
 )
 
-// openMonitor makes a monitor of the port of that name. Errors are those of looking the port up, EBUSY when an attachment
+// openMonitor makes a monitor of the port that is meant. Errors are those of looking the port up, EBUSY when an attachment
 // has it for itself, EINVAL when nobody has it open. The request then says which directions are monitored. Nobody finds
 // the monitor by a name.
-func (e *Engine) openMonitor(name string, req *abi.Register, region *mem.Region) (*entry, error) {
+func (e *Engine) openMonitor(t target, req *abi.Register, region *mem.Region) (*entry, error) {
 	if req.Flags&abi.NRZcopyMon != 0 {
 		req.Flags |= abi.NRMonitorTx | abi.NRMonitorRx
 	}
 	wish := *req
 	wish.Flags &^= monitor.Flags
-	parent, err := e.lookup(name, &wish, region)
+	name := t.name
+	t.kind = t.monitored
+	parent, err := e.lookup(t, &wish, region)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +43,7 @@ func (e *Engine) openMonitor(name string, req *abi.Register, region *mem.Region)
 	m := monitor.New(region, parentOf{parent.port}, c)
 	parent.watched++
 	parent.monitors = append(parent.monitors, m)
-	p := &entry{name: c.Name(), key: e.newKey("monitor"), kind: "monitor", port: m, region: region, parent: parent}
+	p := &entry{name: c.Name(), key: e.newKey(), kind: "monitor", port: m, region: region, parent: parent}
 	e.ports[p.key] = p
 	return p, nil
 }

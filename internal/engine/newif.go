@@ -1,13 +1,13 @@
 package engine
 
 import (
-	"net"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/netdev"
 	"github.com/seed-48afdc40/netmap/internal/tap"
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
@@ -22,45 +22,64 @@ const (
 // switch. The answer says how many rings and slots there are. Errors: EINVAL for a name that has "vale" in front, is too
 // long or no interface's, and for unknown memory; EEXIST; EPERM. // NETMAP_REQ_VALE_NEWIF
 func (e *Engine) NewIf(name string, req abi.ValeNewIf) (abi.ValeNewIf, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	switch {
-	case e.closed:
-		return req, fault.New(syscall.ENXIO, newIfOp, name, "the engine is closed")
-	case name == "" || len(name) >= abi.IfNameSize || strings.HasPrefix(name, valePrefix) || strings.ContainsAny(name, "{}%"):
+	if name == "" || len(name) >= abi.IfNameSize || strings.HasPrefix(name, valePrefix) || strings.ContainsAny(name, "{}%") {
 		return req, fault.New(syscall.EINVAL, newIfOp, name, "want a name for an interface, of at most %d characters, and not starting with %q", abi.IfNameSize-1, valePrefix)
 	}
-	key, err := nicKey(name)
+	device, dev, err := newDevice(name) // which takes its time
 	if err != nil {
 		return req, err
 	}
-	if p := e.ports[key]; p != nil && p.device != nil && p.device.Gone() && !p.active() && p.alias == "" {
-		e.delIf(p)
+	p := &entry{name: name, kind: "vale", device: device, dev: dev}
+	if err := e.addPersistent(p, &req); err != nil {
+		p.closeDevice()
+		dev.Close()
+		return req, err
 	}
-	if e.ports[key] != nil {
-		return req, fault.New(syscall.EEXIST, newIfOp, name, "there is a port of that name; choose another")
-	}
+	return req, nil
+}
+
+// newDevice makes the interface of a persistent port, in the calling thread's network namespace.
+func newDevice(name string) (*tap.Interface, *netdev.Device, error) {
 	device, err := tap.New(name)
 	if err != nil {
-		return req, err
+		return nil, nil, err
 	}
-	w, err := e.regionWish(newIfOp, name, req.MemID, nil)
+	id, err := netdev.Find(device.Name())
+	var dev *netdev.Device
+	if err == nil {
+		dev, err = netdev.Open(id.Index)
+	}
 	if err != nil {
 		device.Close()
-		return req, err
+		return nil, nil, fault.Wrap(err, newIfOp, name, "needs CAP_NET_RAW")
+	}
+	return device, dev, nil
+}
+
+// addPersistent gives the entry of an interface that was just made its port, and puts it into the registry.
+func (e *Engine) addPersistent(p *entry, req *abi.ValeNewIf) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return fault.New(syscall.ENXIO, newIfOp, p.name, "the engine is closed")
+	}
+	e.buryAll()
+	w, err := e.regionWish(newIfOp, p.name, req.MemID, nil)
+	if err != nil {
+		return err
 	}
 	wish := abi.Register{TxRings: req.TxRings, RxRings: req.RxRings, TxSlots: req.TxSlots, RxSlots: req.RxSlots}
 	clampVale(&wish)
-	p, err := vale.NewPort(w.region, name, wish.TxRings, wish.RxRings, wish.TxSlots, wish.RxSlots)
+	v, err := vale.NewPort(w.region, p.name, wish.TxRings, wish.RxRings, wish.TxSlots, wish.RxSlots)
 	if err != nil {
-		device.Close()
-		return req, err
+		return err
 	}
-	e.ports[key] = &entry{name: name, key: key, kind: "vale", port: p, region: w.region, device: device}
-	req.TxRings, req.TxSlots = shape(p.Rings(abi.DirTx))
-	req.RxRings, req.RxSlots = shape(p.Rings(abi.DirRx))
+	p.key, p.port, p.region = key{dev: p.dev.ID}, v, w.region
+	e.ports[p.key] = p
+	req.TxRings, req.TxSlots = shape(v.Rings(abi.DirTx))
+	req.RxRings, req.RxSlots = shape(v.Rings(abi.DirRx))
 	req.MemID = w.region.ID()
-	return req, nil
+	return nil
 }
 
 // exitPatience is how long DelIf waits for those who have the port open. Whoever asks often does so because they are just
@@ -79,20 +98,17 @@ func (e *Engine) DelIf(name string) error {
 
 // tryDelIf is DelIf without patience. It says whether the port is open.
 func (e *Engine) tryDelIf(name string) (open bool, err error) {
+	id, err := netdev.Find(name)
+	if err != nil {
+		return false, noInterface(delIfOp, name, err)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	key, err := nicKey(name)
-	if err != nil {
-		return false, err
-	}
-	p := e.ports[key]
-	if p == nil || p.device == nil {
-		if _, err := net.InterfaceByName(name); err != nil {
-			return false, fault.New(syscall.ENXIO, delIfOp, name, "there is no such interface in this network namespace")
-		}
-		return false, fault.New(syscall.EINVAL, delIfOp, name, "the interface is not a persistent port")
-	}
+	e.buryAll()
+	p := e.ports[key{dev: id}]
 	switch {
+	case p == nil || p.device == nil:
+		return false, fault.New(syscall.EINVAL, delIfOp, name, "the interface is not a persistent port")
 	case p.alias != "":
 		return false, fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.alias)
 	case len(p.bindings) > 0:
@@ -100,22 +116,28 @@ func (e *Engine) tryDelIf(name string) (open bool, err error) {
 	case p.owner != nil:
 		return false, fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.owner.name)
 	}
-	e.delIf(p)
+	e.endDevice(p)
+	e.drop(p)
 	return false, nil
 }
 
-func (e *Engine) delIf(p *entry) {
+// endDevice ends what the host sees of a persistent port, which is an ordinary port then, on no switch.
+func (e *Engine) endDevice(p *entry) {
+	e.leaveSwitch(p)
+	p.closeDevice()
+}
+
+func (p *entry) closeDevice() {
 	p.device.Close()
 	p.device = nil
-	e.drop(p)
 }
 
 // delIfs ends all persistent ports, which nobody uses any more.
 func (e *Engine) delIfs() {
 	for _, p := range e.entries() {
 		if p.device != nil {
-			e.leaveSwitch(p)
-			e.delIf(p)
+			e.endDevice(p)
+			e.drop(p)
 		}
 	}
 }
@@ -126,7 +148,7 @@ func (e *Engine) joinSwitch(sw *vale.Switch, name string, p *entry, v *vale.Port
 		return 0, err
 	}
 	p.alias = name
-	e.ports[name] = p
+	e.ports[key{name: name}] = p
 	return v.Index(), nil
 }
 
@@ -137,7 +159,7 @@ func (e *Engine) leaveSwitch(p *entry) {
 	v.Leave()
 	e.prune(sw)
 	if p.alias != "" {
-		delete(e.ports, p.alias)
+		delete(e.ports, key{name: p.alias})
 		p.alias = ""
 	}
 }

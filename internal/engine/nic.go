@@ -1,32 +1,21 @@
 package engine
 
 import (
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"syscall"
-
-	"github.com/vishvananda/netns"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/hoststack"
 	"github.com/seed-48afdc40/netmap/internal/kring"
-	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/netdev"
 	"github.com/seed-48afdc40/netmap/internal/nic"
 )
 
 // NICConfig is how interfaces are opened.
 type NICConfig = nic.Config
-
-// nicKey tells interfaces of one name in several network namespaces apart.
-func nicKey(name string) (string, error) {
-	ns, err := netns.Get()
-	if err != nil {
-		return "", fault.Wrap(err, "open", name, "")
-	}
-	defer ns.Close()
-	return name + " in " + ns.UniqueId(), nil
-}
 
 // acceptsStamps says whether the port gives time stamps of received frames, if they are asked for.
 func (p *entry) acceptsStamps(req *abi.Register) error {
@@ -36,36 +25,60 @@ func (p *entry) acceptsStamps(req *abi.Register) error {
 	if n, ok := p.port.(*netIf); ok {
 		return n.Stamps()
 	}
-	return fault.New(syscall.EOPNOTSUPP, "open", p.name, "only interfaces have time stamps of received frames; leave the wish out")
+	return fault.New(syscall.EOPNOTSUPP, "open", p.title(), "only interfaces have time stamps of received frames; leave the wish out")
 }
 
 // netIf is an interface with its host stack.
 type netIf struct {
 	*nic.Port
-	host *hoststack.Stack
+	host   *hoststack.Stack
+	dev    *netdev.Device // nil without CAP_NET_RAW
+	onGone func()
 }
 
-// openNIC opens an interface of the calling thread's network namespace, with as many host rings as are wished for.
-func (e *Engine) openNIC(name string, req *abi.Register, region *mem.Region) (port, error) {
+// openNIC opens the interface that the key means, in the calling thread's network namespace, with as many host rings as are
+// wished for. Its name may have moved to another one meanwhile: the key is that of the one that was opened.
+func (e *Engine) openNIC(p *entry, req *abi.Register) error {
 	cfg := e.cfg.NIC
 	cfg.Prefix = rand.Uint64() &^ 1 // the first byte is that of an address, and not of a group's
-	p, err := nic.Open(region, name, cfg)
+	name, err := netdev.Name(p.key.dev.Index)
 	if err != nil {
-		return nil, err
+		return noInterface("open", p.name, err)
 	}
-	index, mtu := p.Interface()
-	tx, rx := len(p.Rings(abi.DirTx)), len(p.Rings(abi.DirRx))
-	host, err := hoststack.New(region, hoststack.Config{
+	np, err := nic.Open(p.region, name, cfg)
+	if err != nil {
+		return err
+	}
+	index, mtu := np.Interface()
+	tx, rx := len(np.Rings(abi.DirTx)), len(np.Rings(abi.DirRx))
+	host, err := hoststack.New(p.region, hoststack.Config{
 		Name: name, Index: index, MTU: mtu, TxQueues: tx,
 		TxRings: max(req.HostTxRings, 1), RxRings: max(req.HostRxRings, 1), TxID: uint16(tx), RxID: uint16(rx),
-		Slots: p.Slots(), Piece: p.MaxTx(), Prefix: cfg.Prefix, Trouble: p.Trouble, OnTrouble: cfg.OnTrouble,
+		Slots: np.Slots(), Piece: np.MaxTx(), Prefix: cfg.Prefix, Trouble: np.Trouble, OnTrouble: cfg.OnTrouble,
 	})
 	if err != nil {
-		p.Close()
-		return nil, err
+		np.Close()
+		return err
 	}
-	p.Follow(host)
-	return &netIf{p, host}, nil
+	p.key.dev.Index = index
+	p.dev, err = netdev.Open(index)
+	if errors.Is(err, syscall.ENODEV) {
+		host.Close()
+		np.Close()
+		return noInterface("open", p.name, err)
+	}
+	n := &netIf{np, host, p.dev, e.interfaceGone}
+	np.Follow(n)
+	p.port = n
+	return nil
+}
+
+// Wake is told when something has happened to the interface. It implements kring.Waiter.
+func (n *netIf) Wake() {
+	n.host.Wake()
+	if n.dev != nil && n.dev.Gone() {
+		go n.onGone() // which may have to wait for whoever calls
+	}
 }
 
 // HostRings implements hosted.

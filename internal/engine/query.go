@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/seed-48afdc40/netmap/abi"
 )
@@ -11,6 +10,8 @@ import (
 // PortInfo describes a port, which is made for the moment if there is none. Without a name it describes the region.
 // Errors are those of Register. // NETMAP_REQ_PORT_INFO_GET
 func (e *Engine) PortInfo(name string, req abi.Register) (abi.PortInfo, error) {
+	req.Mode, req.Flags = abi.RegAllNIC, 0 // of the port, not of a monitor
+	t := targetOf(name, &req)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	w, err := e.regionWish("describe", name, req.MemID, nil)
@@ -21,8 +22,7 @@ func (e *Engine) PortInfo(name string, req abi.Register) (abi.PortInfo, error) {
 	if name == "" {
 		return info, nil
 	}
-	req.Mode, req.Flags = abi.RegAllNIC, 0 // of the port, not of a monitor
-	p, err := e.lookup(name, &req, w.region)
+	p, err := e.lookup(t, &req, w.region)
 	if err != nil {
 		return abi.PortInfo{}, err
 	}
@@ -45,9 +45,9 @@ func (e *Engine) ValePorts() []ValePort {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var list []ValePort
-	for key, p := range e.ports {
-		if v := p.valePort(); v != nil && v.Switch() != nil && strings.HasPrefix(key, valePrefix) {
-			list = append(list, ValePort{key, v.Switch().Number, v.Index()})
+	for k, p := range e.ports {
+		if v := p.valePort(); v != nil && v.Switch() != nil && k.onSwitch() {
+			list = append(list, ValePort{k.name, v.Switch().Number, v.Index()})
 		}
 	}
 	slices.SortFunc(list, func(a, b ValePort) int {

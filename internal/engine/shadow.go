@@ -96,7 +96,7 @@ func (s *Shadow) join() error {
 			case old == nil:
 				continue
 			case old.Slots() != r.N:
-				return fault.New(syscall.EINVAL, "open", s.b.entry.name, "%s has %d slots, other rings have %d", r.Name, r.N, old.Slots())
+				return fault.New(syscall.EINVAL, "open", s.b.entry.title(), "%s has %d slots, other rings have %d", r.Name, r.N, old.Slots())
 			}
 			r.Hold()
 			old.Join(r)
@@ -154,7 +154,7 @@ func (s *Shadow) Rebind(req abi.Register) (*Binding, error) {
 		return nil, s.b.closedError("open")
 	}
 	if req.Mode == abi.RegDefault || req.Mode > abi.RegOneSW {
-		return nil, fault.New(syscall.EINVAL, "open", s.b.entry.name, "mode %d is none", req.Mode)
+		return nil, fault.New(syscall.EINVAL, "open", s.b.entry.title(), "mode %d is none", req.Mode)
 	}
 	b := &Binding{eng: e, entry: s.b.entry}
 	if err := b.bind(&req, nil); err != nil {

@@ -2,9 +2,10 @@ package engine
 
 import (
 	"cmp"
+	"fmt"
 	"net"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
@@ -136,12 +137,11 @@ func (p *entry) view() portView {
 	if p.isHost() {
 		v.Attached = p.owner.inner.shown() + "^"
 	}
-	if _, ns, ok := strings.Cut(described.key, " in NS("); ok && described.kind == "nic" {
-		_, ns, _ = strings.Cut(ns, ":")
-		v.NetNS = strings.TrimSuffix(ns, ")")
+	if described.dev != nil && described.kind == "nic" {
+		v.NetNS = strconv.FormatUint(described.dev.NS.Inode, 10)
 	}
 	if p.kind == "null" { // several have one name
-		v.Name += strings.Replace(p.key, "null ", "#", 1)
+		v.Name += fmt.Sprint("#", p.key.number)
 	}
 	v.describer, _ = described.port.(describer)
 	for dir := range uint16(2) {

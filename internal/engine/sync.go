@@ -193,5 +193,5 @@ func (b *Binding) pollRx(want int16) (ready int16) {
 }
 
 func (b *Binding) closedError(op string) error {
-	return fault.New(syscall.ENXIO, op, b.entry.name, "the port is closed")
+	return fault.New(syscall.ENXIO, op, b.entry.title(), "the port is closed")
 }

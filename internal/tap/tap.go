@@ -5,13 +5,13 @@ package tap
 
 import (
 	"errors"
-	"net"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/netdev"
 )
 
 // Interface is an Ethernet interface of the host, which lives as long as it is open: it goes with the process. What the
@@ -26,7 +26,7 @@ const op = "make interface"
 // New makes an interface of that name, down and without carrier, in the calling thread's network namespace. EEXIST when there
 // is one, EPERM without CAP_NET_ADMIN, EINVAL for a name that none can have.
 func New(name string) (*Interface, error) {
-	if _, err := net.InterfaceByName(name); err == nil {
+	if netdev.Exists(name) {
 		return nil, fault.New(syscall.EEXIST, op, name, "there is an interface of that name; choose another")
 	}
 	i, err := open(name, unix.IFF_TUN_EXCL)

@@ -1,0 +1,182 @@
+//go:build linux
+
+// Package netdev tells network interfaces apart and finds them by their names. A name says little: it moves to another
+// interface when two are renamed, an interface has several (altnames), and every network namespace has an eth0.
+package netdev
+
+import (
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// MaxName is the length of the longest name, that of an altname. (ALTIFNAMSIZ)
+const MaxName = 127
+
+// NS is a network namespace. The kernel gives its numbers to another one only after its end.
+type NS struct{ Dev, Inode uint64 }
+
+// ID identifies an interface for as long as it exists: when it is deleted, another may get its index. Device.Gone tells.
+type ID struct {
+	NS    NS
+	Index int
+}
+
+// Here is the network namespace of the calling thread.
+func Here() (NS, error) {
+	var st unix.Stat_t
+	err := unix.Stat("/proc/thread-self/ns/net", &st)
+	return NS{uint64(st.Dev), st.Ino}, err
+}
+
+// Find is the interface that has the name, or the altname, in the calling thread's network namespace. ENODEV when there is none.
+func Find(name string) (ID, error) {
+	here, err := Here()
+	if err != nil {
+		return ID{}, err
+	}
+	index, _, err := ask(0, name)
+	return ID{here, index}, err
+}
+
+// Name is the interface's own name, of which there is one, in the calling thread's network namespace. ENODEV when there is no
+// interface of that index.
+func Name(index int) (string, error) {
+	_, name, err := ask(index, "")
+	return name, err
+}
+
+// Exists says whether an interface has the name or the altname, in the calling thread's network namespace.
+func Exists(name string) bool {
+	_, _, err := ask(0, name)
+	return err == nil
+}
+
+// ask asks the kernel for one interface, by index or by name. It does not list all of them, which may be thousands, and other
+// than ioctls on names it has no module loaded when there is none.
+func ask(index int, name string) (int, string, error) {
+	if len(name) > MaxName || index == 0 && name == "" {
+		return 0, "", unix.ENODEV
+	}
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return 0, "", err
+	}
+	defer unix.Close(fd)
+	if err := unix.Sendto(fd, linkRequest(index, name), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return 0, "", err
+	}
+	answer := make([]byte, 32<<10)
+	n, _, err := unix.Recvfrom(fd, answer, 0)
+	if err != nil {
+		return 0, "", err
+	}
+	return linkAnswer(answer[:n])
+}
+
+// Device is an interface that is being held on to. It neither keeps the interface nor receives anything from it.
+type Device struct {
+	ID
+	name   atomic.Pointer[string]
+	mu     sync.RWMutex // held for reading by whoever uses the socket
+	socket int          // a packet socket without a protocol, which the kernel unbinds when the interface leaves its namespace
+}
+
+// Open holds on to the interface of that index in the calling thread's network namespace, which stays as long as it is open.
+// Errors: ENODEV, and EPERM without CAP_NET_RAW.
+func Open(index int) (*Device, error) {
+	here, err := Here()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	d := &Device{ID: ID{here, index}, socket: fd}
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: index}); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	name, _, err := d.ask()
+	if err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	d.name.Store(&name)
+	return d, nil
+}
+
+// Gone says whether the interface has been deleted, or moved to another network namespace, whatever has come in its place.
+func (d *Device) Gone() bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.gone()
+}
+
+func (d *Device) gone() bool {
+	at, err := unix.Getsockname(d.socket)
+	l, ok := at.(*unix.SockaddrLinklayer)
+	return err == nil && ok && l.Ifindex != d.Index
+}
+
+// Name is the interface's own name now, or the last that is known of one that is gone.
+func (d *Device) Name() string {
+	if name, gone, err := d.ask(); err == nil && !gone {
+		d.name.Store(&name)
+	}
+	return *d.name.Load()
+}
+
+// ask asks for the name first: who had it may have been a successor of an interface that is gone.
+func (d *Device) ask() (name string, gone bool, err error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	r, err := unix.NewIfreq("")
+	if err != nil {
+		return "", false, err
+	}
+	r.SetUint32(uint32(d.Index))
+	if err := unix.IoctlIfreq(d.socket, unix.SIOCGIFNAME, r); err != nil {
+		return "", false, err
+	}
+	return r.Name(), d.gone(), nil
+}
+
+// Close lets go of the interface. Nothing may be asked of the Device afterwards but Name, which is the last one known.
+func (d *Device) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fd := d.socket
+	d.socket = -1
+	return unix.Close(fd)
+}
+
+func linkAnswer(b []byte) (index int, name string, err error) {
+	messages, err := syscall.ParseNetlinkMessage(b)
+	if err != nil {
+		return 0, "", err
+	}
+	for _, m := range messages {
+		switch m.Header.Type {
+		case unix.NLMSG_ERROR:
+			if len(m.Data) >= 4 {
+				return 0, "", syscall.Errno(-int32(native.Uint32(m.Data)))
+			}
+		case unix.RTM_NEWLINK:
+			attrs, err := syscall.ParseNetlinkRouteAttr(&m)
+			if err != nil {
+				return 0, "", err
+			}
+			for _, a := range attrs {
+				if a.Attr.Type == unix.IFLA_IFNAME {
+					name = unix.ByteSliceToString(a.Value)
+				}
+			}
+			return int(int32(native.Uint32(m.Data[4:]))), name, nil
+		}
+	}
+	return 0, "", unix.ENODEV
+}
