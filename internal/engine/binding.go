@@ -104,7 +104,7 @@ func (e *Engine) RegisterWith(name string, req abi.Register, o Options) (*Bindin
 }
 
 func (e *Engine) check(t target, req *abi.Register) error {
-	switch name, most := t.name, longest(t.kind); {
+	switch name, most := t.name, longest(t.place); {
 	case e.closed:
 		return fault.New(syscall.ENXIO, "open", name, "the engine is closed")
 	case name == "":

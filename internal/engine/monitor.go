@@ -20,7 +20,7 @@ func (e *Engine) openMonitor(t target, req *abi.Register, region *mem.Region) (*
 	wish := *req
 	wish.Flags &^= monitor.Flags
 	name := t.name
-	t.kind = t.monitored
+	t.kind = t.place
 	parent, err := e.lookup(t, &wish, region)
 	if err != nil {
 		return nil, err

@@ -37,22 +37,17 @@ type target struct {
 	key  key
 	err  error // there can be no such port
 
-	monitored string // of a monitor, the parent's kind
-	parent    key    // of a pipe, the port that it is a pipe of, if there is one
-	isDevice  bool   // of a port of a switch: what is behind the colon is an interface
+	place    string // the kind, of a monitor that of its parent
+	parent   key    // of a pipe, the port that it is a pipe of, if there is one
+	isDevice bool   // of a port of a switch: what is behind the colon is an interface
 }
 
 // targetOf finds out what a name and its request mean.
 func targetOf(name string, req *abi.Register) target {
-	t := target{kind: kindOf(name, req), name: name}
-	place := t.kind
-	if t.kind == "monitor" {
-		plain := *req
-		plain.Flags &^= monitor.Flags
-		place = kindOf(name, &plain)
-		t.monitored = place
-	}
-	switch place {
+	plain := *req
+	plain.Flags &^= monitor.Flags
+	t := target{kind: kindOf(name, req), place: kindOf(name, &plain), name: name}
+	switch t.place {
 	case "null":
 		t.name = "null:" + name
 	case "pipe":
@@ -152,6 +147,9 @@ func (e *Engine) bury(p *entry) {
 		return
 	}
 	p.buried = true
+	if n, ok := p.port.(*netIf); ok {
+		n.Abandon()
+	}
 	if outer := p.owner; outer != nil {
 		e.report("%s: detached, because the interface %s is gone", outer.name, p.title())
 		e.detach(outer)

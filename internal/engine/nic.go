@@ -86,6 +86,9 @@ func (n *netIf) HostRings(dir uint16) []*kring.Ring { return n.host.Rings(dir) }
 
 // Start brings a ring into use. With the last tx ring the host is cut off the wire.
 func (n *netIf) Start(r *kring.Ring) error {
+	if n.dev != nil && n.dev.Gone() {
+		return fault.New(syscall.ENXIO, "open", n.dev.Name(), "the interface is gone; open the one that has come in its place")
+	}
 	if slices.Contains(n.host.Rings(r.Dir), r) {
 		return n.host.Start(r)
 	}

@@ -206,13 +206,27 @@ func (p *Port) stop(r *kring.Ring) {
 	if r.Dir == abi.DirTx {
 		q.tx.stop()
 	} else {
-		p.program.Remove(q.id)
+		if p.program != nil {
+			p.program.Remove(q.id)
+		}
 		q.rx.stop()
 	}
 	if (q.tx == nil || !q.tx.ring.Mapped()) && (q.rx == nil || !q.rx.ring.Mapped()) {
 		p.closeQueue(q)
 	}
 	p.tidy()
+}
+
+// Abandon lets go of an interface that is gone. One that was moved to another network namespace is the host's there, and
+// another may have the index by now.
+func (p *Port) Abandon() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.detach()
+	if p.taken != nil {
+		p.taken.Restore()
+		p.taken = nil
+	}
 }
 
 // Close ends the port; all rings are stopped.

@@ -108,6 +108,7 @@ func (r *Record) undo() error {
 		if err != nil {
 			return err
 		}
+		r.Name = l.Attrs().Name // it may have been renamed
 		if err = r.Changes.undo(r.Ifindex); errors.Is(err, syscall.ENODEV) {
 			return errGone
 		}

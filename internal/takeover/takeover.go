@@ -23,6 +23,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/netdev"
 )
 
 // Needs is what an interface has to be like.
@@ -40,7 +41,8 @@ type Taken struct {
 	book   book
 	record Record
 	file   *locked // the record, nil while nothing has been changed
-	member int     // packet socket that keeps promiscuous mode on, -1 for none
+	dev    *netdev.Device
+	member int // packet socket that keeps promiscuous mode on, -1 for none
 }
 
 // Take readies an interface. Records are kept in dir. Errors: EBUSY when another process has changed the interface and
@@ -54,6 +56,9 @@ func Take(dir string, ifindex int, needs Needs) (*Taken, error) {
 	t := &Taken{book: book{dir}, record: r, member: -1}
 	if err := t.book.settle(r.file()); err != nil {
 		return nil, err
+	}
+	if t.dev, err = netdev.Open(ifindex); err != nil {
+		return nil, fault.Wrap(err, "take over", r.Name, "needs CAP_NET_RAW")
 	}
 	if err := t.Need(needs); err != nil {
 		return nil, errors.Join(err, t.Restore())
@@ -73,7 +78,7 @@ func (t *Taken) Need(needs Needs) error {
 		}
 	}
 	if needs.Promisc && t.member < 0 {
-		t.member, err = joinPromisc(t.record.Ifindex, t.record.Name)
+		t.member, err = joinPromisc(t.record.Ifindex, t.dev.Name())
 	}
 	return err
 }
@@ -87,7 +92,7 @@ func (t *Taken) change(c Changes) error {
 		return err
 	}
 	if err := c.do(t.record.Ifindex); err != nil {
-		return fault.Wrap(err, "ready", t.record.Name, "%v: needs CAP_NET_ADMIN, and a driver that can", c)
+		return fault.Wrap(err, "ready", t.dev.Name(), "%v: needs CAP_NET_ADMIN, and a driver that can", c)
 	}
 	return nil
 }
@@ -114,8 +119,10 @@ func (t *Taken) Changes() string {
 	return t.record.Changes.String()
 }
 
-// Restore puts everything back. What fails stays on record, for Recover. An interface that is gone needs nothing.
+// Restore puts everything back. What fails stays on record, for Recover. An interface that is gone needs nothing, and another
+// that has its index by now is left alone.
 func (t *Taken) Restore() error {
+	defer t.dev.Close()
 	if t.member >= 0 {
 		unix.Close(t.member)
 		t.member = -1
@@ -127,8 +134,11 @@ func (t *Taken) Restore() error {
 		t.file.Close()
 		t.file = nil
 	}()
+	if t.dev.Gone() {
+		return t.file.remove()
+	}
 	if err := t.record.Changes.undo(t.record.Ifindex); err != nil && !errors.Is(err, syscall.ENODEV) {
-		return fault.Wrap(err, "give back", t.record.Name, "%v; 'netmap doctor --restore' tries again", t.record.Changes)
+		return fault.Wrap(err, "give back", t.dev.Name(), "%v; 'netmap doctor --restore' tries again", t.record.Changes)
 	}
 	t.record.Changes = Changes{}
 	return t.file.remove()

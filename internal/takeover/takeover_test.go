@@ -92,6 +92,7 @@ func (b *bench) restore(taken *Taken) {
 // die is what happens to a taken interface when its process is killed.
 func die(taken *Taken) {
 	taken.file.Close()
+	taken.dev.Close()
 	if taken.member >= 0 {
 		syscall.Close(taken.member)
 	}

@@ -1,0 +1,282 @@
+package engine_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+)
+
+// far is the other end of the cable to a host.
+func (o *office) far(host int) *program {
+	o.t.Helper()
+	return o.openIn(o.hosts[host], "eth0")
+}
+
+func (o *office) openIn(ns *testutil.NS, name string) *program {
+	o.t.Helper()
+	var b *engine.Binding
+	var err error
+	ns.Do(func() { b, err = o.e.Register(name, request(0)) })
+	testutil.Require(o.t, "AF_XDP", err)
+	o.t.Cleanup(func() { b.Close() })
+	return see(b)
+}
+
+// change does something to an interface of the office.
+func (o *office) change(name string, f func(netlink.Link) error) {
+	o.t.Helper()
+	o.ns.Do(func() {
+		l, err := netlink.LinkByName(name)
+		if err == nil {
+			err = f(l)
+		}
+		if err != nil {
+			o.t.Fatal(err)
+		}
+	})
+}
+
+func (o *office) rename(from, to string) {
+	o.t.Helper()
+	o.change(from, func(l netlink.Link) error { return netlink.LinkSetName(l, to) })
+}
+
+func (o *office) delete(name string) {
+	o.t.Helper()
+	o.change(name, netlink.LinkDel)
+}
+
+// cable makes a pair of interfaces with these indexes, 0 for any.
+func (o *office) cable(name string, index int, far string) {
+	o.t.Helper()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.Index = name, index
+	v := netlink.NewVeth(attrs)
+	v.PeerName = far
+	o.ns.Do(func() { testutil.Require(o.t, "veth interfaces", netlink.LinkAdd(v)) })
+	o.change(name, netlink.LinkSetUp)
+	o.change(far, netlink.LinkSetUp)
+}
+
+func (o *office) index(name string) (index int) {
+	o.change(name, func(l netlink.Link) error {
+		index = l.Attrs().Index
+		return nil
+	})
+	return index
+}
+
+// wantPasses sends a frame from one end to the other.
+func wantPasses(t *testing.T, from, to *program, text string) {
+	t.Helper()
+	from.tx[0].put(t, frame(text))
+	from.TxSync()
+	receive(t, to, func(f string) bool { return f == frame(text) })
+}
+
+// names are the ports that there are.
+func (o *office) names() (all []string) {
+	for _, s := range o.e.Stats() {
+		all = append(all, s.Name)
+	}
+	return all
+}
+
+// An interface that is renamed while it is open is found by the names that it has, and not by those that it had.
+func TestRenamedInterface(t *testing.T) {
+	o := newOffice(t, 1, 1)
+	long := strings.Repeat("a-long-name/", 10) + "1234567" // 127 characters
+	far, first := o.far(0), o.openIn(o.ns, "v0")
+	o.rename("v0", "vold")
+	o.change("vold", func(l netlink.Link) error { return netlink.LinkAddAltName(l, long) })
+	o.change("vold", func(l netlink.Link) error { return netlink.LinkAddAltName(l, "wan-0") })
+	if got := o.names(); !slices.Equal(got, []string{"eth0", "vold"}) || first.Port() != "vold" {
+		t.Errorf("ports %q, opened %s", got, first.Port())
+	}
+	o.cable("v0", 0, "v0far")
+	successor, itsFar := o.openIn(o.ns, "v0"), o.openIn(o.ns, "v0far")
+	wantPasses(t, first, far, "the old wire")
+	wantPasses(t, successor, itsFar, "the new wire")
+	for _, name := range []string{"vold", "wan-0", long} {
+		again := o.openIn(o.ns, name)
+		if got := fmt.Sprint(o.names()); got != "[eth0 v0 v0far vold]" || again.Port() != "vold" {
+			t.Errorf("%s is another port: %s", name, got)
+		}
+		if got := string(again.nifp.Name[:5]); got != "vold\x00" {
+			t.Errorf("%s is called %q", name, got)
+		}
+		wantPasses(t, again, far, "through "+name)
+		o.ns.Do(func() {
+			if b, err := o.e.Register(name, request(0, flags(abi.NRExclusive))); err == nil {
+				b.Close()
+				t.Errorf("%s is not taken for what is open already", name)
+			}
+			m, err := o.e.Register(name, request(0, flags(abi.NRMonitorRx)))
+			if err != nil || !strings.HasPrefix(m.Port(), "vold/") {
+				t.Fatalf("monitor %s: %v, %v", name, m, err)
+			}
+			m.Close()
+			_, err = o.e.Attach("vale0:"+name, request(0))
+			if len(name) < 16 {
+				wantErrno(t, "attach "+name, err, syscall.EBUSY)
+			}
+			if h, err := o.e.Header(name); h != 0 || err != nil {
+				t.Errorf("header of %s: %d, %v", name, h, err)
+			}
+		})
+		again.Close()
+	}
+	o.ns.Do(func() {
+		_, err := o.e.Register(long[1:], request(0))
+		wantErrno(t, "a name of 126", err, syscall.ENXIO)
+		_, err = o.e.Register(long+"x", request(0))
+		wantErrno(t, "a name of 128", err, syscall.ENAMETOOLONG)
+	})
+}
+
+// Two interfaces change names while both are open.
+func TestNamesExchanged(t *testing.T) {
+	o := newOffice(t, 2, 1)
+	far := []*program{o.far(0), o.far(1)}
+	for i := range 2 {
+		defer o.openIn(o.ns, fmt.Sprint("v", i)).Close()
+	}
+	o.rename("v0", "x")
+	o.rename("v1", "v0")
+	o.rename("x", "v1")
+	for i := range 2 {
+		wantPasses(t, o.openIn(o.ns, fmt.Sprint("v", i)), far[1-i], fmt.Sprint("through ", i))
+	}
+}
+
+// ending is how an interface can go.
+var ending = map[string]func(o *office, elsewhere *testutil.NS){
+	"deleted": func(o *office, _ *testutil.NS) { o.delete("va") },
+	"moved": func(o *office, elsewhere *testutil.NS) {
+		o.change("va", func(l netlink.Link) error { return netlink.LinkSetNsFd(l, elsewhere.FD()) })
+		o.rename("vafar", "orphan%d")
+	},
+}
+
+// What comes after an interface, with its name and its index, is another one: whoever has the old one open keeps what is left of
+// it.
+func TestSuccessorOfAnOpenInterface(t *testing.T) {
+	for how, end := range ending {
+		t.Run(how, func(t *testing.T) {
+			o := newOffice(t, 0, 1)
+			elsewhere := testutil.NewNS(t)
+			o.cable("va", 77, "vafar")
+			old := o.openIn(o.ns, "va")
+			end(o, elsewhere)
+			o.cable("va", 77, "vafar")
+			successor, far := o.openIn(o.ns, "va"), o.openIn(o.ns, "vafar")
+			wantPasses(t, successor, far, "on its own wire")
+			wantPasses(t, far, successor, "and back")
+			wantSoonGone(t, old)
+			if how == "moved" {
+				elsewhere.Do(func() {
+					l, err := netlink.LinkByName("va")
+					if err == nil {
+						err = netlink.LinkSetUp(l)
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+				})
+				o.openIn(elsewhere, "va").Close()
+			}
+			old.Close()
+			wantPasses(t, successor, far, "after the old one is closed")
+		})
+	}
+}
+
+// wantSoonGone waits until a port says that its interface is gone.
+func wantSoonGone(t *testing.T, p *program) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		err := p.RxSync()
+		if err != nil {
+			wantErrno(t, "use what is gone", err, syscall.EIO)
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("the port of an interface that is gone goes on")
+		}
+	}
+}
+
+// An attached interface that goes leaves its switch, with its host stack and whoever polls it, and its name is free.
+func TestAttachedInterfaceGoes(t *testing.T) {
+	for how, end := range ending {
+		t.Run(how, func(t *testing.T) {
+			o := newOffice(t, 0, 1)
+			o.cable("va", 77, "vafar")
+			p := open(t, o.e, "vale0:p", request(64))
+			for round := range 3 {
+				var err error
+				o.ns.Do(func() { _, err = o.e.Attach("vale0:va", request(0, mode(abi.RegNICSW))) })
+				testutil.Require(t, "AF_XDP", err)
+				if err := o.e.StartPolling("vale0:va", abi.PollingSingleCPU, 0, 1); err != nil {
+					t.Fatal(err)
+				}
+				end(o, testutil.NewNS(t))
+				if round > 0 { // the first time nobody asks for the name, and it goes all the same
+					o.cable("va", 77, "vafar")
+					if round == 1 {
+						o.mustAttach("vale0:va")
+						wantPasses(t, p, o.openIn(o.ns, "vafar"), "to its successor")
+						if _, err := o.e.Detach("vale0:va"); err != nil {
+							t.Fatal(err)
+						}
+					}
+					end(o, testutil.NewNS(t))
+				}
+				for end := time.Now().Add(5 * time.Second); len(o.e.ValePorts()) > 1; time.Sleep(time.Millisecond) {
+					if time.Now().After(end) {
+						t.Fatalf("left behind: %v", o.e.ValePorts())
+					}
+				}
+				_, err = o.e.Detach("vale0:va")
+				wantErrno(t, "detach what is gone", err, syscall.ENXIO)
+				o.cable("va", 77, "vafar")
+			}
+		})
+	}
+}
+
+// The interface of a persistent port may be renamed as any other, and when it goes, the port goes.
+func TestRenamedPersistentPort(t *testing.T) {
+	o := newOffice(t, 0, 1)
+	o.mustNewIf("p0")
+	o.rename("p0", "q0")
+	o.mustNewIf("p0")
+	wantErrno(t, "make it again", func() error { _, err := o.newIf("q0", abi.ValeNewIf{}); return err }(), syscall.EEXIST)
+	a := o.program("q0")
+	if got := fmt.Sprint(o.names()); got != "[p0 q0]" || a.Port() != "q0" {
+		t.Errorf("ports %v, opened %s", got, a.Port())
+	}
+	wantErrno(t, "delete an open port", o.delIf("q0"), syscall.EBUSY)
+	a.Close()
+	o.mustAttach("vale0:q0")
+	b := open(t, o.e, "vale0:b", request(64))
+	wantPasses(t, o.program("q0"), b, "by its new name")
+	a = o.program("q0")
+	o.delete("q0")
+	o.mustNewIf("q0")
+	o.mustAttach("vale0:q0")
+	wantPasses(t, o.program("q0"), b, "from its successor")
+	a.tx[0].put(t, frame("from the dead"))
+	a.TxSync()
+	b.RxSync()
+	wantFrames(t, b.rx[0])
+}
