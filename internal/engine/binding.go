@@ -216,7 +216,7 @@ func (b *Binding) start(alone bool) error {
 	rings := slices.Concat(b.rings[abi.DirRx], b.rings[abi.DirTx]) // receiving first: see Port.Start of package nic
 	for _, r := range rings {
 		if n, taken := r.Users(); taken || alone && n > 0 {
-			return fault.New(syscall.EBUSY, "open", b.entry.title(), "%s is in use by %d others and somebody wants it exclusively", r.Name, n)
+			return fault.New(syscall.EBUSY, "open", b.entry.title(), "%s is in use by %d others and somebody wants it exclusively", label(r), n)
 		}
 	}
 	for i, r := range rings {
@@ -234,6 +234,9 @@ func (b *Binding) start(alone bool) error {
 	}
 	return nil
 }
+
+// label is what users call a ring, whatever its port was called when it was made.
+func label(r *kring.Ring) string { return fmt.Sprint(directions[r.Dir], " ring ", r.ID) }
 
 func (b *Binding) startRing(r *kring.Ring) error {
 	r.Hold()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
@@ -141,6 +142,48 @@ func TestRenamedInterface(t *testing.T) {
 		_, err = o.e.Register(long+"x", request(0))
 		wantErrno(t, "a name of 128", err, syscall.ENAMETOOLONG)
 	})
+}
+
+// The TAP of the host rings says in its alias whose it is, by the name of now, and the host stays behind it.
+func TestRenamedWithHostRings(t *testing.T) {
+	o := newOffice(t, 1, 1)
+	o.openIn(o.ns, "v0")
+	alias := func() (text string) {
+		o.change("netmap-host0", func(l netlink.Link) error {
+			text = l.Attrs().Alias
+			return nil
+		})
+		return text
+	}
+	if got := alias(); !strings.Contains(got, "rings of v0,") {
+		t.Fatalf("alias %q", got)
+	}
+	o.rename("v0", "wan")
+	for end := time.Now().Add(5 * time.Second); !strings.Contains(alias(), "rings of wan,"); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("alias %q", alias())
+		}
+	}
+	var host *engine.Binding
+	var err error
+	o.ns.Do(func() { host, err = o.e.Register("wan", request(0, mode(abi.RegSW))) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	p := see(host)
+	o.ns.Do(func() {
+		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0)
+		if err == nil {
+			defer unix.Close(fd)
+			to := &unix.SockaddrLinklayer{Ifindex: o.index("wan")}
+			err = unix.Sendto(fd, []byte(frame("from the host")), 0, to)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	receive(t, p, func(f string) bool { return strings.Contains(f, "from the host") })
 }
 
 // Two interfaces change names while both are open.

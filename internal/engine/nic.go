@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"math/rand/v2"
 	"slices"
 	"syscall"
@@ -32,7 +31,6 @@ func (p *entry) acceptsStamps(req *abi.Register) error {
 type netIf struct {
 	*nic.Port
 	host   *hoststack.Stack
-	dev    *netdev.Device // nil without CAP_NET_RAW
 	onGone func()
 }
 
@@ -52,7 +50,7 @@ func (e *Engine) openNIC(p *entry, req *abi.Register) error {
 	index, mtu := np.Interface()
 	tx, rx := len(np.Rings(abi.DirTx)), len(np.Rings(abi.DirRx))
 	host, err := hoststack.New(p.region, hoststack.Config{
-		Name: name, Index: index, MTU: mtu, TxQueues: tx,
+		Name: np.Title, Index: index, MTU: mtu, TxQueues: tx,
 		TxRings: max(req.HostTxRings, 1), RxRings: max(req.HostRxRings, 1), TxID: uint16(tx), RxID: uint16(rx),
 		Slots: np.Slots(), Piece: np.MaxTx(), Prefix: cfg.Prefix, Trouble: np.Trouble, OnTrouble: cfg.OnTrouble,
 	})
@@ -60,23 +58,20 @@ func (e *Engine) openNIC(p *entry, req *abi.Register) error {
 		np.Close()
 		return err
 	}
-	p.key.dev.Index = index
-	p.dev, err = netdev.Open(index)
-	if errors.Is(err, syscall.ENODEV) {
-		host.Close()
-		np.Close()
-		return noInterface("open", p.name, err)
-	}
-	n := &netIf{np, host, p.dev, e.interfaceGone}
+	p.key.dev.Index, p.dev = index, np.Device()
+	n := &netIf{np, host, e.interfaceGone}
 	np.Follow(n)
 	p.port = n
 	return nil
 }
 
+// gone says whether the interface has been deleted, or moved to another network namespace.
+func (n *netIf) gone() bool { return n.Device() != nil && n.Device().Gone() }
+
 // Wake is told when something has happened to the interface. It implements kring.Waiter.
 func (n *netIf) Wake() {
 	n.host.Wake()
-	if n.dev != nil && n.dev.Gone() {
+	if n.gone() {
 		go n.onGone() // which may have to wait for whoever calls
 	}
 }
@@ -86,8 +81,8 @@ func (n *netIf) HostRings(dir uint16) []*kring.Ring { return n.host.Rings(dir) }
 
 // Start brings a ring into use. With the last tx ring the host is cut off the wire.
 func (n *netIf) Start(r *kring.Ring) error {
-	if n.dev != nil && n.dev.Gone() {
-		return fault.New(syscall.ENXIO, "open", n.dev.Name(), "the interface is gone; open the one that has come in its place")
+	if n.gone() {
+		return fault.New(syscall.ENXIO, "open", n.Title(), "the interface is gone; open the one that has come in its place")
 	}
 	if slices.Contains(n.host.Rings(r.Dir), r) {
 		return n.host.Start(r)

@@ -19,6 +19,7 @@ import (
 type cable struct {
 	tap     *tap.Interface
 	index   int
+	named   string    // the interface's name in the alias
 	mode    *ebpf.Map // what ingress consults
 	generic bool
 	ingress link.Link
@@ -33,7 +34,7 @@ func lay(cfg *Config, queues int) (c *cable, err error) {
 	defer func() {
 		if err != nil {
 			c.close()
-			c, err = nil, fault.Wrap(err, "reach the host stack of", cfg.Name, "%s", hint(err))
+			c, err = nil, fault.Wrap(err, "reach the host stack of", cfg.Name(), "%s", hint(err))
 		}
 	}()
 	if c.tap, err = tap.NewQueues(tapNames, queues); err != nil {
@@ -48,7 +49,7 @@ func lay(cfg *Config, queues int) (c *cable, err error) {
 	if err = c.attach(cfg, queues); err != nil {
 		return c, err
 	}
-	return c, bringUp(l, cfg)
+	return c, c.bringUp(l, cfg)
 }
 
 // hint is what to do about an error of lay.
@@ -65,15 +66,25 @@ func hint(err error) string {
 
 // bringUp sets the TAP up such that nobody takes it for an interface of his own. What the host sends on it in spite of that,
 // the filter drops.
-func bringUp(l netlink.Link, cfg *Config) error {
+func (c *cable) bringUp(l netlink.Link, cfg *Config) error {
 	netlink.LinkSetIP6AddrGenMode(l, addrGenModeNone) // fails where there is no IPv6
 	return errors.Join(
-		netlink.LinkSetAlias(l, fmt.Sprintf("netmap: host rings of %s, leave alone", cfg.Name)),
+		c.label(cfg.Name()),
 		netlink.LinkSetMTU(l, cfg.MTU),
 		netlink.LinkSetTxQLen(l, int(cfg.Slots)), // what is queued before it is lost
 		netlink.LinkSetARPOff(l),
 		netlink.LinkSetUp(l),
 	)
+}
+
+// label says whose cable it is, in its alias.
+func (c *cable) label(name string) error {
+	if name == c.named {
+		return nil
+	}
+	c.named = name
+	l := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: c.index}}
+	return netlink.LinkSetAlias(l, fmt.Sprintf("netmap: host rings of %s, leave alone", name))
 }
 
 const addrGenModeNone = 1 // IN6_ADDR_GEN_MODE_NONE

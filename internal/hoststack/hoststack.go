@@ -41,8 +41,8 @@ const MaxRings = 128
 
 // Config is what has to be known of a network interface.
 type Config struct {
-	Name     string // of the interface
-	Index    int    // likewise
+	Name     func() string // of the interface, which may be renamed
+	Index    int           // likewise
 	MTU      int
 	TxQueues int // tx queues of the interface
 
@@ -88,19 +88,19 @@ type Stack struct {
 // Follow or Start. ENOMEM for too many rings.
 func New(region *mem.Region, cfg Config) (*Stack, error) {
 	if max(cfg.TxRings, cfg.RxRings) > MaxRings {
-		return nil, fault.New(syscall.ENOMEM, "open", cfg.Name, "%d tx and %d rx host rings; want at most %d", cfg.TxRings, cfg.RxRings, MaxRings)
+		return nil, fault.New(syscall.ENOMEM, "open", cfg.Name(), "%d tx and %d rx host rings; want at most %d", cfg.TxRings, cfg.RxRings, MaxRings)
 	}
 	here, err := netns.Get()
 	if err != nil {
-		return nil, fault.Wrap(err, "open", cfg.Name, "")
+		return nil, fault.Wrap(err, "open", cfg.Name(), "")
 	}
 	s := &Stack{cfg: cfg, region: region, ns: here, tx: make([]sender, cfg.TxRings)}
 	for i := range cfg.TxRings {
-		r := kring.New(fmt.Sprintf("%s host TX%d", cfg.Name, i), abi.DirTx, cfg.TxID+i, cfg.Slots, s.syncTx)
+		r := kring.New(fmt.Sprintf("%s host TX%d", cfg.Name(), i), abi.DirTx, cfg.TxID+i, cfg.Slots, s.syncTx)
 		s.rings[abi.DirTx] = append(s.rings[abi.DirTx], r)
 	}
 	for i := range cfg.RxRings {
-		r := kring.New(fmt.Sprintf("%s host RX%d", cfg.Name, i), abi.DirRx, cfg.RxID+i, cfg.Slots, s.syncRx)
+		r := kring.New(fmt.Sprintf("%s host RX%d", cfg.Name(), i), abi.DirRx, cfg.RxID+i, cfg.Slots, s.syncRx)
 		s.rings[abi.DirRx] = append(s.rings[abi.DirRx], r)
 	}
 	return s, nil
@@ -166,7 +166,7 @@ func (s *Stack) Follow(use Use) {
 
 // settle brings the kernel to where it has to be: a cable while anything is in use, egress while netmap has the interface.
 func (s *Stack) settle() error {
-	return ns.Do(s.ns, s.cfg.Name, func() error {
+	return ns.Do(s.ns, s.cfg.Name(), func() error {
 		var err error
 		c := s.cable.Load()
 		want := s.use.Any || s.started > 0
@@ -227,8 +227,23 @@ func (s *Stack) Close() error {
 	return s.ns.Close()
 }
 
-// Wake wakes everybody who sleeps on a host ring: there is trouble, or it is over. It implements kring.Waiter.
+// relabel has the cable say whose it is, after the interface was renamed.
+func (s *Stack) relabel() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.cable.Load(); c != nil {
+		ns.Do(s.ns, s.cfg.Name(), func() error { return c.label(s.cfg.Name()) }) // for people: nothing depends on it
+	}
+}
+
+// Wake is told when there is trouble, or it is over, or the interface has a new name. It wakes everybody who sleeps on a host
+// ring, and implements kring.Waiter.
 func (s *Stack) Wake() {
+	s.relabel()
+	s.wakeAll()
+}
+
+func (s *Stack) wakeAll() {
 	for _, rings := range s.rings {
 		for _, r := range rings {
 			r.Waiters.Wake()
@@ -245,7 +260,7 @@ func (s *Stack) Lost() uint64 {
 	}
 	c, n := s.cable.Load(), uint64(0)
 	if c != nil {
-		ns.Do(s.ns, s.cfg.Name, func() error {
+		ns.Do(s.ns, s.cfg.Name(), func() error {
 			n = c.dropped()
 			return nil
 		})

@@ -150,7 +150,9 @@ func (d *Device) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	fd := d.socket
-	d.socket = -1
+	if d.socket = -1; fd < 0 {
+		return nil
+	}
 	return unix.Close(fd)
 }
 

@@ -73,7 +73,8 @@ type watcher struct {
 	ns      netns.NsHandle
 	updates chan netlink.LinkUpdate
 	done    chan struct{}
-	over    bool // nothing that comes can mend the port
+	over    bool   // nothing that comes can mend the port
+	name    string // of the interface, when something was last heard of it
 	ended   sync.WaitGroup
 }
 
@@ -86,13 +87,13 @@ func watch(p *Port) (*watcher, error) {
 	defer runtime.UnlockOSThread()
 	here, err := netns.Get()
 	if err != nil {
-		return nil, fault.Wrap(err, "watch", p.name, "")
+		return nil, fault.Wrap(err, "watch", p.Title(), "")
 	}
-	w := &watcher{port: p, ns: here, updates: make(chan netlink.LinkUpdate, 16), done: make(chan struct{})}
+	w := &watcher{port: p, name: p.name, ns: here, updates: make(chan netlink.LinkUpdate, 16), done: make(chan struct{})}
 	lost := func(error) {} // the channel closes
 	if err := netlink.LinkSubscribeWithOptions(w.updates, w.done, netlink.LinkSubscribeOptions{ErrorCallback: lost}); err != nil {
 		here.Close()
-		return nil, fault.Wrap(err, "watch", p.name, "")
+		return nil, fault.Wrap(err, "watch", p.Title(), "")
 	}
 	if l, err := netlink.LinkByIndex(p.link.index); err == nil {
 		w.see(l.Attrs().RawFlags)
@@ -126,11 +127,21 @@ func (w *watcher) run() {
 			case u.Header.Type == unix.RTM_DELLINK:
 				w.gone("the interface is gone; open the port again when it is back")
 			default:
+				w.named(u.Attrs().Name)
 				w.see(u.IfInfomsg.Flags)
 			}
 		case <-tick.C:
 			w.inQueues()
 		}
+	}
+}
+
+// named takes in the interface's name.
+func (w *watcher) named(name string) {
+	if was := w.name; name != was {
+		w.name = name
+		w.port.report(was + ": is called " + name + " now")
+		w.port.tellFollower()
 	}
 }
 
@@ -147,7 +158,7 @@ func (w *watcher) see(flags uint32) {
 	case up && !was:
 		w.port.fail(nil)
 	case !up && was:
-		w.port.fail(fault.New(syscall.EIO, "use", w.port.name, "the interface is down; 'ip link set dev %s up'", w.port.name))
+		w.port.fail(fault.New(syscall.EIO, "use", w.port.Title(), "the interface is down; 'ip link set dev %s up'", w.port.Title()))
 	}
 }
 
@@ -166,8 +177,8 @@ func (w *watcher) inQueues() {
 // gone ends the port for good.
 func (w *watcher) gone(why string) {
 	w.over = true
-	w.port.fail(fault.New(syscall.EIO, "use", w.port.name, "%s", why))
+	w.port.fail(fault.New(syscall.EIO, "use", w.port.Title(), "%s", why))
 }
 
 // inNamespace calls f in the network namespace of the interface.
-func (w *watcher) inNamespace(f func() error) error { return ns.Do(w.ns, w.port.name, f) }
+func (w *watcher) inNamespace(f func() error) error { return ns.Do(w.ns, w.port.Title(), f) }

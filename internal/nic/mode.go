@@ -77,9 +77,9 @@ func (p *Port) Stamps() error {
 	defer p.mu.Unlock()
 	switch {
 	case p.memory.Spare == 0:
-		return fault.New(syscall.EOPNOTSUPP, "open", p.name, "there is no room for time stamps in the region; use netmap serve --rx-timestamps, or embed.Config.RxTimestamps")
+		return fault.New(syscall.EOPNOTSUPP, "open", p.Title(), "there is no room for time stamps in the region; use netmap serve --rx-timestamps, or embed.Config.RxTimestamps")
 	case p.program == nil:
-		return fault.New(syscall.EOPNOTSUPP, "open", p.name, "no rx ring is open, and time stamps are of received frames")
+		return fault.New(syscall.EOPNOTSUPP, "open", p.Title(), "no rx ring is open, and time stamps are of received frames")
 	}
 	return p.noStamps
 }
@@ -130,7 +130,7 @@ func (p *Port) needsProgram() bool {
 
 // sayMode is what is reported of the mode.
 func (p *Port) sayMode() string {
-	s := p.name + ": " + p.mode.String()
+	s := p.Title() + ": " + p.mode.String()
 	if p.mode == p.choice.Mode {
 		s += ", " + p.choice.Why
 	}

@@ -11,6 +11,7 @@
 package nic
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/netdev"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
@@ -41,7 +43,8 @@ type Config struct {
 
 // Port is a network interface.
 type Port struct {
-	name   string
+	name   string         // when it was opened
+	dev    *netdev.Device // nil without CAP_NET_RAW
 	cfg    Config
 	link   linkInfo
 	choice Choice
@@ -89,16 +92,37 @@ func Open(region *mem.Region, name string, cfg Config) (*Port, error) {
 	p.memory = xsk.Memory{Mem: pool, Stride: stride, Contiguous: region.Contiguous(), Skew: offset % shm.HugePage, Spare: region.Spare()}
 	p.maxTx = p.memory.MaxTx()
 	p.makeRings()
+	if p.dev, err = netdev.Open(link.index); errors.Is(err, syscall.ENODEV) {
+		return nil, fault.New(syscall.ENXIO, "open", name, "the interface has just gone")
+	}
 	if p.watch, err = watch(p); err != nil {
+		p.letGo()
 		return nil, err
 	}
 	return p, nil
 }
 
+// Title is the name of the interface, which may have been renamed.
+func (p *Port) Title() string {
+	if p.dev == nil {
+		return p.name
+	}
+	return p.dev.Name()
+}
+
+// Device is the interface, nil where the kernel does not let us hold on to it, which takes CAP_NET_RAW.
+func (p *Port) Device() *netdev.Device { return p.dev }
+
+func (p *Port) letGo() {
+	if p.dev != nil {
+		p.dev.Close()
+	}
+}
+
 // AcceptOffsets says EINVAL for offsets behind which a frame of the interface's MTU has no room.
 func (p *Port) AcceptOffsets(most uint32) error {
 	if need := uint32(p.link.mtu) + frameOverhead; most+need > p.memory.MaxFrame() {
-		return fault.New(syscall.EINVAL, "use offsets on", p.name, "behind %d bytes a frame of its MTU of %d, with %d bytes around it, has no room in a buffer of %d; use smaller offsets or larger buffers",
+		return fault.New(syscall.EINVAL, "use offsets on", p.Title(), "behind %d bytes a frame of its MTU of %d, with %d bytes around it, has no room in a buffer of %d; use smaller offsets or larger buffers",
 			most, p.link.mtu, frameOverhead, p.memory.MaxFrame())
 	}
 	return nil
@@ -113,12 +137,12 @@ func (p *Port) makeRings() {
 		p.queues = append(p.queues, q)
 		if i < p.link.txQueues {
 			q.tx = newTxSide(p)
-			q.tx.ring = kring.New(fmt.Sprintf("%s TX%d", p.name, i), abi.DirTx, uint16(i), p.cfg.Slots, q.tx.sync)
+			q.tx.ring = kring.New(fmt.Sprintf("%s TX%d", p.Title(), i), abi.DirTx, uint16(i), p.cfg.Slots, q.tx.sync)
 			p.rings[abi.DirTx] = append(p.rings[abi.DirTx], q.tx.ring)
 		}
 		if i < p.link.rxQueues {
 			q.rx = newRxSide(p)
-			q.rx.ring = kring.New(fmt.Sprintf("%s RX%d", p.name, i), abi.DirRx, uint16(i), p.cfg.Slots, q.rx.sync)
+			q.rx.ring = kring.New(fmt.Sprintf("%s RX%d", p.Title(), i), abi.DirRx, uint16(i), p.cfg.Slots, q.rx.sync)
 			p.rings[abi.DirRx] = append(p.rings[abi.DirRx], q.rx.ring)
 		}
 	}
@@ -135,7 +159,7 @@ func (p *Port) Trouble() error {
 	return nil
 }
 
-// Follow has w woken when Trouble changes.
+// Follow has w woken when Trouble or Title changes.
 func (p *Port) Follow(w kring.Waiter) { p.follower.Store(&w) }
 
 // Interface is the index of the interface and its MTU, as they were when the port was opened.
@@ -232,6 +256,7 @@ func (p *Port) Abandon() {
 // Close ends the port; all rings are stopped.
 func (p *Port) Close() error {
 	p.watch.close()
+	p.letGo()
 	return nil
 }
 
@@ -247,13 +272,17 @@ func (p *Port) fail(why *fault.Error) {
 	if why != nil {
 		p.report(why.Error())
 	} else {
-		p.report(p.name + ": up again")
+		p.report(p.Title() + ": up again")
 	}
 	for _, rings := range p.rings {
 		for _, r := range rings {
 			r.Waiters.Wake()
 		}
 	}
+	p.tellFollower()
+}
+
+func (p *Port) tellFollower() {
 	if f := p.follower.Load(); f != nil {
 		(*f).Wake()
 	}

@@ -37,7 +37,7 @@ func (x *rxSide) fill(mode xsk.Mode) (bufs []uint32) {
 	if !zeroCopy {
 		return nil
 	}
-	all, _ := x.port.region.NewBufs(x.port.name, most) // without them the port still sends
+	all, _ := x.port.region.NewBufs(x.port.Title(), most) // without them the port still sends
 	for _, buf := range all {
 		if x.port.memory.CanFill(buf, true) {
 			bufs = append(bufs, buf)

@@ -64,7 +64,7 @@ func (x *txSide) sync(r *kring.Ring) error {
 	var err error
 	if x.socket.TxPending() > 0 {
 		if e := x.socket.KickTx(); e != nil {
-			err = fault.New(syscall.EIO, "send on", x.port.name, "the kernel says: %v; bring the interface up, or open it again", e)
+			err = fault.New(syscall.EIO, "send on", x.port.Title(), "the kernel says: %v; bring the interface up, or open it again", e)
 		}
 	}
 	x.reclaim(r)
