@@ -234,7 +234,7 @@ var errReinit = errors.New("the ring made no sense")
 
 // txSync and rxSync sync a ring that is held.
 func (s *Shadow) txSync(p *shadowed, m kring.Memory) error {
-	if !p.old.Take(p.real) {
+	if !p.old.Begin(p.real) {
 		return errReinit
 	}
 	p.real.Program = m
@@ -243,12 +243,23 @@ func (s *Shadow) txSync(p *shadowed, m kring.Memory) error {
 }
 
 func (s *Shadow) rxSync(p *shadowed) error {
-	if !p.old.Take(p.real) {
+	if !p.old.Begin(p.real) {
 		return errReinit
 	}
 	s.b.forward(p.real)
+	s.follow()
 	defer p.old.Give(p.real)
 	return finishRx(p.real)
+}
+
+// follow has the program know what forward has put into its tx rings.
+func (s *Shadow) follow() {
+	for i := range s.rings[abi.DirTx] {
+		if p := &s.rings[abi.DirTx][i]; s.b.allTx && p.old.Stale(p.real) && s.keep(p.real, p.real.TryHold()) {
+			p.old.Follow(p.real)
+			p.real.Drop()
+		}
+	}
 }
 
 // forgive clears the marks of rings that made no sense, and says whether there was one.
@@ -299,7 +310,7 @@ func (s *Shadow) Poll(m kring.Memory, events int16) (ready int16) {
 
 // ready is what is wanted if any ring has slots for the program already.
 func (s *Shadow) ready(dir uint16, want int16) int16 {
-	if want != 0 && slices.ContainsFunc(s.rings[dir], func(p shadowed) bool { return p.old.Ready() }) {
+	if want != 0 && slices.ContainsFunc(s.rings[dir], func(p shadowed) bool { return p.old.Ready() && !p.old.Shared(p.real) }) {
 		return want
 	}
 	return 0

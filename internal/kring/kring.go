@@ -65,10 +65,11 @@ type Ring struct {
 	port func(*Ring) error // Sync without the tap
 
 	busy  atomic.Bool
-	users int  // bindings; the engine's lock
-	alone bool // the only binding is exclusive; the engine's lock
+	users atomic.Int32 // bindings; written under the engine's lock
+	alone bool         // the only binding is exclusive; the engine's lock
 
 	head, cur, tail uint32 // as last agreed; whoever holds the ring
+	views           views  // whoever holds the ring
 }
 
 // New is a ring without memory.
@@ -170,6 +171,9 @@ func (r *Ring) Head() uint32 { return r.head }
 // Advance moves head and cur for a program that is in this process and trusted, a switch that a NIC is attached to. It
 // takes the place of a prologue; whoever holds the ring may call it. The shared words show it, and are not read.
 func (r *Ring) Advance(head uint32) {
+	if len(r.views.all) != 0 {
+		r.views.add(r.Dist(r.head, head))
+	}
 	r.head, r.cur = head, head
 	r.shared.Cur.Store(head)
 	r.shared.Head.Store(head)
@@ -196,10 +200,16 @@ func (r *Ring) Hold() {
 func (r *Ring) Drop() { r.busy.Store(false) }
 
 // Users and SetUsers keep how many bindings have the ring and whether one has it alone, for the engine, under its lock.
-func (r *Ring) Users() (n int, alone bool) { return r.users, r.alone }
+func (r *Ring) Users() (n int, alone bool) { return int(r.users.Load()), r.alone }
 
 // SetUsers is the other half of Users.
-func (r *Ring) SetUsers(n int, alone bool) { r.users, r.alone = n, alone }
+func (r *Ring) SetUsers(n int, alone bool) {
+	r.users.Store(int32(n))
+	r.alone = alone
+}
+
+// Shared says whether more than n bindings have the ring. It needs no lock.
+func (r *Ring) Shared(n int) bool { return int(r.users.Load()) > n }
 
 // Prologue reads what the program wrote and agrees to it, or says no. Valid is
 //
@@ -208,6 +218,9 @@ func (r *Ring) SetUsers(n int, alone bool) { r.users, r.alone = n, alone }
 //
 // on the circle, everything below N. After a no the caller does Reinit. A tail that the program overwrote is put back.
 func (r *Ring) Prologue() bool {
+	if len(r.views.all) != 0 {
+		return r.merge(nil)
+	}
 	if !r.Accept(r.shared.Head.Load(), r.shared.Cur.Load()) {
 		return false
 	}
@@ -244,23 +257,6 @@ func (r *Ring) owns(head uint32) bool {
 	return from < r.N && to < r.N && r.Dist(from, head) <= r.Dist(from, to)
 }
 
-// Enter is Prologue for a program that wrote head, cur and flags into a ring of another layout: the ring's own words follow,
-// for those who use that one.
-func (r *Ring) Enter(head, cur, flags uint32) bool {
-	if !r.Accept(head, cur) {
-		return false
-	}
-	r.shared.Cur.Store(cur)
-	r.shared.Head.Store(head)
-	if r.shared.Tail.Load() != r.tail {
-		r.shared.Tail.Store(r.tail)
-	}
-	if r.shared.Flags.Load() != flags {
-		r.shared.Flags.Store(flags)
-	}
-	return true
-}
-
 // Reinit is what follows a refused prologue. It mends slots that are out of bounds, and puts back the tail, and head and cur
 // to where the last sync left them unless they can be taken over, which is for the next prologue to accept: a program may
 // have forgotten cur, or set a tx ring's head too far. Upstream's lb does the latter, and is no worse for it when the slots
@@ -269,6 +265,7 @@ func (r *Ring) Enter(head, cur, flags uint32) bool {
 // An rx ring's head that is out of order is never accepted, other than by the kernel module: it would return slots that
 // hold no frame, and whoever is to fill them would lose his buffers, the sender of a pipe for one.
 func (r *Ring) Reinit() (reset bool) {
+	defer r.jump(r.head)
 	head, cur := r.shared.Head.Load(), r.shared.Cur.Load()
 	for i := range r.slots {
 		s := &r.slots[i]
@@ -315,10 +312,10 @@ func (r *Ring) Settle() (tail uint32, moved bool) {
 func (r *Ring) Agreed() (head, cur, tail uint32) { return r.head, r.cur, r.tail }
 
 // WantsStamp says whether the program asked for the time of each sync. // NR_TIMESTAMP
-func (r *Ring) WantsStamp() bool { return r.shared.Flags.Load()&abi.NRTimestamp != 0 }
+func (r *Ring) WantsStamp() bool { return r.flags()&abi.NRTimestamp != 0 }
 
 // WantsForward says whether the program asked for transparent mode. // NR_FORWARD
-func (r *Ring) WantsForward() bool { return r.shared.Flags.Load()&abi.NRForward != 0 }
+func (r *Ring) WantsForward() bool { return r.flags()&abi.NRForward != 0 }
 
 // Stamp writes the time of a sync.
 func (r *Ring) Stamp(t time.Time) {

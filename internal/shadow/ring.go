@@ -3,12 +3,16 @@
 // ring, with a step before and after:
 //
 //	program's ring           this package                 the framework's ring
-//	slots, cur, reserved  -- Take, before the sync ---->  slots, head, cur
-//	slots, avail          <- Give, after it ------------  slots, tail
+//	slots, cur, reserved  -- Begin, before the sync --->  slots, head, cur
+//	slots, avail, cur     <- Give, after it ------------  slots, tail
 //
 // What stands in the layouts is data, in package abi. The old protocol: the program's slots are avail ones from cur on;
 // it moves cur past slots that it is done with, and, of those that it has read, may hold the last few back (reserved). Of
 // its words only cur and reserved count.
+//
+// Programs of other layouts may have the same ring. Each one's syncs hand over what all have (kring.View), but change no words of
+// the others here: cur and avail are two words, and a program that is between the two would take slots that it has not got.
+// It learns in its own next sync how far the others have come.
 //
 // The peer is as hostile as elsewhere: each of its words is read once, checked, and only then used. All methods of a ring
 // are for whoever holds the real one.
@@ -37,9 +41,11 @@ type Ring struct {
 	slots      []uint64 // stride words each
 	stride     uint32
 
-	users      int    // bindings; the engine's lock
-	head, tail uint32 // of the real ring, as the program knows them
-	reinits    bool   // NRReinit is set
+	users      atomic.Int32  // bindings; written under the engine's lock
+	head, tail uint32        // of the real ring, as the program knows them
+	moved      atomic.Uint64 // of the real ring, as of head
+	took       uint32        // cur, as last read in a sync of the program's
+	reinits    bool          // NRReinit is set
 }
 
 // newRing lays out a ring without slots of the program's at that place in the region. It holds no buffer.
@@ -78,11 +84,14 @@ func (s *Ring) slot(i uint32) abi.SlotWord {
 func (s *Ring) setSlot(i uint32, w abi.SlotWord) { s.slots[i*s.stride] = uint64(w) }
 
 // put copies a slot of the program to the real ring, with the flags that it can mean. It says no to one without a buffer or
-// with a length that does not fit.
-func (s *Ring) put(r *kring.Ring, i uint32) bool {
+// with a length that does not fit. What somebody else has handed over stays, unless the buffer was exchanged here.
+func (s *Ring) put(r *kring.Ring, i uint32, others bool) bool {
 	w := s.slot(i)
 	if !r.Bufs().Valid(w.BufIdx()) || uint32(w.Len()) > r.Bufs().Size() {
 		return false
+	}
+	if others && w.Flags()&abi.NSBufChanged == 0 {
+		return true
 	}
 	to := r.Slot(i)
 	to.Ptr = 0
@@ -109,45 +118,64 @@ func (s *Ring) Pending() bool { return s.cur.Load() != s.head }
 // Ready says whether the program has slots, as its ring says: it counts avail down. What cannot be is none.
 func (s *Ring) Ready() bool { return s.avail.Load()-1 < s.n-1 }
 
-// Take hands over what the program is done with. It says no, and does Reinit, when that makes no sense; the sync is not to
+// Shared says whether programs of other layouts have the ring, too, so that only a sync can tell what is the program's.
+func (s *Ring) Shared(r *kring.Ring) bool { return r.Shared(int(s.users.Load())) }
+
+// Stale says whether somebody has handed over slots that are still the program's as far as its ring says.
+func (s *Ring) Stale(r *kring.Ring) bool { return r.Moved() != s.moved.Load() }
+
+// Begin hands over what the program is done with. It says no, and does reinit when that makes no sense; the sync is not to
 // be then.
-func (s *Ring) Take(r *kring.Ring) bool {
-	if head, _, _ := r.Agreed(); head != s.head {
-		s.load(r) // somebody has used the real ring
-	}
-	head, cur, ok := s.read(r)
-	for i := s.head; ok && i != head; i = r.Next(i) {
-		if ok = s.put(r, i); ok {
-			s.done(i)
-		}
-	}
-	if ok {
-		ok = r.Enter(head, cur, uint32(*s.flags)&s.api.RingFlags)
-	}
+func (s *Ring) Begin(r *kring.Ring) bool {
+	s.took = s.cur.Load()
+	ok := r.Enter(s)
 	if !ok {
 		s.reinit(r)
 	}
 	return ok
 }
 
-// read reads the program's words: the head of a real ring, and its cur.
-func (s *Ring) read(r *kring.Ring) (head, cur uint32, ok bool) {
+// Take implements kring.View.
+func (s *Ring) Take(r *kring.Ring, at uint32) (head, cur uint32, ok bool) {
+	cur, held, ok := s.read(r)
+	if !ok {
+		return 0, 0, false
+	}
+	here, _, _ := r.Agreed()
+	head = here
+	passed := r.Moved() - s.moved.Load() // by others, or in syncs of others
+	read := r.Dist(s.head, cur)
+	if uint64(read) <= passed {
+		return here, here, true
+	}
+	if uint64(read-held) > passed {
+		head = (cur + s.n - held) % s.n
+	}
+	for i := here; i != head; i = r.Next(i) {
+		if !s.put(r, i, r.Dist(here, i) < r.Dist(here, at)) {
+			return 0, 0, false
+		}
+		s.done(i)
+	}
+	return head, cur, true
+}
+
+// Flags implements kring.View.
+func (s *Ring) Flags() uint32 { return uint32(*s.flags) & s.api.RingFlags }
+
+// read reads the program's words: cur, and how many slots before it are held back.
+func (s *Ring) read(r *kring.Ring) (cur, held uint32, ok bool) {
 	cur = s.cur.Load()
 	if cur >= s.n || r.Dist(s.head, cur) > r.Dist(s.head, s.tail) {
 		return 0, 0, false
 	}
-	if s.dir == abi.DirTx || s.reserved == nil {
-		return cur, cur, true
+	if s.dir == abi.DirRx && s.reserved != nil {
+		held = s.reserved.Load()
 	}
-	held := s.reserved.Load()
 	if uint64(held)+uint64(s.avail.Load()) >= uint64(s.n) {
-		s.reserved.Store(0)
 		held = 0
 	}
-	if held > r.Dist(s.head, cur) {
-		return 0, 0, false
-	}
-	return (cur + s.n - held) % s.n, cur, true
+	return cur, held, held <= r.Dist(s.head, cur)
 }
 
 // done clears the flags of a slot that are a word to one sync.
@@ -160,16 +188,48 @@ func (s *Ring) done(i uint32) {
 
 // Give shows what the sync gave to the program, and the time of one that was asked to take in frames.
 func (s *Ring) Give(r *kring.Ring) {
+	s.follow(r)
 	head, cur, tail := r.Agreed()
-	for i := s.tail; i != tail; i = r.Next(i) {
-		s.get(r, i)
+	if cur != s.took {
+		s.cur.CompareAndSwap(s.took, cur)
 	}
-	s.head, s.tail = head, tail
+	if held := r.Dist(head, cur); s.dir == abi.DirRx && s.reserved != nil && s.reserved.Load() > held {
+		s.reserved.Store(held)
+	}
 	s.avail.Store(r.Dist(cur, tail))
 	if s.dir == abi.DirRx {
 		now := time.Now()
 		*s.ts = abi.Timeval{Sec: now.Unix(), Usec: int64(now.Nanosecond() / 1000)}
 	}
+}
+
+// Follow has the program of a tx ring go on where somebody else has come to, in a request of the program's own.
+func (s *Ring) Follow(r *kring.Ring) {
+	handed := r.Dist(s.head, s.cur.Load())
+	passed := r.Moved() - s.moved.Load()
+	s.follow(r)
+	if uint64(handed) <= passed {
+		s.restart(r)
+	}
+}
+
+// follow takes in the slots that the program does not have yet.
+func (s *Ring) follow(r *kring.Ring) {
+	head, _, tail := r.Agreed()
+	i := s.tail
+	if r.Moved()-s.moved.Load() > uint64(r.Dist(s.head, s.tail)) {
+		i = head // others were faster
+	}
+	for ; i != tail; i = r.Next(i) {
+		s.get(r, i)
+	}
+	s.know(r)
+}
+
+// know notes where the real ring is.
+func (s *Ring) know(r *kring.Ring) {
+	s.head, _, s.tail = r.Agreed()
+	s.moved.Store(r.Moved())
 }
 
 // load shows the real ring as it is. Programs may prepare the buffers of a whole tx ring at the start, also of the one slot
@@ -181,7 +241,7 @@ func (s *Ring) load(r *kring.Ring) {
 			s.get(r, i)
 		}
 	}
-	s.head, s.tail = head, tail
+	s.know(r)
 	s.restart(r)
 }
 
@@ -204,6 +264,7 @@ func (s *Ring) reinit(r *kring.Ring) {
 			s.setSlot(i, abi.MakeSlotWord(w.BufIdx(), 0, w.Flags()))
 		}
 	}
+	s.follow(r)
 	s.restart(r)
 	if s.api.Reinits {
 		s.reinits = true
@@ -224,20 +285,23 @@ func (s *Ring) Forgive() bool {
 // Join and Leave count bindings. The first one finds the real ring as it is; the last leaves in it the buffers that the
 // program exchanged between its slots and has not handed over.
 func (s *Ring) Join(r *kring.Ring) {
-	if s.users++; s.users == 1 {
+	if s.users.Add(1) == 1 {
 		s.load(r)
+		r.Show(s)
 	}
 }
 
 // Leave is the other half of Join.
 func (s *Ring) Leave(r *kring.Ring) {
-	if s.users--; s.users > 0 {
+	if s.users.Add(-1) > 0 {
 		return
 	}
-	if head, _, _ := r.Agreed(); head == s.head {
-		for i := s.head; i != s.tail; i = r.Next(i) {
-			s.put(r, i)
+	head, _, _ := r.Agreed()
+	if r.Moved()-s.moved.Load() <= uint64(r.Dist(s.head, s.tail)) {
+		for i := head; i != s.tail; i = r.Next(i) {
+			s.put(r, i, r.Shared(1))
 		}
 	}
+	r.Hide(s)
 	s.avail.Store(0)
 }
