@@ -117,3 +117,29 @@ func TestManualPage(t *testing.T) {
 	}
 	n.wantEmpty()
 }
+
+// Programs of different layouts on one ring, each at its own pace: none sees a frame twice, and none hears of an error. The
+// ring holds all frames, so that no slot is filled anew that one program has given back and another is still reading.
+func TestOldSharesRing(t *testing.T) {
+	n := newNode(t)
+	for i, crew := range [][]string{{"", "a3"}, {"", "a0"}, {"a3", "a4b"}, {"", "", "a0", "a5"}} {
+		var receivers []*client
+		for k, api := range crew {
+			how := []string{"poll", "select", "sync"}[(i+k)%3]
+			receivers = append(receivers, n.trader(at("vale0:to", "-w", how, "-t", "60"), api, "rx", 1000000).waitReady())
+		}
+		n.trader(at("vale0:from"), "", "tx", 1000).wait()
+		got := 0
+		for _, r := range receivers {
+			r.wait()
+			got += r.count("got")
+			if r.count("reordered") != 0 || r.result["events"] != "" {
+				t.Errorf("%v: %s: %v", crew, r.what, r.result)
+			}
+		}
+		if got < 1000 {
+			t.Errorf("%v: %d frames, want all", crew, got)
+		}
+		n.wantEmpty()
+	}
+}
