@@ -143,16 +143,16 @@ var APIs = []*API{
 		MaxCmd: CmdBdgVnetHdr, Unreg: UnregRefused, Rebind: true, Sizes: true, AnyName: true},
 	{Label: "A10", Version: 10, Req: q60Cmd, If: i40, Ring: r256, SlotSize: SlotSize, SlotFlags: flagsSince, RingFlags: ringSince,
 		MaxCmd: CmdBdgVnetHdr, Rebind: true, Sizes: true, AnyName: true},
-	modern("A11", 11, i56),
-	modern("A12", 12, i56),
-	modern("A13", 13, i56),
-	modern("A14", Version, i56h),
+	modern("A11", 11, i56, CmdPoolsInfoGet),
+	modern("A12", 12, i56, CmdVnetHdrGet),
+	modern("A13", 13, i56, CmdVnetHdrGet),
+	modern("A14", Version, i56h, CmdVnetHdrGet),
 }
 
 // modern is one of the generations that share rings, legacy request and interface.
-func modern(label string, version uint32, iface *IfLayout) *API {
+func modern(label string, version uint32, iface *IfLayout, maxCmd uint16) *API {
 	return &API{Label: label, Version: version, Req: q60All, If: iface, Ring: r256, SlotSize: SlotSize,
-		SlotFlags: flagsSince | NSTxMon, RingFlags: ringSince, MaxCmd: CmdVnetHdrGet, Sizes: true}
+		SlotFlags: flagsSince | NSTxMon, RingFlags: ringSince, MaxCmd: maxCmd, Sizes: true}
 }
 
 // Find is the generation that a legacy request is of, from the request's size and, where it says one, the version in it;

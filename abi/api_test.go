@@ -21,7 +21,7 @@ slot          8    8    8    8    8    8    16   16   16   16   16   16   16
 stride        2048 2048 -    -    -    -    -    -    -    -    -    -    -
 slotflags     3    3    3    3    f    ff2f ff3f ff3f ff3f ff7f ff7f ff7f ff7f
 ringflags     2    2    2    2    6    6    6    6    6    6    6    6    6
-lastcmd       -    -    -    -    -    4    4    5    5    12   12   12   12
+lastcmd       -    -    -    -    -    4    4    5    5    13   12   12   12
 unregif       end  end  end  end  end  EINVAL EINVAL EINVAL no no  no   no   no
 rebind        yes  yes  yes  yes  yes  yes  yes  yes  yes  -    -    -    -
 reinit        yes  yes  -    -    -    -    -    -    -    -    -    -    -

@@ -48,7 +48,7 @@ type Client struct {
 	binding atomic.Pointer[engine.Binding]
 	late    *time.Timer // calls armLate; there is one when there is a binding
 	csb     csb
-	spoken  *abi.API // of the last legacy request
+	spoken  *abi.API // of the last request that says
 	closed  bool
 }
 
@@ -90,6 +90,7 @@ func (c *Client) answer(p Process, request uint32, data []byte) error {
 	switch request {
 	case abi.NIOCCTRL:
 		if !c.policy.LegacyOnly {
+			c.spoken = abi.APIs[len(abi.APIs)-1]
 			return c.control(p, data)
 		}
 	case abi.NIOCCONFIG:

@@ -184,7 +184,7 @@ func (c *loopCall) readOptions() error {
 
 // readEventfds takes the client's descriptors. One ring that cannot be kicked makes the whole loop sleep for its time.
 func (c *loopCall) readEventfds(o *option, direct bool) error {
-	if o.Size != uint64(optionHeader+8*c.rings) {
+	if o.Size != options.header+8*uint64(c.rings) {
 		return o.fail(syscall.EINVAL)
 	}
 	o.status = 0

@@ -48,6 +48,8 @@ func (c *Client) legacyRegister(p Process, api *abi.API, m *abi.Nmreq) error {
 		return syscall.EINVAL
 	case m.Cmd == abi.CmdPtHostCreate, m.Cmd == abi.CmdPtHostDelete:
 		return syscall.ENOMEM
+	case m.Cmd == abi.CmdPoolsInfoGet:
+		return c.legacyPools(p, m)
 	case m.Cmd != abi.CmdNone:
 		return c.legacyCommand(p, m)
 	}
@@ -90,7 +92,9 @@ func fullName(api *abi.API, name string) string {
 // legacyUnregister answers NIOCUNREGIF.
 func (c *Client) legacyUnregister() error {
 	switch {
-	case c.spoken == nil || c.spoken.Unreg == abi.UnregUnknown:
+	case c.spoken == nil: // only the first APIs have it as a first request
+		return syscall.ENXIO
+	case c.spoken.Unreg == abi.UnregUnknown:
 		return syscall.EOPNOTSUPP
 	case c.spoken.Unreg == abi.UnregRefused:
 		return syscall.EINVAL
@@ -150,6 +154,22 @@ func (c *Client) legacyCommand(p Process, m *abi.Nmreq) error {
 		return k.with(abi.Bytes(&body), (*call).stopPolling)
 	}
 	return syscall.EINVAL
+}
+
+// legacyPools answers NETMAP_POOLS_INFO_GET of API 11, which has an address where other requests have arguments, and numbers
+// of 32 bits at it.
+func (c *Client) legacyPools(p Process, m *abi.Nmreq) error {
+	info, err := c.ownPools()
+	if err != nil {
+		return err
+	}
+	data := le.AppendUint32(le.AppendUint64(nil, info.MemSize), uint32(info.MemID))
+	for _, pool := range []abi.PoolInfo{info.If, info.Ring, info.Buf} {
+		data = le.AppendUint32(data, uint32(pool.Offset))
+		data = le.AppendUint32(data, pool.ObjTotal)
+		data = le.AppendUint32(data, pool.ObjSize)
+	}
+	return p.Write(uint64(m.Arg1)|uint64(m.Arg2)<<16|uint64(m.Arg3)<<32, data)
 }
 
 // legacyPolling are the modes of polling that modes of a registration stand for.

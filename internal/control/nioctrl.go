@@ -16,6 +16,7 @@ import (
 type call struct {
 	client  *Client
 	process Process
+	version uint16
 	name    string
 	body    []byte
 	options []*option
@@ -55,8 +56,6 @@ func (c *Client) control(p Process, data []byte) error {
 		return syscall.EINVAL
 	case h.Reserved != 0:
 		return syscall.EINVAL
-	case h.Version == abi.OldestControl && h.Options != 0:
-		return syscall.EOPNOTSUPP // their header changed under the same number
 	}
 	var r request
 	if int(h.Type) < len(requests) {
@@ -65,12 +64,12 @@ func (c *Client) control(p Process, data []byte) error {
 	if (h.Body != 0) != (r.body != 0) {
 		return syscall.EINVAL
 	}
-	k := &call{client: c, process: p, name: text(h.Name[:]), body: make([]byte, r.body)}
+	k := &call{client: c, process: p, version: h.Version, name: text(h.Name[:]), body: make([]byte, r.body)}
 	theirs, err := k.readBody(h)
 	if err != nil {
 		return syscall.EFAULT
 	}
-	if k.options, err = readOptions(p, h.Options, r.body); err == nil {
+	if k.options, err = readOptions(p, optionsOf(h.Version), h.Options, r.body); err == nil {
 		err = k.run(h.Type, r)
 	}
 	if e := writeOptions(p, k.options, err == nil); err == nil {
@@ -145,7 +144,13 @@ func (k *call) portInfo() error {
 	return err
 }
 
+// poolsInfo describes the memory of the named port; until API 12 that of the one that the client is bound to.
 func (k *call) poolsInfo() error {
+	if k.version == abi.OldestControl {
+		info, err := k.client.ownPools()
+		*abi.View[abi.PoolsInfo](k.body) = info
+		return err
+	}
 	port, err := k.named()
 	if err != nil {
 		return err
@@ -153,6 +158,15 @@ func (k *call) poolsInfo() error {
 	info, err := k.client.engine.PoolsInfo(port.MemID)
 	*abi.View[abi.PoolsInfo](k.body) = info
 	return err
+}
+
+// ownPools describes the memory of the port that the client is bound to. EINVAL of none.
+func (c *Client) ownPools() (abi.PoolsInfo, error) {
+	b := c.binding.Load()
+	if b == nil {
+		return abi.PoolsInfo{}, fault.New(syscall.EINVAL, "describe the memory of", "no port", "the descriptor is not bound yet")
+	}
+	return c.engine.PoolsInfo(b.Register().MemID)
 }
 
 // named insists on a port that exists or can be made.

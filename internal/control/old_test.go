@@ -286,10 +286,120 @@ func TestOldBodies(t *testing.T) {
 		}
 		clear(body)
 		h.Type, h.Options = abi.ReqPortInfoGet, put(p, optionsAt, abi.Option{Type: strangers})
-		want := ok
-		if version == 12 { // whose options had two layouts
-			want = syscall.EOPNOTSUPP
+		wantErrno(t, "options", w.client().Ioctl(p, abi.NIOCCTRL, abi.Bytes(&h)), ok)
+		if got := get[abi.Option](p, optionsAt).Status; got != uint32(syscall.EOPNOTSUPP) {
+			t.Errorf("API %d: nro_status of an unknown option is %d", version, got)
 		}
-		wantErrno(t, "options", w.client().Ioctl(p, abi.NIOCCTRL, abi.Bytes(&h)), want)
 	}
+}
+
+// ask12 makes a request as a program of API 12 does, with options whose headers have 16 bytes.
+func ask12(c *control.Client, p *process, kind uint16, name string, options uint64) syscall.Errno {
+	h := header(kind, name)
+	h.Version, h.Body, h.Options = 12, bodyAt, options
+	return c.Ioctl(p, abi.NIOCCTRL, abi.Bytes(&h))
+}
+
+func TestOptionsOfAPI12(t *testing.T) {
+	const none = syscall.EOPNOTSUPP
+	option := func(p *process, at, next uint64, kind uint32) {
+		o := p.at(at, 24)
+		le.PutUint64(o, next)
+		le.PutUint32(o[8:], kind)
+		le.PutUint32(o[12:], 4711)
+		le.PutUint64(o[16:], 0xfeedface) // not theirs
+	}
+	for _, tt := range []struct {
+		what  string
+		kind  uint16
+		types []uint32
+		want  syscall.Errno
+		stats []syscall.Errno
+	}{
+		{"one that nobody knows", abi.ReqRegister, []uint32{strangers}, none, []syscall.Errno{none}},
+		{"type 0", abi.ReqRegister, []uint32{0}, none, []syscall.Errno{none}},
+		{"one of later", abi.ReqRegister, []uint32{abi.OptCSB, abi.OptOffsets}, none, []syscall.Errno{none, none}},
+		{"a request that does not care", abi.ReqPortInfoGet, []uint32{strangers, abi.OptCSB, 0}, ok, []syscall.Errno{none, none, none}},
+		{"memory that is not there", abi.ReqRegister, []uint32{abi.OptExtmem}, syscall.EFAULT, []syscall.Errno{syscall.EFAULT}},
+		{"the same twice", abi.ReqRegister, []uint32{abi.OptExtmem, abi.OptExtmem}, syscall.EINVAL, []syscall.Errno{syscall.EINVAL, syscall.EINVAL}},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			w, p := newWorld(t), newProcess()
+			body := p.at(bodyAt, 56)
+			clear(body)
+			le.PutUint32(body[16:], 8)
+			le.PutUint32(body[20:], 8)
+			le.PutUint32(body[32:], abi.RegAllNIC)
+			for i, kind := range tt.types {
+				at, next := uint64(optionsAt+i*0x400), uint64(0)
+				if i+1 < len(tt.types) {
+					next = at + 0x400
+				}
+				option(p, at, next, kind)
+			}
+			c := w.client()
+			wantErrno(t, "answer", ask12(c, p, tt.kind, "vale0:a", optionsAt), tt.want)
+			for i, want := range tt.stats {
+				o := p.at(uint64(optionsAt+i*0x400), 24)
+				if got := le.Uint32(o[12:]); got != uint32(want) {
+					t.Errorf("status %d is %d, want %d", i, got, want)
+				}
+				if le.Uint64(o[16:]) != 0xfeedface {
+					t.Error("what lies behind the header has changed")
+				}
+			}
+			if tt.kind == abi.ReqRegister {
+				wantErrno(t, "sync afterwards", c.Ioctl(p, abi.NIOCTXSYNC, nil), syscall.ENXIO)
+			}
+		})
+	}
+}
+
+// Until October 2018 POOLS_INFO_GET described the memory of a bound descriptor, whatever the name. API 11 had it as a command.
+func TestOldPoolsInfo(t *testing.T) {
+	w, p := newRoomy(t), newProcess()
+	c := w.client()
+	wantErrno(t, "API 12, unbound", ask12(c, p, abi.ReqPoolsInfoGet, "vale0:a", 0), syscall.EINVAL)
+	api := apiOf("A11")
+	command := func(api *abi.API, addr uint64) syscall.Errno {
+		data := oldRequest(api, "whatever", 0)
+		le.PutUint16(data[api.Req.Cmd:], abi.CmdPoolsInfoGet)
+		le.PutUint64(data[api.Req.Arg1:], addr)
+		before := slices.Clone(data)
+		e := c.Ioctl(p, number(api, abi.NIOCREGIF), data)
+		if !bytes.Equal(data, before) {
+			t.Error("the request has changed")
+		}
+		return e
+	}
+	wantErrno(t, "API 11, unbound", command(api, bodyAt), syscall.EINVAL)
+	wantErrno(t, "bind", c.Ioctl(p, number(api, abi.NIOCREGIF), oldRequest(api, "vale0:a", 0)), ok)
+	want := w.engine.Region().Info()
+	wantErrno(t, "API 12, bound", ask12(c, p, abi.ReqPoolsInfoGet, "nosuchif0", 0), ok)
+	if got := get[abi.PoolsInfo](p, bodyAt); got != want {
+		t.Errorf("API 12: %+v, want %+v", got, want)
+	}
+	wantErrno(t, "API 11, bound", command(api, bodyAt), ok)
+	m := p.at(bodyAt, 48)
+	got := abi.PoolsInfo{MemSize: le.Uint64(m), MemID: uint16(le.Uint32(m[8:]))}
+	for i, pool := range []*abi.PoolInfo{&got.If, &got.Ring, &got.Buf} {
+		*pool = abi.PoolInfo{Offset: uint64(le.Uint32(m[12+12*i:])), ObjTotal: le.Uint32(m[16+12*i:]), ObjSize: le.Uint32(m[20+12*i:])}
+	}
+	if got != want {
+		t.Errorf("API 11: %+v, want %+v", got, want)
+	}
+	wantErrno(t, "API 11, no memory", command(api, 8), syscall.EFAULT)
+	wantErrno(t, "API 14", command(apiOf("A14"), bodyAt), syscall.EINVAL)
+}
+
+// NIOCUNREGIF says of no API: until a descriptor has asked something else, it is a program of 2011 that asks.
+func TestUnregisterFirst(t *testing.T) {
+	w := newRoomy(t)
+	c := w.client()
+	wantErrno(t, "first", c.Ioctl(newProcess(), abi.NIOCUNREGIF, nil), syscall.ENXIO)
+	_, _, e := ask(c, newProcess(), abi.ReqPortInfoGet, "vale0:a", abi.PortInfo{})
+	wantErrno(t, "NIOCCTRL", e, ok)
+	wantErrno(t, "after NIOCCTRL", c.Ioctl(newProcess(), abi.NIOCUNREGIF, nil), syscall.EOPNOTSUPP)
+	w.bind(c, "vale0:a")
+	wantErrno(t, "bound by NIOCCTRL", c.Ioctl(newProcess(), abi.NIOCUNREGIF, nil), syscall.EOPNOTSUPP)
 }
