@@ -107,6 +107,7 @@ var (
 
 // Layouts of rings.
 var (
+	r24  = &RingLayout{Label: "R24", Size: 24, Avail: 12, Cur: 16, BufSize: 20, Flags: 22, Narrow: true} // as the first manual page prints it
 	r40  = &RingLayout{Label: "R40", Size: 40, Avail: 12, Cur: 16, BufSize: 20, Flags: 22, Narrow: true, Ts: 24}
 	r48  = &RingLayout{Label: "R48", Size: 48, Avail: 12, Cur: 16, Reserved: 20, BufSize: 24, Flags: 26, Narrow: true, Ts: 32}
 	r256 = &RingLayout{Label: "R256", Size: RingSize, BufSize: 12, RingID: 16, Dir: 18, Head: 20, Cur: 24, Tail: 28, Flags: 32, Ts: 40}
@@ -125,6 +126,8 @@ const (
 
 // APIs are all generations that are served, the oldest first.
 var APIs = []*API{
+	{Label: "A0p", Req: q32, If: i24, Ring: r24, SlotSize: 8, SlotFlags: flagsOf2011, RingFlags: ringOf2011,
+		Unreg: UnregEnds, Rebind: true, Stride: 2048, Reinits: true},
 	{Label: "A0", Req: q32, If: i24, Ring: r40, SlotSize: 8, SlotFlags: flagsOf2011, RingFlags: ringOf2011,
 		Unreg: UnregEnds, Rebind: true, Stride: 2048, Reinits: true},
 	{Label: "A1", Req: q36, If: i32q, Ring: r40, SlotSize: 8, SlotFlags: flagsOf2011, RingFlags: ringOf2011,
@@ -155,15 +158,33 @@ func modern(label string, version uint32, iface *IfLayout, maxCmd uint16) *API {
 		SlotFlags: flagsSince | NSTxMon, RingFlags: ringSince, MaxCmd: maxCmd, Sizes: true}
 }
 
+// Variants choose between generations that a request does not tell apart.
+type Variants struct {
+	// Page takes programs of the first API for such that know the ring that its manual page prints. That of the first
+	// header has a time stamp before the slots.
+	Page bool
+	// Slots8 takes programs of API 4 for FreeBSD's of 2013, whose slots have 8 bytes. On Linux they had 16.
+	Slots8 bool
+}
+
+// fit says whether a generation is the one chosen of two.
+func (v Variants) fit(a *API) bool {
+	switch {
+	case a.Req == q32:
+		return v.Page == (a.Ring == r24)
+	case a.Version == 4:
+		return v.Slots8 == (a.SlotSize == 8)
+	}
+	return true
+}
+
 // Find is the generation that a legacy request is of, from the request's size and, where it says one, the version in it;
-// nil for one that never was. A version after Version counts as that. Of the two generations with number 4, narrow chooses
-// the one with slots of 8 bytes.
-func Find(size int, version uint32, narrow bool) *API {
+// nil for one that never was. A version after Version counts as that.
+func Find(size int, version uint32, v Variants) *API {
 	for _, a := range APIs {
 		switch {
-		case a.Req.Size != size:
-		case a.Version == 0, a.Version == version && (version != 4 || narrow == (a.SlotSize == 8)),
-			a.Version == Version && version > Version:
+		case a.Req.Size != size || !v.fit(a):
+		case a.Version == 0, a.Version == version, a.Version == Version && version > Version:
 			return a
 		}
 	}

@@ -12,74 +12,74 @@ import (
 
 // generations are the facts about every generation of the interface, a column each; a dash is a field that there is not.
 const generations = `
-API           A0   A1   A2p  A2   A3   A4a  A4b  A5   A10  A11  A12  A13  A14
-version       -    -    -    2    3    4    4    5    10   11   12   13   14
-request       Q32  Q36  Q44  Q60  Q60  Q60  Q60  Q60  Q60  Q60  Q60  Q60  Q60
-interface     I24  I32q I32r I32r I32r I32r I32r I32f I40  I56  I56  I56  I56h
-ring          R40  R40  R48  R48  R48  R48  R48  R48  R256 R256 R256 R256 R256
-slot          8    8    8    8    8    8    16   16   16   16   16   16   16
-stride        2048 2048 -    -    -    -    -    -    -    -    -    -    -
-slotflags     3    3    3    3    f    ff2f ff3f ff3f ff3f ff7f ff7f ff7f ff7f
-ringflags     2    2    2    2    6    6    6    6    6    6    6    6    6
-lastcmd       -    -    -    -    -    4    4    5    5    13   12   12   12
-unregif       end  end  end  end  end  EINVAL EINVAL EINVAL no no  no   no   no
-rebind        yes  yes  yes  yes  yes  yes  yes  yes  yes  -    -    -    -
-reinit        yes  yes  -    -    -    -    -    -    -    -    -    -    -
-ginfo         c0206991 c0246991 c02c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991
+API           A0p   A0   A1   A2p  A2   A3   A4a  A4b  A5   A10  A11  A12  A13  A14
+version       -    -    -    -    2    3    4    4    5    10   11   12   13   14
+request       Q32  Q32  Q36  Q44  Q60  Q60  Q60  Q60  Q60  Q60  Q60  Q60  Q60  Q60
+interface     I24  I24  I32q I32r I32r I32r I32r I32r I32f I40  I56  I56  I56  I56h
+ring          R24  R40  R40  R48  R48  R48  R48  R48  R48  R256 R256 R256 R256 R256
+slot          8    8    8    8    8    8    8    16   16   16   16   16   16   16
+stride        2048 2048 2048 -    -    -    -    -    -    -    -    -    -    -
+slotflags     3    3    3    3    3    f    ff2f ff3f ff3f ff3f ff7f ff7f ff7f ff7f
+ringflags     2    2    2    2    2    6    6    6    6    6    6    6    6    6
+lastcmd       -    -    -    -    -    -    4    4    5    5    13   12   12   12
+unregif       end  end  end  end  end  end  EINVAL EINVAL EINVAL no no  no   no   no
+rebind        yes  yes  yes  yes  yes  yes  yes  yes  yes  yes  -    -    -    -
+reinit        yes  yes  yes  -    -    -    -    -    -    -    -    -    -    -
+ginfo         c0206991 c0206991 c0246991 c02c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991
 `
 
 // requestFields, interfaceFields and ringFields are offsets in the structures.
 const requestFields = `
-API           A0   A1   A2p  A2   A3   A4a  A4b  A5   A10  A11  A12  A13  A14
-Size          32   36   44   60   60   60   60   60   60   60   60   60   60
-Version       -    16   16   16   16   16   16   16   16   16   16   16   16
-Offset        16   20   20   20   20   20   20   20   20   20   20   20   20
-MemSize       20   24   24   24   24   24   24   24   24   24   24   24   24
-NumSlots      24   28   -    -    -    -    -    -    -    -    -    -    -
-NumRings      28   32   -    -    -    -    -    -    -    -    -    -    -
-TxSlots       -    -    28   28   28   28   28   28   28   28   28   28   28
-RxSlots       -    -    32   32   32   32   32   32   32   32   32   32   32
-TxRings       -    -    36   36   36   36   36   36   36   36   36   36   36
-RxRings       -    -    38   38   38   38   38   38   38   38   38   38   38
-RingID        30   34   40   40   40   40   40   40   40   40   40   40   40
-Cmd           -    -    -    -    -    42   42   42   42   42   42   42   42
-Arg1          -    -    -    -    -    44   44   44   44   44   44   44   44
-Arg2          -    -    -    -    -    46   46   46   46   46   46   46   46
-Arg3          -    -    -    -    -    -    -    -    -    48   48   48   48
-Flags         -    -    -    -    -    -    -    -    -    52   52   52   52
+API           A0p   A0   A1   A2p  A2   A3   A4a  A4b  A5   A10  A11  A12  A13  A14
+Size          32   32   36   44   60   60   60   60   60   60   60   60   60   60
+Version       -    -    16   16   16   16   16   16   16   16   16   16   16   16
+Offset        16   16   20   20   20   20   20   20   20   20   20   20   20   20
+MemSize       20   20   24   24   24   24   24   24   24   24   24   24   24   24
+NumSlots      24   24   28   -    -    -    -    -    -    -    -    -    -    -
+NumRings      28   28   32   -    -    -    -    -    -    -    -    -    -    -
+TxSlots       -    -    -    28   28   28   28   28   28   28   28   28   28   28
+RxSlots       -    -    -    32   32   32   32   32   32   32   32   32   32   32
+TxRings       -    -    -    36   36   36   36   36   36   36   36   36   36   36
+RxRings       -    -    -    38   38   38   38   38   38   38   38   38   38   38
+RingID        30   30   34   40   40   40   40   40   40   40   40   40   40   40
+Cmd           -    -    -    -    -    -    42   42   42   42   42   42   42   42
+Arg1          -    -    -    -    -    -    44   44   44   44   44   44   44   44
+Arg2          -    -    -    -    -    -    46   46   46   46   46   46   46   46
+Arg3          -    -    -    -    -    -    -    -    -    -    48   48   48   48
+Flags         -    -    -    -    -    -    -    -    -    -    52   52   52   52
 `
 
 const interfaceFields = `
-API           A0   A1   A2p  A2   A3   A4a  A4b  A5   A10  A11  A12  A13  A14
-Size          24   32   32   32   32   32   32   32   40   56   56   56   56
-Version       -    16   16   16   16   16   16   16   16   16   16   16   16
-Flags         -    -    -    -    -    -    -    20   20   20   20   20   20
-NumQueues     16   20   -    -    -    -    -    -    -    -    -    -    -
-RxQueues      -    24   -    -    -    -    -    -    -    -    -    -    -
-RxRings       -    -    20   20   20   20   20   24   28   28   28   28   28
-TxRings       -    -    24   24   24   24   24   28   24   24   24   24   24
-ExtraTx       -    -    -    -    -    -    -    -    32   -    -    -    -
-ExtraRx       -    -    -    -    -    -    -    -    36   -    -    -    -
-BufsHead      -    -    -    -    -    -    -    -    -    32   32   32   32
-HostTx        -    -    -    -    -    -    -    -    -    -    -    -    36
-HostRx        -    -    -    -    -    -    -    -    -    -    -    -    40
-Rest          -    -    -    -    -    -    -    -    -    36   36   36   44
+API           A0p   A0   A1   A2p  A2   A3   A4a  A4b  A5   A10  A11  A12  A13  A14
+Size          24   24   32   32   32   32   32   32   32   40   56   56   56   56
+Version       -    -    16   16   16   16   16   16   16   16   16   16   16   16
+Flags         -    -    -    -    -    -    -    -    20   20   20   20   20   20
+NumQueues     16   16   20   -    -    -    -    -    -    -    -    -    -    -
+RxQueues      -    -    24   -    -    -    -    -    -    -    -    -    -    -
+RxRings       -    -    -    20   20   20   20   20   24   28   28   28   28   28
+TxRings       -    -    -    24   24   24   24   24   28   24   24   24   24   24
+ExtraTx       -    -    -    -    -    -    -    -    -    32   -    -    -    -
+ExtraRx       -    -    -    -    -    -    -    -    -    36   -    -    -    -
+BufsHead      -    -    -    -    -    -    -    -    -    -    32   32   32   32
+HostTx        -    -    -    -    -    -    -    -    -    -    -    -    -    36
+HostRx        -    -    -    -    -    -    -    -    -    -    -    -    -    40
+Rest          -    -    -    -    -    -    -    -    -    -    36   36   36   44
 `
 
 const ringFields = `
-API           A0   A1   A2p  A2   A3   A4a  A4b  A5   A10  A11  A12  A13  A14
-Size          40   40   48   48   48   48   48   48   256  256  256  256  256
-Avail         12   12   12   12   12   12   12   12   -    -    -    -    -
-Reserved      -    -    20   20   20   20   20   20   -    -    -    -    -
-Cur           16   16   16   16   16   16   16   16   24   24   24   24   24
-BufSize       20   20   24   24   24   24   24   24   12   12   12   12   12
-Flags         22   22   26   26   26   26   26   26   32   32   32   32   32
-Narrow        yes  yes  yes  yes  yes  yes  yes  yes  -    -    -    -    -
-RingID        -    -    -    -    -    -    -    -    16   16   16   16   16
-Dir           -    -    -    -    -    -    -    -    18   18   18   18   18
-Head          -    -    -    -    -    -    -    -    20   20   20   20   20
-Tail          -    -    -    -    -    -    -    -    28   28   28   28   28
-Ts            24   24   32   32   32   32   32   32   40   40   40   40   40
+API           A0p   A0   A1   A2p  A2   A3   A4a  A4b  A5   A10  A11  A12  A13  A14
+Size          24   40   40   48   48   48   48   48   48   256  256  256  256  256
+Avail         12   12   12   12   12   12   12   12   12   -    -    -    -    -
+Reserved      -    -    -    20   20   20   20   20   20   -    -    -    -    -
+Cur           16   16   16   16   16   16   16   16   16   24   24   24   24   24
+BufSize       20   20   20   24   24   24   24   24   24   12   12   12   12   12
+Flags         22   22   22   26   26   26   26   26   26   32   32   32   32   32
+Narrow        yes  yes  yes  yes  yes  yes  yes  yes  yes  -    -    -    -    -
+RingID        -    -    -    -    -    -    -    -    -    16   16   16   16   16
+Dir           -    -    -    -    -    -    -    -    -    18   18   18   18   18
+Head          -    -    -    -    -    -    -    -    -    20   20   20   20   20
+Tail          -    -    -    -    -    -    -    -    -    28   28   28   28   28
+Ts            -    24   24   32   32   32   32   32   32   40   40   40   40   40
 `
 
 // cell is a value as the tables show it.
@@ -184,24 +184,27 @@ func TestTodaysLayouts(t *testing.T) {
 }
 
 func TestFind(t *testing.T) {
+	page, slots8 := abi.Variants{Page: true}, abi.Variants{Slots8: true}
 	for _, tt := range []struct {
 		size    int
 		version uint32
-		narrow  bool
+		choose  abi.Variants
 		want    string
 	}{
-		{32, 0, false, "A0"}, {32, 4711, false, "A0"}, {36, 99, false, "A1"}, {44, 0, false, "A2p"},
-		{60, 2, false, "A2"}, {60, 3, false, "A3"}, {60, 4, false, "A4b"}, {60, 4, true, "A4a"}, {60, 5, true, "A5"},
-		{60, 10, false, "A10"}, {60, 11, false, "A11"}, {60, 12, false, "A12"}, {60, 13, false, "A13"}, {60, 14, false, "A14"},
-		{60, 15, false, "A14"}, {60, 1 << 31, false, "A14"},
-		{60, 0, false, ""}, {60, 1, false, ""}, {60, 6, false, ""}, {60, 9, true, ""}, {40, 3, false, ""}, {0, 14, false, ""},
+		{32, 0, abi.Variants{}, "A0"}, {32, 4711, slots8, "A0"}, {32, 0, page, "A0p"}, {32, 4711, abi.Variants{Page: true, Slots8: true}, "A0p"},
+		{36, 99, page, "A1"}, {36, 99, abi.Variants{}, "A1"}, {44, 0, page, "A2p"},
+		{60, 2, page, "A2"}, {60, 3, abi.Variants{}, "A3"}, {60, 4, page, "A4b"}, {60, 4, slots8, "A4a"}, {60, 5, slots8, "A5"},
+		{60, 10, abi.Variants{}, "A10"}, {60, 11, abi.Variants{}, "A11"}, {60, 12, abi.Variants{}, "A12"}, {60, 13, abi.Variants{}, "A13"},
+		{60, 14, page, "A14"}, {60, 15, abi.Variants{}, "A14"}, {60, 1 << 31, abi.Variants{}, "A14"},
+		{60, 0, abi.Variants{}, ""}, {60, 1, abi.Variants{}, ""}, {60, 6, abi.Variants{}, ""}, {60, 9, slots8, ""},
+		{40, 3, abi.Variants{}, ""}, {0, 14, page, ""},
 	} {
 		got := ""
-		if a := abi.Find(tt.size, tt.version, tt.narrow); a != nil {
+		if a := abi.Find(tt.size, tt.version, tt.choose); a != nil {
 			got = a.Label
 		}
 		if got != tt.want {
-			t.Errorf("%d bytes, version %d, narrow %v: %q, want %q", tt.size, tt.version, tt.narrow, got, tt.want)
+			t.Errorf("%d bytes, version %d, %+v: %q, want %q", tt.size, tt.version, tt.choose, got, tt.want)
 		}
 	}
 }

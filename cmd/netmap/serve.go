@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/control"
 	"github.com/seed-48afdc40/netmap/internal/daemon"
@@ -33,7 +34,7 @@ type serveFlags struct {
 	xdpMode                  cli.XDPMode
 	stateDir                 string
 	rxStamps                 bool
-	narrow4                  bool
+	variants                 abi.Variants
 	forward                  bool
 	verbose                  bool
 	status                   daemon.StatusConfig
@@ -80,7 +81,8 @@ keep users apart.`,
 	fs.IntVar(&f.workers, "workers", 0, "threads that answer requests (default: by the number of processors)")
 	fs.DurationVar(&f.spin, "spin", 50*time.Microsecond, "how long a thread looks for the next request before it sleeps")
 	fs.BoolVar(&f.rxStamps, "rx-timestamps", false, "let programs ask when each frame arrived; takes 64 bytes from every buffer")
-	fs.BoolVar(&f.narrow4, "api4-slots8", false, "take programs of API 4 for FreeBSD's of 2013, with slots of 8 bytes; Linux had 16")
+	fs.BoolVar(&f.variants.Page, "api0-page", false, "take programs of the first API for such that know the ring as its manual page prints it, without a time stamp")
+	fs.BoolVar(&f.variants.Slots8, "api4-slots8", false, "take programs of API 4 for FreeBSD's of 2013, with slots of 8 bytes; Linux had 16")
 	fs.StringVar(&f.status.Socket, "status", "", "unix socket of the status API, "+cli.NoStatus+" for none (default "+status.DefaultSocket(netmap.DevicePath)+", beside the node if that is elsewhere)")
 	fs.StringVar(&f.status.HTTP, "http", "", "offer the status API and /metrics on this address as well, such as 127.0.0.1:9669; whoever reaches it may read them")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "log every port that is opened and closed")
@@ -168,7 +170,7 @@ func (f *serveFlags) config() (daemon.Config, error) {
 			MaxSwitches: f.switches,
 			Forward:     f.forward,
 		},
-		Policy: control.Policy{NarrowAPI4: f.narrow4},
+		Policy: control.Policy{Variants: f.variants},
 		Path:   f.path, Mode: uint32(mode), UID: uid, GID: gid, Workers: f.workers, Spin: f.spin,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	}, nil

@@ -54,8 +54,8 @@ type Client struct {
 
 // Policy is what a client cannot say.
 type Policy struct {
-	// NarrowAPI4 takes API 4 for that of FreeBSD in 2013, whose slots have 8 bytes. On Linux they had 16.
-	NarrowAPI4 bool
+	// Variants choose between APIs that requests do not tell apart.
+	Variants abi.Variants
 	// LegacyOnly answers NIOCCTRL as netmap did before it had that: for tests of clients.
 	LegacyOnly bool
 }

@@ -14,7 +14,7 @@ import (
 
 // legacy answers a request of any API: it is translated to ours, answered, and translated back if all went well.
 func (c *Client) legacy(p Process, data []byte, answer func(*Client, Process, *abi.API, *abi.Nmreq) error) error {
-	api := abi.Find(len(data), le.Uint32(data[16:]), c.policy.NarrowAPI4)
+	api := abi.Find(len(data), le.Uint32(data[16:]), c.policy.Variants)
 	if api == nil {
 		return syscall.EINVAL
 	}

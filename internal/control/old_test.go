@@ -38,6 +38,11 @@ func apiOf(label string) *abi.API {
 	return abi.APIs[slices.IndexFunc(abi.APIs, func(a *abi.API) bool { return a.Label == label })]
 }
 
+// policyOf is under which a request means that API.
+func policyOf(api *abi.API) control.Policy {
+	return control.Policy{Variants: abi.Variants{Page: api.Label == "A0p", Slots8: api.Label == "A4a"}}
+}
+
 // number is that of NIOCGINFO or NIOCREGIF in an API.
 func number(api *abi.API, request uint32) uint32 {
 	return request&^abi.SizeMask | uint32(api.Req.Size)<<16
@@ -74,7 +79,7 @@ func TestOldRequests(t *testing.T) {
 	for _, api := range abi.APIs {
 		t.Run(api.Label, func(t *testing.T) {
 			w := newRoomy(t)
-			policy := control.Policy{NarrowAPI4: api.Label == "A4a"}
+			policy := policyOf(api)
 			c := w.clientWith(policy)
 			for _, request := range []uint32{abi.NIOCREGIF, abi.NIOCGINFO} {
 				data := oldRequest(api, "vale0:a", 0)
@@ -114,7 +119,7 @@ func TestOldRequests(t *testing.T) {
 // wantInterface looks at the netmap_if of a binding to one ring pair: name, numbers and offsets where the API has them.
 func wantInterface(t *testing.T, w *world, api *abi.API, c *control.Client, name string) {
 	t.Helper()
-	second := w.clientWith(control.Policy{NarrowAPI4: api.Label == "A4a"})
+	second := w.clientWith(policyOf(api))
 	data := oldRequest(api, name, 0)
 	wantErrno(t, "second binding", second.Ioctl(newProcess(), number(api, abi.NIOCREGIF), data), ok)
 	m := w.engine.Region().Bytes()[le.Uint32(data[api.Req.Offset:]):]
@@ -191,7 +196,7 @@ func TestOldSecondRequests(t *testing.T) {
 	for _, api := range abi.APIs {
 		t.Run(api.Label, func(t *testing.T) {
 			w := newRoomy(t)
-			c := w.clientWith(control.Policy{NarrowAPI4: api.Label == "A4a"})
+			c := w.clientWith(policyOf(api))
 			register := func(api *abi.API, ringid uint16) syscall.Errno {
 				return c.Ioctl(newProcess(), number(api, abi.NIOCREGIF), oldRequest(api, "vale0:a", ringid))
 			}
@@ -207,7 +212,7 @@ func TestOldSecondRequests(t *testing.T) {
 				t.Errorf("poll says %#x", got)
 			}
 			for _, other := range []string{"A0", "A5", "A10", "A14"} {
-				if other != api.Label {
+				if o := apiOf(other); o != api && (o.Version != 0 || o.Req != api.Req) {
 					wantErrno(t, "as "+other, register(apiOf(other), 0), syscall.EBUSY)
 				}
 			}

@@ -43,7 +43,7 @@ func apiOf(label string) *abi.API {
 }
 
 // withAvail are the APIs whose rings count with avail.
-var withAvail = []string{"A0", "A1", "A2p", "A2", "A3", "A4a", "A4b", "A5"}
+var withAvail = []string{"A0p", "A0", "A1", "A2p", "A2", "A3", "A4a", "A4b", "A5"}
 
 func openAs(t testing.TB, e *engine.Engine, api, name string, req abi.Register) *engine.Binding {
 	t.Helper()

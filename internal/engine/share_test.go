@@ -89,7 +89,7 @@ func share(t *testing.T, e *engine.Engine, api, name string, slots uint32) share
 }
 
 // crews are programs that have a ring together: of today's layout and another, of two others, of many.
-var crews = [][]string{{"", "A3"}, {"", "A0"}, {"", "A4b"}, {"A0", "A3"}, {"A2p", "A5"}, {"A3", "A4b"}, {"", "A0", "A3", "A5"}, {"", ""}}
+var crews = [][]string{{"", "A3"}, {"", "A0"}, {"", "A4b"}, {"A0", "A3"}, {"A0p", "A0"}, {"A2p", "A5"}, {"A3", "A4b"}, {"", "A0", "A3", "A5"}, {"", ""}}
 
 func eachCrew(t *testing.T, name string, f func(t *testing.T, rnd *rand.Rand, crew []sharer, peer newcomer)) {
 	for i, apis := range crews {

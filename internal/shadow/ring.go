@@ -37,8 +37,8 @@ type Ring struct {
 	cur, avail *atomic.Uint32
 	reserved   *atomic.Uint32 // nil where programs cannot hold slots back
 	flags      *uint16
-	ts         *abi.Timeval
-	slots      []uint64 // stride words each
+	ts         *abi.Timeval // nil where there is none
+	slots      []uint64     // stride words each
 	stride     uint32
 
 	users      atomic.Int32  // bindings; written under the engine's lock
@@ -58,8 +58,10 @@ func newRing(api *abi.API, region []byte, at, bufs uint64, bufSize uint32, dir u
 		return shm.At[atomic.Uint32](region, uintptr(at)+uintptr(offset))
 	}
 	r := &Ring{api: api, dir: dir, n: n, offset: at, cur: word(l.Cur), avail: word(l.Avail), reserved: word(l.Reserved),
-		flags: shm.At[uint16](region, uintptr(at)+uintptr(l.Flags)), ts: shm.At[abi.Timeval](region, uintptr(at)+uintptr(l.Ts)),
-		stride: uint32(api.SlotSize) / 8}
+		flags: shm.At[uint16](region, uintptr(at)+uintptr(l.Flags)), stride: uint32(api.SlotSize) / 8}
+	if l.Ts != 0 {
+		r.ts = shm.At[abi.Timeval](region, uintptr(at)+uintptr(l.Ts))
+	}
 	r.slots = shm.Slice[uint64](region, uintptr(at)+uintptr(l.Size), int(n*r.stride))
 	*shm.At[int64](region, uintptr(at)) = int64(bufs) - int64(at)
 	word(8).Store(n)
@@ -197,7 +199,7 @@ func (s *Ring) Give(r *kring.Ring) {
 		s.reserved.Store(held)
 	}
 	s.avail.Store(r.Dist(cur, tail))
-	if s.dir == abi.DirRx {
+	if s.dir == abi.DirRx && s.ts != nil {
 		now := time.Now()
 		*s.ts = abi.Timeval{Sec: now.Unix(), Usec: int64(now.Nanosecond() / 1000)}
 	}

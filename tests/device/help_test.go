@@ -61,12 +61,13 @@ func TestMain(m *testing.M) {
 // recipes are the C clients: what makes each from its source.
 var recipes = func() map[string][]string {
 	all := map[string][]string{}
-	for _, name := range []string{"gen", "sink", "lifetime", "errors", "options", "manual"} {
+	for _, name := range []string{"gen", "sink", "lifetime", "errors", "options", "manual", "page"} {
 		all[name] = []string{name + ".c"}
 	}
 	for _, api := range old {
 		all["traffic-"+api] = []string{"traffic.c", `-DNETMAP_H="old/` + api + `.h"`}
 	}
+	all["traffic-a0page"] = []string{"traffic.c", `-DNETMAP_H="old/a0page.h"`, "-Dnr_numrings=nr_numqueues"}
 	return all
 }()
 

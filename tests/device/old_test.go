@@ -3,6 +3,7 @@
 package device
 
 import (
+	"path/filepath"
 	"strconv"
 	"testing"
 )
@@ -116,6 +117,32 @@ func TestManualPage(t *testing.T) {
 		t.Errorf("%v\n%s%s", c.err, c.result["complaints"], c.stderr.String())
 	}
 	n.wantEmpty()
+}
+
+// The first manual page's example as it is printed, whose ring has no time stamp: on a pipe, a switch, and an interface; and
+// programs that know that ring among others.
+func TestPageExample(t *testing.T) {
+	s := serve(t, filepath.Join(t.TempDir(), "node"), "--api0-page")
+	n := s.node
+	send := func(what string, from, to endpoint, frames int) {
+		t.Helper()
+		sink := n.trader(to, "", "rx", frames).waitReady()
+		page := n.start(from.ns, "page", "-i", from.port, "-n", strconv.Itoa(frames)).waitReady()
+		sink.wait()
+		if sink.count("got") != frames || sink.count("bad")+sink.count("reordered") != 0 {
+			t.Errorf("%s: %v", what, sink.result)
+		}
+		page.kill()
+	}
+	send("a pipe", at("x{1"), at("x}1"), 5000)
+	send("a switch", at("vale0:page"), at("vale0:to"), 500)
+	n.trade(5000, true, at("x{1", "-m"), "a0page", at("x}1", "-m"), "a0page")
+	n.trade(5000, true, at("x{1"), "a3", at("x}1", "-w", "sync"), "a0page")
+	n.trade(5000, true, at("x{1", "-w", "select"), "a0page", at("x}1"), "")
+	h := newHosts(t)
+	s.requireXDPOfServer(h)
+	send("an interface", at(nic).in(h.a), at(nic).in(h.b), 300)
+	s.kill()
 }
 
 // Programs of different layouts on one ring, each at its own pace: none sees a frame twice, and none hears of an error. The
