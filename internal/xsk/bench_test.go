@@ -57,7 +57,7 @@ func benchVeth(b *testing.B, mode Mode, length int, batch uint32) {
 		}
 		tx.TxCommit(n)
 		sent += int(n)
-		if err := tx.KickTx(); err != nil {
+		if _, err := tx.KickTx(); err != nil {
 			b.Fatal(err)
 		}
 

@@ -93,29 +93,40 @@ func (s *Socket) TxCommit(n uint32) { s.tx.commit(n) }
 // leaves them when the device is full: as long as there are any, KickTx has to be called again some time.
 func (s *Socket) TxPending() uint32 { return s.tx.pending() }
 
-// KickTx makes the kernel send what TxCommit handed over, if it waits to be told. An error means that the queue is
-// gone or down (ENXIO, ENETDOWN); a full device is none.
+// KickTx makes the kernel send what TxCommit handed over, if it waits to be told. It stops at a packet that the device
+// has refused: the packet is out of the ring, its buffers come back through Done, and those behind it wait for the next
+// KickTx, unless PutBack puts it in front of them. An error means that the queue is gone or down (ENXIO, ENETDOWN); a
+// full device is none.
 //
 // In copy modes one system call sends as many frames as its budget allows, then says EAGAIN. It is repeated for the
 // others: left to the next KickTx they would wait for a call that may never come, and on veth a tenth of the throughput
 // is lost. But EAGAIN also means that the device is full, where repeating is no help. So there are never more calls than
-// it takes to send everything when each uses its budget up. EBUSY means that the device has dropped a frame, and would
-// drop the next.
-func (s *Socket) KickTx() error {
+// it takes to send everything when each uses its budget up. Also full is a device that takes no more of the kernel's
+// memory (ENOBUFS, ENOMEM).
+//
+// EBUSY means that the device has dropped a packet, any other error after which nothing is left that it said so of the
+// last. The kernel does not tell a device that is full, as a veth pair can be, from one that will never take this packet.
+func (s *Socket) KickTx() (refused bool, err error) {
 	if !s.tx.needWakeup() {
-		return nil
+		return false, nil
 	}
 	for left := s.tx.pending(); left > 0; left -= min(left, s.budget) {
-		_, _, e := unix.Syscall6(unix.SYS_SENDTO, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
-		switch e {
-		case unix.EAGAIN:
-		case 0, unix.EBUSY, unix.ENOBUFS:
-			return nil
+		_, _, e := unix.Syscall6(unix.SYS_SENDTO, uintptr(s.txFD), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+		switch {
+		case e == 0:
+			return false, nil
+		case !s.zeroCopy && (e == unix.EBUSY || int32(s.tx.cons.Load()-s.tx.head) >= 0):
+			s.refuse()
+			return true, nil
+		case e == unix.EAGAIN:
+			s.tx.look() // a refusal is found from where this call began
+		case e == unix.EBUSY || e == unix.ENOBUFS || e == unix.ENOMEM:
+			return false, nil
 		default:
-			return e
+			return false, e
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // Done is the number of sent buffers that DoneAt can read, at most max.

@@ -27,7 +27,7 @@ type producer struct {
 	cons  *atomic.Uint32 // shared, written by the kernel: entries before it are ours again
 	flags *atomic.Uint32 // shared, written by the kernel: XDP_RING_NEED_WAKEUP
 	head  uint32         // what we last wrote to prod
-	tail  uint32         // what we last read from cons
+	tail  uint32         // entries before it are ours again: what we last read from cons, or later
 	size  uint32         // entries
 }
 
@@ -35,7 +35,7 @@ type producer struct {
 func (p *producer) room(max uint32) uint32 {
 	free := p.size - (p.head - p.tail)
 	if free < max {
-		p.tail = p.cons.Load()
+		p.look()
 		free = p.size - (p.head - p.tail)
 	}
 	return min(free, max)
@@ -49,8 +49,15 @@ func (p *producer) commit(n uint32) {
 
 // pending is the number of entries that the kernel has not taken yet.
 func (p *producer) pending() uint32 {
-	p.tail = p.cons.Load()
+	p.look()
 	return p.head - p.tail
+}
+
+// look reads the peer's index. After a refusal it lags behind what the peer is known to have taken, see Socket.refuse.
+func (p *producer) look() {
+	if v := p.cons.Load(); int32(v-p.tail) > 0 {
+		p.tail = v
+	}
 }
 
 // needWakeup tells whether the kernel waits for a system call before it looks at the ring again. The load of the flag

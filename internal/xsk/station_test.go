@@ -145,7 +145,7 @@ func (st *station) send(frames [][]byte) (sent int) {
 		sent++
 	}
 	st.s.TxCommit(used)
-	if err := st.s.KickTx(); err != nil {
+	if _, err := st.s.KickTx(); err != nil {
 		st.t.Fatalf("KickTx: %v", err)
 	}
 	return sent
@@ -265,7 +265,7 @@ func exchange(t *testing.T, from, to *station, want [][]byte) {
 func (st *station) settle(t *testing.T, rx int) {
 	t.Helper()
 	eventually(t, "all sent buffers are back", func() bool {
-		if err := st.s.KickTx(); err != nil {
+		if _, err := st.s.KickTx(); err != nil {
 			t.Fatalf("KickTx: %v", err)
 		}
 		st.reap()

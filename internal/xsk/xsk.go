@@ -80,8 +80,12 @@ type Config struct {
 //	             +---------+
 //
 // The kernel is trusted: what it writes is not checked, beyond that no index leads out of a ring.
+//
+// In copy modes the sending half is a socket of its own. The kernel sends in poll(2), too, and tells nobody which frames the
+// device refused there: who waits for frames polls the socket that does not send.
 type Socket struct {
 	fd       int
+	txFD     int // fd, or that of the sending half
 	ifindex  int
 	queue    int
 	on       string // interface and queue, for errors
@@ -108,6 +112,7 @@ type Socket struct {
 	done      consumer
 	doneAddrs []uint64
 	budget    uint32 // descriptors that the kernel sends in one system call
+	refused   refusal
 }
 
 const (
@@ -142,7 +147,7 @@ func Open(c Config) (*Socket, error) {
 		return nil, fail(op, on, err, socketHints)
 	}
 	s := &Socket{
-		fd: fd, ifindex: c.Ifindex, queue: c.Queue, on: on, memory: c.Memory,
+		fd: fd, txFD: fd, ifindex: c.Ifindex, queue: c.Queue, on: on, memory: c.Memory,
 		mask:    c.Size - 1,
 		stride:  uint64(c.Memory.Stride),
 		inverse: inverse(c.Memory.Stride),
@@ -207,6 +212,11 @@ func (s *Socket) setUp(c *Config) error {
 	if err := s.bind(c); err != nil {
 		return fail(fmt.Sprintf("bind socket (%v) to", c.Mode), s.on, err, bindHints)
 	}
+	if c.splits() {
+		if err := s.openSender(c); err != nil {
+			return err
+		}
+	}
 	options, err := unix.GetsockoptInt(s.fd, unix.SOL_XDP, unix.XDP_OPTIONS)
 	if err != nil {
 		return fail("ask for mode of", s.on, err, nil)
@@ -234,16 +244,52 @@ func (s *Socket) makeRings(c *Config) error {
 	if c.Rx {
 		err = errors.Join(err, unix.SetsockoptInt(s.fd, unix.SOL_XDP, unix.XDP_RX_RING, int(c.Size)))
 	}
-	if c.Tx {
-		err = errors.Join(err, unix.SetsockoptInt(s.fd, unix.SOL_XDP, unix.XDP_TX_RING, int(c.Size)))
-	}
 	if err != nil {
 		return err
 	}
-	if c.Tx {
-		s.raiseLimits(c.Size)
+	if err := s.mapRings(c, fillSize); err != nil {
+		return err
 	}
-	return s.mapRings(c, fillSize)
+	s.tx = producer{prod: &s.none, cons: &s.none, flags: &s.none}
+	if c.Tx && !c.splits() {
+		return s.makeTx(c)
+	}
+	return nil
+}
+
+// splits says whether the sending half is a socket of its own.
+func (c *Config) splits() bool { return c.Rx && c.Tx && c.Mode != ZeroCopy }
+
+// openSender makes the sending half, on the same queue with the same memory, fill and completion ring.
+func (s *Socket) openSender(c *Config) (err error) {
+	const op = "open sending socket on"
+	if s.txFD, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
+		s.txFD = s.fd
+		return fail(op, s.on, err, socketHints)
+	}
+	if err := s.makeTx(c); err != nil {
+		return fail("make rings for", s.on, err, ringHints)
+	}
+	addr := &unix.SockaddrXDP{Flags: unix.XDP_SHARED_UMEM, SharedUmemFD: uint32(s.fd), Ifindex: uint32(c.Ifindex), QueueID: uint32(c.Queue)}
+	return fail(op, s.on, unix.Bind(s.txFD, addr), bindHints)
+}
+
+// makeTx makes the TX ring in the kernel and maps it.
+func (s *Socket) makeTx(c *Config) error {
+	if err := unix.SetsockoptInt(s.txFD, unix.SOL_XDP, unix.XDP_TX_RING, int(c.Size)); err != nil {
+		return err
+	}
+	s.raiseLimits(c.Size)
+	off, err := mmapOffsets(s.txFD)
+	if err != nil {
+		return err
+	}
+	m, err := s.mapRing(s.txFD, unix.XDP_PGOFF_TX_RING, off.Tx.Desc+16*uint64(c.Size))
+	if err != nil {
+		return err
+	}
+	s.tx, s.txDesc = newProducer(m, off.Tx, c.Size), entries[unix.XDPDesc](m, off.Tx.Desc, c.Size)
+	return nil
 }
 
 // raiseLimits lets one system call send the whole TX ring in copy modes, and lets the whole ring be on its way to the
@@ -251,25 +297,25 @@ func (s *Socket) makeRings(c *Config) error {
 // accounting, less than a hundred frames of full size. Where either is refused the default is good enough.
 func (s *Socket) raiseLimits(size uint32) {
 	s.budget = defaultBudget
-	if size > defaultBudget && unix.SetsockoptInt(s.fd, unix.SOL_XDP, unix.XDP_MAX_TX_SKB_BUDGET, int(size)) == nil {
+	if size > defaultBudget && unix.SetsockoptInt(s.txFD, unix.SOL_XDP, unix.XDP_MAX_TX_SKB_BUDGET, int(size)) == nil {
 		s.budget = size
 	}
-	unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, int(size)*maxChunk/2) // the kernel doubles it
+	unix.SetsockoptInt(s.txFD, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, int(size)*maxChunk/2) // the kernel doubles it
 }
 
-// mapRings maps the rings. A side that is not asked for has no ring and no entries: nothing to read, no room to write.
+// mapRings maps the rings but TX. A side that is not asked for has no ring and no entries: nothing to read, no room to write.
 func (s *Socket) mapRings(c *Config, fillSize uint32) error {
 	off, err := mmapOffsets(s.fd)
 	if err != nil {
 		return err
 	}
-	m, err := s.mapRing(unix.XDP_UMEM_PGOFF_FILL_RING, off.Fr.Desc+8*uint64(fillSize))
+	m, err := s.mapRing(s.fd, unix.XDP_UMEM_PGOFF_FILL_RING, off.Fr.Desc+8*uint64(fillSize))
 	if err != nil {
 		return err
 	}
 	s.fill, s.fillAddrs = newProducer(m, off.Fr, fillSize), entries[uint64](m, off.Fr.Desc, fillSize)
 
-	m, err = s.mapRing(unix.XDP_UMEM_PGOFF_COMPLETION_RING, off.Cr.Desc+8*uint64(c.Size))
+	m, err = s.mapRing(s.fd, unix.XDP_UMEM_PGOFF_COMPLETION_RING, off.Cr.Desc+8*uint64(c.Size))
 	if err != nil {
 		return err
 	}
@@ -277,23 +323,16 @@ func (s *Socket) mapRings(c *Config, fillSize uint32) error {
 
 	s.rx = consumer{prod: &s.none, cons: &s.none}
 	if c.Rx {
-		if m, err = s.mapRing(unix.XDP_PGOFF_RX_RING, off.Rx.Desc+16*uint64(c.Size)); err != nil {
+		if m, err = s.mapRing(s.fd, unix.XDP_PGOFF_RX_RING, off.Rx.Desc+16*uint64(c.Size)); err != nil {
 			return err
 		}
 		s.rx, s.rxDesc = newConsumer(m, off.Rx), entries[unix.XDPDesc](m, off.Rx.Desc, c.Size)
 	}
-	s.tx = producer{prod: &s.none, cons: &s.none, flags: &s.none}
-	if c.Tx {
-		if m, err = s.mapRing(unix.XDP_PGOFF_TX_RING, off.Tx.Desc+16*uint64(c.Size)); err != nil {
-			return err
-		}
-		s.tx, s.txDesc = newProducer(m, off.Tx, c.Size), entries[unix.XDPDesc](m, off.Tx.Desc, c.Size)
-	}
 	return nil
 }
 
-func (s *Socket) mapRing(pgoff int64, size uint64) ([]byte, error) {
-	m, err := unix.Mmap(s.fd, pgoff, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
+func (s *Socket) mapRing(fd int, pgoff int64, size uint64) ([]byte, error) {
+	m, err := unix.Mmap(fd, pgoff, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 	if err == nil {
 		s.maps = append(s.maps, m)
 	}
@@ -348,7 +387,7 @@ func (s *Socket) bindTo(addr *unix.SockaddrXDP) error {
 	}
 }
 
-// FD is the descriptor of the socket, for poll(2). It belongs to the socket.
+// FD is the descriptor of the socket, for poll(2) until something is received. It belongs to the socket.
 func (s *Socket) FD() int { return s.fd }
 
 // ZeroCopy tells whether the device reads and writes the buffers itself.
@@ -372,11 +411,14 @@ func (s *Socket) Close() error {
 	for _, m := range s.maps {
 		errs = append(errs, unix.Munmap(m))
 	}
+	if s.txFD != s.fd {
+		errs = append(errs, unix.Close(s.txFD))
+	}
 	errs = append(errs, unix.Close(s.fd))
 	if s.bound != nil {
 		gave(*s.bound)
 	}
-	s.maps, s.fd = nil, -1
+	s.maps, s.fd, s.txFD = nil, -1, -1
 	return fail("close socket of", s.on, errors.Join(errs...), nil)
 }
 
@@ -396,12 +438,16 @@ func (s *Socket) Stats() (Stats, error) {
 	if err != nil {
 		return Stats{}, fail("read statistics of", s.on, err, nil)
 	}
+	sent, err := statistics(s.txFD)
+	if err != nil {
+		return Stats{}, fail("read statistics of", s.on, err, nil)
+	}
 	return Stats{
 		RxDropped:     st.Rx_dropped,
 		RxInvalid:     st.Rx_invalid_descs,
-		TxInvalid:     st.Tx_invalid_descs,
+		TxInvalid:     sent.Tx_invalid_descs,
 		RxRingFull:    st.Rx_ring_full,
 		FillRingEmpty: st.Rx_fill_ring_empty_descs,
-		TxRingEmpty:   st.Tx_ring_empty_descs,
+		TxRingEmpty:   sent.Tx_ring_empty_descs,
 	}, nil
 }

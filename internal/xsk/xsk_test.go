@@ -120,7 +120,7 @@ func TestPieceRunsOver(t *testing.T) {
 	b := left.get()
 	left.s.TxAt(0, b, 2000, 100, false)
 	left.s.TxCommit(1)
-	if err := left.s.KickTx(); err != nil {
+	if _, err := left.s.KickTx(); err != nil {
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(time.Second); len(right.receive()) == 0; {
@@ -487,7 +487,7 @@ func bridge(t *testing.T, rx, tx *Socket, n int) {
 		tx.TxAt(i, buf, off, length, false)
 	}
 	tx.TxCommit(got)
-	if err := tx.KickTx(); err != nil {
+	if _, err := tx.KickTx(); err != nil {
 		t.Fatal(err)
 	}
 	rx.RxRelease(got)
@@ -519,7 +519,7 @@ func TestStats(t *testing.T) {
 	left.s.TxAt(2, 1<<20, 0, 60, false)
 	left.s.TxCommit(3)
 	for range 4 { // each call may stop at the first invalid descriptor
-		if err := left.s.KickTx(); err != nil {
+		if _, err := left.s.KickTx(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -554,7 +554,7 @@ func TestOneSided(t *testing.T) {
 	if n := rx.s.TxRoom(1) + rx.s.TxPending() + rx.s.Done(1) + tx.s.RxReady(1); n != 0 {
 		t.Errorf("a side that was not asked for has %d entries", n)
 	}
-	if err := rx.s.KickTx(); err != nil {
+	if _, err := rx.s.KickTx(); err != nil {
 		t.Errorf("KickTx of a side that was not asked for: %v", err)
 	}
 	tx.s.KickRx()
@@ -572,7 +572,7 @@ func TestNoAllocs(t *testing.T) {
 			tx.TxAt(i, free[i], 0, 60, false)
 		}
 		tx.TxCommit(n)
-		if err := tx.KickTx(); err != nil {
+		if _, err := tx.KickTx(); err != nil {
 			t.Fatal(err)
 		}
 		n = rx.FillRoom(rx.RxReady(8))
@@ -604,7 +604,8 @@ func TestInterfaceGone(t *testing.T) {
 	kick := func() error {
 		st.s.TxAt(0, st.get(), 0, 60, false)
 		st.s.TxCommit(1)
-		return st.s.KickTx()
+		_, err := st.s.KickTx()
+		return err
 	}
 	ends[0].ns.Do(func() {
 		l, err := netlink.LinkByName("left")
