@@ -17,10 +17,13 @@ const (
 	LinkError                  // the kernel refused the frame
 	BadHeader                  // the virtio-net header asks for what cannot be
 	BadAddress                 // the sender's memory could not be read
+	TooLongForMTU              // longer than what the interface may send
+	RefusedByDevice            // the device did not take the frame
 	Reasons                    // how many there are
 )
 
-var reasonNames = [Reasons]string{"bad-buffer", "bad-length", "too-short", "too-many-fragments", "no-room", "not-open", "no-receiver", "link-error", "bad-header", "bad-address"}
+var reasonNames = [Reasons]string{"bad-buffer", "bad-length", "too-short", "too-many-fragments", "no-room", "not-open", "no-receiver", "link-error", "bad-header", "bad-address",
+	"too-long-for-mtu", "refused-by-device"}
 
 // String is the reason's name as users see it.
 func (r Reason) String() string { return reasonNames[r] }

@@ -73,8 +73,10 @@ type watcher struct {
 	ns      netns.NsHandle
 	updates chan netlink.LinkUpdate
 	done    chan struct{}
-	over    bool   // nothing that comes can mend the port
-	name    string // of the interface, when something was last heard of it
+	asked   chan struct{} // somebody doubts what the other end of a veth pair takes
+	looked  time.Time     // when that was looked up last
+	over    bool          // nothing that comes can mend the port
+	name    string        // of the interface, when something was last heard of it
 	ended   sync.WaitGroup
 }
 
@@ -89,15 +91,17 @@ func watch(p *Port) (*watcher, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, "watch", p.Title(), "")
 	}
-	w := &watcher{port: p, name: p.name, ns: here, updates: make(chan netlink.LinkUpdate, 16), done: make(chan struct{})}
+	w := &watcher{port: p, name: p.name, ns: here, updates: make(chan netlink.LinkUpdate, 16),
+		done: make(chan struct{}), asked: make(chan struct{}, 1)}
 	lost := func(error) {} // the channel closes
 	if err := netlink.LinkSubscribeWithOptions(w.updates, w.done, netlink.LinkSubscribeOptions{ErrorCallback: lost}); err != nil {
 		here.Close()
 		return nil, fault.Wrap(err, "watch", p.Title(), "")
 	}
 	if l, err := netlink.LinkByIndex(p.link.index); err == nil {
-		w.see(l.Attrs().RawFlags)
+		w.see(l.Attrs())
 	}
+	w.lookUpPeer()
 	w.ended.Add(1)
 	go w.run()
 	return w, nil
@@ -128,10 +132,15 @@ func (w *watcher) run() {
 				w.gone("the interface is gone; open the port again when it is back")
 			default:
 				w.named(u.Attrs().Name)
-				w.see(u.IfInfomsg.Flags)
+				w.see(u.Link.Attrs())
+			}
+		case <-w.asked:
+			if time.Since(w.looked) > peerPatience {
+				w.lookUpPeer()
 			}
 		case <-tick.C:
 			w.inQueues()
+			w.lookUpPeer()
 		}
 	}
 }
@@ -145,9 +154,14 @@ func (w *watcher) named(name string) {
 	}
 }
 
-// see takes in the interface's flags. Any news of it may have been a stop that is over again.
-func (w *watcher) see(flags uint32) {
-	up, was := flags&unix.IFF_UP != 0, w.port.trouble.Load() == nil
+// see takes in the interface's flags and MTU. Any news of it may have been a stop that is over again.
+func (w *watcher) see(a *netlink.LinkAttrs) {
+	w.port.limits.carrier.Store(a.RawFlags&unix.IFF_LOWER_UP != 0)
+	if a.MTU > 0 && a.MTU != w.port.MTU() {
+		w.port.limits.setMTU(a.MTU)
+		w.port.report(fmt.Sprintf("%s: its MTU is %d now", w.port.Title(), a.MTU))
+	}
+	up, was := a.RawFlags&unix.IFF_UP != 0, w.port.trouble.Load() == nil
 	if up && w.port.link.forgets {
 		if err := w.port.renew(); err != nil {
 			w.gone(fmt.Sprintf("its driver has lost the XDP program, and does not take it again: %v; open the port again", err))

@@ -55,6 +55,8 @@ type Port struct {
 	watch  *watcher
 	maxTx  uint32 // bytes that can be sent from one slot
 
+	limits    limits
+	retrier   *retrier
 	trouble   atomic.Pointer[fault.Error]  // why nothing can move: down, or gone
 	follower  atomic.Pointer[kring.Waiter] // hears when that changes
 	described atomic.Pointer[description]
@@ -91,6 +93,8 @@ func Open(region *mem.Region, name string, cfg Config) (*Port, error) {
 	pool, offset, stride := region.BufPool()
 	p.memory = xsk.Memory{Mem: pool, Stride: stride, Contiguous: region.Contiguous(), Skew: offset % shm.HugePage, Spare: region.Spare()}
 	p.maxTx = p.memory.MaxTx()
+	p.limits.carrier.Store(true)
+	p.limits.setMTU(link.mtu)
 	p.makeRings()
 	if p.dev, err = netdev.Open(link.index); errors.Is(err, syscall.ENODEV) {
 		return nil, fault.New(syscall.ENXIO, "open", name, "the interface has just gone")
@@ -99,6 +103,7 @@ func Open(region *mem.Region, name string, cfg Config) (*Port, error) {
 		p.letGo()
 		return nil, err
 	}
+	p.retrier = newRetrier(p)
 	return p, nil
 }
 
@@ -255,6 +260,7 @@ func (p *Port) Abandon() {
 
 // Close ends the port; all rings are stopped.
 func (p *Port) Close() error {
+	p.retrier.close()
 	p.watch.close()
 	p.letGo()
 	return nil

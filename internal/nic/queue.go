@@ -149,6 +149,9 @@ func ringSize(slots uint32) uint32 {
 
 // closeQueue closes the socket. The kernel is done with its buffers then.
 func (p *Port) closeQueue(q *queue) {
+	if q.tx != nil {
+		q.tx.leave()
+	}
 	q.socket.Close()
 	if p.first == q.socket {
 		p.first = nil

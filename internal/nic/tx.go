@@ -3,10 +3,10 @@
 package nic
 
 import (
-	"syscall"
+	"encoding/binary"
+	"sync"
 
 	"github.com/seed-48afdc40/netmap/abi"
-	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
@@ -22,13 +22,16 @@ import (
 type txSide struct {
 	port         *Port
 	ring         *kring.Ring
-	socket       *xsk.Socket
-	next         uint32 // the first slot that is neither sent nor dropped
-	held         held   // sent from this ring and not back
-	stray        held   // sent from an earlier ring that was stopped
-	bad          bool   // dropping the rest of a packet of too many slots
-	packets      uint64 // of several slots, in this sync
-	bytes        uint64 // of their slots
+	mu           sync.Mutex  // what follows, for the ring's holder and the retrier
+	socket       *xsk.Socket // nil while there is none
+	next         uint32      // the first slot that is neither sent nor dropped
+	held         held        // sent from this ring and not back
+	stray        held        // sent from an earlier ring that was stopped
+	bad          bool        // dropping the rest of a packet of too many slots
+	refusal      refusal
+	frames       uint64 // handed to the kernel, and not counted yet
+	bytes        uint64 // theirs
+	longest      uint32 // bytes of the longest frame that may leave, in this sync
 	words        [abi.MaxFrags]abi.SlotWord
 	starts, most [abi.MaxFrags]uint32 // where their frames start in their buffers, and how long they can be
 }
@@ -38,18 +41,30 @@ func newTxSide(p *Port) *txSide {
 	return &txSide{port: p, held: newHeld(n), stray: newHeld(n)}
 }
 
-func (x *txSide) start(s *xsk.Socket) { x.socket, x.bad, x.next = s, false, 0 }
+func (x *txSide) start(s *xsk.Socket) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.socket, x.bad, x.next = s, false, 0
+}
 
 // stop frees the ring with the buffers that are in its slots; the kernel's stay with it until the socket closes.
 func (x *txSide) stop() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	r := x.ring
 	r.Free(x.next, r.N-x.inFlight(r))
 	x.held.take(func(buf uint32) { x.stray.add(buf) })
 }
 
+// leave has nobody use the socket any more, which is about to be closed.
+func (x *txSide) leave() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.socket = nil
+}
+
 // freeHeld takes the kernel's buffers, after the socket has been closed.
 func (x *txSide) freeHeld() {
-	x.socket = nil
 	x.stray.take(func(buf uint32) { x.port.region.FreeBuf(buf) })
 }
 
@@ -58,15 +73,12 @@ func (x *txSide) sync(r *kring.Ring) error {
 	if t := x.port.trouble.Load(); t != nil {
 		return t
 	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	if r.HwCur.Load() != r.Head() {
 		x.send(r)
 	}
-	var err error
-	if x.socket.TxPending() > 0 {
-		if e := x.socket.KickTx(); e != nil {
-			err = fault.New(syscall.EIO, "send on", x.port.Title(), "the kernel says: %v; bring the interface up, or open it again", e)
-		}
-	}
+	err := x.kick()
 	x.reclaim(r)
 	return err
 }
@@ -77,6 +89,8 @@ func (x *txSide) send(r *kring.Ring) {
 	s, bufs, k, head := x.socket, r.Bufs(), x.next, r.Head()
 	room, posted, offset, most := s.TxRoom(r.Dist(k, head)), uint32(0), uint32(0), x.port.maxTx
 	offsets, frames, bytes := r.HasOffsets(), uint64(0), uint64(0)
+	x.longest = x.port.longest(s)
+	limit := min(most, x.longest)
 	for k != head {
 		slot := r.Slot(k)
 		w := slot.Word()
@@ -89,27 +103,29 @@ func (x *txSide) send(r *kring.Ring) {
 			continue
 		}
 		k = r.Next(k)
-		frames++
-		bytes += uint64(w.Len())
 		if offsets {
 			offset, most = x.place(r, slot)
+			limit = min(most, x.longest)
 		}
-		if why, bad := x.check(w, bufs.Valid(w.BufIdx()), most); bad || posted == room {
-			if !bad {
-				why = kring.NoRoom
+		if !bufs.Valid(w.BufIdx()) || uint32(w.Len()) > limit || w.Len() < etherHead || posted == room {
+			if why, bad := x.check(bufs, w, offset, most); bad || posted == room {
+				if !bad {
+					why = kring.NoRoom
+				}
+				r.Drops.Add(why, 1)
+				x.giveBack(r, w.BufIdx())
+				continue
 			}
-			r.Drops.Add(why, 1)
-			x.giveBack(r, w.BufIdx())
-			continue
 		}
+		frames++
+		bytes += uint64(w.Len())
 		x.post(slot, w, posted, offset)
 		posted++
 	}
 	s.TxCommit(posted)
 	x.next = k
 	r.HwCur.Store(head)
-	r.Traffic.Add(frames+x.packets, bytes+x.bytes)
-	x.packets, x.bytes = 0, 0
+	x.frames, x.bytes = x.frames+frames, x.bytes+bytes
 }
 
 // post makes a slot entry i of the kernel's ring.
@@ -121,17 +137,33 @@ func (x *txSide) post(slot *abi.Slot, w abi.SlotWord, i, offset uint32) {
 	x.socket.TxAt(i, w.BufIdx(), offset, uint32(w.Len()), w.Flags()&abi.NSMoreFrag != 0)
 }
 
-// check finds what is wrong with a frame in one slot.
-func (x *txSide) check(w abi.SlotWord, valid bool, most uint32) (kring.Reason, bool) {
-	switch {
-	case !valid:
+// check finds what is wrong with a frame in one slot, that starts at an offset in its buffer and has room for most bytes.
+func (x *txSide) check(bufs shm.Bufs, w abi.SlotWord, offset, most uint32) (kring.Reason, bool) {
+	switch length := uint32(w.Len()); {
+	case !bufs.Valid(w.BufIdx()):
 		return kring.BadBuffer, true
-	case uint32(w.Len()) > most:
+	case length > most:
 		return kring.BadLength, true
-	case w.Len() < etherHead:
+	case length < etherHead:
 		return kring.TooShort, true
+	case x.exceeds(length, bufs.Bytes(w.BufIdx())[offset:]):
+		return kring.TooLongForMTU, true
 	}
 	return 0, false
+}
+
+// exceeds says whether a frame is longer than what may leave, of which these are the first bytes. A second VLAN tag is not
+// part of what the MTU counts, either.
+func (x *txSide) exceeds(length uint32, start []byte) bool {
+	return length > x.longest && (length > x.longest+vlanTag || len(start) < etherHead+vlanTag || !isTag(start[12:]) || !isTag(start[16:]))
+}
+
+const vlanTag = 4
+
+// isTag says whether a VLAN tag stands there: IEEE 802.1Q, or 802.1ad.
+func isTag(p []byte) bool {
+	kind := binary.BigEndian.Uint16(p)
+	return kind == 0x8100 || kind == 0x88a8
 }
 
 // sendPacket puts the packet that starts at slot k into the kernel's ring, all of it or nothing, and says how many slots
@@ -155,15 +187,15 @@ func (x *txSide) sendPacket(r *kring.Ring, k, posted, room uint32) (slots, sent 
 			r.Drops.Add(why, 1)
 		}
 	}
-	if whole {
-		x.packets++
+	if !bad {
+		x.frames++
 	}
 	for i, w := range x.words[:n] {
-		x.bytes += uint64(w.Len())
 		if bad {
 			x.giveBack(r, w.BufIdx())
 			continue
 		}
+		x.bytes += uint64(w.Len())
 		x.post(r.Slot((k+uint32(i))%r.N), w, posted+uint32(i), x.starts[i])
 		sent++
 	}
@@ -207,6 +239,8 @@ func (x *txSide) checkPacket(n uint32, bufs shm.Bufs) (kring.Reason, bool) {
 		return kring.TooShort, true
 	case length > maxPacket:
 		return kring.BadLength, true
+	case x.exceeds(length, bufs.Bytes(x.words[0].BufIdx())[x.starts[0]:][:x.words[0].Len()]):
+		return kring.TooLongForMTU, true
 	}
 	return 0, false
 }

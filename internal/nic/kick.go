@@ -1,0 +1,129 @@
+//go:build linux
+
+package nic
+
+import (
+	"math"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/xsk"
+)
+
+// limits is what may leave the interface now, as the watcher sees it.
+type limits struct {
+	mtu     atomic.Int32
+	most    atomic.Uint32 // bytes of the longest frame
+	carrier atomic.Bool
+	peer    atomic.Uint32 // bytes of the longest frame that the other end of a veth pair takes, 0 for unknown
+}
+
+func (l *limits) setMTU(mtu int) {
+	l.mtu.Store(int32(mtu))
+	l.most.Store(uint32(mtu) + frameOverhead)
+}
+
+// longest is how long a frame may be. In zero-copy mode the device says.
+func (p *Port) longest(s *xsk.Socket) uint32 {
+	if s.ZeroCopy() {
+		return math.MaxUint32
+	}
+	return p.limits.most.Load()
+}
+
+// MTU is that of the interface, now.
+func (p *Port) MTU() int { return int(p.limits.mtu.Load()) }
+
+// kick has the kernel take what waits in its ring. In copy modes it takes nothing while there is no carrier: it would
+// drop frames, one a call.
+func (x *txSide) kick() (err error) {
+	s := x.socket
+	for s.TxPending() > 0 && (s.ZeroCopy() || x.port.limits.carrier.Load()) {
+		refused, e := s.KickTx()
+		if e != nil {
+			err = fault.New(syscall.EIO, "send on", x.port.Title(), "the kernel says: %v; bring the interface up, or open it again", e)
+		}
+		if !refused {
+			break
+		}
+		length, again := s.Refused()
+		if !x.hopeless(length, again) && s.PutBack() {
+			break
+		}
+		x.ring.Drops.Add(kring.RefusedByDevice, 1)
+		x.frames, x.bytes = x.frames-1, x.bytes-uint64(length)
+	}
+	x.count()
+	return err
+}
+
+// count counts what the kernel has taken. What it left, the retrier offers again.
+func (x *txSide) count() {
+	var frames, bytes uint64
+	if !x.socket.ZeroCopy() && x.socket.TxPending() > 0 {
+		frames, bytes = x.socket.TxWaiting()
+		x.port.retrier.arm()
+	}
+	x.ring.Traffic.Add(x.frames-frames, x.bytes-bytes)
+	x.frames, x.bytes = frames, bytes
+}
+
+// retry is kick for the retrier. It says whether frames wait still.
+func (x *txSide) retry() (left bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.socket == nil || x.socket.ZeroCopy() || x.socket.TxPending() == 0 || x.port.trouble.Load() != nil {
+		return false
+	}
+	x.kick()
+	return x.socket.TxPending() > 0
+}
+
+// refusal is what a queue remembers of frames that the device refused.
+type refusal struct {
+	since time.Time // when the frame that is offered again was refused first
+	least uint32    // frames of this length or more have been given up
+	last  time.Time // when the last of them was
+}
+
+const (
+	// doubt is after how long we look again what the other end of a veth pair takes.
+	doubt = time.Millisecond
+	// refusalPatience is how long a device of which nothing is known may be full. Longer frames than one that was given
+	// up then are given up at once, until refusalMemory has passed.
+	refusalPatience = 100 * time.Millisecond
+	refusalMemory   = time.Second
+)
+
+// hopeless says whether a frame that the device has just refused will never leave. The kernel does not tell whether the
+// device was full. A veth pair refuses frames that are too long for its other end, a TAP none.
+func (x *txSide) hopeless(length uint32, again bool) bool {
+	now, f, p := time.Now(), &x.refusal, x.port
+	if !again {
+		f.since = now
+	}
+	waited := now.Sub(f.since)
+	switch peer := p.limits.peer.Load(); {
+	case length > p.limits.most.Load()+vlanTag: // the MTU was lowered since
+		return true
+	case !p.limits.carrier.Load() || p.link.driver == "tun":
+		return false
+	case peer > 0:
+		if waited > doubt {
+			p.watch.askPeer()
+		}
+		return length > peer
+	}
+	known := now.Sub(f.last) < refusalMemory
+	if waited < refusalPatience && !(known && length >= f.least) {
+		return false
+	}
+	if !known || length < f.least {
+		f.least = length
+	}
+	f.last = now
+	return true
+}

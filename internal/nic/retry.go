@@ -1,0 +1,74 @@
+//go:build linux
+
+package nic
+
+import (
+	"sync"
+	"time"
+)
+
+// retrier offers frames again that the kernel did not take, until it does: their program may sleep, or do something else.
+type retrier struct {
+	port  *Port
+	bell  chan struct{}
+	done  chan struct{}
+	ended sync.WaitGroup
+}
+
+const (
+	leastRetry = 500 * time.Microsecond
+	mostRetry  = 16 * time.Millisecond
+)
+
+func newRetrier(p *Port) *retrier {
+	t := &retrier{port: p, bell: make(chan struct{}, 1), done: make(chan struct{})}
+	t.ended.Add(1)
+	go t.run()
+	return t
+}
+
+// arm has it try soon.
+func (t *retrier) arm() {
+	select {
+	case t.bell <- struct{}{}:
+	default:
+	}
+}
+
+func (t *retrier) run() {
+	defer t.ended.Done()
+	nap := leastRetry
+	timer := time.NewTimer(nap)
+	defer timer.Stop()
+	for {
+		select {
+		case <-t.bell:
+		case <-t.done:
+			return
+		}
+		timer.Reset(nap)
+		select {
+		case <-timer.C:
+		case <-t.done:
+			return
+		}
+		if nap = min(2*nap, mostRetry); !t.port.retry() {
+			nap = leastRetry
+		}
+	}
+}
+
+func (t *retrier) close() {
+	close(t.done)
+	t.ended.Wait()
+}
+
+// retry offers what is left in all queues, and says whether any frames wait still.
+func (p *Port) retry() (left bool) {
+	for _, q := range p.queues {
+		if q.tx != nil && q.tx.retry() {
+			left = true
+		}
+	}
+	return left
+}
