@@ -47,10 +47,10 @@ func (e *Engine) openNIC(p *entry, req *abi.Register) error {
 	if err != nil {
 		return err
 	}
-	index, mtu := np.Interface()
+	index := np.Index()
 	tx, rx := len(np.Rings(abi.DirTx)), len(np.Rings(abi.DirRx))
 	host, err := hoststack.New(p.region, hoststack.Config{
-		Name: np.Title, Index: index, MTU: mtu, TxQueues: tx,
+		Name: np.Title, Index: index, MTU: np.MTU, TxQueues: tx,
 		TxRings: max(req.HostTxRings, 1), RxRings: max(req.HostRxRings, 1), TxID: uint16(tx), RxID: uint16(rx),
 		Slots: np.Slots(), Piece: np.MaxTx(), Prefix: cfg.Prefix, Trouble: np.Trouble, OnTrouble: cfg.OnTrouble,
 	})

@@ -70,7 +70,7 @@ func (c *cable) bringUp(l netlink.Link, cfg *Config) error {
 	netlink.LinkSetIP6AddrGenMode(l, addrGenModeNone) // fails where there is no IPv6
 	return errors.Join(
 		c.label(cfg.Name()),
-		netlink.LinkSetMTU(l, cfg.MTU),
+		netlink.LinkSetMTU(l, cfg.MTU()),
 		netlink.LinkSetTxQLen(l, int(cfg.Slots)), // what is queued before it is lost
 		netlink.LinkSetARPOff(l),
 		netlink.LinkSetUp(l),

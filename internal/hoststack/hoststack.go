@@ -43,8 +43,8 @@ const MaxRings = 128
 type Config struct {
 	Name     func() string // of the interface, which may be renamed
 	Index    int           // likewise
-	MTU      int
-	TxQueues int // tx queues of the interface
+	MTU      func() int    // of now
+	TxQueues int           // tx queues of the interface
 
 	TxRings, RxRings uint16 // host rings
 	TxID, RxID       uint16 // number of the first one: how many hardware rings there are

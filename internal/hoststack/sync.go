@@ -186,7 +186,7 @@ func (s *Stack) receive(r *kring.Ring, q *tap.Queue) (err error) {
 
 // span is how many slots the longest frame takes.
 func (s *Stack) span(r *kring.Ring) uint32 {
-	longest, least := uint32(s.cfg.MTU)+frameOverhead, max(min(r.LeastRoom(), s.cfg.Piece), 1)
+	longest, least := uint32(s.cfg.MTU())+frameOverhead, max(min(r.LeastRoom(), s.cfg.Piece), 1)
 	if longest <= least {
 		return 1
 	}

@@ -7,19 +7,19 @@ type Reason int
 
 // The reasons, in the order in which Drops keeps them.
 const (
-	BadBuffer    Reason = iota // the slot named no buffer
-	BadLength                  // longer than a buffer, or nothing at all
-	TooShort                   // no room for an Ethernet header
-	TooManyFrags               // more than abi.MaxFrags slots in a packet
-	NoRoom                     // the receiver's ring was full
-	NotOpen                    // the receiver had no rx ring open
-	NoReceiver                 // nobody else there, or the sender's own address
-	LinkError                  // the kernel refused the frame
-	BadHeader                  // the virtio-net header asks for what cannot be
-	BadAddress                 // the sender's memory could not be read
-	TooLongForMTU              // longer than what the interface may send
-	RefusedByDevice            // the device did not take the frame
-	Reasons                    // how many there are
+	BadBuffer       Reason = iota // the slot named no buffer
+	BadLength                     // longer than a buffer, or nothing at all
+	TooShort                      // no room for an Ethernet header
+	TooManyFrags                  // more than abi.MaxFrags slots in a packet
+	NoRoom                        // the receiver's ring was full
+	NotOpen                       // the receiver had no rx ring open
+	NoReceiver                    // nobody else there, or the sender's own address
+	LinkError                     // the kernel refused the frame
+	BadHeader                     // the virtio-net header asks for what cannot be
+	BadAddress                    // the sender's memory could not be read
+	TooLongForMTU                 // longer than what the interface may send
+	RefusedByDevice               // the device did not take the frame
+	Reasons                       // how many there are
 )
 
 var reasonNames = [Reasons]string{"bad-buffer", "bad-length", "too-short", "too-many-fragments", "no-room", "not-open", "no-receiver", "link-error", "bad-header", "bad-address",

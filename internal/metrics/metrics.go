@@ -33,7 +33,7 @@ var (
 
 // table is all metrics. doc/monitoring.md has the same.
 var table = []metric{
-	{"netmap_ring_frames_total", "Frames that passed through a ring: of a tx ring all that its program handed over, of an rx ring those put into it.", counter, ringLabels,
+	{"netmap_ring_frames_total", "Frames that passed through a ring: of a tx ring all that its program handed over, of an interface's what the kernel took, of an rx ring those put into it.", counter, ringLabels,
 		eachRing(func(r *status.Ring) float64 { return float64(r.Frames) })},
 	{"netmap_ring_bytes_total", "Bytes of these frames, without CRC.", counter, ringLabels,
 		eachRing(func(r *status.Ring) float64 { return float64(r.Bytes) })},

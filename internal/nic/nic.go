@@ -167,8 +167,8 @@ func (p *Port) Trouble() error {
 // Follow has w woken when Trouble or Title changes.
 func (p *Port) Follow(w kring.Waiter) { p.follower.Store(&w) }
 
-// Interface is the index of the interface and its MTU, as they were when the port was opened.
-func (p *Port) Interface() (index, mtu int) { return p.link.index, p.link.mtu }
+// Index is that of the interface.
+func (p *Port) Index() int { return p.link.index }
 
 // MaxTx is how many bytes can be sent from one slot.
 func (p *Port) MaxTx() uint32 { return p.maxTx }
