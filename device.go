@@ -68,6 +68,8 @@ type device struct {
 	legacy bool // it knows requests of API 11 only
 	region *region
 
+	maxOffset int // of frames in their buffers, in bytes
+
 	wakeMu sync.Mutex
 	wakers *waker
 
@@ -123,8 +125,9 @@ func (d *device) register(offsets *abi.OptionOffsets, own *shm.Mapping, x *Extme
 	h := abi.Header{Version: abi.Version, Type: abi.ReqRegister}
 	copy(h.Name[:abi.ReqNameSize-1], d.name)
 	var options [][]byte
+	var o abi.OptionOffsets // what was granted, in the answer
 	if offsets != nil {
-		o := *offsets
+		o = *offsets
 		o.Type = abi.OptOffsets
 		options = append(options, abi.Bytes(&o))
 	}
@@ -135,6 +138,7 @@ func (d *device) register(offsets *abi.OptionOffsets, own *shm.Mapping, x *Extme
 	}
 	switch err := nioctl.Control(d.fd, &h, &d.answer, options...); {
 	case err == nil:
+		d.maxOffset = int(min(o.MaxOffset, math.MaxInt32))
 		return nil
 	case !isLegacy(d.fd, err):
 		return fault.Wrap(err, "open", d.name, "%s", registerHint(err))
@@ -162,6 +166,7 @@ func registerHint(err error) string {
 
 func (d *device) Register() abi.Register { return d.answer }
 func (d *device) Memory() []byte         { return d.region.Bytes() }
+func (d *device) MaxOffset() int         { return d.maxOffset }
 func (d *device) TxSync() error          { return d.sync("txsync", abi.NIOCTXSYNC) }
 func (d *device) RxSync() error          { return d.sync("rxsync", abi.NIOCRXSYNC) }
 

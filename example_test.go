@@ -71,13 +71,13 @@ func Example_zeroCopyBridge() {
 
 	in.RxSync()
 	rx, tx := in.Rx()[0].Window(), out.Tx()[0].Window()
-	for rx.Len() > 0 && tx.Len() > 0 {
-		netmap.Swap(tx.Slot(), rx.Slot())
-		rx.Next()
-		tx.Next()
+	for rx.Len() > 0 {
+		if _, moved := rx.MoveTo(&tx); moved.Stays() {
+			break
+		}
 	}
-	rx.Commit()
 	tx.Commit()
+	rx.Commit()
 	out.TxSync()
 	in.RxSync() // the left pipe gets its slots back, with other buffers in them
 
@@ -89,6 +89,71 @@ func Example_zeroCopyBridge() {
 	// across
 	// the
 	// bridge
+}
+
+// CopyTo leaves the received frame as it is: two ports get it.
+func ExampleWindow_CopyTo() {
+	ports, closeAll := open("in{1", "in}1", "a{1", "a}1", "b{1", "b}1")
+	defer closeAll()
+	source, in, a, b := ports[0], ports[1], ports[2], ports[4]
+	source.Tx()[0].Send(to("both"))
+	source.TxSync()
+
+	in.RxSync()
+	rx, toA, toB := in.Rx()[0].Window(), a.Tx()[0].Window(), b.Tx()[0].Window()
+	again := rx // a window is a value: this one stays at the frame
+	fmt.Println(rx.CopyTo(&toA))
+	fmt.Println(again.MoveTo(&toB))
+	toA.Commit()
+	toB.Commit()
+	again.Commit()
+	a.TxSync()
+	b.TxSync()
+
+	for _, sink := range []*netmap.Port{ports[3], ports[5]} {
+		sink.RxSync()
+		for _, frame := range sink.Rx()[0].Frames() {
+			fmt.Printf("%s\n", frame[14:])
+		}
+	}
+	// Output:
+	// 18 0
+	// 18 0
+	// both
+	// both
+}
+
+// A reader puts frames of several slots together, and keeps the beginning of those that are longer
+// than it was told.
+func ExampleReader() {
+	ports, closeAll := open("x{1", "x}1")
+	defer closeAll()
+	tx, rx := ports[0], ports[1]
+	tx.Tx()[0].Send(to("short"), make([]byte, 5000), make([]byte, 20000))
+	tx.TxSync()
+
+	reader := rx.Rx()[0].Reader(9000)
+	rx.RxSync()
+	for frame := range reader.Frames() {
+		fmt.Println(len(frame), "bytes of", reader.Size())
+	}
+	// Output:
+	// 19 bytes of 19
+	// 5000 bytes of 5000
+	// 9000 bytes of 20000
+}
+
+// A frame that does not fit in the ring now is told from one that never will.
+func ExampleRing_MaxFrame() {
+	ports, closeAll := open("x{1")
+	defer closeAll()
+	ring := ports[0].Tx()[0]
+	frame := make([]byte, ring.MaxFrame())
+	fmt.Println(ring.Send(frame), ring.Send(frame), len(frame) <= ring.MaxFrame())
+	fmt.Println(ring.NumSlots(), "slots of", ring.BufSize(), "bytes,", ring.MaxFrame(), "bytes in all")
+	// Output:
+	// 1 0 true
+	// 1024 slots of 2048 bytes, 2095104 bytes in all
 }
 
 // Frames that the loop has not come to stay in the ring.

@@ -1,5 +1,6 @@
-// Package netmap sends and receives frames through netmap rings: slots and buffers in memory that the program shares with
-// the framework, so that a frame costs a few nanoseconds and a system call, if any, moves hundreds of them.
+// Package netmap sends and receives frames through netmap rings: slots and buffers in memory that
+// the program shares with the framework, so that a frame costs a few nanoseconds and a system
+// call, if any, moves hundreds of them.
 //
 //	port, err := netmap.Open("netmap:eth0")
 //	…
@@ -13,28 +14,37 @@
 //		}
 //	}
 //
-// Open speaks to /dev/netmap: that of "netmap serve", or that of the kernel on FreeBSD and where netmap's module is
-// loaded. Package embed carries the whole framework inside the process instead; its ports are the same type.
+// Open speaks to /dev/netmap: that of "netmap serve", or that of the kernel on FreeBSD and where
+// netmap's module is loaded. Package embed carries the whole framework inside the process instead;
+// its ports are the same type.
 //
 // # Rings
 //
-// A ring is a circle of slots; each slot names a buffer and the length of the frame in it. The slots from head to tail are
-// the program's: free ones in a tx ring, received frames in an rx ring. All others are the framework's. Window is the way
-// to the program's slots. Moving on hands slots over, but nothing happens before a sync: TxSync, RxSync, or Poll, which
-// includes both.
+// A ring is a circle of slots; each slot names a buffer and the length of the frame in it. The
+// slots from head to tail are the program's: free ones in a tx ring, received frames in an rx
+// ring. All others are the framework's. Window is the way to the program's slots. Moving on hands
+// slots over, but nothing happens before a sync: TxSync, RxSync, or Poll, which includes both.
 //
 // # Zero copy
 //
-// Buffers belong to slots only by their index. Swap exchanges the buffers of two slots, which passes a frame from one
-// port to another without copying it, if both are in the same memory region (Port.SameRegion).
+// Buffers belong to slots only by their index. Window.MoveTo exchanges the buffers of slots, which
+// passes a frame from one port to another without copying it, if both are in the same memory
+// region (Ring.CanSwap), and else copies it.
 //
-// A Port and its rings are for one goroutine at a time, with the exception of Close. One that was opened without SyncLoop may
-// have two: a goroutine that receives (Rx, RxSync, Poll for In) and one that sends (Tx, Poll for Out, which unlike TxSync waits
-// for a ring that the other's Poll is just syncing). Several ports may be bound to the rings of one interface, each used by a
+// # Whole frames
+//
+// A frame longer than a buffer lies in several slots, all but the last with abi.NSMoreFrag.
+// Window.MoveTo, Reader and Ring.Send know about that; Ring.Frames, Window.Frame and Swap are
+// about single slots.
+//
+// A Port and its rings are for one goroutine at a time, with the exception of Close. One that was
+// opened without SyncLoop may have two: a goroutine that receives (Rx, RxSync, Poll for In) and
+// one that sends (Tx, Poll for Out, which unlike TxSync waits for a ring that the other's Poll is
+// just syncing). Several ports may be bound to the rings of one interface, each used by a
 // goroutine of its own.
 //
-// Package packet makes a net.PacketConn of a port, package source a source of packets for gopacket, and package netmaptest
-// stands in for the framework in tests.
+// Package packet makes a net.PacketConn of a port, package source a source of packets for
+// gopacket, and package netmaptest stands in for the framework in tests.
 package netmap
 
 import (

@@ -34,6 +34,9 @@ func boundRings(t Transport, mem []byte) (tx, rx []uint64) {
 	return shm.Rings(mem, t.Register().Offset)
 }
 
+// offsetter is a transport that knows how large offsets in the bound rings may be.
+type offsetter interface{ MaxOffset() int }
+
 // NewPort is the port of that name behind a transport. It fails with EPROTO when what stands in the memory is not what
 // the answer says.
 func NewPort(name string, t Transport) (p *Port, err error) {
@@ -52,8 +55,12 @@ func NewPort(name string, t Transport) (p *Port, err error) {
 	for _, at := range rx {
 		p.rx = append(p.rx, newRing(mem, at))
 	}
+	maxOffset := 0
+	if o, ok := t.(offsetter); ok {
+		maxOffset = o.MaxOffset()
+	}
 	for _, r := range slices.Concat(p.tx, p.rx) {
-		p.bufs = r.bufs
+		p.bufs, r.maxOffset = r.bufs, maxOffset
 	}
 	return p, nil
 }

@@ -10,10 +10,11 @@ import (
 
 // Ring is a bound ring.
 type Ring struct {
-	shared *abi.Ring
-	slots  []abi.Slot
-	bufs   shm.Bufs
-	n      uint32
+	shared    *abi.Ring
+	slots     []abi.Slot
+	bufs      shm.Bufs
+	n         uint32
+	maxOffset int // of its frames, in bytes, as far as is known: else 0
 }
 
 // newRing views the ring at that place in the memory. The ring's own words say where its buffers are.
@@ -174,13 +175,14 @@ func (r *Ring) Advance(n int) { r.SetHead((r.Head() + uint32(n)) % r.n) }
 type Window struct {
 	r        *Ring
 	at, left uint32
+	partial  bool   // it has come to a frame whose end is not there
 	mask     uint64 // of offsets
 }
 
 // Window starts a walk at head.
 func (r *Ring) Window() Window {
 	head, n := r.owned()
-	return Window{r, head, n, r.shared.OffsetMask}
+	return Window{r: r, at: head, left: n, mask: r.shared.OffsetMask}
 }
 
 // Len is the number of slots that are left, the current one included.
@@ -205,7 +207,11 @@ func (w *Window) Buf() []byte {
 // Frame is the frame in the current slot: its buffer, as far as the slot's length goes.
 func (w *Window) Frame() []byte {
 	s := &w.r.slots[w.at]
-	word := s.Word()
+	return w.piece(s, s.Word())
+}
+
+// piece is what a slot has of a frame. Its word was read before.
+func (w *Window) piece(s *abi.Slot, word abi.SlotWord) []byte {
 	b := w.r.bufs.Bytes(word.BufIdx())
 	if w.mask != 0 {
 		b = b[w.r.offset(s, w.mask):]
@@ -213,8 +219,9 @@ func (w *Window) Frame() []byte {
 	return b[:min(int(word.Len()), len(b))]
 }
 
-// Slots is the number of slots of the frame that starts at the current one: more than one for a frame longer than a buffer, 0
-// when its end is not among the slots that are left.
+// Slots is the number of slots of the frame that starts at the current one: more than one for a
+// frame longer than a buffer, 0 when its end is not among the slots that are left: it is still to
+// come, or, if the window has all slots of the ring, never will.
 func (w *Window) Slots() int {
 	if w.left > 0 && w.r.slots[w.at].Word().Flags()&abi.NSMoreFrag == 0 {
 		return 1
@@ -246,8 +253,24 @@ func (w *Window) Next() {
 	w.left--
 }
 
-// Commit hands over the slots behind the walk.
-func (w *Window) Commit() { w.r.SetHead(w.at) }
+// Commit hands over the slots that the walk has gone over. If it came to a frame that is
+// Incomplete, Poll then waits for more than there is.
+func (w *Window) Commit() {
+	w.r.SetHead(w.at)
+	if w.partial {
+		end := *w
+		end.Skip(int(w.left))
+		w.r.SetCur(end.at)
+	}
+}
+
+// offsetOf is where the frame of a slot starts in its buffer.
+func (w *Window) offsetOf(s *abi.Slot) int {
+	if w.mask == 0 {
+		return 0
+	}
+	return w.r.offset(s, w.mask)
+}
 
 // Frames walks over received slots and hands those that it came to over at the end of the loop; one that breaks off keeps
 // the rest, and hands over the one it broke off at. A frame longer than a buffer comes in several slots, all but the last
@@ -264,47 +287,4 @@ func (r *Ring) Frames() iter.Seq2[*abi.Slot, []byte] {
 			}
 		}
 	}
-}
-
-// Send copies frames into a tx ring, as many as there is room for, and returns how many. A frame longer than a buffer is
-// cut into several slots. They are out after the next TxSync or Poll.
-func (r *Ring) Send(frames ...[]byte) (sent int) {
-	w := r.Window()
-	defer w.Commit()
-	for _, f := range frames {
-		if len(f) == 0 || !w.fits(len(f)) {
-			return sent
-		}
-		for len(f) > 0 {
-			n := copy(w.Buf(), f)
-			w.SetLen(n)
-			if f = f[n:]; len(f) > 0 {
-				w.Slot().Flags |= abi.NSMoreFrag
-			}
-			w.Next()
-		}
-		sent++
-	}
-	return sent
-}
-
-// fits says whether there are slots enough for a frame.
-func (w Window) fits(size int) bool {
-	if whole := w.r.BufSize(); w.mask == 0 {
-		return (size+whole-1)/whole <= w.Len()
-	}
-	for ; size > 0 && w.Len() > 0; w.Next() {
-		size -= len(w.Buf())
-	}
-	return size <= 0
-}
-
-// Swap exchanges the buffers of two slots of ports in the same region: a frame that was received in one is ready to be
-// sent from the other, uncopied. The tx slot takes the length of the frame and whether it goes on in the next slot.
-// Offsets go along, so either both rings have them or none.
-func Swap(tx, rx *abi.Slot) {
-	t, r := tx.Word(), rx.Word()
-	tx.SetWord(abi.MakeSlotWord(r.BufIdx(), r.Len(), r.Flags()&abi.NSMoreFrag|abi.NSBufChanged))
-	rx.SetWord(abi.MakeSlotWord(t.BufIdx(), r.Len(), r.Flags()|abi.NSBufChanged))
-	tx.Ptr, rx.Ptr = rx.Ptr, tx.Ptr
 }

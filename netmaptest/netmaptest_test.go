@@ -33,12 +33,12 @@ func reflect(ctx context.Context, open func(string, ...netmap.Option) (*netmap.P
 		if _, err := port.Poll(ctx, netmap.In, -1); err != nil {
 			return err
 		}
-		tx := port.Tx()[0].Window()
-		for slot := range port.Rx()[0].Frames() {
-			netmap.Swap(tx.Slot(), slot)
-			tx.Next()
+		rx, tx := port.Rx()[0].Window(), port.Tx()[0].Window()
+		for moved := netmap.Moved; rx.Len() > 0 && !moved.Stays(); {
+			_, moved = rx.MoveTo(&tx)
 		}
 		tx.Commit()
+		rx.Commit()
 		port.TxSync()
 	}
 }

@@ -30,24 +30,22 @@ type reader struct {
 	rings   []rxRing
 	stamped bool // slots tell when their frames arrived
 
-	at    int // the ring that the window is of
-	w     netmap.Window
-	time  time.Time // of the window
-	taken int       // slots since the last sync
+	at    int       // the ring whose turn it is
+	time  time.Time // when its frames were taken in
+	taken int       // slots since the last sync, those of this turn included
+	open  bool      // the turn is not over: its slots are not handed over
 }
 
-// rxRing is a ring, and what there is so far of a frame that goes on in the next slot.
 type rxRing struct {
 	*netmap.Ring
-	pieces  []byte
-	length  int
-	arrived time.Time
+	id     int
+	frames *netmap.Reader
 }
 
 func newReader(port *netmap.Port) reader {
 	r := reader{port: port, stamped: port.Request().Flags&abi.NRRxStamps != 0}
 	for _, ring := range port.Rx() {
-		r.rings = append(r.rings, rxRing{Ring: ring})
+		r.rings = append(r.rings, rxRing{ring, ring.ID(), ring.Reader(mostBytes)})
 	}
 	return r
 }
@@ -93,18 +91,24 @@ const (
 // next is the next whole frame. Its memory is the ring's, or that in which the pieces of a frame are put together, until the next
 // call.
 func (r *reader) next() (Frame, state, error) {
-	if r.taken >= mostTaken {
-		r.w.Commit()
-		if err := r.port.RxSync(); err != nil {
-			return Frame{}, nothing, err
-		}
-		r.taken, r.w = 0, netmap.Window{}
-	}
 	for {
-		for r.w.Len() > 0 {
-			if f, s := r.slot(); s != nothing {
-				return f, s, nil
+		if r.open {
+			ring := &r.rings[r.at]
+			if data, ok := ring.frames.Next(); ok {
+				size := ring.frames.Size()
+				if size > len(data) {
+					return Frame{}, tooLong, nil
+				}
+				return Frame{Data: data, Length: size, Ring: ring.id, Time: r.arrival(ring)}, whole, nil
 			}
+			ring.frames.Commit()
+			r.open = false
+		}
+		if r.taken >= mostTaken {
+			if err := r.port.RxSync(); err != nil {
+				return Frame{}, nothing, err
+			}
+			r.taken = 0
 		}
 		if !r.turn() {
 			return Frame{}, nothing, nil
@@ -112,20 +116,19 @@ func (r *reader) next() (Frame, state, error) {
 	}
 }
 
-// turn hands over a window that is used up, and opens one on the next ring that has frames.
+// turn goes on to the next ring that has frames.
 func (r *reader) turn() bool {
-	if r.taken > 0 {
-		r.w.Commit()
-	}
 	for range r.rings {
 		if r.at++; r.at >= len(r.rings) {
 			r.at = 0
 		}
 		ring := &r.rings[r.at]
-		if r.w = ring.Window(); r.w.Len() > 0 {
+		if n := ring.frames.Fill(mostTaken - r.taken); n > 0 {
 			if r.time = ring.Time(); r.time.Unix() == 0 { // a framework that does not say
 				r.time = time.Now()
 			}
+			r.taken += n
+			r.open = true
 			return true
 		}
 	}
@@ -133,39 +136,12 @@ func (r *reader) turn() bool {
 	return false
 }
 
-// slot takes a slot, and with the last slot of a frame the frame.
-func (r *reader) slot() (Frame, state) {
-	ring := &r.rings[r.at]
-	word, stamp, piece := r.w.Slot().Word(), r.w.Slot().Ptr, r.w.Frame()
-	r.w.Next()
-	r.taken++
-	more := word.Flags()&abi.NSMoreFrag != 0
-	if ring.length == 0 {
-		ring.arrived = r.time
-		if r.stamped && stamp != 0 {
-			ring.arrived = time.Unix(0, int64(stamp))
+// arrival is when the frame that a ring's reader has returned arrived.
+func (r *reader) arrival(ring *rxRing) time.Time {
+	if r.stamped {
+		if stamp := ring.frames.Ptr(); stamp != 0 {
+			return time.Unix(0, int64(stamp))
 		}
-		if !more {
-			return Frame{Data: piece, Length: len(piece), Ring: ring.ID(), Time: ring.arrived}, whole
-		}
-		ring.pieces = ring.pieces[:0]
 	}
-	return ring.join(piece, more)
-}
-
-// join adds a piece to a frame of several slots.
-func (g *rxRing) join(piece []byte, more bool) (Frame, state) {
-	g.length += max(len(piece), 1) // a frame that has begun is not empty
-	if g.length <= mostBytes {
-		g.pieces = append(g.pieces, piece...)
-	}
-	if more {
-		return Frame{}, nothing
-	}
-	length := g.length
-	g.length = 0
-	if length > mostBytes {
-		return Frame{}, tooLong
-	}
-	return Frame{Data: g.pieces, Length: len(g.pieces), Ring: g.ID(), Time: g.arrived}, whole
+	return r.time
 }

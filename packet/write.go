@@ -55,11 +55,7 @@ func sendable(ring *netmap.Ring, frame []byte) error {
 	if len(frame) == 0 {
 		return fault.New(syscall.EINVAL, "send", "", "the frame is empty")
 	}
-	w := ring.Window()
-	if w.Len() == 0 {
-		return nil
-	}
-	if most := (ring.NumSlots() - 1) * len(w.Buf()); len(frame) > most {
+	if most := ring.MaxFrame(); len(frame) > most {
 		return fault.New(syscall.EMSGSIZE, "send", "",
 			"the frame has %d bytes, and all %d slots together %d; ask for more with netmap.Slots", len(frame), ring.NumSlots()-1, most)
 	}

@@ -1,7 +1,9 @@
-// Package capfile writes capture files, pcapng and pcap, into memory that is there already: so a receiver makes a file's bytes
-// itself, and somebody else has only to write them. Reading is what gopacket is for.
+// Package capfile writes capture files, pcapng and pcap, into memory that is there already: so a
+// receiver makes a file's bytes itself, and somebody else has only to write them. It opens such
+// files, too, which gopacket then reads.
 //
-// Both formats are little-endian, with stamps in nanoseconds, and are about one interface with Ethernet frames.
+// Both formats are written little-endian, with stamps in nanoseconds, and are about one interface
+// with Ethernet frames.
 package capfile
 
 import (

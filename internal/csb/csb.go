@@ -35,6 +35,7 @@ const (
 type Binding interface {
 	Register() abi.Register
 	Memory() []byte
+	MaxOffset() int
 	Close() error
 }
 
@@ -117,6 +118,9 @@ func (p *Port) Register() abi.Register { return p.binding.Register() }
 
 // Memory implements netmap.Transport.
 func (p *Port) Memory() []byte { return p.binding.Memory() }
+
+// MaxOffset is the largest offset in bytes of frames in their buffers.
+func (p *Port) MaxOffset() int { return p.binding.MaxOffset() }
 
 // TxSync passes on what the program put into the tx rings, and takes note of what the loop has done so far.
 func (p *Port) TxSync() error { return p.sync("txsync", p.tx) }

@@ -56,6 +56,38 @@ func TestHeaderRequests(t *testing.T) {
 	}
 }
 
+// A binding knows the length of its own port, whatever the port is called: that of a monitor is
+// its parent's, whose frames it shows, also when the parent has gone.
+func TestHeaderOfABinding(t *testing.T) {
+	e := newEngine(t)
+	if err := e.SetHeader("vale0:a", 12); err == nil {
+		t.Error("a port that is not there has a header")
+	}
+	headers := flags(abi.NRAcceptVnetHdr)
+	vale := open(t, e, "vale0:a", request(8, headers))
+	if err := vale.SetHeader(12); err != nil {
+		t.Fatal(err)
+	}
+	pipe := open(t, e, "x}1", request(8))
+	watched := open(t, e, "vale0:a", request(8, headers, flags(abi.NRMonitorRx)))
+	other := open(t, e, "x}1", request(8, flags(abi.NRMonitorTx)))
+	want := func(what string, b *program, length uint32) {
+		t.Helper()
+		if got, err := b.Header(); err != nil || got != length {
+			t.Errorf("%s: %d bytes, error %v; want %d", what, got, err, length)
+		}
+	}
+	want("a port of a switch", vale, 12)
+	want("its monitor", watched, 12)
+	want("a pipe", pipe, 0)
+	want("its monitor", other, 0)
+	wantErrno(t, "set the header of a monitor", watched.SetHeader(0), syscall.ENXIO)
+	vale.Close()
+	pipe.Close()
+	want("the monitor of a port that is closed", watched, 12)
+	want("that of a pipe", other, 0)
+}
+
 // A program with headers and a host without: what the header asks for is done on the way.
 func TestHeadersTowardsAnInterface(t *testing.T) {
 	o := newOffice(t, 1, 1)

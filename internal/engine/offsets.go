@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"slices"
 	"syscall"
 
@@ -91,6 +92,18 @@ func (b *Binding) trySetOffsets(o *Offsets) error {
 	}
 	o.Max = uint64(want.Max)
 	return nil
+}
+
+// MaxOffset is the largest offset in bytes that all bound rings allow; 0 where one has none.
+func (b *Binding) MaxOffset() int {
+	most := uint32(math.MaxUint32)
+	for _, r := range b.all() {
+		most = min(most, r.Offsets().Max)
+	}
+	if most == math.MaxUint32 { // no rings
+		return 0
+	}
+	return int(most)
 }
 
 // ptrHasOneUse says EBUSY when a slot's ptr would have to be an offset and a time stamp: for this program or for another one

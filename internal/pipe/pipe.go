@@ -115,6 +115,9 @@ func (l *lane) rxSync(rx *kring.Ring) error {
 		for k != head {
 			end := rx.Run(k, head)
 			copySlots(l.tx.Slots()[k:end], rx.Slots()[k:end], &back)
+			if l.tx.HasOffsets() {
+				l.limit(k, end)
+			}
 			k = end % rx.N
 		}
 		rx.HwCur.Store(head)
@@ -142,6 +145,16 @@ func (l *lane) agree(k, end uint32) {
 		}
 		l.rx.SetOffset(tx, to) // goes along with the slot
 		l.tx.SetOffset(tx, to)
+	}
+}
+
+// limit has the slots from k up to end, which the receiver released, start where the sender may
+// have its frames: a program writes where its slot says, and the receiver's frames may start
+// farther on.
+func (l *lane) limit(k, end uint32) {
+	for ; k < end; k++ {
+		tx := l.tx.Slot(k)
+		l.tx.SetOffset(tx, l.tx.OffsetOf(tx))
 	}
 }
 

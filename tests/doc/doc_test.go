@@ -80,12 +80,12 @@ func TestGoPage(t *testing.T) {
 		case strings.Contains(code, "func Test"):
 			files["main_test.go"] = code
 		default:
-			pieces += fmt.Sprintf("\nfunc piece%d(ctx context.Context, port *netmap.Port, name, filter string, out io.Writer, use func(...any)) error {\n%s\nreturn nil }\n", i, code)
+			pieces += fmt.Sprintf("\nfunc piece%d(ctx context.Context, port, other *netmap.Port, name, filter string, out io.Writer, use func(...any)) error {\n%s\nreturn nil }\n", i, code)
 		}
 	}
 	files["pieces.go"] = pieces
-	if len(files) != 3 || len(all) != 5 {
-		t.Fatalf("the page has %d pieces of Go, among them a program and its test: want 5 and both", len(all))
+	if len(files) != 3 || len(all) != 7 {
+		t.Fatalf("the page has %d pieces of Go, among them a program and its test: want 7 and both", len(all))
 	}
 	program := filepath.Join(t.TempDir(), "talkers.test")
 	run(t, "go", "test", "-vet=off", "-c", "-o", program, overlay(t, files), "./program")

@@ -187,7 +187,7 @@ func (o *flags) run(ctx context.Context) error {
 		return nil // interrupted before it began
 	}
 	for _, w := range ways {
-		fmt.Fprintf(o.err, "Ready: %s -> %s, %s.\n", w.from.Name(), w.to.Name(), map[bool]string{true: "zero-copy", false: "copying"}[w.swap])
+		fmt.Fprintf(o.err, "Ready: %s -> %s, %s.\n", w.from.Name(), w.to.Name(), map[bool]string{true: "zero-copy", false: "copying"}[w.zeroCopy])
 	}
 	return o.bridge(ctx, ways)
 }

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -239,6 +241,78 @@ func TestFilter(t *testing.T) {
 		if list := r.end(); list[0].Frames != 2000 || list[0].Filtered != 2000 {
 			t.Errorf("%+v", list)
 		}
+	}
+}
+
+// Frames pass between ports with other offsets, in other memory and of other kinds, whole and in
+// order.
+func TestForwardBetweenAnyPorts(t *testing.T) {
+	other := testMemory(t)
+	small := other + ",buf-size=512"
+	for _, ports := range [][4]string{ // sender, the bridge's two, receiver
+		{"a{1", "a}1@offset=64", "b}1", "b{1"}, {"a{1", "a}1", "b}1@offset=64", "b{1"}, {"a{1@offset=32", "a}1@offset=64", "b}1@offset=128", "b{1"},
+		{"a{1", "a}1@offset=128", "b}1@offset=64", "b{1@offset=96"}, {"vale0:a", "vale0:b@offset=64", "b}1", "b{1"},
+		{"a{1", "a}1", "vale0:b@offset=64", "vale0:a"}, {"vale0:a", "vale0:b", "vale1:a@offset=64", "vale1:b"},
+		{"vale0:a", "vale0:b@extmem:file=" + other, "vale1:a", "vale1:b"}, {"vale0:a", "vale0:b", "vale1:a@extmem:file=" + other, "vale1:b"},
+		{"vale0:a", "vale0:b@extmem:file=" + small, "vale1:a", "vale1:b"}, {"vale0:a", "vale0:b", "vale1:a@extmem:file=" + small, "vale1:b"},
+		{"a{1", "a}1", "b}1@conf:slots=16", "b{1"},
+	} {
+		for _, args := range []string{"", "-c"} {
+			t.Run(fmt.Sprint(args, ports), func(t *testing.T) {
+				r := start(t, append(strings.Fields(args), "-i", ports[1], "-i", ports[2])...)
+				a, b := r.open(ports[0]), r.open(ports[3])
+				for i, size := range []int{60, 1514, 6000} {
+					r.pass(a, b, 15*(i+1), size, all)
+					r.pass(b, a, 15*(i+1), size, all)
+				}
+				for _, n := range r.end() {
+					if n.Frames != 90 || n.Endless+n.Bad+n.Filtered != 0 {
+						t.Errorf("%+v", n)
+					}
+				}
+			})
+		}
+	}
+}
+
+// testMemory is a file that can be a memory region.
+func testMemory(t *testing.T) string {
+	name := filepath.Join(t.TempDir(), "memory")
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(name, 16<<20); err != nil {
+		t.Fatal(err)
+	}
+	return name + ",if-num=10,ring-num=20,buf-num=5000"
+}
+
+// A frame that the other ring can never hold is dropped and counted, and those behind it pass; so
+// is one whose slots make no sense.
+func TestFramesThatCannotPass(t *testing.T) {
+	r := start(t, "-i", "a}1/R", "-i", "b}1/T@conf:slots=8")
+	in, out := r.open("a{1"), r.open("b{1")
+	tx := in.Tx()[0]
+	tx.Send(numbered(0, 100), numbered(1, 20000), numbered(2, 100), numbered(3, 5000), numbered(4, 100))
+	tx.Slot(0).Len = 3000
+	if err := in.TxSync(); err != nil {
+		t.Fatal(err)
+	}
+	sizes := []int{100, 5000, 100}
+	reader := out.Rx()[0].Reader(1 << 16)
+	for got := 0; got < 3; {
+		if e, err := out.Poll(t.Context(), netmap.In, 10*time.Second); err != nil || e == 0 {
+			t.Fatalf("%d of 3 frames: %v", got, err)
+		}
+		for f := range reader.Frames() {
+			if !bytes.Equal(f, numbered(got+2, sizes[got])) {
+				t.Fatalf("frame %d is %d bytes, %.60x", got, len(f), f)
+			}
+			got++
+		}
+	}
+	if list := r.end(); list[0].Frames != 3 || list[0].Endless != 10 || list[0].Bad != 1 {
+		t.Errorf("%+v", list)
 	}
 }
 

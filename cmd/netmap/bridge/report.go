@@ -27,6 +27,7 @@ type record struct {
 	Bytes    uint64  `json:"bytes"`
 	Filtered uint64  `json:"filtered"`
 	Endless  uint64  `json:"endless"`
+	Bad      uint64  `json:"malformed"`
 	ZeroCopy bool    `json:"zero_copy"`
 }
 
@@ -38,7 +39,7 @@ func newReporter(o *flags, ways []*way) *reporter {
 // read is what a way has counted.
 func (w *way) read() record {
 	return record{From: w.from.Name(), To: w.to.Name(), Frames: w.n.frames.Load(), Bytes: w.n.bytes.Load(),
-		Filtered: w.n.filtered.Load(), Endless: w.n.endless.Load(), ZeroCopy: w.swap}
+		Filtered: w.n.filtered.Load(), Endless: w.n.endless.Load(), Bad: w.n.malformed.Load(), ZeroCopy: w.zeroCopy}
 }
 
 // tick reports what came since the last time.
@@ -53,7 +54,7 @@ func (r *reporter) tick() {
 		r.old[i] = n
 		n.Event, n.Seconds = "report", now.Sub(r.then).Seconds()
 		n.Frames, n.Bytes = n.Frames-old.Frames, n.Bytes-old.Bytes
-		n.Filtered, n.Endless = n.Filtered-old.Filtered, n.Endless-old.Endless
+		n.Filtered, n.Endless, n.Bad = n.Filtered-old.Filtered, n.Endless-old.Endless, n.Bad-old.Bad
 		r.write(n)
 	}
 	r.then = now
@@ -80,6 +81,9 @@ func (r *reporter) write(n record) {
 	}
 	if n.Endless > 0 {
 		text += fmt.Sprintf(", %s of frames longer than a ring dropped", cli.Count(n.Endless, "slot"))
+	}
+	if n.Bad > 0 {
+		text += fmt.Sprintf(", %s dropped whose slots made no sense", cli.Count(n.Bad, "frame"))
 	}
 	fmt.Fprintln(r.o.out, text)
 }

@@ -7,18 +7,14 @@ import (
 	"time"
 
 	"github.com/seed-48afdc40/netmap"
-	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/filter"
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-const (
-	// pollTime is how long a direction sleeps before it looks whether it is to stop.
-	pollTime = time.Second
-	// crampedTime is how long it waits for room where other rings may have frames for which there is room.
-	crampedTime = time.Millisecond
-)
+// crampedTime is how long a direction waits for room where other rings may have frames for which
+// there is room.
+const crampedTime = time.Millisecond
 
 // way is one direction of a bridge: from the rx rings of a port to the tx rings of another. Each has a goroutine and ports of its
 // own, so that the two directions run side by side.
@@ -26,7 +22,8 @@ type way struct {
 	from, to *netmap.Port
 	filter   *filter.Program
 	burst    int
-	swap     bool // buffers are exchanged, not copied
+	copy     bool // frames are copied, even where their buffers could go
+	zeroCopy bool // frames go in their buffers
 	n        counters
 }
 
@@ -34,18 +31,20 @@ type way struct {
 type counters struct {
 	frames, bytes atomic.Uint64 // forwarded
 	filtered      atomic.Uint64 // dropped by the filter, frames
-	endless       atomic.Uint64 // dropped because a frame was longer than its ring, slots
-	_             [32]byte      // the counters of two ways share no cache line
+	endless       atomic.Uint64 // dropped because a frame was longer than a ring, slots
+	malformed     atomic.Uint64 // dropped because a slot made no sense, frames
+	_             [24]byte      // the counters of two ways share no cache line
 }
 
 // tally is what a batch adds to the counters.
-type tally struct{ frames, bytes, filtered, endless uint64 }
+type tally struct{ frames, bytes, filtered, endless, malformed uint64 }
 
 func (c *counters) add(t tally) {
 	c.frames.Add(t.frames)
 	c.bytes.Add(t.bytes)
 	c.filtered.Add(t.filtered)
 	c.endless.Add(t.endless)
+	c.malformed.Add(t.malformed)
 }
 
 // open opens the ports of the directions that there are, receiving and sending ends apart.
@@ -58,7 +57,7 @@ func (o *flags) open(open cli.Opener) (ways []*way, err error) {
 		if !receives(p[0]) || !sends(p[1]) {
 			continue
 		}
-		w := &way{filter: o.filter, burst: o.burst}
+		w := &way{filter: o.filter, burst: o.burst, copy: o.copy}
 		if w.from, err = open(p[0].String(), netmap.RxOnly()); err != nil {
 			return nil, err
 		}
@@ -68,7 +67,7 @@ func (o *flags) open(open cli.Opener) (ways []*way, err error) {
 		if len(w.from.Rx()) == 0 || len(w.to.Tx()) == 0 {
 			return nil, fmt.Errorf("there are no rings to forward from %v to %v", p[0], p[1])
 		}
-		w.swap = !o.copy && w.from.SameRegion(w.to)
+		w.zeroCopy = !o.copy && w.from.Rx()[0].CanSwap(w.to.Tx()[0])
 		ways = append(ways, w)
 	}
 	return ways, nil
@@ -82,12 +81,12 @@ func (w *way) run(ctx context.Context) error {
 		switch {
 		case moved:
 			if err = w.to.TxSync(); err == nil {
-				err = cli.Await(ctx, w.from, netmap.In, pollTime)
+				err = cli.Await(ctx, w.from, netmap.In, cli.PollTime)
 			}
 		case cramped:
 			err = w.awaitRoom(ctx)
 		default:
-			err = cli.Await(ctx, w.from, netmap.In, pollTime)
+			err = cli.Await(ctx, w.from, netmap.In, cli.PollTime)
 		}
 		if err != nil {
 			return err
@@ -101,7 +100,7 @@ func (w *way) awaitRoom(ctx context.Context) error {
 	for _, r := range w.to.Tx() {
 		r.SetCur(r.Tail())
 	}
-	timeout := pollTime
+	timeout := cli.PollTime
 	if len(w.from.Rx()) > 1 {
 		timeout = crampedTime
 	}
@@ -126,88 +125,42 @@ func (w *way) move() (moved, cramped bool) {
 func (w *way) moveRing(from, to *netmap.Ring, t *tally) (full bool) {
 	r, s := from.Window(), to.Window()
 	stop := r.Len() - min(w.burst, r.Len())
-	incomplete := false
-	for r.Len() > stop && !full && !incomplete {
-		n := r.Slots()
-		switch {
-		case n == 0 && r.Len() < from.NumSlots()-1:
-			incomplete = true
-		case n == 0:
-			t.endless += uint64(r.Len())
-			skip(&r, r.Len())
-		case w.filter != nil && !w.filter.MatchPart(r.Frame(), length(r, n)):
-			t.filtered++
-			skip(&r, n)
-		case w.swap:
-			full = !swap(&s, &r, n, t)
-		default:
-			full = !copyFrame(&s, &r, n, to.BufSize(), t)
+	for more := true; more && r.Len() > stop; {
+		if w.filter != nil {
+			if n, size, m := r.Measure(); m == netmap.Moved && !w.filter.MatchPart(r.Frame(), size) {
+				t.filtered++
+				r.Skip(n)
+				continue
+			}
 		}
+		more, full = w.moveFrame(&r, &s, t)
 	}
 	s.Commit() // first: nobody is to get the buffers of frames that are not handed over yet
 	r.Commit()
-	if incomplete {
-		from.SetCur(from.Tail()) // Poll is to wait for the rest
-	}
 	return full
 }
 
-func skip(r *netmap.Window, n int) {
-	for range n {
-		r.Next()
+// moveFrame moves the next frame. It says whether there may be more to move, and whether there was
+// no room.
+func (w *way) moveFrame(r, s *netmap.Window, t *tally) (more, full bool) {
+	before := r.Len()
+	var size int
+	var m netmap.Move
+	if w.copy {
+		size, m = r.CopyTo(s)
+	} else {
+		size, m = r.MoveTo(s)
 	}
-}
-
-// length is that of a frame of n slots.
-func length(r netmap.Window, n int) (sum int) {
-	for range n {
-		sum += len(r.Frame())
-		r.Next()
+	switch m {
+	case netmap.Moved:
+		t.frames++
+		t.bytes += uint64(size)
+	case netmap.TooLong:
+		t.endless += uint64(before - r.Len())
+	case netmap.Malformed:
+		t.malformed++
+	default:
+		return false, m == netmap.NoRoom
 	}
-	return sum
-}
-
-// swap moves a frame of n slots by exchanging buffers, if there is room.
-func swap(s, r *netmap.Window, n int, t *tally) bool {
-	if n > s.Len() {
-		return false
-	}
-	for range n {
-		slot := s.Slot()
-		netmap.Swap(slot, r.Slot())
-		t.bytes += uint64(slot.Word().Len())
-		s.Next()
-		r.Next()
-	}
-	t.frames++
-	return true
-}
-
-// copyFrame copies a frame of n slots, if there is room. The buffers that it goes to may have another size.
-func copyFrame(s, r *netmap.Window, n, size int, t *tally) bool {
-	left, used := length(*r, n), 0
-	if max((left+size-1)/size, 1) > s.Len() {
-		return false
-	}
-	t.frames++
-	for range n {
-		from := r.Frame()
-		from = from[:min(len(from), left)] // whoever shares the memory may have made it longer meanwhile
-		left -= len(from)
-		t.bytes += uint64(len(from))
-		for len(from) > 0 {
-			if used == size {
-				s.SetLen(used)
-				s.Slot().Flags |= abi.NSMoreFrag
-				s.Next()
-				used = 0
-			}
-			k := copy(s.Buf()[used:], from)
-			from, used = from[k:], used+k
-		}
-		r.Next()
-	}
-	s.SetLen(used)
-	s.Next()
-	return true
+	return true, false
 }

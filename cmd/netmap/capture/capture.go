@@ -287,7 +287,7 @@ func (o *flags) capture(ctx context.Context, p *netmap.Port, m *meter) (*summary
 }
 
 func (o *flags) newReceiver(p *netmap.Port) *receiver {
-	r := &receiver{port: p, lanes: newLanes(p), filter: o.filter, format: o.format, snap: o.snap, left: o.count, flush: flushTime}
+	r := &receiver{port: p, rings: readers(p), filter: o.filter, format: o.format, snap: o.snap, left: o.count, flush: flushTime}
 	if o.count == 0 {
 		r.left = math.MaxUint64
 	}

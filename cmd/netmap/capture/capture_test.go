@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -123,7 +124,11 @@ func start(t *testing.T, out io.Writer, args ...string) *running {
 	t.Cleanup(func() { f.Close() })
 	r := &running{t: t, o: mustParse(t, append([]string{"-i", "x{1", "-B", "4M"}, args...)...), done: make(chan struct{})}
 	r.o.out = out
-	if r.far, err = f.Open("x}1"); err != nil {
+	far := "x}1"
+	if strings.HasPrefix(r.o.port, "vale0:") {
+		far = "vale0:far"
+	}
+	if r.far, err = f.Open(far); err != nil {
 		t.Fatal(err)
 	}
 	near, err := r.o.open(f.Open)
@@ -197,6 +202,30 @@ func numbered(from, n, length int) (frames [][]byte) {
 		frames = append(frames, f)
 	}
 	return frames
+}
+
+// Frames are captured from where they start in their buffers, in one slot and in several, and of
+// any port.
+func TestOffsets(t *testing.T) {
+	for _, port := range []string{"x{1@offset=64", "vale0:near@offset=64", "vale0:near"} {
+		t.Run(port, func(t *testing.T) {
+			var file bytes.Buffer
+			r := start(t, &file, "-i", port, "-w", "-", "-c", "30")
+			var frames [][]byte
+			for i, length := range []int{60, 1900, 5000} {
+				frames = append(frames, numbered(10*i, 10, length)...)
+				r.send(frames[10*i:]...)
+			}
+			r.end()
+			r.wantTotals(30, 30, 30)
+			got, _ := readNg(t, &file)
+			for i, f := range frames {
+				if i >= len(got) || !bytes.Equal(got[i].data, f) || got[i].length != len(f) {
+					t.Fatalf("frame %d of %d is not the one that was sent", i, len(got))
+				}
+			}
+		})
+	}
 }
 
 type record struct {

@@ -8,15 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap"
-	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/capfile"
 	"github.com/seed-48afdc40/netmap/internal/filter"
 )
 
 const (
-	// pollTime is how long the receiver sleeps before it looks whether it is to stop.
-	pollTime = time.Second
 	// flushTime is how long a frame may stay in a block that is not full.
 	flushTime = 100 * time.Millisecond
 	// restTime bounds how long the end of a capture takes while frames go on coming.
@@ -35,7 +32,7 @@ type totals struct {
 // receiver reads frames from a port and makes a file's records of them.
 type receiver struct {
 	port   *netmap.Port
-	lanes  []lane
+	rings  []*netmap.Reader
 	filter *filter.Program // nil takes all
 	format capfile.Format
 	snap   int
@@ -53,20 +50,12 @@ type receiver struct {
 	seen   atomic.Uint64 // captured so far, for others
 }
 
-// lane is a ring, and what has come of a frame in several slots.
-type lane struct {
-	ring   *netmap.Ring
-	joined []byte // what is kept of it
-	length int    // all of it
-}
-
-// newLanes has room for what is kept of a frame.
-func newLanes(p *netmap.Port) []lane {
-	var lanes []lane
+// readers read the rings of a port. Of a frame in several slots they keep what a file can hold.
+func readers(p *netmap.Port) (all []*netmap.Reader) {
 	for _, ring := range p.Rx() {
-		lanes = append(lanes, lane{ring: ring, joined: make([]byte, 0, min(abi.MaxFrags*ring.BufSize(), capfile.MaxSnap))})
+		all = append(all, ring.Reader(capfile.MaxSnap))
 	}
-	return lanes
+	return all
 }
 
 // run captures until the context ends, with what has arrived by then, or until there is enough.
@@ -130,8 +119,8 @@ func (r *receiver) rest() error {
 func (r *receiver) look() {
 	r.now = time.Now()
 	r.stamp = r.now.UnixNano()
-	for i := range r.lanes {
-		r.drain(&r.lanes[i])
+	for _, ring := range r.rings {
+		r.drain(ring)
 	}
 	r.seen.Store(r.n.captured)
 	if r.block != nil && len(r.block.data) > 0 && r.now.Sub(r.since) >= r.flush {
@@ -142,42 +131,22 @@ func (r *receiver) look() {
 // patience is how long there is to wait for frames.
 func (r *receiver) patience() time.Duration {
 	if r.block == nil || len(r.block.data) == 0 {
-		return pollTime
+		return cli.PollTime
 	}
 	return max(0, r.flush-time.Since(r.since))
 }
 
 // drain reads from a ring. What the ring brings is older than now: where frames have times of their own, they are in slots.
-func (r *receiver) drain(l *lane) {
-	one, two := l.ring.Batch(burst)
-	r.read(l, one)
-	r.read(l, two)
-	l.ring.Advance(len(one) + len(two))
-}
-
-func (r *receiver) read(l *lane, slots []abi.Slot) {
-	bufs := l.ring.Buffers()
-	for i := range slots {
-		word := slots[i].Word()
-		buf := bufs.At(word.BufIdx())
-		piece := buf[:min(int(word.Len()), len(buf))]
-		if more := word.Flags()&abi.NSMoreFrag != 0; more || l.length > 0 {
-			l.join(piece)
-			if !more {
-				r.take(l.joined, l.length)
-				l.joined, l.length = l.joined[:0], 0
-			}
-			continue
+func (r *receiver) drain(ring *netmap.Reader) {
+	ring.Fill(burst)
+	for {
+		frame, ok := ring.Next()
+		if !ok {
+			break
 		}
-		r.take(piece, len(piece))
+		r.take(frame, ring.Size())
 	}
-}
-
-// join appends a piece of a frame, as far as there is room.
-func (l *lane) join(piece []byte) {
-	room := min(len(piece), cap(l.joined)-len(l.joined))
-	l.joined = append(l.joined, piece[:room]...)
-	l.length += len(piece)
+	ring.Commit()
 }
 
 // take keeps a frame, of which these are the first bytes, if it is one of those wanted.

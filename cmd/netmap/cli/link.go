@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,25 +21,29 @@ func AddWaitFlag(f *pflag.FlagSet, seconds *int, name, text string) {
 	f.Lookup(name).DefValue = "0" // not to be shown: -1 means what the text says
 }
 
+// LinkWait is how many seconds the links of ports get to come up: below 0, wish is what fits the
+// ports.
+func LinkWait(wish int, ports ...string) int {
+	if wish < 0 && slices.ContainsFunc(ports, func(p string) bool { return !IsSoftware(p) }) {
+		return linkWait
+	}
+	return max(wish, 0)
+}
+
 // WaitForLink gives the links of interfaces time to come up: opening an interface resets some. Below 0, seconds is what fits
 // the ports. The error is the context's.
 func WaitForLink(ctx context.Context, w io.Writer, seconds int, ports ...string) error {
-	var interfaces []string
-	for _, p := range ports {
-		if !IsSoftware(p) {
-			interfaces = append(interfaces, p)
-		}
+	if seconds = LinkWait(seconds, ports...); seconds > 0 {
+		fmt.Fprintf(w, "Waiting %s for the link of %s.\n", Count(uint64(seconds), "second"), strings.Join(ports, " and "))
 	}
-	if seconds < 0 && len(interfaces) > 0 {
-		seconds = linkWait
-	}
-	if seconds <= 0 {
-		return ctx.Err()
-	}
-	fmt.Fprintf(w, "Waiting %s for the link of %s.\n", Count(uint64(seconds), "second"), strings.Join(ports, " and "))
+	return Sleep(ctx, time.Duration(seconds)*time.Second)
+}
+
+// Sleep sleeps until the time is over, or the context, whose error it then returns.
+func Sleep(ctx context.Context, d time.Duration) error {
 	select {
-	case <-time.After(time.Duration(seconds) * time.Second):
-		return nil
+	case <-time.After(d):
+		return ctx.Err()
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -7,6 +7,9 @@ import (
 	"github.com/seed-48afdc40/netmap"
 )
 
+// PollTime is how long a command sleeps at a time, before it looks whether it is to stop.
+const PollTime = time.Second
+
 // Await sleeps until the event is there, the context ends or the time is over: the caller looks again. A port that is in
 // trouble is synced, because the sync says what it is, but not before everything was read: what a monitor has when its port is
 // closed, for one.

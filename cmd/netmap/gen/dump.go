@@ -18,9 +18,10 @@ type dump struct {
 // slots writes those from one to before another.
 func (d *dump) slots(ring *netmap.Ring, from, to uint32) {
 	var b bytes.Buffer
+	bufs := ring.Buffers()
 	for i := from; i != to; i = ring.Next(i) {
 		slot := *ring.Slot(i)
-		data := ring.Buf(slot.BufIdx)
+		data := bufs.Of(&slot)
 		data = data[:min(int(slot.Len), len(data))]
 		fmt.Fprintf(&b, "ring %d cur %5d [buf %6d flags 0x%04x len %5d]\n", ring.ID(), i, slot.BufIdx, slot.Flags, slot.Len)
 		for at := 0; at < len(data); at += 16 {

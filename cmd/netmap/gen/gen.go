@@ -101,20 +101,15 @@ func (o *flags) run(ctx context.Context) error {
 	return err
 }
 
-// waitForLink gives a link time to come up: opening an interface resets some.
+// waitForLink is cli.WaitForLink in the words of pkt-gen.
 func (o *flags) waitForLink(ctx context.Context) error {
-	wait := o.wait
-	if wait < 0 && !cli.IsSoftware(o.port) {
-		wait = 2
+	wait := cli.LinkWait(o.wait, o.port)
+	o.say("start_threads", "Wait %d secs for phy reset", wait)
+	if err := cli.Sleep(ctx, time.Duration(wait)*time.Second); err != nil {
+		return err
 	}
-	o.say("start_threads", "Wait %d secs for phy reset", max(wait, 0))
-	select {
-	case <-time.After(time.Duration(wait) * time.Second):
-		o.say("start_threads", "Ready...")
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	o.say("start_threads", "Ready...")
+	return nil
 }
 
 // say writes a line of the form in which pkt-gen writes to standard error.

@@ -161,6 +161,8 @@ func TestPingPong(t *testing.T) {
 		"pipe":        {"x{1", "x}1"},
 		"long frames": {"vale0:a -l 9000", "vale0:b"},
 		"IPv6":        {"vale0:a -6", "vale0:b"},
+		"offsets":     {"vale0:a@offset=64 -l 5000", "vale0:b@offset=128"},
+		"pipe's":      {"x{1@offset=64 -l 1900", "x}1@offset=128"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := together(t, strings.Fields("-f pong -i "+tt.pong), strings.Fields("-f ping -n 500 -b 5 -i "+tt.ping))
@@ -269,7 +271,7 @@ func hotLoops(t *testing.T, args string) {
 		tx.TxSync()
 		rx.RxSync()
 		for ring := rx.Rx()[0]; ring.Len() > 0; {
-			r.drain(ring, &r.joins[0])
+			r.drain(ring, r.rings[0])
 		}
 		rx.RxSync()
 	})

@@ -103,7 +103,7 @@ func (j *job) addPinger(ports []*netmap.Port) {
 	b := j.o.builders()[0]
 	p := &pinger{
 		sender: j.o.newSender(0, ports[0], j.o.maker(ports[0], b)), answers: &counters{}, tracker: j.tracker, latency: j.latency,
-		stream: b.Stream(), header: j.o.slots.header, joins: make([]joiner, len(ports[0].Rx())),
+		stream: b.Stream(), header: j.o.slots.header, rings: readers(ports[0]),
 	}
 	j.add(p.run, p.answers)
 	j.sent = []*counters{p.n}
@@ -150,7 +150,7 @@ func (j *job) newReceiver(p *netmap.Port) *receiver {
 	r := &receiver{
 		port: p, burst: j.o.burst, left: j.left, stop: func() { j.stop() }, n: &counters{},
 		tracker: j.tracker, latency: j.latency, runs: make([]frame.Run, 0, j.o.burst), header: j.o.slots.header, dump: j.o.newDump(),
-		joins: make([]joiner, len(p.Rx())),
+		rings: readers(p),
 	}
 	if j.o.silence {
 		r.silent = j.silent

@@ -2,11 +2,14 @@ package gen
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 
 	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/embed"
 	"github.com/seed-48afdc40/netmap/internal/frame"
 )
@@ -33,6 +37,43 @@ func TestKindsOfFrames(t *testing.T) {
 				t.Errorf("sent %d frames, %d bytes, received %d, %d: %+v", tx.Frames, tx.Bytes, rx.Frames, rx.Bytes, rx.Check)
 			}
 		})
+	}
+}
+
+// What a monitor has when its port is closed is read before the error that ends it, or the count.
+func TestMonitorOfClosedPort(t *testing.T) {
+	for _, tt := range [][2]string{{"0", "vale0:a"}, {"3", "vale0:a"}, {"0", "x{1"}, {"3", "x{1"}} {
+		count, port := tt[0], tt[1]
+		f, err := embed.New(embed.Config{NoHugePages: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		parent := cli.Must(f.Open(port))
+		o := options(t, "-f", "rx", "-i", port+"/t", "-n", count)
+		j, err := o.newJob(f.Open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parent.Tx()[0].Send(make([]byte, 60), make([]byte, 5000), make([]byte, 60))
+		parent.TxSync()
+		parent.Close()
+		_, err = j.run(t.Context())
+		if n := j.moved[0].frames.Load(); n != 3 || (count == "0") != errors.Is(err, syscall.EIO) {
+			t.Errorf("%s, -n %s: %d frames, then %v", port, count, n, err)
+		}
+	}
+}
+
+// Frames are made and read where they start in their buffers.
+func TestOffsetsOfFrames(t *testing.T) {
+	for _, ports := range [][2]string{{"x{1@offset=64", "x}1"}, {"x{1", "x}1@offset=64"}, {"vale0:a@offset=100", "vale0:b@offset=64"}} {
+		for _, length := range []string{"60", "1900", "5000"} {
+			r := together(t, strings.Fields("-f tx -R 20k -n 200 -l "+length+" -i "+ports[0]), strings.Fields("-f rx -n 200 -i "+ports[1]))
+			if tx, rx := r[0], r[1]; tx.Frames != 200 || *rx.Check != (checks{Counts: frame.Counts{Seen: 200}}) {
+				t.Errorf("%v, %s bytes: sent %d, received %d: %+v", ports, length, tx.Frames, rx.Frames, rx.Check)
+			}
+		}
 	}
 }
 
@@ -156,7 +197,7 @@ func TestPcap(t *testing.T) {
 	info := func(b []byte) gopacket.CaptureInfo {
 		return gopacket.CaptureInfo{CaptureLength: len(b), Length: len(b)}
 	}
-	var old, ng, empty, wireless bytes.Buffer
+	var old, ng, empty, wireless, zipped bytes.Buffer
 	w := pcapgo.NewWriter(&old)
 	w.WriteFileHeader(65536, layers.LinkTypeEthernet)
 	w.WritePacket(info(first), first)
@@ -169,11 +210,14 @@ func TestPcap(t *testing.T) {
 	n.Flush()
 	pcapgo.NewWriter(&empty).WriteFileHeader(65536, layers.LinkTypeEthernet)
 	pcapgo.NewWriter(&wireless).WriteFileHeader(65536, layers.LinkTypeIEEE802_11)
+	z := gzip.NewWriter(&zipped)
+	z.Write(old.Bytes())
+	z.Close()
 	for _, tt := range []struct {
 		name, bad string
 		content   []byte
 	}{
-		{"old", "", old.Bytes()}, {"ng", "", ng.Bytes()}, {"empty", "no packet in it", empty.Bytes()}, {"wireless", "not Ethernet", wireless.Bytes()},
+		{"zipped", "", zipped.Bytes()}, {"old", "", old.Bytes()}, {"ng", "", ng.Bytes()}, {"empty", "no packet in it", empty.Bytes()}, {"wireless", "not Ethernet", wireless.Bytes()},
 		{"cut", "EOF", old.Bytes()[:50]},
 	} {
 		path := filepath.Join(t.TempDir(), tt.name)

@@ -213,3 +213,6 @@ func (o *flags) ownMAC(stream uint16) net.HardwareAddr {
 	}
 	return net.HardwareAddr{0x02, 0x6e, 0x6d, 0, byte(stream >> 8), byte(stream)}
 }
+
+// room is how much of a frame fits into a slot.
+func room(r *netmap.Ring) int { return max(1, r.BufSize()-r.Offset(r.Slot(0))) }

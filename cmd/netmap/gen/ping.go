@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/frame"
 	"github.com/seed-48afdc40/netmap/internal/stats"
 )
@@ -23,16 +24,16 @@ type pinger struct {
 	stream  uint16
 	header  int // bytes before each frame
 	missing int // frames of the last burst that are not back
-	joins   []joiner
+	rings   []*netmap.Reader
 }
 
 // run sends a burst, collects the answers, and starts over.
 func (p *pinger) run(ctx context.Context) error {
 	for p.left > 0 && ctx.Err() == nil {
 		now := time.Now()
-		due := p.pace.due(now)
+		due := p.pace.Due(now)
 		if due == 0 {
-			p.pace.nap(now)
+			p.pace.Nap(now)
 			continue
 		}
 		n, err := p.ping(int(min(uint64(due), p.left, uint64(p.burst))))
@@ -67,31 +68,19 @@ func (p *pinger) collect(ctx context.Context, end time.Time) error {
 		if left <= 0 {
 			return nil
 		}
-		got, err := p.port.Poll(ctx, netmap.In, left)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
+		if err := cli.Await(ctx, p.port, netmap.In, left); err != nil {
 			return err
-		case got&netmap.Err != 0:
-			if err := p.port.RxSync(); err != nil {
-				return err
-			}
 		}
-		for i, ring := range p.port.Rx() {
-			p.read(ring, &p.joins[i])
+		for _, ring := range p.rings {
+			p.read(ring)
 		}
 	}
 	return nil
 }
 
 // read takes the answers out of a ring.
-func (p *pinger) read(ring *netmap.Ring, join *joiner) {
-	for slot, piece := range ring.Frames() {
-		f, whole := join.add(slot.Word(), piece)
-		if !whole {
-			continue
-		}
+func (p *pinger) read(ring *netmap.Reader) {
+	for f := range ring.Frames() {
 		m, verdict := p.checker.Check(f[min(p.header, len(f)):])
 		if verdict == frame.Foreign || verdict == frame.Good && m.Stream != p.stream {
 			p.answers.foreign.Add(1)
@@ -118,13 +107,13 @@ type ponger struct {
 	header int // bytes before each frame
 	left   uint64
 	n      *counters
-	joins  []joiner
+	rings  []*netmap.Reader
 	long   []byte // the answer to a frame of several slots
 }
 
 func (o *flags) newPonger(port *netmap.Port) *ponger {
 	p := &ponger{port: port, burst: o.burst, header: o.slots.header, left: math.MaxUint64, n: &counters{},
-		joins: make([]joiner, len(port.Rx())), long: make([]byte, frame.MaxLen+1)}
+		rings: readers(port), long: make([]byte, frame.MaxLen+1)}
 	if o.count > 0 {
 		p.left = o.count
 	}
@@ -133,12 +122,12 @@ func (o *flags) newPonger(port *netmap.Port) *ponger {
 
 func (p *ponger) run(ctx context.Context) error {
 	for p.left > 0 && ctx.Err() == nil {
-		if err := awaitEvent(ctx, p.port, netmap.In); err != nil {
+		if err := cli.Await(ctx, p.port, netmap.In, cli.PollTime); err != nil {
 			return err
 		}
 		tx := p.port.Tx()
-		for i, ring := range p.port.Rx() {
-			if err := p.turn(ring, tx[i%len(tx)], &p.joins[i]); err != nil {
+		for i, ring := range p.rings {
+			if err := p.turn(ring, tx[i%len(tx)]); err != nil {
 				return err
 			}
 		}
@@ -147,13 +136,13 @@ func (p *ponger) run(ctx context.Context) error {
 }
 
 // turn answers a batch. What there is no room for is dropped and counted.
-func (p *ponger) turn(from, to *netmap.Ring, join *joiner) error {
-	in := from.Window()
+func (p *ponger) turn(from *netmap.Reader, to *netmap.Ring) error {
+	from.Fill(p.burst)
 	frames, bytes := 0, 0
-	for ; in.Len() > 0 && frames < p.burst && p.left > 0; in.Next() {
-		f, whole := join.add(in.Slot().Word(), in.Frame())
-		if !whole {
-			continue
+	for p.left > 0 {
+		f, ok := from.Next()
+		if !ok {
+			break
 		}
 		if !p.answer(to, f) {
 			p.n.dropped.Add(1)
@@ -163,7 +152,7 @@ func (p *ponger) turn(from, to *netmap.Ring, join *joiner) error {
 		frames++
 		p.left--
 	}
-	in.Commit()
+	from.Commit()
 	if frames == 0 {
 		return nil
 	}
@@ -173,12 +162,12 @@ func (p *ponger) turn(from, to *netmap.Ring, join *joiner) error {
 
 // answer puts the answer to a frame into a ring, if there is room.
 func (p *ponger) answer(to *netmap.Ring, f []byte) bool {
-	if len(f) > room(to) {
-		return to.Send(p.long[:p.reverse(p.long, f)]) == 1
-	}
 	out := to.Window()
 	if out.Len() == 0 {
 		return false
+	}
+	if len(f) > len(out.Buf()) {
+		return to.Send(p.long[:p.reverse(p.long, f)]) == 1
 	}
 	out.SetLen(p.reverse(out.Buf(), f))
 	out.Next()

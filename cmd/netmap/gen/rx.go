@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/seed-48afdc40/netmap"
-	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/frame"
 	"github.com/seed-48afdc40/netmap/internal/stats"
 )
@@ -27,7 +27,7 @@ type receiver struct {
 	silent  func() bool // says that nothing comes any more; nil waits for ever
 
 	checker  frame.Checker
-	joins    []joiner    // one a ring
+	rings    []*netmap.Reader
 	runs     []frame.Run // of the batch, the last one still growing
 	now      time.Time   // when the batch was read
 	time     uint64      // of the frames counted in sameTime
@@ -43,7 +43,7 @@ type receiver struct {
 func (r *receiver) run(ctx context.Context) error {
 	return r.loop(ctx, func() {
 		for i, ring := range r.port.Rx() {
-			r.drain(ring, &r.joins[i])
+			r.drain(ring, r.rings[i])
 		}
 	})
 }
@@ -51,7 +51,7 @@ func (r *receiver) run(ctx context.Context) error {
 // loop drains the rings whenever there is something in them.
 func (r *receiver) loop(ctx context.Context, drain func()) error {
 	for ctx.Err() == nil {
-		if err := awaitEvent(ctx, r.port, netmap.In); err != nil {
+		if err := cli.Await(ctx, r.port, netmap.In, cli.PollTime); err != nil {
 			return err
 		}
 		drain()
@@ -65,7 +65,8 @@ func (r *receiver) loop(ctx context.Context, drain func()) error {
 			r.stop()
 		}
 	}
-	return r.port.RxSync() // the sender is to see that all was taken
+	r.port.RxSync() // the sender is to see that all was taken; one whose port has gone needs not
+	return nil
 }
 
 // most is how many frames may be read now.
@@ -77,41 +78,39 @@ func (r *receiver) most() int {
 }
 
 // drain reads a batch from a ring.
-func (r *receiver) drain(ring *netmap.Ring, join *joiner) {
-	one, two := ring.Batch(r.most())
-	n := len(one) + len(two)
+func (r *receiver) drain(ring *netmap.Ring, from *netmap.Reader) {
+	n := from.Fill(r.most())
 	if n == 0 {
 		return
 	}
 	r.n.noteSpace(ring.NumSlots() - 1 - ring.Len())
 	r.now = time.Now()
-	r.read(ring, join, one)
-	r.read(ring, join, two)
-	if r.dump != nil {
-		r.dump.slots(ring, ring.Head(), (ring.Head()+uint32(n))%uint32(ring.NumSlots()))
-	}
-	ring.Advance(n)
-	r.total += uint64(r.frames)
-	r.book()
-}
-
-// read looks at the frames in some slots.
-func (r *receiver) read(ring *netmap.Ring, join *joiner, slots []abi.Slot) {
-	bufs := ring.Buffers()
-	for i := range slots {
-		word := slots[i].Word()
-		buf := bufs.Of(&slots[i])
-		f := buf[:min(int(word.Len()), len(buf))]
-		r.bytes += len(f)
-		f, whole := join.add(word, f)
-		if !whole {
-			continue
+	for {
+		f, ok := from.Next()
+		if !ok {
+			break
 		}
 		r.frames++
+		r.bytes += from.Size()
 		if r.tracker != nil {
 			r.look(f[min(r.header, len(f)):])
 		}
 	}
+	if r.dump != nil {
+		r.dump.slots(ring, ring.Head(), (ring.Head()+uint32(n))%uint32(ring.NumSlots()))
+	}
+	from.Commit()
+	r.total += uint64(r.frames)
+	r.book()
+}
+
+// readers read the rings of a port. A frame that is gen's own has at most frame.MaxLen bytes: of
+// others, that much and one byte is kept.
+func readers(p *netmap.Port) (all []*netmap.Reader) {
+	for _, ring := range p.Rx() {
+		all = append(all, ring.Reader(frame.MaxLen+1))
+	}
+	return all
 }
 
 func (r *receiver) look(f []byte) {

@@ -7,15 +7,13 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/frame"
+	"github.com/seed-48afdc40/netmap/internal/pace"
 )
 
-const (
-	// pollTime is how long a worker sleeps before it looks whether it is to stop.
-	pollTime = time.Second
-	// flushTime is how long a sender waits at its end for frames to leave the rings.
-	flushTime = time.Second
-)
+// flushTime is how long a sender waits at its end for frames to leave the rings.
+const flushTime = time.Second
 
 // maker makes frames in the slots of tx rings.
 type maker interface {
@@ -30,7 +28,7 @@ type sender struct {
 	port   *netmap.Port
 	rings  []*netmap.Ring
 	make   maker
-	pace   pacer
+	pace   pace.Rate
 	burst  int
 	unit   int     // only multiples of so many frames go together
 	left   uint64  // frames to send
@@ -43,7 +41,7 @@ type sender struct {
 // newSender is the sender of thread i.
 func (o *flags) newSender(i int, port *netmap.Port, m maker) *sender {
 	s := &sender{port: port, rings: port.Tx(), make: m, burst: o.burst, unit: 1, left: math.MaxUint64, n: &counters{}}
-	s.pace.rate = o.pps() / float64(o.threads)
+	s.pace.PerSecond = o.pps() / float64(o.threads)
 	if o.function == "txseq" {
 		s.rings, s.unit = s.rings[:1], o.slots.fragments
 	}
@@ -60,9 +58,9 @@ func (o *flags) newSender(i int, port *netmap.Port, m maker) *sender {
 func (s *sender) run(ctx context.Context) error {
 	for s.left > 0 && ctx.Err() == nil {
 		now := time.Now()
-		due := s.pace.due(now)
+		due := s.pace.Due(now)
 		if due == 0 {
-			s.pace.nap(now)
+			s.pace.Nap(now)
 			continue
 		}
 		if s.window != nil {
@@ -79,7 +77,7 @@ func (s *sender) run(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := awaitEvent(ctx, s.port, netmap.Out); err != nil {
+		if err := cli.Await(ctx, s.port, netmap.Out, cli.PollTime); err != nil {
 			return err
 		}
 	}
@@ -103,7 +101,7 @@ func (s *sender) fill(n int) (frames, bytes int) {
 
 func (s *sender) book(now time.Time, n, bytes int) {
 	s.left -= uint64(n)
-	s.pace.took(n)
+	s.pace.Took(n)
 	s.n.add(now, n, bytes)
 }
 
@@ -168,21 +166,4 @@ func pending(p *netmap.Port) (n int) {
 		n += ring.NumSlots() - 1 - ring.Len()
 	}
 	return n
-}
-
-// awaitEvent sleeps until the event is there, the context ends or some time is over: the caller looks again. A port that
-// is in trouble is synced, because the sync says what it is.
-func awaitEvent(ctx context.Context, p *netmap.Port, want netmap.Events) error {
-	got, err := p.Poll(ctx, want, pollTime)
-	switch {
-	case ctx.Err() != nil:
-		return nil
-	case err != nil:
-		return err
-	case got&netmap.Err == 0:
-		return nil
-	case want == netmap.In:
-		return p.RxSync()
-	}
-	return p.TxSync()
 }

@@ -12,8 +12,6 @@ import (
 )
 
 const (
-	// pollTime is how long the input is waited for before somebody looks whether to stop.
-	pollTime = time.Second
 	// retryTime is how long it is waited for while frames wait for room in a pipe.
 	retryTime = time.Millisecond
 	// revokeBatch is how many buffers are taken back at once from the pipe with the most frames waiting.
@@ -24,20 +22,21 @@ const (
 
 // balancer spreads the frames of a port over pipes. Every group of pipes gets every frame.
 type balancer struct {
-	in       *netmap.Port
-	groups   [][]*output
-	outputs  []*output // of all groups
-	by       hashing
-	batch    int
-	busy     bool     // never sleeps
-	extra    int      // extra buffers
-	free     []uint32 // those of them that hold no frame
-	received atomic.Uint64
-	bytes    atomic.Uint64
-	nonIP    atomic.Uint64
-	endless  atomic.Uint64 // slots dropped because a frame was longer than its ring
-	unused   atomic.Uint64 // extra buffers that hold no frame
-	seen     byte          // of no meaning, but has fetch load something
+	in        *netmap.Port
+	groups    [][]*output
+	outputs   []*output // of all groups
+	by        hashing
+	batch     int
+	busy      bool     // never sleeps
+	extra     int      // extra buffers
+	free      []uint32 // those of them that hold no frame
+	received  atomic.Uint64
+	bytes     atomic.Uint64
+	nonIP     atomic.Uint64
+	endless   atomic.Uint64 // slots dropped because a frame was longer than its ring
+	malformed atomic.Uint64 // frames dropped because a slot made no sense
+	unused    atomic.Uint64 // extra buffers that hold no frame
+	seen      byte          // of no meaning, but has fetch load something
 }
 
 // open opens the input and the pipes.
@@ -101,7 +100,7 @@ func (b *balancer) await(ctx context.Context) error {
 	if b.busy {
 		return b.in.RxSync()
 	}
-	timeout := pollTime
+	timeout := cli.PollTime
 	if len(b.free) < b.extra {
 		timeout = retryTime
 	}
@@ -138,39 +137,37 @@ func (b *balancer) round() error {
 // spread passes on the frames of one ring, a batch at most.
 func (b *balancer) spread(ring *netmap.Ring) (err error) {
 	r := ring.Window()
-	var frames, sum, nonIP uint64
+	var frames, sum, nonIP, malformed uint64
 	incomplete, fetched := false, 0
 	for r.Len() > 0 && frames < uint64(b.batch) && !incomplete && err == nil {
 		if fetched == 0 {
 			fetched = b.fetch(r)
 		}
-		n := r.Slots()
-		switch {
-		case n == 0 && r.Len() < ring.NumSlots()-1:
-			incomplete = true
-		case n == 0:
-			n = r.Len()
+		n, size, m := r.Measure()
+		switch m {
+		case netmap.Incomplete:
+			incomplete = true // and no more follows
+			continue
+		case netmap.TooLong:
 			b.endless.Add(uint64(n))
+		case netmap.Malformed:
+			malformed++
 		default:
 			h, ip := b.by.hash(r.Frame())
 			if frames++; !ip {
 				nonIP++
 			}
-			err = b.deal(&r, n, h)
+			err = b.deal(&r, n, size, h)
 		}
-		for range n {
-			sum += uint64(r.Slot().Word().Len())
-			r.Next()
-		}
+		sum += uint64(size)
+		r.Skip(n)
 		fetched = max(0, fetched-n)
 	}
 	r.Commit()
-	if incomplete {
-		ring.SetCur(ring.Tail()) // Poll is to wait for the rest
-	}
 	b.received.Add(frames)
 	b.bytes.Add(sum)
 	b.nonIP.Add(nonIP)
+	b.malformed.Add(malformed)
 	return err
 }
 
@@ -187,45 +184,47 @@ func (b *balancer) fetch(r netmap.Window) int {
 	return n
 }
 
-// deal gives a frame to one pipe of each group: copies to all groups but the last, which gets the buffers.
-func (b *balancer) deal(r *netmap.Window, n int, h uint64) (err error) {
+// deal gives a frame of n slots to one pipe of each group: copies to all groups but the last,
+// which gets the buffers.
+func (b *balancer) deal(r *netmap.Window, n, size int, h uint64) error {
 	last := len(b.groups) - 1
 	for i, group := range b.groups {
-		o := group[pipeOf(h, len(group))]
-		if i == last && n == 1 && o.wait.n == 0 && o.room.Len() > 0 { // what nearly all of them are
-			o.pass(r.Slot())
-		} else if err = b.forward(o, *r, n, i == last); err != nil {
+		o, w := group[pipeOf(h, len(group))], *r
+		if o.move(&w, i == last) == netmap.Moved { // what nearly all of them are
+			continue
+		}
+		if err := b.forward(o, *r, n, size, i == last); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// forward puts a frame into a pipe, behind those that wait for room in it.
-func (b *balancer) forward(o *output, r netmap.Window, n int, swap bool) error {
-	if o.room.Len() < n && !o.synced { // there may be more room by now
+// forward puts a frame that does not go into a pipe at once there when there is room, or behind
+// those that wait for it.
+func (b *balancer) forward(o *output, r netmap.Window, n, size int, swap bool) error {
+	m := netmap.NoRoom
+	if !o.synced { // there may be room by now
 		if err := o.sync(); err != nil {
 			return err
 		}
 		b.free = o.drain(b.free)
+		w := r
+		m = o.move(&w, swap)
 	}
-	if o.wait.n == 0 && o.room.Len() >= n {
-		o.put(r, n, swap)
-		return nil
-	}
-	if !b.makeFree(n) {
+	switch {
+	case m == netmap.Moved:
+	case m == netmap.NoRoom && n < o.ring.NumSlots() && b.makeFree(n):
+		b.enqueue(o, r, n, swap)
+	default:
 		o.n.dropped.frames++
-		for range n {
-			o.n.dropped.bytes += uint64(len(r.Frame()))
-			r.Next()
-		}
-		return nil
+		o.n.dropped.bytes += uint64(size)
 	}
-	b.enqueue(o, r, n, swap)
 	return nil
 }
 
 // enqueue has a frame wait: in its own buffers, which others replace in the rx ring, or as a copy.
+// What waits starts where its buffers do.
 func (b *balancer) enqueue(o *output, r netmap.Window, n int, swap bool) {
 	for range n {
 		last := len(b.free) - 1
@@ -235,7 +234,7 @@ func (b *balancer) enqueue(o *output, r netmap.Window, n int, swap bool) {
 		w := slot.Word()
 		frame := r.Frame()
 		flags := w.Flags()&abi.NSMoreFrag | abi.NSBufChanged
-		if swap {
+		if swap && len(r.Buf()) == len(b.in.Buf(w.BufIdx())) {
 			o.wait.push(abi.MakeSlotWord(w.BufIdx(), uint16(len(frame)), flags))
 			slot.SetWord(abi.MakeSlotWord(spare, w.Len(), w.Flags()|abi.NSBufChanged))
 		} else {

@@ -100,7 +100,7 @@ func start(t *testing.T, args ...string) *running {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	r := &running{t: t, f: f, o: mustParse(t, append(args, "-i", "in}1")...)}
+	r := &running{t: t, f: f, o: mustParse(t, append([]string{"-i", "in}1"}, args...)...)}
 	if r.b, err = r.o.open(f.Open); err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func gather(t *testing.T, sinks []*sink, want, size int) {
 
 // Every flow is in exactly one pipe of a group, whole, in order, and nothing is lost; every group gets everything.
 func TestFlowsStayTogether(t *testing.T) {
-	for _, args := range []string{"", "-W", "-b 7", "-B 2000"} {
+	for _, args := range []string{"", "-W", "-b 7", "-B 2000", "-i in}1@offset=64"} {
 		for _, size := range []int{100, 5000} {
 			t.Run(fmt.Sprintf("%s/%d", args, size), func(t *testing.T) {
 				const flows, rounds, each = 60, 6, 5
@@ -288,7 +288,7 @@ func TestFlowsStayTogether(t *testing.T) {
 
 // Frames for a pipe that is full wait in extra buffers, in order, and come when there is room.
 func TestOverflow(t *testing.T) {
-	for _, groups := range []string{"-p a:1", "-p b:1 -p a:1"} {
+	for _, groups := range []string{"-p a:1", "-p b:1 -p a:1", "-p b:1 -p a:1 -i in}1@offset=64"} {
 		for _, size := range []int{100, 5000} {
 			const flows, each = 10, 150
 			r := start(t, append(strings.Fields(groups), "-B", "8000")...)
@@ -349,6 +349,39 @@ func eventually(t *testing.T, what string, is func() bool) {
 		if time.Now().After(end) {
 			t.Fatalf("not within 20 s: %s", what)
 		}
+	}
+}
+
+// A frame that a pipe can never hold is dropped at once, with and without extra buffers, and so is
+// one whose slots make no sense; those behind it pass.
+func TestFramesThatCannotPass(t *testing.T) {
+	for _, extra := range []int{0, 100} {
+		f, err := embed.New(embed.Config{Buffers: 16384, NoHugePages: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		r := &running{t: t, f: f}
+		s := newSinks([]*netmap.Port{r.open("a}0@conf:slots=8")})[0]
+		in := r.open("in{1")
+		o := &flags{port: "in}1", by: byFlow, batch: 2048, groups: []group{{name: "a", pipes: 1}}, extra: extra, err: &bytes.Buffer{}}
+		b, err := o.open(f.Open)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx := in.Tx()[0]
+		tx.Send(flowFrame(1, 0, 100), flowFrame(1, 0, 100), flowFrame(2, 0, 20000), flowFrame(1, 1, 100))
+		tx.Slot(1).Len = 2049
+		in.TxSync()
+		b.in.RxSync()
+		if err := b.round(); err != nil {
+			t.Fatal(err)
+		}
+		s.read(t, 100)
+		if n := b.outputs[0].read(); s.total != 2 || n.Dropped != 1 || *n.Waiting != 0 || b.malformed.Load() != 1 || b.received.Load() != 3 {
+			t.Errorf("%d frames came; %+v, %d made no sense, %d received", s.total, n, b.malformed.Load(), b.received.Load())
+		}
+		b.returnExtra()
 	}
 }
 

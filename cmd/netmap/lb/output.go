@@ -90,33 +90,24 @@ func (o *output) sync() error {
 	return err
 }
 
-// pass puts a frame of one slot into the ring, which has room: its buffer goes.
-func (o *output) pass(from *abi.Slot) {
-	netmap.Swap(o.room.Slot(), from)
-	o.room.Next()
-	o.dirty = true
-	o.n.pending.frames++
-	o.n.pending.bytes += uint64(from.Word().Len())
-}
-
-// put puts a frame of n slots into the ring: its buffers go, or copies of what is in them.
-func (o *output) put(r netmap.Window, n int, swap bool) {
-	o.dirty = true
-	o.n.pending.frames++
-	for range n {
-		to := o.room.Slot()
-		if from := r.Slot(); swap {
-			netmap.Swap(to, from)
-		} else {
-			size := copy(o.room.Buf(), r.Frame())
-			more := from.Word().Flags() & abi.NSMoreFrag
-			o.room.SetLen(size)
-			to.Flags |= more
-		}
-		o.n.pending.bytes += uint64(to.Word().Len())
-		o.room.Next()
-		r.Next()
+// move puts the frame at the window, or a copy of it, into the ring, unless others wait for room
+// in it. The window goes on as the outcome says.
+func (o *output) move(r *netmap.Window, swap bool) (m netmap.Move) {
+	if o.wait.n > 0 {
+		return netmap.NoRoom
 	}
+	var size int
+	if swap {
+		size, m = r.MoveTo(&o.room)
+	} else {
+		size, m = r.CopyTo(&o.room)
+	}
+	if m == netmap.Moved {
+		o.dirty = true
+		o.n.pending.frames++
+		o.n.pending.bytes += uint64(size)
+	}
+	return m
 }
 
 // drain puts waiting frames into the ring, as many as there is room for. Buffers that come free go onto the list.
@@ -128,6 +119,7 @@ func (o *output) drain(free []uint32) []uint32 {
 			slot, w := o.room.Slot(), o.wait.pop()
 			free = append(free, slot.Word().BufIdx())
 			slot.SetWord(w)
+			o.ring.SetOffset(slot, 0)
 			o.n.pending.bytes += uint64(w.Len())
 			o.room.Next()
 		}

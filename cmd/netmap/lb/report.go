@@ -107,4 +107,7 @@ func (r *reporter) summary() {
 	if n := r.b.endless.Load(); n > 0 {
 		fmt.Fprintf(r.o.err, "Dropped: %d slots of frames longer than a ring.\n", n)
 	}
+	if n := r.b.malformed.Load(); n > 0 {
+		fmt.Fprintf(r.o.err, "Dropped: %d frames whose slots made no sense.\n", n)
+	}
 }

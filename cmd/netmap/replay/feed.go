@@ -7,6 +7,7 @@ import (
 	"io"
 	"sync/atomic"
 
+	"github.com/seed-48afdc40/netmap/internal/capfile"
 	"github.com/seed-48afdc40/netmap/internal/filter"
 )
 
@@ -51,12 +52,12 @@ type feed struct {
 
 func newFeed(name string, memory, loops uint64) *feed {
 	n := int(max(4, memory/chunkSize))
-	return &feed{name: name, loops: loops, chunks: n, live: name == stdin,
+	return &feed{name: name, loops: loops, chunks: n, live: name == capfile.Stdin,
 		full: make(chan *chunk, n), free: make(chan *chunk, n), ready: make(chan struct{})}
 }
 
 // run feeds the sender until all passes are over or the context ends. The last chunk has the error, if there was one.
-func (f *feed) run(ctx context.Context, s *source) {
+func (f *feed) run(ctx context.Context, s *capfile.Reader) {
 	defer close(f.full)
 	isReady := f.isReady
 	defer isReady()
@@ -70,7 +71,7 @@ func (f *feed) run(ctx context.Context, s *source) {
 		}
 		if pass > 0 {
 			var err error
-			if s, err = openSource(f.name); err != nil {
+			if s, err = capfile.Open(f.name); err != nil {
 				select {
 				case f.full <- &chunk{err: err}:
 				case <-ctx.Done():
@@ -79,7 +80,7 @@ func (f *feed) run(ctx context.Context, s *source) {
 			}
 		}
 		list, more := f.pass(ctx, s)
-		s.closer.Close()
+		s.Close()
 		isReady()
 		if kept = list; !more {
 			return
@@ -109,7 +110,7 @@ func (f *feed) again(ctx context.Context, list []*chunk) error {
 }
 
 // pass reads the file once. It says whether another pass makes sense.
-func (f *feed) pass(ctx context.Context, s *source) (list []*chunk, more bool) {
+func (f *feed) pass(ctx context.Context, s *capfile.Reader) (list []*chunk, more bool) {
 	c := f.take(ctx)
 	for n := 0; c != nil; {
 		if len(list) == 0 {
@@ -150,9 +151,9 @@ func (f *feed) take(ctx context.Context) *chunk {
 }
 
 // fill reads frames into a chunk until it may have no room for another, and returns how many packets it read.
-func (f *feed) fill(c *chunk, s *source) (n int, err error) {
+func (f *feed) fill(c *chunk, s *capfile.Reader) (n int, err error) {
 	for cap(c.data)-len(c.data) >= chunkSize/4 {
-		if f.live && n > 0 && s.buf.Buffered() == 0 {
+		if f.live && n > 0 && s.Buffered() == 0 {
 			return n, nil
 		}
 		data, info, err := s.ZeroCopyReadPacketData()

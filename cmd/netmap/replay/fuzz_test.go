@@ -2,7 +2,6 @@ package replay
 
 import (
 	"bytes"
-	"io"
 	"testing"
 
 	"github.com/seed-48afdc40/netmap/internal/capfile"
@@ -17,11 +16,10 @@ func FuzzFile(f *testing.F) {
 		f.Add(whole[:100])
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := newSource(bytes.NewReader(b))
+		s, err := capfile.NewReader(bytes.NewReader(b))
 		if err != nil {
 			return
 		}
-		s.closer = io.NopCloser(nil)
 		feed := newFeed("fuzz", 0, 1)
 		go feed.run(t.Context(), s)
 		for c := range feed.full {

@@ -16,6 +16,7 @@ import (
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/internal/capfile"
 	"github.com/seed-48afdc40/netmap/internal/filter"
 	"github.com/seed-48afdc40/netmap/portname"
 )
@@ -138,7 +139,7 @@ func (o *flags) check(args []string) (err error) {
 		return errors.New("name the file to send, with -f or without")
 	case !(o.speed > 0 && o.speed < 1e9):
 		return fmt.Errorf("nothing is sent %v times as fast: -x takes more than 0", o.speed)
-	case o.file == stdin && o.loops != 1:
+	case o.file == capfile.Stdin && o.loops != 1:
 		return errors.New("-l needs a file: standard input can be read only once")
 	case o.burst < 1:
 		return fmt.Errorf("a burst of %d frames makes no sense: -b takes 1 or more", o.burst)
@@ -181,7 +182,7 @@ func (o *flags) choose() error {
 }
 
 func (o *flags) run(ctx context.Context) error {
-	s, err := openSource(o.file)
+	s, err := capfile.Open(o.file)
 	if err != nil {
 		return err
 	}
@@ -223,7 +224,7 @@ func (o *flags) open(open cli.Opener) (*netmap.Port, error) {
 }
 
 // replay sends the file, and says what became of it, also when something went wrong.
-func (o *flags) replay(ctx context.Context, src *source, p *netmap.Port) (*summary, error) {
+func (o *flags) replay(ctx context.Context, src *capfile.Reader, p *netmap.Port) (*summary, error) {
 	ctx, stop := context.WithCancel(ctx)
 	f := newFeed(o.file, o.memory, o.loops)
 	f.filter = o.filter

@@ -243,7 +243,7 @@ func replayed(t *testing.T, args ...string) (frames [][]byte, sum *summary, err 
 	}
 	defer f.Close()
 	o := mustParse(t, append([]string{"-i", "x{1"}, args...)...)
-	src, err := openSource(o.file)
+	src, err := capfile.Open(o.file)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -388,6 +388,21 @@ func TestBadFiles(t *testing.T) {
 	}
 	if _, _, err := replayed(t, filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
+	}
+}
+
+// Frames are put where they start in their buffers, and one that is longer than the ring is left
+// out.
+func TestOffsets(t *testing.T) {
+	file := writeFile(t, makeFile(capfile.Pcap, 300))
+	frames, sum, err := replayed(t, "-i", "x{1@offset=64", "-t", file)
+	if err != nil || sum.Skipped > 0 {
+		t.Fatalf("%+v, %v", sum, err)
+	}
+	wantFrames(t, frames, 300, 1)
+	frames, sum, err = replayed(t, "-i", "x{1@conf:slots=3@offset=64", "-t", file)
+	if err != nil || len(frames) != 270 || sum.Skipped != 30 {
+		t.Errorf("%d frames, %+v, %v; want 270, and 30 skipped", len(frames), sum, err)
 	}
 }
 

@@ -12,8 +12,6 @@ import (
 )
 
 const (
-	// pollTime is how long the sender sleeps before it looks whether it is to stop.
-	pollTime = time.Second
 	// flushTime is how long the sender waits at its end for frames to leave the ring.
 	flushTime = time.Second
 	// pause is how late a frame is when the sender was kept from its work, and did not merely wake up late.
@@ -142,18 +140,19 @@ func (s *sender) putOff(due int64) (int64, error) {
 
 // put puts a frame into the ring, when there is room.
 func (s *sender) put(ctx context.Context, frame []byte, due int64) error {
-	if size := s.ring.BufSize(); (len(frame)+size-1)/size > s.ring.NumSlots()-1 {
-		s.long++
-		return nil
-	}
 	for s.ring.Send(frame) == 0 {
+		if len(frame) > s.ring.MaxFrame() {
+			s.long++
+			return nil
+		}
 		if err := s.sync(); err != nil {
 			return err
 		}
 		if s.ring.Send(frame) > 0 {
 			break
 		}
-		if err := cli.Await(ctx, s.port, netmap.Out, pollTime); err != nil || ctx.Err() != nil {
+		s.ring.SetCur(s.ring.Tail()) // the room that there is is not enough
+		if err := cli.Await(ctx, s.port, netmap.Out, cli.PollTime); err != nil || ctx.Err() != nil {
 			return err
 		}
 	}

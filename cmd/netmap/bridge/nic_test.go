@@ -1,0 +1,90 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/seed-48afdc40/netmap/embed"
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+)
+
+// Frames pass from a pipe through an interface to another one, on to a switch, and back: in one
+// slot and in three, with and without offsets, behind which an interface wants room for all of its
+// MTU.
+func TestForwardThroughInterfaces(t *testing.T) {
+	for _, tt := range []struct {
+		mtu   int
+		pairs [][2]string
+		sizes []int
+	}{
+		{9000, [][2]string{{"a}1", "netmap:v0"}, {"netmap:v1", "vale0:b"}}, []int{60, 9000}},
+		{1500, [][2]string{{"a}1@offset=64", "netmap:v0"}, {"netmap:v1@offset=64", "vale0:b@offset=128"}}, []int{60, 1514}},
+	} {
+		t.Run(fmt.Sprint(tt.mtu), func(t *testing.T) {
+			testutil.CheckLeaks(t)
+			ns := veth(t, tt.mtu)
+			f, err := embed.New(embed.Config{Buffers: 32768, BufSize: 4096, NoHugePages: true, Promisc: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { f.Close() })
+			forwardAll(t, ns, f, tt.pairs)
+			r := &running{t: t, f: f}
+			a, c := r.open("a{1"), r.open("vale0:c")
+			for _, size := range tt.sizes {
+				r.pass(a, c, 12, size, all)
+				r.pass(c, a, 12, size, all)
+			}
+		})
+	}
+}
+
+// veth is a namespace with the interfaces v0 and v1, which are joined.
+func veth(t *testing.T, mtu int) *testutil.NS {
+	t.Helper()
+	ns := testutil.NewNS(t)
+	testutil.Veth(t, ns, "v0", ns, "v1", 1)
+	ns.Do(func() {
+		for _, name := range []string{"v0", "v1"} {
+			l, err := netlink.LinkByName(name)
+			if err == nil {
+				err = netlink.LinkSetMTU(l, mtu)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	return ns
+}
+
+// forwardAll runs a bridge between each two ports, until the test ends.
+func forwardAll(t *testing.T, ns *testutil.NS, f *embed.Framework, pairs [][2]string) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, len(pairs))
+	t.Cleanup(func() {
+		stop()
+		for range pairs {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for i, pair := range pairs {
+		o := mustParse(t, "--json", "-i", pair[0], "-i", pair[1])
+		ns.Do(func() {
+			ways, err := o.open(f.Open)
+			if err != nil {
+				for range pairs[i:] {
+					done <- nil
+				}
+			}
+			testutil.Require(t, "AF_XDP", err)
+			go func() { done <- o.bridge(ctx, ways) }()
+		})
+	}
+}
