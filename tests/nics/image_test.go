@@ -176,7 +176,11 @@ func image(k kernel, m machine) ([]byte, error) {
 	}
 	var modules []module
 	var err error
-	for _, name := range drivers {
+	names := drivers
+	if m.stacked {
+		names = slices.Concat(drivers, stackedModules)
+	}
+	for _, name := range names {
 		if modules, err = k.load(name, modules); err != nil {
 			return nil, err
 		}
@@ -184,7 +188,7 @@ func image(k kernel, m machine) ([]byte, error) {
 	for i, mod := range modules {
 		c.add(fmt.Sprintf("modules/%03d-%s", i, mod.name), unix.S_IFREG|0o644, 0, mod.code)
 	}
-	b, err := json.Marshal(plan{m.cards, *oneCard, *oneTask})
+	b, err := json.Marshal(plan{m.cards, m.stacked, *oneCard, *oneTask})
 	if err != nil {
 		return nil, err
 	}

@@ -54,17 +54,19 @@ type side struct {
 
 // pair is two interfaces of a kind, joined by a cable.
 type pair struct {
-	lab  *lab
-	card card
-	a, b side
-	next *pair // with the next card
-	note func(format string, args ...any)
-	mode string // of AF_XDP, once it is known
+	lab    *lab
+	card   card
+	a, b   side
+	next   *pair // with the next card
+	note   func(format string, args ...any)
+	mode   string // of AF_XDP, once it is known
+	strips bool   // VLAN tags are taken out of frames before they arrive
 }
 
 // plan is what a guest is told to do.
 type plan struct {
 	Cards    []card
+	Stacked  bool   // interfaces that stand on others, too
 	Card     string // the name of the one that is tried, "" for all
 	Scenario string // "" is all
 }
@@ -98,7 +100,7 @@ func TestGuest(t *testing.T) {
 		p.settle(t, &p.a, 0)
 		p.settle(t, &p.b, 1)
 	}
-	l.run(t)
+	l.run(t, todo.Stacked)
 }
 
 func newLab(t *testing.T, cards []card) *lab {
@@ -116,7 +118,7 @@ func newLab(t *testing.T, cards []card) *lab {
 }
 
 // run runs all scenarios.
-func (l *lab) run(t *testing.T) {
+func (l *lab) run(t *testing.T, stacked bool) {
 	var err error
 	l.inside, err = embed.New(embed.Config{Buffers: 40960, StateDir: filepath.Join(l.dir, "inside"), Promisc: true})
 	if err != nil {
@@ -133,6 +135,9 @@ func (l *lab) run(t *testing.T) {
 				p.try(t, s)
 			}
 		})
+	}
+	if stacked && (*oneCard == "" || *oneCard == stackedCard) {
+		t.Run(stackedCard, l.runStacked)
 	}
 }
 

@@ -31,6 +31,7 @@ type machine struct {
 	processors int
 	cards      []card
 	since      [2]int // the first kernel that it is of interest with
+	stacked    bool   // interfaces that stand on others are tried, too
 	until      [2]int // the first that it is of no interest with any more, 0 for none
 }
 
@@ -55,13 +56,13 @@ var machines = []machine{
 		{Name: "e1000", Device: "e1000", Queues: 1},
 		{Name: "e1000e", Device: "e1000e", Queues: 1},
 	}},
-	{name: "copy", board: "pc", processors: 2, until: [2]int{6, 13}, cards: []card{
+	{name: "copy", board: "pc", processors: 2, stacked: true, until: [2]int{6, 13}, cards: []card{
 		{Name: "rtl8139", Device: "rtl8139", Queues: 1},
 		{Name: "virtio", Device: "virtio-net-pci", Queues: 1},
 		{Name: "virtio4", Device: "virtio-net-pci", Queues: 4},
 		{Name: "vmxnet3", Device: "vmxnet3", Queues: 2},
 	}},
-	{name: "zerocopy", board: "q35", processors: 2, since: [2]int{6, 13}, cards: []card{
+	{name: "zerocopy", board: "q35", processors: 2, stacked: true, since: [2]int{6, 13}, cards: []card{
 		{Name: "igb", Device: "igb", Queues: 2},
 		{Name: "virtio", Device: "virtio-net-pci", Options: zeroCopy, Queues: 1},
 		{Name: "virtio4", Device: "virtio-net-pci", Options: zeroCopy, Queues: 4},
@@ -74,7 +75,7 @@ func (m machine) fits(k kernel) bool {
 
 // has says whether the machine has a card of that name, or any if that is "".
 func (m machine) has(name string) bool {
-	return name == "" || slices.ContainsFunc(m.cards, func(c card) bool { return c.Name == name })
+	return name == "" || m.stacked && name == stackedCard || slices.ContainsFunc(m.cards, func(c card) bool { return c.Name == name })
 }
 
 // haveQEMU looks for QEMU.
@@ -179,10 +180,7 @@ func run(t *testing.T, k kernel, m machine) []result {
 	begin := time.Now()
 	results := g.serve()
 	t.Logf("%s, %s: %v", k.version, m.name, time.Since(begin).Round(time.Second))
-	wanted := len(cards) * len(chosen())
-	if *oneCard != "" {
-		wanted = len(chosen())
-	}
+	wanted := m.wanted()
 	for _, r := range results {
 		t.Run(r.Card+"/"+r.Scenario, func(t *testing.T) {
 			if !r.OK {
@@ -198,6 +196,21 @@ func run(t *testing.T, k kernel, m machine) []result {
 		t.Logf("the guest's console:\n%s", g.console.String())
 	}
 	return results
+}
+
+// wanted is how many results a guest is to have.
+func (m machine) wanted() (n int) {
+	for _, c := range m.cards {
+		if *oneCard == "" || *oneCard == c.Name {
+			n += len(chosen())
+		}
+	}
+	for _, s := range stacked {
+		if m.stacked && (*oneCard == "" || *oneCard == stackedCard) && (*oneTask == "" || *oneTask == s.name) {
+			n++
+		}
+	}
+	return n
 }
 
 // guest is a running machine.

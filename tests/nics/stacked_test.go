@@ -1,0 +1,291 @@
+//go:build linux
+
+package nics
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/internal/ethtool"
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+)
+
+// stacked are the interfaces that stand on others, of drivers which Debian's kernel has. Each is tried on veth pairs, whose driver
+// runs XDP programs:
+//
+//	   left                      right
+//	top 10.78.0.1  <-------->  top 10.78.0.2
+//	 |         |                |         |
+//	m0        m1 <-- cable --> m1        m0
+//	 ^--------------- cable --------------^
+var stacked = []stack{
+	{name: "bond, active-backup", add: addBond(netlink.BOND_MODE_ACTIVE_BACKUP), queues: 4, untags: true, test: testStack},
+	{name: "bond, 802.3ad", add: addBond(netlink.BOND_MODE_802_3AD), queues: 4, untags: true, test: testStack},
+	{name: "bond, balance-rr", add: addBond(netlink.BOND_MODE_BALANCE_RR), queues: 4, untags: true, test: testStack},
+	{name: "team, roundrobin", add: addTeam, queues: 4, untags: true, test: testStack},
+	{name: "VLAN", add: addVLAN, test: testStack},
+	{name: "macvlan", add: addMacvlan, untags: true, test: testStack},
+	{name: "VRF", add: addVRF, test: testQuiet},
+	{name: "wireguard", add: addWireguard, test: testQuiet},
+}
+
+// stackedModules are the kernel's modules of these.
+var stackedModules = []string{"bonding", "team", "team_mode_roundrobin", "8021q", "macvlan", "vrf", "wireguard"}
+
+// stack is a kind of interface that stands on others.
+type stack struct {
+	name   string
+	add    func(attrs netlink.LinkAttrs, members []netlink.Link) error // in the calling thread's namespace; members are down
+	untags bool                                                        // the kernel takes VLAN tags out of frames before they arrive on it
+	test   func(t *testing.T, p *pair)
+	queues int // 0 for as many as its driver gives it
+}
+
+const top = "top"
+
+// runStacked tries all of them.
+func (l *lab) runStacked(t *testing.T) {
+	for _, s := range stacked {
+		if *oneTask != "" && *oneTask != s.name {
+			continue
+		}
+		p := &pair{lab: l, card: card{Name: stackedCard}, strips: s.untags}
+		r := result{Card: stackedCard, Scenario: s.name, Kernel: release()}
+		start := time.Now()
+		r.OK = t.Run(s.name, func(t *testing.T) {
+			p.note = t.Logf
+			members := p.build(t, s)
+			before := members.settings(t)
+			s.test(t, p)
+			eventually(t, "members are as they were", func() bool { return len(difference(before, members.settings(t))) == 0 })
+			p.wantEmpty(t)
+		})
+		r.Seconds, r.Mode = time.Since(start).Seconds(), p.mode
+		wire.send(message{Result: &r})
+	}
+}
+
+// stackedCard stands for these interfaces in results.
+const stackedCard = "stacked"
+
+// build makes both ends, and returns the members of the left one.
+func (p *pair) build(t *testing.T, s stack) *pair {
+	t.Helper()
+	left, right := testutil.NewNS(t), testutil.NewNS(t)
+	for i := range 2 {
+		name := fmt.Sprintf("m%d", i)
+		testutil.Veth(t, left, name, right, name, 1)
+	}
+	for i, ns := range []*testutil.NS{left, right} {
+		end := side{ns: ns, name: top, ip: fmt.Sprintf("10.78.0.%d", i+1), id: s.name + []string{", left", ", right"}[i]}
+		var err error
+		ns.Do(func() { err = stackUp(s, end.ip) })
+		if err != nil {
+			t.Fatalf("%s: %v", s.name, err)
+		}
+		*[]*side{&p.a, &p.b}[i] = end
+	}
+	p.a.before, p.b.before = p.a.state(t), p.b.state(t)
+	m := func(name string) side { return side{ns: left, name: name, id: name} }
+	return &pair{a: m("m0"), b: m("m1")}
+}
+
+// stackUp makes one end in the calling thread's namespace.
+func stackUp(s stack, ip string) error {
+	var members []netlink.Link
+	for i := range 2 {
+		m, err := netlink.LinkByName(fmt.Sprintf("m%d", i))
+		if err == nil {
+			err = netlink.LinkSetDown(m)
+		}
+		if err == nil { // there is no card that would do it
+			err = ethtool.SetFeatures(m.Attrs().Index, map[string]bool{ethtool.FeatureTxCsum: false})
+		}
+		if err != nil {
+			return err
+		}
+		members = append(members, m)
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.NumTxQueues, attrs.NumRxQueues = top, s.queues, s.queues
+	if err := s.add(attrs, members); err != nil {
+		return err
+	}
+	l, err := netlink.LinkByName(top)
+	if err != nil {
+		return err
+	}
+	addr, err := netlink.ParseAddr(ip + "/24")
+	if err == nil {
+		err = netlink.AddrAdd(l, addr)
+	}
+	for _, up := range append(members, l) {
+		if err == nil {
+			err = netlink.LinkSetUp(up)
+		}
+	}
+	return err
+}
+
+// join makes members of an interface.
+func join(members []netlink.Link) error {
+	l, err := netlink.LinkByName(top)
+	for _, m := range members {
+		if err == nil {
+			err = netlink.LinkSetMaster(m, l)
+		}
+	}
+	return err
+}
+
+func addBond(mode netlink.BondMode) func(netlink.LinkAttrs, []netlink.Link) error {
+	return func(attrs netlink.LinkAttrs, members []netlink.Link) error {
+		bond := netlink.NewLinkBond(attrs)
+		bond.Mode, bond.Miimon = mode, 50
+		if mode == netlink.BOND_MODE_802_3AD {
+			bond.LacpRate, bond.XmitHashPolicy = netlink.BOND_LACP_RATE_FAST, netlink.BOND_XMIT_HASH_POLICY_LAYER3_4
+		}
+		if err := netlink.LinkAdd(bond); err != nil {
+			return err
+		}
+		return join(members)
+	}
+}
+
+func addTeam(attrs netlink.LinkAttrs, members []netlink.Link) error {
+	if err := netlink.LinkAdd(&netlink.GenericLink{LinkAttrs: attrs, LinkType: "team"}); err != nil {
+		return err
+	}
+	l, err := netlink.LinkByName(attrs.Name)
+	if err == nil {
+		err = setTeamMode(l.Attrs().Index, "roundrobin")
+	}
+	if err != nil {
+		return err
+	}
+	return join(members)
+}
+
+// setTeamMode sets a team's mode, without which it drops everything. // TEAM_CMD_OPTIONS_SET
+func setTeamMode(index int, mode string) error {
+	f, err := netlink.GenlFamilyGet("team")
+	if err != nil {
+		return err
+	}
+	req := nl.NewNetlinkRequest(int(f.ID), unix.NLM_F_ACK)
+	req.AddData(&nl.Genlmsg{Command: 1, Version: uint8(f.Version)})
+	req.AddData(nl.NewRtAttr(1, nl.Uint32Attr(uint32(index)))) // TEAM_ATTR_TEAM_IFINDEX
+	list := nl.NewRtAttr(unix.NLA_F_NESTED|2, nil)             // TEAM_ATTR_LIST_OPTION
+	item := list.AddRtAttr(unix.NLA_F_NESTED|1, nil)           // TEAM_ATTR_ITEM_OPTION
+	item.AddRtAttr(1, nl.ZeroTerminated("mode"))               // TEAM_ATTR_OPTION_NAME
+	item.AddRtAttr(3, []byte{5})                               // TEAM_ATTR_OPTION_TYPE: NLA_STRING
+	item.AddRtAttr(4, nl.ZeroTerminated(mode))                 // TEAM_ATTR_OPTION_DATA
+	req.AddData(list)
+	if _, err = req.Execute(unix.NETLINK_GENERIC, 0); errors.Is(err, unix.ESRCH) { // it is set, and nobody listens to the news of it
+		return nil
+	}
+	return err
+}
+
+func addVLAN(attrs netlink.LinkAttrs, members []netlink.Link) error {
+	attrs.ParentIndex = members[0].Attrs().Index
+	return netlink.LinkAdd(&netlink.Vlan{LinkAttrs: attrs, VlanId: 7, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q})
+}
+
+func addMacvlan(attrs netlink.LinkAttrs, members []netlink.Link) error {
+	attrs.ParentIndex = members[0].Attrs().Index
+	return netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_BRIDGE})
+}
+
+func addVRF(attrs netlink.LinkAttrs, members []netlink.Link) error {
+	if err := netlink.LinkAdd(&netlink.Vrf{LinkAttrs: attrs, Table: 10}); err != nil {
+		return err
+	}
+	return join(members)
+}
+
+func addWireguard(attrs netlink.LinkAttrs, _ []netlink.Link) error {
+	return netlink.LinkAdd(&netlink.Wireguard{LinkAttrs: attrs})
+}
+
+// testStack has frames pass both ways, puts a forwarder between the interface and its host, and wants the host to have it back.
+func testStack(t *testing.T, p *pair) {
+	p.talk(t)
+	p.wantRefusal(t)
+	before := p.settings(t)
+	ways := p.lab.ways()
+	for i, w := range ways {
+		a, b := p.a.open(t, w, ""), p.b.open(t, ways[1-i], "")
+		if w.name == "inside" {
+			p.mode = p.lab.mode(top)
+			p.wantTold(t)
+		}
+		p.ready(t)
+		p.exchange(t, a, b, 200)
+		p.exchange(t, b, a, 200)
+		a.Close()
+		b.Close()
+	}
+	p.vacate(t)
+	forwarder := p.lab.start(t, p.a.ns, "netmap", "bridge", ways[0].tool, "-w", "0", "-i", "netmap:"+top).wait("Ready")
+	p.talk(t)
+	p.a.ns.Transfer(t, p.b.ns, p.b.ip, 1<<18, patience)
+	p.b.ns.Transfer(t, p.a.ns, p.a.ip, 1<<18, patience)
+	forwarder.signal(os.Interrupt)
+	p.vacate(t)
+	p.talk(t)
+	eventually(t, "the host has it back", func() bool { return len(difference(before, p.settings(t))) == 0 })
+}
+
+// wantTold wants netmap info to have told the mode.
+func (p *pair) wantTold(t *testing.T) {
+	t.Helper()
+	if told := p.lab.start(t, p.b.ns, "netmap", "info", top).end(); !strings.Contains(told, "mode        "+p.mode+":") {
+		t.Errorf("the mode is %s, and netmap info says\n%s", p.mode, told)
+	}
+}
+
+// wantRefusal wants a mode in which the interface would not receive to be refused.
+func (p *pair) wantRefusal(t *testing.T) {
+	t.Helper()
+	asked := p.lab.start(t, p.b.ns, "netmap", "gen", "--device=embedded", "-i", "netmap:"+top, "-f", "rx", "-w", "0", "--xdp-mode=native")
+	select {
+	case <-asked.ended:
+	case <-time.After(patience):
+		t.Error("a mode that is impossible is taken")
+	}
+	if text := asked.text.String(); asked.err == nil || !strings.Contains(text, "--xdp-mode generic") {
+		t.Errorf("asked for native mode: %v\n%s", asked.err, text)
+	}
+}
+
+// testQuiet opens, sends and waits in vain: nobody is at the other end, and all that is wanted is that nothing breaks.
+func testQuiet(t *testing.T, p *pair) {
+	before := p.settings(t)
+	for _, w := range p.lab.ways() {
+		a := p.a.open(t, w, "")
+		for n := range 50 {
+			a.Tx()[n%len(a.Tx())].Send(makeFrame(nextSeries(), n))
+			if err := a.TxSync(); err != nil {
+				t.Fatalf("send: %v", err)
+			}
+		}
+		if events, err := a.Poll(t.Context(), netmap.In, 50*time.Millisecond); err != nil || events&netmap.Err != 0 {
+			t.Errorf("poll: %v, %v", events, err)
+		}
+		if w.name == "inside" {
+			p.mode = p.lab.mode(top)
+		}
+		a.Close()
+	}
+	eventually(t, "the host has it back", func() bool { return len(difference(before, p.settings(t))) == 0 })
+}
