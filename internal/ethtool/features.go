@@ -9,11 +9,14 @@ import (
 
 // Names of features, as the kernel has them; ethtool(8) has short names for some.
 const (
-	FeatureLRO    = "rx-lro"           // received frames are joined, by the card or its driver
-	FeatureGROHW  = "rx-gro-hw"        // the same, in a way that can be undone
-	FeatureRxVLAN = "rx-vlan-hw-parse" // VLAN tags of received frames are taken out
-	FeatureRxSTag = "rx-vlan-stag-hw-parse"
-	FeatureTxCsum = "tx-checksum-ip-generic" // checksums of sent frames are left to the card
+	FeatureLRO        = "rx-lro"    // received frames are joined, by the card or its driver
+	FeatureGROHW      = "rx-gro-hw" // the same, in a way that can be undone
+	FeatureGRO        = "rx-gro"    // the same, by the kernel: not of an interface that has an XDP program
+	FeatureGROList    = "rx-gro-list"
+	FeatureGROForward = "rx-udp-gro-forwarding"
+	FeatureRxVLAN     = "rx-vlan-hw-parse" // VLAN tags of received frames are taken out
+	FeatureRxSTag     = "rx-vlan-stag-hw-parse"
+	FeatureTxCsum     = "tx-checksum-ip-generic" // checksums of sent frames are left to the card
 )
 
 // Features are an interface's offloads, each set by the features' names.

@@ -83,6 +83,17 @@ var strangers = map[string]string{
 // runners are the virtual interfaces that run XDP programs on queues of their own.
 var runners = []string{"", "device", "veth", "tun", "tuntap", "netdevsim"}
 
+// isAbove says whether frames come through other interfaces.
+func (t Traits) isAbove() bool {
+	return strangers[t.Kind] != "" || t.Driver == "hv_netvsc" || !slices.Contains(runners, t.Kind)
+}
+
+// untagging are virtual interfaces whose frames pass a place in the kernel before that takes out VLAN tags.
+var untagging = []string{"bond", "team", "bridge", "macvlan", "macvtap", "ipvlan"}
+
+// Untagged says whether the kernel takes the VLAN tag out of frames before they arrive on the interface.
+func (t Traits) Untagged() bool { return slices.Contains(untagging, t.Kind) || t.Driver == "hv_netvsc" }
+
 // silent are virtual interfaces on which nothing arrives, in any mode.
 var silent = map[string]string{
 	"vrf": "what members of a VRF receive does not pass through it: open the members",

@@ -58,6 +58,11 @@ func (p *Port) attach() (err error) {
 	if err := p.take(takeover.Needs{Off: takeover.Breaking, Promisc: p.cfg.Promisc}); err != nil {
 		return err
 	}
+	if p.below == nil {
+		if p.below, err = p.link.traits.TakeBelow(p.cfg.StateDir, p.link.index); err != nil {
+			return err
+		}
+	}
 	p.noStamps = nil
 	try := []xsk.Mode{xsk.ZeroCopy}
 	if p.mode != xsk.ZeroCopy {

@@ -67,6 +67,7 @@ type Port struct {
 	chosen  bool
 	first   *xsk.Socket // some open socket, whose UMEM the others share
 	taken   *takeover.Taken
+	below   func() error // gives back the interfaces through which frames come, nil when they are not taken
 	// segments is how many slots a packet may have that is sent. It does not change while any socket is open.
 	segments uint32
 	noStamps error // why frames come without stamps

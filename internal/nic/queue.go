@@ -3,6 +3,7 @@
 package nic
 
 import (
+	"errors"
 	"fmt"
 	"syscall"
 
@@ -74,11 +75,20 @@ func (p *Port) tidy() {
 	if p.first != nil || p.program != nil || p.taken == nil {
 		return
 	}
-	err := p.watch.inNamespace(p.taken.Restore)
+	err := p.watch.inNamespace(func() error { return errors.Join(p.giveBackBelow(), p.taken.Restore()) })
 	if err != nil && p.cfg.OnTrouble != nil {
 		p.cfg.OnTrouble(err)
 	}
 	p.taken = nil
+}
+
+// giveBackBelow gives back the interfaces through which frames come.
+func (p *Port) giveBackBelow() (err error) {
+	if p.below != nil {
+		err = p.below()
+		p.below = nil
+	}
+	return err
 }
 
 func (p *Port) openSocket(q *queue, mode xsk.Mode) (*xsk.Socket, error) {

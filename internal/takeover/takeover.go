@@ -36,6 +36,9 @@ type Needs struct {
 // Breaking are the features that make received frames others than those that were on the wire.
 var Breaking = []string{ethtool.FeatureLRO, ethtool.FeatureGROHW, ethtool.FeatureRxVLAN, ethtool.FeatureRxSTag}
 
+// Joining are the features that make one frame of several. They are done before an interface that stands on another sees a frame.
+var Joining = []string{ethtool.FeatureLRO, ethtool.FeatureGROHW, ethtool.FeatureGRO, ethtool.FeatureGROList, ethtool.FeatureGROForward}
+
 // Taken is an interface that is netmap's for a while. Its methods are for one goroutine at a time.
 type Taken struct {
 	book   book

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -167,7 +168,7 @@ func inspectLink(l netlink.Link) *nicInfo {
 	if l.Type() == "veth" {
 		n.findPeer(a)
 	} else {
-		n.findBelow(a)
+		n.findBelow()
 	}
 	n.advise()
 	return n
@@ -202,20 +203,22 @@ func (n *nicInfo) findPeer(a *netlink.LinkAttrs) {
 type lower struct {
 	name    string
 	program *xsk.Occupant
+	joins   []string // features that are on and join frames, and can be switched off
 }
 
-// findBelow finds the members of the interface, or what it stands on, as far as they are in this namespace.
-func (n *nicInfo) findBelow(a *netlink.LinkAttrs) {
-	links, err := netlink.LinkList()
+// findBelow finds the interfaces through which frames come, as far as they are in this namespace.
+func (n *nicInfo) findBelow() {
+	below, err := nic.FindBelow(n.Index)
 	if err != nil {
 		n.unseen("interfaces below", err)
 	}
-	for _, l := range links {
-		o := l.Attrs()
-		if o.Index != a.Index && (o.MasterIndex == a.Index || o.Index == a.ParentIndex && a.NetNsID < 0) {
-			program, _ := xsk.FindOccupant(o.Xdp)
-			n.below = append(n.below, lower{o.Name, program})
+	for _, b := range below {
+		l := lower{name: b.Name}
+		l.program, _ = xsk.FindOccupant(b.XDP)
+		if f, err := ethtool.AskFeatures(b.Index); err == nil {
+			l.joins = slices.DeleteFunc(slices.Clone(takeover.Joining), func(name string) bool { return !f.Active[name] || !f.Changeable[name] })
 		}
+		n.below = append(n.below, l)
 	}
 }
 

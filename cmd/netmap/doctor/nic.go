@@ -177,6 +177,14 @@ func (n *nicInfo) checkOffloads() (list []finding) {
 	if len(changed) > 0 {
 		list = append(list, ok("netmap switches off %s while it receives", strings.Join(changed, " and ")))
 	}
+	for _, l := range n.below {
+		if len(l.joins) > 0 {
+			list = append(list, ok("netmap switches off %s of %s while it receives: what is joined there arrives joined here", strings.Join(l.joins, " and "), l.name))
+		}
+	}
+	if n.traits.Untagged() {
+		list = append(list, warning("", "the kernel takes the VLAN tag out of frames before they arrive here; open a VLAN's own interface to receive its frames"))
+	}
 	if len(list) == 0 {
 		list = append(list, ok("none that changes received frames is on"))
 	}

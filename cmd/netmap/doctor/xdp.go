@@ -115,6 +115,11 @@ func (n *nicInfo) probe(ctx context.Context, dir string) {
 		n.unseen("XDP modes", err)
 		return
 	}
+	giveBackBelow, err := n.traits.TakeBelow(dir, n.Index)
+	if err != nil {
+		n.unseen("XDP modes", errors.Join(err, taken.Restore()))
+		return
+	}
 	for _, mode := range []xsk.Mode{xsk.ZeroCopy, xsk.Native, xsk.Generic} {
 		if ctx.Err() != nil {
 			break
@@ -129,7 +134,7 @@ func (n *nicInfo) probe(ctx context.Context, dir string) {
 		}
 		n.XDP.Probed = append(n.XDP.Probed, p)
 	}
-	if err := taken.Restore(); err != nil {
+	if err := errors.Join(giveBackBelow(), taken.Restore()); err != nil {
 		n.unseen("settings as they were", err)
 	}
 }

@@ -1,0 +1,79 @@
+//go:build linux
+
+package nic
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/takeover"
+)
+
+// Below is an interface through which frames of another come.
+type Below struct {
+	Index int
+	Name  string
+	XDP   *netlink.LinkXdp // what is known of its XDP program
+}
+
+// FindBelow finds the interfaces of the calling thread's network namespace through which frames of an interface come: the members
+// of a bond, the parent of a VLAN, and those below them. A veth pair's other end is not below.
+func FindBelow(index int) ([]Below, error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return nil, fault.Wrap(err, "list interfaces", "", "")
+	}
+	var found []Below
+	above := []int{index}
+	for len(above) > 0 {
+		var next []int
+		for _, l := range links {
+			a := l.Attrs()
+			seen := a.Index == index || slices.ContainsFunc(found, func(b Below) bool { return b.Index == a.Index })
+			if !seen && (slices.Contains(above, a.MasterIndex) || isParent(links, a.Index, above)) {
+				found = append(found, Below{a.Index, a.Name, a.Xdp})
+				next = append(next, a.Index)
+			}
+		}
+		above = next
+	}
+	return found, nil
+}
+
+// isParent says whether an interface is the parent of one of those.
+func isParent(links []netlink.Link, index int, of []int) bool {
+	return slices.ContainsFunc(links, func(l netlink.Link) bool {
+		a := l.Attrs()
+		return a.ParentIndex == index && a.NetNsID < 0 && slices.Contains(of, a.Index) && l.Type() != "veth"
+	})
+}
+
+// TakeBelow readies the interfaces through which frames of an interface come: what joins frames there has joined them before they get
+// here. Its errors are those of takeover.Take; giveBack undoes it all.
+func (t Traits) TakeBelow(dir string, index int) (giveBack func() error, err error) {
+	if !t.isAbove() {
+		return func() error { return nil }, nil
+	}
+	below, err := FindBelow(index)
+	if err != nil {
+		return nil, err
+	}
+	var undo []func() error
+	giveBack = func() (err error) {
+		for _, f := range undo {
+			err = errors.Join(err, f())
+		}
+		return err
+	}
+	for _, b := range below {
+		f, err := takeover.Share(dir, b.Index, takeover.Needs{Off: takeover.Joining})
+		if err != nil {
+			return nil, errors.Join(err, giveBack())
+		}
+		undo = append(undo, f)
+	}
+	return giveBack, nil
+}
