@@ -55,13 +55,11 @@ func (p *Port) isTied() bool {
 // attach attaches the XDP program, and has the interface receive frames as they are on the wire. Generic is what is left where the
 // driver has no XDP, or not with these queues or this MTU.
 func (p *Port) attach() (err error) {
-	if err := p.take(takeover.Needs{Off: takeover.Breaking, Promisc: p.cfg.Promisc}); err != nil {
+	if err := p.takeBelow(); err != nil {
 		return err
 	}
-	if p.below == nil {
-		if p.below, err = p.link.traits.TakeBelow(p.cfg.StateDir, p.link.index); err != nil {
-			return err
-		}
+	if err := p.take(takeover.Needs{Off: takeover.Breaking, Promisc: p.cfg.Promisc}); err != nil {
+		return err
 	}
 	p.noStamps = nil
 	try := []xsk.Mode{xsk.ZeroCopy}

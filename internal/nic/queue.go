@@ -75,11 +75,20 @@ func (p *Port) tidy() {
 	if p.first != nil || p.program != nil || p.taken == nil {
 		return
 	}
-	err := p.watch.inNamespace(func() error { return errors.Join(p.giveBackBelow(), p.taken.Restore()) })
+	err := p.watch.inNamespace(func() error { return errors.Join(p.taken.Restore(), p.giveBackBelow()) })
 	if err != nil && p.cfg.OnTrouble != nil {
 		p.cfg.OnTrouble(err)
 	}
 	p.taken = nil
+}
+
+// takeBelow readies the interfaces through which frames come, before the interface itself: the kernel switches LRO off below one that
+// has it off, for good, and lets nobody switch it on there.
+func (p *Port) takeBelow() (err error) {
+	if p.below == nil {
+		p.below, err = p.link.traits.TakeBelow(p.cfg.StateDir, p.link.index)
+	}
+	return err
 }
 
 // giveBackBelow gives back the interfaces through which frames come.

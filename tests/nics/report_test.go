@@ -3,8 +3,10 @@
 package nics
 
 import (
+	"cmp"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,8 +24,51 @@ type result struct {
 	Seconds  float64
 }
 
-// table is what was found: a line a card and kernel, a column a scenario.
+// table is what was found.
 func table(all []result) string {
+	isStacked := func(r result) bool { return r.Card == stackedCard }
+	var above []result
+	for _, r := range all {
+		if isStacked(r) {
+			above = append(above, r)
+		}
+	}
+	return cardTable(slices.DeleteFunc(slices.Clone(all), isStacked)) + stackedTable(above)
+}
+
+// stackedTable has a line an interface that stands on others, and a column a kernel.
+func stackedTable(all []result) string {
+	var kernels []string
+	for _, r := range all {
+		if !slices.Contains(kernels, r.Kernel) {
+			kernels = append(kernels, r.Kernel)
+		}
+	}
+	var b strings.Builder
+	b.WriteString("\n| interface | what is tried | mode |")
+	for _, k := range kernels {
+		version, _, _ := strings.Cut(k, "+")
+		b.WriteString(" " + version + " |")
+	}
+	b.WriteString("\n|---|---|---|" + strings.Repeat("---|", len(kernels)) + "\n")
+	for _, s := range stacked {
+		mode, ways := "–", ""
+		for _, k := range kernels {
+			way := "–"
+			for _, r := range all {
+				if r.Scenario == s.name && r.Kernel == k {
+					way, mode = map[bool]string{true: "ok", false: "no"}[r.OK], cmp.Or(r.Mode, mode)
+				}
+			}
+			ways += " " + way + " |"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |%s\n", s.name, s.what, mode, ways)
+	}
+	return b.String()
+}
+
+// cardTable has a line a card and kernel, and a column a scenario.
+func cardTable(all []result) string {
 	var b strings.Builder
 	b.WriteString("| kernel | driver | QEMU device | mode | queues |")
 	line := "\n|---|---|---|---|---|"
@@ -108,8 +153,10 @@ func TestTable(t *testing.T) {
 	}
 	all[0].Mode = "generic"
 	all = append(all, result{Kernel: "6.12.1+deb13-amd64", Card: "two", Device: "igb", Driver: "igb", Mode: "zero-copy", Queues: 2, Scenario: "gen", OK: true})
-	text := table(all)
-	for _, want := range []string{"| 6.12.1 | e1000 | e1000 | generic | 1 | ok | no | ok |", "| 6.12.1 | igb | igb | zero-copy | 2 | – | ok | – |"} {
+	above := result{Kernel: "6.12.1+deb13-amd64", Card: stackedCard, Scenario: stacked[0].name, Mode: "generic", OK: true}
+	text := table(append(all, above))
+	for _, want := range []string{"| " + stacked[0].name + " | " + stacked[0].what + " | generic | ok |", "| " + stacked[1].name + " | " + stacked[1].what + " | – | – |",
+		"| 6.12.1 | e1000 | e1000 | generic | 1 | ok | no | ok |", "| 6.12.1 | igb | igb | zero-copy | 2 | – | ok | – |"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

@@ -28,25 +28,34 @@ import (
 //	m0        m1 <-- cable --> m1        m0
 //	 ^--------------- cable --------------^
 var stacked = []stack{
-	{name: "bond, active-backup", add: addBond(netlink.BOND_MODE_ACTIVE_BACKUP), queues: 4, untags: true, test: testStackAndHost},
-	{name: "bond, 802.3ad", add: addBond(netlink.BOND_MODE_802_3AD), queues: 4, untags: true, test: testStack},
-	{name: "bond, balance-rr", add: addBond(netlink.BOND_MODE_BALANCE_RR), queues: 4, untags: true, test: testStack},
-	{name: "team, roundrobin", add: addTeam, queues: 4, untags: true, test: testStack},
-	{name: "VLAN", add: addVLAN, test: testStackAndHost},
-	{name: "VRF", add: addVRF, test: testQuiet},
-	{name: "wireguard", add: addWireguard, test: testQuiet},
+	{name: "bond, active-backup", what: bothAnd, add: addBond(netlink.BOND_MODE_ACTIVE_BACKUP), queues: 4, untags: true, test: testStackAndHost},
+	{name: "bond, 802.3ad", what: both, add: addBond(netlink.BOND_MODE_802_3AD), queues: 4, untags: true, test: testStack},
+	{name: "bond, balance-rr", what: both, add: addBond(netlink.BOND_MODE_BALANCE_RR), queues: 4, untags: true, test: testStack},
+	{name: "team, roundrobin", what: both, add: addTeam, queues: 4, untags: true, test: testStack},
+	{name: "VLAN", what: bothAnd, add: addVLAN, test: testStackAndHost},
+	{name: "bond on a card", what: onCard, add: addBond(netlink.BOND_MODE_ACTIVE_BACKUP), queues: 4, untags: true, card: true, test: testOnCard},
+	{name: "VRF", what: quiet, add: addVRF, test: testQuiet},
 }
 
+const (
+	both    = "frames both ways, the host has it back"
+	bothAnd = both + "; a forwarder to the host: ping and TCP"
+	onCard  = both + "; TCP through a forwarder, and the card's offloads are back"
+	quiet   = "opens, sends, waits: nothing arrives, nothing breaks"
+)
+
 // stackedModules are the kernel's modules of these.
-var stackedModules = []string{"bonding", "team", "team_mode_roundrobin", "8021q", "vrf", "wireguard"}
+var stackedModules = []string{"bonding", "team", "team_mode_roundrobin", "8021q", "vrf"}
 
 // stack is a kind of interface that stands on others.
 type stack struct {
 	name   string
+	what   string                                                      // is tried, for the table
 	add    func(attrs netlink.LinkAttrs, members []netlink.Link) error // in the calling thread's namespace; members are down
 	untags bool                                                        // the kernel takes VLAN tags out of frames before they arrive on it
 	test   func(t *testing.T, p *pair)
-	queues int // 0 for as many as its driver gives it
+	queues int  // 0 for as many as its driver gives it
+	card   bool // the left end stands on the machine's last card, and the right end is that card's
 }
 
 const top = "top"
@@ -65,6 +74,11 @@ func (l *lab) runStacked(t *testing.T) {
 			members := p.build(t, s)
 			before := members.settings(t)
 			s.test(t, p)
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Log(difference(before, members.settings(t)))
+				}
+			})
 			eventually(t, "members are as they were", func() bool { return len(difference(before, members.settings(t))) == 0 })
 			p.wantEmpty(t)
 		})
@@ -79,6 +93,9 @@ const stackedCard = "stacked"
 // build makes both ends, and returns the members of the left one.
 func (p *pair) build(t *testing.T, s stack) *pair {
 	t.Helper()
+	if s.card {
+		return p.buildOnCard(t, s)
+	}
 	left, right := testutil.NewNS(t), testutil.NewNS(t)
 	for i := range 2 {
 		name := fmt.Sprintf("m%d", i)
@@ -87,7 +104,7 @@ func (p *pair) build(t *testing.T, s stack) *pair {
 	for i, ns := range []*testutil.NS{left, right} {
 		end := side{ns: ns, name: top, ip: fmt.Sprintf("10.78.0.%d", i+1), id: s.name + []string{", left", ", right"}[i]}
 		var err error
-		ns.Do(func() { err = stackUp(s, end.ip) })
+		ns.Do(func() { err = s.up(end.ip, "m0", "m1") })
 		if err != nil {
 			t.Fatalf("%s: %v", s.name, err)
 		}
@@ -98,15 +115,32 @@ func (p *pair) build(t *testing.T, s stack) *pair {
 	return &pair{a: m("m0"), b: m("m1")}
 }
 
-// stackUp makes one end in the calling thread's namespace.
-func stackUp(s stack, ip string) error {
+// buildOnCard makes the left end of the machine's last card a member, and returns it. Nobody needs it as a card any more.
+func (p *pair) buildOnCard(t *testing.T, s stack) *pair {
+	t.Helper()
+	cards := p.lab.pairs[len(p.lab.pairs)-1]
+	cards.vacate(t)
+	p.a = side{ns: cards.a.ns, name: top, ip: "10.78.0.1", id: s.name}
+	p.b = side{ns: cards.b.ns, name: cards.b.name, ip: "10.78.0.2", id: cards.b.id}
+	var err error
+	p.a.ns.Do(func() { err = s.up(p.a.ip, cards.a.name) })
+	if err != nil {
+		t.Fatalf("%s: %v", s.name, err)
+	}
+	p.b.ns.AddAddr(t, p.b.name, p.b.ip+"/24")
+	p.a.before, p.b.before = p.a.state(t), p.b.state(t)
+	return &pair{a: cards.a, b: cards.b}
+}
+
+// up makes one end in the calling thread's namespace.
+func (s stack) up(ip string, names ...string) error {
 	var members []netlink.Link
-	for i := range 2 {
-		m, err := netlink.LinkByName(fmt.Sprintf("m%d", i))
+	for _, name := range names {
+		m, err := netlink.LinkByName(name)
 		if err == nil {
 			err = netlink.LinkSetDown(m)
 		}
-		if err == nil { // there is no card that would do it
+		if err == nil && !s.card { // there is no card that would do it
 			err = ethtool.SetFeatures(m.Attrs().Index, map[string]bool{ethtool.FeatureTxCsum: false})
 		}
 		if err != nil {
@@ -207,10 +241,6 @@ func addVRF(attrs netlink.LinkAttrs, members []netlink.Link) error {
 	return join(members)
 }
 
-func addWireguard(attrs netlink.LinkAttrs, _ []netlink.Link) error {
-	return netlink.LinkAdd(&netlink.Wireguard{LinkAttrs: attrs})
-}
-
 // testStackAndHost is testStack with a look at what is said of the mode, and a forwarder between the interface and its host.
 func testStackAndHost(t *testing.T, p *pair) {
 	testStack(t, p)
@@ -244,6 +274,30 @@ func testStack(t *testing.T, p *pair) {
 	p.vacate(t)
 	p.talk(t)
 	eventually(t, "the host has it back", func() bool { return len(difference(before, p.settings(t))) == 0 })
+}
+
+// testOnCard has frames pass between the interface and a card, and sends much to the host behind the interface, which the card's
+// driver or the kernel would join on the way.
+func testOnCard(t *testing.T, p *pair) {
+	p.talk(t)
+	a, b := p.a.open(t, p.lab.ways()[0], ""), p.b.open(t, p.lab.ways()[1], "")
+	p.mode = p.lab.mode(top)
+	p.ready(t)
+	p.exchange(t, b, a, 200)
+	p.strips = false
+	p.exchange(t, a, b, 200)
+	a.Close()
+	b.Close()
+	p.vacate(t)
+	forwarder := p.lab.start(t, p.a.ns, "netmap", "bridge", p.lab.ways()[0].tool, "-w", "0", "-i", "netmap:"+top).wait("Ready")
+	p.talk(t)
+	p.b.ns.Transfer(t, p.a.ns, p.a.ip, 1<<20, patience)
+	forwarder.signal(os.Interrupt)
+	if text := forwarder.text.String(); forwarder.err != nil || strings.Contains(text, "too long") {
+		t.Errorf("%s: %v\n%s", forwarder.what, forwarder.err, text)
+	}
+	p.vacate(t)
+	p.talk(t)
 }
 
 // wantTold wants netmap info to have told the mode.

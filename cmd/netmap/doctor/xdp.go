@@ -110,14 +110,14 @@ func (n *nicInfo) probe(ctx context.Context, dir string) {
 		n.unseen("XDP modes", err)
 		return
 	}
-	taken, err := takeover.Take(dir, n.Index, takeover.Needs{Off: takeover.Breaking})
+	giveBackBelow, err := n.traits.TakeBelow(dir, n.Index)
 	if err != nil {
 		n.unseen("XDP modes", err)
 		return
 	}
-	giveBackBelow, err := n.traits.TakeBelow(dir, n.Index)
+	taken, err := takeover.Take(dir, n.Index, takeover.Needs{Off: takeover.Breaking})
 	if err != nil {
-		n.unseen("XDP modes", errors.Join(err, taken.Restore()))
+		n.unseen("XDP modes", errors.Join(err, giveBackBelow()))
 		return
 	}
 	for _, mode := range []xsk.Mode{xsk.ZeroCopy, xsk.Native, xsk.Generic} {
@@ -134,7 +134,7 @@ func (n *nicInfo) probe(ctx context.Context, dir string) {
 		}
 		n.XDP.Probed = append(n.XDP.Probed, p)
 	}
-	if err := errors.Join(giveBackBelow(), taken.Restore()); err != nil {
+	if err := errors.Join(taken.Restore(), giveBackBelow()); err != nil {
 		n.unseen("settings as they were", err)
 	}
 }
