@@ -45,7 +45,8 @@ func stackedTable(all []result) string {
 		}
 	}
 	var b strings.Builder
-	b.WriteString("\n| interface | what is tried | mode |")
+	b.WriteString("\nInterfaces that stand on others: on pairs of veth, whose driver runs XDP programs, and on a card.\n\n")
+	b.WriteString("| interface | what is tried | mode |")
 	for _, k := range kernels {
 		version, _, _ := strings.Cut(k, "+")
 		b.WriteString(" " + version + " |")

@@ -35,6 +35,7 @@ var stacked = []stack{
 	{name: "VLAN", what: bothAnd, add: addVLAN, test: testStackAndHost},
 	{name: "bond on a card", what: onCard, add: addBond(netlink.BOND_MODE_ACTIVE_BACKUP), queues: 4, untags: true, card: true, test: testOnCard},
 	{name: "VRF", what: quiet, add: addVRF, test: testQuiet},
+	{name: "wireguard", what: quiet, add: addWireguard, test: testQuiet},
 }
 
 const (
@@ -45,7 +46,7 @@ const (
 )
 
 // stackedModules are the kernel's modules of these.
-var stackedModules = []string{"bonding", "team", "team_mode_roundrobin", "8021q", "vrf"}
+var stackedModules = []string{"bonding", "team", "team_mode_roundrobin", "8021q", "vrf", "wireguard"}
 
 // stack is a kind of interface that stands on others.
 type stack struct {
@@ -241,6 +242,10 @@ func addVRF(attrs netlink.LinkAttrs, members []netlink.Link) error {
 	return join(members)
 }
 
+func addWireguard(attrs netlink.LinkAttrs, _ []netlink.Link) error {
+	return netlink.LinkAdd(&netlink.Wireguard{LinkAttrs: attrs})
+}
+
 // testStackAndHost is testStack with a look at what is said of the mode, and a forwarder between the interface and its host.
 func testStackAndHost(t *testing.T, p *pair) {
 	testStack(t, p)
@@ -322,12 +327,16 @@ func (p *pair) wantRefusal(t *testing.T) {
 	}
 }
 
-// testQuiet opens, sends and waits in vain: nobody is at the other end, and all that is wanted is that nothing breaks.
+// testQuiet opens, sends and waits in vain: what arrives on a member does not arrive here, and nothing breaks.
 func testQuiet(t *testing.T, p *pair) {
 	before := p.settings(t)
 	for _, w := range p.lab.ways() {
-		a := p.a.open(t, w, "")
+		a, member := p.a.open(t, w, ""), (&side{ns: p.b.ns, name: "m0"}).open(t, w, "/T")
 		for n := range 50 {
+			member.Tx()[0].Send(makeFrame(nextSeries(), n))
+			if err := member.TxSync(); err != nil {
+				t.Fatalf("send to a member: %v", err)
+			}
 			a.Tx()[n%len(a.Tx())].Send(makeFrame(nextSeries(), n))
 			if err := a.TxSync(); err != nil {
 				t.Fatalf("send: %v", err)
@@ -336,10 +345,16 @@ func testQuiet(t *testing.T, p *pair) {
 		if events, err := a.Poll(t.Context(), netmap.In, 50*time.Millisecond); err != nil || events&netmap.Err != 0 {
 			t.Errorf("poll: %v, %v", events, err)
 		}
+		for _, ring := range a.Rx() {
+			for range ring.Frames() {
+				t.Error("a frame has arrived")
+			}
+		}
 		if w.name == "inside" {
 			p.mode = p.lab.mode(top)
 		}
 		a.Close()
+		member.Close()
 	}
 	eventually(t, "the host has it back", func() bool { return len(difference(before, p.settings(t))) == 0 })
 }
