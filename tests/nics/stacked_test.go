@@ -330,8 +330,10 @@ func (p *pair) wantRefusal(t *testing.T) {
 // testQuiet opens, sends and waits in vain: what arrives on a member does not arrive here, and nothing breaks.
 func testQuiet(t *testing.T, p *pair) {
 	before := p.settings(t)
+	other := &side{ns: p.b.ns, name: "m0", id: "a member, right"}
+	other.before = other.state(t)
 	for _, w := range p.lab.ways() {
-		a, member := p.a.open(t, w, ""), (&side{ns: p.b.ns, name: "m0"}).open(t, w, "/T")
+		a, member := p.a.open(t, w, ""), other.open(t, w, "/T")
 		for n := range 50 {
 			member.Tx()[0].Send(makeFrame(nextSeries(), n))
 			if err := member.TxSync(); err != nil {
