@@ -22,7 +22,7 @@ type Below struct {
 // FindBelow finds the interfaces of the calling thread's network namespace through which frames of an interface come: the members
 // of a bond, the parent of a VLAN, and those below them. A veth pair's other end is not below.
 func FindBelow(index int) ([]Below, error) {
-	links, err := netlink.LinkList()
+	links, err := listLinks()
 	if err != nil {
 		return nil, fault.Wrap(err, "list interfaces", "", "")
 	}
@@ -41,6 +41,16 @@ func FindBelow(index int) ([]Below, error) {
 		above = next
 	}
 	return found, nil
+}
+
+// listLinks lists interfaces, once more when they have changed meanwhile. Where they go on changing, the last list has to do.
+func listLinks() (links []netlink.Link, err error) {
+	for range 5 {
+		if links, err = netlink.LinkList(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return links, err
+		}
+	}
+	return links, nil
 }
 
 // isParent says whether an interface is the parent of one of those.

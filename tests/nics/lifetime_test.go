@@ -3,6 +3,7 @@
 package nics
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -68,17 +69,28 @@ func testKill(t *testing.T, p *pair) {
 // taps is how many TAPs are beside the interface: ways to the host stack, which go away a while after their port.
 func (s *side) taps(t *testing.T) (n int) {
 	t.Helper()
-	var links []netlink.Link
-	var err error
-	if s.ns.Do(func() { links, err = netlink.LinkList() }); err != nil {
-		t.Fatal(err)
-	}
-	for _, l := range links {
+	for _, l := range s.links(t) {
 		if l.Type() == "tuntap" {
 			n++
 		}
 	}
 	return n
+}
+
+// links are the interfaces beside it, and itself.
+func (s *side) links(t *testing.T) (links []netlink.Link) {
+	t.Helper()
+	eventually(t, "interfaces are listed without changing", func() (ok bool) {
+		s.ns.Do(func() {
+			var err error
+			if links, err = netlink.LinkList(); err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+				t.Fatal(err)
+			}
+			ok = err == nil
+		})
+		return ok
+	})
+	return links
 }
 
 // settings are what netmap mode could have changed of both interfaces, a line each.
@@ -107,11 +119,7 @@ func (p *pair) settings(t *testing.T) (all []string) {
 					say("%v: %d programs", at, len(r.Programs))
 				}
 			}
-			links, err := netlink.LinkList()
-			if err != nil {
-				t.Fatal(err)
-			}
-			say("%d interfaces", len(links))
+			say("%d interfaces", len(s.links(t)))
 		})
 	}
 	slices.Sort(all)
