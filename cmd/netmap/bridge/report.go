@@ -29,6 +29,9 @@ type record struct {
 	Endless  uint64  `json:"endless"`
 	Bad      uint64  `json:"malformed"`
 	ZeroCopy bool    `json:"zero_copy"`
+
+	// Unsent are the frames that the receiving end took and could not send, since the start, by reason.
+	Unsent map[string]uint64 `json:"unsent,omitempty"`
 }
 
 func newReporter(o *flags, ways []*way) *reporter {
@@ -38,8 +41,10 @@ func newReporter(o *flags, ways []*way) *reporter {
 
 // read is what a way has counted.
 func (w *way) read() record {
-	return record{From: w.from.Name(), To: w.to.Name(), Frames: w.n.frames.Load(), Bytes: w.n.bytes.Load(),
-		Filtered: w.n.filtered.Load(), Endless: w.n.endless.Load(), Bad: w.n.malformed.Load(), ZeroCopy: w.zeroCopy}
+	unsent, frames := w.unsent.Read(), w.n.frames.Load()
+	return record{From: w.from.Name(), To: w.to.Name(), Frames: frames - min(frames, cli.SumUnsent(unsent)),
+		Bytes: w.n.bytes.Load(), Filtered: w.n.filtered.Load(), Endless: w.n.endless.Load(), Bad: w.n.malformed.Load(),
+		ZeroCopy: w.zeroCopy, Unsent: unsent}
 }
 
 // tick reports what came since the last time.
@@ -53,7 +58,7 @@ func (r *reporter) tick() {
 		old := r.old[i]
 		r.old[i] = n
 		n.Event, n.Seconds = "report", now.Sub(r.then).Seconds()
-		n.Frames, n.Bytes = n.Frames-old.Frames, n.Bytes-old.Bytes
+		n.Frames, n.Bytes = n.Frames-min(n.Frames, old.Frames), n.Bytes-old.Bytes
 		n.Filtered, n.Endless, n.Bad = n.Filtered-old.Filtered, n.Endless-old.Endless, n.Bad-old.Bad
 		r.write(n)
 	}
@@ -84,6 +89,9 @@ func (r *reporter) write(n record) {
 	}
 	if n.Bad > 0 {
 		text += fmt.Sprintf(", %s dropped whose slots made no sense", cli.Count(n.Bad, "frame"))
+	}
+	if why := cli.DescribeUnsent(n.Unsent); why != "" {
+		text += ", " + why
 	}
 	fmt.Fprintln(r.o.out, text)
 }

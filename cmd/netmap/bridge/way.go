@@ -24,6 +24,7 @@ type way struct {
 	burst    int
 	copy     bool // frames are copied, even where their buffers could go
 	zeroCopy bool // frames go in their buffers
+	unsent   *cli.Unsent
 	n        counters
 }
 
@@ -68,6 +69,7 @@ func (o *flags) open(open cli.Opener) (ways []*way, err error) {
 			return nil, fmt.Errorf("there are no rings to forward from %v to %v", p[0], p[1])
 		}
 		w.zeroCopy = !o.copy && w.from.Rx()[0].CanSwap(w.to.Tx()[0])
+		w.unsent = o.device.Unsent(w.to.Name())
 		ways = append(ways, w)
 	}
 	return ways, nil

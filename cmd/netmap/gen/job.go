@@ -64,6 +64,7 @@ type job struct {
 	window  uint64      // of the self test
 	tracker *frame.Tracker
 	latency *stats.Latency
+	unsent  *cli.Unsent        // nil for the self test
 	left    *atomic.Int64      // frames that the receivers are to receive; nil is for ever
 	stop    context.CancelFunc // ends the workers
 }
@@ -75,6 +76,7 @@ func (o *flags) newJob(open cli.Opener) (*job, error) {
 		return nil, err
 	}
 	j := o.emptyJob()
+	j.unsent = o.device.Unsent(o.port)
 	switch o.function {
 	case "tx", "txseq":
 		for i, m := range o.makers(ports) {

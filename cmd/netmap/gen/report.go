@@ -34,6 +34,8 @@ type record struct {
 	Window   uint64    `json:"window,omitempty"`
 	Unsent   uint64    `json:"unsent,omitempty"` // frames still in the tx rings at the end
 
+	Refused map[string]uint64 `json:"refused,omitempty"` // frames that the port took and could not send, since the start, by reason
+
 	Check   *checks             `json:"check,omitempty"` // since the start
 	Latency *stats.Distribution `json:"latency_ns,omitempty"`
 	Odd     uint64              `json:"latency_odd,omitempty"` // frames whose time makes no sense
@@ -70,6 +72,10 @@ func (j *job) totals() record {
 		r.Sent += n.frames.Load()
 		r.Unsent += n.unsent.Load()
 	}
+	if j.unsent != nil {
+		r.Refused = j.unsent.Read()
+		r.Drops += cli.SumUnsent(r.Refused)
+	}
 	if j.tracker != nil {
 		r.Check = &checks{j.tracker.Counts(), corrupt, foreign}
 		r.Drops += r.Check.Lost
@@ -105,6 +111,10 @@ func (r record) since(old record) record {
 // finish makes the totals a summary.
 func (j *job) finish(r record) record {
 	r.Type = "summary"
+	if n := min(cli.SumUnsent(r.Refused), r.Frames); n > 0 && (r.Function == "tx" || r.Function == "txseq") {
+		r.Bytes -= uint64(float64(r.Bytes) / float64(r.Frames) * float64(n)) // exact for frames of one length
+		r.Frames -= n
+	}
 	r.rates(j.elapsed())
 	d, odd := j.latency.Total()
 	if r.Odd = odd; d.Count > 0 {

@@ -115,6 +115,9 @@ func (s style) text(r record) string {
 	case "pong":
 		line("Frames that could not be returned: %d.", r.Drops)
 	}
+	if why := cli.DescribeUnsent(r.Refused); why != "" {
+		line("%s.", why)
+	}
 	if r.Unsent > 0 {
 		line("%s could not leave the tx rings: nobody takes them at the other end.", cli.Count(r.Unsent, "frame"))
 	}

@@ -243,6 +243,7 @@ func (o *flags) replay(ctx context.Context, src *capfile.Reader, p *netmap.Port)
 	case <-f.ready:
 	case <-ctx.Done():
 	}
+	unsent := o.device.Unsent(o.port)
 	s := newSender(p, o.schedule(), o.burst, o.count)
 	if o.count == 0 {
 		s.left = math.MaxUint64
@@ -250,7 +251,7 @@ func (o *flags) replay(ctx context.Context, src *capfile.Reader, p *netmap.Port)
 	sent := make(chan error, 1)
 	go func() { sent <- s.run(ctx, f) }()
 	err := o.watch(s, sent)
-	return newSummary(s, f, o.drops()), err
+	return newSummary(s, f, unsent.Read(), o.drops()), err
 }
 
 func (o *flags) schedule() *schedule {

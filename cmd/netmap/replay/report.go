@@ -16,15 +16,17 @@ type summary struct {
 	Bytes    uint64             `json:"bytes"`
 	Lost     uint64             `json:"lost"` // by the model
 	Filtered uint64             `json:"filtered"`
-	Cut      uint64             `json:"cut"`     // of which the file has the beginning only: that was sent
-	Skipped  uint64             `json:"skipped"` // too long or too short
-	Dropped  uint64             `json:"dropped"` // by the port
-	Unsent   int                `json:"unsent"`  // slots still in the ring at the end
-	Paused   float64            `json:"paused"`  // seconds by which everything was put off, so that gaps stay what they are
-	Lag      stats.Distribution `json:"lag_ns"`  // how late frames were handed to the port
+	Cut      uint64             `json:"cut"`               // of which the file has the beginning only: that was sent
+	Skipped  uint64             `json:"skipped"`           // too long or too short
+	Dropped  uint64             `json:"dropped"`           // by the port
+	Unsent   int                `json:"unsent"`            // slots still in the ring at the end
+	Refused  map[string]uint64  `json:"refused,omitempty"` // frames that the port took and could not send, by reason
+	Paused   float64            `json:"paused"`            // seconds by which everything was put off, so that gaps stay what they are
+	Lag      stats.Distribution `json:"lag_ns"`            // how late frames were handed to the port
 }
 
-func newSummary(s *sender, f *feed, dropped uint64) *summary {
+func newSummary(s *sender, f *feed, refused map[string]uint64, dropped uint64) *summary {
+	n := cli.SumUnsent(refused)
 	d, odd := s.lag.Total()
 	d.Count += odd
 	end := s.end
@@ -32,8 +34,8 @@ func newSummary(s *sender, f *feed, dropped uint64) *summary {
 		end = time.Now()
 	}
 	return &summary{
-		Seconds: end.Sub(s.begin).Seconds(), Frames: s.frames.Load(), Bytes: s.bytes.Load(), Lost: s.lost, Filtered: f.filtered.Load(),
-		Cut: f.short.Load(), Skipped: f.skipped.Load() + s.long, Dropped: dropped, Unsent: s.unsent, Paused: s.paused.Seconds(), Lag: d,
+		Seconds: end.Sub(s.begin).Seconds(), Frames: s.frames.Load() - min(s.frames.Load(), n), Bytes: s.bytes.Load(), Lost: s.lost, Filtered: f.filtered.Load(),
+		Cut: f.short.Load(), Skipped: f.skipped.Load() + s.long, Dropped: max(dropped, n), Refused: refused, Unsent: s.unsent, Paused: s.paused.Seconds(), Lag: d,
 	}
 }
 
@@ -52,12 +54,15 @@ func (s *summary) write(o *flags) {
 	if s.Paused > 0 {
 		fmt.Fprintf(o.out, "Put off by %.6f s in all, when the machine did other things.\n", s.Paused)
 	}
+	if why := cli.DescribeUnsent(s.Refused); why != "" {
+		fmt.Fprintln(o.out, why+".")
+	}
 	for _, n := range []struct {
 		n    uint64
 		what string
 	}{
 		{s.Lost, "left out by the loss model"}, {s.Filtered, "left out by the filter"}, {s.Cut, "sent in part: the file has no more of them"},
-		{s.Skipped, "skipped: too long, or empty"}, {s.Dropped, "dropped by the port"}, {uint64(s.Unsent), "still in the ring at the end"},
+		{s.Skipped, "skipped: too long, or empty"}, {s.Dropped - cli.SumUnsent(s.Refused), "dropped by the port"}, {uint64(s.Unsent), "still in the ring at the end"},
 	} {
 		if n.n > 0 {
 			fmt.Fprintf(o.out, "%d %s.\n", n.n, n.what)

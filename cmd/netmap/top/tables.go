@@ -183,6 +183,8 @@ var reasons = map[string]string{
 	"link-error":          "the kernel refused the frame",
 	"bad-header":          "program's error: a virtio-net header that cannot be",
 	"bad-address":         "program's error: NS_INDIRECT to memory that is not there",
+	"too-long-for-mtu":    "longer than the interface's MTU allows",
+	"refused-by-device":   "the device, or its other end, does not take such frames",
 	"kernel-rx-dropped":   "no buffer left: reader too slow",
 	"kernel-rx-ring-full": "kernel's ring full: reader too slow",
 	"kernel-rx-invalid":   "the kernel found a bad descriptor to receive into",
