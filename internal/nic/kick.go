@@ -71,15 +71,17 @@ func (x *txSide) count() {
 	x.frames, x.bytes = frames, bytes
 }
 
-// retry is kick for the retrier. It says whether frames wait still.
-func (x *txSide) retry() (left bool) {
+// retry is kick for the retrier. It says how many slots wait still, and how many have gone.
+func (x *txSide) retry() (left, gone uint32) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.socket == nil || x.socket.ZeroCopy() || x.socket.TxPending() == 0 || x.port.trouble.Load() != nil {
-		return false
+		return 0, 0
 	}
+	before := x.socket.TxPending()
 	x.kick()
-	return x.socket.TxPending() > 0
+	left = x.socket.TxPending()
+	return left, before - left
 }
 
 // refusal is what a queue remembers of frames that the device refused.

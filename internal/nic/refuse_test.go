@@ -5,9 +5,11 @@ package nic_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/tap"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
@@ -267,4 +270,39 @@ func TestNoCarrier(t *testing.T) {
 	p.expectDrops("va", nil)
 	a.Close()
 	b.Close()
+}
+
+// A TAP whose reader takes its time is full, and refuses every frame. None is lost, however long it takes.
+func TestFullDevice(t *testing.T) {
+	p := newPair(t, 1)
+	var cable *tap.Interface
+	var err error
+	p.na.Do(func() { cable, err = tap.NewQueues("slow%d", 1) })
+	testutil.Require(t, "TAP interfaces (root)", err)
+	defer cable.Close()
+	inNS(t, p.na, "slow0", func(l netlink.Link) error {
+		return errors.Join(netlink.LinkSetTxQLen(l, 16), netlink.LinkSetUp(l))
+	})
+	port := p.open(p.na, "netmap:slow0")
+	const count = 500
+	sendAll(t, port, slices.Repeat([]int{60, 1514}, count/2))
+	time.Sleep(300 * time.Millisecond) // longer than an unknown device may be full
+	var got, want []int
+	for seq := range count {
+		want = append(want, seq)
+	}
+	b := make([]byte, 2048)
+	for end := time.Now().Add(10 * time.Second); len(got) < count && time.Now().Before(end); {
+		n, err := syscall.Read(cable.FD(0), b)
+		if err != nil { // the rest is offered when there is room: the program does nothing
+			time.Sleep(100 * time.Microsecond)
+		} else if n >= 18 && b[12] == 0x88 {
+			got = append(got, int(binary.BigEndian.Uint32(b[14:])))
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%d of %d frames arrived in their order", len(got), count)
+	}
+	p.expectDrops("slow0", nil)
+	port.Close()
 }

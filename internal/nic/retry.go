@@ -63,12 +63,14 @@ func (t *retrier) close() {
 	t.ended.Wait()
 }
 
-// retry offers what is left in all queues, and says whether any frames wait still.
-func (p *Port) retry() (left bool) {
+// retry offers what is left in all queues, and says whether any frames wait still and none has gone.
+func (p *Port) retry() (stuck bool) {
+	var left, gone uint32
 	for _, q := range p.queues {
-		if q.tx != nil && q.tx.retry() {
-			left = true
+		if q.tx != nil {
+			l, g := q.tx.retry()
+			left, gone = left+l, gone+g
 		}
 	}
-	return left
+	return left > 0 && gone == 0
 }
