@@ -60,7 +60,7 @@ func (x *txSide) stop() {
 func (x *txSide) leave() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.socket = nil
+	x.socket, x.frames, x.bytes = nil, 0, 0 // what waits still is lost with it
 }
 
 // freeHeld takes the kernel's buffers, after the socket has been closed.
