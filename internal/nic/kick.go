@@ -18,7 +18,7 @@ type limits struct {
 	mtu     atomic.Int32
 	most    atomic.Uint32 // bytes of the longest frame
 	carrier atomic.Bool
-	peer    atomic.Uint32 // bytes of the longest frame that the other end of a veth pair takes, 0 for unknown
+	peer    atomic.Uint32 // the same for the other end of a veth pair, 0 for unknown
 }
 
 func (l *limits) setMTU(mtu int) {
@@ -37,14 +37,15 @@ func (p *Port) longest(s *xsk.Socket) uint32 {
 // MTU is that of the interface, now.
 func (p *Port) MTU() int { return int(p.limits.mtu.Load()) }
 
-// kick has the kernel take what waits in its ring. In copy modes it takes nothing while there is no carrier: it would
-// drop frames, one a call.
+// kick has the kernel take what waits in its ring. In copy modes it takes nothing while there is no
+// carrier: it would drop frames, one a call.
 func (x *txSide) kick() (err error) {
 	s := x.socket
 	for s.TxPending() > 0 && (s.ZeroCopy() || x.port.limits.carrier.Load()) {
 		refused, e := s.KickTx()
 		if e != nil {
-			err = fault.New(syscall.EIO, "send on", x.port.Title(), "the kernel says: %v; bring the interface up, or open it again", e)
+			err = fault.New(syscall.EIO, "send on", x.port.Title(),
+				"the kernel says: %v; bring the interface up, or open it again", e)
 		}
 		if !refused {
 			break
@@ -75,7 +76,7 @@ func (x *txSide) count() {
 func (x *txSide) retry() (left, gone uint32) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.socket == nil || x.socket.ZeroCopy() || x.socket.TxPending() == 0 || x.port.trouble.Load() != nil {
+	if x.socket == nil || x.socket.ZeroCopy() || x.port.trouble.Load() != nil {
 		return 0, 0
 	}
 	before := x.socket.TxPending()
@@ -94,14 +95,15 @@ type refusal struct {
 const (
 	// doubt is after how long we look again what the other end of a veth pair takes.
 	doubt = time.Millisecond
-	// refusalPatience is how long a device of which nothing is known may be full. Longer frames than one that was given
-	// up then are given up at once, until refusalMemory has passed.
+	// refusalPatience is how long a device of which nothing is known may be full. Longer frames
+	// than one that was given up then are given up at once, until refusalMemory has passed.
 	refusalPatience = 100 * time.Millisecond
 	refusalMemory   = time.Second
 )
 
-// hopeless says whether a frame that the device has just refused will never leave. The kernel does not tell whether the
-// device was full. A veth pair refuses frames that are too long for its other end, a TAP none.
+// hopeless says whether a frame that the device has just refused will never leave. The kernel does
+// not tell whether the device was full. A veth pair refuses frames that are too long for its other
+// end, a TAP none.
 func (x *txSide) hopeless(length uint32, again bool) bool {
 	now, f, p := time.Now(), &x.refusal, x.port
 	if !again {

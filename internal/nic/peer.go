@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerPatience is how often the other end of a veth pair is looked up, at most, because it refuses frames.
+// peerPatience is how often the other end of a veth pair is looked up, at most, because it refuses
+// frames.
 const peerPatience = 10 * time.Millisecond
 
 // askPeer has the watcher look up what the other end of a veth pair takes.

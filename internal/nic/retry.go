@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// retrier offers frames again that the kernel did not take, until it does: their program may sleep, or do something else.
+// retrier offers frames again that the kernel did not take, until it does: their program may sleep,
+// or do something else.
 type retrier struct {
 	port  *Port
 	bell  chan struct{}
@@ -63,7 +64,8 @@ func (t *retrier) close() {
 	t.ended.Wait()
 }
 
-// retry offers what is left in all queues, and says whether any frames wait still and none has gone.
+// retry offers what is left in all queues, and says whether any frames wait still and none has
+// gone.
 func (p *Port) retry() (stuck bool) {
 	var left, gone uint32
 	for _, q := range p.queues {

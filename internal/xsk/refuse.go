@@ -13,13 +13,14 @@ type refusal struct {
 	isPut  bool   // if it has
 }
 
-// maxPutBack is how many buffers a packet may have for PutBack. In copy modes the kernel takes no more than 17.
+// maxPutBack is how many buffers a packet may have for PutBack. In copy modes the kernel takes no
+// more than 17.
 const maxPutBack = 32
 
 // refuse notes which packet the device has just refused.
 //
-// The kernel tells how far it has come only in a call that sent something. In one that did not, the packet is the first
-// that was waiting.
+// The kernel tells how far it has come only in a call that sent something. In one that did not, the
+// packet is the first that was waiting.
 func (s *Socket) refuse() {
 	t, first := &s.tx, s.tx.tail
 	end := first + 1
@@ -45,12 +46,13 @@ func (s *Socket) refuse() {
 // goesOn says whether the packet of entry i goes on in the next.
 func (s *Socket) goesOn(i uint32) bool { return s.txDesc[i&s.mask].Options&unix.XDP_PKT_CONTD != 0 }
 
-// Refused is the packet that KickTx says was refused: its bytes, and whether it is the one that was put back, with nothing
-// sent meanwhile.
+// Refused is the packet that KickTx says was refused: its bytes, and whether it is the one that was
+// put back, with nothing sent meanwhile.
 func (s *Socket) Refused() (length uint32, again bool) { return s.refused.length, s.refused.again }
 
-// PutBack hands the packet to the kernel again that KickTx says was refused, in front of those that wait. It says no if the
-// kernel has not given its buffers back yet: then it is lost. The caller has not called Done since.
+// PutBack hands the packet to the kernel again that KickTx says was refused, in front of those that
+// wait. It says no if the kernel has not given its buffers back yet: then it is lost. The caller
+// has not called Done since.
 //
 // In copy modes the kernel reads the ring only in calls that send, and those are ours.
 func (s *Socket) PutBack() bool {
@@ -84,7 +86,8 @@ func (s *Socket) PutBack() bool {
 func (s *Socket) completed(addr uint64) (i uint32, found bool) {
 	for i = s.done.prod.Load(); i != s.done.tail; {
 		i--
-		if (s.doneAddrs[i&s.mask]^addr)&addrMask&^1 == 0 { // copy modes forget whether an address was odd
+		// Copy modes forget whether an address was odd.
+		if (s.doneAddrs[i&s.mask]^addr)&addrMask&^1 == 0 {
 			return i, true
 		}
 	}
@@ -100,7 +103,8 @@ func (s *Socket) uncomplete(addr uint64) {
 	}
 }
 
-// TxWaiting counts the packets that the kernel has not taken yet, and their bytes. In copy modes only.
+// TxWaiting counts the packets that the kernel has not taken yet, and their bytes. In copy modes
+// only.
 func (s *Socket) TxWaiting() (packets, bytes uint64) {
 	s.tx.look()
 	for i := s.tx.tail; i != s.tx.head; i++ {

@@ -12,8 +12,8 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// Unsent counts, by reason, the frames that a port took from its program and could not send, since it was made. Asking is not
-// for the hot path.
+// Unsent counts, by reason, the frames that a port took from its program and could not send, since
+// it was made. Asking is not for the hot path.
 type Unsent struct {
 	read func() map[string]uint64
 	base map[string]uint64
@@ -32,8 +32,8 @@ var unsent = []struct {
 	{kring.LinkError, "refused by the host"},
 }
 
-// Unsent starts to count for an open port. Of one that a device has, its daemon is asked; where that cannot be reached, and
-// where there is no interface, nothing is counted.
+// Unsent starts to count for an open port. Of one that a device has, its daemon is asked; where
+// that cannot be reached, and where there is no interface, nothing is counted.
 func (d *Device) Unsent(port string) *Unsent {
 	u := &Unsent{read: func() map[string]uint64 { return nil }}
 	name, err := portname.Parse(port)
@@ -106,8 +106,8 @@ func SumUnsent(counts map[string]uint64) (n uint64) {
 	return n
 }
 
-// DescribeUnsent says how many frames were not sent, and why: "2 frames not sent: 2 longer than the interface's MTU". It is
-// empty for none.
+// DescribeUnsent says how many frames were not sent, and why: "2 frames not sent: 2 longer than the
+// interface's MTU". It is empty for none.
 func DescribeUnsent(counts map[string]uint64) string {
 	var parts []string
 	for _, r := range unsent {
