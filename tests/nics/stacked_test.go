@@ -41,7 +41,7 @@ var stacked = []stack{
 const (
 	both    = "frames both ways, the host has it back"
 	bothAnd = both + "; a forwarder to the host: ping and TCP"
-	onCard  = both + "; TCP through a forwarder, and the card's offloads are back"
+	onCard  = both + "; TCP through a forwarder; the card's offloads are back, after a kill, too"
 	quiet   = "opens, sends, waits: nothing arrives, nothing breaks"
 )
 
@@ -302,7 +302,20 @@ func testOnCard(t *testing.T, p *pair) {
 		t.Errorf("%s: %v\n%s", forwarder.what, forwarder.err, text)
 	}
 	p.vacate(t)
+	p.killed(t)
 	p.talk(t)
+}
+
+// killed kills a daemon that has the left interface, and puts back what it could not.
+func (p *pair) killed(t *testing.T) {
+	t.Helper()
+	d := serve(t, p.lab, "killed above")
+	p.a.open(t, way{"killed", func(port string, o ...netmap.Option) (*netmap.Port, error) {
+		return netmap.OpenDevice(d.path, port, o...)
+	}, ""}, "")
+	d.signal(unix.SIGKILL)
+	p.lab.start(t, nil, "netmap", "doctor", "--restore", "--state-dir", d.state).end()
+	unix.Unmount(d.path, unix.MNT_DETACH)
 }
 
 // wantTold wants netmap info to have told the mode.
