@@ -36,6 +36,7 @@ type serveFlags struct {
 	rxStamps                 bool
 	variants                 abi.Variants
 	forward                  bool
+	noPipeInterfaces         bool
 	verbose                  bool
 	status                   daemon.StatusConfig
 }
@@ -78,6 +79,7 @@ keep users apart.`,
 	f.xdpMode.AddFlag(fs)
 	fs.StringVar(&f.stateDir, "state-dir", takeover.DefaultDir(), "where settings of interfaces are kept until they are put back")
 	fs.BoolVar(&f.forward, "forward", false, "pass all frames that programs release on an interface to the host or the wire, as if they had set NR_FORWARD and NS_FORWARD")
+	fs.BoolVar(&f.noPipeInterfaces, "no-pipe-interfaces", false, "make no interface of a pipe's parent; programs look for it to learn which end is theirs")
 	fs.IntVar(&f.workers, "workers", 0, "threads that answer requests (default: by the number of processors)")
 	fs.DurationVar(&f.spin, "spin", 50*time.Microsecond, "how long a thread looks for the next request before it sleeps")
 	fs.BoolVar(&f.rxStamps, "rx-timestamps", false, "let programs ask when each frame arrived; takes 64 bytes from every buffer")
@@ -168,7 +170,9 @@ func (f *serveFlags) config() (daemon.Config, error) {
 			NIC:    nic,
 
 			MaxSwitches: f.switches,
-			Forward:     f.forward,
+
+			PipeInterfaces: !f.noPipeInterfaces,
+			Forward:        f.forward,
 		},
 		Policy: control.Policy{Variants: f.variants},
 		Path:   f.path, Mode: uint32(mode), UID: uid, GID: gid, Workers: f.workers, Spin: f.spin,

@@ -56,6 +56,8 @@ type Client struct {
 type Policy struct {
 	// Variants choose between APIs that requests do not tell apart.
 	Variants abi.Variants
+	// User is who opened the device: interfaces that are made for the client are counted as his.
+	User uint32
 	// LegacyOnly answers NIOCCTRL as netmap did before it had that: for tests of clients.
 	LegacyOnly bool
 }
@@ -189,6 +191,7 @@ func (c *Client) register(p Process, name string, req *abi.Register, o engine.Op
 		return fault.New(syscall.EBUSY, "open", name, "the descriptor is bound already")
 	}
 	var b *engine.Binding
+	o.User = c.policy.User
 	err := p.InNetNS(func() (err error) {
 		b, err = c.engine.RegisterWith(name, *req, o)
 		return err

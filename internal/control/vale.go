@@ -29,7 +29,7 @@ func (k *call) valeDetach() error {
 func (k *call) valeNewIf() error {
 	body := abi.View[abi.ValeNewIf](k.body)
 	err := k.process.InNetNS(func() error {
-		made, err := k.client.engine.NewIf(k.name, *body)
+		made, err := k.client.engine.NewIf(k.name, k.client.policy.User, *body)
 		if err == nil {
 			*body = made
 		}

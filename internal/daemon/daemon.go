@@ -115,7 +115,9 @@ func (d *Daemon) Open(caller chardev.Caller, wake *chardev.Waker) (chardev.File,
 	pid := processOf(caller.PID)
 	c := &client{daemon: d, pid: pid, command: commandOf(pid)}
 	log := d.log.With("pid", pid, "program", c.command)
-	c.c = control.New(d.engine, d.policy, wake, func(request, port string, err error) {
+	policy := d.policy
+	policy.User = caller.UID
+	c.c = control.New(d.engine, policy, wake, func(request, port string, err error) {
 		if err != nil {
 			log.Warn(request, "port", port, "error", err)
 			return

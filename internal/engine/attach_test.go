@@ -32,6 +32,12 @@ type office struct {
 
 func newOffice(t *testing.T, hosts, queues int) *office {
 	t.Helper()
+	return newOfficeOf(t, hosts, queues, engine.Config{})
+}
+
+// newOfficeOf is an office whose engine is told more than what all offices have.
+func newOfficeOf(t *testing.T, hosts, queues int, cfg engine.Config) *office {
+	t.Helper()
 	testutil.CheckLeaks(t)
 	o := &office{t: t, ns: testutil.NewNS(t)}
 	for i := range hosts {
@@ -51,7 +57,8 @@ func newOffice(t *testing.T, hosts, queues int) *office {
 		})
 		o.hosts = append(o.hosts, h)
 	}
-	e, err := engine.New(engine.Config{Region: mem.Config{Buf: mem.Pool{Num: 30000}, NoHuge: true}, MaxSwitches: 3})
+	cfg.Region, cfg.MaxSwitches = mem.Config{Buf: mem.Pool{Num: 30000}, NoHuge: true}, 3
+	e, err := engine.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,13 +56,16 @@ type Options struct {
 	API     *abi.API
 	Extmem  *Extmem
 	Offsets *Offsets
+	User    uint32 // for whom; see Config.UserInterfaces
 }
 
 // RegisterWith is Register with options, whose memory is the engine's from then on. Errors are also those of the options.
 func (e *Engine) RegisterWith(name string, req abi.Register, o Options) (*Binding, error) {
 	t := targetOf(name, &req)
+	pipeOf := e.holdParent(t, &req, o.User)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	defer func() { e.dropParent(pipeOf) }()
 	if err := e.check(t, &req); err != nil {
 		if o.Extmem != nil {
 			o.Extmem.Free()
@@ -77,6 +80,9 @@ func (e *Engine) RegisterWith(name string, req abi.Register, o Options) (*Bindin
 	p, err := e.lookup(t, &req, w.region)
 	if err != nil {
 		return nil, err
+	}
+	if p.pipeOf == nil {
+		p.pipeOf, pipeOf = pipeOf, nil
 	}
 	b := &Binding{eng: e, entry: p}
 	err = p.free()

@@ -28,6 +28,11 @@ type Config struct {
 	Spin time.Duration
 	// MaxSwitches bounds the number of VALE switches; 0 is DefaultSwitches.
 	MaxSwitches int
+	// PipeInterfaces has the parent of a pipe be an interface, as it is in the kernel module.
+	PipeInterfaces bool
+	// UserInterfaces is how many interfaces one user may have, who is not root: of persistent ports, and parents of
+	// pipes; 0 is DefaultUserInterfaces.
+	UserInterfaces int
 	// NIC says how interfaces are opened.
 	NIC NICConfig
 	// Forward passes all frames that a program releases on an interface's rx rings to the other side, the host or the wire,
@@ -37,6 +42,9 @@ type Config struct {
 
 // DefaultSwitches is how many VALE switches there may be at once, when the configuration does not say.
 const DefaultSwitches = 64
+
+// DefaultUserInterfaces is how many interfaces a user may have, when the configuration does not say.
+const DefaultUserInterfaces = 64
 
 // port is a kind of port, as the engine sees it. The engine calls its methods under its own lock, and Start and Stop
 // with the ring held, so that no sync runs.
@@ -81,6 +89,10 @@ type entry struct {
 	buried bool           // that is gone, and what follows from it is done
 	device *tap.Interface // of a persistent port
 	alias  string         // of a persistent port on a switch: its name there, a second one in the registry
+	user   uint32         // for whom it was made
+
+	pipesOf *parent // of a persistent port that is there for pipes
+	pipeOf  *parent // of a pipe
 
 	shadows []*shadow.Port // of this port, one for each layout that a binding has
 
@@ -123,6 +135,9 @@ type Engine struct {
 	ports    map[key]*entry
 	switches map[string]*vale.Switch
 	unnamed  uint64 // ports so far that no name finds
+	parents  map[string]*parent
+	made     map[uint32]int // interfaces, by user
+	ending   sync.WaitGroup // interfaces that are being taken away
 	alarm    alarm
 	seen     atomic.Pointer[view] // by the last Status
 	closed   bool
@@ -133,11 +148,17 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.MaxSwitches == 0 {
 		cfg.MaxSwitches = DefaultSwitches
 	}
+	if cfg.UserInterfaces == 0 {
+		cfg.UserInterfaces = DefaultUserInterfaces
+	}
 	region, err := mem.New(1, cfg.Region)
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{cfg: cfg, region: region, foreign: map[uint16]*foreign{}, ports: map[key]*entry{}, switches: map[string]*vale.Switch{}}, nil
+	return &Engine{
+		cfg: cfg, region: region, foreign: map[uint16]*foreign{}, ports: map[key]*entry{}, switches: map[string]*vale.Switch{},
+		parents: map[string]*parent{}, made: map[uint32]int{},
+	}, nil
 }
 
 // Region is the engine's memory, in which ports are that did not bring their own.
@@ -145,6 +166,7 @@ func (e *Engine) Region() *mem.Region { return e.region }
 
 // Close ends all bindings and unmaps the region. Nothing that came from it may be used afterwards.
 func (e *Engine) Close() error {
+	defer e.ending.Wait()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -231,6 +253,9 @@ func (e *Engine) drop(p *entry) {
 		}
 		e.prune(sw)
 		e.leave(p.region)
+		e.dropParent(p.pipeOf)
+	} else if p.pipesOf != nil && p.pipesOf.pipes == 0 {
+		e.endParent(p.pipesOf)
 	}
 	if !slices.ContainsFunc(e.entries(), func(o *entry) bool { return o.active() && o.region == e.region }) {
 		e.region.Reset() // what clients hid or overwrote comes back

@@ -20,22 +20,25 @@ const (
 // NewIf makes a VALE port that stays until DelIf, with an interface of that name in the calling thread's network namespace.
 // It is on no switch until Attach puts it on one, and open to programs under its own name and under that of the port on the
 // switch. The answer says how many rings and slots there are. Errors: EINVAL for a name that has "vale" in front, is too
-// long or no interface's, and for unknown memory; EEXIST; EPERM. // NETMAP_REQ_VALE_NEWIF
-func (e *Engine) NewIf(name string, req abi.ValeNewIf) (abi.ValeNewIf, error) {
+// long or no interface's, and for unknown memory; EEXIST; EPERM; EMFILE when the user has as many as he may. // NETMAP_REQ_VALE_NEWIF
+func (e *Engine) NewIf(name string, user uint32, req abi.ValeNewIf) (abi.ValeNewIf, error) {
 	if name == "" || len(name) >= abi.IfNameSize || strings.HasPrefix(name, valePrefix) || strings.ContainsAny(name, "{}%") {
 		return req, fault.New(syscall.EINVAL, newIfOp, name, "want a name for an interface, of at most %d characters, and not starting with %q", abi.IfNameSize-1, valePrefix)
 	}
-	device, dev, err := newDevice(name) // which takes its time
+	e.mu.Lock()
+	err := e.takeShare(name, user)
+	e.mu.Unlock()
 	if err != nil {
 		return req, err
 	}
-	p := &entry{name: name, kind: "vale", device: device, dev: dev}
-	if err := e.addPersistent(p, &req); err != nil {
-		p.closeDevice()
-		dev.Close()
-		return req, err
+	p := &entry{name: name, kind: "vale", user: user}
+	if p.device, p.dev, err = newDevice(name); err == nil { // which takes its time
+		err = e.addPersistent(p, &req)
 	}
-	return req, nil
+	if err != nil {
+		e.giveBackShare(user)
+	}
+	return req, err
 }
 
 // newDevice makes the interface of a persistent port, in the calling thread's network namespace.
@@ -56,8 +59,15 @@ func newDevice(name string) (*tap.Interface, *netdev.Device, error) {
 	return device, dev, nil
 }
 
-// addPersistent gives the entry of an interface that was just made its port, and puts it into the registry.
-func (e *Engine) addPersistent(p *entry, req *abi.ValeNewIf) error {
+// addPersistent gives the entry of an interface that was just made its port, and puts it into the registry. On errors the
+// interface goes.
+func (e *Engine) addPersistent(p *entry, req *abi.ValeNewIf) (err error) {
+	defer func() {
+		if err != nil {
+			p.device.Close()
+			p.dev.Close()
+		}
+	}()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -76,6 +86,9 @@ func (e *Engine) addPersistent(p *entry, req *abi.ValeNewIf) error {
 	}
 	p.key, p.port, p.region = key{dev: p.dev.ID}, v, w.region
 	e.ports[p.key] = p
+	if p.pipesOf != nil {
+		p.pipesOf.port = p
+	}
 	req.TxRings, req.TxSlots = shape(v.Rings(abi.DirTx))
 	req.RxRings, req.RxSlots = shape(v.Rings(abi.DirRx))
 	req.MemID = w.region.ID()
@@ -102,6 +115,12 @@ func (e *Engine) tryDelIf(name string) (open bool, err error) {
 	if err != nil {
 		return false, noInterface(delIfOp, name, err)
 	}
+	var device *tap.Interface
+	defer func() {
+		if device != nil {
+			device.Close() // which takes its time
+		}
+	}()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.buryAll()
@@ -111,25 +130,33 @@ func (e *Engine) tryDelIf(name string) (open bool, err error) {
 		return false, fault.New(syscall.EINVAL, delIfOp, name, "the interface is not a persistent port")
 	case p.alias != "":
 		return false, fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.alias)
+	case p.pipesOf != nil && p.pipesOf.pipes > 0:
+		return true, fault.New(syscall.EBUSY, delIfOp, name, "it is the parent of pipes, and goes with the last")
 	case len(p.bindings) > 0:
 		return true, fault.New(syscall.EBUSY, delIfOp, name, "somebody has it open")
 	case p.owner != nil:
 		return false, fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.owner.name)
 	}
-	e.endDevice(p)
+	device = e.takeDevice(p)
 	e.drop(p)
 	return false, nil
 }
 
-// endDevice ends what the host sees of a persistent port, which is an ordinary port then, on no switch.
-func (e *Engine) endDevice(p *entry) {
-	e.leaveSwitch(p)
-	p.closeDevice()
+// takeDevice takes what the host sees of it away from a persistent port, which is an ordinary port then. The caller closes it.
+func (e *Engine) takeDevice(p *entry) *tap.Interface {
+	device := p.device
+	p.device = nil
+	e.returnShare(p.user)
+	if p.pipesOf != nil {
+		p.pipesOf.port = nil
+	}
+	return device
 }
 
-func (p *entry) closeDevice() {
-	p.device.Close()
-	p.device = nil
+// endDevice takes it away for good, and the port off its switch.
+func (e *Engine) endDevice(p *entry) {
+	e.leaveSwitch(p)
+	e.takeDevice(p).Close()
 }
 
 // delIfs ends all persistent ports, which nobody uses any more.

@@ -17,7 +17,7 @@ import (
 
 func (o *office) newIf(name string, req abi.ValeNewIf) (abi.ValeNewIf, error) {
 	var err error
-	o.ns.Do(func() { req, err = o.e.NewIf(name, req) })
+	o.ns.Do(func() { req, err = o.e.NewIf(name, 0, req) })
 	return req, err
 }
 
