@@ -7,7 +7,6 @@ package netdev
 import (
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,43 +36,67 @@ func Find(name string) (ID, error) {
 	if err != nil {
 		return ID{}, err
 	}
-	index, _, err := ask(0, name)
+	index, err := indexOf(name)
 	return ID{here, index}, err
 }
 
 // Name is the interface's own name, of which there is one, in the calling thread's network namespace. ENODEV when there is no
 // interface of that index.
 func Name(index int) (string, error) {
-	_, name, err := ask(index, "")
-	return name, err
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	return nameOf(fd, index)
+}
+
+// nameOf asks in the network namespace of the socket.
+func nameOf(socket, index int) (string, error) {
+	r, err := unix.NewIfreq("")
+	if err != nil {
+		return "", err
+	}
+	r.SetUint32(uint32(index))
+	if err := unix.IoctlIfreq(socket, unix.SIOCGIFNAME, r); err != nil {
+		return "", err
+	}
+	return r.Name(), nil
 }
 
 // Exists says whether an interface has the name or the altname, in the calling thread's network namespace.
 func Exists(name string) bool {
-	_, _, err := ask(0, name)
+	_, err := indexOf(name)
 	return err == nil
 }
 
-// ask asks the kernel for one interface, by index or by name. It does not list all of them, which may be thousands, and other
-// than ioctls on names it has no module loaded when there is none.
-func ask(index int, name string) (int, string, error) {
-	if len(name) > MaxName || index == 0 && name == "" {
-		return 0, "", unix.ENODEV
+// indexOf asks the kernel for one interface, not for the list of all, which may be thousands.
+func indexOf(name string) (int, error) {
+	if name == "" || len(name) > MaxName {
+		return 0, unix.ENODEV
 	}
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if len(name) < unix.IFNAMSIZ {
+		index, err := bindTo(name)
+		if err == nil || err == unix.ENODEV {
+			return index, err
+		}
+	}
+	return ask(name)
+}
+
+// bindTo binds a socket to the interface and asks it to which. Other than netlink, this does not wait for whoever changes interfaces
+// just now, which takes milliseconds, and other than the ioctl it has no module loaded when there is no such interface. EPERM before
+// Linux 5.7 without CAP_NET_RAW, ENOPROTOOPT before 5.0.
+func bindTo(name string) (int, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return 0, "", err
+		return 0, err
 	}
 	defer unix.Close(fd)
-	if err := unix.Sendto(fd, linkRequest(index, name), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return 0, "", err
+	if err := unix.BindToDevice(fd, name); err != nil {
+		return 0, err
 	}
-	answer := make([]byte, 32<<10)
-	n, _, err := unix.Recvfrom(fd, answer, 0)
-	if err != nil {
-		return 0, "", err
-	}
-	return linkAnswer(answer[:n])
+	return unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX)
 }
 
 // Device is an interface that is being held on to. It neither keeps the interface nor receives anything from it.
@@ -134,15 +157,8 @@ func (d *Device) Name() string {
 func (d *Device) ask() (name string, gone bool, err error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	r, err := unix.NewIfreq("")
-	if err != nil {
-		return "", false, err
-	}
-	r.SetUint32(uint32(d.Index))
-	if err := unix.IoctlIfreq(d.socket, unix.SIOCGIFNAME, r); err != nil {
-		return "", false, err
-	}
-	return r.Name(), d.gone(), nil
+	name, err = nameOf(d.socket, d.Index)
+	return name, d.gone(), err
 }
 
 // Close lets go of the interface. Nothing may be asked of the Device afterwards but Name, which is the last one known.
@@ -154,31 +170,4 @@ func (d *Device) Close() error {
 		return nil
 	}
 	return unix.Close(fd)
-}
-
-func linkAnswer(b []byte) (index int, name string, err error) {
-	messages, err := syscall.ParseNetlinkMessage(b)
-	if err != nil {
-		return 0, "", err
-	}
-	for _, m := range messages {
-		switch m.Header.Type {
-		case unix.NLMSG_ERROR:
-			if len(m.Data) >= 4 {
-				return 0, "", syscall.Errno(-int32(native.Uint32(m.Data)))
-			}
-		case unix.RTM_NEWLINK:
-			attrs, err := syscall.ParseNetlinkRouteAttr(&m)
-			if err != nil {
-				return 0, "", err
-			}
-			for _, a := range attrs {
-				if a.Attr.Type == unix.IFLA_IFNAME {
-					name = unix.ByteSliceToString(a.Value)
-				}
-			}
-			return int(int32(native.Uint32(m.Data[4:]))), name, nil
-		}
-	}
-	return 0, "", unix.ENODEV
 }

@@ -104,3 +104,17 @@ func TestDevice(t *testing.T) {
 		})
 	}
 }
+
+// Both ways to ask give one answer.
+func TestBothWays(t *testing.T) {
+	in(t, func(va netlink.Link) {
+		must(t, netlink.LinkAddAltName(va, "exactly_fifteen"))
+		for _, name := range []string{"lo", "va", "vb", "exactly_fifteen", "exactly_fiftee", "none"} {
+			a, errA := netdev.BindTo(name)
+			b, errB := netdev.Ask(name)
+			if a != b || errA != errB {
+				t.Errorf("%s: %d, %v and %d, %v", name, a, errA, b, errB)
+			}
+		}
+	})
+}

@@ -61,7 +61,7 @@ func TestMain(m *testing.M) {
 // recipes are the C clients: what makes each from its source.
 var recipes = func() map[string][]string {
 	all := map[string][]string{}
-	for _, name := range []string{"gen", "sink", "lifetime", "errors", "options", "manual", "page"} {
+	for _, name := range []string{"gen", "sink", "lifetime", "errors", "options", "manual", "page", "ends"} {
 		all[name] = []string{name + ".c"}
 	}
 	for _, api := range old {
@@ -115,14 +115,22 @@ type node struct {
 // newNode serves a node from inside the test. At the end nothing may be left of it and its clients.
 func newNode(t *testing.T) *node {
 	t.Helper()
+	return newNodeWith(t, func(*daemon.Config) {})
+}
+
+// newNodeWith is newNode of a daemon that is told something else as well.
+func newNodeWith(t *testing.T, change func(*daemon.Config)) *node {
+	t.Helper()
 	testutil.Require(t, "a C compiler", compile())
 	testutil.CheckLeaks(t)
 	n := &node{t: t, path: filepath.Join(t.TempDir(), "node")}
-	var err error
-	n.d, err = daemon.Start(daemon.Config{
+	cfg := daemon.Config{
 		Engine: engine.Config{Region: mem.Config{Buf: mem.Pool{Num: 24576}, NoHuge: true}},
 		Path:   n.path, Mode: 0o600, Spin: 20 * time.Microsecond, Log: slog.New(slog.DiscardHandler),
-	})
+	}
+	change(&cfg)
+	var err error
+	n.d, err = daemon.Start(cfg)
 	testutil.Require(t, "a device node (root, FUSE passthrough of Linux 6.9)", err)
 	t.Cleanup(func() {
 		n.wantEmpty()

@@ -1,0 +1,5 @@
+//go:build linux
+
+package netdev
+
+var BindTo, Ask = bindTo, ask
