@@ -14,6 +14,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/netdev"
 	"github.com/seed-48afdc40/netmap/internal/nioctl"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 	"github.com/seed-48afdc40/netmap/internal/wake"
@@ -82,7 +83,7 @@ func openDevice(path string, o Opening) (*device, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, "open", path, "%s", openHint(err))
 	}
-	d := &device{fd: fd, name: o.Port, answer: o.Register}
+	d := &device{fd: fd, name: shortName(o.Port, abi.ReqNameSize-1), answer: o.Register}
 	own, err := o.Extmem.mapping()
 	if err == nil {
 		err = d.register(o.Offsets, own, o.Extmem)
@@ -97,6 +98,16 @@ func openDevice(path string, o Opening) (*device, error) {
 		return nil, fault.Wrap(err, "map the memory of", o.Port, "")
 	}
 	return d, nil
+}
+
+// shortName is a name of an interface that a request has room for: if it is longer, an altname, then the interface's own.
+func shortName(name string, most int) string {
+	if len(name) > most {
+		if own, err := netdev.Own(name); err == nil {
+			return own
+		}
+	}
+	return name
 }
 
 func openHint(err error) string {
@@ -122,6 +133,9 @@ func (x *Extmem) mapping() (*shm.Mapping, error) {
 
 // register sends the request; the answer replaces it.
 func (d *device) register(offsets *abi.OptionOffsets, own *shm.Mapping, x *Extmem) error {
+	if len(d.name) >= abi.ReqNameSize {
+		return fault.New(unix.ENXIO, "open", d.name, "there is no interface of that name, and those of other ports are shorter")
+	}
 	h := abi.Header{Version: abi.Version, Type: abi.ReqRegister}
 	copy(h.Name[:abi.ReqNameSize-1], d.name)
 	var options [][]byte

@@ -33,7 +33,7 @@ func isLegacy(fd int, err error) bool {
 
 // registerLegacy is register by NIOCREGIF.
 func (d *device) registerLegacy() error {
-	m, err := legacyRequest(d.name, &d.answer)
+	m, err := legacyRequest(shortName(d.name, abi.IfNameSize-1), &d.answer)
 	if err != nil {
 		return err
 	}

@@ -60,10 +60,10 @@ var mayImport = map[string][]string{
 	"internal/daemon":  slices.Concat(core, system, []string{"internal/engine", "internal/control", "internal/chardev", "internal/eventfd", "internal/takeover", "internal/status", "internal/metrics"}),
 
 	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
-	"":                {"abi", "portname", "internal/fault", "internal/shm", "internal/csb", "internal/wake", "internal/nioctl"},
+	"":                {"abi", "portname", "internal/fault", "internal/shm", "internal/csb", "internal/wake", "internal/nioctl", "internal/netdev"},
 	"internal/nioctl": {"abi"},
 	"embed":           {"", "abi", "portname", "internal/fault", "internal/shm", "internal/mem", "internal/engine", "internal/csb", "internal/wake"},
-	"packet":          {"", "abi", "portname", "internal/fault", "internal/filter"},
+	"packet":          {"", "abi", "internal/netdev", "portname", "internal/fault", "internal/filter"},
 	"source":          {"packet"},
 	"netmaptest":      {"", "embed", "packet", "portname", "internal/fault"},
 	"internal/csb":    {"abi", "internal/fault", "internal/shm", "internal/wake"},

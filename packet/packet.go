@@ -36,6 +36,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/netdev"
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
@@ -73,12 +74,25 @@ func New(port *netmap.Port) *Conn {
 	c.life, c.end = context.WithCancel(context.Background())
 	c.readDeadline.start(c.life)
 	c.writeDeadline.start(c.life)
-	if n, err := portname.Parse(port.Name()); err == nil {
-		if i, err := net.InterfaceByName(n.Port); err == nil {
+	if n, err := portname.ParseWith(port.Name(), netdev.Exists); err == nil {
+		if i := interfaceOf(n.Port); i != nil {
 			c.addr.HardwareAddr, c.index = i.HardwareAddr, i.Index
 		}
 	}
 	return c
+}
+
+// interfaceOf is the interface that has the name or the altname, nil if there is none.
+func interfaceOf(name string) *net.Interface {
+	own, err := netdev.Own(name)
+	if err != nil {
+		return nil
+	}
+	i, err := net.InterfaceByName(own)
+	if err != nil {
+		return nil
+	}
+	return i
 }
 
 // Port is the port beneath. Its rings are the link's.

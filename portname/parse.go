@@ -12,8 +12,9 @@ const (
 	netmapPrefix = "netmap:"
 	valePrefix   = "vale"
 
-	maxIfName = abi.IfNameSize - 1  // without the terminating zero
-	maxPort   = abi.ReqNameSize - 1 // likewise
+	maxIfName  = abi.IfNameSize - 1  // without the terminating zero
+	maxAltName = 127                 // of an interface's other names (ALTIFNAMSIZ)
+	maxPort    = abi.ReqNameSize - 1 // likewise
 
 	maxRing  = abi.RingMask - 1 // upstream's limit; the last number is never given out
 	wholePtr = 64               // Offset.Bits where the name gives none
@@ -21,9 +22,14 @@ const (
 
 // Parse takes a port name apart. A name without prefix is taken for an interface: "eth0" is "netmap:eth0".
 // The error is an *Error that wraps EINVAL, or ENAMETOOLONG for a name that is too long.
-func Parse(s string) (Name, error) {
+func Parse(s string) (Name, error) { return ParseWith(s, nil) }
+
+// ParseWith is Parse for those who can say whether there is an interface of a name. A name that is one's as a whole, in spite of
+// the - ^ * / or @ in it, means that interface, and so does the longest part of it from the front: where there is an
+// interface eth-0, eth-0 is that, and eth-0-1 its ring pair 1.
+func ParseWith(s string, isInterface func(name string) bool) (Name, error) {
 	n := Name{Mode: abi.RegAllNIC}
-	port, rest := span{s, 0, len(s)}.cut("-^*/@")
+	port, rest := span{s, 0, len(s)}.cutPort(isInterface)
 	mode, suffixes := rest.cut("/@")
 	var err error
 	if n.Port, err = parsePort(port); err != nil {
@@ -38,6 +44,34 @@ func Parse(s string) (Name, error) {
 	return n, nil
 }
 
+// endsPort are the characters that end a port's name, where they are not part of an interface's.
+const endsPort = "-^*/@"
+
+// cutPort cuts off the port with its pipe.
+func (s span) cutPort(isInterface func(string) bool) (port, rest span) {
+	port, rest = s.cut(endsPort)
+	body := s
+	if strings.HasPrefix(s.String(), netmapPrefix) {
+		body = s.skip(len(netmapPrefix))
+	}
+	if isInterface == nil || rest.empty() || strings.HasPrefix(body.String(), valePrefix) {
+		return port, rest
+	}
+	parent, pipe := body.cut("{}")
+	for end := parent.to; end > port.to; {
+		name := span{s.in, parent.from, end}.String()
+		if len(name) <= maxAltName && isInterface(name) {
+			if end == parent.to && !pipe.empty() {
+				id, _ := pipe.cut(endsPort)
+				end = id.to
+			}
+			return span{s.in, s.from, end}, span{s.in, end, s.to}
+		}
+		end = parent.from + strings.LastIndexAny(name, endsPort)
+	}
+	return port, rest
+}
+
 // parsePort checks a port without mode and suffixes, and returns it without "netmap:".
 func parsePort(s span) (string, error) {
 	if strings.HasPrefix(s.String(), netmapPrefix) {
@@ -49,14 +83,15 @@ func parsePort(s span) (string, error) {
 	if i := strings.IndexFunc(s.String(), isBlank); i >= 0 {
 		return "", s.skip(i).first().fail("character", "no spaces and no control characters")
 	}
-	if len(s.String()) > maxPort {
+	parent, pipe := s.cut("{}")
+	isVALE := strings.HasPrefix(s.String(), valePrefix)
+	if len(s.String()) > maxPort && (isVALE || !pipe.empty()) {
 		return "", s.tooLong("port", maxPort)
 	}
-	parent, pipe := s.cut("{}")
 	if err := checkPipe(parent, pipe); err != nil {
 		return "", err
 	}
-	if strings.HasPrefix(parent.String(), valePrefix) {
+	if isVALE {
 		return s.String(), checkVALE(parent)
 	}
 	return s.String(), checkInterface(parent)
@@ -106,8 +141,8 @@ func checkInterface(s span) error {
 	if strings.Contains(s.String(), ":") {
 		return s.fail("interface", "netmap:interface or vale0:port")
 	}
-	if len(s.String()) > maxIfName {
-		return s.tooLong("interface", maxIfName)
+	if len(s.String()) > maxAltName {
+		return s.tooLong("interface", maxAltName)
 	}
 	return nil
 }

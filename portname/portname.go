@@ -13,9 +13,9 @@
 //	         @N      use the memory region N
 //	         @share=name, @conf:key=value,..., @extmem:key=value,..., @offset:key=value,...
 //
-// An interface and each half of a VALE name are at most 15 bytes long, the port with its pipe at most 63. A name that
-// starts with "vale" is always that of a switch. The characters - ^ * / @ end the port, so an interface with one of
-// them in its name cannot be named.
+// Each half of a VALE name is at most 15 bytes long, the name of an interface, which may be an altname, at most 127, and the
+// port with its pipe at most 63. A name that starts with "vale" is always that of a switch. The characters - ^ * / @ end
+// the port; ParseWith knows which are part of an interface's name.
 //
 // The keys of @conf are rings, slots and host-rings, each also for one direction (tx-rings, host-rx-rings), which wins
 // over the key for both. Those of @extmem are file, and num and size of the pools if, ring and buf (buf-size). Those of
@@ -120,8 +120,8 @@ var flagLetters = []struct {
 	{'T', abi.NRTxRingsOnly},
 }
 
-// String is the canonical form of the name. For every Name that Parse returned, Parse(n.String()) == n; a mode or a
-// flag that has no place in the grammar is left out.
+// String is the canonical form of the name. For every Name that Parse returned, Parse(n.String()) == n, and the same holds for
+// ParseWith where no interface is called like a ring of another (eth-0 and eth-00); a mode or a flag that has no place in the grammar is left out.
 func (n Name) String() string {
 	var b strings.Builder
 	b.WriteString(withPrefix(n.Port))

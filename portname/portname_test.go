@@ -31,6 +31,9 @@ var good = []struct {
 	{"netmap:eth0.100", allNIC("eth0.100"), ""},
 	{"netmap:fifteen_bytes_x", allNIC("fifteen_bytes_x"), ""},
 	{"netmap:ünïcode", allNIC("ünïcode"), ""},
+	{"netmap:sixteen_bytes_xy", allNIC("sixteen_bytes_xy"), ""},
+	{"netmap:sixteen_bytes_xy{1", allNIC("sixteen_bytes_xy{1"), ""},
+	{"netmap:" + strings.Repeat("a", 127) + "^", Name{Port: strings.Repeat("a", 127), Mode: abi.RegSW}, ""},
 	{"vale0:a", allNIC("vale0:a"), ""},
 	{"vale:a", allNIC("vale:a"), ""},
 	{"vale0:", allNIC("vale0:"), ""},
@@ -217,8 +220,9 @@ func TestParseErrors(t *testing.T) {
 
 func TestParseTooLong(t *testing.T) {
 	for _, tt := range []struct{ in, msg string }{
-		{"netmap:sixteen_bytes_xy", `interface "sixteen_bytes_xy" at 7: want at most 15 bytes`},
-		{"netmap:sixteen_bytes_xy{1", `interface "sixteen_bytes_xy" at 7: want at most 15 bytes`},
+		{"netmap:" + strings.Repeat("a", 128), `interface "` + strings.Repeat("a", 128) + `" at 7: want at most 127 bytes`},
+		{strings.Repeat("a", 62) + "{1", `port "` + strings.Repeat("a", 62) + `{1" at 0: want at most 63 bytes`},
+		{"vale0:a{" + strings.Repeat("i", 62), `port "vale0:a{` + strings.Repeat("i", 62) + `" at 0: want at most 63 bytes`},
 		{"vale567890abcdef:a", `switch "vale567890abcdef" at 0: want at most 15 bytes`},
 		{"vale0:sixteen_bytes_xy", `port "sixteen_bytes_xy" at 6: want at most 15 bytes`},
 		{"x{" + strings.Repeat("i", 62), `port "x{` + strings.Repeat("i", 62) + `" at 0: want at most 63 bytes`},
@@ -291,8 +295,59 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// odd are interfaces whose names have characters that mean something in the grammar.
+var odd = map[string]bool{"eth-0": true, "br-lan-": true, "a@b": true, "w^1": true, "x/y": true, "-": true, "s*": true, "p-4": true, "vale-0": true}
+
+func isOdd(name string) bool { return odd[name] }
+
+func TestParseWith(t *testing.T) {
+	for _, tt := range []struct {
+		in   string
+		want Name
+	}{
+		{"eth-0", allNIC("eth-0")},
+		{"netmap:eth-0", allNIC("eth-0")},
+		{"netmap:eth-0-1", Name{Port: "eth-0", Mode: abi.RegOneNIC, Ring: 1}},
+		{"netmap:eth-0^", Name{Port: "eth-0", Mode: abi.RegSW}},
+		{"netmap:eth-0/xR@7", Name{Port: "eth-0", Mode: abi.RegAllNIC, Flags: abi.NRExclusive | abi.NRRxRingsOnly, MemID: 7}},
+		{"netmap:eth-0*@conf:rings=2", Name{Port: "eth-0", Mode: abi.RegNICSW, Conf: Conf{TxRings: 2, RxRings: 2}}},
+		{"netmap:eth-0{1-0", Name{Port: "eth-0{1", Mode: abi.RegOneNIC}},
+		{"netmap:eth-0}1/x", Name{Port: "eth-0}1", Mode: abi.RegAllNIC, Flags: abi.NRExclusive}},
+		{"netmap:eth-1", Name{Port: "eth", Mode: abi.RegOneNIC, Ring: 1}}, // there is no such interface
+		{"netmap:br-lan--3", Name{Port: "br-lan-", Mode: abi.RegOneNIC, Ring: 3}},
+		{"a@b@3", with(allNIC("a@b"), func(n *Name) { n.MemID = 3 })},
+		{"w^1", allNIC("w^1")},
+		{"w^2", Name{Port: "w", Mode: abi.RegOneSW, Ring: 2}},
+		{"x/y", allNIC("x/y")},
+		{"netmap:x/y/z", with(allNIC("x/y"), func(n *Name) { n.Flags = abi.NRZcopyMon })},
+		{"-", allNIC("-")},
+		{"s**", Name{Port: "s*", Mode: abi.RegNICSW}},
+		{"vale0:p-4", Name{Port: "vale0:p", Mode: abi.RegOneNIC, Ring: 4}}, // a port of a switch
+	} {
+		n, err := ParseWith(tt.in, isOdd)
+		if err != nil || n != tt.want {
+			t.Errorf("ParseWith(%q) = %+v, %v, want %+v", tt.in, n, err, tt.want)
+		}
+		if again, err := ParseWith(n.String(), isOdd); again != n || err != nil {
+			t.Errorf("ParseWith(%q) = %+v, %v, want %+v again", n.String(), again, err, n)
+		}
+	}
+	for _, in := range []string{"netmap:eth-", "netmap:eth--0", "vale-0", "netmap:eth-0x", "eth-0{", "eth-0@eth-0"} {
+		if n, err := ParseWith(in, isOdd); err == nil {
+			t.Errorf("ParseWith(%q) = %+v", in, n)
+		}
+	}
+	// Nobody is asked where nothing is to be decided.
+	for _, in := range []string{"eth0", "netmap:eth0", "x{1", "vale0:a-1", "netmap:" + strings.Repeat("a", 300)} {
+		ParseWith(in, func(name string) bool {
+			t.Errorf("%q: asked for %q", in, name)
+			return false
+		})
+	}
+}
+
 // FuzzParse holds that Parse never panics, that what it returns can be written and read again, and that its errors
-// point into the input.
+// point into the input, whatever interfaces there are.
 func FuzzParse(f *testing.F) {
 	for _, tt := range good {
 		f.Add(tt.in)
@@ -300,25 +355,42 @@ func FuzzParse(f *testing.F) {
 	for _, tt := range bad {
 		f.Add(tt.in)
 	}
+	for name := range odd {
+		f.Add(name + "-1/x@3")
+		f.Add("netmap:" + name + "{1^2")
+	}
 	f.Fuzz(func(t *testing.T, in string) {
-		n, err := Parse(in)
-		if err != nil {
-			var e *Error
-			if !errors.As(err, &e) || e.Input != in || e.Offset < 0 || e.Offset > len(in) {
-				t.Fatalf("Parse(%q): %#v", in, err)
-			}
-			return
-		}
-		if len(n.Port) == 0 || len(n.Port) >= abi.ReqNameSize || strings.IndexByte(n.Port, 0) >= 0 {
-			t.Fatalf("Parse(%q): the port %q does not fit", in, n.Port)
-		}
-		if n.Ring >= abi.RingMask {
-			t.Fatalf("Parse(%q): ring %d", in, n.Ring)
-		}
-		if again, err := Parse(n.String()); again != n || err != nil {
-			t.Fatalf("Parse(%q) = %+v, but Parse(%q) = %+v, %v", in, n, n.String(), again, err)
-		}
+		fuzzed(t, in, nil)
+		fuzzed(t, in, isOdd)
 	})
+}
+
+func fuzzed(t *testing.T, in string, isInterface func(string) bool) {
+	n, err := ParseWith(in, isInterface)
+	if err != nil {
+		var e *Error
+		if !errors.As(err, &e) || e.Input != in || e.Offset < 0 || e.Offset > len(in) {
+			t.Fatalf("ParseWith(%q): %#v", in, err)
+		}
+		return
+	}
+	most := abi.ReqNameSize - 1
+	if !strings.ContainsAny(n.Port, "{}") && !strings.HasPrefix(n.Port, "vale") {
+		most = maxAltName
+	}
+	if len(n.Port) == 0 || len(n.Port) > most || strings.IndexByte(n.Port, 0) >= 0 {
+		t.Fatalf("ParseWith(%q): the port %q does not fit", in, n.Port)
+	}
+	if n.Ring >= abi.RingMask {
+		t.Fatalf("ParseWith(%q): ring %d", in, n.Ring)
+	}
+	text := n.String()
+	if port, _ := (span{text, 0, len(text)}).cutPort(isInterface); strings.TrimPrefix(port.String(), netmapPrefix) != n.Port {
+		return // eth-00 was a ring of eth, and eth-0 is an interface
+	}
+	if again, err := ParseWith(n.String(), isInterface); again != n || err != nil {
+		t.Fatalf("ParseWith(%q) = %+v, but ParseWith(%q) = %+v, %v", in, n, n.String(), again, err)
+	}
 }
 
 func BenchmarkParse(b *testing.B) {

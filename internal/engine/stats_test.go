@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
@@ -136,6 +137,11 @@ func TestStatusOfAttachedInterfaces(t *testing.T) {
 		t.Fatalf("%d of 20 lost", lost)
 	}
 	s := o.e.Status()
+	isSent := func(port string) bool { return ringOf(t, s, port, "tx 0").Used == 0 } // what the kernel has is not counted yet
+	for end := time.Now().Add(5 * time.Second); !(isSent("vale0:v0") && isSent("vale0:v1")) && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+		s = o.e.Status()
+	}
 	for _, port := range []string{"vale0:v0", "vale0:v1"} {
 		for _, ring := range []string{"tx 0", "rx 0"} {
 			// 20 requests or answers of 1434 bytes, and ARP

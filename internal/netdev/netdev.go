@@ -70,6 +70,15 @@ func Exists(name string) bool {
 	return err == nil
 }
 
+// Own is the name of its own of the interface that has the name or the altname. ENODEV when there is none.
+func Own(name string) (string, error) {
+	index, err := indexOf(name)
+	if err != nil {
+		return "", err
+	}
+	return Name(index)
+}
+
 // indexOf asks the kernel for one interface, not for the list of all, which may be thousands.
 func indexOf(name string) (int, error) {
 	if name == "" || len(name) > MaxName {

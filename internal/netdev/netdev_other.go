@@ -12,3 +12,12 @@ func Exists(name string) bool {
 	_, err := net.InterfaceByName(name)
 	return err == nil
 }
+
+// Own is the name of an interface's own, of which there is no other.
+func Own(name string) (string, error) {
+	i, err := net.InterfaceByName(name)
+	if err != nil {
+		return "", err
+	}
+	return i.Name, nil
+}

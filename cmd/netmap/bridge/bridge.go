@@ -138,11 +138,11 @@ func (o *flags) takeArgs(args []string) (err error) {
 }
 
 func (o *flags) parsePorts() (err error) {
-	if o.a, err = portname.Parse(o.ports[0]); err != nil {
+	if o.a, err = cli.ParsePort(o.ports[0]); err != nil {
 		return fmt.Errorf("-i: %w", err)
 	}
 	if len(o.ports) == 2 && o.ports[1] != o.ports[0] {
-		if o.b, err = portname.Parse(o.ports[1]); err != nil {
+		if o.b, err = cli.ParsePort(o.ports[1]); err != nil {
 			return fmt.Errorf("-i: %w", err)
 		}
 	} else if o.b = o.a; !o.loop {

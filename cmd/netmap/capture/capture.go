@@ -175,7 +175,7 @@ func (o *flags) check(args []string) (err error) {
 
 // parse takes the port's name apart and compiles the filter.
 func (o *flags) parse(expr string) (err error) {
-	if o.name, err = portname.Parse(o.port); err != nil {
+	if o.name, err = cli.ParsePort(o.port); err != nil {
 		return fmt.Errorf("-i: %w", err)
 	}
 	if o.name.Flags&abi.NRTxRingsOnly != 0 {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/embed"
+	"github.com/seed-48afdc40/netmap/internal/netdev"
 	"github.com/seed-48afdc40/netmap/internal/nic"
 	"github.com/seed-48afdc40/netmap/portname"
 )
@@ -158,8 +159,11 @@ func (d *Device) newFramework(length int) (*embed.Framework, error) {
 	return embed.New(c)
 }
 
+// ParsePort takes the name of a port apart. It asks the kernel which characters belong to an interface's name.
+func ParsePort(name string) (portname.Name, error) { return portname.ParseWith(name, netdev.Exists) }
+
 // IsSoftware says whether the name is that of a port that exists in memory only.
 func IsSoftware(port string) bool {
-	name, err := portname.Parse(port)
+	name, err := ParsePort(port)
 	return err == nil && (strings.HasPrefix(name.Port, "vale") || strings.ContainsAny(name.Port, "{}"))
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/frame"
-	"github.com/seed-48afdc40/netmap/portname"
 )
 
 // flags are those of gen. Their letters are pkt-gen's, and mean what they mean there.
@@ -191,7 +190,7 @@ func (o *flags) checkFunction() error {
 	case o.port == "":
 		return nil
 	}
-	name, err := portname.Parse(o.port)
+	name, err := cli.ParsePort(o.port)
 	switch {
 	case err != nil:
 		return fmt.Errorf("-i: %w", err)

@@ -6,6 +6,8 @@ import (
 	"net"
 	"strings"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
@@ -16,7 +18,7 @@ import (
 // openPorts opens the port, once for each thread. Only the rings that the function uses are taken, so that the other
 // direction of an interface stays with its host.
 func (o *flags) openPorts(open cli.Opener) ([]*netmap.Port, error) {
-	name, err := portname.Parse(o.port)
+	name, err := cli.ParsePort(o.port)
 	if err != nil {
 		return nil, err
 	}
@@ -206,9 +208,9 @@ func (o *flags) newDump() *dump {
 
 // ownMAC is the address of the interface, or one that is made up.
 func (o *flags) ownMAC(stream uint16) net.HardwareAddr {
-	if name, err := portname.Parse(o.port); err == nil && !cli.IsSoftware(o.port) {
-		if i, err := net.InterfaceByName(name.Port); err == nil && len(i.HardwareAddr) == 6 {
-			return i.HardwareAddr
+	if name, err := cli.ParsePort(o.port); err == nil && !cli.IsSoftware(o.port) {
+		if l, err := netlink.LinkByName(name.Port); err == nil && len(l.Attrs().HardwareAddr) == 6 {
+			return l.Attrs().HardwareAddr
 		}
 	}
 	return net.HardwareAddr{0x02, 0x6e, 0x6d, 0, byte(stream >> 8), byte(stream)}

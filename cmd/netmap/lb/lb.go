@@ -16,7 +16,6 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
-	"github.com/seed-48afdc40/netmap/portname"
 )
 
 // flags are those of lb.
@@ -130,7 +129,7 @@ func (o *flags) check() (err error) {
 	case o.syslog < 0:
 		return fmt.Errorf("reports every %d s make no sense: -s takes 0 or more", o.syslog)
 	}
-	name, err := portname.Parse(o.port)
+	name, err := cli.ParsePort(o.port)
 	if err != nil {
 		return fmt.Errorf("-i: %w", err)
 	}
@@ -161,7 +160,7 @@ func (o *flags) parseGroups(base string) error {
 			}
 			g.pipes = n
 		}
-		if n, err := portname.Parse(g.name + "{0"); err != nil || n.Port != g.name+"{0" || strings.ContainsAny(g.name, "{}") {
+		if n, err := cli.ParsePort(g.name + "{0"); err != nil || n.Port != g.name+"{0" || strings.ContainsAny(g.name, "{}") {
 			return fmt.Errorf("pipes cannot be called %q: -p takes [name:]number", g.name)
 		}
 		g.first = next[g.name]

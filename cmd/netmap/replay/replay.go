@@ -147,7 +147,7 @@ func (o *flags) check(args []string) (err error) {
 	if err := o.choose(); err != nil {
 		return err
 	}
-	if o.name, err = portname.Parse(o.port); err != nil {
+	if o.name, err = cli.ParsePort(o.port); err != nil {
 		return fmt.Errorf("-i: %w", err)
 	}
 	if o.name.Flags&(abi.NRRxRingsOnly|abi.NRMonitorTx|abi.NRMonitorRx|abi.NRZcopyMon) != 0 {
