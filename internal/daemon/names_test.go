@@ -15,13 +15,14 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// Go programs open an interface by each of its names, also by one that looks like a ring of another or does not fit into a
-// request, through the device and without.
+// Go programs open an interface by each of its names, also by one that looks like a ring of another
+// or does not fit into a request, through the device and without.
 func TestNamesOfInterfaces(t *testing.T) {
 	path, _ := serve(t)
 	here, there := testutil.NewNS(t), testutil.NewNS(t)
 	testutil.Veth(t, here, "eth-0", there, "vb", 2)
-	medium, long := strings.Repeat("medium-", 9), strings.Repeat("long@altname^", 9)+"1234567890" // 63 and 127 characters
+	medium := strings.Repeat("medium-", 9)                    // 63 characters
+	long := strings.Repeat("long@altname^", 9) + "1234567890" // 127
 	here.Do(func() {
 		l, err := netlink.LinkByName("eth-0")
 		for _, alt := range []string{"a-b/c", medium, long} {
@@ -38,16 +39,17 @@ func TestNamesOfInterfaces(t *testing.T) {
 	defer f.Close()
 	for how, open := range map[string]func(string, ...netmap.Option) (*netmap.Port, error){
 		"embedded": f.Open,
-		"device":   func(name string, o ...netmap.Option) (*netmap.Port, error) { return netmap.OpenDevice(path, name, o...) },
+		"device": func(name string, o ...netmap.Option) (*netmap.Port, error) {
+			return netmap.OpenDevice(path, name, o...)
+		},
 	} {
-		for _, name := range []string{"eth-0", "netmap:eth-0", "netmap:eth-0-1", "a-b/c", "netmap:a-b/c-1/R", medium, medium + "-0", long, "netmap:" + long + "^"} {
+		for name, rings := range map[string]int{
+			"eth-0": 2, "netmap:eth-0": 2, "netmap:eth-0-1": 1, "a-b/c": 2, "netmap:a-b/c-1/R": 1,
+			medium: 2, medium + "-0": 1, long: 2, "netmap:" + long + "^": 1,
+		} {
 			here.Do(func() {
 				p, err := open(name)
 				testutil.Require(t, "AF_XDP", err)
-				rings := 2
-				if strings.HasSuffix(name, "-1") || strings.HasSuffix(name, "-1/R") || strings.HasSuffix(name, "--0") || strings.HasSuffix(name, "^") {
-					rings = 1
-				}
 				if len(p.Rx()) != rings {
 					t.Errorf("%s %s: %d rings, want %d", how, name, len(p.Rx()), rings)
 				}
@@ -56,7 +58,9 @@ func TestNamesOfInterfaces(t *testing.T) {
 		}
 		here.Do(func() {
 			for name, want := range map[string]syscall.Errno{
-				"eth-1": syscall.ENXIO, "eth-": syscall.EINVAL, long[1:]: syscall.EINVAL, strings.Repeat("x", 127): syscall.ENXIO, strings.Repeat("x", 128): syscall.ENAMETOOLONG,
+				"eth-1": syscall.ENXIO, "eth-": syscall.EINVAL, long[1:]: syscall.EINVAL,
+				strings.Repeat("x", 127): syscall.ENXIO,
+				strings.Repeat("x", 128): syscall.ENAMETOOLONG,
 			} {
 				if _, err := open(name); !errors.Is(err, want) {
 					t.Errorf("%s %s: %v, want %v", how, name, err, want)

@@ -29,8 +29,8 @@ func (k key) other() key {
 // onSwitch says whether it is a port of a switch.
 func (k key) onSwitch() bool { return k.name != "" && k.pipe == "" }
 
-// target is the port that a name means to the calling thread, in whose network namespace interfaces are. It is found before the
-// engine is locked, because the kernel may take its time to answer.
+// target is the port that a name means to the calling thread, in whose network namespace interfaces
+// are. It is found before the engine is locked, because the kernel may take its time to answer.
 type target struct {
 	kind string
 	name string
@@ -87,12 +87,14 @@ func parentKey(name string) key {
 // noInterface is the error for a name that means no interface. ENXIO when there is none.
 func noInterface(op, name string, err error) error {
 	if errors.Is(err, syscall.ENODEV) {
-		return fault.New(syscall.ENXIO, op, name, "there is no such interface in this network namespace; 'netmap info' lists those there are")
+		return fault.New(syscall.ENXIO, op, name,
+			"there is no such interface in this network namespace; 'netmap info' lists those there are")
 	}
 	return fault.Wrap(err, op, name, "")
 }
 
-// kindOf says what kind of port a name and its request mean, in the order in which netmap tries them.
+// kindOf says what kind of port a name and its request mean, in the order in which netmap tries
+// them.
 func kindOf(name string, req *abi.Register) string {
 	switch {
 	case req.Mode == abi.RegNull:
@@ -107,7 +109,8 @@ func kindOf(name string, req *abi.Register) string {
 	return "nic"
 }
 
-// longest is how long the name of a port of that kind may be. Only an interface has names longer than a request can hold.
+// longest is how long the name of a port of that kind may be. Only an interface has names longer
+// than a request can hold.
 func longest(kind string) int {
 	if kind == "nic" {
 		return netdev.MaxName
@@ -129,13 +132,15 @@ func (e *Engine) find(k key) *entry {
 	return e.ports[k]
 }
 
-// gone says whether the interface of the port has been deleted or moved to another network namespace.
+// gone says whether the interface of the port has been deleted or moved to another network
+// namespace.
 func (p *entry) gone() bool { return p.dev != nil && !p.buried && p.dev.Gone() }
 
 // bury ends a port whose interface is gone, or that of what is attached as the port.
 //
-// It leaves its switch, whose name is free again for who comes next: what that is, and whether it is to be attached, is for
-// whoever attaches it to decide. Programs that have the port open keep it until they close it; no name finds it any more.
+// It leaves its switch, whose name is free again for who comes next: what that is, and whether it
+// is to be attached, is for whoever attaches it to decide. Programs that have the port open keep it
+// until they close it; no name finds it any more.
 func (e *Engine) bury(p *entry) {
 	switch {
 	case p.inner != nil:

@@ -92,7 +92,8 @@ func (o *office) names() (all []string) {
 	return all
 }
 
-// An interface that is renamed while it is open is found by the names that it has, and not by those that it had.
+// An interface that is renamed while it is open is found by the names that it has, and not by those
+// that it had.
 func TestRenamedInterface(t *testing.T) {
 	o := newOffice(t, 1, 1)
 	long := strings.Repeat("a-long-name/", 10) + "1234567" // 127 characters
@@ -144,7 +145,8 @@ func TestRenamedInterface(t *testing.T) {
 	})
 }
 
-// The TAP of the host rings says in its alias whose it is, by the name of now, and the host stays behind it.
+// The TAP of the host rings says in its alias whose it is, by the name of now, and the host stays
+// behind it.
 func TestRenamedWithHostRings(t *testing.T) {
 	o := newOffice(t, 1, 1)
 	o.openIn(o.ns, "v0")
@@ -210,8 +212,8 @@ var ending = map[string]func(o *office, elsewhere *testutil.NS){
 	},
 }
 
-// What comes after an interface, with its name and its index, is another one: whoever has the old one open keeps what is left of
-// it.
+// What comes after an interface, with its name and its index, is another one: whoever has the old
+// one open keeps what is left of it.
 func TestSuccessorOfAnOpenInterface(t *testing.T) {
 	for how, end := range ending {
 		t.Run(how, func(t *testing.T) {
@@ -258,7 +260,8 @@ func wantSoonGone(t *testing.T, p *program) {
 	}
 }
 
-// An attached interface that goes leaves its switch, with its host stack and whoever polls it, and its name is free.
+// An attached interface that goes leaves its switch, with its host stack and whoever polls it, and
+// its name is free.
 func TestAttachedInterfaceGoes(t *testing.T) {
 	for how, end := range ending {
 		t.Run(how, func(t *testing.T) {

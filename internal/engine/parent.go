@@ -13,13 +13,14 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/tap"
 )
 
-// parent is the name that pipes stand behind, foo of foo{1. Where no interface has it, a persistent port of that name is made with
-// the first pipe, and goes with the last: programs look for the interface to learn which end is theirs.
+// parent is the name that pipes stand behind, foo of foo{1. Where no interface has it, a persistent
+// port of that name is made with the first pipe, and goes with the last: programs look for the
+// interface to learn which end is theirs.
 type parent struct {
 	name string
 
-	// making is held while the interface is made or taken away, which takes milliseconds. Only those who open a pipe of the
-	// same parent wait for it. It is taken before the engine's lock.
+	// making is held while the interface is made or taken away, which takes milliseconds. Only
+	// those who open a pipe of the same parent wait for it. It is taken before the engine's lock.
 	making sync.Mutex
 
 	// What follows is guarded by the engine's lock.
@@ -27,12 +28,14 @@ type parent struct {
 	port  *entry // nil where there is none
 }
 
-// holdParent sees to it that the parent of a pipe is an interface, in the calling thread's network namespace, if one can be made,
-// and counts the pipe. It returns nil for what is no pipe. The engine is not locked.
+// holdParent sees to it that the parent of a pipe is an interface, in the calling thread's network
+// namespace, if one can be made, and counts the pipe. It returns nil for what is no pipe. The
+// engine is not locked.
 func (e *Engine) holdParent(t target, req *abi.Register, user uint32) *parent {
 	k := t.key
 	name := k.name
-	isName := name != "" && len(name) < abi.IfNameSize && !strings.HasPrefix(name, valePrefix) && !strings.ContainsAny(name, "{}%")
+	isName := name != "" && len(name) < abi.IfNameSize &&
+		!strings.HasPrefix(name, valePrefix) && !strings.ContainsAny(name, "{}%")
 	opens := k.pipe != "" && (req.Mode == abi.RegAllNIC || req.Mode == abi.RegOneNIC)
 	if !e.cfg.PipeInterfaces || t.kind != "pipe" || !isName || !opens {
 		return nil
@@ -69,8 +72,10 @@ func (e *Engine) makeParent(p *parent, user uint32) error {
 	}
 	port := &entry{name: p.name, kind: "vale", user: user, pipesOf: p}
 	if port.device, port.dev, err = newDevice(p.name); err == nil {
-		// The kernel gives it no address of its own when somebody sets it up. It fails where there is no IPv6.
-		netlink.LinkSetIP6AddrGenMode(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: port.dev.Index}}, addrGenModeNone)
+		// The kernel gives it no address of its own when somebody sets it up. It fails where there
+		// is no IPv6.
+		link := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: port.dev.Index}}
+		netlink.LinkSetIP6AddrGenMode(link, addrGenModeNone)
 		err = e.addPersistent(port, &abi.ValeNewIf{})
 	}
 	if err != nil {
@@ -91,8 +96,8 @@ func (e *Engine) dropParent(p *parent) {
 	}
 }
 
-// endParent takes the interface away of a parent that has no pipes any more, unless somebody has come to use it for itself. Those
-// who hold the engine's lock do not wait for that.
+// endParent takes the interface away of a parent that has no pipes any more, unless somebody has
+// come to use it for itself. Those who hold the engine's lock do not wait for that.
 func (e *Engine) endParent(p *parent) {
 	e.ending.Go(func() {
 		p.making.Lock()
@@ -115,11 +120,12 @@ func (e *Engine) endParent(p *parent) {
 	})
 }
 
-// takeShare counts an interface that is made for a user, who may have only so many. EMFILE when he has them. Root could make them
-// himself, and may have any number.
+// takeShare counts an interface that is made for a user, who may have only so many. EMFILE when he
+// has them. Root could make them himself, and may have any number.
 func (e *Engine) takeShare(name string, user uint32) error {
 	if user != 0 && e.made[user] >= e.cfg.UserInterfaces {
-		return fault.New(syscall.EMFILE, newIfOp, name, "user %d has %d interfaces already (persistent ports and parents of pipes); delete some", user, e.made[user])
+		return fault.New(syscall.EMFILE, newIfOp, name,
+			"user %d has %d interfaces already (persistent ports and parents of pipes); delete some", user, e.made[user])
 	}
 	e.made[user]++
 	return nil

@@ -160,7 +160,8 @@ func noAdmin(t *testing.T, f func()) {
 	testutil.Require(t, "to drop a capability", <-done)
 }
 
-// Every user but root has a share of interfaces. Beyond it, pipes open without, and persistent ports do not.
+// Every user but root has a share of interfaces. Beyond it, pipes open without, and persistent
+// ports do not.
 func TestShareOfInterfaces(t *testing.T) {
 	o := newPipeOffice(t)
 	const user = 65534

@@ -41,7 +41,8 @@ func ask(name string) (index int, err error) {
 	return 0, unix.ENODEV
 }
 
-// linkRequest asks for one interface. Names beyond 15 characters are altnames, which have an attribute of their own.
+// linkRequest asks for one interface. Names beyond 15 characters are altnames, which have an
+// attribute of their own.
 func linkRequest(name string) []byte {
 	kind := uint16(unix.IFLA_IFNAME)
 	if len(name) >= unix.IFNAMSIZ {

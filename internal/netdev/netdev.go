@@ -1,7 +1,8 @@
 //go:build linux
 
-// Package netdev tells network interfaces apart and finds them by their names. A name says little: it moves to another
-// interface when two are renamed, an interface has several (altnames), and every network namespace has an eth0.
+// Package netdev tells network interfaces apart and finds them by their names. A name says little:
+// it moves to another interface when two are renamed, an interface has several (altnames), and
+// every network namespace has an eth0.
 package netdev
 
 import (
@@ -17,7 +18,8 @@ const MaxName = 127
 // NS is a network namespace. The kernel gives its numbers to another one only after its end.
 type NS struct{ Dev, Inode uint64 }
 
-// ID identifies an interface for as long as it exists: when it is deleted, another may get its index. Device.Gone tells.
+// ID identifies an interface for as long as it exists: when it is deleted, another may get its
+// index. Device.Gone tells.
 type ID struct {
 	NS    NS
 	Index int
@@ -30,7 +32,8 @@ func Here() (NS, error) {
 	return NS{uint64(st.Dev), st.Ino}, err
 }
 
-// Find is the interface that has the name, or the altname, in the calling thread's network namespace. ENODEV when there is none.
+// Find is the interface that has the name, or the altname, in the calling thread's network
+// namespace. ENODEV when there is none.
 func Find(name string) (ID, error) {
 	here, err := Here()
 	if err != nil {
@@ -40,8 +43,8 @@ func Find(name string) (ID, error) {
 	return ID{here, index}, err
 }
 
-// Name is the interface's own name, of which there is one, in the calling thread's network namespace. ENODEV when there is no
-// interface of that index.
+// Name is the interface's own name, of which there is one, in the calling thread's network
+// namespace. ENODEV when there is no interface of that index.
 func Name(index int) (string, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -64,13 +67,15 @@ func nameOf(socket, index int) (string, error) {
 	return r.Name(), nil
 }
 
-// Exists says whether an interface has the name or the altname, in the calling thread's network namespace.
+// Exists says whether an interface has the name or the altname, in the calling thread's network
+// namespace.
 func Exists(name string) bool {
 	_, err := indexOf(name)
 	return err == nil
 }
 
-// Own is the name of its own of the interface that has the name or the altname. ENODEV when there is none.
+// Own is the name of its own of the interface that has the name or the altname. ENODEV when there
+// is none.
 func Own(name string) (string, error) {
 	index, err := indexOf(name)
 	if err != nil {
@@ -93,9 +98,10 @@ func indexOf(name string) (int, error) {
 	return ask(name)
 }
 
-// bindTo binds a socket to the interface and asks it to which. Other than netlink, this does not wait for whoever changes interfaces
-// just now, which takes milliseconds, and other than the ioctl it has no module loaded when there is no such interface. EPERM before
-// Linux 5.7 without CAP_NET_RAW, ENOPROTOOPT before 5.0.
+// bindTo binds a socket to the interface and asks it to which. Other than netlink, this does not
+// wait for whoever changes interfaces just now, which takes milliseconds, and other than the ioctl
+// it has no module loaded when there is no such interface. EPERM before Linux 5.7 without
+// CAP_NET_RAW, ENOPROTOOPT before 5.0.
 func bindTo(name string) (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -108,7 +114,8 @@ func bindTo(name string) (int, error) {
 	return unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX)
 }
 
-// Device is an interface that is being held on to. It neither keeps the interface nor receives anything from it.
+// Device is an interface that is being held on to. It neither keeps the interface nor receives
+// anything from it.
 type Device struct {
 	ID
 	name   atomic.Pointer[string]
@@ -116,8 +123,8 @@ type Device struct {
 	socket int          // a packet socket without a protocol, which the kernel unbinds when the interface leaves its namespace
 }
 
-// Open holds on to the interface of that index in the calling thread's network namespace, which stays as long as it is open.
-// Errors: ENODEV, and EPERM without CAP_NET_RAW.
+// Open holds on to the interface of that index in the calling thread's network namespace, which
+// stays as long as it is open. Errors: ENODEV, and EPERM without CAP_NET_RAW.
 func Open(index int) (*Device, error) {
 	here, err := Here()
 	if err != nil {
@@ -141,7 +148,8 @@ func Open(index int) (*Device, error) {
 	return d, nil
 }
 
-// Gone says whether the interface has been deleted, or moved to another network namespace, whatever has come in its place.
+// Gone says whether the interface has been deleted, or moved to another network namespace, whatever
+// has come in its place.
 func (d *Device) Gone() bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -170,7 +178,8 @@ func (d *Device) ask() (name string, gone bool, err error) {
 	return name, d.gone(), err
 }
 
-// Close lets go of the interface. Nothing may be asked of the Device afterwards but Name, which is the last one known.
+// Close lets go of the interface. Nothing may be asked of the Device afterwards but Name, which is
+// the last one known.
 func (d *Device) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

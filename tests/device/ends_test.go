@@ -12,8 +12,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// Programs that look for a pipe's parent with getifaddrs, to learn which end is theirs, find each other: whatever request they
-// make, and without any permission to make interfaces.
+// Programs that look for a pipe's parent with getifaddrs, to learn which end is theirs, find each
+// other: whatever request they make, and without any permission to make interfaces.
 func TestProgramsFindTheirEnds(t *testing.T) {
 	n := newNodeWith(t, func(c *daemon.Config) { c.Engine.PipeInterfaces = true })
 	ns := testutil.NewNS(t)
