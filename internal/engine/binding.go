@@ -346,5 +346,5 @@ func (b *Binding) Port() string {
 
 // String is for logs.
 func (b *Binding) String() string {
-	return fmt.Sprintf("%s (%s)", b.entry.shown(), b.entry.kind)
+	return fmt.Sprintf("%s (%s)", b.Port(), b.entry.kind)
 }

@@ -5,10 +5,14 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/monitor"
 	"github.com/seed-48afdc40/netmap/internal/netdev"
+	"github.com/seed-48afdc40/netmap/internal/ns"
 )
 
 // key is what a port is in the registry. Each kind uses some of the fields.
@@ -128,6 +132,8 @@ func (e *Engine) newKey() key {
 func (e *Engine) find(k key) *entry {
 	if p := e.ports[k]; p != nil {
 		e.bury(p)
+	} else if k.dev != (netdev.ID{}) {
+		e.buryAll() // a persistent port may have come from another network namespace
 	}
 	return e.ports[k]
 }
@@ -148,7 +154,7 @@ func (e *Engine) bury(p *entry) {
 	case p.isHost():
 		p = p.owner.inner
 	}
-	if !p.gone() {
+	if !p.gone() || p.device != nil && e.follow(p) {
 		return
 	}
 	p.buried = true
@@ -168,6 +174,37 @@ func (e *Engine) bury(p *entry) {
 		e.ports[p.key] = p
 	}
 	e.drop(p)
+}
+
+// follow finds the interface of a persistent port in the network namespace to which it was moved.
+// The port is the same there, and on the same switch.
+func (e *Engine) follow(p *entry) bool {
+	fd, err := p.device.NetNS()
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	var dev *netdev.Device
+	err = ns.Do(netns.NsHandle(fd), p.name, func() error {
+		name, err := p.device.NameNow()
+		if err != nil {
+			return err
+		}
+		id, err := netdev.Find(name)
+		if err != nil {
+			return err
+		}
+		dev, err = netdev.Open(id.Index)
+		return err
+	})
+	if err != nil {
+		return false
+	}
+	p.dev.Close()
+	delete(e.ports, p.key)
+	p.dev, p.key = dev, key{dev: dev.ID}
+	e.ports[p.key] = p
+	return true
 }
 
 // buryAll ends all ports whose interfaces are gone.

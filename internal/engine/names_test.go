@@ -326,3 +326,23 @@ func TestRenamedPersistentPort(t *testing.T) {
 	b.RxSync()
 	wantFrames(t, b.rx[0])
 }
+
+// A persistent port whose interface is moved into another network namespace is the same port there, and
+// stays where it is on its switch.
+func TestMovedPersistentPort(t *testing.T) {
+	o := newOffice(t, 0, 1)
+	elsewhere := testutil.NewNS(t)
+	o.mustNewIf("p0")
+	o.mustAttach("vale0:p0")
+	b := open(t, o.e, "vale0:b", request(64))
+	old := o.program("p0")
+	o.change("p0", func(l netlink.Link) error { return netlink.LinkSetNsFd(l, elsewhere.FD()) })
+	wantPasses(t, o.openIn(elsewhere, "p0"), b, "from where it is")
+	wantPasses(t, old, b, "from who had it open")
+	wantErrno(t, "delete it where it was", o.delIf("p0"), syscall.ENXIO)
+	o.mustNewIf("p0")
+	if got := fmt.Sprint(o.e.ValePorts()); got != "[{vale0:p0 0 0} {vale0:b 0 1}]" {
+		t.Errorf("ports %v", got)
+	}
+	old.Close()
+}

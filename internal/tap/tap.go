@@ -128,3 +128,21 @@ func (i *Interface) Gone() bool {
 	ifr, err := unix.NewIfreq("x")
 	return err == nil && unix.IoctlIfreq(i.FD(0), unix.TUNGETIFF, ifr) != nil
 }
+
+// NetNS is a descriptor of the network namespace in which the interface is, which may have been moved. EPERM without CAP_NET_ADMIN
+// there, EINVAL before Linux 5.2.
+func (i *Interface) NetNS() (int, error) {
+	return unix.IoctlRetInt(i.FD(0), unix.TUNGETDEVNETNS)
+}
+
+// NameNow is the interface's name. EBADFD when somebody has deleted it.
+func (i *Interface) NameNow() (string, error) {
+	r, err := unix.NewIfreq("")
+	if err == nil {
+		err = unix.IoctlIfreq(i.FD(0), unix.TUNGETIFF, r)
+	}
+	if err != nil {
+		return "", err
+	}
+	return r.Name(), nil
+}
