@@ -55,6 +55,43 @@ func (w *world) openAt(name string, offset, most int, options ...netmap.Option) 
 	return p
 }
 
+// Frames behind offsets are passed on without a copy, where the sending ring takes offsets as large,
+// and else are copied; with a sync loop, too.
+func swapWithOffsets(w *world) {
+	for _, options := range [][]netmap.Option{nil, {netmap.SyncLoop()}} {
+		for _, most := range []int{64, 63} {
+			source, in := w.openAt("left{1", 64, 64), w.openAt("left}1", 64, 64)
+			out := w.openAt("right{1", most, most, options...)
+			sink := w.openAt("right}1", 64, 64)
+			for i := range 40 {
+				text := fmt.Sprint(i, strings.Repeat("x", i*29))
+				w.send(source, 0, frame(1, 0, text))
+				w.must(in.RxSync())
+				rx, tx := in.Rx()[0].Window(), out.Tx()[0].Window()
+				carried, copied := rx.Slot().BufIdx, most < 64
+				if _, m := rx.MoveTo(&tx); m != netmap.Moved {
+					w.Fatalf("frame %d: outcome %d", i, m)
+				}
+				if got := out.Tx()[0].Slot(out.Tx()[0].Head()).BufIdx; (got != carried) != copied {
+					w.Errorf("offsets of at most %d: frame %d is copied: %v", most, i, !copied)
+				}
+				tx.Commit()
+				rx.Commit()
+				w.must(out.TxSync())
+				w.must(in.RxSync())
+				w.must(source.TxSync())
+				w.poll(sink, netmap.In)
+				w.wantTexts(sink, text)
+				w.must(sink.RxSync())
+				w.eventually("the slot comes back", func() bool { w.must(out.TxSync()); return out.Tx()[0].Len() == 7 })
+			}
+			for _, p := range []*netmap.Port{source, in, out, sink} {
+				w.must(p.Close())
+			}
+		}
+	}
+}
+
 // A receiver finds its offset kept, and no byte before it written.
 func offsetsKeepRoom(w *world) {
 	a, b := w.open("vale0:a", netmap.Slots(8, 8)), w.openAt("vale0:b", 100, 200)

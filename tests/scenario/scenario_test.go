@@ -87,6 +87,7 @@ var laterScenarios = []scenario{
 	{"offsets out of bounds", offsetsOutOfBounds},
 	{"offsets and monitors", offsetsMonitored},
 	{"offsets that cannot be", offsetErrors},
+	{"zero copy between two pipes, with offsets", swapWithOffsets},
 	{"external memory", externalMemory},
 	{"external memory of small buffers", externalMemoryOfSmallBuffers},
 	{"external memory is private", externalMemoryIsPrivate},
