@@ -15,15 +15,8 @@ const etherHead = 14
 
 // sender is what a tx ring remembers. The slots of a packet whose end the program has not handed over wait from next to HwCur.
 type sender struct {
-	next   uint32 // the first slot that is not done with
-	bad    bool   // dropping the rest of a packet of too many slots
-	packet [abi.MaxFrags]piece
-}
-
-// piece is a slot of a packet, as it was read: its frame starts at an offset in its buffer, and has some room there.
-type piece struct {
-	abi.SlotWord
-	offset, room uint32
+	next    uint32 // the first slot that is not done with
+	packets kring.Packets
 }
 
 // syncTx has the host receive the frames in the slots up to head, which are all free afterwards but one.
@@ -35,27 +28,26 @@ func (s *Stack) syncTx(r *kring.Ring) error {
 	var drops [kring.Reasons]uint64
 	frames, bytes, cut := uint64(0), uint64(0), false
 	for x.next != r.Head() {
-		n, whole := gather(r, x.next, r.Head(), &x.packet)
-		if !whole && n < abi.MaxFrags && n < r.N-1 {
-			break // its end is still to come
+		packet, state := x.packets.Next(r, x.next, abi.MaxFrags)
+		if state == kring.Pending {
+			break
 		}
 		why, err := kring.TooManyFrags, syscall.E2BIG
-		if whole && !x.bad {
-			why, err = deliver(q, r, x.packet[:n])
+		if state == kring.Whole {
+			why, err = deliver(q, r, packet)
 		}
-		if err != 0 && !x.bad { // the rest of a packet has been counted with its start
-			drops[why]++
-			cut = cut || err == syscall.EBADFD
+		if state != kring.Rest { // which was counted with its start
+			frames++
+			if err != 0 {
+				drops[why]++
+				cut = cut || err == syscall.EBADFD
+			}
 		}
-		x.bad = !whole
-		for _, p := range x.packet[:n] {
+		for _, p := range packet {
 			bytes += uint64(p.Len())
 		}
-		if whole {
-			frames++
-		}
-		acknowledge(r, x.next, x.packet[:n])
-		x.next = (x.next + n) % r.N
+		acknowledge(r, x.next, packet)
+		x.next = (x.next + uint32(len(packet))) % r.N
 	}
 	count(r, &drops)
 	r.Traffic.Add(frames, bytes)
@@ -67,23 +59,8 @@ func (s *Stack) syncTx(r *kring.Ring) error {
 	return nil
 }
 
-// gather reads the slots of the packet that starts at slot k, as many as there are before slot end, and says whether it is whole.
-func gather(r *kring.Ring, k, end uint32, packet *[abi.MaxFrags]piece) (n uint32, whole bool) {
-	for k != end && n < abi.MaxFrags {
-		w := r.Slot(k).Word()
-		offset, room := r.Span(r.Slot(k))
-		packet[n] = piece{w, offset, room}
-		n++
-		if w.Flags()&abi.NSMoreFrag == 0 {
-			return n, true
-		}
-		k = r.Next(k)
-	}
-	return n, false
-}
-
 // acknowledge takes in what the program says about slots.
-func acknowledge(r *kring.Ring, k uint32, packet []piece) {
+func acknowledge(r *kring.Ring, k uint32, packet []kring.Fragment) {
 	const said = abi.NSBufChanged | abi.NSReport
 	for _, w := range packet {
 		if w.Flags()&said != 0 {
@@ -95,28 +72,28 @@ func acknowledge(r *kring.Ring, k uint32, packet []piece) {
 
 // Send has the host receive the packet that starts at slot k of any ring and ends before slot end. It returns the slot after it.
 func (s *Stack) Send(r *kring.Ring, k, end uint32) (next uint32) {
-	var packet [abi.MaxFrags]piece
-	n, whole := gather(r, k, end, &packet)
+	var memory [abi.MaxFrags]kring.Fragment
+	packet, whole := r.Gather(k, end, memory[:])
 	why, err := kring.NotOpen, syscall.ENXIO
 	if c := s.cable.Load(); !whole {
 		why = kring.TooManyFrags
 	} else if c != nil {
-		why, err = deliver(c.tap.Queue(0), r, packet[:n])
+		why, err = deliver(c.tap.Queue(0), r, packet)
 	}
 	if err != 0 {
 		r.Drops.Add(why, 1)
 	}
-	return (k + n) % r.N
+	return (k + uint32(len(packet))) % r.N
 }
 
 // deliver writes a packet to the TAP, or says what is wrong with it.
-func deliver(q *tap.Queue, r *kring.Ring, packet []piece) (kring.Reason, syscall.Errno) {
+func deliver(q *tap.Queue, r *kring.Ring, packet []kring.Fragment) (kring.Reason, syscall.Errno) {
 	bufs, length := r.Bufs(), uint32(0)
 	for _, p := range packet {
 		switch {
 		case !bufs.Valid(p.BufIdx()):
 			return kring.BadBuffer, syscall.EINVAL
-		case uint32(p.Len()) > p.room:
+		case uint32(p.Len()) > p.Room:
 			return kring.BadLength, syscall.EINVAL
 		}
 		length += uint32(p.Len())
@@ -127,19 +104,19 @@ func deliver(q *tap.Queue, r *kring.Ring, packet []piece) (kring.Reason, syscall
 	if len(packet) > 1 {
 		return kring.LinkError, deliverPieces(q, r, packet)
 	}
-	return kring.LinkError, q.Write(packet[0].bytes(r))
+	return kring.LinkError, q.Write(bytesOf(r, packet[0]))
 }
 
-func deliverPieces(q *tap.Queue, r *kring.Ring, packet []piece) syscall.Errno {
+func deliverPieces(q *tap.Queue, r *kring.Ring, packet []kring.Fragment) syscall.Errno {
 	var pieces [abi.MaxFrags][]byte
 	for i, p := range packet {
-		pieces[i] = p.bytes(r)
+		pieces[i] = bytesOf(r, p)
 	}
 	return q.WritePieces(pieces[:len(packet)])
 }
 
-func (p piece) bytes(r *kring.Ring) []byte {
-	return r.Bufs().Bytes(p.BufIdx())[p.offset:][:p.Len()]
+func bytesOf(r *kring.Ring, p kring.Fragment) []byte {
+	return r.Bufs().Bytes(p.BufIdx())[p.Offset:][:p.Len()]
 }
 
 // syncRx takes back the slots up to head and fills the free ones with what the host has sent.

@@ -20,20 +20,18 @@ import (
 //
 // The kernel gets whole packets. The slots of one whose end the program has not handed over wait from next to HwCur.
 type txSide struct {
-	port         *Port
-	ring         *kring.Ring
-	mu           sync.Mutex  // what follows, for the ring's holder and the retrier
-	socket       *xsk.Socket // nil while there is none
-	next         uint32      // the first slot that is neither sent nor dropped
-	held         held        // sent from this ring and not back
-	stray        held        // sent from an earlier ring that was stopped
-	bad          bool        // dropping the rest of a packet of too many slots
-	refusal      refusal
-	frames       uint64 // handed to the kernel, and not counted yet
-	bytes        uint64 // theirs
-	longest      uint32 // bytes of the longest frame that may leave, in this sync
-	words        [abi.MaxFrags]abi.SlotWord
-	starts, most [abi.MaxFrags]uint32 // where their frames start in their buffers, and how long they can be
+	port    *Port
+	ring    *kring.Ring
+	mu      sync.Mutex    // what follows, for the ring's holder and the retrier
+	socket  *xsk.Socket   // nil while there is none
+	next    uint32        // the first slot that is neither sent nor dropped
+	held    held          // sent from this ring and not back
+	stray   held          // sent from an earlier ring that was stopped
+	packets kring.Packets // of several slots
+	refusal refusal
+	frames  uint64 // handed to the kernel, and not counted yet
+	bytes   uint64 // theirs
+	longest uint32 // bytes of the longest frame that may leave, in this sync
 }
 
 func newTxSide(p *Port) *txSide {
@@ -44,7 +42,8 @@ func newTxSide(p *Port) *txSide {
 func (x *txSide) start(s *xsk.Socket) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.socket, x.bad, x.next = s, false, 0
+	x.socket, x.next = s, 0
+	x.packets.Reset()
 }
 
 // stop frees the ring with the buffers that are in its slots; the kernel's stay with it until the socket closes.
@@ -94,7 +93,7 @@ func (x *txSide) send(r *kring.Ring) {
 	for k != head {
 		slot := r.Slot(k)
 		w := slot.Word()
-		if w.Flags()&abi.NSMoreFrag != 0 || x.bad {
+		if w.Flags()&abi.NSMoreFrag != 0 || x.packets.InRest() {
 			slots, sent := x.sendPacket(r, k, posted, room)
 			if slots == 0 {
 				break // the rest is to come
@@ -169,34 +168,30 @@ func isTag(p []byte) bool {
 // sendPacket puts the packet that starts at slot k into the kernel's ring, all of it or nothing, and says how many slots
 // it was done with. 0 says that the packet's end has not been handed over.
 func (x *txSide) sendPacket(r *kring.Ring, k, posted, room uint32) (slots, sent uint32) {
-	n, whole := x.gather(r, k)
+	packet, state := x.packets.Next(r, k, x.port.segments)
+	n := uint32(len(packet))
 	why, bad := kring.TooManyFrags, true
-	switch {
-	case x.bad:
-		x.bad = !whole // counted when its start was dropped
-	case !whole && (n == x.port.segments || n == r.N-1): // no end of it could ever be sent, or be handed over
-		x.bad = true
-		r.Drops.Add(why, 1)
-	case !whole:
+	switch state {
+	case kring.Pending:
 		return 0, 0
-	default:
-		if why, bad = x.checkPacket(n, r.Bufs()); !bad && n > room-posted {
+	case kring.Whole:
+		if why, bad = x.checkPacket(packet, r.Bufs()); !bad && n > room-posted {
 			why, bad = kring.NoRoom, true
 		}
-		if bad {
-			r.Drops.Add(why, 1)
-		}
 	}
-	if !bad {
+	switch {
+	case !bad:
 		x.frames++
+	case state != kring.Rest: // which was counted when its start was dropped
+		r.Drops.Add(why, 1)
 	}
-	for i, w := range x.words[:n] {
+	for i, p := range packet {
 		if bad {
-			x.giveBack(r, w.BufIdx())
+			x.giveBack(r, p.BufIdx())
 			continue
 		}
-		x.bytes += uint64(w.Len())
-		x.post(r.Slot((k+uint32(i))%r.N), w, posted+uint32(i), x.starts[i])
+		x.bytes += uint64(p.Len())
+		x.post(r.Slot((k+uint32(i))%r.N), p.SlotWord, posted+uint32(i), p.Offset)
 		sent++
 	}
 	return n, sent
@@ -208,38 +203,25 @@ func (x *txSide) place(r *kring.Ring, slot *abi.Slot) (offset, most uint32) {
 	return offset, min(x.port.maxTx, r.Bufs().Size()-offset)
 }
 
-// gather reads the slots of a packet, as many as may be sent at once, and says whether its end is among them. What is
-// checked is what was read here: the program may write slots at any time.
-func (x *txSide) gather(r *kring.Ring, k uint32) (n uint32, whole bool) {
-	for head := r.Head(); k != head && n < x.port.segments && !whole; k = r.Next(k) {
-		w := r.Slot(k).Word()
-		x.words[n] = w
-		x.starts[n], x.most[n] = x.place(r, r.Slot(k))
-		whole = w.Flags()&abi.NSMoreFrag == 0
-		n++
-	}
-	return n, whole
-}
-
-// checkPacket finds what is wrong with a packet of n slots. The first has to hold the Ethernet header: drivers look for it
+// checkPacket finds what is wrong with a packet of several slots. The first has to hold the Ethernet header: drivers look for it
 // there. The kernel takes no empty piece.
-func (x *txSide) checkPacket(n uint32, bufs shm.Bufs) (kring.Reason, bool) {
-	length := uint32(0)
-	for i, w := range x.words[:n] {
-		if !bufs.Valid(w.BufIdx()) {
+func (x *txSide) checkPacket(packet []kring.Fragment, bufs shm.Bufs) (kring.Reason, bool) {
+	first, length := packet[0], uint32(0)
+	for _, p := range packet {
+		if !bufs.Valid(p.BufIdx()) {
 			return kring.BadBuffer, true
 		}
-		if w.Len() == 0 || uint32(w.Len()) > x.most[i] {
+		if p.Len() == 0 || uint32(p.Len()) > min(p.Room, x.port.maxTx) {
 			return kring.BadLength, true
 		}
-		length += uint32(w.Len())
+		length += uint32(p.Len())
 	}
 	switch {
-	case x.words[0].Len() < etherHead:
+	case first.Len() < etherHead:
 		return kring.TooShort, true
 	case length > maxPacket:
 		return kring.BadLength, true
-	case x.exceeds(length, bufs.Bytes(x.words[0].BufIdx())[x.starts[0]:][:x.words[0].Len()]):
+	case x.exceeds(length, bufs.Bytes(first.BufIdx())[first.Offset:][:first.Len()]):
 		return kring.TooLongForMTU, true
 	}
 	return 0, false
