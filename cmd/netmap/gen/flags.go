@@ -136,7 +136,7 @@ func (o *frames) addFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.v6, "ipv6", "6", false, "IPv6, as addresses of that kind also say")
 	f.BoolVarP(&o.randomSrc, "random-source", "z", false, "random source addresses and ports; of IPv6 the last 16 bits")
 	f.BoolVarP(&o.randomDst, "random-destination", "Z", false, "random destination addresses and ports")
-	f.StringVarP(&o.file, "pcap", "P", "", "send the first packet of this pcap or pcapng file, as it is")
+	f.StringVarP(&o.file, "pcap", "P", "", "send the first packet of this pcap or pcapng file, zipped or not, as it is")
 	f.BoolVarP(&o.rubbish, "rubbish", "r", false, "send what happens to stand in the buffers")
 }
 
