@@ -4,6 +4,7 @@ package takeover
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/vishvananda/netlink"
+
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
@@ -285,6 +288,30 @@ func TestOneProcessAtATime(t *testing.T) {
 	b.want(during, b.state("v0"), "given back by who changed nothing")
 	b.restore(first)
 	b.want(before, b.state("v0"), "given back")
+}
+
+// What was changed on an interface that is gone is not undone on the one that has its index and its
+// address next.
+func TestSuccessor(t *testing.T) {
+	b := newBench(t)
+	taken := b.mustTake(everything)
+	b.must("ip", "link", "set", "v0", "name", "wan")
+	var mac string
+	b.ns.Do(func() {
+		l, err := netlink.LinkByIndex(b.index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mac = l.Attrs().HardwareAddr.String()
+	})
+	b.must("ip", "link", "del", "wan")
+	b.must("ip", "link", "add", "v0", "index", fmt.Sprint(b.index), "address", mac, "numrxqueues", "2", "numtxqueues", "2",
+		"type", "veth", "peer", "name", "v1")
+	b.must("ethtool", "-K", "v0", "rx-vlan-hw-parse", "off")
+	before := b.state("v0")
+	b.restore(taken)
+	b.want(before, b.state("v0"), "its predecessor was given back")
+	b.wantNoRecords()
 }
 
 // Who takes an interface after a crash finds out what it was like before that.
