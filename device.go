@@ -79,9 +79,9 @@ type device struct {
 }
 
 func openDevice(path string, o Opening) (*device, error) {
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	fd, err := nioctl.Open(path)
 	if err != nil {
-		return nil, fault.Wrap(err, "open", path, "%s", openHint(err))
+		return nil, err
 	}
 	d := &device{fd: fd, name: shortName(o.Port, abi.ReqNameSize-1), answer: o.Register}
 	own, err := o.Extmem.mapping()
@@ -108,16 +108,6 @@ func shortName(name string, most int) string {
 		}
 	}
 	return name
-}
-
-func openHint(err error) string {
-	switch {
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENXIO):
-		return "start 'netmap serve', load netmap's kernel module, or use the embedded framework"
-	case errors.Is(err, unix.EACCES):
-		return "join the group of the device, or run as root"
-	}
-	return ""
 }
 
 // mapping is the memory, mapped: nil for none, a mapping that is not ours for what the program has mapped, or the file.

@@ -61,7 +61,7 @@ var mayImport = map[string][]string{
 
 	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
 	"":                {"abi", "portname", "internal/fault", "internal/shm", "internal/csb", "internal/wake", "internal/nioctl", "internal/netdev"},
-	"internal/nioctl": {"abi"},
+	"internal/nioctl": {"abi", "internal/fault"},
 	"embed":           {"", "abi", "portname", "internal/fault", "internal/shm", "internal/mem", "internal/engine", "internal/csb", "internal/wake"},
 	"packet":          {"", "abi", "internal/netdev", "portname", "internal/fault", "internal/filter"},
 	"source":          {"packet"},

@@ -1,8 +1,14 @@
 package main
 
 import (
+	"cmp"
+	"fmt"
 	"io"
+	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 )
@@ -29,6 +35,83 @@ func TestExitStatus(t *testing.T) {
 		root.SetArgs(tt.args)
 		if err := root.ExecuteContext(t.Context()); cli.ExitStatus(err) != tt.status {
 			t.Errorf("netmap %q: %v, status %d, want %d", tt.args, err, cli.ExitStatus(err), tt.status)
+		}
+	}
+}
+
+// everyCommand calls f with all commands, the root included.
+func everyCommand(cmd *cobra.Command, f func(*cobra.Command)) {
+	f(cmd)
+	for _, c := range cmd.Commands() {
+		everyCommand(c, f)
+	}
+}
+
+// examples are values that flags of a type take.
+var examples = map[string]string{
+	"string": "word", "int": "3", "uint32": "3", "uint16": "3", "uint": "3", "float64": "1", "duration": "3s",
+	"strings": "a,b", "stringArray": "a", "path": "/dev/nosuch",
+}
+
+// flagError parses arguments of a command of its own, and returns the error that its user sees.
+func flagError(path string, args ...string) error {
+	cmd, _, err := newRoot().Find(strings.Fields(path)[1:])
+	if err == nil {
+		err = cmd.ParseFlags(args)
+	}
+	switch {
+	case err != nil:
+		return cmd.FlagErrorFunc()(cmd, err)
+	case cmd.Flags().NArg() > 0:
+		return fmt.Errorf("%q are taken for arguments", cmd.Flags().Args())
+	}
+	return nil
+}
+
+// A flag and its value may be one word with "=", or two, in every command. Without its value a flag is an
+// error that says what it takes.
+func TestFlagsTakeTheirValuesEitherWay(t *testing.T) {
+	tried := 0
+	everyCommand(newRoot(), func(cmd *cobra.Command) {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if f.Value.Type() == "bool" || f.Value.Type() == "count" {
+				return
+			}
+			value := cmp.Or(examples[f.Value.Type()], f.DefValue, "1")
+			if f.Value.Set(value) != nil { // it has a grammar of its own
+				value = cmp.Or(f.DefValue, "1k")
+			}
+			two := flagError(cmd.CommandPath(), "--"+f.Name, value)
+			one := flagError(cmd.CommandPath(), "--"+f.Name+"="+value)
+			if (one == nil) != (two == nil) {
+				t.Errorf("%s --%s: as one word %v, as two %v", cmd.CommandPath(), f.Name, one, two)
+			}
+			if one == nil {
+				tried++
+			}
+			err := flagError(cmd.CommandPath(), "--"+f.Name)
+			if err == nil || !strings.Contains(err.Error(), f.Name) {
+				t.Errorf("%s --%s alone: %v, want an error", cmd.CommandPath(), f.Name, err)
+			}
+		})
+	})
+	if tried < 80 {
+		t.Errorf("only %d flags were tried", tried)
+	}
+}
+
+// Whoever forgets the device's path, with or without more flags behind it, is told the usual one.
+func TestDeviceWithoutPath(t *testing.T) {
+	for _, name := range []string{"gen", "capture", "replay", "bridge", "lb", "top", "vale list"} {
+		for _, more := range []string{"", " -i x", "=", " -f rx"} {
+			root := newRoot()
+			root.SetOut(io.Discard)
+			root.SetErr(io.Discard)
+			root.SetArgs(strings.Fields(name + " --device" + more))
+			err := root.ExecuteContext(t.Context())
+			if cli.ExitStatus(err) != 2 || !strings.Contains(err.Error(), "such as /dev/netmap") {
+				t.Errorf("netmap %s --device%s: %v", name, more, err)
+			}
 		}
 	}
 }

@@ -3,15 +3,18 @@
 package device
 
 import (
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
@@ -134,6 +137,10 @@ func TestKillDaemon(t *testing.T) {
 		h.wantOwnStack(t)
 		if !stale(path) {
 			t.Errorf("round %d: %s is not the mount of a dead daemon", round, path)
+		}
+		_, err := netmap.OpenDevice(path, "vale0:a")
+		if !errors.Is(err, syscall.ENOTCONN) || !strings.Contains(err.Error(), "start netmap serve") {
+			t.Errorf("opening the node of a dead daemon: %v", err)
 		}
 	}
 	s := serve(t, path)

@@ -170,6 +170,7 @@ func shared(n portname.Name) bool {
 }
 
 func (o *flags) run(ctx context.Context) error {
+	o.device.Out = o.err
 	if shared(o.a) || shared(o.b) {
 		o.device.UseNode()
 	}

@@ -189,6 +189,7 @@ func (o *flags) parse(expr string) (err error) {
 }
 
 func (o *flags) run(ctx context.Context) error {
+	o.device.Out = o.err
 	if cli.IsSoftware(o.port) || isMonitor(o.name) {
 		o.device.UseNode()
 	}

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,12 +19,14 @@ import (
 	"github.com/seed-48afdc40/netmap/embed"
 	"github.com/seed-48afdc40/netmap/internal/netdev"
 	"github.com/seed-48afdc40/netmap/internal/nic"
+	"github.com/seed-48afdc40/netmap/internal/nioctl"
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
 // Device is where a command opens its ports: a netmap device, or a framework inside its own process.
 type Device struct {
 	path      string
+	chosen    bool // the path, by the command
 	mode      XDPMode
 	framework *embed.Framework // once ports are opened inside this process
 
@@ -31,6 +35,8 @@ type Device struct {
 	RxSlots int
 	// Promisc has such an interface receive frames for any address.
 	Promisc bool
+	// Out is told where ports are opened, when the user left that to the command; may be nil.
+	Out io.Writer
 }
 
 // XDPMode is the flag with which users choose how interfaces exchange frames with their drivers.
@@ -64,16 +70,34 @@ const embedded = "embedded"
 
 // AddFlags defines --device and --xdp-mode.
 func (d *Device) AddFlags(f *pflag.FlagSet) {
-	f.StringVar(&d.path, "device", "",
+	f.Var(NewValue(&d.path, parseDevice, "path", ""), deviceFlag,
 		"open ports through a netmap device, that of netmap serve or of the kernel; \""+embedded+"\" is inside this process")
-	f.Lookup("device").NoOptDefVal = netmap.DevicePath
 	d.mode.AddFlag(f)
+}
+
+const deviceFlag = "device"
+
+// noDevice is what is wrong with --device alone.
+const noDevice = "it takes the path of a device, such as " + netmap.DevicePath
+
+// AddDeviceFlag defines --device for commands that only work with a device.
+func AddDeviceFlag(f *pflag.FlagSet, path *string, text string) {
+	*path = netmap.DevicePath
+	f.Var(NewValue(path, parseDevice, "path", netmap.DevicePath), deviceFlag, text)
+}
+
+// parseDevice refuses what looks like a flag: then the path was forgotten.
+func parseDevice(path string) (string, error) {
+	if path == "" || strings.HasPrefix(path, "-") {
+		return "", errors.New(noDevice)
+	}
+	return path, nil
 }
 
 // PreferNode takes /dev/netmap where it is there and nothing else was said, not even of interfaces inside this process: other programs look for ports there, too.
 func (d *Device) PreferNode() {
 	if d.path == "" && d.mode.Name() == "" && isNode(netmap.DevicePath) {
-		d.path = netmap.DevicePath
+		d.UseNode()
 	}
 }
 
@@ -81,16 +105,17 @@ func (d *Device) PreferNode() {
 // by other programs.
 func (d *Device) UseNode() {
 	if d.path == "" {
-		d.path = netmap.DevicePath
+		d.path, d.chosen = netmap.DevicePath, true
 	}
 }
 
 // isNode says whether a path is a device, or a file that somebody serves: one that something is mounted on. A plain file
-// may be left over from somebody who does no more.
+// may be left over from somebody who does no more. A node whose daemon has died is one, too: opening it
+// tells what to do.
 func isNode(path string) bool {
 	file, err := os.Stat(path)
 	if err != nil {
-		return false
+		return nioctl.IsDead(err)
 	}
 	dir, err := os.Stat(filepath.Dir(path))
 	if err != nil {
@@ -110,6 +135,7 @@ type Opener func(name string, options ...netmap.Option) (*netmap.Port, error)
 // Opener says who opens ports, and how to close them all. A framework in this process has buffers that take frames of
 // length bytes whole.
 func (d *Device) Opener(length int) (open Opener, closeAll func(), err error) {
+	d.tellChoice()
 	if d.Embedded() {
 		f, err := d.newFramework(length)
 		if err != nil {
@@ -134,6 +160,17 @@ func (d *Device) Opener(length int) (open Opener, closeAll func(), err error) {
 			p.Close()
 		}
 	}, nil
+}
+
+// tellChoice says where ports are opened, unless the user has said it himself.
+func (d *Device) tellChoice() {
+	switch {
+	case d.Out == nil:
+	case d.path == "":
+		fmt.Fprintln(d.Out, "Ports are opened inside this process; --device names a device.")
+	case d.chosen:
+		fmt.Fprintf(d.Out, "Ports are opened through %s.\n", d.path)
+	}
 }
 
 // Stats describes the ports that are open inside this process, nil where none are.

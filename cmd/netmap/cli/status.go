@@ -3,7 +3,6 @@ package cli
 import (
 	"github.com/spf13/pflag"
 
-	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/internal/status"
 )
 
@@ -15,7 +14,7 @@ type Daemon struct{ device, address string }
 
 // AddFlags defines --device and --status.
 func (d *Daemon) AddFlags(f *pflag.FlagSet) {
-	f.StringVar(&d.device, "device", netmap.DevicePath, "device node whose daemon to ask")
+	AddDeviceFlag(f, &d.device, "device node whose daemon to ask")
 	f.StringVar(&d.address, "status", "", "ask at this unix socket, host:port or URL instead (default that of --device)")
 }
 

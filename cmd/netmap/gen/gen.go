@@ -74,6 +74,7 @@ func (o *flags) run(ctx context.Context) error {
 	}
 	if o.function != "" {
 		o.device.PreferNode()
+		o.device.Out = o.err
 	}
 	if o.slots.indirect && o.device.Embedded() {
 		return cli.Usage(errors.New("-I needs a device, whose switch reads this program's memory: run netmap serve"))

@@ -180,6 +180,7 @@ func (o *flags) run(ctx context.Context) error {
 		defer log.Close()
 		r.log = log
 	}
+	o.device.Out = o.err
 	o.device.UseNode()
 	open, closeAll, err := o.device.Opener(0)
 	if err != nil {

@@ -25,7 +25,6 @@ The end.`}
 	cut.Flags().String("secret", "", "for us")
 	cut.Flags().MarkHidden("secret")
 	cut.Flags().String("device", "", "cut on this")
-	cut.Flags().Lookup("device").NoOptDefVal = "/dev/x"
 	root.AddCommand(cut, &cobra.Command{Use: "man", Short: "Hidden", Hidden: true, Run: run})
 	return root, cut
 }
@@ -42,7 +41,7 @@ func TestPage(t *testing.T) {
 		".TP\n\\fB\\-n\\fR, \\fB\\-\\-number\\fR \\fIbytes\\fR\ncut so many bytes (default 7)\n",
 		".TP\n\\fB\\-q\\fR, \\fB\\-\\-quiet\\fR\nsay nothing\n",
 		".TP\n\\fB\\-v\\fR, \\fB\\-\\-verbose\\fR\nsay more\n",
-		"\\fB\\-\\-device\\fR[=\\fIstring\\fR]\n",
+		"\\fB\\-\\-device\\fR \\fIstring\\fR\n",
 		".SH \"EXAMPLES\"\n.RS 4\n.nf\ntool cut \\-n 3 \\(aqa\\(tib\\(aq\n.fi\n.RE\n",
 		"\\fBtool\\fR(8)",
 	} {

@@ -99,8 +99,6 @@ func term(f *pflag.Flag) string {
 	value, _ := pflag.UnquoteUsage(f)
 	switch {
 	case value == "" || f.NoOptDefVal == "+1": // pflag's counters, -vv
-	case f.NoOptDefVal != "" && f.Value.Type() != "bool":
-		s += `[=` + italic(value) + `]`
 	default:
 		s += " " + italic(value)
 	}

@@ -186,6 +186,7 @@ func (o *flags) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	o.device.Out = o.err
 	if cli.IsSoftware(o.port) {
 		o.device.UseNode()
 	}

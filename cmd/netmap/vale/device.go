@@ -2,7 +2,6 @@ package vale
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 	"syscall"
 
@@ -20,18 +19,11 @@ type device struct {
 }
 
 func openDevice(path string) (*device, error) {
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err == nil {
-		return &device{fd, path}, nil
+	fd, err := nioctl.Open(path)
+	if err != nil {
+		return nil, err
 	}
-	hint := ""
-	switch {
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENXIO):
-		hint = "start netmap serve, load netmap's kernel module, or name another node with --device"
-	case errors.Is(err, unix.EACCES):
-		hint = "join the group of the device, or run as root"
-	}
-	return nil, fault.Wrap(err, "open", path, "%s", hint)
+	return &device{fd, path}, nil
 }
 
 func (d *device) Close() error { return unix.Close(d.fd) }

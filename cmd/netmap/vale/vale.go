@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 )
@@ -41,7 +40,7 @@ type flags struct {
 func New() *cobra.Command {
 	f := &flags{}
 	cmd := &cobra.Command{Use: "vale", Short: "List and change VALE switches", Long: help, Example: examples}
-	cmd.PersistentFlags().StringVar(&f.path, "device", netmap.DevicePath, "netmap device, that of netmap serve or of the kernel")
+	cli.AddDeviceFlag(cmd.PersistentFlags(), &f.path, "netmap device, that of netmap serve or of the kernel")
 	cmd.PersistentFlags().BoolVar(&f.json, "json", false, "write what there is, or what was done, as JSON")
 	cmd.AddCommand(f.listCmd(), f.attachCmd(), f.detachCmd(), f.createCmd(), f.deleteCmd(), f.pollingCmd())
 	return cmd

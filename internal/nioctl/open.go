@@ -1,0 +1,38 @@
+//go:build linux || freebsd
+
+package nioctl
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/internal/fault"
+)
+
+// Open opens a device node. Errors are those of open(2), each with what to do about it; ENOTCONN for a
+// node whose daemon has died.
+func Open(path string) (fd int, err error) {
+	fd, err = unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fault.Wrap(err, "open", path, "%s", openHint(err))
+	}
+	return fd, nil
+}
+
+// IsDead says whether an error is that of a node whose daemon has died without taking it away.
+func IsDead(err error) bool {
+	return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED)
+}
+
+func openHint(err error) string {
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENXIO):
+		return "start netmap serve, load netmap's kernel module, name another node, or use the embedded framework"
+	case IsDead(err):
+		return "the daemon behind it has died: start netmap serve again; netmap doctor tells what it left behind"
+	case errors.Is(err, unix.EACCES):
+		return "join the group of the device, or run as root"
+	}
+	return ""
+}
