@@ -60,7 +60,7 @@ close, and after a crash by the next start or "netmap doctor --restore".
 
 Every node has memory of its own. Run serve several times, with other paths, to
 keep users apart.`,
-		Args: cobra.NoArgs,
+		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	fs := cmd.Flags()

@@ -115,3 +115,30 @@ func TestDeviceWithoutPath(t *testing.T) {
 		}
 	}
 }
+
+// A word that is no command gets advice, wherever it stands.
+func TestUnexpectedWords(t *testing.T) {
+	for args, want := range map[string]string{
+		"serv":            "did you mean serve?",
+		"serv -x":         "did you mean serve?",
+		"vale atach":      "did you mean attach",
+		"gen d0":          "-i d0",
+		"lb eth0":         "-i eth0",
+		"top x":           "takes no arguments",
+		"serve x":         "takes no arguments",
+		"help nosuch":     "there is no command",
+		"help gen x":      "takes no arguments",
+		"help vale nosuc": "there is no command",
+		"qqqq":            "netmap --help",
+		"completion tcsh": "there is no command",
+	} {
+		root := newRoot()
+		root.SetOut(io.Discard)
+		root.SetErr(io.Discard)
+		root.SetArgs(strings.Fields(args))
+		err := root.ExecuteContext(t.Context())
+		if cli.ExitStatus(err) != 2 || !strings.Contains(err.Error(), want) {
+			t.Errorf("netmap %s: %v, want %q", args, err, want)
+		}
+	}
+}

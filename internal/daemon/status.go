@@ -124,6 +124,9 @@ func (d *Daemon) ServeStatus(cfg StatusConfig) error {
 		if err != nil {
 			return fault.Wrap(err, "offer the status at", cfg.HTTP, "")
 		}
+		if a := l.Addr().(*net.TCPAddr); !a.IP.IsLoopback() {
+			d.log.Warn("other machines can read the status", "address", a.String())
+		}
 		d.serve(l)
 	}
 	return nil

@@ -168,6 +168,18 @@ func (c Changes) with(o Changes) Changes {
 	return c
 }
 
+// Undone says what putting it back did: "rx-lro on again, queues 1 combined again".
+func (c Changes) Undone() string {
+	var parts []string
+	for _, feature := range c.Off {
+		parts = append(parts, feature+" on again")
+	}
+	if c.From != nil {
+		parts = append(parts, "queues "+c.From.String()+" again")
+	}
+	return strings.Join(parts, ", ")
+}
+
 // String says what was changed: "rx-lro off, 4 combined queues instead of 1".
 func (c Changes) String() string {
 	var parts []string

@@ -8,27 +8,68 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/nioctl"
 )
 
-// Complete tells the shell, for cmd and all commands below it, what may stand behind flags that name ports, devices,
-// directories and files.
+// completions are what may stand behind flags of these names, in every command that has them.
+var completions = map[string]cobra.CompletionFunc{
+	"interface": Ports, xdpModeFlag: xdpModes,
+	deviceFlag: anyFile, "path": anyFile, "write": anyFile, "file": anyFile, "pcap": anyFile,
+	"histogram": anyFile, "status": anyFile, "state-dir": anyDirectory,
+	"function": words("tx", "rx", "ping", "pong", "txseq", "rxseq"), "format": words("pcapng", "pcap"),
+	"hash": words("flow", "ip", "mac"), "mode": words("0600", "0660", "0666"),
+	"header": words("10", "12"), "buffer-size": words("2048", "4096"), "http": words("127.0.0.1:9669"),
+	"bandwidth": words("constant,", "ether,", "real,"), "delay": words("constant,", "uniform,", "exp,"),
+	"loss": words("plr,", "ber,"), "owner": names("/etc/passwd"), "group": names("/etc/group"),
+}
+
+// Complete tells the shell, for cmd and all commands below it, what may stand behind flags. Nothing is
+// offered behind those that take numbers and words of the user's own.
 func Complete(cmd *cobra.Command) {
-	kinds := map[string]cobra.CompletionFunc{"interface": Ports, "device": anyFile, "path": anyFile, "write": anyFile, "read": anyFile, "pcap": anyFile, "state-dir": anyDirectory,
-		xdpModeFlag: xdpModes}
-	for name, complete := range kinds {
-		if cmd.Flags().Lookup(name) != nil {
-			cmd.RegisterFlagCompletionFunc(name, complete)
+	register := func(f *pflag.Flag) {
+		if _, ok := cmd.GetFlagCompletionFunc(f.Name); ok || f.NoOptDefVal != "" {
+			return
 		}
+		complete := completions[f.Name]
+		if complete == nil {
+			complete = cobra.NoFileCompletions
+		}
+		cmd.RegisterFlagCompletionFunc(f.Name, complete)
 	}
+	cmd.Flags().VisitAll(register)
+	cmd.PersistentFlags().VisitAll(register)
 	if cmd.ValidArgsFunction == nil && !cmd.HasSubCommands() && !strings.Contains(cmd.Use, "file") {
 		cmd.ValidArgsFunction = cobra.NoFileCompletions
 	}
 	for _, c := range cmd.Commands() {
 		Complete(c)
+	}
+}
+
+// words completes a flag that takes one of these words, or starts with one.
+func words(list ...string) cobra.CompletionFunc {
+	directive := cobra.ShellCompDirectiveNoFileComp
+	if strings.HasSuffix(list[0], ",") {
+		directive |= cobra.ShellCompDirectiveNoSpace
+	}
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) { return list, directive }
+}
+
+// names completes a flag that takes a name of the first column of a file such as /etc/group.
+func names(file string) cobra.CompletionFunc {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		text, _ := os.ReadFile(file) // without it, there is nothing to offer
+		var list []string
+		for line := range strings.Lines(string(text)) {
+			if name, _, ok := strings.Cut(line, ":"); ok {
+				list = append(list, name)
+			}
+		}
+		return list, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 

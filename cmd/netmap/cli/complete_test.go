@@ -7,6 +7,33 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// Behind every flag that takes a value something is offered, or nothing on purpose: never the names of
+// files where no file is meant.
+func TestCompleteFlags(t *testing.T) {
+	cut := &cobra.Command{Use: "cut", Run: func(*cobra.Command, []string) {}}
+	f := cut.Flags()
+	f.String("function", "", "")
+	f.Int("number", 0, "")
+	f.Bool("quiet", false, "")
+	f.String("group", "", "")
+	f.String("bandwidth", "", "")
+	Complete(cut)
+	for name, want := range map[string]string{"function": "ping", "number": "", "group": "root", "bandwidth": "ether,"} {
+		complete, ok := cut.GetFlagCompletionFunc(name)
+		if !ok {
+			t.Errorf("--%s is left to the shell", name)
+			continue
+		}
+		list, directive := complete(cut, nil, "")
+		if want != "" && !slices.Contains(list, want) || want == "" && len(list) > 0 {
+			t.Errorf("--%s: %q, want %q", name, list, want)
+		}
+		if directive&cobra.ShellCompDirectiveNoFileComp == 0 {
+			t.Errorf("--%s offers files", name)
+		}
+	}
+}
+
 func TestComplete(t *testing.T) {
 	root := &cobra.Command{Use: "tool"}
 	cut := &cobra.Command{Use: "cut", Run: func(*cobra.Command, []string) {}}

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -45,12 +46,64 @@ func flagError(err error) error {
 	return fmt.Errorf("%w: want %s", err, none.GetFlag().Value.Type())
 }
 
+// NoArgs is for commands and groups of commands that take no arguments.
+func NoArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return unexpected(cmd, args[0])
+	}
+	return nil
+}
+
+// unexpected says of a word where no argument is taken what might have been meant.
+func unexpected(cmd *cobra.Command, word string) error {
+	switch {
+	case cmd.HasSubCommands():
+		cmd.SuggestionsMinimumDistance = 2
+		if near := cmd.SuggestionsFor(word); len(near) > 0 {
+			return fmt.Errorf("there is no command %q: did you mean %s?", word, strings.Join(near, " or "))
+		}
+		return fmt.Errorf("there is no command %q: '%s --help' lists those there are", word, cmd.CommandPath())
+	case cmd.Flags().Lookup("interface") != nil:
+		return fmt.Errorf("%s takes no arguments: a port is named with -i, such as -i %s", cmd.CommandPath(), word)
+	}
+	return fmt.Errorf("%s takes no arguments, and %q is one", cmd.CommandPath(), word)
+}
+
+// markHelp has "help" fail for a command that is not there, as the command itself would.
+func markHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		return
+	}
+	help.Run = nil
+	help.RunE = func(_ *cobra.Command, args []string) error {
+		cmd, rest, err := root.Find(args)
+		switch {
+		case err != nil:
+			return Usage(err)
+		case len(rest) > 0:
+			return Usage(unexpected(cmd, rest[0]))
+		}
+		return cmd.Help()
+	}
+}
+
 // MarkUsage makes what cobra itself finds wrong with a command line, of cmd or a command below it, an error of that kind.
 func MarkUsage(cmd *cobra.Command) {
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return Usage(flagError(err)) })
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 { // what came before the flag
+			return Usage(unexpected(cmd, words[0]))
+		}
+		return Usage(flagError(err))
+	})
 	if !cmd.Runnable() { // else cobra shows the help of a group of commands for a word that it does not know, and is content
-		cmd.Args = cobra.NoArgs
+		cmd.Args = NoArgs
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
+	if !cmd.HasParent() && cmd.HasSubCommands() {
+		markHelp(cmd)
 	}
 	if args := cmd.Args; args != nil {
 		cmd.Args = func(cmd *cobra.Command, list []string) error { return Usage(args(cmd, list)) }

@@ -143,7 +143,7 @@ func (f *doctorFlags) giveBack(w io.Writer, names []string) error {
 		return errors.Join(err, json.NewEncoder(w).Encode(map[string]any{"ok": err == nil, "restored": append([]takeover.Record{}, done...)}))
 	}
 	for _, r := range done {
-		fmt.Fprintf(w, "%s is as it was: no longer %v\n", r.Name, r.Changes)
+		fmt.Fprintf(w, "%s is as it was: %s\n", r.Name, r.Changes.Undone())
 	}
 	if len(done) == 0 && err == nil {
 		fmt.Fprintln(w, "Nothing to restore.")

@@ -69,7 +69,7 @@ var wrong = []line{
 	{"-E 5", "-E"},
 	{"-m 5", "-m"},
 	{"-G", "'G'"},
-	{"-f tx -i x{1 surplus", "unknown command"},
+	{"-f tx -i x{1 surplus", "takes no arguments"},
 }
 
 // A command line that is wrong gives one line, which names the flag, and status 2: cobra's mistakes are marked above this

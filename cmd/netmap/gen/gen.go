@@ -55,7 +55,7 @@ func New() *cobra.Command {
 		Short:   "Send, receive and reflect test frames; without arguments, test itself",
 		Long:    genHelp,
 		Example: genExamples,
-		Args:    cobra.NoArgs,
+		Args:    cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.out, o.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			if err := o.settle(cmd.Flags()); err != nil {

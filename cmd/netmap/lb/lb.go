@@ -82,7 +82,7 @@ func New() *cobra.Command {
 		Short:   "Spread the frames of a port over pipes, flow by flow",
 		Long:    help,
 		Example: examples,
-		Args:    cobra.NoArgs,
+		Args:    cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.out, o.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			if err := o.check(); err != nil {

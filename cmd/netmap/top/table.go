@@ -167,6 +167,14 @@ func cut(s string, width int) string {
 	return runewidth.Truncate(s, width, "…")
 }
 
+// cutFront shortens a text that is too wide at its beginning.
+func cutFront(s string, width int) string {
+	if over := runewidth.StringWidth(s) - width; over > 0 && width > 0 {
+		return runewidth.TruncateLeft(s, over+1, "…")
+	}
+	return s
+}
+
 // clean takes out what a terminal would obey: names come from other programs.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {

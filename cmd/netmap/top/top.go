@@ -55,7 +55,7 @@ func New() *cobra.Command {
 		Short:   "Watch ports, rates, losses, switches and clients of a running daemon",
 		Long:    help,
 		Example: examples,
-		Args:    cobra.NoArgs,
+		Args:    cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
 				return cli.Usage(err)

@@ -129,7 +129,7 @@ func between(left, right string, width int) string {
 // foot is the last line: what can be done, or what is wrong.
 func (s *screen) foot(lines, top, room int) string {
 	if s.trouble != "" {
-		return s.theme(bad, cut(" "+clean(s.trouble), s.width))
+		return s.theme(bad, cutFront(" "+clean(s.trouble), s.width)) // what helps stands at its end
 	}
 	left := fmt.Sprintf(" q quit  tab view  s sort (%v)  p pause  +- every %v  ↑↓ scroll", s.order, s.interval)
 	right := ""
