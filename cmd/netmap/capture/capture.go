@@ -124,7 +124,7 @@ func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.at, "packet-buffered", "U", false, "write frames at once, not within 100 ms")
 	f.BoolVarP(&o.own, "no-promiscuous-mode", "p", false, "leave out what is not for the interface's own address")
 	f.IntVar(&o.wait, "wait", 0, "seconds to wait for the link before starting")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "report every second how many frames there are")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "report every second how many frames there are, as it does on a terminal anyway")
 	f.BoolVar(&o.json, "json", false, "write the summary as JSON to standard output")
 }
 
@@ -272,8 +272,9 @@ func (o *flags) capture(ctx context.Context, p *netmap.Port, m *meter) (*summary
 		}
 		written <- err
 	}()
-	defer o.watch(r)()
+	end := cli.Progress(o.err, o.verbose, func() string { return cli.Count(r.seen.Load(), "frame") })
 	err := r.run(ctx)
+	end()
 	close(r.blocks.full)
 	wrote := <-written
 	if wrote == nil {
@@ -316,26 +317,4 @@ func (o *flags) newWriter(m *meter) *writer {
 	}
 	w.header = o.format.AppendHeader(nil, i)
 	return w
-}
-
-// watch reports how many frames there are, until it is told to end.
-func (o *flags) watch(r *receiver) (end func()) {
-	if !o.verbose {
-		return func() {}
-	}
-	done, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				fmt.Fprintf(o.err, "netmap: %s\n", cli.Count(r.seen.Load(), "frame"))
-			case <-done:
-				return
-			}
-		}
-	}()
-	return func() { close(done); <-ended }
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -120,7 +119,7 @@ func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.IntVarP(&o.burst, "burst", "b", 256, "send at most so many frames at a time, of those that are due")
 	cli.AddWaitFlag(f, &o.wait, "wait-link", "seconds to wait for the link before starting (default 2 for interfaces, else 0)")
 	f.Var(cli.NewValue(&o.memory, cli.ParseCount, "size", "1G"), "memory", "how much of the file to read ahead")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "report every second what was sent")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "report every second what was sent, as it does on a terminal anyway")
 	f.BoolVar(&o.json, "json", false, "write the summary as JSON to standard output")
 	o.loops, o.memory = 1, 1e9
 }
@@ -251,7 +250,9 @@ func (o *flags) replay(ctx context.Context, src *capfile.Reader, p *netmap.Port)
 	}
 	sent := make(chan error, 1)
 	go func() { sent <- s.run(ctx, f) }()
-	err := o.watch(s, sent)
+	end := cli.Progress(o.err, o.verbose, s.progress)
+	err := <-sent
+	end()
 	return newSummary(s, f, unsent.Read(), o.drops()), err
 }
 
@@ -271,20 +272,4 @@ func (o *flags) drops() (n uint64) {
 		}
 	}
 	return n
-}
-
-// watch reports until the sender ends.
-func (o *flags) watch(s *sender, sent chan error) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-sent:
-			return err
-		case <-tick.C:
-			if o.verbose {
-				fmt.Fprintf(o.err, "netmap: sent %s, %sB\n", cli.Count(s.frames.Load(), "frame"), cli.Norm(float64(s.bytes.Load())))
-			}
-		}
-	}
 }

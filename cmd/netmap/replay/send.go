@@ -2,6 +2,7 @@ package replay
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -189,4 +190,9 @@ func (s *sender) finish() error {
 			return nil
 		}
 	}
+}
+
+// progress says what has been sent so far.
+func (s *sender) progress() string {
+	return fmt.Sprintf("sent %s, %sB", cli.Count(s.frames.Load(), "frame"), cli.Norm(float64(s.bytes.Load())))
 }
