@@ -56,8 +56,8 @@ var mayImport = map[string][]string{
 	"internal/shadow": core,
 
 	"internal/engine":  slices.Concat(core, system, kinds, []string{"internal/uplink", "internal/shadow", "internal/status"}),
-	"internal/control": slices.Concat(core, []string{"internal/engine", "internal/eventfd"}),
-	"internal/daemon":  slices.Concat(core, system, []string{"internal/engine", "internal/control", "internal/chardev", "internal/eventfd", "internal/takeover", "internal/status", "internal/metrics"}),
+	"internal/control": slices.Concat(core, []string{"internal/engine", "internal/eventfd", "internal/ifioctl"}),
+	"internal/daemon":  slices.Concat(core, system, []string{"internal/engine", "internal/control", "internal/chardev", "internal/ifioctl", "internal/eventfd", "internal/takeover", "internal/status", "internal/metrics"}),
 
 	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
 	"":                {"abi", "portname", "internal/fault", "internal/shm", "internal/csb", "internal/wake", "internal/nioctl", "internal/netdev"},

@@ -41,8 +41,8 @@ type Driver interface {
 // goroutines at once; Release comes last, once.
 type File interface {
 	// Ioctl answers a request. Data is what its number says that it carries: what the client wrote, to be replaced by
-	// the answer. Requests without data are answered by the thread that reads all requests and must not take long. Others
-	// may: they return EINTR when the caller is interrupted.
+	// the answer. Requests without data are answered by the thread that reads all requests and must not take long, unless
+	// Config.Slow says so. Others may: they return EINTR when the caller is interrupted.
 	Ioctl(caller Caller, request uint32, data []byte) syscall.Errno
 	// Poll says which of the events are ready, after which the client may sleep until the waker wakes it. It may be asked
 	// several times for one request. The caller waits for as long as Ioctl or Poll take, whatever happens to its process.
@@ -62,6 +62,8 @@ type Config struct {
 	// as that pays.
 	Workers int
 	Spin    time.Duration
+	// Slow says which ioctls without data may take long all the same; nil is none.
+	Slow func(request uint32) bool
 }
 
 // Device is a mounted device node.

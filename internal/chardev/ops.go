@@ -57,7 +57,7 @@ func (w *worker) serve(request []byte) {
 		w.d.reply(h, w.out, 0, unix.EINVAL)
 	case op.serve == nil:
 		w.d.reply(h, w.out, 0, unix.ENOSYS)
-	case op.slow || h.opcode == opIoctl && ioctlSize(body) > 0:
+	case op.slow || h.opcode == opIoctl && w.d.mayTakeLong(body):
 		body = append([]byte(nil), body...)
 		before, done := w.d.turn(h.opcode == opRelease)
 		h.caller.Interrupted = w.d.interrupts.begin(h.unique)
@@ -244,6 +244,11 @@ func ioctlSize(in []byte) uint32 {
 	return max(le.Uint32(in[24:]), le.Uint32(in[28:]))
 }
 
+// mayTakeLong says whether an ioctl is nothing for the thread that reads requests.
+func (d *Device) mayTakeLong(in []byte) bool {
+	return ioctlSize(in) > 0 || d.cfg.Slow != nil && d.cfg.Slow(le.Uint32(in[12:]))
+}
+
 // ioctl answers with the data also when it fails: a failed request may say more than its errno.
 func (d *Device) ioctl(h header, in, out []byte) (int, syscall.Errno) {
 	f := d.file(le.Uint64(in))
@@ -257,6 +262,7 @@ func (d *Device) ioctl(h header, in, out []byte) (int, syscall.Errno) {
 	data := out[16 : 16+ioctlSize(in)]
 	clear(data)
 	copy(data, in[32:32+inSize])
+	h.caller.Arg, h.caller.Narrow = le.Uint64(in[16:]), le.Uint32(in[8:])&narrowIoctl != 0
 	errno := f.Ioctl(h.caller, le.Uint32(in[12:]), data)
 	if errno == unix.EINTR {
 		errno = d.interrupted(h.unique)

@@ -13,12 +13,14 @@ import (
 
 // parkedPolls are the polls that found nothing and have no answer yet.
 //
-// A client that is told "nothing yet" sleeps, is woken by a notification, and polls again: two switches between
-// processes more than an answer costs. So while a worker looks for requests anyway, it keeps such a poll unanswered.
-// What the client waits for often comes from the very next request.
+// A client that is told "nothing yet" sleeps, is woken by a notification, and polls again: two
+// switches between processes more than an answer costs. So while a worker looks for requests
+// anyway, it keeps such a poll unanswered. What the client waits for often comes from the very next
+// request.
 //
-// A parked poll ends when it is woken and finds something, after a bounded time, by a signal to its client, and when
-// the device is closed. Nothing of that waits for the workers to be idle: until then the client cannot even be killed.
+// A parked poll ends when it is woken and finds something, after a bounded time, by a signal to its
+// client, and when the device is closed. Nothing of that waits for the workers to be idle: until
+// then the client cannot even be killed.
 type parkedPolls struct {
 	mu     sync.Mutex
 	files  []*file      // whose poll is parked, in the order in which the polls came
@@ -37,10 +39,11 @@ type parking struct {
 }
 
 const (
-	// busyLimit is how long a poll stays parked while workers have other requests to answer. That costs nothing, but the
-	// client's own time-out runs late by as much.
+	// busyLimit is how long a poll stays parked while workers have other requests to answer. That
+	// costs nothing, but the client's own time-out runs late by as much.
 	busyLimit = time.Millisecond
-	// mostChances is how many polls of a file may be parked in vain before parking it is given up for a while.
+	// mostChances is how many polls of a file may be parked in vain before parking it is given up
+	// for a while.
 	mostChances = 8
 	// retry is the number of polls after which it is tried again.
 	retry = 32
@@ -65,8 +68,8 @@ func (f *file) worthParking() bool {
 	return true
 }
 
-// park keeps a poll unanswered, unless the file has been woken since it was armed or has a parked poll, or a signal
-// waits for the client to get its answer.
+// park keeps a poll unanswered, unless the file has been woken since it was armed or has a parked
+// poll, or a signal waits for the client to get its answer.
 func (d *Device) park(f *file, p parking) bool {
 	s := &d.parked
 	s.mu.Lock()
@@ -129,8 +132,8 @@ func (s *parkedPolls) due(before int64) (*file, parking) {
 	return nil, parking{}
 }
 
-// wakeParked marks a parked poll to be looked at again, and says whether that is all who wait for the file. A worker is
-// awake as long as polls are parked.
+// wakeParked marks a parked poll to be looked at again, and says whether that is all who wait for
+// the file. A worker is awake as long as polls are parked.
 func (d *Device) wakeParked(f *file) bool {
 	s := &d.parked
 	s.mu.Lock()
@@ -145,8 +148,9 @@ func (d *Device) wakeParked(f *file) bool {
 	return f.parking.alone
 }
 
-// answerParked answers the parked polls that have been woken and find something, and those that came before a time. It
-// looks at each about once: one that is woken again and again, always in vain, must not keep the worker.
+// answerParked answers the parked polls that have been woken and find something, and those that
+// came before a time. It looks at each about once: one that is woken again and again, always in
+// vain, must not keep the worker.
 func (w *worker) answerParked(before int64) {
 	s := &w.d.parked
 	if s.woken.Load() == 0 && !s.late(before) {
@@ -166,7 +170,8 @@ func (w *worker) answerParked(before int64) {
 	}
 }
 
-// look polls for a client whose poll is not parked any more. One that was woken in vain is parked again if it may.
+// look polls for a client whose poll is not parked any more. One that was woken in vain is parked
+// again if it may.
 func (w *worker) look(f *file, p parking, mayWait bool) (ready uint32, again bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -182,8 +187,8 @@ func (w *worker) look(f *file, p parking, mayWait bool) (ready uint32, again boo
 	return ready, false
 }
 
-// interruptParked answers a poll that a signal interrupts: with nothing, for the kernel knows of the signal and takes
-// an errno for POLLERR.
+// interruptParked answers a poll that a signal interrupts: with nothing, for the kernel knows of
+// the signal and takes an errno for POLLERR.
 func (d *Device) interruptParked(unique uint64) {
 	s := &d.parked
 	s.mu.Lock()

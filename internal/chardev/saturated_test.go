@@ -15,8 +15,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// saturated is a node whose workers are never without a request: each ioctl of the busy threads is answered only when
-// another request waits to be read.
+// saturated is a node whose workers are never without a request: each ioctl of the busy threads is
+// answered only when another request waits to be read.
 type saturated struct {
 	*node
 	stop atomic.Bool

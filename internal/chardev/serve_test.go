@@ -272,6 +272,44 @@ func TestServeIoctlSizes(t *testing.T) {
 	}
 }
 
+// argument is a driver that notes who made the last ioctl.
+type argument struct {
+	echo
+	caller chan Caller
+}
+
+func (a *argument) Open(Caller, *Waker) (File, syscall.Errno) { return a, 0 }
+
+func (a *argument) Ioctl(caller Caller, _ uint32, _ []byte) syscall.Errno {
+	a.caller <- caller
+	return 0
+}
+
+// Ioctls without data bring their argument, and go to a goroutine of their own if they may take long.
+func TestServeArguments(t *testing.T) {
+	driver := &argument{caller: make(chan Caller, 1)}
+	b := newBench(t, driver)
+	const slow = 0x8913
+	b.worker.d.cfg.Slow = func(request uint32) bool { return request == slow }
+	handle := b.open()
+	for _, request := range []uint32{slow, slow + 1} {
+		for _, flags := range []uint32{0, narrowIoctl} {
+			body := make([]byte, 32)
+			le.PutUint64(body, handle)
+			le.PutUint32(body[8:], flags)
+			le.PutUint32(body[12:], request)
+			le.PutUint64(body[16:], 1<<47-1)
+			if e, _ := b.ask(opIoctl, body); e != 0 {
+				t.Fatal(e)
+			}
+			c := <-driver.caller
+			if c.Arg != 1<<47-1 || c.Narrow != (flags != 0) || (c.Interrupted != nil) != (request == slow) {
+				t.Errorf("request %#x, flags %#x: %+v", request, flags, c)
+			}
+		}
+	}
+}
+
 // Requests that come after a release are answered after it.
 func TestReleaseGoesFirst(t *testing.T) {
 	driver := &slowRelease{}

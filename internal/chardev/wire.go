@@ -43,6 +43,8 @@ const (
 	pollWantsNotify = 1 << 0 // FUSE_POLL_SCHEDULE_NOTIFY
 	notifyPoll      = 1      // FUSE_NOTIFY_POLL
 
+	narrowIoctl = 1<<0 | 1<<3 // FUSE_IOCTL_COMPAT, FUSE_IOCTL_32BIT
+
 	setattrMode, setattrUID, setattrGID = 1 << 0, 1 << 1, 1 << 2 // FATTR_*
 
 	rootID = 1
@@ -74,8 +76,12 @@ type header struct {
 type Caller struct {
 	UID, GID uint32
 	PID      int
-	// Interrupted is closed when the caller got a signal, or the device is being closed. Only ioctls with data have it.
+	// Interrupted is closed when the caller got a signal, or the device is being closed. Only ioctls that may take long
+	// have it.
 	Interrupted <-chan struct{}
+	// Arg is an ioctl's argument, as the caller passed it, and Narrow says that it is a 32-bit program.
+	Arg    uint64
+	Narrow bool
 }
 
 // parse reads a request's header. It says no when the request is not as long as it claims.

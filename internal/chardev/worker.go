@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// worker is a thread that reads requests and answers them. Those that may take long, it hands to a goroutine.
+// worker is a thread that reads requests and answers them. Those that may take long, it hands to a
+// goroutine.
 type worker struct {
 	d   *Device
 	in  []byte
@@ -45,12 +46,13 @@ func (w *worker) between() {
 	}
 }
 
-// next reads a request. A wake-up costs tens of microseconds, on both sides, so after each request the thread looks for
-// the next one for a while before it sleeps: as long as clients keep it busy it never does. An idle device costs nothing.
-// In between it lets others have the processor: mostly that is the client whose request it is looking for.
+// next reads a request. A wake-up costs tens of microseconds, on both sides, so after each request
+// the thread looks for the next one for a while before it sleeps: as long as clients keep it busy
+// it never does. An idle device costs nothing. In between it lets others have the processor: mostly
+// that is the client whose request it is looking for.
 //
-// A request that got an error is no reason to look for longer. A program that asks a dead port again and again would
-// keep a processor busy in here besides its own.
+// A request that got an error is no reason to look for longer. A program that asks a dead port
+// again and again would keep a processor busy in here besides its own.
 func (w *worker) next() (int, bool) {
 	for looking := false; !w.d.closed.Load(); {
 		n, e := readRaw(w.d.fd, w.in)

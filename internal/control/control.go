@@ -13,6 +13,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/ifioctl"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 )
 
@@ -34,6 +35,14 @@ type Process interface {
 	Extmem(addr, size uint64) (*engine.Extmem, error)
 	// Eventfd is our own descriptor for one of the process's eventfds. EBADF, or EINVAL for one that is no eventfd.
 	Eventfd(fd int) (int, error)
+	// Arg is the argument of a request without data. EOPNOTSUPP of a 32-bit program, whose structures are not ours.
+	Arg() (uint64, error)
+	// Apart calls f where it may sleep on the process's memory, and nobody else waits for it. It leaves f behind after a
+	// while (ETIMEDOUT), or when the process wants an answer at once (EINTR), and tells f so by ended. Done is called
+	// when f has ended, or will not begin.
+	Apart(f func(m ifioctl.Memory, ended func() bool) error, done func()) error
+	// Administers says whether the process has CAP_NET_ADMIN over a socket's network namespace.
+	Administers(socket int) bool
 	// Interrupted is closed when the process wants an answer at once: it got a signal, or is being killed.
 	Interrupted() <-chan struct{}
 }
@@ -79,6 +88,9 @@ func (c *Client) Ioctl(p Process, request uint32, data []byte) syscall.Errno {
 		return c.sync(func(b *engine.Binding) error { return txSync(b, p) })
 	case abi.NIOCRXSYNC:
 		return c.sync(rxSync)
+	}
+	if ifioctl.Handles(request) {
+		return fault.Errno(c.device(p, request))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/control"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/eventfd"
+	"github.com/seed-48afdc40/netmap/internal/ifioctl"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 )
@@ -25,6 +26,7 @@ type process struct {
 	writes int
 	shares bool // its memory can be shared
 	signal chan struct{}
+	admin  bool // of the network namespace
 }
 
 func newProcess() *process { return &process{mem: make([]byte, 64<<10)} }
@@ -89,6 +91,13 @@ func (p *process) Eventfd(fd int) (int, error) {
 }
 
 func (p *process) Interrupted() <-chan struct{} { return p.signal }
+
+func (p *process) Arg() (uint64, error) { return bodyAt, nil }
+func (p *process) Administers(int) bool { return p.admin }
+func (p *process) Apart(f func(ifioctl.Memory, func() bool) error, done func()) error {
+	defer done()
+	return f(p, func() bool { return false })
+}
 
 // put stores a structure and returns its address.
 func put[T any](p *process, addr uint64, v T) uint64 {

@@ -46,6 +46,7 @@ type Daemon struct {
 	node    nodeMode
 	started time.Time
 	clients clients
+	apart   apart
 	servers []*http.Server
 }
 
@@ -68,6 +69,7 @@ func Start(cfg Config) (*Daemon, error) {
 	d.device, err = chardev.Mount(chardev.Config{
 		Path: cfg.Path, Mode: cfg.Mode, UID: cfg.UID, GID: cfg.GID,
 		Backing: e.Region().FD(), Size: e.Region().Size(), Workers: cfg.Workers, Spin: cfg.Spin,
+		Slow: control.Slow,
 	}, d)
 	if err != nil {
 		e.Close()
@@ -149,7 +151,7 @@ func (c *client) process(caller chardev.Caller) *process {
 
 func (c *client) Ioctl(caller chardev.Caller, request uint32, data []byte) syscall.Errno {
 	if caller.Interrupted != nil {
-		return c.c.Ioctl(&process{caller.PID, caller.Interrupted}, request, data)
+		return c.c.Ioctl(&process{pid: caller.PID, interrupted: caller.Interrupted, call: &caller, apart: &c.daemon.apart}, request, data)
 	}
 	return c.c.Ioctl(c.process(caller), request, data)
 }

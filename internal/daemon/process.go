@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/seed-48afdc40/netmap/internal/chardev"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/ns"
@@ -21,6 +22,8 @@ import (
 type process struct {
 	pid         int
 	interrupted <-chan struct{} // of this request
+	call        *chardev.Caller // nil of a request that must not take long
+	apart       *apart
 }
 
 // Read copies from the client's memory.

@@ -11,8 +11,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
 
-// What a request may wish for is what the kernel module takes: 0 is the default, and more than the most is the most. An
-// interface's rings and slots are its own, whatever the request says.
+// What a request may wish for is what the kernel module takes: 0 is the default, and more than the
+// most is the most. An interface's rings and slots are its own, whatever the request says.
 //
 //	              rings        slots                                  extra buffers
 //	VALE port     1 to 16      1 to 4096, by default 1024             up to 524288
@@ -20,7 +20,8 @@ import (
 //	monitor       its parent's 1 to 4096, by default its parent's     any number
 //	null port     any, also 0  any, by default 1024                   any number
 //
-// Of extra buffers one gets as many as there are. A ring of one slot holds no frame: one slot of each ring stays empty.
+// Of extra buffers one gets as many as there are. A ring of one slot holds no frame: one slot of
+// each ring stays empty.
 const (
 	defaultSlots  = 1024
 	maxSlots      = 4096
@@ -42,8 +43,8 @@ func clampVale(req *abi.Register) {
 	req.ExtraBufs = min(req.ExtraBufs, maxValeExtras)
 }
 
-// clampPipe does so for a new pipe. The numbers are those of the master, whichever end is asked for. The parent is nil
-// where there is none.
+// clampPipe does so for a new pipe. The numbers are those of the master, whichever end is asked
+// for. The parent is nil where there is none.
 func clampPipe(req *abi.Register, parent *entry) {
 	txSlots, rxSlots := uint32(defaultSlots), uint32(defaultSlots)
 	if parent != nil {
@@ -54,7 +55,8 @@ func clampPipe(req *abi.Register, parent *entry) {
 	req.TxSlots, req.RxSlots = slotsLike(req.TxSlots, txSlots), slotsLike(req.RxSlots, rxSlots)
 }
 
-// checkNull says ENOMEM for more rings than the region has at all, or longer ones than there can be.
+// checkNull says ENOMEM for more rings than the region has at all, or longer ones than there can
+// be.
 func checkNull(name string, req *abi.Register, region *mem.Region) error {
 	req.TxSlots, req.RxSlots = cmp.Or(req.TxSlots, defaultSlots), cmp.Or(req.RxSlots, defaultSlots)
 	wish, most := uint32(req.TxRings)+uint32(req.RxRings), region.Info().Ring.ObjTotal

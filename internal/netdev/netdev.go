@@ -189,3 +189,10 @@ func (d *Device) Close() error {
 	}
 	return unix.Close(fd)
 }
+
+// Dup is a socket in the interface's network namespace, for ioctls. The caller closes it.
+func (d *Device) Dup() (int, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return unix.FcntlInt(uintptr(d.socket), unix.F_DUPFD_CLOEXEC, 0)
+}

@@ -16,8 +16,9 @@ type queueID struct {
 	ifindex, queue int
 }
 
-// holds is what this process knows of the queues that it holds or held: the kernel says only that a queue is busy, not
-// who has it, and frees the queue of a closed socket later, in a work queue, after a grace period and under rtnl_lock.
+// holds is what this process knows of the queues that it holds or held: the kernel says only that a
+// queue is busy, not who has it, and frees the queue of a closed socket later, in a work queue,
+// after a grace period and under rtnl_lock.
 var holds = struct {
 	mu     sync.Mutex
 	open   map[queueID]int       // sockets that are bound

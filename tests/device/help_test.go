@@ -61,7 +61,7 @@ func TestMain(m *testing.M) {
 // recipes are the C clients: what makes each from its source.
 var recipes = func() map[string][]string {
 	all := map[string][]string{}
-	for _, name := range []string{"gen", "sink", "lifetime", "errors", "options", "manual", "page", "ends"} {
+	for _, name := range []string{"gen", "sink", "lifetime", "errors", "options", "manual", "page", "ends", "netdev"} {
 		all[name] = []string{name + ".c"}
 	}
 	for _, api := range old {
