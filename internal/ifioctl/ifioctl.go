@@ -6,6 +6,7 @@
 package ifioctl
 
 import (
+	"math/bits"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -74,8 +75,10 @@ var requests = map[uint32]half{
 	unix.SIOCETHTOOL: reading, // as the command in its data says, see commands
 }
 
-// Handles says whether a request is one that Do does.
-func Handles(request uint32) bool { return request>>8 == 0x89 && requests[request] != neither }
+// Handles says whether a request is one that Do does. A 32-bit program does none: its structures are other ones.
+func Handles(request uint32) bool {
+	return request>>8 == 0x89 && bits.UintSize == 64 && requests[request] != neither
+}
 
 // Call is an ioctl on an interface.
 type Call struct {

@@ -5,6 +5,7 @@ package ifioctl
 import (
 	"bytes"
 	"errors"
+	"math/bits"
 	"syscall"
 	"testing"
 
@@ -121,7 +122,7 @@ func TestHandles(t *testing.T) {
 		unix.SIOCGIFFLAGS: true, unix.SIOCETHTOOL: true, unix.SIOCSMIIREG: true, unix.SIOCSIFMTU: true,
 		unix.SIOCGIFCONF: false, 0x6994: false, 0x6995: false, 0: false, 1<<32 - 1: false,
 	} {
-		if Handles(request) != want {
+		if want = want && bits.UintSize == 64; Handles(request) != want {
 			t.Errorf("request %#x: %v", request, !want)
 		}
 	}
