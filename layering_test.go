@@ -39,7 +39,7 @@ var mayImport = map[string][]string{
 	"internal/null":      core,
 	"internal/monitor":   core,
 	"internal/nic":       slices.Concat(core, system, []string{"internal/xsk", "internal/takeover"}),
-	"internal/hoststack": slices.Concat(core, system),
+	"internal/hoststack": slices.Concat(core, system, []string{"internal/xsk"}),
 
 	// What a framework tells about itself is plain data, which the engine fills and tools read.
 	"internal/status":  {"internal/fault"},

@@ -52,6 +52,10 @@ type Config struct {
 	// says EOPNOTSUPP for one that the interface does not have. Native and generic differ in receiving only.
 	XDPMode string
 
+	// OnNote hears what users of an interface should know when it comes into use: that its frames have no Ethernet header, what
+	// its host loses meanwhile, which frames are too long. It also hears of settings that could not be put back. May be nil.
+	OnNote func(note string)
+
 	// StateDir is where changed settings of interfaces (offloads, queues) are recorded until they are put back: by
 	// closing the port, or after a crash by whoever opens the interface next and by "netmap doctor --restore". Default
 	// /run/netmap, or a directory of the user's own who is not root.
@@ -68,7 +72,10 @@ type Framework struct {
 
 // New makes a framework. Errors: EINVAL for a size out of netmap's limits, or an XDPMode that there is not, ENOMEM.
 func New(c Config) (*Framework, error) {
-	nic := engine.NICConfig{Slots: uint32(c.NICSlots), Promisc: c.Promisc, StateDir: c.StateDir}
+	nic := engine.NICConfig{Slots: uint32(c.NICSlots), Promisc: c.Promisc, StateDir: c.StateDir, OnNote: c.OnNote}
+	if c.OnNote != nil {
+		nic.OnTrouble = func(err error) { c.OnNote(err.Error()) }
+	}
 	if err := nic.SetMode(c.XDPMode); err != nil {
 		return nil, err
 	}

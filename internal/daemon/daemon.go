@@ -59,6 +59,7 @@ func Start(cfg Config) (*Daemon, error) {
 	unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
 	d := &Daemon{log: cfg.Log, policy: cfg.Policy, path: cfg.Path, node: nodeMode{cfg.Mode, cfg.UID, cfg.GID}, started: time.Now()}
 	cfg.Engine.NIC.OnState = func(what string) { d.log.Info("interface", "state", what) }
+	cfg.Engine.NIC.OnNote = func(note string) { d.log.Warn("interface", "note", note) }
 	cfg.Engine.NIC.OnTrouble = func(err error) { d.log.Warn("interface is not as it was", "error", err) }
 	d.giveBack(cmp.Or(cfg.Engine.NIC.StateDir, takeover.DefaultDir()))
 	e, err := engine.New(cfg.Engine)

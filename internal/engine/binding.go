@@ -147,9 +147,8 @@ func (b *Binding) bind(req *abi.Register, o *Offsets) error {
 	}
 	port, region := b.entry.port, b.entry.region
 	if n, ok := port.(*netIf); ok {
-		tx := n.Rings(abi.DirTx)
-		b.netIf = n
-		b.allTx = len(b.rings[abi.DirTx]) >= len(tx) && slices.Contains(b.rings[abi.DirTx], tx[0])
+		unbound := func(r *kring.Ring) bool { return !slices.Contains(b.rings[abi.DirTx], r) }
+		b.netIf, b.allTx = n, !slices.ContainsFunc(n.Rings(abi.DirTx), unbound)
 	}
 	a := *req
 	a.Offset, a.MemSize, a.MemID = b.nifp.Offset, region.Size(), region.ID()

@@ -11,6 +11,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/netdev"
 	"github.com/seed-48afdc40/netmap/internal/nic"
+	"github.com/seed-48afdc40/netmap/internal/tap"
 )
 
 // NICConfig is how interfaces are opened.
@@ -38,7 +39,7 @@ type netIf struct {
 // wished for. Its name may have moved to another one meanwhile: the key is that of the one that was opened.
 func (e *Engine) openNIC(p *entry, req *abi.Register) error {
 	cfg := e.cfg.NIC
-	cfg.Prefix = rand.Uint64() &^ 1 // the first byte is that of an address, and not of a group's
+	cfg.Secret = rand.Uint64() | 1
 	name, err := netdev.Name(p.key.dev.Index)
 	if err != nil {
 		return noInterface("open", p.name, err)
@@ -48,11 +49,15 @@ func (e *Engine) openNIC(p *entry, req *abi.Register) error {
 		return err
 	}
 	index := np.Index()
+	layer := tap.Ethernet
+	if np.Bare() {
+		layer = tap.Bare
+	}
 	tx, rx := len(np.Rings(abi.DirTx)), len(np.Rings(abi.DirRx))
 	host, err := hoststack.New(p.region, hoststack.Config{
-		Name: np.Title, Index: index, MTU: np.MTU, TxQueues: tx,
+		Name: np.Title, Index: index, MTU: np.MTU, Layer: layer, TxQueues: tx,
 		TxRings: max(req.HostTxRings, 1), RxRings: max(req.HostRxRings, 1), TxID: uint16(tx), RxID: uint16(rx),
-		Slots: np.Slots(), Piece: np.MaxTx(), Prefix: cfg.Prefix, Trouble: np.Trouble, OnTrouble: cfg.OnTrouble,
+		Slots: np.Slots(), Piece: np.MaxTx(), Prefix: np.Prefix(), Address: np.Address(), Trouble: np.Trouble, OnTrouble: cfg.OnTrouble,
 	})
 	if err != nil {
 		np.Close()

@@ -6,6 +6,7 @@ package ethtool
 
 import (
 	"fmt"
+	"sort"
 	"strings"
 
 	"github.com/vishvananda/netlink/nl"
@@ -120,6 +121,12 @@ const XDPRxTimestamp = 1 << 0
 
 // From linux/netdev.h.
 const (
+	netdevCmdQueueGet     = 10
+	netdevAQueueID        = 1
+	netdevAQueueIfindex   = 2
+	netdevAQueueType      = 3
+	netdevQueueTypeRx     = 0
+	netdevQueueTypeTx     = 1
 	netdevCmdDevGet       = 1
 	netdevADevIfindex     = 1
 	netdevADevXDPFeatures = 3
@@ -134,4 +141,24 @@ func AskXDP(ifindex int) (XDP, error) {
 		return XDP{}, err
 	}
 	return XDP{Features: a.Number(netdevADevXDPFeatures), Segments: a.Number(netdevADevZCSegments), Metadata: a.Number(netdevADevRxMetadata)}, nil
+}
+
+// Queues is how many queues an interface has in each direction.
+type Queues struct{ Rx, Tx int }
+
+// AskQueues asks the kernel, not the driver, how many queues are in use of those that there is room for: these are the ones to
+// which AF_XDP sockets can be bound. It tells of none while the interface is down, and before Linux 6.9.
+func AskQueues(ifindex int, room Queues) Queues {
+	count := func(kind, room int) int { // by search: lists of queues are none that package netlink reads to the end
+		return sort.Search(room, func(id int) bool { return !hasQueue(ifindex, kind, id) })
+	}
+	return Queues{Rx: count(netdevQueueTypeRx, room.Rx), Tx: count(netdevQueueTypeTx, room.Tx)}
+}
+
+func hasQueue(ifindex, kind, id int) bool {
+	msgs, err := request("netdev", netdevCmdQueueGet,
+		nl.NewRtAttr(netdevAQueueID, nl.Uint32Attr(uint32(id))),
+		nl.NewRtAttr(netdevAQueueIfindex, nl.Uint32Attr(uint32(ifindex))),
+		nl.NewRtAttr(netdevAQueueType, nl.Uint32Attr(uint32(kind))))
+	return err == nil && len(msgs) > 0 && len(msgs[0]) > nl.SizeofGenlmsg // an empty answer: it is down
 }

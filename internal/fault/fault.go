@@ -28,6 +28,15 @@ func Wrap(cause error, op, object, hint string, args ...any) *Error {
 	return e
 }
 
+// Hints say what to do about each errno of one call. An errno that is not among them gets no hint: one that is guessed
+// misleads.
+type Hints map[syscall.Errno]string
+
+// Wrap is Wrap with the hint for the errno of the cause.
+func (h Hints) Wrap(cause error, op, object string) *Error {
+	return Wrap(cause, op, object, "%s", h[Errno(cause)])
+}
+
 // Errno is the errno that err carries, EIO if it carries none, 0 for nil.
 func Errno(err error) syscall.Errno {
 	if err == nil {

@@ -3,11 +3,9 @@
 package hoststack
 
 import (
-	"errors"
 	"fmt"
 	"syscall"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 
@@ -19,9 +17,7 @@ import (
 type cable struct {
 	tap     *tap.Interface
 	index   int
-	named   string    // the interface's name in the alias
-	mode    *ebpf.Map // what ingress consults
-	generic bool
+	named   string // the interface's name in the alias
 	ingress link.Link
 }
 
@@ -34,15 +30,15 @@ func lay(cfg *Config, queues int) (c *cable, err error) {
 	defer func() {
 		if err != nil {
 			c.close()
-			c, err = nil, fault.Wrap(err, "reach the host stack of", cfg.Name(), "%s", hint(err))
+			c, err = nil, fault.Wrap(err, "reach the host stack of", cfg.Name(), "")
 		}
 	}()
-	if c.tap, err = tap.NewQueues(tapNames, queues); err != nil {
+	if c.tap, err = tap.NewQueues(tapNames, cfg.Layer, queues); err != nil {
 		return c, err
 	}
 	l, err := netlink.LinkByName(c.tap.Name())
 	if err != nil {
-		return c, err
+		return c, fault.Wrap(err, "find interface", c.tap.Name(), "")
 	}
 	c.index = l.Attrs().Index
 	// The programs come first: nothing may pass that is not meant for us, in the moment in which the interface is up.
@@ -52,29 +48,31 @@ func lay(cfg *Config, queues int) (c *cable, err error) {
 	return c, c.bringUp(l, cfg)
 }
 
-// hint is what to do about an error of lay.
-func hint(err error) string {
-	var f *fault.Error
-	switch {
-	case errors.As(err, &f):
-		return "" // it says so itself
-	case errors.Is(err, syscall.EOPNOTSUPP):
-		return "needs TCX, Linux 6.6"
-	}
-	return "needs CAP_NET_ADMIN and CAP_BPF"
-}
-
 // bringUp sets the TAP up such that nobody takes it for an interface of his own. What the host sends on it in spite of that,
-// the filter drops.
+// the filter drops. Its MTU is for people to see: frames come from the interface and go there, whose own MTU counts.
 func (c *cable) bringUp(l netlink.Link, cfg *Config) error {
 	netlink.LinkSetIP6AddrGenMode(l, addrGenModeNone) // fails where there is no IPv6
-	return errors.Join(
-		c.label(cfg.Name()),
-		netlink.LinkSetMTU(l, cfg.MTU()),
-		netlink.LinkSetTxQLen(l, int(cfg.Slots)), // what is queued before it is lost
-		netlink.LinkSetARPOff(l),
-		netlink.LinkSetUp(l),
-	)
+	for _, step := range []struct {
+		what string
+		how  func() error
+	}{
+		{"name the owner of", func() error { return c.label(cfg.Name()) }},
+		{"set MTU of", func() error { return netlink.LinkSetMTU(l, cfg.Layer.MTU(cfg.MTU())) }},
+		{"set queue length of", func() error { return netlink.LinkSetTxQLen(l, int(cfg.Slots)) }}, // what is queued before it is lost
+		{"switch ARP off on", func() error { return netlink.LinkSetARPOff(l) }},
+		{"set up", func() error { return netlink.LinkSetUp(l) }},
+	} {
+		if err := step.how(); err != nil {
+			return linkHints.Wrap(err, step.what, l.Attrs().Name)
+		}
+	}
+	return nil
+}
+
+// linkHints are for changing an interface through netlink.
+var linkHints = fault.Hints{
+	syscall.EPERM:  "needs CAP_NET_ADMIN in the network namespace",
+	syscall.ENODEV: "somebody has deleted the interface",
 }
 
 // label says whose cable it is, in its alias.
@@ -88,18 +86,6 @@ func (c *cable) label(name string) error {
 }
 
 const addrGenModeNone = 1 // IN6_ADDR_GEN_MODE_NONE
-
-// setGeneric says whether generic XDP is on the interface.
-func (c *cable) setGeneric(on bool) {
-	if on != c.generic {
-		value := uint32(0)
-		if on {
-			value = 1
-		}
-		c.mode.Put(uint32(0), value)
-		c.generic = on
-	}
-}
 
 // dropped counts what the TAP had no room for.
 func (c *cable) dropped() uint64 {
@@ -116,8 +102,5 @@ func (c *cable) close() {
 	}
 	if c.ingress != nil {
 		c.ingress.Close()
-	}
-	if c.mode != nil {
-		c.mode.Close()
 	}
 }

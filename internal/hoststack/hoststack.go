@@ -19,6 +19,7 @@ package hoststack
 
 import (
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -31,6 +32,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/ns"
+	"github.com/seed-48afdc40/netmap/internal/tap"
+	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
 // frameOverhead is what a frame has beyond the MTU: addresses, type, a VLAN tag.
@@ -44,6 +47,7 @@ type Config struct {
 	Name     func() string // of the interface, which may be renamed
 	Index    int           // likewise
 	MTU      func() int    // of now
+	Layer    tap.Layer     // what its frames start with
 	TxQueues int           // tx queues of the interface
 
 	TxRings, RxRings uint16 // host rings
@@ -53,7 +57,8 @@ type Config struct {
 
 	// Prefix is what frames to the host start with while generic XDP is on the interface, or it would take them for frames
 	// that were received. The XDP program takes it off.
-	Prefix uint64
+	Prefix  xsk.Prefix
+	Address net.HardwareAddr // of the interface
 	// Trouble is why nothing can move, nil if all is well.
 	Trouble func() error
 	// OnTrouble hears why the host could not be cut off; may be nil.
@@ -76,6 +81,9 @@ type Stack struct {
 	tx     []sender                    // by tx ring
 	cut    atomic.Pointer[fault.Error] // somebody deleted the TAP
 
+	prefixes [2][xsk.PrefixSize]byte // of frames to the host: IPv4 packets and all that have an Ethernet header, IPv6 packets
+	prefixed atomic.Bool             // frames to the host need one
+
 	mu      sync.Mutex // what follows
 	started int        // host rings in use
 	use     Use
@@ -94,7 +102,7 @@ func New(region *mem.Region, cfg Config) (*Stack, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, "open", cfg.Name(), "")
 	}
-	s := &Stack{cfg: cfg, region: region, ns: here, tx: make([]sender, cfg.TxRings)}
+	s := &Stack{cfg: cfg, region: region, ns: here, tx: make([]sender, cfg.TxRings), prefixes: makePrefixes(&cfg)}
 	for i := range cfg.TxRings {
 		r := kring.New(fmt.Sprintf("%s host TX%d", cfg.Name(), i), abi.DirTx, cfg.TxID+i, cfg.Slots, s.syncTx)
 		s.rings[abi.DirTx] = append(s.rings[abi.DirTx], r)
@@ -191,7 +199,7 @@ func (s *Stack) settle() error {
 			s.cable.Store(nil)
 			c.close()
 		default:
-			c.setGeneric(s.use.Generic)
+			s.prefixed.Store(s.use.Generic)
 		}
 		return err
 	})

@@ -9,6 +9,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
+
+	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
 const (
@@ -25,16 +27,40 @@ const (
 	ringMask = 0xff
 )
 
-// attach makes a program, attaches it, and leaves it to the link.
-func attach(name string, ifindex int, where ebpf.AttachType, code asm.Instructions) (link.Link, error) {
-	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: name, Type: ebpf.SchedCLS, License: programLicense, Instructions: code})
+// attach makes a program, attaches it to the interface of that index and name, and leaves it to the link.
+func attach(name string, ifindex int, on string, where ebpf.AttachType, code asm.Instructions) (link.Link, error) {
+	prog, err := load(name, ebpf.SchedCLS, code)
 	if err != nil {
-		return nil, plain(err)
+		return nil, err
 	}
 	defer prog.Close()
 	l, err := link.AttachTCX(link.TCXOptions{Interface: ifindex, Program: prog, Attach: where})
-	return l, plain(err)
+	if err != nil {
+		return nil, attachHints.Wrap(plain(err), "attach BPF program "+name+" to", on)
+	}
+	return l, nil
 }
+
+func load(name string, kind ebpf.ProgramType, code asm.Instructions) (*ebpf.Program, error) {
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: name, Type: kind, License: programLicense, Instructions: code})
+	if err != nil {
+		return nil, loadHints.Wrap(plain(err), "load BPF program", name)
+	}
+	return prog, nil
+}
+
+var (
+	loadHints = fault.Hints{
+		syscall.EPERM:  "needs CAP_BPF and CAP_NET_ADMIN, and before Linux 5.11 a limit of locked memory that allows it (ulimit -l)",
+		syscall.ENOMEM: "there is not enough memory",
+	}
+	attachHints = fault.Hints{
+		syscall.EOPNOTSUPP: "needs TCX, Linux 6.6",
+		syscall.EPERM:      "needs CAP_NET_ADMIN and CAP_BPF",
+		syscall.ENODEV:     "the interface is gone",
+		syscall.ERANGE:     "there are as many TCX programs on it as there can be: 'bpftool net' lists them",
+	}
+)
 
 // plain is the errno in an error of the library, whose text around it says no more.
 func plain(err error) error {
@@ -54,7 +80,7 @@ func attachEgress(cfg *Config, to, rings int, lost *counter) (link.Link, error) 
 	if to > 0 {
 		code = egress(to, cfg.TxQueues, rings)
 	}
-	return attach("netmap_egress", cfg.Index, ebpf.AttachTCXEgress, code)
+	return attach("netmap_egress", cfg.Index, cfg.Name(), ebpf.AttachTCXEgress, code)
 }
 
 // egress is the program:
@@ -113,10 +139,6 @@ func lookUp(m *ebpf.Map) asm.Instructions {
 
 // attach puts the programs on the TAP.
 func (c *cable) attach(cfg *Config, queues int) (err error) {
-	c.mode, err = ebpf.NewMap(&ebpf.MapSpec{Name: "netmap_mode", Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
-	if err != nil {
-		return plain(err)
-	}
 	if err = give("netmap_filter", filter(), c.tap.Filter); err != nil {
 		return err
 	}
@@ -125,54 +147,28 @@ func (c *cable) attach(cfg *Config, queues int) (err error) {
 			return err
 		}
 	}
-	c.ingress, err = attach("netmap_ingress", c.index, ebpf.AttachTCXIngress, ingress(cfg.Index, c.mode, cfg.Prefix))
+	c.ingress, err = attach("netmap_ingress", c.index, c.tap.Name(), ebpf.AttachTCXIngress, ingress(cfg.Index))
 	return err
 }
 
 // give makes a program and hands it to somebody who keeps it.
 func give(name string, code asm.Instructions, to func(fd int) error) error {
-	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: name, Type: ebpf.SocketFilter, License: programLicense, Instructions: code})
+	prog, err := load(name, ebpf.SocketFilter, code)
 	if err != nil {
-		return plain(err)
+		return err
 	}
 	defer prog.Close()
 	return to(prog.FD())
 }
 
-// ingress is the program:
-//
-//	if *mode != 0 { put the prefix in front of the frame }
-//	return bpf_redirect(to, BPF_F_INGRESS)
-//
-// Generic XDP, which comes later than TCX here, would take the frame for one that was received.
-func ingress(to int, mode *ebpf.Map, prefix uint64) asm.Instructions {
-	code := asm.Instructions{asm.Mov.Reg(asm.R6, asm.R1)}
-	code = append(code, lookUp(mode)...)
-	return append(code,
-		asm.JEq.Imm(asm.R0, 0, "redirect"),
-		asm.LoadMem(asm.R0, asm.R0, 0, asm.Word),
-		asm.JEq.Imm(asm.R0, 0, "redirect"),
-		asm.Mov.Reg(asm.R1, asm.R6),
-		asm.Mov.Imm(asm.R2, 8),
-		asm.Mov.Imm(asm.R3, 0),
-		asm.FnSkbChangeHead.Call(),
-		asm.JNE.Imm(asm.R0, 0, "drop"),
-		asm.LoadImm(asm.R1, int64(prefix), asm.DWord),
-		asm.StoreMem(asm.R10, -8, asm.R1, asm.DWord),
-		asm.Mov.Reg(asm.R1, asm.R6),
-		asm.Mov.Imm(asm.R2, 0),
-		asm.Mov.Reg(asm.R3, asm.R10),
-		asm.Add.Imm(asm.R3, -8),
-		asm.Mov.Imm(asm.R4, 8),
-		asm.Mov.Imm(asm.R5, 0),
-		asm.FnSkbStoreBytes.Call(),
-		asm.Mov.Imm(asm.R1, int32(to)).WithSymbol("redirect"),
+// ingress is the program: return bpf_redirect(to, BPF_F_INGRESS)
+func ingress(to int) asm.Instructions {
+	return asm.Instructions{
+		asm.Mov.Imm(asm.R1, int32(to)),
 		asm.Mov.Imm(asm.R2, redirectToIn),
 		asm.FnRedirect.Call(),
 		asm.Return(),
-		asm.Mov.Imm(asm.R0, tcxDrop).WithSymbol("drop"),
-		asm.Return(),
-	)
+	}
 }
 
 // filter is the program: return skb->mark &^ ringMask == token ? skb->len : 0. It lets nothing reach us that egress has not
@@ -201,9 +197,10 @@ func steer() asm.Instructions {
 type counter struct{ m *ebpf.Map }
 
 func newCounter() (*counter, error) {
-	m, err := ebpf.NewMap(&ebpf.MapSpec{Name: "netmap_lost", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
+	const name = "netmap_lost"
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Name: name, Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
 	if err != nil {
-		return nil, plain(err)
+		return nil, loadHints.Wrap(plain(err), "make BPF map", name)
 	}
 	return &counter{m}, nil
 }

@@ -34,7 +34,7 @@ func (s *Stack) syncTx(r *kring.Ring) error {
 		}
 		why, err := kring.TooManyFrags, syscall.E2BIG
 		if state == kring.Whole {
-			why, err = deliver(q, r, packet)
+			why, err = s.deliver(q, r, packet)
 		}
 		if state != kring.Rest { // which was counted with its start
 			frames++
@@ -78,7 +78,7 @@ func (s *Stack) Send(r *kring.Ring, k, end uint32) (next uint32) {
 	if c := s.cable.Load(); !whole {
 		why = kring.TooManyFrags
 	} else if c != nil {
-		why, err = deliver(c.tap.Queue(0), r, packet)
+		why, err = s.deliver(c.tap.Queue(0), r, packet)
 	}
 	if err != 0 {
 		r.Drops.Add(why, 1)
@@ -87,7 +87,7 @@ func (s *Stack) Send(r *kring.Ring, k, end uint32) (next uint32) {
 }
 
 // deliver writes a packet to the TAP, or says what is wrong with it.
-func deliver(q *tap.Queue, r *kring.Ring, packet []kring.Fragment) (kring.Reason, syscall.Errno) {
+func (s *Stack) deliver(q *tap.Queue, r *kring.Ring, packet []kring.Fragment) (kring.Reason, syscall.Errno) {
 	bufs, length := r.Bufs(), uint32(0)
 	for _, p := range packet {
 		switch {
@@ -101,18 +101,23 @@ func deliver(q *tap.Queue, r *kring.Ring, packet []kring.Fragment) (kring.Reason
 	if length < etherHead {
 		return kring.TooShort, syscall.EINVAL
 	}
-	if len(packet) > 1 {
-		return kring.LinkError, deliverPieces(q, r, packet)
+	if prefixed := s.prefixed.Load(); prefixed || len(packet) > 1 {
+		return kring.LinkError, s.deliverPieces(q, r, packet, prefixed)
 	}
 	return kring.LinkError, q.Write(bytesOf(r, packet[0]))
 }
 
-func deliverPieces(q *tap.Queue, r *kring.Ring, packet []kring.Fragment) syscall.Errno {
-	var pieces [abi.MaxFrags][]byte
-	for i, p := range packet {
-		pieces[i] = bytesOf(r, p)
+func (s *Stack) deliverPieces(q *tap.Queue, r *kring.Ring, packet []kring.Fragment, prefixed bool) syscall.Errno {
+	var pieces [1 + abi.MaxFrags][]byte
+	n := 0
+	if prefixed {
+		pieces[0], n = s.prefixOf(bytesOf(r, packet[0])), 1
 	}
-	return q.WritePieces(pieces[:len(packet)])
+	for _, p := range packet {
+		pieces[n] = bytesOf(r, p)
+		n++
+	}
+	return q.WritePieces(pieces[:n])
 }
 
 func bytesOf(r *kring.Ring, p kring.Fragment) []byte {

@@ -113,7 +113,7 @@ func (x *txSide) hopeless(length uint32, again bool) bool {
 	switch peer := p.limits.peer.Load(); {
 	case length > p.limits.most.Load()+vlanTag: // the MTU was lowered since
 		return true
-	case !p.limits.carrier.Load() || p.link.traits.Driver == "tun":
+	case !p.limits.carrier.Load() || p.link.facts.Driver == "tun":
 		return false
 	case peer > 0:
 		if waited > doubt {

@@ -3,7 +3,6 @@
 package nic
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -22,15 +21,14 @@ import (
 
 // linkInfo is what the port has to know of its interface.
 type linkInfo struct {
-	index, mtu         int
-	txQueues, rxQueues int // when it is in use
-	traits             Traits
-	kilobytes          bool // in zero-copy mode it cuts what does not fit into a buffer's whole KiB
-	forgets            bool // its driver loses the XDP program whenever it stops the interface, as for another MTU
-	segments           int  // buffers that a packet may have then
+	index, mtu int
+	queues     ethtool.Queues // when it is in use
+	kilobytes  bool           // in zero-copy mode it cuts what does not fit into a buffer's whole KiB
+	forgets    bool           // its driver loses the XDP program whenever it stops the interface, as for another MTU
+	segments   int            // buffers that a packet may have then
 
-	channels ethtool.Channels  // when it was looked up
-	wish     *ethtool.Channels // what they are to be while it is in use, nil for as they are
+	facts *Facts            // when it was looked up
+	wish  *ethtool.Channels // what its channels are to be while it is in use, nil for as they are
 }
 
 // wishChannels is a variable for tests: no interface that they can make has a driver with wishes.
@@ -38,33 +36,6 @@ var wishChannels = takeover.WishChannels
 
 // forgetful is the driver that forgets XDP programs; a variable for tests. // vmxnet3_rq_cleanup_all
 var forgetful = "vmxnet3"
-
-// findLink looks an interface up. ENXIO when there is none.
-func findLink(name string) (linkInfo, error) {
-	l, err := netlink.LinkByName(name)
-	if err != nil {
-		var none netlink.LinkNotFoundError
-		if errors.As(err, &none) {
-			return linkInfo{}, fault.New(syscall.ENXIO, "open", name, "there is no such interface in this network namespace; 'netmap info' lists those there are")
-		}
-		return linkInfo{}, fault.Wrap(err, "look up interface", name, "")
-	}
-	a := l.Attrs()
-	info := linkInfo{index: a.Index, mtu: a.MTU, txQueues: max(a.NumTxQueues, 1), rxQueues: max(a.NumRxQueues, 1)}
-	info.traits = AskTraits(l)
-	driver := info.traits.Driver
-	info.kilobytes = driver == "igb" || driver == "ixgbe" // the 82576's and the 82599's SRRCTL.BSIZEPKT
-	info.forgets = driver == forgetful
-	if c, err := ethtool.AskChannels(info.index); err == nil {
-		info.channels = c
-		if info.wish = wishChannels(driver, c); info.wish != nil {
-			c = *info.wish
-		}
-		info.txQueues, info.rxQueues = c.Tx+c.Combined, c.Rx+c.Combined
-	}
-	info.segments = info.traits.Segments
-	return info, nil
-}
 
 // watcher notices when the interface goes down, comes up, vanishes or changes its queues. The kernel tells of the first
 // three; the last is looked up once in a while.
@@ -178,14 +149,26 @@ func (w *watcher) see(a *netlink.LinkAttrs) {
 
 // inQueues ends the port when the interface has other queues than when it was opened: rings and queues no longer match.
 func (w *watcher) inQueues() {
-	var c ethtool.Channels
-	err := w.inNamespace(func() (err error) {
-		c, err = ethtool.AskChannels(w.port.link.index)
-		return err
+	l := &w.port.link
+	now := *l.facts
+	err := w.inNamespace(func() error {
+		now.askQueues()
+		return nil
 	})
-	if l := &w.port.link; err == nil && c != l.channels && (l.wish == nil || c != *l.wish) {
+	if err == nil && l.changed(&now) {
 		w.gone("the interface has changed its queues; open the port again")
 	}
+}
+
+// changed says whether the interface's queues are others than the port's. While it is down the kernel does not tell.
+func (l *linkInfo) changed(now *Facts) bool {
+	if l.wish != nil { // not taken yet, or taken
+		return now.Channels != nil && *now.Channels != *l.facts.Channels && *now.Channels != *l.wish
+	}
+	if now.InUse == (ethtool.Queues{}) {
+		now.InUse = l.facts.InUse
+	}
+	return now.Queues() != l.queues
 }
 
 // gone ends the port for good.

@@ -95,8 +95,8 @@ func (p *Port) attachAs(mode xsk.Mode) (program *xsk.Program, err error) {
 			return program, nil
 		}
 	}
-	if mode == xsk.Generic && p.cfg.Prefix != 0 {
-		return xsk.AttachGeneric(p.link.index, len(p.queues), p.cfg.Prefix)
+	if prefix := p.Prefix(); mode == xsk.Generic && prefix.Secret != 0 {
+		return xsk.AttachGeneric(p.link.index, len(p.queues), prefix)
 	}
 	return xsk.Attach(p.link.index, len(p.queues), mode)
 }
@@ -137,7 +137,7 @@ func (p *Port) sayMode() string {
 	if p.mode == p.choice.Mode {
 		s += ", " + p.choice.Why
 	}
-	if why := p.link.traits.Silent(); why != "" {
+	if why := p.link.facts.Silent(); why != "" {
 		s += "; " + why
 	}
 	return s

@@ -13,6 +13,7 @@ package nic
 import (
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -36,9 +37,10 @@ type Config struct {
 	Mode      *xsk.Mode    // the mode to use, nil to find out
 	OnState   func(string) // hears of the mode chosen, of settings changed and of link changes; may be nil
 	OnTrouble func(error)  // hears of what could not be put back; may be nil
+	OnNote    func(string) // hears what users of an interface should know, whenever one comes into use; may be nil
 	Promisc   bool         // receive frames for any address
 	StateDir  string       // directory where changed settings are recorded, "" for takeover.DefaultDir
-	Prefix    uint64       // frames that start with it are for the host: see xsk.AttachGeneric
+	Secret    uint64       // of the prefix of frames that are for the host, see xsk.Prefix; 0 for none
 }
 
 // Port is a network interface.
@@ -80,7 +82,7 @@ func Open(region *mem.Region, name string, cfg Config) (*Port, error) {
 	if err != nil {
 		return nil, err
 	}
-	choice, err := link.traits.Choose(cfg.Mode)
+	choice, err := link.facts.Choose(cfg.Mode)
 	if err != nil {
 		return nil, fault.Wrap(err, "open", name, "")
 	}
@@ -138,15 +140,15 @@ func (p *Port) AcceptOffsets(most uint32) error {
 const frameOverhead = 18
 
 func (p *Port) makeRings() {
-	for i := range max(p.link.txQueues, p.link.rxQueues) {
+	for i := range max(p.link.queues.Tx, p.link.queues.Rx) {
 		q := &queue{id: i}
 		p.queues = append(p.queues, q)
-		if i < p.link.txQueues {
+		if i < p.link.queues.Tx {
 			q.tx = newTxSide(p)
 			q.tx.ring = kring.New(fmt.Sprintf("%s TX%d", p.Title(), i), abi.DirTx, uint16(i), p.cfg.Slots, q.tx.sync)
 			p.rings[abi.DirTx] = append(p.rings[abi.DirTx], q.tx.ring)
 		}
-		if i < p.link.rxQueues {
+		if i < p.link.queues.Rx {
 			q.rx = newRxSide(p)
 			q.rx.ring = kring.New(fmt.Sprintf("%s RX%d", p.Title(), i), abi.DirRx, uint16(i), p.cfg.Slots, q.rx.sync)
 			p.rings[abi.DirRx] = append(p.rings[abi.DirRx], q.rx.ring)
@@ -170,6 +172,15 @@ func (p *Port) Follow(w kring.Waiter) { p.follower.Store(&w) }
 
 // Index is that of the interface.
 func (p *Port) Index() int { return p.link.index }
+
+// Bare says whether its frames have no Ethernet header.
+func (p *Port) Bare() bool { return p.link.facts.Bare() }
+
+// Prefix is what frames for the host start with while Generic.
+func (p *Port) Prefix() xsk.Prefix { return xsk.Prefix{Secret: p.cfg.Secret, Bare: p.Bare()} }
+
+// Address is the link-layer address of the interface.
+func (p *Port) Address() net.HardwareAddr { return p.link.facts.Address }
 
 // MaxTx is how many bytes can be sent from one slot.
 func (p *Port) MaxTx() uint32 { return p.maxTx }

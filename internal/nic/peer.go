@@ -24,7 +24,7 @@ func (w *watcher) askPeer() {
 
 // lookUpPeer finds out what the other end of a veth pair takes: it is that end's MTU that counts.
 func (w *watcher) lookUpPeer() {
-	if w.port.link.traits.Driver != "veth" {
+	if w.port.link.facts.Driver != "veth" {
 		return
 	}
 	w.looked = time.Now()

@@ -48,6 +48,7 @@ func (p *Port) openQueue(q *queue, receives bool) (err error) {
 	if err == nil && p.first == nil {
 		p.first = q.socket
 		p.report(p.sayMode())
+		p.note()
 	}
 	return err
 }
@@ -86,7 +87,7 @@ func (p *Port) tidy() {
 // has it off, for good, and lets nobody switch it on there.
 func (p *Port) takeBelow() (err error) {
 	if p.below == nil {
-		p.below, err = p.link.traits.TakeBelow(p.cfg.StateDir, p.link.index)
+		p.below, err = p.link.facts.TakeBelow(p.cfg.StateDir, p.link.index)
 	}
 	return err
 }

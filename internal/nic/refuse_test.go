@@ -277,7 +277,7 @@ func TestFullDevice(t *testing.T) {
 	p := newPair(t, 1)
 	var cable *tap.Interface
 	var err error
-	p.na.Do(func() { cable, err = tap.NewQueues("slow%d", 1) })
+	p.na.Do(func() { cable, err = tap.NewQueues("slow%d", tap.Ethernet, 1) })
 	testutil.Require(t, "TAP interfaces (root)", err)
 	defer cable.Close()
 	inNS(t, p.na, "slow0", func(l netlink.Link) error {

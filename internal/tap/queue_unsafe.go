@@ -10,7 +10,7 @@ import (
 )
 
 // maxPieces is how many pieces a frame can be read into or written from.
-const maxPieces = 64
+const maxPieces = 65
 
 // Queue is one of the descriptors of an interface. One goroutine at a time may read, any number may write.
 type Queue struct {
@@ -45,7 +45,7 @@ func (q *Queue) Write(b []byte) syscall.Errno {
 	return e
 }
 
-// WritePieces is Write of a frame that lies in up to 64 pieces.
+// WritePieces is Write of a frame that lies in up to 65 pieces.
 func (q *Queue) WritePieces(pieces [][]byte) syscall.Errno {
 	var iov [maxPieces]unix.Iovec
 	for i, b := range pieces {

@@ -14,8 +14,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/netdev"
 )
 
-// Interface is an Ethernet interface of the host, which lives as long as it is open: it goes with the process. What the
-// host sends on it can be read from one of its queues, and what is written to any of them the host receives.
+// Interface is an interface of the host, which lives as long as it is open: it goes with the process. What the host sends on
+// it can be read from one of its queues, and what is written to any of them the host receives.
 type Interface struct {
 	name   string
 	queues []*Queue
@@ -23,13 +23,31 @@ type Interface struct {
 
 const op = "make interface"
 
+// Layer is what frames of an interface start with.
+type Layer uint16
+
+const (
+	Ethernet Layer = unix.IFF_TAP // an Ethernet header
+	Bare     Layer = unix.IFF_TUN // an IP header: there is no link layer
+)
+
+// MTU is the MTU closest to the one wished for that an interface can have: the kernel wants frames to be no longer than 65535
+// bytes with their Ethernet header, and the MTU at least what IPv4 needs.
+func (l Layer) MTU(wish int) int {
+	const least, longest, ethernetHeader = 68, 1<<16 - 1, 14
+	if l == Ethernet {
+		return min(max(wish, least), longest-ethernetHeader)
+	}
+	return min(max(wish, least), longest)
+}
+
 // New makes an interface of that name, down and without carrier, in the calling thread's network namespace. EEXIST when there
 // is one, EPERM without CAP_NET_ADMIN, EINVAL for a name that none can have.
 func New(name string) (*Interface, error) {
 	if netdev.Exists(name) {
 		return nil, fault.New(syscall.EEXIST, op, name, "there is an interface of that name; choose another")
 	}
-	i, err := open(name, unix.IFF_TUN_EXCL)
+	i, err := open(name, unix.IFF_TAP|unix.IFF_TUN_EXCL)
 	if err != nil {
 		return nil, err
 	}
@@ -39,14 +57,14 @@ func New(name string) (*Interface, error) {
 
 // NewQueues makes an interface with so many queues, down, in the calling thread's network namespace. Of the pattern, %d
 // becomes the first number that is free. Errors: EPERM without CAP_NET_ADMIN, ENOENT where the kernel has no TUN.
-func NewQueues(pattern string, queues int) (*Interface, error) {
-	flags := uint16(unix.IFF_TUN_EXCL)
+func NewQueues(pattern string, layer Layer, queues int) (*Interface, error) {
+	flags := uint16(layer) | unix.IFF_TUN_EXCL
 	if queues > 1 {
 		flags |= unix.IFF_MULTI_QUEUE
 	}
 	i, err := open(pattern, flags)
 	for err == nil && len(i.queues) < queues {
-		err = i.attach(i.name, unix.IFF_MULTI_QUEUE)
+		err = i.attach(i.name, uint16(layer)|unix.IFF_MULTI_QUEUE)
 	}
 	if err != nil && i != nil {
 		i.Close()
@@ -54,6 +72,26 @@ func NewQueues(pattern string, queues int) (*Interface, error) {
 	}
 	return i, err
 }
+
+// openHints and makeHints say what to do about an errno of opening /dev/net/tun, and of making an interface.
+var (
+	openHints = fault.Hints{
+		syscall.ENOENT: "the device is not there: 'modprobe tun' or, in a container, pass it in",
+		syscall.ENODEV: "the kernel has no TUN: 'modprobe tun'",
+		syscall.ENXIO:  "the kernel has no TUN: 'modprobe tun'",
+		syscall.EACCES: "this process may not use it: run as root, or let its user read and write the device",
+		syscall.EPERM:  "a control group or a security module forbids the device to this process",
+		syscall.EMFILE: "this process has too many files open: raise the limit (ulimit -n, LimitNOFILE=)",
+	}
+	makeHints = fault.Hints{
+		syscall.EPERM:  "needs CAP_NET_ADMIN in the network namespace",
+		syscall.EINVAL: "no interface can have that name",
+		syscall.EEXIST: "there is an interface of that name; choose another",
+		syscall.E2BIG:  "it would have more queues than the kernel allows",
+		syscall.ENFILE: "there are too many interfaces of such names",
+		syscall.ENOMEM: "there is not enough memory",
+	}
+)
 
 func open(name string, flags uint16) (*Interface, error) {
 	i := &Interface{}
@@ -71,15 +109,15 @@ func (i *Interface) attach(name string, flags uint16) error {
 	}
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fault.Wrap(err, "open", "/dev/net/tun", "the kernel needs TUN, and this process the right to use it")
+		return openHints.Wrap(err, "open", "/dev/net/tun")
 	}
-	ifr.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | flags)
+	ifr.SetUint16(unix.IFF_NO_PI | flags)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
 		unix.Close(fd)
 		if errors.Is(err, syscall.EBUSY) && !strings.Contains(name, "%") {
 			err = syscall.EEXIST // made meanwhile
 		}
-		return fault.Wrap(err, op, name, "needs CAP_NET_ADMIN, and a name that an interface can have")
+		return makeHints.Wrap(err, op, name)
 	}
 	i.name = ifr.Name()
 	i.queues = append(i.queues, &Queue{fd: fd})
@@ -107,9 +145,15 @@ func (i *Interface) Filter(program int) error {
 	return i.use("filter what is sent on", unix.TUNSETFILTEREBPF, program)
 }
 
+var programHints = fault.Hints{
+	syscall.EPERM:  "needs CAP_NET_ADMIN",
+	syscall.EBADFD: "somebody has deleted the interface",
+	syscall.EINVAL: "the kernel's TUN takes no BPF programs: Linux 4.16",
+}
+
 func (i *Interface) use(op string, request uint, program int) error {
 	if err := unix.IoctlSetPointerInt(i.FD(0), request, program); err != nil {
-		return fault.Wrap(err, op, i.name, "")
+		return programHints.Wrap(err, op, i.name)
 	}
 	return nil
 }

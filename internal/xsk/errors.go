@@ -11,15 +11,14 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// hints says, for the errno of an operation, what the user can do.
-type hints map[unix.Errno]string
+type hints = fault.Hints
 
 // fail is the error of an operation with the hint that fits; nil stays nil.
 func fail(op, on string, err error, h hints) error {
 	if err == nil {
 		return nil
 	}
-	return fault.Wrap(err, op, on, "%s", h[fault.Errno(err)])
+	return h.Wrap(err, op, on)
 }
 
 // invalid is the error of a request that cannot be met whatever the kernel would say.

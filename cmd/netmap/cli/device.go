@@ -186,7 +186,8 @@ func (d *Device) Stats() []embed.PortStats {
 const spin = 50 * time.Microsecond
 
 func (d *Device) newFramework(length int) (*embed.Framework, error) {
-	c := embed.Config{BufSize: 2048, Buffers: 32768, NICSlots: d.RxSlots, Promisc: d.Promisc, XDPMode: d.mode.Name()}
+	note := func(note string) { fmt.Fprintln(os.Stderr, "netmap:", note) }
+	c := embed.Config{BufSize: 2048, Buffers: 32768, NICSlots: d.RxSlots, Promisc: d.Promisc, OnNote: note, XDPMode: d.mode.Name()}
 	if runtime.GOMAXPROCS(0) > 1 && d.RxSlots == 0 { // who has many slots can wait
 		c.Spin = spin
 	}

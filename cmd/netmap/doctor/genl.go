@@ -36,7 +36,6 @@ func (n *nicInfo) askChannels() error {
 		return err
 	}
 	n.Channel = (*channels)(&c)
-	n.RxQueue, n.TxQueue = n.Channel.Rx+n.Channel.Combined, n.Channel.Tx+n.Channel.Combined
 	return nil
 }
 

@@ -87,6 +87,7 @@ type nicInfo struct {
 	peer      string // of a veth, if it is in this namespace
 	peerIndex int
 	traits    nic.Traits
+	facts     *nic.Facts // nil where nobody has asked
 	below     []lower
 	bufSize   uint32    // of netmap's buffers, 0 for the default
 	findings  []finding // all, of which Advice are those that are in the way
@@ -141,7 +142,6 @@ func inspectLink(l netlink.Link) *nicInfo {
 	a := l.Attrs()
 	n := &nicInfo{
 		Name: a.Name, Index: a.Index, MAC: a.HardwareAddr.String(), MTU: a.MTU, Link: linkState(a),
-		RxQueue: a.NumRxQueues, TxQueue: a.NumTxQueues,
 	}
 	if k := l.Type(); a.Flags&net.FlagLoopback != 0 {
 		n.Kind = "loopback"
@@ -164,7 +164,9 @@ func inspectLink(l netlink.Link) *nicInfo {
 		}
 	}
 	n.attached(a.Xdp)
-	n.traits = nic.AskTraits(l)
+	n.facts = nic.AskFacts(l)
+	n.traits = n.facts.Traits
+	n.RxQueue, n.TxQueue = n.facts.Queues().Rx, n.facts.Queues().Tx
 	if l.Type() == "veth" {
 		n.findPeer(a)
 	} else {
@@ -297,6 +299,9 @@ func (n *nicInfo) queues() string {
 		if p.most > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s of at most %d", p.now, p.name, p.most))
 		}
+	}
+	if used := (ethtool.Queues{Rx: n.RxQueue, Tx: n.TxQueue}); n.facts != nil && used != (ethtool.Queues{Rx: c.Rx + c.Combined, Tx: c.Tx + c.Combined}) {
+		parts = append(parts, fmt.Sprintf("netmap uses %d rx and %d tx", used.Rx, used.Tx))
 	}
 	return strings.Join(parts, ", ")
 }

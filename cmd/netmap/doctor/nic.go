@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 const (
 	// etherOverhead is what a frame has beside what the MTU counts, with a VLAN tag.
 	etherOverhead = 18
+	etherHead     = 14
 	largeBuffer   = 4096
 )
 
@@ -34,6 +36,7 @@ var nicChecks = []check[*nicInfo]{
 	{"mode", (*nicInfo).checkMode},
 	{"below", (*nicInfo).checkBelow},
 	{"program", (*nicInfo).checkProgram},
+	{"frames", (*nicInfo).checkFrames},
 	{"MTU", (*nicInfo).checkMTU},
 	{"queues", (*nicInfo).checkQueues},
 	{"offloads", (*nicInfo).checkOffloads},
@@ -114,6 +117,23 @@ func (n *nicInfo) checkProgram() []finding {
 	}
 }
 
+// checkFrames tells what users would not expect of the interface's frames.
+func (n *nicInfo) checkFrames() (list []finding) {
+	if n.facts == nil {
+		return nil
+	}
+	for _, note := range n.facts.Notes() {
+		list = append(list, warning("", "%s", note))
+	}
+	if most, problem := n.facts.Longest(n.buffer()); problem != "" {
+		list = append(list, warning("ip link set dev "+n.Name+" mtu "+strconv.Itoa(most-etherHead), "%s", problem))
+	}
+	return list
+}
+
+// buffer is the size of netmap's buffers.
+func (n *nicInfo) buffer() uint32 { return cmp.Or(n.bufSize, mem.Default.Buf.Size) }
+
 // severalSlots is what becomes of frames that are longer than a buffer.
 const severalSlots = "frames of MTU %d take several buffers of %d bytes: programs have to know of such frames, and before Linux 6.6 the interface cannot be opened"
 
@@ -122,10 +142,7 @@ func (n *nicInfo) checkMTU() (list []finding) {
 	if n.Kind == "loopback" {
 		return nil
 	}
-	size := n.bufSize
-	if size == 0 {
-		size = mem.Default.Buf.Size
-	}
+	size := n.buffer()
 	if most := nativeMTU[n.Driver]; most > 0 && n.MTU > most {
 		list = append(list, warning("ip link set dev "+n.Name+" mtu 1500",
 			"%s takes XDP programs up to an MTU of %d only: what is left is generic mode", n.Driver, most))
