@@ -32,8 +32,12 @@ func Wrap(cause error, op, object, hint string, args ...any) *Error {
 // misleads.
 type Hints map[syscall.Errno]string
 
-// Wrap is Wrap with the hint for the errno of the cause.
+// Wrap is Wrap with the hint for the errno of the cause. A cause that has a hint of its own gets no second one.
 func (h Hints) Wrap(cause error, op, object string) *Error {
+	var told *Error
+	if errors.As(cause, &told) && told.Hint != "" {
+		return Wrap(cause, op, object, "")
+	}
 	return Wrap(cause, op, object, "%s", h[Errno(cause)])
 }
 

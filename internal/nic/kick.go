@@ -3,6 +3,7 @@
 package nic
 
 import (
+	"fmt"
 	"math"
 	"sync/atomic"
 	"syscall"
@@ -37,6 +38,23 @@ func (p *Port) longest(s *xsk.Socket) uint32 {
 // MTU is that of the interface, now.
 func (p *Port) MTU() int { return int(p.limits.mtu.Load()) }
 
+// cannotSend is the error of a kernel that does not take what is in its ring. Programs know it as EIO, whatever it was.
+func (p *Port) cannotSend(e error) error {
+	why := fmt.Sprintf("the kernel says: %v", e)
+	if hint := sendHints[fault.Errno(e)]; hint != "" {
+		why += "; " + hint
+	}
+	return fault.New(syscall.EIO, "send on", p.Title(), "%s", why)
+}
+
+var sendHints = fault.Hints{
+	syscall.ENETDOWN: "the interface is down: bring it up",
+	syscall.ENXIO:    "the queue is gone: open the port again",
+	syscall.ENODEV:   "the interface is gone: open the port again when it is back",
+	syscall.ENOBUFS:  "there is not enough memory",
+	syscall.ENOMEM:   "there is not enough memory",
+}
+
 // kick has the kernel take what waits in its ring. In copy modes it takes nothing while there is no
 // carrier: it would drop frames, one a call.
 func (x *txSide) kick() (err error) {
@@ -44,8 +62,7 @@ func (x *txSide) kick() (err error) {
 	for s.TxPending() > 0 && (s.ZeroCopy() || x.port.limits.carrier.Load()) {
 		refused, e := s.KickTx()
 		if e != nil {
-			err = fault.New(syscall.EIO, "send on", x.port.Title(),
-				"the kernel says: %v; bring the interface up, or open it again", e)
+			err = x.port.cannotSend(e)
 		}
 		if !refused {
 			break

@@ -5,11 +5,14 @@ package ns
 
 import (
 	"runtime"
+	"syscall"
 
 	"github.com/vishvananda/netns"
 
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
+
+var enterHints = fault.Hints{syscall.EPERM: "needs CAP_SYS_ADMIN"}
 
 // Do calls f in a network namespace: sockets that f opens and interfaces that it names are those of the namespace. Of,
 // for errors, is whose namespace it is. A thread that cannot return to its own is not used again.
@@ -27,7 +30,7 @@ func Do(target netns.NsHandle, of string, f func() error) error {
 	}
 	if err := netns.Set(target); err != nil {
 		runtime.UnlockOSThread()
-		return fault.Wrap(err, "enter network namespace of", of, "needs CAP_SYS_ADMIN")
+		return enterHints.Wrap(err, "enter network namespace of", of)
 	}
 	defer func() {
 		if netns.Set(here) == nil {

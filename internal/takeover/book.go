@@ -45,11 +45,25 @@ func (l *locked) remove() error { return os.Remove(l.path) }
 
 const (
 	recordOp = "record changes of"
-	recordAt = "changes of an interface's settings are recorded there before they are made; choose another directory for records"
 	// draft follows the name of a record that is to replace the one of that name. One that is not locked is what a
 	// process left that was killed in between.
 	draft = ".draft"
 )
+
+// recordHints are for files in the directory of records, without which no setting is changed.
+var recordHints = fault.Hints{
+	syscall.EACCES:     "this process may not write records there: " + otherDir,
+	syscall.EPERM:      "this process may not write records there: " + otherDir,
+	syscall.EROFS:      "records cannot be written there: " + otherDir,
+	syscall.EOPNOTSUPP: "the file system has no files without a name: " + otherDir,
+	syscall.EISDIR:     "the file system has no files without a name: " + otherDir,
+	syscall.ENOTDIR:    "there is a file where the directory of records should be: " + otherDir,
+	syscall.ENOENT:     "the directory of records has been removed: try again",
+	syscall.ENOSPC:     "there is no room: make some, or " + otherDir,
+	syscall.EDQUOT:     "there is no room: make some, or " + otherDir,
+}
+
+const otherDir = "choose another directory for records (--state-dir)"
 
 // check refuses a directory into which others could put records of theirs.
 func (b book) check() error {
@@ -58,7 +72,7 @@ func (b book) check() error {
 		return err
 	}
 	if st.Uid != uint32(os.Geteuid()) && st.Uid != 0 || st.Mode&0o022 != 0 {
-		return fault.New(syscall.EPERM, "use", b.dir, "others may write to it")
+		return fault.New(syscall.EPERM, "use", b.dir, "others may write to it: take that right away, or "+otherDir)
 	}
 	return nil
 }
@@ -90,7 +104,7 @@ func (b book) create(r Record) (*locked, error) {
 		if errors.Is(err, fs.ErrExist) {
 			return nil, b.taken(path, r.Name)
 		}
-		return nil, fault.Wrap(err, recordOp, r.Name, recordAt)
+		return nil, recordHints.Wrap(err, recordOp, r.Name)
 	}
 	return &locked{f, path}, nil
 }
@@ -118,7 +132,7 @@ func (b book) replace(r Record) (*locked, error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, fault.Wrap(err, recordOp, r.Name, recordAt)
+		return nil, recordHints.Wrap(err, recordOp, r.Name)
 	}
 	return &locked{f, path}, nil
 }
@@ -130,15 +144,15 @@ func (b book) write(r Record) (*os.File, error) {
 		err = b.check()
 	}
 	if err != nil {
-		return nil, fault.Wrap(err, recordOp, r.Name, recordAt)
+		return nil, recordHints.Wrap(err, recordOp, r.Name)
 	}
 	f, err := os.OpenFile(b.dir, unix.O_TMPFILE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fault.Wrap(err, recordOp, r.Name, recordAt)
+		return nil, recordHints.Wrap(err, recordOp, r.Name)
 	}
 	if err := errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), json.NewEncoder(f).Encode(r)); err != nil {
 		f.Close()
-		return nil, fault.Wrap(err, recordOp, r.Name, recordAt)
+		return nil, recordHints.Wrap(err, recordOp, r.Name)
 	}
 	return f, nil
 }
@@ -157,7 +171,7 @@ func (b book) open(name string) (*locked, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fault.Wrap(err, "look at record", path, recordAt)
+		return nil, recordHints.Wrap(err, "look at record", path)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()

@@ -76,6 +76,9 @@ func (b book) recover(name string) (*Record, error) {
 	}
 	r, err := read(l)
 	if err != nil {
+		if _, ok := errors.AsType[syscall.Errno](err); ok {
+			return nil, recordHints.Wrap(err, "read record", l.path)
+		}
 		return nil, fault.Wrap(err, "read record", l.path, "it is none of ours; remove it")
 	}
 	switch err := r.undo(); {

@@ -14,6 +14,7 @@ package takeover
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"syscall"
@@ -61,7 +62,7 @@ func Take(dir string, ifindex int, needs Needs) (*Taken, error) {
 		return nil, err
 	}
 	if t.dev, err = netdev.Open(ifindex); err != nil {
-		return nil, fault.Wrap(err, "take over", r.Name, "needs CAP_NET_RAW")
+		return nil, socketHints.Wrap(err, "take over", r.Name)
 	}
 	if err := t.Need(needs); err != nil {
 		return nil, errors.Join(err, t.Restore())
@@ -95,9 +96,16 @@ func (t *Taken) change(c Changes) error {
 		return err
 	}
 	if err := c.do(t.record.Ifindex); err != nil {
-		return fault.Wrap(err, "ready", t.dev.Name(), "%v: needs CAP_NET_ADMIN, and a driver that can", c)
+		return changeHints.Wrap(err, fmt.Sprintf("ready (%v)", c), t.dev.Name())
 	}
 	return nil
+}
+
+var changeHints = fault.Hints{
+	syscall.EPERM:      "needs CAP_NET_ADMIN in the network namespace",
+	syscall.EOPNOTSUPP: "its driver cannot change that",
+	syscall.EINVAL:     "its driver does not take that: try with 'ethtool -K' and 'ethtool -L' what it takes",
+	syscall.ENODEV:     "the interface is gone",
 }
 
 func (t *Taken) write() (err error) {
@@ -264,18 +272,23 @@ func all(names []string, value bool) map[string]bool {
 	return m
 }
 
+var socketHints = fault.Hints{
+	syscall.EPERM:  "needs CAP_NET_RAW in the network namespace",
+	syscall.ENODEV: "the interface is gone",
+}
+
 // joinPromisc puts an interface in promiscuous mode for as long as the socket that it returns is open. The kernel counts
 // those who want that, so it does no harm to others. No frame arrives at the socket: it has no protocol.
 func joinPromisc(ifindex int, name string) (int, error) {
-	const op, hint = "enter promiscuous mode on", "needs CAP_NET_RAW"
+	const op = "enter promiscuous mode on"
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return -1, fault.Wrap(err, op, name, hint)
+		return -1, socketHints.Wrap(err, op, name)
 	}
 	mreq := unix.PacketMreq{Ifindex: int32(ifindex), Type: unix.PACKET_MR_PROMISC}
 	if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &mreq); err != nil {
 		unix.Close(fd)
-		return -1, fault.Wrap(err, op, name, hint)
+		return -1, socketHints.Wrap(err, op, name)
 	}
 	return fd, nil
 }

@@ -417,3 +417,23 @@ func TestWishChannels(t *testing.T) {
 		}
 	}
 }
+
+// What to do about a record that cannot be written depends on why.
+func TestRecordHints(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	open := filepath.Join(t.TempDir(), "open")
+	if err := errors.Join(os.Mkdir(open, 0o700), os.Chmod(open, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]string{
+		file: "a file where the directory", filepath.Join(file, "below"): "a file where the directory", open: "others may write to it",
+	} {
+		_, err := book{dir}.create(Record{Name: "eth9"})
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Count(err.Error(), otherDir) != 1 {
+			t.Errorf("%s: %v; want %q, and once where else", dir, err, want)
+		}
+	}
+}

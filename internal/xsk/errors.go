@@ -40,11 +40,12 @@ var (
 	socketHints = hints{
 		unix.EPERM:        "AF_XDP sockets need the capability CAP_NET_RAW: run as root or grant it",
 		unix.EAFNOSUPPORT: "this kernel has no AF_XDP: it needs CONFIG_XDP_SOCKETS",
+		unix.EMFILE:       "this process has too many files open: raise the limit (ulimit -n, LimitNOFILE=)",
 	}
 	memoryHints = hints{
 		unix.ENOBUFS: "the limit of locked memory is too low: raise it (ulimit -l, LimitMEMLOCK=) or grant CAP_IPC_LOCK",
 		unix.ENOMEM:  "not enough memory to pin the buffers: use fewer buffers or free memory",
-		unix.EINVAL:  "the memory must start at a page boundary",
+		unix.EINVAL:  "the memory must start at a page boundary, and the kernel be Linux 5.4 or later",
 		unix.EFAULT:  "the memory is not mapped, or not writable",
 	}
 	ringHints = hints{
@@ -54,6 +55,7 @@ var (
 		unix.EINVAL:     "the queue does not exist, or the driver refuses this mode: check the number of queues (ethtool -l) or try another mode",
 		unix.EOPNOTSUPP: "the driver has no zero-copy: use native copy or generic mode (--xdp-mode auto chooses)",
 		unix.ENODEV:     "the interface has just been removed",
+		unix.ENETDOWN:   "the interface is down: bring it up",
 		unix.ENOMEM:     "not enough memory for the queue: use fewer buffers or free memory",
 	}
 	programHints = hints{
