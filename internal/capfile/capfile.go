@@ -42,6 +42,7 @@ type Interface struct {
 	Filter  string // of the frames that are in the file; "" is none
 	Program string // that writes the file
 	Snap    int    // the most bytes of a frame that are kept
+	Bare    bool   // frames have no Ethernet header: they are IP packets
 }
 
 // Stats is what a file tells at its end. Pcap has no place for it.
@@ -62,7 +63,8 @@ const (
 	enhancedPacket = 6
 
 	byteOrder    = 0x1a2b3c4d
-	ethernet     = 1
+	ethernet     = 1   // link types: LINKTYPE_ETHERNET
+	bareIP       = 101 // LINKTYPE_RAW
 	pcapNanosec  = 0xa1b23c4d
 	pcapHeader   = 16 // bytes before a frame
 	packetHeader = 28 // bytes before a frame, of enhancedPacket
@@ -87,6 +89,13 @@ const (
 
 var le = binary.LittleEndian
 
+func (i *Interface) linkType() uint32 {
+	if i.Bare {
+		return bareIP
+	}
+	return ethernet
+}
+
 // AppendHeader appends what a file starts with.
 func (f Format) AppendHeader(b []byte, i Interface) []byte {
 	if f == Pcap {
@@ -95,7 +104,7 @@ func (f Format) AppendHeader(b []byte, i Interface) []byte {
 		b = le.AppendUint16(b, 4)
 		b = le.AppendUint64(b, 0) // time zone and accuracy, which nobody uses
 		b = le.AppendUint32(b, uint32(i.Snap))
-		return le.AppendUint32(b, ethernet)
+		return le.AppendUint32(b, i.linkType())
 	}
 	b = appendBlock(b, sectionHeader, func(b []byte) []byte {
 		b = le.AppendUint32(b, byteOrder)
@@ -107,7 +116,7 @@ func (f Format) AppendHeader(b []byte, i Interface) []byte {
 		return appendOption(b, optEnd, nil)
 	})
 	return appendBlock(b, interfaceDesc, func(b []byte) []byte {
-		b = le.AppendUint32(b, ethernet) // and two bytes of nothing
+		b = le.AppendUint32(b, i.linkType()) // and two bytes of nothing
 		b = le.AppendUint32(b, uint32(i.Snap))
 		b = appendOption(b, ifName, []byte(i.Name))
 		b = appendOption(b, ifTsresol, []byte{nanoseconds})

@@ -69,6 +69,19 @@ func TestPcap(t *testing.T) {
 	}
 }
 
+// Frames without an Ethernet header are IP packets to readers.
+func TestBare(t *testing.T) {
+	bare := Interface{Snap: 1000, Bare: true}
+	p, err := pcapgo.NewReader(bytes.NewReader(Pcap.AppendHeader(nil, bare)))
+	if err != nil || p.LinkType() != layers.LinkTypeRaw {
+		t.Errorf("pcap: %v, %v", p, err)
+	}
+	ng, err := pcapgo.NewNgReader(bytes.NewReader(Pcapng.AppendHeader(nil, bare)), pcapgo.DefaultNgReaderOptions)
+	if err != nil || ng.LinkType() != layers.LinkTypeRaw {
+		t.Errorf("pcapng: %v, %v", ng, err)
+	}
+}
+
 func TestRecordSize(t *testing.T) {
 	for _, f := range []Format{Pcapng, Pcap} {
 		for n := range 100 {

@@ -22,6 +22,7 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/capfile"
 	"github.com/seed-48afdc40/netmap/internal/filter"
+	"github.com/seed-48afdc40/netmap/internal/nic"
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
@@ -45,6 +46,7 @@ type flags struct {
 	json     bool
 
 	name     portname.Name
+	bare     bool            // frames have no Ethernet header
 	filter   *filter.Program // nil takes every frame
 	out, err io.Writer
 }
@@ -193,7 +195,11 @@ func (o *flags) run(ctx context.Context) error {
 	if cli.IsSoftware(o.port) || isMonitor(o.name) {
 		o.device.UseNode()
 	}
-	o.device.RxSlots, o.device.Promisc = rxSlots(o.name.Port), !o.own
+	facts := o.facts()
+	if o.bare = facts.Bare(); o.bare && o.filter != nil {
+		return cli.Usage(fmt.Errorf("filters look at Ethernet headers, which frames of %s do not have: filter the file with tcpdump", o.port))
+	}
+	o.device.RxSlots, o.device.Promisc = rxSlots(facts), !o.own
 	const longestFrame = 2048
 	open, closeAll, err := o.device.Opener(longestFrame)
 	if err != nil {
@@ -218,15 +224,22 @@ func (o *flags) run(ctx context.Context) error {
 
 // rxSlots is how many slots the rings of an interface should have: as many as there can be, so that the receiver may be kept from
 // them for some milliseconds, but no more than memory for.
-func rxSlots(name string) int {
+func rxSlots(f *nic.Facts) int {
 	const most, least, buffers = 16384, 1024, 24576
 	slots := most
-	if link, err := netlink.LinkByName(name); err == nil {
-		for slots > least && slots*link.Attrs().NumRxQueues > buffers {
-			slots /= 2
-		}
+	for slots > least && slots*f.Queues().Rx > buffers {
+		slots /= 2
 	}
 	return slots
+}
+
+// facts are those of the port's interface, none where it has none in this network namespace.
+func (o *flags) facts() *nic.Facts {
+	l, err := netlink.LinkByName(o.name.Port)
+	if err != nil {
+		return &nic.Facts{}
+	}
+	return nic.AskFacts(l)
 }
 
 // open opens the port to receive only: what the host sends goes on as ever.
@@ -260,7 +273,11 @@ func (o *flags) capture(ctx context.Context, p *netmap.Port, m *meter) (*summary
 	if err := w.open(w.start); err != nil {
 		return nil, errors.Join(err, w.abandon())
 	}
-	fmt.Fprintf(o.err, "netmap: capturing %s, link type Ethernet, snapshot length %d bytes\n", o.port, o.snap)
+	layer := "Ethernet"
+	if o.bare {
+		layer = "raw IP"
+	}
+	fmt.Fprintf(o.err, "netmap: capturing %s, link type %s, snapshot length %d bytes\n", o.port, layer, o.snap)
 	if m.index > 0 {
 		fmt.Fprintf(o.err, "netmap: what arrives at %s does not reach its host meanwhile\n", o.port)
 	}
@@ -311,7 +328,7 @@ func (o *flags) newWriter(m *meter) *writer {
 	if o.file == "-" {
 		w.stdout = o.out
 	}
-	i := capfile.Interface{Name: o.port, Program: "netmap capture", Snap: o.snap}
+	i := capfile.Interface{Name: o.port, Program: "netmap capture", Snap: o.snap, Bare: o.bare}
 	if o.filter != nil {
 		i.Filter = o.filter.String()
 	}
