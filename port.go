@@ -50,10 +50,10 @@ func NewPort(name string, t Transport) (p *Port, err error) {
 	p.nifp = shm.At[abi.If](mem, p.answer.Offset)
 	tx, rx := boundRings(t, mem)
 	for _, at := range tx {
-		p.tx = append(p.tx, newRing(mem, at))
+		p.tx = append(p.tx, newRing(mem, at, true))
 	}
 	for _, at := range rx {
-		p.rx = append(p.rx, newRing(mem, at))
+		p.rx = append(p.rx, newRing(mem, at, false))
 	}
 	maxOffset := 0
 	if o, ok := t.(offsetter); ok {

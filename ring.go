@@ -15,20 +15,21 @@ type Ring struct {
 	bufs      shm.Bufs
 	n         uint32
 	maxOffset int // of its frames, in bytes, as far as is known: else 0
+	tx        bool
 }
 
 // newRing views the ring at that place in the memory. The ring's own words say where its buffers are.
-func newRing(mem []byte, at uint64) *Ring {
+func newRing(mem []byte, at uint64, tx bool) *Ring {
 	g := shm.At[abi.Ring](mem, at)
 	pool := mem[int64(at)+g.BufOfs:]
-	return &Ring{shared: g, n: g.NumSlots, slots: shm.Slice[abi.Slot](mem, at+abi.RingSize, int(g.NumSlots)), bufs: shm.NewBufs(pool, g.BufSize)}
+	return &Ring{shared: g, n: g.NumSlots, tx: tx, slots: shm.Slice[abi.Slot](mem, at+abi.RingSize, int(g.NumSlots)), bufs: shm.NewBufs(pool, g.BufSize)}
 }
 
 // ID is the ring's number on its port; host rings follow the hardware rings.
 func (r *Ring) ID() int { return int(r.shared.RingID) }
 
 // IsTx says whether the ring sends.
-func (r *Ring) IsTx() bool { return r.shared.Dir == abi.DirTx }
+func (r *Ring) IsTx() bool { return r.tx }
 
 // NumSlots is the number of slots, of which one always stays with the framework.
 func (r *Ring) NumSlots() int { return int(r.n) }

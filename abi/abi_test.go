@@ -237,6 +237,8 @@ var constants = []constant{
 	{"NSPortMask", abi.NSPortMask, 0xff00},
 
 	{"DirTx", abi.DirTx, 0},
+	{"RingTx", abi.RingTx, 1},
+	{"RingRx", abi.RingRx, 0},
 	{"DirRx", abi.DirRx, 1},
 	{"NRTimestamp", abi.NRTimestamp, 0x0002},
 	{"NRReinit", abi.NRReinit, 0x0001},

@@ -72,7 +72,7 @@ type Ring struct {
 	NumSlots   uint32        // num_slots; framework, constant
 	BufSize    uint32        // nr_buf_size; framework, constant
 	RingID     uint16        // ringid; framework, constant
-	Dir        uint16        // dir: DirTx or DirRx; framework, constant
+	Dir        uint16        // dir: RingTx or RingRx; framework, constant
 	Head       atomic.Uint32 // head: first slot the program keeps; written by the program
 	Cur        atomic.Uint32 // cur: where it wants to be woken; written by the program
 	Tail       atomic.Uint32 // tail: first slot it may not touch; written by the framework
@@ -88,10 +88,16 @@ type Ring struct {
 // RingSize is sizeof(struct netmap_ring), where the slots start.
 const RingSize = 256
 
-// Directions of a ring.
+// Directions, as indexes.
 const (
-	DirTx = 0 // NR_TX
-	DirRx = 1 // NR_RX
+	DirTx = 0
+	DirRx = 1
+)
+
+// What Ring.Dir says: what the kernel module writes, contrary to the comment in its header.
+const (
+	RingTx = 1 // NR_TX
+	RingRx = 0 // NR_RX
 )
 
 // Flags of a ring.

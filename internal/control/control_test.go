@@ -178,7 +178,7 @@ func TestRegister(t *testing.T) {
 	got, h, e := ask(c, p, abi.ReqRegister, "vale0:a", req)
 	region := w.engine.Region()
 	want := req
-	want.Offset, want.MemSize, want.MemID, want.HostTxRings, want.HostRxRings = got.Offset, region.Size(), region.ID(), 1, 1
+	want.Offset, want.MemSize, want.MemID = got.Offset, region.Size(), region.ID()
 	if e != 0 || got != want {
 		t.Fatalf("%v, answer %+v, want %+v", e, got, want)
 	}
@@ -273,7 +273,7 @@ func TestPortInfo(t *testing.T) {
 	base := abi.PortInfo{MemSize: region.Size(), MemID: region.ID()}
 	full := func(txRings, rxRings uint16, txSlots, rxSlots uint32) abi.PortInfo {
 		i := base
-		i.TxRings, i.RxRings, i.TxSlots, i.RxSlots, i.HostTxRings, i.HostRxRings = txRings, rxRings, txSlots, rxSlots, 1, 1
+		i.TxRings, i.RxRings, i.TxSlots, i.RxSlots = txRings, rxRings, txSlots, rxSlots
 		return i
 	}
 	for _, tt := range []struct {

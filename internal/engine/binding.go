@@ -154,7 +154,7 @@ func (b *Binding) bind(req *abi.Register, o *Offsets) error {
 	a.Offset, a.MemSize, a.MemID = b.nifp.Offset, region.Size(), region.ID()
 	a.TxRings, a.TxSlots = shape(port.Rings(abi.DirTx))
 	a.RxRings, a.RxSlots = shape(port.Rings(abi.DirRx))
-	a.HostTxRings, a.HostRxRings = uint16(b.nifp.HostTxRings), uint16(b.nifp.HostRxRings)
+	a.HostTxRings, a.HostRxRings = hostShape(port)
 	if req.ExtraBufs > 0 {
 		var head uint32
 		head, a.ExtraBufs = region.NewExtra(req.ExtraBufs)
@@ -268,6 +268,7 @@ func (b *Binding) stop() {
 func (b *Binding) describe() error {
 	tx, rx := len(b.entry.port.Rings(abi.DirTx)), len(b.entry.port.Rings(abi.DirRx))
 	hostTx, hostRx := hostShape(b.entry.port)
+	hostTx, hostRx = max(hostTx, 1), max(hostRx, 1) // clients count on finding the rx rings behind them
 	f, err := b.entry.region.NewIf(b.entry.shown(), tx+int(hostTx)+rx+int(hostRx))
 	if err != nil {
 		return err
@@ -286,10 +287,9 @@ func (b *Binding) describe() error {
 	return nil
 }
 
-// hostShape is how many host rings a port shows in each direction: at least one, also where it has none, because clients count
-// on finding the rx rings behind it.
+// hostShape is how many host rings a port has in each direction.
 func hostShape(p port) (tx, rx uint16) {
-	return uint16(max(len(hostRings(p, abi.DirTx)), 1)), uint16(max(len(hostRings(p, abi.DirRx)), 1))
+	return uint16(len(hostRings(p, abi.DirTx))), uint16(len(hostRings(p, abi.DirRx)))
 }
 
 // Close ends the binding. Syncs that are under way finish first, waits return POLLERR.
@@ -331,6 +331,9 @@ func (b *Binding) release() {
 
 // Register is the answer to the request.
 func (b *Binding) Register() abi.Register { return b.answer }
+
+// Monitors says whether the port is a monitor, which sends nothing.
+func (b *Binding) Monitors() bool { return b.entry.kind == "monitor" }
 
 // Memory is the region that the offsets in the answer refer to.
 func (b *Binding) Memory() []byte { return b.entry.region.Bytes() }

@@ -202,7 +202,7 @@ func TestRingOffsetsAreThoseOfBoundRings(t *testing.T) {
 				if i >= int(p.nifp.TxRings+p.nifp.HostTxRings) {
 					dir, id = abi.DirRx, i-int(p.nifp.TxRings+p.nifp.HostTxRings)
 				}
-				if int(r.Dir) != dir || int(r.RingID) != id || r.NumSlots != 8 || r.BufSize != 256 {
+				if int(r.Dir) != 1-dir || int(r.RingID) != id || r.NumSlots != 8 || r.BufSize != 256 {
 					t.Errorf("offset %d leads to ring %d, direction %d, %d slots", i, r.RingID, r.Dir, r.NumSlots)
 				}
 				got[dir] = append(got[dir], id)

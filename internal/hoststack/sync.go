@@ -61,7 +61,7 @@ func (s *Stack) syncTx(r *kring.Ring) error {
 
 // acknowledge takes in what the program says about slots.
 func acknowledge(r *kring.Ring, k uint32, packet []kring.Fragment) {
-	const said = abi.NSBufChanged | abi.NSReport
+	const said = abi.NSBufChanged | abi.NSReport | abi.NSForward
 	for _, w := range packet {
 		if w.Flags()&said != 0 {
 			r.Slot(k).Flags = w.Flags() &^ said

@@ -53,7 +53,10 @@ func (r *Region) NewRing(name string, id, dir uint16, slots uint32) (*Ring, erro
 	}
 	g := &Ring{Ring: shm.At[abi.Ring](r.Bytes(), uintptr(at)), Offset: at,
 		Slots: shm.Slice[abi.Slot](r.Bytes(), uintptr(at)+abi.RingSize, int(slots))}
-	g.NumSlots, g.RingID, g.Dir = slots, id, dir
+	g.NumSlots, g.RingID, g.Dir = slots, id, abi.RingRx
+	if dir == abi.DirTx {
+		g.Dir = abi.RingTx
+	}
 	g.BufSize = r.pools[bufPool].objSize
 	g.BufOfs = int64(r.pools[bufPool].offset) - int64(at)
 	for i := range g.Slots {

@@ -151,7 +151,7 @@ func TestFreshRing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.FreeRing(g)
-	if g.NumSlots != 40 || g.RingID != 3 || g.Dir != abi.DirRx || g.BufSize != 256 || g.Head.Load()|g.Cur.Load()|g.Tail.Load()|g.Flags.Load() != 0 {
+	if g.NumSlots != 40 || g.RingID != 3 || g.Dir != abi.RingRx || g.BufSize != 256 || g.Head.Load()|g.Cur.Load()|g.Tail.Load()|g.Flags.Load() != 0 {
 		t.Errorf("ring %+v", g.Ring)
 	}
 	if at := int64(g.Offset) + g.BufOfs; at != int64(r.Info().Buf.Offset) {

@@ -290,6 +290,7 @@ func (p *Pipe) alloc() error {
 		if err := l.rx.Alloc(p.region, false); err != nil {
 			return err
 		}
+		copy(l.rx.Slots(), l.tx.Slots()) // a program may look at all slots, also before they are its own
 		l.sent.Store(0)
 		l.free.Store(l.tx.N - 1)
 	}

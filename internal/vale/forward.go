@@ -112,14 +112,19 @@ func (s *sender) collect(k, head uint32) uint32 {
 	s.count = 0
 	s.start, s.scanned = k, false
 	n, more, lengths := uint32(0), uint64(0), uint64(0)
+	said := abi.SlotWord(0) // all that the words say
 	for k != head && n < batch {
 		end := min(s.ring.Run(k, head), k+batch-n)
 		part := s.ring.Slots()[k:end]
 		for i := range part {
 			w := part[i].Word()
 			s.words[(n+uint32(i))%batch] = w
+			said |= w
 			lengths += uint64(w) & lengthBits
 			more += uint64(w) >> moreBit & 1
+		}
+		if said.Flags()&abi.NSBufChanged != 0 {
+			acknowledge(part)
 		}
 		if s.offsets {
 			s.noteOffsets(part, n)
@@ -134,6 +139,15 @@ func (s *sender) collect(k, head uint32) uint32 {
 	}
 	s.slots, s.more, s.bytes = s.slots+uint64(n-rest), s.more+more, s.bytes+lengths>>32
 	return (k + s.ring.N - rest) % s.ring.N
+}
+
+// acknowledge takes in that buffers were changed: programs look at the flag when the slot is theirs again.
+func acknowledge(slots []abi.Slot) {
+	for i := range slots {
+		if f := slots[i].Word().Flags(); f&abi.NSBufChanged != 0 {
+			slots[i].Flags = f &^ abi.NSBufChanged
+		}
+	}
 }
 
 // sort puts the packets in the first n words on the lists of their targets. A packet without its last fragment counts as

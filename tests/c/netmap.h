@@ -44,7 +44,7 @@ struct netmap_ring {
 	uint32_t num_slots;
 	uint32_t nr_buf_size;
 	uint16_t ringid;
-	uint16_t dir; /* 0 tx, 1 rx */
+	uint16_t dir; /* 1 tx, 0 rx */
 	uint32_t head;
 	uint32_t cur;
 	uint32_t tail;

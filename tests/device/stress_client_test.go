@@ -593,7 +593,7 @@ func (t *stressThread) frames(f *stressFile) {
 			if head == tail {
 				break
 			}
-			if r.Dir == abi.DirTx {
+			if r.Dir == abi.RingTx {
 				r.set(head, pick[uint16](t, 0, 13, 60, 60, 1514, 2048), rarely(t, 0, pick[uint16](t, abi.NSMoreFrag, abi.NSReport)))
 			}
 			head = (head + 1) % n
