@@ -47,6 +47,9 @@ func (c *Client) legacyRegister(p Process, api *abi.API, m *abi.Nmreq) error {
 	case m.Cmd > api.MaxCmd:
 		return syscall.EINVAL
 	case m.Cmd == abi.CmdPtHostCreate, m.Cmd == abi.CmdPtHostDelete:
+		if api.Version == 11 { // whose module had this, for ports that were opened for it
+			return syscall.ENXIO
+		}
 		return syscall.ENOMEM
 	case m.Cmd == abi.CmdPoolsInfoGet:
 		return c.legacyPools(p, m)

@@ -5,7 +5,9 @@ package control_test
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -407,4 +409,34 @@ func TestUnregisterFirst(t *testing.T) {
 	wantErrno(t, "after NIOCCTRL", c.Ioctl(newProcess(), abi.NIOCUNREGIF, nil), syscall.EOPNOTSUPP)
 	w.bind(c, "vale0:a")
 	wantErrno(t, "bound by NIOCCTRL", c.Ioctl(newProcess(), abi.NIOCUNREGIF, nil), syscall.EOPNOTSUPP)
+}
+
+// What NIOCREGIF says to each nr_cmd about a port that is not there, on a descriptor that is bound, and on one that is not.
+func TestOldCommands(t *testing.T) {
+	const inval, nxio, nomem = syscall.EINVAL, syscall.ENXIO, syscall.ENOMEM
+	for _, tt := range []struct {
+		apis    string
+		unbound [15]syscall.Errno // from 1 on; 0 is a registration
+	}{
+		{"A4a A4b", [15]syscall.Errno{1: inval, nxio, inval, inval, inval, inval, inval, inval, inval, inval, inval, inval, inval, inval}},
+		{"A5 A10", [15]syscall.Errno{1: inval, nxio, inval, inval, nxio, inval, inval, inval, inval, inval, inval, inval, inval, inval}},
+		{"A11", [15]syscall.Errno{1: inval, nxio, inval, inval, nxio, inval, nxio, nxio, nxio, nxio, nxio, nxio, inval, inval}},
+		{"A12 A13 A14", [15]syscall.Errno{1: inval, nxio, inval, inval, nxio, inval, nxio, nomem, nomem, nxio, nxio, nxio, inval, inval}},
+	} {
+		for _, label := range strings.Fields(tt.apis) {
+			w, api := newRoomy(t), apiOf(label)
+			free, bound := w.clientWith(policyOf(api)), w.clientWith(policyOf(api))
+			wantErrno(t, label, bound.Ioctl(newProcess(), number(api, abi.NIOCREGIF), oldRequest(api, "vale1:mine", 0)), ok)
+			for cmd := 1; cmd < len(tt.unbound); cmd++ {
+				for who, c := range map[string]*control.Client{"unbound": free, "bound": bound} {
+					data, want := oldRequest(api, "vale0:nosuchif0", 0), tt.unbound[cmd]
+					data[api.Req.Cmd] = byte(cmd)
+					if who == "bound" && label == "A11" && cmd == abi.CmdPoolsInfoGet {
+						want = syscall.EFAULT // there is no address
+					}
+					wantErrno(t, fmt.Sprint(label, " command ", cmd, ", ", who), c.Ioctl(newProcess(), number(api, abi.NIOCREGIF), data), want)
+				}
+			}
+		}
+	}
 }
