@@ -107,7 +107,9 @@ var (
 
 // Layouts of rings.
 var (
-	r24  = &RingLayout{Label: "R24", Size: 24, Avail: 12, Cur: 16, BufSize: 20, Flags: 22, Narrow: true} // as the first manual page prints it
+	// As the first manual page prints it.
+	r24 = &RingLayout{Label: "R24", Size: 24, Avail: 12, Cur: 16, BufSize: 20, Flags: 22, Narrow: true}
+
 	r40  = &RingLayout{Label: "R40", Size: 40, Avail: 12, Cur: 16, BufSize: 20, Flags: 22, Narrow: true, Ts: 24}
 	r48  = &RingLayout{Label: "R48", Size: 48, Avail: 12, Cur: 16, Reserved: 20, BufSize: 24, Flags: 26, Narrow: true, Ts: 32}
 	r256 = &RingLayout{Label: "R256", Size: RingSize, BufSize: 12, RingID: 16, Dir: 18, Head: 20, Cur: 24, Tail: 28, Flags: 32, Ts: 40}
@@ -160,10 +162,11 @@ func modern(label string, version uint32, iface *IfLayout, maxCmd uint16) *API {
 
 // Variants choose between generations that a request does not tell apart.
 type Variants struct {
-	// Page takes programs of the first API for such that know the ring that its manual page prints. That of the first
-	// header has a time stamp before the slots.
+	// Page takes programs of the first API for such that know the ring that its manual page
+	// prints. That of the first header has a time stamp before the slots.
 	Page bool
-	// Slots8 takes programs of API 4 for FreeBSD's of 2013, whose slots have 8 bytes. On Linux they had 16.
+	// Slots8 takes programs of API 4 for FreeBSD's of 2013, whose slots have 8 bytes. On Linux
+	// they had 16.
 	Slots8 bool
 }
 

@@ -17,13 +17,13 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// Every word that a program finds after each of its calls, per kind of port. What differs from the kernel module stands in
-// doc/compatibility.md. A ring is shown as
+// Every word that a program finds after each of its calls, per kind of port. What differs from
+// the kernel module stands in doc/compatibility.md. A ring is shown as
 //
 //	tx0 dir 1, 8 slots of 2048, head 2 cur 2 tail 1: b 60/1, b 60/0, b 2048/0
 //
-// with its first three slots: b for a buffer and - for none, the length and the flags. A buffer that is not the one of that
-// slot at first is a B.
+// with its first three slots: b for a buffer and - for none, the length and the flags. A buffer
+// that is not the one of that slot at first is a B.
 type answers struct {
 	t       *testing.T
 	w       *world
@@ -149,7 +149,10 @@ func (a *answers) call(what string) string {
 // untilSent syncs until the frames of an interface are out, which it may take its time for.
 func (a *answers) untilSent(what string) string {
 	if a.name == "one" {
-		for stop := time.Now().Add(2 * time.Second); !strings.Contains(a.call(what), "head 2 cur 2 tail 1:") && time.Now().Before(stop); {
+		for stop := time.Now().Add(2 * time.Second); time.Now().Before(stop); {
+			if strings.Contains(a.call(what), "head 2 cur 2 tail 1:") {
+				break
+			}
 		}
 	}
 	return what

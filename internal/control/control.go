@@ -136,8 +136,8 @@ func (c *Client) sync(f func(*engine.Binding) error) syscall.Errno {
 	return 0
 }
 
-// txSync and rxSync are what a program means by NIOCTXSYNC and NIOCRXSYNC. That a monitor sends nothing only poll tells it:
-// programs sync all rings that they have.
+// txSync and rxSync are what a program means by NIOCTXSYNC and NIOCRXSYNC. That a monitor sends
+// nothing only poll tells it: programs sync all rings that they have.
 func txSync(b *engine.Binding, p Process) (err error) {
 	if s := b.Shadow(); s != nil {
 		err = s.TxSync(p)

@@ -159,8 +159,8 @@ func (c *Client) legacyCommand(p Process, m *abi.Nmreq) error {
 	return syscall.EINVAL
 }
 
-// legacyPools answers NETMAP_POOLS_INFO_GET of API 11, which has an address where other requests have arguments, and numbers
-// of 32 bits at it.
+// legacyPools answers NETMAP_POOLS_INFO_GET of API 11, which has an address where other requests
+// have arguments, and numbers of 32 bits at it.
 func (c *Client) legacyPools(p Process, m *abi.Nmreq) error {
 	info, err := c.ownPools()
 	if err != nil {

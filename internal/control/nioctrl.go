@@ -64,7 +64,8 @@ func (c *Client) control(p Process, data []byte) error {
 	if (h.Body != 0) != (r.body != 0) {
 		return syscall.EINVAL
 	}
-	k := &call{client: c, process: p, version: h.Version, name: text(h.Name[:]), body: make([]byte, r.body)}
+	k := &call{client: c, process: p, version: h.Version, name: text(h.Name[:])}
+	k.body = make([]byte, r.body)
 	theirs, err := k.readBody(h)
 	if err != nil {
 		return syscall.EFAULT
@@ -144,7 +145,8 @@ func (k *call) portInfo() error {
 	return err
 }
 
-// poolsInfo describes the memory of the named port; until API 12 that of the one that the client is bound to.
+// poolsInfo describes the memory of the named port; until API 12 that of the one that the client
+// is bound to.
 func (k *call) poolsInfo() error {
 	if k.version == abi.OldestControl {
 		info, err := k.client.ownPools()

@@ -362,7 +362,8 @@ func TestOptionsOfAPI12(t *testing.T) {
 	}
 }
 
-// Until October 2018 POOLS_INFO_GET described the memory of a bound descriptor, whatever the name. API 11 had it as a command.
+// Until October 2018 POOLS_INFO_GET described the memory of a bound descriptor, whatever the
+// name. API 11 had it as a command.
 func TestOldPoolsInfo(t *testing.T) {
 	w, p := newRoomy(t), newProcess()
 	c := w.client()
@@ -399,7 +400,8 @@ func TestOldPoolsInfo(t *testing.T) {
 	wantErrno(t, "API 14", command(apiOf("A14"), bodyAt), syscall.EINVAL)
 }
 
-// NIOCUNREGIF says of no API: until a descriptor has asked something else, it is a program of 2011 that asks.
+// NIOCUNREGIF says of no API: until a descriptor has asked something else, it is a program of
+// 2011 that asks.
 func TestUnregisterFirst(t *testing.T) {
 	w := newRoomy(t)
 	c := w.client()
@@ -411,7 +413,8 @@ func TestUnregisterFirst(t *testing.T) {
 	wantErrno(t, "bound by NIOCCTRL", c.Ioctl(newProcess(), abi.NIOCUNREGIF, nil), syscall.EOPNOTSUPP)
 }
 
-// What NIOCREGIF says to each nr_cmd about a port that is not there, on a descriptor that is bound, and on one that is not.
+// What NIOCREGIF says to each nr_cmd about a port that is not there, on a descriptor that is
+// bound, and on one that is not.
 func TestOldCommands(t *testing.T) {
 	const inval, nxio, nomem = syscall.EINVAL, syscall.ENXIO, syscall.ENOMEM
 	for _, tt := range []struct {

@@ -23,9 +23,11 @@ type optionLayout struct {
 	sizes  []uint64 // of the types that there are, header included; 0 is the size that the option itself names
 }
 
-// Layouts of today and of API 12, whose headers had no size, and of whose options only one had come to stay.
+// Layouts of today and of API 12, whose headers had no size, and of whose options only one had
+// come to stay.
 var (
-	options   = optionLayout{24, []uint64{abi.OptExtmem: 96, abi.OptSyncKloopEventfds: 0, abi.OptCSB: 40, abi.OptSyncKloopMode: 32, abi.OptOffsets: 56}}
+	options = optionLayout{24, []uint64{abi.OptExtmem: 96, abi.OptSyncKloopEventfds: 0, abi.OptCSB: 40,
+		abi.OptSyncKloopMode: 32, abi.OptOffsets: 56}}
 	options12 = optionLayout{16, []uint64{abi.OptExtmem: 88}}
 )
 

@@ -88,7 +88,8 @@ func share(t *testing.T, e *engine.Engine, api, name string, slots uint32) share
 	return veteran{openOld(t, e, api, name, request(slots))}
 }
 
-// crews are programs that have a ring together: of today's layout and another, of two others, of many.
+// crews are programs that have a ring together: of today's layout and another, of two others, of
+// many.
 var crews = [][]string{{"", "A3"}, {"", "A0"}, {"", "A4b"}, {"A0", "A3"}, {"A0p", "A0"}, {"A2p", "A5"}, {"A3", "A4b"}, {"", "A0", "A3", "A5"}, {"", ""}}
 
 func eachCrew(t *testing.T, name string, f func(t *testing.T, rnd *rand.Rand, crew []sharer, peer newcomer)) {
@@ -108,8 +109,8 @@ func eachCrew(t *testing.T, name string, f func(t *testing.T, rnd *rand.Rand, cr
 	}
 }
 
-// Programs of any layouts that take turns and begin theirs with a sync or poll have each frame once, whether or not they say
-// at the end of it, by another sync, how far they have come.
+// Programs of any layouts that take turns and begin theirs with a sync or poll have each frame
+// once, whether or not they say at the end of it, by another sync, how far they have come.
 func TestSharedRxRing(t *testing.T) {
 	eachCrew(t, "x", func(t *testing.T, rnd *rand.Rand, crew []sharer, peer newcomer) {
 		sent, got := 0, 0
@@ -176,7 +177,8 @@ func TestSharedTxRing(t *testing.T) {
 	})
 }
 
-// Programs that do not agree among themselves at all may miss frames, but see none twice, and no error.
+// Programs that do not agree among themselves at all may miss frames, but see none twice, and no
+// error.
 func TestCarelessSharersSeeNoFrameTwice(t *testing.T) {
 	eachCrew(t, "x", func(t *testing.T, rnd *rand.Rand, crew []sharer, peer newcomer) {
 		sent, last := 0, make([]int, len(crew))

@@ -7,14 +7,15 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// View is a ring in the memory of programs that know another layout than ours (package shadow). Whatever the layouts, there is
-// one ring: who syncs it takes over what the programs of all have handed over. Only that program's words then say how it
-// goes on; those of other views wait for their own programs' syncs, and the ring's own head follows if its program has not
-// moved it meanwhile, so that nobody is given a slot twice. Its methods are for whoever holds the ring.
+// View is a ring in the memory of programs that know another layout than ours (package shadow).
+// Whatever the layouts, there is one ring: who syncs it takes over what the programs of all have
+// handed over. Only that program's words then say how it goes on; those of other views wait for
+// their own programs' syncs, and the ring's own head follows if its program has not moved it
+// meanwhile, so that nobody is given a slot twice. Its methods are for whoever holds the ring.
 type View interface {
-	// Take says how far the view's programs have gone, as a head and a cur at or after the ring's head, and copies the slots
-	// that are handed over to the ring. Those before at have been handed over by somebody else. It says no to words that make
-	// no sense.
+	// Take says how far the view's programs have gone, as a head and a cur at or after the ring's
+	// head, and copies the slots that are handed over to the ring. Those before at have been
+	// handed over by somebody else. It says no to words that make no sense.
 	Take(r *Ring, at uint32) (head, cur uint32, ok bool)
 	// Flags are those that the view's programs have set for the ring.
 	Flags() uint32
@@ -61,8 +62,8 @@ type words struct{ head, cur uint32 }
 
 func (r *Ring) words() words { return words{r.shared.Head.Load(), r.shared.Cur.Load()} }
 
-// merge takes over what the programs of all layouts have handed over: the furthest head counts. It says no when the words of
-// the one whose sync it is make no sense.
+// merge takes over what the programs of all layouts have handed over: the furthest head counts.
+// It says no when the words of the one whose sync it is make no sense.
 func (r *Ring) merge(who View) bool {
 	w := &r.views
 	w.who = who
@@ -106,8 +107,8 @@ func (r *Ring) merge(who View) bool {
 	return true
 }
 
-// catchUp reads words of a program that may not have seen yet what others have handed over since its last sync: a head before
-// that is the ring's.
+// catchUp reads words of a program that may not have seen yet what others have handed over since
+// its last sync: a head before that is the ring's.
 func (r *Ring) catchUp(w words) (words, bool) {
 	if w.head >= r.N || w.cur >= r.N {
 		return w, false
@@ -124,13 +125,15 @@ func (r *Ring) catchUp(w words) (words, bool) {
 	if r.Dist(w.head, w.cur) <= r.Dist(w.head, to) {
 		return w, true
 	}
-	// cur is before head, be it that others have passed it, or that the program is about to write it.
+	// cur is before head, be it that others have passed it, or that the program is about to write
+	// it.
 	late := r.Dist(w.cur, w.head) <= behind
 	w.cur = w.head
 	return w, late || r.views.who != nil
 }
 
-// follow has the ring's own words follow the agreed ones, unless the program has written them since they were read.
+// follow has the ring's own words follow the agreed ones, unless the program has written them
+// since they were read.
 func (r *Ring) follow(was words) {
 	if was.head != r.head {
 		r.shared.Head.CompareAndSwap(was.head, r.head)
@@ -151,7 +154,8 @@ func (r *Ring) further(a, b uint32) uint32 {
 // add counts slots that were handed over.
 func (w *views) add(n uint32) { w.moved.Store(w.moved.Load() + uint64(n)) }
 
-// jump counts what Reinit has done to head. One of a tx ring may be anywhere, and all views start there.
+// jump counts what Reinit has done to head. One of a tx ring may be anywhere, and all views start
+// there.
 func (r *Ring) jump(from uint32) {
 	switch {
 	case len(r.views.all) == 0:

@@ -10,9 +10,10 @@
 // it moves cur past slots that it is done with, and, of those that it has read, may hold the last few back (reserved). Of
 // its words only cur and reserved count.
 //
-// Programs of other layouts may have the same ring. Each one's syncs hand over what all have (kring.View), but change no words of
-// the others here: cur and avail are two words, and a program that is between the two would take slots that it has not got.
-// It learns in its own next sync how far the others have come.
+// Programs of other layouts may have the same ring. Each one's syncs hand over what all have
+// (kring.View), but change no words of the others here: cur and avail are two words, and a
+// program that is between the two would take slots that it has not got. It learns in its own next
+// sync how far the others have come.
 //
 // The peer is as hostile as elsewhere: each of its words is read once, checked, and only then used. All methods of a ring
 // are for whoever holds the real one.
@@ -85,8 +86,9 @@ func (s *Ring) slot(i uint32) abi.SlotWord {
 
 func (s *Ring) setSlot(i uint32, w abi.SlotWord) { s.slots[i*s.stride] = uint64(w) }
 
-// put copies a slot of the program to the real ring, with the flags that it can mean. It says no to one without a buffer or
-// with a length that does not fit. What somebody else has handed over stays, unless the buffer was exchanged here.
+// put copies a slot of the program to the real ring, with the flags that it can mean. It says no
+// to one without a buffer or with a length that does not fit. What somebody else has handed over
+// stays, unless the buffer was exchanged here.
 func (s *Ring) put(r *kring.Ring, i uint32, others bool) bool {
 	w := s.slot(i)
 	if !r.Bufs().Valid(w.BufIdx()) || uint32(w.Len()) > r.Bufs().Size() {
@@ -120,14 +122,16 @@ func (s *Ring) Pending() bool { return s.cur.Load() != s.head }
 // Ready says whether the program has slots, as its ring says: it counts avail down. What cannot be is none.
 func (s *Ring) Ready() bool { return s.avail.Load()-1 < s.n-1 }
 
-// Shared says whether programs of other layouts have the ring, too, so that only a sync can tell what is the program's.
+// Shared says whether programs of other layouts have the ring, too, so that only a sync can tell
+// what is the program's.
 func (s *Ring) Shared(r *kring.Ring) bool { return r.Shared(int(s.users.Load())) }
 
-// Stale says whether somebody has handed over slots that are still the program's as far as its ring says.
+// Stale says whether somebody has handed over slots that are still the program's as far as its
+// ring says.
 func (s *Ring) Stale(r *kring.Ring) bool { return r.Moved() != s.moved.Load() }
 
-// Begin hands over what the program is done with. It says no, and does reinit when that makes no sense; the sync is not to
-// be then.
+// Begin hands over what the program is done with. It says no, and does reinit when that makes no
+// sense; the sync is not to be then.
 func (s *Ring) Begin(r *kring.Ring) bool {
 	s.took = s.cur.Load()
 	ok := r.Enter(s)
@@ -205,7 +209,8 @@ func (s *Ring) Give(r *kring.Ring) {
 	}
 }
 
-// Follow has the program of a tx ring go on where somebody else has come to, in a request of the program's own.
+// Follow has the program of a tx ring go on where somebody else has come to, in a request of the
+// program's own.
 func (s *Ring) Follow(r *kring.Ring) {
 	handed := r.Dist(s.head, s.cur.Load())
 	passed := r.Moved() - s.moved.Load()

@@ -141,7 +141,8 @@ func (s *sender) collect(k, head uint32) uint32 {
 	return (k + s.ring.N - rest) % s.ring.N
 }
 
-// acknowledge takes in that buffers were changed: programs look at the flag when the slot is theirs again.
+// acknowledge takes in that buffers were changed: programs look at the flag when the slot is
+// theirs again.
 func acknowledge(slots []abi.Slot) {
 	for i := range slots {
 		if f := slots[i].Word().Flags(); f&abi.NSBufChanged != 0 {

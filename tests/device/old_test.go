@@ -119,8 +119,8 @@ func TestManualPage(t *testing.T) {
 	n.wantEmpty()
 }
 
-// The first manual page's example as it is printed, whose ring has no time stamp: on a pipe, a switch, and an interface; and
-// programs that know that ring among others.
+// The first manual page's example as it is printed, whose ring has no time stamp: on a pipe, a
+// switch, and an interface; and programs that know that ring among others.
 func TestPageExample(t *testing.T) {
 	s := serve(t, filepath.Join(t.TempDir(), "node"), "--api0-page")
 	n := s.node
@@ -145,8 +145,9 @@ func TestPageExample(t *testing.T) {
 	s.kill()
 }
 
-// Programs of different layouts on one ring, each at its own pace: none sees a frame twice, and none hears of an error. The
-// ring holds all frames, so that no slot is filled anew that one program has given back and another is still reading.
+// Programs of different layouts on one ring, each at its own pace: none sees a frame twice, and
+// none hears of an error. The ring holds all frames, so that no slot is filled anew that one
+// program has given back and another is still reading.
 func TestOldSharesRing(t *testing.T) {
 	n := newNode(t)
 	for i, crew := range [][]string{{"", "a3"}, {"", "a0"}, {"a3", "a4b"}, {"", "", "a0", "a5"}} {
