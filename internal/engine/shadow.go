@@ -247,19 +247,8 @@ func (s *Shadow) rxSync(p *shadowed) error {
 		return errReinit
 	}
 	s.b.forward(p.real)
-	s.follow()
 	defer p.old.Give(p.real)
 	return finishRx(p.real)
-}
-
-// follow has the program know what forward has put into its tx rings.
-func (s *Shadow) follow() {
-	for i := range s.rings[abi.DirTx] {
-		if p := &s.rings[abi.DirTx][i]; s.b.allTx && p.old.Stale(p.real) && s.keep(p.real, p.real.TryHold()) {
-			p.old.Follow(p.real)
-			p.real.Drop()
-		}
-	}
 }
 
 // forgive clears the marks of rings that made no sense, and says whether there was one.

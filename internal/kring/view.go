@@ -2,7 +2,6 @@ package kring
 
 import (
 	"slices"
-	"sync/atomic"
 
 	"github.com/seed-48afdc40/netmap/abi"
 )
@@ -24,15 +23,15 @@ type View interface {
 // views is what a ring keeps while there are some.
 type views struct {
 	all   []View
-	moved atomic.Uint64 // how many slots were handed over
-	seen  uint64        // of these, before the last sync of a program that has the ring in our layout
-	who   View          // whose the sync is, nil for a program that has our layout
+	moved uint64 // how many slots were handed over
+	seen  uint64 // of these, before the last sync of a program that has the ring in our layout
+	who   View   // whose the sync is, nil for a program that has our layout
 }
 
 // Show adds a view of the ring, Hide removes one.
 func (r *Ring) Show(v View) {
 	if len(r.views.all) == 0 {
-		r.views.seen = r.views.moved.Load()
+		r.views.seen = r.views.moved
 	}
 	r.views.all = append(r.views.all, v)
 }
@@ -44,7 +43,7 @@ func (r *Ring) Hide(v View) {
 }
 
 // Moved is how many slots the programs have handed over since the ring has had views.
-func (r *Ring) Moved() uint64 { return r.views.moved.Load() }
+func (r *Ring) Moved() uint64 { return r.views.moved }
 
 // Enter is Prologue for a program that has the ring as that view.
 func (r *Ring) Enter(v View) bool { return r.merge(v) }
@@ -96,7 +95,7 @@ func (r *Ring) merge(who View) bool {
 	}
 	w.add(r.Dist(from, head))
 	if who == nil {
-		w.seen = w.moved.Load()
+		w.seen = w.moved
 	}
 	if sane {
 		r.follow(own)
@@ -115,7 +114,7 @@ func (r *Ring) catchUp(w words) (words, bool) {
 	}
 	_, to := r.bounds()
 	left := r.Dist(r.head, to)
-	behind := uint32(min(r.views.moved.Load()-r.views.seen, uint64(r.N-1-left)))
+	behind := uint32(min(r.views.moved-r.views.seen, uint64(r.N-1-left)))
 	if r.Dist(r.head, w.head) > left {
 		if r.Dist(w.head, r.head) > behind {
 			return w, false
@@ -152,7 +151,7 @@ func (r *Ring) further(a, b uint32) uint32 {
 }
 
 // add counts slots that were handed over.
-func (w *views) add(n uint32) { w.moved.Store(w.moved.Load() + uint64(n)) }
+func (w *views) add(n uint32) { w.moved += uint64(n) }
 
 // jump counts what Reinit has done to head. One of a tx ring may be anywhere, and all views start
 // there.
@@ -165,5 +164,5 @@ func (r *Ring) jump(from uint32) {
 	case r.head != from:
 		r.views.add(r.N)
 	}
-	r.views.seen = r.views.moved.Load()
+	r.views.seen = r.views.moved
 }

@@ -42,11 +42,11 @@ type Ring struct {
 	slots      []uint64     // stride words each
 	stride     uint32
 
-	users      atomic.Int32  // bindings; written under the engine's lock
-	head, tail uint32        // of the real ring, as the program knows them
-	moved      atomic.Uint64 // of the real ring, as of head
-	took       uint32        // cur, as last read in a sync of the program's
-	reinits    bool          // NRReinit is set
+	users      atomic.Int32 // bindings; written under the engine's lock
+	head, tail uint32       // of the real ring, as the program knows them
+	moved      uint64       // of the real ring, as of head
+	took       uint32       // cur, as last read in a sync of the program's
+	reinits    bool         // NRReinit is set
 }
 
 // newRing lays out a ring without slots of the program's at that place in the region. It holds no buffer.
@@ -126,10 +126,6 @@ func (s *Ring) Ready() bool { return s.avail.Load()-1 < s.n-1 }
 // what is the program's.
 func (s *Ring) Shared(r *kring.Ring) bool { return r.Shared(int(s.users.Load())) }
 
-// Stale says whether somebody has handed over slots that are still the program's as far as its
-// ring says.
-func (s *Ring) Stale(r *kring.Ring) bool { return r.Moved() != s.moved.Load() }
-
 // Begin hands over what the program is done with. It says no, and does reinit when that makes no
 // sense; the sync is not to be then.
 func (s *Ring) Begin(r *kring.Ring) bool {
@@ -149,7 +145,7 @@ func (s *Ring) Take(r *kring.Ring, at uint32) (head, cur uint32, ok bool) {
 	}
 	here, _, _ := r.Agreed()
 	head = here
-	passed := r.Moved() - s.moved.Load() // by others, or in syncs of others
+	passed := r.Moved() - s.moved // by others, or in syncs of others
 	read := r.Dist(s.head, cur)
 	if uint64(read) <= passed {
 		return here, here, true
@@ -209,22 +205,11 @@ func (s *Ring) Give(r *kring.Ring) {
 	}
 }
 
-// Follow has the program of a tx ring go on where somebody else has come to, in a request of the
-// program's own.
-func (s *Ring) Follow(r *kring.Ring) {
-	handed := r.Dist(s.head, s.cur.Load())
-	passed := r.Moved() - s.moved.Load()
-	s.follow(r)
-	if uint64(handed) <= passed {
-		s.restart(r)
-	}
-}
-
 // follow takes in the slots that the program does not have yet.
 func (s *Ring) follow(r *kring.Ring) {
 	head, _, tail := r.Agreed()
 	i := s.tail
-	if r.Moved()-s.moved.Load() > uint64(r.Dist(s.head, s.tail)) {
+	if r.Moved()-s.moved > uint64(r.Dist(s.head, s.tail)) {
 		i = head // others were faster
 	}
 	for ; i != tail; i = r.Next(i) {
@@ -236,7 +221,7 @@ func (s *Ring) follow(r *kring.Ring) {
 // know notes where the real ring is.
 func (s *Ring) know(r *kring.Ring) {
 	s.head, _, s.tail = r.Agreed()
-	s.moved.Store(r.Moved())
+	s.moved = r.Moved()
 }
 
 // load shows the real ring as it is. Programs may prepare the buffers of a whole tx ring at the start, also of the one slot
@@ -304,7 +289,7 @@ func (s *Ring) Leave(r *kring.Ring) {
 		return
 	}
 	head, _, _ := r.Agreed()
-	if r.Moved()-s.moved.Load() <= uint64(r.Dist(s.head, s.tail)) {
+	if r.Moved()-s.moved <= uint64(r.Dist(s.head, s.tail)) {
 		for i := head; i != s.tail; i = r.Next(i) {
 			s.put(r, i, r.Shared(1))
 		}
