@@ -226,8 +226,14 @@ func (c *Client) legacyInfo(p Process, api *abi.API, m *abi.Nmreq) error {
 	if err != nil {
 		return err
 	}
-	m.Offset, m.MemSize = 0, uint32(info.MemSize)
-	m.TxSlots, m.RxSlots, m.TxRings, m.RxRings, m.Arg2 = info.TxSlots, info.RxSlots, info.TxRings, info.RxRings, info.MemID
+	m.MemSize, m.Arg2 = uint32(info.MemSize), info.MemID
+	if name == "" && api.Version >= 5 {
+		return nil // the rest is left as it is
+	}
+	if api.Version < 13 {
+		m.Offset = 0
+	}
+	m.TxSlots, m.RxSlots, m.TxRings, m.RxRings = info.TxSlots, info.RxSlots, info.TxRings, info.RxRings
 	return nil
 }
 

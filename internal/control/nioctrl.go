@@ -141,6 +141,10 @@ func (k *call) portInfo() error {
 	wish := abi.Register{MemID: body.MemID, TxRings: body.TxRings, RxRings: body.RxRings, TxSlots: body.TxSlots, RxSlots: body.RxSlots,
 		HostTxRings: body.HostTxRings, HostRxRings: body.HostRxRings}
 	info, err := k.client.info(k.process, k.name, wish)
+	if k.name == "" { // the rest is left as it is
+		body.MemSize, body.MemID = info.MemSize, info.MemID
+		return err
+	}
 	*body = info
 	return err
 }
