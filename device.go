@@ -163,7 +163,8 @@ func registerHint(err error) string {
 	case errors.Is(err, unix.EOPNOTSUPP):
 		return "the port, or the device, has no such option; or the external memory cannot be shared: map a memfd of MFD_ALLOW_SEALING"
 	case errors.Is(err, unix.ENOMEM):
-		return "the device's memory is used up; close ports or give it more"
+		return "the device's memory is used up; close ports, or give it more " +
+			"(netmap serve --buffers, --rings, --ports; its log tells of what)"
 	}
 	return ""
 }

@@ -19,21 +19,26 @@ import (
 )
 
 // Config sizes a framework. Zero values take the defaults.
+//
+// Memory is taken from the system as ports open, and given back some seconds after they close. A
+// network interface needs all buffers while it is open, and the kernel about 120 bytes besides for
+// each buffer and queue: a program that opens one and little else does well to set Buffers, to the
+// slots of all its rings and some more.
 type Config struct {
-	Buffers  int // packet buffers; default 32768, netmap's kernel module has 163840
+	Buffers  int // default 212992, for 100 VALE ports, but at most an eighth of the memory
 	BufSize  int // bytes of a buffer: 2048 by default, 4096 for jumbo frames; 2112 is kinder to caches, see BenchmarkSpread
-	Rings    int // rings; default 200
+	Rings    int // rings; default 1024
 	RingSize int // bytes of a ring object; default 36864, which is 2288 slots: larger rings take several objects
-	Ports    int // ports open at once; default 100
+	Ports    int // open at once; default 256. Without Buffers there are those of so many VALE ports
 	Switches int // VALE switches at once; default 64
-	NICSlots int // slots of a network interface's ring; default 1024
+	NICSlots int // of an interface's ring; default 1024, 512 or 256 beyond 32 or 64 queues
 
 	// RxTimestamps lets ports be opened with netmap.RxTimestamps. It takes 64 bytes from every buffer: BufSize counts them,
 	// and no frame, or piece of one, may use them.
 	RxTimestamps bool
 
 	// NoHugePages keeps the memory out of huge pages, which are otherwise taken where the kernel gives them. They
-	// make access faster and commit all memory at once.
+	// make access faster, and zero-copy needs them.
 	NoHugePages bool
 
 	// Forward passes every frame that a program releases on an interface's rx rings to the other side: what came from the wire

@@ -68,12 +68,15 @@ keep users apart.`,
 	fs.StringVar(&f.mode, "mode", "0660", "permissions of the node, octal")
 	fs.StringVar(&f.owner, "owner", "root", "user who owns the node")
 	fs.StringVar(&f.group, "group", "root", "group of the node")
-	fs.Uint32Var(&f.bufNum, "buffers", 65536, "packet buffers, all of them committed at once; netmap's kernel module has 163840")
+	fs.Uint32Var(&f.bufNum, "buffers", 0, "packet buffers; memory is taken as ports open, and for all of them with the first interface "+
+		"(default 212992, for 100 VALE ports, but at most an eighth of the memory)")
 	fs.Uint32Var(&f.bufSize, "buffer-size", mem.Default.Buf.Size, "bytes of a buffer; 4096 for jumbo frames")
 	fs.Uint32Var(&f.ringNum, "rings", mem.Default.Ring.Num, "ring objects")
 	fs.Uint32Var(&f.ringSize, "ring-size", mem.Default.Ring.Size, "bytes of a ring object")
-	fs.Uint32Var(&f.ifNum, "ports", mem.Default.If.Num, "open ports at once")
-	fs.Uint32Var(&f.slots, "nic-slots", 0, "slots of a network interface's ring (default 1024)")
+	fs.Uint32Var(&f.ifNum, "ports", 0, "open ports at once; without --buffers there are buffers for so many VALE ports "+
+		"(default 256)")
+	fs.Uint32Var(&f.slots, "nic-slots", 0, "slots of a network interface's ring "+
+		"(default 1024, with more than 32 queues 512, with more than 64 256)")
 	fs.IntVar(&f.switches, "switches", engine.DefaultSwitches, "VALE switches at once")
 	fs.BoolVar(&f.promisc, "promisc", false, "receive frames for any address on interfaces while programs receive from them")
 	f.xdpMode.AddFlag(fs)

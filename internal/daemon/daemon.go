@@ -19,6 +19,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/control"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
 
@@ -67,6 +68,7 @@ func Start(cfg Config) (*Daemon, error) {
 		return nil, err
 	}
 	d.engine = e
+	d.tellMemory()
 	d.device, err = chardev.Mount(chardev.Config{
 		Path: cfg.Path, Mode: cfg.Mode, UID: cfg.UID, GID: cfg.GID,
 		Backing: e.Region().FD(), Size: e.Region().Size(), Workers: cfg.Workers, Spin: cfg.Spin,
@@ -77,6 +79,14 @@ func Start(cfg Config) (*Daemon, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// tellMemory logs what the memory is good for, and what it may cost.
+func (d *Daemon) tellMemory() {
+	i := d.engine.Region().Info()
+	d.log.Info("memory is taken as ports open, all of it with the first interface",
+		"mebibytes", i.MemSize>>20, "buffers", i.Buf.ObjTotal, "rings", i.Ring.ObjTotal,
+		"rings of interfaces", mem.RingsIn(i.Buf.ObjTotal), "VALE ports or pipes", mem.RingsIn(i.Buf.ObjTotal)/2)
 }
 
 // giveBack puts back what a daemon that was killed has changed on interfaces. What cannot be put back keeps nobody from

@@ -211,6 +211,6 @@ func switchStatus(sw *vale.Switch, names map[*vale.Port]string) status.Switch {
 
 func regionStatus(r *mem.Region) status.Region {
 	u := r.Usage()
-	return status.Region{ID: r.ID(), Bytes: r.Size(), Private: r.Private(), Interfaces: status.Pool{Free: u.IfFree, Total: u.IfTotal},
-		Rings: status.Pool{Free: u.RingFree, Total: u.RingTotal}, Buffers: status.Pool{Free: u.BufFree, Total: u.BufTotal}}
+	return status.Region{ID: r.ID(), Bytes: r.Size(), Taken: r.Taken(), Private: r.Private(),
+		Interfaces: status.Pool{Free: u.IfFree, Total: u.IfTotal}, Rings: status.Pool{Free: u.RingFree, Total: u.RingTotal}, Buffers: status.Pool{Free: u.BufFree, Total: u.BufTotal}}
 }

@@ -97,6 +97,12 @@ func (r *Region) NewBufs(name string, n int) ([]uint32, error) {
 	for i := range bufs {
 		bufs[i], _ = p.alloc(1)
 	}
+	if err := r.takeBufs(bufs); err != nil {
+		for _, b := range bufs {
+			p.release(b, 1)
+		}
+		return nil, fault.Wrap(err, "allocate buffers for", name, "")
+	}
 	return bufs, nil
 }
 
@@ -104,6 +110,7 @@ func (r *Region) NewBufs(name string, n int) ([]uint32, error) {
 func (r *Region) FreeBuf(i uint32) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.tidyLater()
 	return r.pools[bufPool].release(i, 1)
 }
 
@@ -115,6 +122,10 @@ func (r *Region) NewExtra(n uint32) (head, granted uint32) {
 	for granted < n {
 		i, ok := r.pools[bufPool].alloc(1)
 		if !ok {
+			break
+		}
+		if r.takeBufs([]uint32{i}) != nil {
+			r.pools[bufPool].release(i, 1)
 			break
 		}
 		r.Bufs.SetLink(i, head)
@@ -129,6 +140,7 @@ func (r *Region) NewExtra(n uint32) (head, granted uint32) {
 func (r *Region) FreeExtra(head uint32) (freed uint32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.tidyLater()
 	for r.Bufs.Valid(head) && r.pools[bufPool].release(head, 1) {
 		head = r.Bufs.Link(head)
 		freed++
@@ -174,6 +186,10 @@ func (r *Region) alloc(pool int, op, name string, size uint64) (uint64, error) {
 		return 0, p.noMemory(op, name, n)
 	}
 	at := p.at(i)
+	if err := r.take(at, at+uint64(n)*uint64(p.objSize)); err != nil {
+		p.release(i, n)
+		return 0, fault.Wrap(err, op, name, "")
+	}
 	clear(r.Bytes()[at : at+uint64(n)*uint64(p.objSize)])
 	return at, nil
 }
@@ -183,4 +199,5 @@ func (r *Region) release(pool int, at, size uint64) {
 	defer r.mu.Unlock()
 	p := &r.pools[pool]
 	p.release(p.index(at), p.objects(size))
+	r.tidyLater()
 }

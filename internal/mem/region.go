@@ -14,6 +14,7 @@ import (
 	"math/bits"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
@@ -32,7 +33,7 @@ type Pool struct {
 	Size uint32 // bytes
 }
 
-// Config sizes a region. Zero values take those of Default.
+// Config sizes a region. Zero values take those of Default, see complete.
 type Config struct {
 	If   Pool // interfaces: one for each binding
 	Ring Pool // rings; one with more slots than fit in an object takes several
@@ -42,8 +43,8 @@ type Config struct {
 	// next one.
 	Stamps bool
 
-	// NoHuge keeps the region out of huge pages. They are taken where the kernel has them, at the price of
-	// committing the whole region at once.
+	// NoHuge keeps the region out of huge pages, which are otherwise taken where the kernel has
+	// them.
 	NoHuge bool
 }
 
@@ -53,11 +54,49 @@ func ConfigOf(i abi.PoolsInfo) Config {
 	return Config{If: pool(i.If), Ring: pool(i.Ring), Buf: pool(i.Buf)}
 }
 
-// Default fits a laptop: 64 MiB of buffers. Full is upstream netmap's global region, 335 MiB.
+// Default is a region that nobody sized, but for its number of buffers. Full is upstream netmap's
+// global region, 335 MiB.
 var (
-	Default = Config{If: Pool{100, 1024}, Ring: Pool{200, 36864}, Buf: Pool{32768, 2048}}
+	Default = Config{If: Pool{256, 1024}, Ring: Pool{1024, 36864}, Buf: Pool{Size: 2048}}
 	Full    = Config{If: Pool{100, 1024}, Ring: Pool{200, 36864}, Buf: Pool{163840, 2048}}
 )
+
+const (
+	// portBuffers is what a VALE port takes, or a pipe, with two rings of the usual 1024 slots:
+	// that, and its share of those that are never given out.
+	portBuffers = 2*1024 + 2
+	// defaultBuffers are for 100 VALE ports and an interface of one queue beside them, or for two
+	// of 64 queues. More would be to the good of few, and cost all who open an interface: time, as
+	// all buffers have to be there then, and some of the kernel's memory for each and each queue.
+	defaultBuffers = 208 << 10
+	// leastBuffers is what there is on the smallest machine.
+	leastBuffers = 8 << 10
+)
+
+// RingsIn is how many rings of 1024 slots so many buffers are for: a VALE port or a pipe has two.
+func RingsIn(buffers uint32) uint32 { return buffers / (portBuffers / 2) }
+
+// Buffers is how many buffers a region of this configuration has.
+func (c Config) Buffers() uint32 { return c.complete(Memory())[bufPool].Num }
+
+// complete puts in what the configuration leaves open. Ports that are asked for get their buffers;
+// where nothing is, all buffers together are no more than an eighth of the machine's memory.
+func (c Config) complete(memory uint64) [3]Pool {
+	ports := c.If.Num
+	all := [3]Pool{or(c.If, Default.If), or(c.Ring, Default.Ring), or(c.Buf, Default.Buf)}
+	b := &all[bufPool]
+	if b.Num > 0 {
+		return all
+	}
+	b.Num = defaultBuffers
+	if most := memory / 8 / uint64(max(b.Size, 1)); memory > 0 && most < defaultBuffers {
+		b.Num = max(uint32(most), leastBuffers)
+	}
+	if wish := uint64(ports)*portBuffers + 64; wish > uint64(b.Num) {
+		b.Num = uint32(min(wish, uint64(limits[bufPool].maxNum)))
+	}
+	return all
+}
 
 // limits of the three pools, those of netmap's knobs.
 var limits = [3]struct{ minNum, maxNum, minSize, maxSize uint32 }{
@@ -77,10 +116,14 @@ type Region struct {
 	id    uint16
 	size  uint64
 	bytes []byte
-	file  *shm.Mapping // nil where the memory is somebody else's
 	free  func() error
 	mu    sync.Mutex
 	pools [3]pool // by ifPool, ringPool, bufPool
+
+	file   *shm.Sparse // nil where the memory is somebody else's
+	closed bool
+	pins   int         // how many want all buffers to be there
+	later  *time.Timer // gives back what is free by then, nil when there is nothing to do
 }
 
 const (
@@ -91,17 +134,15 @@ const (
 
 // New makes a region. Errors: EINVAL for a size out of netmap's limits, ENOMEM.
 func New(id uint16, c Config) (*Region, error) {
-	want := [3]Pool{or(c.If, Default.If), or(c.Ring, Default.Ring), or(c.Buf, Default.Buf)}
 	r := &Region{id: id}
-	for i, w := range want {
+	for i, w := range c.complete(Memory()) {
 		if err := w.check(i); err != nil {
 			return nil, err
 		}
 		r.pools[i] = newPool(poolNames[i], w, r.size)
 		r.size += uint64(r.pools[i].num) * uint64(r.pools[i].objSize)
 	}
-	length := (r.size + shm.HugePage - 1) &^ (shm.HugePage - 1)
-	m, err := shm.Create("netmap", int(length), !c.NoHuge)
+	m, err := shm.NewSparse("netmap", int(r.size), !c.NoHuge)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +228,15 @@ func or(p, def Pool) Pool {
 }
 
 // Close unmaps the region. Nothing that came from it may be used afterwards.
-func (r *Region) Close() error { return r.free() }
+func (r *Region) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.later != nil {
+		r.later.Stop()
+	}
+	r.closed = true
+	return r.free()
+}
 
 // ID is the region's memory id. // nr_mem_id
 func (r *Region) ID() uint16 { return r.id }
@@ -203,9 +252,6 @@ func (r *Region) FD() int { return r.file.FD() }
 
 // Private says whether the memory is somebody else's. // NI_PRIV_MEM
 func (r *Region) Private() bool { return r.file == nil }
-
-// Contiguous says whether each 2 MiB of the region are physically contiguous, which zero-copy AF_XDP needs.
-func (r *Region) Contiguous() bool { return r.file != nil && r.file.Huge() }
 
 // BufPool is the memory of the buffer pool, from buffer 0 on, where it lies in the region, and the stride of the buffers,
 // in bytes.
@@ -259,11 +305,12 @@ func (r *Region) Reset() {
 	}
 	// A NIC in zero-copy mode needs a buffer and the 256 bytes before it to be contiguous: one that starts a huge
 	// page is not.
-	for i := range b.num {
-		if (b.offset+uint64(i)*uint64(b.objSize))%shm.HugePage == 0 {
+	for at := roundUp(b.offset); at < r.size; at += shm.HugePage {
+		if i := b.index(at); b.at(i) == at {
 			b.reserve(i)
 		}
 	}
+	r.tidyLater()
 }
 
 var poolNames = [3]string{"interfaces", "rings", "buffers"}
@@ -372,6 +419,13 @@ func (p *pool) objects(size uint64) uint32 {
 }
 
 func (p *pool) noMemory(op, object string, n uint32) error {
-	return fault.New(syscall.ENOMEM, op, object, "%d %s wanted, %d of the region's %d are free; close ports or configure a larger region",
-		n, p.name, p.free, p.usable)
+	const hint = "%d %s wanted, %d of the region's %d are free; close ports, or have more: %s"
+	return fault.New(syscall.ENOMEM, op, object, hint, n, p.name, p.free, p.usable, settings[p.name])
+}
+
+// settings say how a pool is made larger.
+var settings = map[string]string{
+	poolNames[ifPool]:   "netmap serve --ports, or embed.Config.Ports",
+	poolNames[ringPool]: "netmap serve --rings, or embed.Config.Rings",
+	poolNames[bufPool]:  "netmap serve --buffers, or embed.Config.Buffers",
 }

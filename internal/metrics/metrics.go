@@ -51,6 +51,12 @@ var table = []metric{
 		eachSwitch(func(s *status.Switch) float64 { return float64(len(s.Addresses)) })},
 	{"netmap_clients", "Processes that have the device open.", gauge, nil,
 		func(s *status.Status, is func(float64, ...string)) { is(float64(len(s.Clients))) }},
+	{"netmap_memory_bytes", "Bytes of memory that a region has from the system.", gauge, []string{"region"},
+		func(s *status.Status, is func(float64, ...string)) {
+			for _, m := range s.Memory {
+				is(float64(m.Taken), strconv.Itoa(int(m.ID)))
+			}
+		}},
 	{"netmap_memory_objects", "Interfaces, rings and buffers that a region has.", gauge, []string{"region", "pool"},
 		eachPool(func(p status.Pool) float64 { return float64(p.Total) })},
 	{"netmap_memory_free_objects", "Interfaces, rings and buffers that are free.", gauge, []string{"region", "pool"},

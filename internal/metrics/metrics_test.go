@@ -26,7 +26,7 @@ var sample = status.Status{
 	},
 	Switches: []status.Switch{{Name: "vale0", Ports: make([]status.SwitchPort, 3), Addresses: make([]status.Address, 7)}},
 	Clients:  make([]status.Client, 2),
-	Memory:   []status.Region{{ID: 1, Buffers: status.Pool{Free: 6, Total: 9}}, {ID: 2}},
+	Memory:   []status.Region{{ID: 1, Taken: 4 << 20, Buffers: status.Pool{Free: 6, Total: 9}}, {ID: 2}},
 }
 
 func scrape(t *testing.T, s status.Status) string {
@@ -42,6 +42,7 @@ func scrape(t *testing.T, s status.Status) string {
 func TestScrape(t *testing.T) {
 	got := scrape(t, sample)
 	for _, want := range []string{
+		`netmap_memory_bytes{region="1"} 4.194304e+06`,
 		`netmap_ring_frames_total{direction="tx",netns="1",port="eth0",ring="0"} 10`,
 		`netmap_ring_frames_total{direction="tx",netns="2",port="eth0",ring="0"} 0`,
 		`netmap_ring_bytes_total{direction="rx",netns="1",port="eth0",ring="4^"} 1.125899906842624e+15`,

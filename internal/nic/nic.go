@@ -28,12 +28,30 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// DefaultSlots is the number of slots of a ring.
+// DefaultSlots is the number of slots of a ring of an interface that has no more than manySlots of
+// them in a direction.
 const DefaultSlots = 1024
+
+// manySlots bounds the slots of all rings of a direction: the rings of an interface with many
+// queues are shorter, as every slot takes a buffer, and the kernel some memory for each buffer and
+// queue. None has fewer than fewSlots.
+const (
+	manySlots = 32768
+	fewSlots  = 256
+)
+
+// SlotsOf is how many slots a ring has of an interface with so many queues.
+func SlotsOf(queues int) uint32 {
+	slots := uint32(DefaultSlots)
+	for slots > fewSlots && slots*uint32(queues) > manySlots {
+		slots /= 2
+	}
+	return slots
+}
 
 // Config says how to open an interface.
 type Config struct {
-	Slots     uint32       // of a ring; 0 is DefaultSlots
+	Slots     uint32       // of a ring; 0 is DefaultSlots, or fewer where there are many queues
 	Mode      *xsk.Mode    // the mode to use, nil to find out
 	OnState   func(string) // hears of the mode chosen, of settings changed and of link changes; may be nil
 	OnTrouble func(error)  // hears of what could not be put back; may be nil
@@ -70,6 +88,7 @@ type Port struct {
 	first   *xsk.Socket // some open socket, whose UMEM the others share
 	taken   *takeover.Taken
 	below   func() error // gives back the interfaces through which frames come, nil when they are not taken
+	pinned  bool         // the region's buffers
 	// segments is how many slots a packet may have that is sent. It does not change while any socket is open.
 	segments uint32
 	noStamps error // why frames come without stamps
@@ -87,14 +106,14 @@ func Open(region *mem.Region, name string, cfg Config) (*Port, error) {
 		return nil, fault.Wrap(err, "open", name, "")
 	}
 	if cfg.Slots == 0 {
-		cfg.Slots = DefaultSlots
+		cfg.Slots = SlotsOf(max(link.txQueues, link.rxQueues))
 	}
 	if cfg.StateDir == "" {
 		cfg.StateDir = takeover.DefaultDir()
 	}
 	p := &Port{name: name, cfg: cfg, link: link, choice: choice, region: region}
 	pool, offset, stride := region.BufPool()
-	p.memory = xsk.Memory{Mem: pool, Stride: stride, Contiguous: region.Contiguous(), Skew: offset % shm.HugePage, Spare: region.Spare()}
+	p.memory = xsk.Memory{Mem: pool, Stride: stride, Skew: offset % shm.HugePage, Spare: region.Spare()}
 	p.maxTx = p.memory.MaxTx()
 	p.limits.carrier.Store(true)
 	p.limits.setMTU(link.mtu)
@@ -125,6 +144,33 @@ func (p *Port) letGo() {
 	if p.dev != nil {
 		p.dev.Close()
 	}
+}
+
+// Buffers is how many buffers the rings take that a request wants of an interface, with so many
+// slots each; 0 is as in Config. Errors are those of Open.
+func Buffers(name string, req *abi.Register, slots uint32) (int, error) {
+	link, err := findLink(name)
+	if err != nil {
+		return 0, err
+	}
+	if slots == 0 {
+		slots = SlotsOf(max(link.txQueues, link.rxQueues))
+	}
+	tx, rx := link.txQueues, link.rxQueues
+	hostTx, hostRx := int(max(req.HostTxRings, 1)), int(max(req.HostRxRings, 1))
+	switch req.Mode {
+	case abi.RegOneNIC:
+		tx, rx, hostTx, hostRx = 1, 1, 0, 0
+	case abi.RegSW, abi.RegOneSW:
+		tx, rx = 0, 0
+	case abi.RegNICSW:
+	default:
+		hostTx, hostRx = 0, 0
+	}
+	if req.Flags&abi.NRRxRingsOnly != 0 { // others have buffers to receive, see rxSide.fill
+		tx, hostTx = 0, 0
+	}
+	return (tx + rx + hostTx + hostRx) * int(slots), nil
 }
 
 // AcceptOffsets says EINVAL for offsets behind which a frame of the interface's MTU has no room.

@@ -25,12 +25,14 @@ type pair struct {
 	na, nb *testutil.NS
 }
 
-func newPair(t *testing.T, queues int) *pair {
+func newPair(t *testing.T, queues int) *pair { return newSizedPair(t, queues, embed.Config{}) }
+
+func newSizedPair(t *testing.T, queues int, c embed.Config) *pair {
 	t.Helper()
 	testutil.CheckLeaks(t)
 	p := &pair{t: t, na: testutil.NewNS(t), nb: testutil.NewNS(t)}
 	testutil.Veth(t, p.na, "va", p.nb, "vb", queues)
-	f, err := embed.New(embed.Config{})
+	f, err := embed.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}

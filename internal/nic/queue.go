@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
@@ -40,6 +41,9 @@ func (p *Port) openQueue(q *queue, receives bool) (err error) {
 	if q.socket != nil {
 		return nil
 	}
+	if err := p.pin(); err != nil {
+		return err
+	}
 	if p.chosen {
 		q.socket, err = p.openSocket(q, p.mode)
 	} else {
@@ -68,8 +72,28 @@ func (p *Port) take(needs takeover.Needs) (err error) {
 	return p.taken.Need(needs)
 }
 
-// tidy gives up what no open queue needs any more: the XDP program, and in the end the interface itself.
+// pin has all buffers in memory, for the sockets' UMEM.
+func (p *Port) pin() error {
+	if p.pinned {
+		return nil
+	}
+	if err := p.region.Pin(p.Title()); err != nil {
+		return err
+	}
+	p.pinned, p.memory.Contiguous = true, p.region.Contiguous()
+	size := uint64(len(p.memory.Mem))
+	p.report(fmt.Sprintf("%s: all buffers are in memory, %d MiB; each of its %d queues takes %d MiB of the "+
+		"kernel's besides", p.Title(), size>>20, len(p.queues), p.memory.KernelBytes(size)>>20))
+	return nil
+}
+
+// tidy gives up what no open queue needs any more: the XDP program, and in the end the buffers'
+// memory and the interface itself.
 func (p *Port) tidy() {
+	if p.pinned && p.first == nil {
+		p.pinned = false
+		p.region.Unpin()
+	}
 	if !p.needsProgram() {
 		p.detach()
 	}
@@ -106,7 +130,15 @@ func (p *Port) openSocket(q *queue, mode xsk.Mode) (*xsk.Socket, error) {
 	if q.rx != nil {
 		c.Fill = q.rx.fill(mode)
 	}
-	s, err := xsk.Open(c)
+	err := mem.KernelRoom(p.memory.KernelBytes(uint64(len(p.memory.Mem))))
+	if err != nil {
+		err = fault.Wrap(err, "open", p.Title(), "the kernel wants so much for each queue; have "+
+			"fewer buffers (netmap serve --buffers, or embed.Config.Buffers) or fewer queues (ethtool -L)")
+	}
+	var s *xsk.Socket
+	if err == nil {
+		s, err = xsk.Open(c)
+	}
 	if err != nil {
 		q.rx.unfill(c.Fill)
 		return nil, err

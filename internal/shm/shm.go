@@ -11,14 +11,12 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// HugePage is the size of the pages that Huge asks for.
+// HugePage is the size of a huge page, and of the blocks of a Sparse.
 const HugePage = 2 << 20
 
 // Mapping is a shared, writable mapping of the first bytes of a file.
 type Mapping struct {
-	fd    int // -1 where the file is not ours to keep
 	bytes []byte
-	huge  bool
 	lent  bool // somebody else unmaps it
 }
 
@@ -28,7 +26,7 @@ func Map(fd, size int) (*Mapping, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, "map", "", "%d bytes of shared memory", size)
 	}
-	return &Mapping{fd: -1, bytes: b}, nil
+	return &Mapping{bytes: b}, nil
 }
 
 // MapFile maps a file as large as it is.
@@ -46,13 +44,17 @@ func MapFile(path string) (*Mapping, error) {
 }
 
 // Borrow is memory that somebody else has mapped, and unmaps: Close does nothing.
-func Borrow(memory []byte) *Mapping { return &Mapping{fd: -1, bytes: memory, lent: true} }
+func Borrow(memory []byte) *Mapping { return &Mapping{bytes: memory, lent: true} }
 
 // Bytes is the memory. Whoever shares it may write it at any time.
 func (m *Mapping) Bytes() []byte { return m.bytes }
 
-// FD is the file behind a mapping that Create made, for others to map.
-func (m *Mapping) FD() int { return m.fd }
-
-// Huge says whether all of the mapping lies in huge pages, which makes each HugePage of it physically contiguous.
-func (m *Mapping) Huge() bool { return m.huge }
+// Close unmaps the memory. No view into it may be used afterwards. Closing nil does nothing.
+func (m *Mapping) Close() error {
+	if m == nil || m.lent {
+		return nil
+	}
+	b := m.bytes
+	m.bytes = nil
+	return unix.Munmap(b)
+}

@@ -78,6 +78,7 @@ type Client struct {
 type Region struct {
 	ID         uint16 `json:"id"`
 	Bytes      uint64 `json:"bytes"`
+	Taken      uint64 `json:"taken"`             // bytes for which the system has given memory so far
 	Private    bool   `json:"private,omitempty"` // a program brought it
 	Interfaces Pool   `json:"interfaces"`
 	Rings      Pool   `json:"rings"`

@@ -41,6 +41,7 @@ func missing(err error) bool {
 		syscall.EAFNOSUPPORT,
 		syscall.EPROTONOSUPPORT,
 		syscall.ENODEV,
+		syscall.EROFS,
 	} {
 		if errors.Is(err, e) {
 			return true

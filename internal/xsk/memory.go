@@ -63,6 +63,10 @@ func (m *Memory) MaxFrame() uint32 { return m.chunk() - headroom }
 // MaxTx is the longest frame, or piece of one, that can be sent from one buffer.
 func (m *Memory) MaxTx() uint32 { return min(m.Stride-m.Spare, maxChunk) }
 
+// KernelBytes is what the kernel takes of its own memory for each queue that has memory of so many
+// bytes: by far most of it is the state of each chunk. // struct xdp_buff_xsk
+func (m *Memory) KernelBytes(bytes uint64) uint64 { return bytes / uint64(m.chunk()) * 128 }
+
 // chunk is the size of a chunk: it ends where its buffer ends, or before.
 func (m *Memory) chunk() uint32 { return min(m.Stride-m.Spare+headroom, maxChunk) }
 

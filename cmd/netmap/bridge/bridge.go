@@ -175,7 +175,7 @@ func (o *flags) run(ctx context.Context) error {
 		o.device.UseNode()
 	}
 	const longestFrame = 2048
-	open, closeAll, err := o.device.Opener(longestFrame)
+	open, closeAll, err := o.device.Opener(longestFrame, o.a, o.b)
 	if err != nil {
 		return err
 	}

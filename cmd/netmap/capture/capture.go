@@ -201,7 +201,9 @@ func (o *flags) run(ctx context.Context) error {
 	}
 	o.device.RxSlots, o.device.Promisc = rxSlots(facts), !o.own
 	const longestFrame = 2048
-	open, closeAll, err := o.device.Opener(longestFrame)
+	receives := o.name
+	receives.Flags |= abi.NRRxRingsOnly
+	open, closeAll, err := o.device.Opener(longestFrame, receives)
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,8 @@ type Device struct {
 	// RxSlots is how many slots a ring of an interface that is opened inside this process should have, for those who
 	// only receive and may be kept from it for a while; 0 is the usual number.
 	RxSlots int
+	// ExtraBufs are buffers that will be wanted beside those of the rings.
+	ExtraBufs int
 	// Promisc has such an interface receive frames for any address.
 	Promisc bool
 	// Out is told where ports are opened, when the user left that to the command; may be nil.
@@ -133,11 +135,11 @@ func (d *Device) Embedded() bool { return d.path == "" || d.path == embedded }
 type Opener func(name string, options ...netmap.Option) (*netmap.Port, error)
 
 // Opener says who opens ports, and how to close them all. A framework in this process has buffers that take frames of
-// length bytes whole.
-func (d *Device) Opener(length int) (open Opener, closeAll func(), err error) {
+// length bytes whole, as many as the ports need.
+func (d *Device) Opener(length int, ports ...portname.Name) (open Opener, closeAll func(), err error) {
 	d.tellChoice()
 	if d.Embedded() {
-		f, err := d.newFramework(length)
+		f, err := d.newFramework(length, ports)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -147,16 +149,16 @@ func (d *Device) Opener(length int) (open Opener, closeAll func(), err error) {
 	if d.mode.Name() != "" {
 		return nil, nil, Usage(fmt.Errorf("--xdp-mode is for interfaces that are opened inside this process, and ports are opened through %s here: give it to netmap serve, or use --device=%s", d.path, embedded))
 	}
-	var ports []*netmap.Port
+	var opened []*netmap.Port
 	open = func(name string, options ...netmap.Option) (*netmap.Port, error) {
 		p, err := netmap.OpenDevice(d.path, name, options...)
 		if err == nil {
-			ports = append(ports, p)
+			opened = append(opened, p)
 		}
 		return p, err
 	}
 	return open, func() {
-		for _, p := range ports {
+		for _, p := range opened {
 			p.Close()
 		}
 	}, nil
@@ -185,20 +187,43 @@ func (d *Device) Stats() []embed.PortStats {
 // most waits.
 const spin = 50 * time.Microsecond
 
-func (d *Device) newFramework(length int) (*embed.Framework, error) {
+func (d *Device) newFramework(length int, ports []portname.Name) (*embed.Framework, error) {
 	note := func(note string) { fmt.Fprintln(os.Stderr, "netmap:", note) }
-	c := embed.Config{BufSize: 2048, Buffers: 32768, NICSlots: d.RxSlots, Promisc: d.Promisc, OnNote: note, XDPMode: d.mode.Name()}
+	c := embed.Config{BufSize: 2048, Buffers: d.buffers(ports), NICSlots: d.RxSlots,
+		Promisc: d.Promisc, OnNote: note, XDPMode: d.mode.Name()}
 	if runtime.GOMAXPROCS(0) > 1 && d.RxSlots == 0 { // who has many slots can wait
 		c.Spin = spin
 	}
 	for c.BufSize < length {
-		c.BufSize, c.Buffers = 2*c.BufSize, max(c.Buffers/2, 8192)
+		c.BufSize *= 2
 	}
 	return embed.New(c)
 }
 
 // ParsePort takes the name of a port apart. It asks the kernel which characters belong to an interface's name.
 func ParsePort(name string) (portname.Name, error) { return portname.ParseWith(name, netdev.Exists) }
+
+// buffers is how many buffers the ports take; 0 says the usual number, which costs nothing where no
+// interface is: that one takes all of them.
+func (d *Device) buffers(ports []portname.Name) int {
+	const spare, software, most = 4096, 4096, 1000000
+	n, hardware := spare+d.ExtraBufs, false
+	for _, p := range ports {
+		if IsSoftware(p.String()) {
+			n += software
+			continue
+		}
+		request := p.Register()
+		need, err := nic.Buffers(p.Port, &request, uint32(d.RxSlots))
+		if err == nil { // else opening it says what is wrong
+			n, hardware = n+need, true
+		}
+	}
+	if !hardware {
+		return 0
+	}
+	return min(n+n/512, most) // some are reserved
+}
 
 // IsSoftware says whether the name is that of a port that exists in memory only.
 func IsSoftware(port string) bool {

@@ -253,6 +253,9 @@ func (n *nicInfo) text() string {
 	if s := n.Slots; s != nil {
 		line("slots", "%d rx of %d, %d tx of %d", s.Rx, s.MaxRx, s.Tx, s.MaxTx)
 	}
+	if need := n.need(); need.buffers <= need.all {
+		line("memory", "%v", need)
+	}
 	line("XDP", "%s", n.XDP.modes())
 	for _, p := range n.XDP.Probed {
 		line("", "%s", p)

@@ -118,6 +118,7 @@ func TestInfoText(t *testing.T) {
 	want := `eth0: igb, 02:00:00:00:00:01, MTU 1500, link up, 1000 Mbit/s
   queues      2 rx and tx of at most 8
   slots       256 rx of 4096, 256 tx of 4096
+  memory      ` + n.need().String() + `
   XDP         generic, native copy (the driver has basic, redirect)
               generic works
               zero-copy does not work: no

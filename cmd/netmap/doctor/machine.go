@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap/internal/chardev"
+	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
@@ -35,7 +36,8 @@ var machineChecks = []check[*machine]{
 		return []finding{checkBPF(features.HaveProgramType(ebpf.XDP), readSysctl("net/core/bpf_jit_enable"))}
 	}},
 	{"memlock", func(m *machine) []finding {
-		return []finding{checkMemlock(lockLimit(), effectiveRights(), 65536*uint64(m.bufSize))}
+		need := uint64(mem.Config{}.Buffers()) * uint64(m.bufSize)
+		return []finding{checkMemlock(lockLimit(), effectiveRights(), need)}
 	}},
 	{"huge pages", func(*machine) []finding { return []finding{checkHuge(tryHuge())} }},
 	{"TAP", func(*machine) []finding { return []finding{checkTAP("/dev/net/tun")} }},
@@ -132,7 +134,7 @@ func tryPassthrough() (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	m, err := shm.Create("netmap-doctor", os.Getpagesize(), false)
+	m, err := shm.NewSparse("netmap-doctor", os.Getpagesize(), false)
 	if err != nil {
 		return err
 	}
@@ -217,12 +219,12 @@ func checkMemlock(limit, bits, need uint64) finding {
 
 // tryHuge asks for a huge page of shared memory.
 func tryHuge() bool {
-	m, err := shm.Create("netmap-doctor", shm.HugePage, true)
+	m, err := shm.NewSparse("netmap-doctor", shm.HugePage, true)
 	if err != nil {
 		return false
 	}
 	defer m.Close()
-	return m.Huge()
+	return m.Take(0, shm.HugePage) == nil && m.Huge()
 }
 
 func checkHuge(works bool) finding {

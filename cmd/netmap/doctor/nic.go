@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/nic"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
@@ -39,6 +40,7 @@ var nicChecks = []check[*nicInfo]{
 	{"frames", (*nicInfo).checkFrames},
 	{"MTU", (*nicInfo).checkMTU},
 	{"queues", (*nicInfo).checkQueues},
+	{"memory", (*nicInfo).checkMemory},
 	{"offloads", (*nicInfo).checkOffloads},
 	{"peer", (*nicInfo).checkPeer},
 }
@@ -166,10 +168,49 @@ func (n *nicInfo) checkQueues() []finding {
 	}
 	now := ethtool.Channels(*n.Channel)
 	if wish := takeover.WishChannels(n.Driver, now); wish != nil {
-		list = append(list, ok("netmap takes all of them into use for as long as it has the interface, without which %s loses frames: "+
-			"a ring for each needs %d buffers", n.Driver, 2*1024*wish.Combined))
+		list = append(list, ok("netmap takes all %d of them into use for as long as it has the interface, "+
+			"without which %s loses frames", wish.Combined, n.Driver))
 	}
 	return list
+}
+
+// need is what an interface takes of memory, and what it costs that a daemon of the usual size has
+// it open.
+type need struct {
+	buffers, all   int    // for its rings, and of the daemon
+	pinned, kernel uint64 // bytes
+}
+
+func (n *nicInfo) need() need {
+	rx, tx := n.RxQueue, n.TxQueue
+	if n.Channel != nil {
+		c := ethtool.Channels(*n.Channel)
+		if wish := takeover.WishChannels(n.Driver, c); wish != nil {
+			c = *wish
+		}
+		rx, tx = c.Rx+c.Combined, c.Tx+c.Combined
+	}
+	size := cmp.Or(n.bufSize, mem.Default.Buf.Size)
+	all := mem.Config{Buf: mem.Pool{Size: size}}.Buffers()
+	pinned := uint64(all) * uint64(size)
+	m := xsk.Memory{Stride: size}
+	return need{buffers: (rx + tx) * int(nic.SlotsOf(max(rx, tx))), all: int(all),
+		pinned: pinned, kernel: m.KernelBytes(pinned) * uint64(max(rx, tx))}
+}
+
+func (n need) String() string {
+	return fmt.Sprintf("%d buffers of the %d of netmap serve, which takes %d MiB for all of them "+
+		"and %d MiB of the kernel's while it has the interface",
+		n.buffers, n.all, n.pinned>>20, n.kernel>>20)
+}
+
+func (n *nicInfo) checkMemory() []finding {
+	need := n.need()
+	if need.buffers > need.all {
+		return []finding{warning("netmap serve --buffers "+strconv.Itoa(need.buffers+need.buffers/512+4096),
+			"its rings take %d buffers, and netmap serve has %d", need.buffers, need.all)}
+	}
+	return []finding{ok("%v", need)}
 }
 
 // featureProblems are what offloads do to received frames that netmap cannot make up for.

@@ -79,7 +79,7 @@ func (o *flags) run(ctx context.Context) error {
 	if o.slots.indirect && o.device.Embedded() {
 		return cli.Usage(errors.New("-I needs a device, whose switch reads this program's memory: run netmap serve"))
 	}
-	open, closeAll, err := o.device.Opener(o.bufSize())
+	open, closeAll, err := o.device.Opener(o.bufSize(), o.needs()...)
 	if err != nil {
 		return err
 	}

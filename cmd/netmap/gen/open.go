@@ -130,6 +130,18 @@ func (o *flags) bufSize() int {
 	return o.slotBytes()
 }
 
+// needs are the ports for which a framework inside this process has to have buffers.
+func (o *flags) needs() []portname.Name {
+	name, err := portname.Parse(o.port)
+	if err != nil {
+		return nil
+	}
+	if strings.HasPrefix(o.function, "rx") {
+		name.Flags |= abi.NRRxRingsOnly
+	}
+	return []portname.Name{name}
+}
+
 // cutFor is how frames lie in the slots of a port.
 func (o *flags) cutFor(p *netmap.Port) cut {
 	size, slots := room(p.Tx()[0]), o.slots.fragments

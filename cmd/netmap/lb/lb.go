@@ -170,6 +170,21 @@ func (o *flags) parseGroups(base string) error {
 	return nil
 }
 
+// needs are the ports for which a framework inside this process has to have buffers.
+func (o *flags) needs() (ports []portname.Name) {
+	if in, err := portname.Parse(o.port); err == nil { // else opening it says what is wrong
+		in.Flags |= abi.NRRxRingsOnly
+		ports = append(ports, in)
+	}
+	for _, g := range o.groups {
+		for i := range g.pipes {
+			ports = append(ports, portname.Name{Port: fmt.Sprintf("%s{%d", g.name, g.first+i)})
+		}
+	}
+	o.device.ExtraBufs = o.extra
+	return ports
+}
+
 func (o *flags) run(ctx context.Context) error {
 	r := &reporter{o: o}
 	if o.syslog > 0 {
@@ -182,7 +197,7 @@ func (o *flags) run(ctx context.Context) error {
 	}
 	o.device.Out = o.err
 	o.device.UseNode()
-	open, closeAll, err := o.device.Opener(0)
+	open, closeAll, err := o.device.Opener(0, o.needs()...)
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,8 @@ but never overtake each other. Times are written as 20ms, 5u or 1.5s.
 
 All frames go through one ring, so that they keep their order. An interface is
 opened inside this process, so that no daemon is needed; VALE ports and pipes are
-those of /dev/netmap. The host of an interface goes on receiving.`
+those of /dev/netmap. The host of an interface goes on receiving, and sending
+where there is another queue.`
 
 const examples = `  netmap replay -i netmap:eth0 trace.pcapng
   netmap replay -i netmap:eth0 -x 2 -l 10 trace.pcap
@@ -149,6 +150,9 @@ func (o *flags) check(args []string) (err error) {
 	if o.name, err = cli.ParsePort(o.port); err != nil {
 		return fmt.Errorf("-i: %w", err)
 	}
+	if o.name.Mode == abi.RegAllNIC && !cli.IsSoftware(o.port) {
+		o.name.Mode, o.name.Ring = abi.RegOneNIC, 0
+	}
 	if o.name.Flags&(abi.NRRxRingsOnly|abi.NRMonitorTx|abi.NRMonitorRx|abi.NRZcopyMon) != 0 {
 		return fmt.Errorf("-i: nothing can be sent on %s: leave out what follows its /", o.port)
 	}
@@ -190,7 +194,7 @@ func (o *flags) run(ctx context.Context) error {
 		o.device.UseNode()
 	}
 	const longestFrame = 2048
-	open, closeAll, err := o.device.Opener(longestFrame)
+	open, closeAll, err := o.device.Opener(longestFrame, o.name)
 	if err != nil {
 		return err
 	}
@@ -207,13 +211,14 @@ func (o *flags) run(ctx context.Context) error {
 	return err
 }
 
-// open opens the port to send only: its host goes on receiving.
+// open opens the port to send only, and of an interface the one ring that is used: its host goes on
+// receiving, and has the other rings for sending.
 func (o *flags) open(open cli.Opener) (*netmap.Port, error) {
 	var options []netmap.Option
 	if o.name.Flags&abi.NRTxRingsOnly == 0 {
 		options = append(options, netmap.TxOnly())
 	}
-	p, err := open(o.port, options...)
+	p, err := open(o.name.String(), options...)
 	if err != nil {
 		return nil, err
 	}

@@ -295,14 +295,14 @@ func count(names []string) (list []string) {
 }
 
 func memoryTable(regions []status.Region) table {
-	t := table{name: "MEMORY", columns: []column{{head: "region", flex: true}, {head: "size", right: true}, {head: "buffers used"}, {head: "", right: true}, {head: "rings", right: true}, {head: "ports", right: true}}}
+	t := table{name: "MEMORY", columns: []column{{head: "region", flex: true}, {head: "in memory", right: true}, {head: "buffers used"}, {head: "", right: true}, {head: "rings", right: true}, {head: "ports", right: true}}}
 	for _, m := range regions {
 		name := fmt.Sprint(m.ID)
 		if m.Private {
 			name += " (a program's)"
 		}
 		pool := func(p status.Pool) cell { return cell{fmt.Sprintf("%d/%d", p.Used(), p.Total), plain} }
-		t.rows = append(t.rows, []cell{{name, strong}, {number(float64(m.Bytes)) + "B", plain}, gauge(share(m.Buffers), gaugeWidth), pool(m.Buffers), pool(m.Rings), pool(m.Interfaces)})
+		t.rows = append(t.rows, []cell{{name, strong}, {number(float64(m.Taken)) + "B", plain}, gauge(share(m.Buffers), gaugeWidth), pool(m.Buffers), pool(m.Rings), pool(m.Interfaces)})
 	}
 	return t
 }

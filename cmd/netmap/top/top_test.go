@@ -58,7 +58,7 @@ func sample(second int) *status.Status {
 			{PID: 4890, Command: "pkt-gen", Ports: []string{"vale0:a"}},
 			{PID: 5001, Command: "evil\x1b[2J", Ports: []string{}, Unbound: 1},
 		},
-		Memory: []status.Region{{ID: 1, Bytes: 142 << 20, Interfaces: status.Pool{Free: 93, Total: 100}, Rings: status.Pool{Free: 180, Total: 200}, Buffers: status.Pool{Free: 51_000, Total: 65_470}}},
+		Memory: []status.Region{{ID: 1, Bytes: 142 << 20, Taken: 34 << 20, Interfaces: status.Pool{Free: 93, Total: 100}, Rings: status.Pool{Free: 180, Total: 200}, Buffers: status.Pool{Free: 51_000, Total: 65_470}}},
 	}
 	sw := &s.Switches[0]
 	sw.Addresses = append(sw.Addresses, status.Address{MAC: "02:00:00:00:00:01", Port: 0})

@@ -88,7 +88,7 @@ func (d *device) attach(name string, host bool) (index uint32, err error) {
 		syscall.ENXIO:      "there is no interface of that name here",
 		syscall.EBUSY:      "somebody has the interface open, or it is attached already",
 		syscall.EPERM:      "netmap serve lacks the capabilities for interfaces",
-		syscall.ENOMEM:     "the switch is full, there are too many, or the device's memory is used up",
+		syscall.ENOMEM:     "the switch is full, there are too many, or the device's memory is used up: its log tells",
 		syscall.EOPNOTSUPP: "the device cannot do that with this interface",
 	})
 	return body.PortIndex, err
@@ -109,7 +109,7 @@ func (d *device) create(name string, wish abi.ValeNewIf) (abi.ValeNewIf, error) 
 		syscall.EEXIST: "there is an interface of that name; choose another",
 		syscall.EINVAL: "it cannot be the name of an interface",
 		syscall.EPERM:  "netmap serve needs CAP_NET_ADMIN for it",
-		syscall.ENOMEM: "the device's memory is used up",
+		syscall.ENOMEM: "the device's memory is used up: close ports, or give netmap serve more --buffers, --rings or --ports",
 	})
 	return wish, err
 }

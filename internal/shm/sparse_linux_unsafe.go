@@ -1,0 +1,307 @@
+//go:build linux
+
+package shm
+
+import (
+	"errors"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/internal/fault"
+)
+
+// Sparse is an anonymous file whose memory is taken block by block, a HugePage each. Others may map
+// all of the file at any time. In Bytes, a block that is not taken is a stand-in, the same memory
+// for all such blocks: whatever offset somebody else names, using it costs no memory and cannot
+// fail. What is written there is lost.
+//
+// Its methods are called one at a time; the memory may be used meanwhile.
+type Sparse struct {
+	fd     int
+	none   int    // the file of the stand-in, one block
+	bytes  []byte // whole blocks
+	blocks []block
+	taken  int // blocks
+	small  int // taken blocks that are no huge page
+	huge   bool
+}
+
+type block uint8
+
+const (
+	absent block = iota
+	small        // in ordinary pages
+	large        // a huge page
+)
+
+// NewSparse makes a file of size bytes, rounded up to whole blocks, of which nothing is taken. With
+// huge, the kernel is asked for huge pages; whether it gives them is what Huge says, and a refusal
+// is no error.
+func NewSparse(name string, size int, huge bool) (*Sparse, error) {
+	size = (size + HugePage - 1) &^ (HugePage - 1)
+	s := &Sparse{fd: -1, none: -1, huge: huge, blocks: make([]block, size/HugePage)}
+	var err error
+	if s.fd, err = newFile(name); err == nil {
+		err = unix.Ftruncate(s.fd, int64(size))
+	}
+	if err == nil {
+		s.none, err = makeStandIn(name)
+	}
+	if err == nil {
+		s.bytes, err = reserve(size)
+	}
+	if err == nil {
+		err = s.hide(0, len(s.blocks))
+	}
+	if err != nil {
+		s.Close()
+		return nil, fault.Wrap(err, "create shared memory", name, "%d bytes; configure a smaller region", size)
+	}
+	return s, nil
+}
+
+// newFile is a variable for tests, which want files with less room than they promise.
+var newFile = func(name string) (int, error) { return unix.MemfdCreate(name, unix.MFD_CLOEXEC) }
+
+// Bytes is the memory.
+func (s *Sparse) Bytes() []byte { return s.bytes }
+
+// FD is the file, for others to map.
+func (s *Sparse) FD() int { return s.fd }
+
+// Taken is how many bytes are taken.
+func (s *Sparse) Taken() uint64 { return uint64(s.taken) * HugePage }
+
+// Huge says whether everything that is taken lies in huge pages, which makes each of its blocks
+// physically contiguous.
+func (s *Sparse) Huge() bool { return s.small == 0 }
+
+// Missing is how many bytes Take(from, to) would have to find.
+func (s *Sparse) Missing(from, to uint64) (bytes uint64) {
+	for i := from / HugePage; i*HugePage < to; i++ {
+		if s.blocks[i] == absent {
+			bytes += HugePage
+		}
+	}
+	return bytes
+}
+
+// Take takes all blocks with bytes from up to to. Their pages are there then: using them takes no
+// memory any more, and causes no fault in this process. ENOMEM leaves everything as it was.
+func (s *Sparse) Take(from, to uint64) error {
+	first, end := int(from/HugePage), int((to+HugePage-1)/HugePage)
+	was := append([]block(nil), s.blocks[first:end]...)
+	if err := eachRun(first, end, func(i int) bool { return was[i-first] == absent }, s.show); err != nil {
+		eachRun(first, end, func(i int) bool { return was[i-first] != s.blocks[i] }, s.drop)
+		return fault.New(unix.ENOMEM, "take memory", "", "the kernel has no %d MiB left: %v",
+			s.Missing(from, to)>>20, err)
+	}
+	if s.huge && s.small > 0 {
+		eachRun(first, end, func(i int) bool { return s.blocks[i] == small }, s.collapse)
+	}
+	return nil
+}
+
+// Give gives the blocks that lie between two offsets back to the kernel, as far as they are taken
+// and of no use to keep.
+func (s *Sparse) Give(from, to uint64, keep func(block int) bool) error {
+	first, end := int((from+HugePage-1)/HugePage), int(to/HugePage)
+	return eachRun(first, end, func(i int) bool { return s.blocks[i] != absent && !keep(i) }, s.drop)
+}
+
+// eachRun calls f for each longest run of numbers from first up to end that is has, until there is
+// an error.
+func eachRun(first, end int, is func(int) bool, f func(i, j int) error) error {
+	for i := first; i < end; i++ {
+		j := i
+		for j < end && is(j) {
+			j++
+		}
+		if j > i {
+			if err := f(i, j); err != nil {
+				return err
+			}
+			i = j
+		}
+	}
+	return nil
+}
+
+// show brings blocks that are absent into being somewhere else, and then moves the mapping to where
+// it belongs: nobody sees a block for which there is no memory.
+func (s *Sparse) show(i, j int) error {
+	at, size := uintptr(i)*HugePage, (j-i)*HugePage
+	stage, err := reserve(size)
+	if err != nil {
+		return err
+	}
+	kind, err := small, mapOver(stage, s.fd, int64(at))
+	if err == nil {
+		kind, err = populate(stage, s.fd, int64(at), s.huge)
+	}
+	if err == nil {
+		_, err = unix.MremapPtr(start(stage), uintptr(size), start(s.bytes[at:]), uintptr(size),
+			unix.MREMAP_MAYMOVE|unix.MREMAP_FIXED)
+	}
+	if err != nil {
+		unmap(stage)
+		return errors.Join(err, s.punch(i, j))
+	}
+	s.mark(i, j, kind)
+	return nil
+}
+
+// drop is the inverse of show.
+func (s *Sparse) drop(i, j int) error {
+	if err := s.hide(i, j); err != nil {
+		return err
+	}
+	s.mark(i, j, absent)
+	return s.punch(i, j)
+}
+
+// collapse makes huge pages of blocks that were taken when the kernel had none. It may, while they
+// are in use.
+func (s *Sparse) collapse(i, j int) error {
+	if unix.Madvise(s.bytes[i*HugePage:j*HugePage], unix.MADV_COLLAPSE) == nil {
+		s.mark(i, j, large)
+	}
+	return nil
+}
+
+func (s *Sparse) mark(i, j int, now block) {
+	for k := i; k < j; k++ {
+		was := s.blocks[k]
+		s.blocks[k] = now
+		s.taken += count(now != absent) - count(was != absent)
+		s.small += count(now == small) - count(was == small)
+	}
+}
+
+func count(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// hide puts the stand-in where blocks are.
+func (s *Sparse) hide(i, j int) (err error) {
+	for ; err == nil && i < j; i++ {
+		err = mapOver(s.bytes[i*HugePage:(i+1)*HugePage], s.none, 0)
+	}
+	return err
+}
+
+// punch has the kernel forget the pages.
+func (s *Sparse) punch(i, j int) error {
+	const mode = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
+	return unix.Fallocate(s.fd, mode, int64(i)*HugePage, int64(j-i)*HugePage)
+}
+
+// Close unmaps the memory and closes the file. No view into it may be used afterwards.
+func (s *Sparse) Close() error {
+	var errs []error
+	if s.bytes != nil {
+		errs = append(errs, unmap(s.bytes))
+	}
+	for _, fd := range []int{s.fd, s.none} {
+		if fd >= 0 {
+			errs = append(errs, unix.Close(fd))
+		}
+	}
+	s.bytes, s.fd, s.none = nil, -1, -1
+	return errors.Join(errs...)
+}
+
+// makeStandIn makes a file of one block that is taken.
+func makeStandIn(name string) (fd int, err error) {
+	if fd, err = unix.MemfdCreate(name+"-none", unix.MFD_CLOEXEC); err != nil {
+		return -1, err
+	}
+	err = unix.Ftruncate(fd, HugePage)
+	if err == nil {
+		var b []byte
+		if b, err = reserve(HugePage); err == nil {
+			if err = mapOver(b, fd, 0); err == nil {
+				_, err = populate(b, fd, 0, true)
+			}
+			unmap(b)
+		}
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// reserve finds room in the address space that starts at a multiple of HugePage, without which no
+// huge page fits.
+func reserve(size int) ([]byte, error) {
+	room := uintptr(size) + HugePage
+	const flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE
+	at, err := unix.MmapPtr(-1, 0, nil, room, unix.PROT_NONE, flags)
+	if err != nil {
+		return nil, err
+	}
+	lead := -uintptr(at) & (HugePage - 1)
+	from := unsafe.Add(at, lead)
+	if lead > 0 {
+		unix.MunmapPtr(at, lead)
+	}
+	if rest := room - lead - uintptr(size); rest > 0 {
+		unix.MunmapPtr(unsafe.Add(from, size), rest)
+	}
+	return unsafe.Slice((*byte)(from), size), nil
+}
+
+// mapOver maps a piece of a file where something else is.
+func mapOver(b []byte, fd int, offset int64) error {
+	const access, flags = unix.PROT_READ | unix.PROT_WRITE, unix.MAP_SHARED | unix.MAP_FIXED
+	_, err := unix.MmapPtr(fd, offset, start(b), uintptr(len(b)), access, flags)
+	return err
+}
+
+func start(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
+
+func unmap(b []byte) error {
+	return unix.MunmapPtr(start(b), uintptr(len(b)))
+}
+
+// populate has the kernel find all pages of a mapping. MADV_COLLAPSE gives huge ones whatever the
+// system's policy for shared memory is, given a page to start from in each; a kernel older than 6.1
+// or one without room says no.
+func populate(b []byte, fd int, offset int64, huge bool) (block, error) {
+	for i := 0; huge && i < len(b); i += HugePage {
+		if err := touch(b[i:i+1], fd, offset+int64(i)); err != nil {
+			return absent, err
+		}
+	}
+	kind := small
+	if huge && unix.Madvise(b, unix.MADV_COLLAPSE) == nil {
+		kind = large
+	}
+	return kind, touch(b, fd, offset)
+}
+
+// touch brings the pages of a mapping into being. Other than writing to them it says what is wrong
+// when there is no memory.
+func touch(b []byte, fd int, offset int64) error {
+	if err := unix.Madvise(b, unix.MADV_POPULATE_WRITE); err != unix.EINVAL {
+		return err
+	}
+	return touchOld(b, fd, offset)
+}
+
+// touchOld is touch before Linux 5.14.
+func touchOld(b []byte, fd int, offset int64) error {
+	if err := unix.Fallocate(fd, 0, offset, int64(len(b))); err != nil {
+		return err
+	}
+	for i := 0; i < len(b); i += unix.Getpagesize() {
+		b[i] = 0
+	}
+	return nil
+}
