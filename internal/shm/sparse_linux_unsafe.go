@@ -4,6 +4,9 @@ package shm
 
 import (
 	"errors"
+	"runtime"
+	"slices"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -138,7 +141,7 @@ func (s *Sparse) show(i, j int) error {
 	}
 	kind, err := small, mapOver(stage, s.fd, int64(at))
 	if err == nil {
-		kind, err = populate(stage, s.fd, int64(at), s.huge)
+		kind, err = populateAll(stage, s.fd, int64(at), s.huge)
 	}
 	if err == nil {
 		_, err = unix.MremapPtr(start(stage), uintptr(size), start(s.bytes[at:]), uintptr(size),
@@ -270,10 +273,28 @@ func unmap(b []byte) error {
 	return unix.MunmapPtr(start(b), uintptr(len(b)))
 }
 
+// populateAll is populate by several threads, where that is worth it: the kernel clears all of it.
+func populateAll(b []byte, fd int, offset int64, huge bool) (block, error) {
+	const worth = 16 * HugePage
+	n := min(runtime.GOMAXPROCS(0), max(len(b)/worth, 1))
+	part := (len(b)/n + HugePage - 1) &^ (HugePage - 1)
+	kinds, errs := make([]block, n), make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		from, to := min(i*part, len(b)), min((i+1)*part, len(b))
+		all.Go(func() { kinds[i], errs[i] = populate(b[from:to], fd, offset+int64(from), huge) })
+	}
+	all.Wait()
+	return slices.Min(kinds), errors.Join(errs...)
+}
+
 // populate has the kernel find all pages of a mapping. MADV_COLLAPSE gives huge ones whatever the
 // system's policy for shared memory is, given a page to start from in each; a kernel older than 6.1
 // or one without room says no.
 func populate(b []byte, fd int, offset int64, huge bool) (block, error) {
+	if len(b) == 0 {
+		return large, nil
+	}
 	for i := 0; huge && i < len(b); i += HugePage {
 		if err := touch(b[i:i+1], fd, offset+int64(i)); err != nil {
 			return absent, err
