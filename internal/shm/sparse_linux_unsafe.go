@@ -149,7 +149,7 @@ func (s *Sparse) show(i, j int) error {
 	}
 	if err != nil {
 		unmap(stage)
-		return errors.Join(err, s.punch(i, j))
+		return errors.Join(err, s.hide(i, j), s.punch(i, j))
 	}
 	s.mark(i, j, kind)
 	return nil
@@ -157,10 +157,12 @@ func (s *Sparse) show(i, j int) error {
 
 // drop is the inverse of show.
 func (s *Sparse) drop(i, j int) error {
-	if err := s.hide(i, j); err != nil {
-		return err
+	for k := i; k < j; k++ {
+		if err := s.hide(k, k+1); err != nil { // the process has as many mappings as it may
+			return errors.Join(err, s.punch(i, k))
+		}
+		s.mark(k, k+1, absent)
 	}
-	s.mark(i, j, absent)
 	return s.punch(i, j)
 }
 
