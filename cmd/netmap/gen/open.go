@@ -132,7 +132,7 @@ func (o *flags) bufSize() int {
 
 // needs are the ports for which a framework inside this process has to have buffers.
 func (o *flags) needs() []portname.Name {
-	name, err := portname.Parse(o.port)
+	name, err := cli.ParsePort(o.port)
 	if err != nil {
 		return nil
 	}

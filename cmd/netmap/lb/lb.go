@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/portname"
 )
 
 // flags are those of lb.
@@ -172,7 +173,7 @@ func (o *flags) parseGroups(base string) error {
 
 // needs are the ports for which a framework inside this process has to have buffers.
 func (o *flags) needs() (ports []portname.Name) {
-	if in, err := portname.Parse(o.port); err == nil { // else opening it says what is wrong
+	if in, err := cli.ParsePort(o.port); err == nil { // else opening it says what is wrong
 		in.Flags |= abi.NRRxRingsOnly
 		ports = append(ports, in)
 	}
