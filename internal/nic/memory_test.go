@@ -17,7 +17,7 @@ import (
 
 // An interface of 64 queues has shorter rings, so that two of them are no more than half of what
 // there is by default.
-func TestManyQueues(t *testing.T) {
+func TestLongRowOfQueues(t *testing.T) {
 	const rings = 2*64 + 2
 	p := newSizedPair(t, 64, embed.Config{Buffers: rings*512 + 2048}) // by default it is the same, but takes more memory
 	a := p.open(p.na, "netmap:va")

@@ -106,7 +106,7 @@ func Open(region *mem.Region, name string, cfg Config) (*Port, error) {
 		return nil, fault.Wrap(err, "open", name, "")
 	}
 	if cfg.Slots == 0 {
-		cfg.Slots = SlotsOf(max(link.txQueues, link.rxQueues))
+		cfg.Slots = SlotsOf(max(link.queues.Tx, link.queues.Rx))
 	}
 	if cfg.StateDir == "" {
 		cfg.StateDir = takeover.DefaultDir()
@@ -154,9 +154,9 @@ func Buffers(name string, req *abi.Register, slots uint32) (int, error) {
 		return 0, err
 	}
 	if slots == 0 {
-		slots = SlotsOf(max(link.txQueues, link.rxQueues))
+		slots = SlotsOf(max(link.queues.Tx, link.queues.Rx))
 	}
-	tx, rx := link.txQueues, link.rxQueues
+	tx, rx := link.queues.Tx, link.queues.Rx
 	hostTx, hostRx := int(max(req.HostTxRings, 1)), int(max(req.HostRxRings, 1))
 	switch req.Mode {
 	case abi.RegOneNIC:
