@@ -170,10 +170,20 @@ func (e *Engine) bury(p *entry) {
 	}
 	if e.ports[p.key] == p {
 		delete(e.ports, p.key)
-		p.key = e.newKey()
-		e.ports[p.key] = p
+		e.name(p, e.newKey())
 	}
 	e.drop(p)
+}
+
+// name has a port found by a key from now on. Whoever opened the interface of a persistent port before
+// the port was there has another port of that key: he keeps it, and no name finds it any more.
+func (e *Engine) name(p *entry, k key) {
+	if other := e.ports[k]; other != nil {
+		other.key = e.newKey()
+		e.ports[other.key] = other
+	}
+	p.key = k
+	e.ports[k] = p
 }
 
 // follow finds the interface of a persistent port in the network namespace to which it was moved.
@@ -202,8 +212,8 @@ func (e *Engine) follow(p *entry) bool {
 	}
 	p.dev.Close()
 	delete(e.ports, p.key)
-	p.dev, p.key = dev, key{dev: dev.ID}
-	e.ports[p.key] = p
+	p.dev = dev
+	e.name(p, key{dev: dev.ID})
 	return true
 }
 

@@ -84,8 +84,8 @@ func (e *Engine) addPersistent(p *entry, req *abi.ValeNewIf) (err error) {
 	if err != nil {
 		return err
 	}
-	p.key, p.port, p.region = key{dev: p.dev.ID}, v, w.region
-	e.ports[p.key] = p
+	p.port, p.region = v, w.region
+	e.name(p, key{dev: p.dev.ID})
 	if p.pipesOf != nil {
 		p.pipesOf.port = p
 	}

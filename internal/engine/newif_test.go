@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
@@ -270,4 +272,41 @@ func receive(t *testing.T, p *program, wanted func(string) bool) string {
 	}
 	t.Fatal("the frame did not come")
 	return ""
+}
+
+// A program that opens the interface of a persistent port before the port is there has a port of its own,
+// which ends when the program closes it.
+func TestInterfaceOpenedBeforeItsPersistentPort(t *testing.T) {
+	o := newOffice(t, 0, 1)
+	o.mustNewIf("p") // or the test is skipped
+	if err := o.delIf("p"); err != nil {
+		t.Fatal(err)
+	}
+	early := 0
+	for range 20 {
+		opened := make(chan *engine.Binding)
+		go func() {
+			for {
+				if b, err := o.open("p"); !errors.Is(err, syscall.ENXIO) {
+					opened <- b
+					return
+				}
+			}
+		}()
+		o.mustNewIf("p")
+		b := <-opened
+		if b == nil {
+			t.Fatal("the interface cannot be opened")
+		}
+		if slices.ContainsFunc(o.e.Stats(), func(p engine.PortStats) bool { return p.Kind == "nic" }) {
+			early++
+		}
+		late := o.program("p") // the persistent port, whatever the first one is
+		late.Close()
+		b.Close()
+		if err := o.delIf("p"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d of 20 were opened before", early)
 }
