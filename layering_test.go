@@ -18,6 +18,9 @@ const module = "github.com/seed-48afdc40/netmap"
 // core is what every kind of port stands on, each package importing those before it.
 var core = []string{"abi", "internal/fault", "internal/shm", "internal/mem", "internal/kring"}
 
+// telling is what those import that have something to tell of interfaces.
+var telling = []string{"internal/event"}
+
 // kinds are the kinds of port. None imports another.
 var kinds = []string{"internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/nic", "internal/hoststack"}
 
@@ -38,8 +41,8 @@ var mayImport = map[string][]string{
 	"internal/vale":      core,
 	"internal/null":      core,
 	"internal/monitor":   core,
-	"internal/nic":       slices.Concat(core, system, []string{"internal/xsk", "internal/takeover"}),
-	"internal/hoststack": slices.Concat(core, system, []string{"internal/xsk"}),
+	"internal/nic":       slices.Concat(core, system, telling, []string{"internal/xsk", "internal/takeover"}),
+	"internal/hoststack": slices.Concat(core, system, telling, []string{"internal/xsk"}),
 
 	// What a framework tells about itself is plain data, which the engine fills and tools read.
 	"internal/status":  {"internal/fault"},
@@ -55,14 +58,14 @@ var mayImport = map[string][]string{
 	// What programs of old APIs see stands before the rings, whatever their kind.
 	"internal/shadow": core,
 
-	"internal/engine":  slices.Concat(core, system, kinds, []string{"internal/uplink", "internal/shadow", "internal/status"}),
+	"internal/engine":  slices.Concat(core, system, telling, kinds, []string{"internal/uplink", "internal/shadow", "internal/status"}),
 	"internal/control": slices.Concat(core, []string{"internal/engine", "internal/eventfd", "internal/ifioctl"}),
-	"internal/daemon":  slices.Concat(core, system, []string{"internal/engine", "internal/control", "internal/chardev", "internal/ifioctl", "internal/eventfd", "internal/takeover", "internal/status", "internal/metrics"}),
+	"internal/daemon":  slices.Concat(core, system, telling, []string{"internal/engine", "internal/control", "internal/chardev", "internal/ifioctl", "internal/eventfd", "internal/takeover", "internal/status", "internal/metrics"}),
 
 	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
 	"":                {"abi", "portname", "internal/fault", "internal/shm", "internal/csb", "internal/wake", "internal/nioctl", "internal/netdev"},
 	"internal/nioctl": {"abi", "internal/fault"},
-	"embed":           {"", "abi", "portname", "internal/fault", "internal/shm", "internal/mem", "internal/engine", "internal/csb", "internal/wake"},
+	"embed":           {"", "abi", "portname", "internal/fault", "internal/shm", "internal/mem", "internal/engine", "internal/csb", "internal/wake", "internal/event"},
 	"packet":          {"", "abi", "internal/netdev", "portname", "internal/fault", "internal/filter"},
 	"source":          {"packet"},
 	"netmaptest":      {"", "embed", "packet", "portname", "internal/fault"},

@@ -7,6 +7,7 @@
 package embed
 
 import (
+	"log/slog"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/csb"
 	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
@@ -57,8 +59,10 @@ type Config struct {
 	// says EOPNOTSUPP for one that the interface does not have. Native and generic differ in receiving only.
 	XDPMode string
 
-	// OnNote hears what users of an interface should know when it comes into use: that its frames have no Ethernet header, what
-	// its host loses meanwhile, which frames are too long. It also hears of settings that could not be put back. May be nil.
+	// OnNote hears what users of an interface should know: when it comes into use, that its frames have
+	// no Ethernet header, what its host loses meanwhile, which frames are too long; later, that it is
+	// down, up again or gone, and of settings that could not be put back. It may be called by any
+	// goroutine, must not call the Framework, and may be nil.
 	OnNote func(note string)
 
 	// StateDir is where changed settings of interfaces (offloads, queues) are recorded until they are put back: by
@@ -77,9 +81,13 @@ type Framework struct {
 
 // New makes a framework. Errors: EINVAL for a size out of netmap's limits, or an XDPMode that there is not, ENOMEM.
 func New(c Config) (*Framework, error) {
-	nic := engine.NICConfig{Slots: uint32(c.NICSlots), Promisc: c.Promisc, StateDir: c.StateDir, OnNote: c.OnNote}
+	nic := engine.NICConfig{Slots: uint32(c.NICSlots), Promisc: c.Promisc, StateDir: c.StateDir}
 	if c.OnNote != nil {
-		nic.OnTrouble = func(err error) { c.OnNote(err.Error()) }
+		nic.OnEvent = func(e event.Event) {
+			if e.Kind.Level >= slog.LevelWarn {
+				c.OnNote(e.String())
+			}
+		}
 	}
 	if err := nic.SetMode(c.XDPMode); err != nil {
 		return nil, err

@@ -15,7 +15,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	if err := newRoot().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "netmap:", err)
+		if !cli.IsLogged(err) {
+			fmt.Fprintln(os.Stderr, "netmap:", err)
+		}
 		os.Exit(cli.ExitStatus(err))
 	}
 }

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"os/user"
@@ -17,6 +17,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/control"
 	"github.com/seed-48afdc40/netmap/internal/daemon"
 	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/status"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
@@ -37,7 +38,7 @@ type serveFlags struct {
 	variants                 abi.Variants
 	forward                  bool
 	noPipeInterfaces         bool
-	verbose                  bool
+	log                      cli.Log
 	status                   daemon.StatusConfig
 }
 
@@ -59,7 +60,12 @@ While programs receive from an interface, offloads that change frames are off
 close, and after a crash by the next start or "netmap doctor --restore".
 
 Every node has memory of its own. Run serve several times, with other paths, to
-keep users apart.`,
+keep users apart.
+
+The log goes to standard error. Its lines have fields, which doc/monitoring.md
+explains: as text, as JSON, or for systemd's journal, which is chosen where the
+journal reads it. What clients and interfaces can have said again and again is
+throttled, with a count of what was left out.`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
@@ -90,7 +96,7 @@ keep users apart.`,
 	fs.BoolVar(&f.variants.Slots8, "api4-slots8", false, "take programs of API 4 for FreeBSD's of 2013, with slots of 8 bytes; Linux had 16")
 	fs.StringVar(&f.status.Socket, "status", "", "unix socket of the status API, "+cli.NoStatus+" for none (default "+status.DefaultSocket(netmap.DevicePath)+", beside the node if that is elsewhere)")
 	fs.StringVar(&f.status.HTTP, "http", "", "offer the status API and /metrics on this address as well, such as 127.0.0.1:9669; whoever reaches it may read them")
-	fs.BoolVarP(&f.verbose, "verbose", "v", false, "log every port that is opened and closed")
+	f.log.AddFlags(fs)
 	cmd.MarkFlagFilename("status", "sock")
 	return cmd
 }
@@ -100,6 +106,15 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return cli.Usage(err)
 	}
+	if err := f.serve(cmd.Context(), cfg); err != nil {
+		event.Event{Kind: event.Failed, Device: f.path, Err: err}.Log(cfg.Log)
+		return cli.Logged(err)
+	}
+	return nil
+}
+
+// serve serves until the context ends, or the device does.
+func (f *serveFlags) serve(ctx context.Context, cfg daemon.Config) error {
 	d, err := daemon.Start(cfg)
 	if err != nil {
 		return err
@@ -108,9 +123,9 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 	if err := f.serveStatus(d); err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "netmap: serving %s\n", f.path)
+	d.Say(event.Event{Kind: event.Serving, Device: f.path, Version: cli.Version(), PID: os.Getpid()})
 	notify("READY=1")
-	err = d.Wait(cmd.Context())
+	err = d.Wait(ctx)
 	notify("STOPPING=1")
 	return err
 }
@@ -123,7 +138,7 @@ func (f *serveFlags) serveStatus(d *daemon.Daemon) error {
 		cfg.Socket = ""
 	case "":
 		if err := d.ServeStatus(daemon.StatusConfig{Socket: status.DefaultSocket(f.path)}); err != nil {
-			fmt.Fprintln(os.Stderr, "netmap: warning:", err)
+			d.Say(event.Event{Kind: event.StatusMissing, Err: err})
 		}
 	}
 	return d.ServeStatus(cfg)
@@ -159,9 +174,9 @@ func (f *serveFlags) config() (daemon.Config, error) {
 	if err != nil {
 		return daemon.Config{}, fmt.Errorf("--group: %w", err)
 	}
-	level := slog.LevelWarn
-	if f.verbose {
-		level = slog.LevelInfo
+	logger, err := f.log.Logger(os.Stderr)
+	if err != nil {
+		return daemon.Config{}, err
 	}
 	nic := engine.NICConfig{Slots: f.slots, Promisc: f.promisc, StateDir: f.stateDir}
 	if err := nic.SetMode(f.xdpMode.Name()); err != nil {
@@ -179,7 +194,7 @@ func (f *serveFlags) config() (daemon.Config, error) {
 		},
 		Policy: control.Policy{Variants: f.variants},
 		Path:   f.path, Mode: uint32(mode), UID: uid, GID: gid, Workers: f.workers, Spin: f.spin,
-		Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+		Log: logger,
 	}, nil
 }
 

@@ -200,14 +200,14 @@ func (c *Client) Close() {
 	if b := c.binding.Load(); b != nil {
 		c.late.Stop()
 		b.Close()
-		c.log("close", b.String(), nil)
+		c.log("close", b.Port(), nil)
 	}
 }
 
 // register binds the client, in its own network namespace. EBUSY when it is bound already.
 func (c *Client) register(p Process, name string, req *abi.Register, o engine.Options) error {
-	if c.binding.Load() != nil {
-		return fault.New(syscall.EBUSY, "open", name, "the descriptor is bound already")
+	if err := c.isFree(name); err != nil {
+		return err
 	}
 	var b *engine.Binding
 	o.User = c.policy.User
@@ -215,13 +215,24 @@ func (c *Client) register(p Process, name string, req *abi.Register, o engine.Op
 		b, err = c.engine.RegisterWith(name, *req, o)
 		return err
 	})
-	c.log("open", name, err)
 	if err != nil {
+		c.log("open", name, err)
 		return err
 	}
+	c.log("open", b.Port(), nil)
 	*req = b.Register()
 	c.use(b)
 	return nil
+}
+
+// isFree refuses to bind what is bound already.
+func (c *Client) isFree(name string) error {
+	if c.binding.Load() == nil {
+		return nil
+	}
+	err := fault.New(syscall.EBUSY, "open", name, "the descriptor is bound already")
+	c.log("open", name, err)
+	return err
 }
 
 // use has the client be bound by that binding.
@@ -247,7 +258,7 @@ func (c *Client) unbind() {
 	b := c.binding.Swap(nil)
 	c.late.Stop()
 	b.Close()
-	c.log("close", b.String(), nil)
+	c.log("close", b.Port(), nil)
 }
 
 // info describes a port as the client's network namespace has it.

@@ -71,7 +71,7 @@ func (c *Client) legacyRegister(p Process, api *abi.API, m *abi.Nmreq) error {
 func (c *Client) bindLegacy(p Process, api *abi.API, name string, req *abi.Register) error {
 	if b := c.binding.Load(); b != nil && b.Shadow() != nil && b.Shadow().API() == api && api.Rebind {
 		b, err := b.Shadow().Rebind(*req)
-		c.log("choose rings", name, err)
+		c.log("choose rings", c.Port(), err)
 		if err == nil {
 			c.use(b)
 			*req = b.Register()

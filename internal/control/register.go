@@ -4,7 +4,6 @@ package control
 
 import (
 	"encoding/binary"
-	"syscall"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
@@ -14,8 +13,8 @@ import (
 
 // registerWithOptions binds, with the options that the engine has to know beforehand.
 func (k *call) registerWithOptions() error {
-	if k.client.binding.Load() != nil {
-		return fault.New(syscall.EBUSY, "open", k.name, "the descriptor is bound already")
+	if err := k.client.isFree(k.name); err != nil {
+		return err
 	}
 	var o engine.Options
 	extmem, offsets := k.option(abi.OptExtmem), k.option(abi.OptOffsets)

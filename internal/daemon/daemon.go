@@ -9,6 +9,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -18,8 +20,10 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/chardev"
 	"github.com/seed-48afdc40/netmap/internal/control"
 	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/status"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
 
@@ -38,7 +42,7 @@ type Config struct {
 
 // Daemon is a framework that is being served.
 type Daemon struct {
-	log    *slog.Logger
+	log    *event.Throttle
 	engine *engine.Engine
 	policy control.Policy
 	device *chardev.Device
@@ -58,10 +62,8 @@ type nodeMode struct{ mode, uid, gid uint32 }
 func Start(cfg Config) (*Daemon, error) {
 	// UMEMs are locked memory; without the right to raise the limit it stays, and opening an interface says so.
 	unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
-	d := &Daemon{log: cfg.Log, policy: cfg.Policy, path: cfg.Path, node: nodeMode{cfg.Mode, cfg.UID, cfg.GID}, started: time.Now()}
-	cfg.Engine.NIC.OnState = func(what string) { d.log.Info("interface", "state", what) }
-	cfg.Engine.NIC.OnNote = func(note string) { d.log.Warn("interface", "note", note) }
-	cfg.Engine.NIC.OnTrouble = func(err error) { d.log.Warn("interface is not as it was", "error", err) }
+	d := &Daemon{log: event.NewThrottle(cfg.Log), policy: cfg.Policy, path: cfg.Path, node: nodeMode{cfg.Mode, cfg.UID, cfg.GID}, started: time.Now()}
+	cfg.Engine.NIC.OnEvent = d.log.Say
 	d.giveBack(cmp.Or(cfg.Engine.NIC.StateDir, takeover.DefaultDir()))
 	e, err := engine.New(cfg.Engine)
 	if err != nil {
@@ -84,9 +86,9 @@ func Start(cfg Config) (*Daemon, error) {
 // tellMemory logs what the memory is good for, and what it may cost.
 func (d *Daemon) tellMemory() {
 	i := d.engine.Region().Info()
-	d.log.Info("memory is taken as ports open, all of it with the first interface",
-		"mebibytes", i.MemSize>>20, "buffers", i.Buf.ObjTotal, "rings", i.Ring.ObjTotal,
-		"rings of interfaces", mem.RingsIn(i.Buf.ObjTotal), "VALE ports or pipes", mem.RingsIn(i.Buf.ObjTotal)/2)
+	rings := uint64(mem.RingsIn(i.Buf.ObjTotal))
+	d.log.Say(event.Event{Kind: event.Memory, Bytes: uint64(i.MemSize), Buffers: uint64(i.Buf.ObjTotal),
+		Rings: uint64(i.Ring.ObjTotal), InterfaceRings: rings, ValePorts: rings / 2})
 }
 
 // giveBack puts back what a daemon that was killed has changed on interfaces. What cannot be put back keeps nobody from
@@ -94,10 +96,10 @@ func (d *Daemon) tellMemory() {
 func (d *Daemon) giveBack(dir string) {
 	done, err := takeover.Recover(dir)
 	for _, r := range done {
-		d.log.Info("interface given back after a crash", "interface", r.Name, "was", r.Changes)
+		d.log.Say(event.Event{Kind: event.Recovered, Interface: r.Name, Setting: r.Changes.String()})
 	}
 	if err != nil {
-		d.log.Warn("interfaces are not as they were before a crash", "error", err)
+		d.log.Say(event.Event{Kind: event.NotRecovered, Err: err})
 	}
 }
 
@@ -105,12 +107,35 @@ func (d *Daemon) giveBack(dir string) {
 func (d *Daemon) Engine() *engine.Engine { return d.engine }
 
 // Wait returns when the context ends, nil, or when the device is gone before.
-func (d *Daemon) Wait(ctx context.Context) error {
+func (d *Daemon) Wait(ctx context.Context) (err error) {
+	var reason string
 	select {
 	case <-ctx.Done():
-		return nil
+		reason = context.Cause(ctx).Error()
 	case <-d.device.Dead():
-		return fault.New(syscall.ENODEV, "serve", "the device", "somebody unmounted it")
+		err = fault.New(syscall.ENODEV, "serve", d.path, "somebody unmounted it")
+		reason = err.Error()
+	}
+	clients := d.clients.list()
+	d.log.Say(event.Event{Kind: event.Stopping, Device: d.path, Reason: reason, Clients: len(clients), Uptime: time.Since(d.started)})
+	d.tellLost(clients)
+	return err
+}
+
+// tellLost says which clients lose their ports, the first of them.
+func (d *Daemon) tellLost(clients []status.Client) {
+	const most, mostPorts = 20, 20
+	clients = slices.DeleteFunc(clients, func(c status.Client) bool { return len(c.Ports) == 0 })
+	for i, c := range clients {
+		if i == most {
+			d.log.Say(event.Event{Kind: event.PortsLost, Device: d.path, Omitted: uint64(len(clients) - most)})
+			break
+		}
+		e := event.Event{Kind: event.PortsLost, PID: c.PID, Program: c.Command, Ports: c.Ports}
+		if n := len(c.Ports) - mostPorts; n > 0 {
+			e.Ports, e.Omitted = c.Ports[:mostPorts], uint64(n)
+		}
+		d.log.Say(e)
 	}
 }
 
@@ -120,22 +145,27 @@ func (d *Daemon) Close() error {
 		s.Close()
 	}
 	d.device.Close()
-	return d.engine.Close()
+	err := d.engine.Close()
+	d.log.Close()
+	d.log.Say(event.Event{Kind: event.Stopped, Device: d.path, Uptime: time.Since(d.started)})
+	return err
 }
+
+// Say tells the daemon's log of what happens to the daemon.
+func (d *Daemon) Say(e event.Event) { d.log.Say(e) }
 
 // Open implements chardev.Driver.
 func (d *Daemon) Open(caller chardev.Caller, wake *chardev.Waker) (chardev.File, syscall.Errno) {
 	pid := processOf(caller.PID)
 	c := &client{daemon: d, pid: pid, command: commandOf(pid)}
-	log := d.log.With("pid", pid, "program", c.command)
-	policy := d.policy
+	policy, user := d.policy, strconv.Itoa(int(caller.UID))
 	policy.User = caller.UID
 	c.c = control.New(d.engine, policy, wake, func(request, port string, err error) {
+		e := event.Event{Kind: event.Answered, PID: pid, Program: c.command, User: user, Request: request, Port: port, Err: err}
 		if err != nil {
-			log.Warn(request, "port", port, "error", err)
-			return
+			e.Kind = event.Refused
 		}
-		log.Info(request, "port", port)
+		d.log.Say(e)
 	})
 	d.clients.add(c)
 	return c, 0

@@ -7,7 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/metrics"
 	"github.com/seed-48afdc40/netmap/internal/status"
@@ -125,7 +126,7 @@ func (d *Daemon) ServeStatus(cfg StatusConfig) error {
 			return fault.Wrap(err, "offer the status at", cfg.HTTP, "")
 		}
 		if a := l.Addr().(*net.TCPAddr); !a.IP.IsLoopback() {
-			d.log.Warn("other machines can read the status", "address", a.String())
+			d.log.Say(event.Event{Kind: event.StatusExposed, Address: a.String()})
 		}
 		d.serve(l)
 	}
@@ -134,9 +135,17 @@ func (d *Daemon) ServeStatus(cfg StatusConfig) error {
 
 func (d *Daemon) serve(l net.Listener) {
 	s := &http.Server{Handler: d.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute,
-		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelWarn)}
+		ErrorLog: log.New(trouble{d.log}, "", 0)}
 	d.servers = append(d.servers, s)
 	go s.Serve(l) // until it is closed
+}
+
+// trouble takes the lines of a server's log.
+type trouble struct{ log *event.Throttle }
+
+func (t trouble) Write(line []byte) (int, error) {
+	t.log.Say(event.Event{Kind: event.StatusTrouble, Reason: strings.TrimSpace(string(line))})
+	return len(line), nil
 }
 
 // handler answers the requests of the status API.

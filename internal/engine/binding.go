@@ -345,8 +345,3 @@ func (b *Binding) Port() string {
 	}
 	return b.port
 }
-
-// String is for logs.
-func (b *Binding) String() string {
-	return fmt.Sprintf("%s (%s)", b.Port(), b.entry.kind)
-}

@@ -4,13 +4,13 @@ package engine
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/monitor"
@@ -269,9 +269,9 @@ func (e *Engine) prune(s *vale.Switch) {
 	}
 }
 
-// report tells of what happened to an interface by itself.
-func (e *Engine) report(format string, args ...any) {
-	if say := e.cfg.NIC.OnState; say != nil {
-		say(fmt.Sprintf(format, args...))
+// report tells of what happened to a port by itself.
+func (e *Engine) report(what event.Event) {
+	if say := e.cfg.NIC.OnEvent; say != nil {
+		say(what)
 	}
 }

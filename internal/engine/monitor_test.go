@@ -199,7 +199,7 @@ func TestMonitorNamesAndStats(t *testing.T) {
 	if want := append(names[:3:3], "vale0:a/t#4", names[3]); !slices.Equal(seen, want) {
 		t.Errorf("monitors %q, want %q", seen, want)
 	}
-	if got := m.String(); got != "vale0:a/t#4 (monitor)" {
+	if got := m.Port(); got != "vale0:a/t#4" {
 		t.Errorf("described as %s", got)
 	}
 	info, err := e.PortInfo("vale0:a", abi.Register{Flags: monRx})
@@ -489,7 +489,7 @@ func TestMonitorsOfPortsThatLast(t *testing.T) {
 		t.Cleanup(func() { b.Close() })
 		all = append(all, see(b))
 	}
-	if got := all[0].String(); got != "vale0:p0/r#0 (monitor)" {
+	if got := all[0].Port(); got != "vale0:p0/r#0" {
 		t.Errorf("described as %s", got)
 	}
 	q.tx[0].put(t, frame("to p0"))
@@ -503,6 +503,6 @@ func TestMonitorsOfPortsThatLast(t *testing.T) {
 	}
 	p.Close()
 	for _, m := range all {
-		wantErrno(t, m.String(), m.RxSync(), syscall.EIO)
+		wantErrno(t, m.Port(), m.RxSync(), syscall.EIO)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/monitor"
 	"github.com/seed-48afdc40/netmap/internal/netdev"
@@ -162,7 +163,7 @@ func (e *Engine) bury(p *entry) {
 		n.Abandon()
 	}
 	if outer := p.owner; outer != nil {
-		e.report("%s: detached, because the interface %s is gone", outer.name, p.title())
+		e.report(event.Event{Kind: event.Detached, Port: outer.name, Interface: p.title()})
 		e.detach(outer)
 	}
 	if p.device != nil {

@@ -57,7 +57,7 @@ func (e *Engine) openNIC(p *entry, req *abi.Register) error {
 	host, err := hoststack.New(p.region, hoststack.Config{
 		Name: np.Title, Index: index, MTU: np.MTU, Layer: layer, TxQueues: tx,
 		TxRings: max(req.HostTxRings, 1), RxRings: max(req.HostRxRings, 1), TxID: uint16(tx), RxID: uint16(rx),
-		Slots: np.Slots(), Piece: np.MaxTx(), Prefix: np.Prefix(), Address: np.Address(), Trouble: np.Trouble, OnTrouble: cfg.OnTrouble,
+		Slots: np.Slots(), Piece: np.MaxTx(), Prefix: np.Prefix(), Address: np.Address(), Trouble: np.Trouble, OnEvent: cfg.OnEvent,
 	})
 	if err != nil {
 		np.Close()

@@ -9,6 +9,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/tap"
 )
@@ -51,7 +52,7 @@ func (e *Engine) holdParent(t target, req *abi.Register, user uint32) *parent {
 	p.making.Lock()
 	defer p.making.Unlock()
 	if err := e.makeParent(p, user); err != nil && !errors.Is(err, syscall.EEXIST) {
-		e.report("pipe %s{%s: its parent is no interface: %v", name, k.pipe, err)
+		e.report(event.Event{Kind: event.NoParent, Port: name + "{" + k.pipe, Err: err})
 	}
 	return p
 }

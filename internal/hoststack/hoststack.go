@@ -28,6 +28,7 @@ import (
 	"github.com/vishvananda/netns"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
@@ -61,8 +62,8 @@ type Config struct {
 	Address net.HardwareAddr // of the interface
 	// Trouble is why nothing can move, nil if all is well.
 	Trouble func() error
-	// OnTrouble hears why the host could not be cut off; may be nil.
-	OnTrouble func(error)
+	// OnEvent hears why the host could not be cut off, or has no cable; may be nil.
+	OnEvent func(event.Event)
 }
 
 // Use is what netmap has of the interface itself.
@@ -159,7 +160,7 @@ func (s *Stack) Stop(r *kring.Ring) {
 }
 
 // Follow says what netmap has of the interface now. What the host sends is netmap's from the moment in which all tx rings are
-// in use. If that cannot be, the host goes on sending, and OnTrouble hears of it.
+// in use. If that cannot be, the host goes on sending, and OnEvent hears of it.
 func (s *Stack) Follow(use Use) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,8 +168,8 @@ func (s *Stack) Follow(use Use) {
 		return
 	}
 	s.use = use
-	if err := s.settle(); err != nil && s.cfg.OnTrouble != nil {
-		s.cfg.OnTrouble(err)
+	if err := s.settle(); err != nil && s.cfg.OnEvent != nil {
+		s.cfg.OnEvent(event.Event{Kind: event.HostTrouble, Interface: s.cfg.Name(), Err: err})
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
@@ -328,7 +329,11 @@ func TestLossIsCounted(t *testing.T) {
 // Where no TAP can be made the host is cut off all the same, and what it sends is counted; only host rings are refused.
 func TestWithoutTUN(t *testing.T) {
 	told := make(chan error, 8)
-	l := newLab(t, 1, engine.Config{NIC: engine.NICConfig{OnTrouble: func(err error) { told <- err }}})
+	l := newLab(t, 1, engine.Config{NIC: engine.NICConfig{OnEvent: func(e event.Event) {
+		if e.Kind == event.HostTrouble {
+			told <- e.Err
+		}
+	}}})
 	l.wantConnected("before")
 	t.Run("hidden", func(t *testing.T) {
 		runtime.LockOSThread() // and never unlocked: the thread goes with its mounts

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/tap"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
@@ -90,7 +91,11 @@ func TestLoopback(t *testing.T) {
 		t.Run(strconv.Itoa(mtu), func(t *testing.T) {
 			testutil.CheckLeaks(t)
 			var notes []string
-			cfg := engine.Config{NIC: engine.NICConfig{OnNote: func(note string) { notes = append(notes, note) }}}
+			cfg := engine.Config{NIC: engine.NICConfig{OnEvent: func(e event.Event) {
+				if e.Kind == event.Note {
+					notes = append(notes, e.String())
+				}
+			}}}
 			cfg.Region.Buf.Num, cfg.Region.NoHuge = 20000, true
 			l := &lab{T: t, host: testutil.NewNS(t)}
 			var err error

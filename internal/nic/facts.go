@@ -11,6 +11,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
+	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
@@ -141,14 +142,11 @@ func tooLong(mtu, most int) string {
 
 // note tells users what they should know of the interface, which has just come into use.
 func (p *Port) note() {
-	if p.cfg.OnNote == nil {
-		return
-	}
 	notes := p.link.facts.Notes()
 	if most := int(min(p.segments*p.maxTx, maxPacket)); p.MTU()+etherHead > most {
 		notes = append(notes, tooLong(p.MTU(), most)+fmt.Sprintf(": 'ip link set dev %s mtu %d'", p.Title(), most-etherHead))
 	}
 	for _, n := range notes {
-		p.cfg.OnNote(p.Title() + ": " + n)
+		p.report(event.Event{Kind: event.Note, Reason: n})
 	}
 }

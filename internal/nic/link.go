@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
+	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/ns"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
@@ -120,7 +121,7 @@ func (w *watcher) run() {
 func (w *watcher) named(name string) {
 	if was := w.name; name != was {
 		w.name = name
-		w.port.report(was + ": is called " + name + " now")
+		w.port.report(event.Event{Kind: event.Renamed, Was: was})
 		w.port.tellFollower()
 	}
 }
@@ -130,7 +131,7 @@ func (w *watcher) see(a *netlink.LinkAttrs) {
 	w.port.limits.carrier.Store(a.RawFlags&unix.IFF_LOWER_UP != 0)
 	if a.MTU > 0 && a.MTU != w.port.MTU() {
 		w.port.limits.setMTU(a.MTU)
-		w.port.report(fmt.Sprintf("%s: its MTU is %d now", w.port.Title(), a.MTU))
+		w.port.report(event.Event{Kind: event.NewMTU, MTU: a.MTU})
 	}
 	up, was := a.RawFlags&unix.IFF_UP != 0, w.port.trouble.Load() == nil
 	if up && w.port.link.forgets {
@@ -141,9 +142,9 @@ func (w *watcher) see(a *netlink.LinkAttrs) {
 	}
 	switch {
 	case up && !was:
-		w.port.fail(nil)
+		w.port.fail(event.Up, nil)
 	case !up && was:
-		w.port.fail(fault.New(syscall.EIO, "use", w.port.Title(), "the interface is down; 'ip link set dev %s up'", w.port.Title()))
+		w.port.fail(event.Down, fault.New(syscall.EIO, "use", w.port.Title(), "the interface is down; 'ip link set dev %s up'", w.port.Title()))
 	}
 }
 
@@ -174,7 +175,7 @@ func (l *linkInfo) changed(now *Facts) bool {
 // gone ends the port for good.
 func (w *watcher) gone(why string) {
 	w.over = true
-	w.port.fail(fault.New(syscall.EIO, "use", w.port.Title(), "%s", why))
+	w.port.fail(event.Gone, fault.New(syscall.EIO, "use", w.port.Title(), "%s", why))
 }
 
 // inNamespace calls f in the network namespace of the interface.

@@ -5,6 +5,7 @@ package nic
 import (
 	"errors"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/seed-48afdc40/netmap/internal/fault"
@@ -131,14 +132,14 @@ func (p *Port) needsProgram() bool {
 	return false
 }
 
-// sayMode is what is reported of the mode.
-func (p *Port) sayMode() string {
-	s := p.Title() + ": " + p.mode.String()
+// whyMode is why the interface is used in that mode, and what else has to be known of it.
+func (p *Port) whyMode() string {
+	var parts []string
 	if p.mode == p.choice.Mode {
-		s += ", " + p.choice.Why
+		parts = append(parts, p.choice.Why)
 	}
 	if why := p.link.facts.Silent(); why != "" {
-		s += "; " + why
+		parts = append(parts, why)
 	}
-	return s
+	return strings.Join(parts, "; ")
 }

@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
@@ -51,14 +52,14 @@ func SlotsOf(queues int) uint32 {
 
 // Config says how to open an interface.
 type Config struct {
-	Slots     uint32       // of a ring; 0 is DefaultSlots, or fewer where there are many queues
-	Mode      *xsk.Mode    // the mode to use, nil to find out
-	OnState   func(string) // hears of the mode chosen, of settings changed and of link changes; may be nil
-	OnTrouble func(error)  // hears of what could not be put back; may be nil
-	OnNote    func(string) // hears what users of an interface should know, whenever one comes into use; may be nil
-	Promisc   bool         // receive frames for any address
-	StateDir  string       // directory where changed settings are recorded, "" for takeover.DefaultDir
-	Secret    uint64       // of the prefix of frames that are for the host, see xsk.Prefix; 0 for none
+	Slots    uint32    // of a ring; 0 is DefaultSlots, or fewer where there are many queues
+	Mode     *xsk.Mode // the mode to use, nil to find out
+	Promisc  bool      // receive frames for any address
+	StateDir string    // directory where changed settings are recorded, "" for takeover.DefaultDir
+	Secret   uint64    // of the prefix of frames that are for the host, see xsk.Prefix; 0 for none
+	// OnEvent hears of the mode chosen, of settings changed and put back, of what users should know,
+	// and of what happens to the interface; may be nil.
+	OnEvent func(event.Event)
 }
 
 // Port is a network interface.
@@ -324,20 +325,22 @@ func (p *Port) Close() error {
 	return nil
 }
 
-func (p *Port) report(what string) {
-	if p.cfg.OnState != nil {
-		p.cfg.OnState(what)
+// report tells of what happened to the interface.
+func (p *Port) report(e event.Event) {
+	if p.cfg.OnEvent != nil {
+		e.Interface = p.Title()
+		p.cfg.OnEvent(e)
 	}
 }
 
 // fail notes why nothing moves any more, or that all is well again, and wakes everybody so that they see it.
-func (p *Port) fail(why *fault.Error) {
+func (p *Port) fail(kind *event.Kind, why *fault.Error) {
 	p.trouble.Store(why)
+	e := event.Event{Kind: kind}
 	if why != nil {
-		p.report(why.Error())
-	} else {
-		p.report(p.Title() + ": up again")
+		e.Reason = why.Hint
 	}
+	p.report(e)
 	for _, rings := range p.rings {
 		for _, r := range rings {
 			r.Waiters.Wake()

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
@@ -51,7 +52,7 @@ func (p *Port) openQueue(q *queue, receives bool) (err error) {
 	}
 	if err == nil && p.first == nil {
 		p.first = q.socket
-		p.report(p.sayMode())
+		p.report(event.Event{Kind: event.InUse, Mode: p.mode.String(), Reason: p.whyMode()})
 		p.note()
 	}
 	return err
@@ -65,11 +66,17 @@ func (p *Port) take(needs takeover.Needs) (err error) {
 			return err
 		}
 	}
+	var before string
 	if p.taken == nil {
 		p.taken, err = takeover.Take(p.cfg.StateDir, p.link.index, needs)
-		return err
+	} else {
+		before = p.taken.Changes()
+		err = p.taken.Need(needs)
 	}
-	return p.taken.Need(needs)
+	if err == nil && p.taken.Changes() != before {
+		p.report(event.Event{Kind: event.Changed, Setting: p.taken.Changes()})
+	}
+	return err
 }
 
 // pin has all buffers in memory, for the sockets' UMEM.
@@ -82,8 +89,7 @@ func (p *Port) pin() error {
 	}
 	p.pinned, p.memory.Contiguous = true, p.region.Contiguous()
 	size := uint64(len(p.memory.Mem))
-	p.report(fmt.Sprintf("%s: all buffers are in memory, %d MiB; each of its %d queues takes %d MiB of the "+
-		"kernel's besides", p.Title(), size>>20, len(p.queues), p.memory.KernelBytes(size)>>20))
+	p.report(event.Event{Kind: event.Pinned, Bytes: size, Queues: len(p.queues), KernelBytes: p.memory.KernelBytes(size)})
 	return nil
 }
 
@@ -100,9 +106,13 @@ func (p *Port) tidy() {
 	if p.first != nil || p.program != nil || p.taken == nil {
 		return
 	}
+	changes := p.taken.Changes()
 	err := p.watch.inNamespace(func() error { return errors.Join(p.taken.Restore(), p.giveBackBelow()) })
-	if err != nil && p.cfg.OnTrouble != nil {
-		p.cfg.OnTrouble(err)
+	switch {
+	case err != nil:
+		p.report(event.Event{Kind: event.NotRestored, Err: err})
+	case changes != "":
+		p.report(event.Event{Kind: event.Restored, Setting: changes})
 	}
 	p.taken = nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/nioctl"
 )
 
@@ -21,6 +22,7 @@ var completions = map[string]cobra.CompletionFunc{
 	deviceFlag: anyFile, "path": anyFile, "write": anyFile, "file": anyFile, "pcap": anyFile,
 	"histogram": anyFile, "status": anyFile, "state-dir": anyDirectory,
 	"function": words("tx", "rx", "ping", "pong", "txseq", "rxseq"), "format": words("pcapng", "pcap"),
+	logFormatFlag: words(event.Formats...), logLevelFlag: words(logLevels...),
 	"hash": words("flow", "ip", "mac"), "mode": words("0600", "0660", "0666"),
 	"header": words("10", "12"), "buffer-size": words("2048", "4096"), "http": words("127.0.0.1:9669"),
 	"bandwidth": words("constant,", "ether,", "real,"), "delay": words("constant,", "uniform,", "exp,"),

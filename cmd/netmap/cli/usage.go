@@ -22,6 +22,20 @@ func Usage(err error) error {
 	return usage{err}
 }
 
+// logged is an error that the command's log has told of.
+type logged struct{ error }
+
+func (l logged) Unwrap() error { return l.error }
+
+// Logged marks an error that nobody has to be told again.
+func Logged(err error) error { return logged{err} }
+
+// IsLogged says whether an error is marked so.
+func IsLogged(err error) bool {
+	var l logged
+	return errors.As(err, &l)
+}
+
 // ExitStatus is what the program ends with: 2 when the command line was wrong, so that scripts can tell, 1 for any other error.
 func ExitStatus(err error) int {
 	var u usage

@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/seed-48afdc40/netmap/internal/event"
+)
+
+// Log are the flags of a command that has a log.
+type Log struct {
+	format  string
+	level   slog.Level
+	flags   *pflag.FlagSet
+	verbose bool
+}
+
+const (
+	logFormatFlag = "log-format"
+	logLevelFlag  = "log-level"
+)
+
+var logLevels = []string{"debug", "info", "warn", "error"}
+
+// AddFlags adds the flags.
+func (l *Log) AddFlags(f *pflag.FlagSet) {
+	l.flags = f
+	f.Var(NewValue(&l.format, parseLogFormat, "format", ""), logFormatFlag,
+		"how the log is written to standard error: "+strings.Join(event.Formats, ", ")+
+			" (default journal where that is systemd's journal, else text)")
+	f.Var(NewValue(&l.level, parseLogLevel, "level", "info"), logLevelFlag,
+		"least that is logged: "+strings.Join(logLevels, ", ")+
+			"; debug tells of every request, such as a port that is opened")
+	f.BoolVarP(&l.verbose, "verbose", "v", false, "the same as --log-level debug")
+}
+
+func parseLogFormat(s string) (string, error) {
+	if !slices.Contains(event.Formats, s) {
+		return "", fmt.Errorf("there is no such format: want one of %s", strings.Join(event.Formats, ", "))
+	}
+	return s, nil
+}
+
+func parseLogLevel(s string) (level slog.Level, err error) {
+	if !slices.Contains(logLevels, s) {
+		return 0, fmt.Errorf("there is no such level: want one of %s", strings.Join(logLevels, ", "))
+	}
+	return level, level.UnmarshalText([]byte(s))
+}
+
+// Logger is the log that the flags ask for.
+func (l *Log) Logger(f *os.File) (*slog.Logger, error) {
+	level, format := l.level, l.format
+	if l.verbose {
+		if l.flags.Changed(logLevelFlag) {
+			return nil, errors.New("-v is short for --log-level debug: give one of them")
+		}
+		level = slog.LevelDebug
+	}
+	if format == "" && event.GoesToJournal(f) {
+		format = event.Journal
+	}
+	return slog.New(event.NewHandler(f, format, level)), nil
+}

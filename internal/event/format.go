@@ -1,0 +1,110 @@
+package event
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// Formats are how a log can be written. Journal is for the standard error of a service of systemd:
+// lines start with a priority, and have no time, which the journal knows.
+const (
+	Text    = "text"
+	JSON    = "json"
+	Journal = "journal"
+)
+
+// Formats are all of them.
+var Formats = []string{Text, JSON, Journal}
+
+// NewHandler writes a log. A format that is none of Formats is text.
+func NewHandler(w io.Writer, format string, level slog.Level) slog.Handler {
+	switch format {
+	case JSON:
+		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
+	case Journal:
+		return newLines(w, level, func(l slog.Level) string { return fmt.Sprintf("<%d>", priority(l)) })
+	}
+	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})
+}
+
+// NewMessages writes events as messages of a command that people use.
+func NewMessages(w io.Writer, level slog.Level) slog.Handler {
+	return newLines(w, level, func(slog.Level) string { return "netmap: " })
+}
+
+// priority is that of syslog(3) for a level.
+func priority(l slog.Level) int {
+	switch {
+	case l >= slog.LevelError:
+		return 3
+	case l >= slog.LevelWarn:
+		return 4
+	case l >= slog.LevelInfo:
+		return 6
+	}
+	return 7
+}
+
+// lines writes a prefix, the message, and fields as slog's text does.
+type lines struct {
+	*page
+	prefix func(slog.Level) string
+	fields slog.Handler // writes to the page
+}
+
+// page is a line that is being written.
+type page struct {
+	mu   sync.Mutex
+	w    io.Writer
+	line bytes.Buffer
+}
+
+func newLines(w io.Writer, level slog.Level, prefix func(slog.Level) string) slog.Handler {
+	p := &page{w: w}
+	drop := func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
+			return slog.Attr{}
+		}
+		return a
+	}
+	return &lines{p, prefix, slog.NewTextHandler(&p.line, &slog.HandlerOptions{Level: level, ReplaceAttr: drop})}
+}
+
+func (h *lines) Enabled(ctx context.Context, l slog.Level) bool { return h.fields.Enabled(ctx, l) }
+
+func (h *lines) Handle(ctx context.Context, r slog.Record) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.line.Reset()
+	h.line.WriteString(h.prefix(r.Level) + r.Message + " ")
+	if err := h.fields.Handle(ctx, r); err != nil {
+		return err
+	}
+	_, err := h.w.Write(h.line.Bytes())
+	return err
+}
+
+func (h *lines) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &lines{h.page, h.prefix, h.fields.WithAttrs(attrs)}
+}
+
+func (h *lines) WithGroup(name string) slog.Handler {
+	return &lines{h.page, h.prefix, h.fields.WithGroup(name)}
+}
+
+// GoesToJournal says whether what is written to f comes into systemd's journal. See systemd.exec(5),
+// $JOURNAL_STREAM.
+func GoesToJournal(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", st.Dev, st.Ino)
+}
