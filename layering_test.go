@@ -4,6 +4,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -194,6 +195,33 @@ func TestUnsafeStandsInItsOwnFiles(t *testing.T) {
 		if slices.Contains(f.imports, "C") {
 			t.Errorf("%s needs cgo", f.path)
 		}
+	}
+}
+
+// logCall is a line of a log that is made in place.
+var logCall = regexp.MustCompile(`\.(Debug|Info|Warn|Log|LogAttrs|(Debug|Info|Warn|Error)Context)\(.*"|slog\.(Error|String|Int|Any|Uint64)\(`)
+
+// Lines of logs are events, so that they are all known, with their keys, to internal/event.
+func TestLogLinesAreEvents(t *testing.T) {
+	seen := false
+	for _, f := range sourceFiles(t) {
+		if f.isTest() || !slices.Contains(f.imports, "log/slog") {
+			continue
+		}
+		text, err := os.ReadFile(f.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := logCall.Find(text)
+		switch {
+		case f.pkg == "internal/event":
+			seen = seen || found != nil
+		case found != nil:
+			t.Errorf("%s logs by itself: %s", f.path, found)
+		}
+	}
+	if !seen {
+		t.Error("internal/event makes no lines")
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -120,28 +121,33 @@ func (f *serveFlags) serve(ctx context.Context, cfg daemon.Config) error {
 		return err
 	}
 	defer d.Close()
-	if err := f.serveStatus(d); err != nil {
+	socket, err := f.serveStatus(d)
+	if err != nil {
 		return err
 	}
-	d.Say(event.Event{Kind: event.Serving, Device: f.path, Version: cli.Version(), PID: os.Getpid()})
+	d.Say(event.Event{Kind: event.Serving, Device: f.path, Version: cli.Version(), PID: os.Getpid(),
+		Socket: socket, Address: f.status.HTTP})
 	notify("READY=1")
 	err = d.Wait(ctx)
 	notify("STOPPING=1")
 	return err
 }
 
-// serveStatus offers the status API. Programs can do without, so that it is no reason to end unless somebody asked for it.
-func (f *serveFlags) serveStatus(d *daemon.Daemon) error {
+// serveStatus offers the status API, and returns its socket. Programs can do without, so that it is
+// no reason to end unless somebody asked for it.
+func (f *serveFlags) serveStatus(d *daemon.Daemon) (socket string, err error) {
 	cfg := f.status
 	switch cfg.Socket {
 	case cli.NoStatus:
 		cfg.Socket = ""
 	case "":
-		if err := d.ServeStatus(daemon.StatusConfig{Socket: status.DefaultSocket(f.path)}); err != nil {
-			d.Say(event.Event{Kind: event.StatusMissing, Err: err})
+		socket = status.DefaultSocket(f.path)
+		if err := d.ServeStatus(daemon.StatusConfig{Socket: socket}); err != nil {
+			d.Say(event.Event{Kind: event.StatusMissing, Socket: socket, Err: err})
+			socket = ""
 		}
 	}
-	return d.ServeStatus(cfg)
+	return cmp.Or(cfg.Socket, socket), d.ServeStatus(cfg)
 }
 
 func (f *serveFlags) config() (daemon.Config, error) {

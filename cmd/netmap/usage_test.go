@@ -50,7 +50,7 @@ func everyCommand(cmd *cobra.Command, f func(*cobra.Command)) {
 // examples are values that flags of a type take.
 var examples = map[string]string{
 	"string": "word", "int": "3", "uint32": "3", "uint16": "3", "uint": "3", "float64": "1", "duration": "3s",
-	"strings": "a,b", "stringArray": "a", "path": "/dev/nosuch",
+	"strings": "a,b", "stringArray": "a", "path": "/dev/nosuch", "format": "journal",
 }
 
 // flagError parses arguments of a command of its own, and returns the error that its user sees.

@@ -64,20 +64,17 @@ func (t *Throttle) Say(e Event) {
 func (t *Throttle) permits(e Event) bool {
 	now, all := time.Now(), t.all(e)
 	b := t.budget(e)
-	switch {
-	case b == nil: // too many subjects to tell them apart
-		all.omitted++
-		return false
-	case !b.has(now):
-		b.omitted++
-		return false
-	case !all.has(now):
-		all.omitted++
-		return false
+	for _, b := range []*budget{b, all} {
+		if !b.has(now) {
+			b.omitted++
+			return false
+		}
 	}
 	t.tell(b)
-	b.take(now)
 	all.take(now)
+	if b != all {
+		b.take(now)
+	}
 	return true
 }
 
@@ -90,10 +87,15 @@ func (t *Throttle) all(e Event) *budget {
 	return t.nics
 }
 
+// budget is the event's subject's own, or when there are too many subjects to tell them apart, the
+// one of all.
 func (t *Throttle) budget(e Event) *budget {
 	key := fmt.Sprint(e.PID, " ", e.Interface)
 	b := t.budgets[key]
-	if b == nil && len(t.budgets) < subjects {
+	if b == nil {
+		if len(t.budgets) == subjects {
+			return t.all(e)
+		}
 		b = &budget{burst: burst, pause: pause, subject: Event{PID: e.PID, Program: e.Program, User: e.User, Interface: e.Interface}}
 		t.budgets[key] = b
 	}

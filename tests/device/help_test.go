@@ -186,6 +186,15 @@ type client struct {
 	err    error             // after ended
 	result map[string]string // what it printed as key=value; after ended
 	stderr bytes.Buffer
+	says   func() // that it is ready
+}
+
+// Write takes what the client writes to standard error, which is where the daemon logs that it serves.
+func (c *client) Write(text []byte) (int, error) {
+	if bytes.Contains(text, []byte(" event=serving ")) {
+		c.says()
+	}
+	return c.stderr.Write(text)
 }
 
 // start starts a client in a network namespace, nil for the test's own. It is killed at the end if it runs still.
@@ -198,7 +207,8 @@ func start(t *testing.T, ns *testutil.NS, program string, args ...string) *clien
 	t.Helper()
 	c := &client{t: t, what: program + " " + strings.Join(args, " "), cmd: exec.Command(filepath.Join(binDir, program), args...),
 		ready: make(chan struct{}), ended: make(chan struct{}), result: map[string]string{}}
-	c.cmd.Stderr = &c.stderr
+	c.says = sync.OnceFunc(func() { close(c.ready) })
+	c.cmd.Stderr = c
 	stdout, err := c.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -217,12 +227,11 @@ func start(t *testing.T, ns *testutil.NS, program string, args ...string) *clien
 
 func (c *client) listen(stdout io.Reader) {
 	defer close(c.ended)
-	says := sync.OnceFunc(func() { close(c.ready) })
-	defer says()
+	defer c.says()
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
-		if line := lines.Text(); line == "ready" || strings.HasPrefix(line, "netmap: serving") || strings.HasPrefix(line, "Receiving from ") ||
+		if line := lines.Text(); line == "ready" || strings.HasPrefix(line, "Receiving from ") ||
 			strings.HasPrefix(line, "Working on ") {
-			says()
+			c.says()
 		} else {
 			c.take(line)
 		}

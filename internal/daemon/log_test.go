@@ -1,0 +1,113 @@
+//go:build linux
+
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/internal/event"
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+)
+
+// logged starts a daemon whose log is kept.
+func logged(t *testing.T) (path string, d *Daemon, log *testutil.Buffer) {
+	t.Helper()
+	log = &testutil.Buffer{}
+	path = filepath.Join(t.TempDir(), "node")
+	d, err := Start(Config{Path: path, Mode: 0o600, Log: slog.New(event.NewHandler(log, event.Journal, slog.LevelDebug))})
+	testutil.Require(t, "a device node (root, FUSE passthrough of Linux 6.9)", err)
+	return path, d, log
+}
+
+// The log names a port in one way, says who was refused and why, and at the end who loses what.
+func TestLog(t *testing.T) {
+	path, d, log := logged(t)
+	p := openPort(t, path, "vale0:a")
+	q := openPort(t, path, "vale0:b")
+	q.Close()
+	_, err := netmap.OpenDevice(path, "netmap:nosuch0")
+	if err == nil {
+		t.Fatal("there is no such interface")
+	}
+	ctx, stop := context.WithCancelCause(t.Context())
+	stop(errors.New("enough"))
+	if err := d.Wait(ctx); err != nil {
+		t.Error(err)
+	}
+	d.Close()
+	p.Close()
+	command, _ := os.ReadFile("/proc/self/comm")
+	who := fmt.Sprintf("pid=%d program=%s", os.Getpid(), bytes.TrimSpace(command))
+	by := fmt.Sprintf("%s user=%d", who, os.Getuid())
+	rest := log.String()
+	for _, want := range []string{
+		"<6>memory is taken as ports open",
+		"<7>request answered event=answered " + by + " request=open port=vale0:a\n",
+		"request=open port=vale0:b\n",
+		"<4>request refused event=refused " + by + " request=open port=nosuch0 errno=ENXIO error=",
+		"<6>stopping event=stopping device=" + path + " clients=1 reason=enough uptime=",
+		"<4>a client loses its ports event=ports-lost " + who + " ports=vale0:a\n",
+		"<6>stopped event=stopped device=" + path + " uptime=",
+	} {
+		_, after, ok := strings.Cut(rest, want)
+		if !ok {
+			t.Fatalf("no %q in\n%s", want, rest)
+		}
+		rest = after
+	}
+	if !strings.Contains(log.String(), "request=close port=vale0:b\n") {
+		t.Errorf("the end of vale0:b is not told:\n%s", log)
+	}
+}
+
+// A process that is refused again and again is counted, not told each time.
+func TestRefusalsAreThrottled(t *testing.T) {
+	path, d, log := logged(t)
+	const asked = 200
+	for range asked {
+		if _, err := netmap.OpenDevice(path, "nosuch0"); err == nil {
+			t.Fatal("there is no such interface")
+		}
+	}
+	d.Close()
+	said := strings.Count(log.String(), "event=refused")
+	var omitted int
+	for _, line := range strings.Split(log.String(), "\n") {
+		if _, n, ok := strings.Cut(line, " omitted="); ok {
+			var more int
+			fmt.Sscan(n, &more)
+			omitted += more
+		}
+	}
+	if said == 0 || said > 20 || said+omitted < asked {
+		t.Errorf("%d refusals are told and %d counted, of %d:\n%s", said, omitted, asked, log)
+	}
+}
+
+// Who opens the status to other machines hears of it in the daemon's log.
+func TestExposedStatus(t *testing.T) {
+	_, d, log := logged(t)
+	defer d.Close()
+	for address, want := range map[string]bool{"127.0.0.1:0": false, "0.0.0.0:0": true, ":0": true} {
+		before := strings.Count(log.String(), "event=status-exposed address=")
+		if err := d.ServeStatus(StatusConfig{HTTP: address}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(log.String(), "event=status-exposed address=") > before; got != want {
+			t.Errorf("%s: told %v, want %v:\n%s", address, got, want, log)
+		}
+	}
+	d.servers[0].ErrorLog.Print("something\n<0>else")
+	if want := `<4>the status API had an error event=status-trouble reason="something\n<0>else"` + "\n"; !strings.HasSuffix(log.String(), want) {
+		t.Errorf("%s\nwant %s", log, want)
+	}
+}
