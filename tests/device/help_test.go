@@ -191,7 +191,7 @@ type client struct {
 
 // Write takes what the client writes to standard error, which is where the daemon logs that it serves.
 func (c *client) Write(text []byte) (int, error) {
-	if bytes.Contains(text, []byte(" event=serving ")) {
+	if bytes.Contains(text, []byte("event=serving ")) || bytes.Contains(text, []byte(`"event":"serving"`)) {
 		c.says()
 	}
 	return c.stderr.Write(text)
