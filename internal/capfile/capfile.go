@@ -1,9 +1,12 @@
-// Package capfile writes capture files, pcapng and pcap, into memory that is there already: so a
-// receiver makes a file's bytes itself, and somebody else has only to write them. It opens such
-// files, too, which gopacket then reads.
+// Package capfile writes and reads capture files, pcapng and pcap.
 //
-// Both formats are written little-endian, with stamps in nanoseconds, and are about one interface
-// with Ethernet frames.
+// It writes into memory that is there already: so a receiver makes a file's bytes itself, and
+// somebody else has only to write them. Both formats are written little-endian, with stamps in
+// nanoseconds, and are about one interface with Ethernet frames.
+//
+// It reads what libpcap reads, and more: see Reader. gopacket's readers refuse old versions of pcap
+// and lengths that contradict each other, get fractions of a second in powers of 2 wrong, and skip
+// packets without a word.
 package capfile
 
 import (

@@ -3,45 +3,53 @@ package capfile
 import (
 	"bufio"
 	"compress/gzip"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 
-	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
-	"github.com/gopacket/gopacket/pcapgo"
 )
 
-// Reader reads a capture file from its beginning on: pcap or pcapng, of Ethernet frames, zipped or
-// not.
+// Reader reads a capture file from its beginning on: pcap or pcapng, zipped or not. It reads what
+// libpcap reads, but packets of Ethernet only, and says what is wrong with the rest. Unlike libpcap
+// it takes pcapng files with several link types, snapshot lengths or orders of bytes, and frames
+// that are longer than the snapshot length.
 type Reader struct {
-	reader
-	buf    *bufio.Reader // what the reader reads from
-	closer io.Closer     // nil if it is not ours
+	buf    *bufio.Reader
+	used   int // bytes of buf that the last packet is in
+	format format
+	closer io.Closer // nil if the file is not ours
+
+	packets uint64 // so far
+	others  uint64 // of them, that are no Ethernet frames
 }
 
-// Buffered is how many bytes of the file are in memory, to be read without waiting.
-func (r *Reader) Buffered() int { return r.buf.Buffered() }
-
-// Close closes the file that Open opened.
-func (r *Reader) Close() error {
-	if r.closer == nil {
-		return nil
-	}
-	return r.closer.Close()
+// format is how a file is written. step reads a record or a block, which may be a packet.
+type format interface {
+	step(*Reader) (p Packet, is bool, err error)
 }
 
-// reader is what gopacket's readers of both formats can do. The data is good until the next call.
-type reader interface {
-	ZeroCopyReadPacketData() (data []byte, info gopacket.CaptureInfo, err error)
-	LinkType() layers.LinkType
+// Packet is a packet of a file.
+type Packet struct {
+	Data     []byte // without its frame check sequence; good until the next call
+	Length   int    // when it was captured: more than Data if the file has the beginning only
+	Time     int64  // in nanoseconds since 1970
+	Timeless bool   // the file has no time for it
+	Trimmed  bool   // the file has more bytes than the packet had
+
+	link layers.LinkType
 }
 
-// How files begin.
-const (
-	section = "\x0a\x0d\x0d\x0a" // pcapng
-	zipped  = "\x1f\x8b"
+// IsEthernet says whether it is an Ethernet frame.
+func (p *Packet) IsEthernet() bool { return p.link == ethernet }
+
+// Errors of files.
+var (
+	errEmpty = errors.New("the file is empty")
+	errShort = fmt.Errorf("the file is cut short: %w", io.ErrUnexpectedEOF)
 )
 
 // Stdin is the name that stands for standard input.
@@ -56,7 +64,7 @@ func Open(name string) (*Reader, error) {
 			return nil, err
 		}
 	}
-	r, err := NewReader(f)
+	r, err := newReader(f, name == Stdin)
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("read %s: %w", name, err)
@@ -66,30 +74,154 @@ func Open(name string) (*Reader, error) {
 }
 
 // NewReader reads a file that somebody else closes.
-func NewReader(from io.Reader) (*Reader, error) {
-	const ahead = 1 << 20
+func NewReader(from io.Reader) (*Reader, error) { return newReader(from, false) }
+
+// ahead is how many bytes are read at a time. The longest record of a pcap file fits.
+const ahead = 1 << 20
+
+// newReader opens a file of Ethernet frames. They may come after other packets, but not when the
+// file is live: then nobody knows whether they ever come.
+func newReader(from io.Reader, live bool) (*Reader, error) {
 	r := &Reader{buf: bufio.NewReaderSize(from, ahead)}
 	if start, _ := r.buf.Peek(len(zipped)); string(start) == zipped {
 		z, err := gzip.NewReader(r.buf)
 		if err != nil {
-			return nil, err
+			return nil, whole(err)
 		}
 		r.buf = bufio.NewReaderSize(z, ahead)
 	}
-	var err error
-	if start, _ := r.buf.Peek(len(section)); string(start) == section {
-		r.reader, err = pcapgo.NewNgReader(r.buf, pcapgo.DefaultNgReaderOptions)
-	} else {
-		r.reader, err = pcapgo.NewReader(r.buf)
+	start, err := r.peek(4)
+	switch {
+	case err == io.EOF:
+		return nil, errEmpty
+	case err != nil:
+		return nil, err
+	case string(start) == sectionMagic:
+		r.format, err = openPcapng(r, live)
+	default:
+		r.format, err = openPcap(r)
 	}
 	if err != nil {
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			err = errors.New("it ends before anything begins")
-		}
-		return nil, fmt.Errorf("this is no pcap and no pcapng file: %w", err)
-	}
-	if kind := r.LinkType(); kind != layers.LinkTypeEthernet {
-		return nil, fmt.Errorf("its packets are %v, not Ethernet frames", kind)
+		return nil, err
 	}
 	return r, nil
+}
+
+// Next is the next packet, of whatever link type. At the end it is io.EOF; other errors say after
+// which packet they are.
+func (r *Reader) Next() (Packet, error) {
+	for {
+		p, is, err := r.format.step(r)
+		switch {
+		case err == io.EOF:
+			return p, err
+		case err != nil:
+			return p, fmt.Errorf("after packet %d: %w", r.packets, err)
+		case is:
+			r.count(&p)
+			return p, nil
+		}
+	}
+}
+
+func (r *Reader) count(p *Packet) {
+	r.packets++
+	if !p.IsEthernet() {
+		r.others++
+	}
+}
+
+// Packets is how many packets have been read, and how many of them are no Ethernet frames.
+func (r *Reader) Packets() (all, others uint64) { return r.packets, r.others }
+
+// Buffered is how many bytes of the file are in memory, to be read without waiting.
+func (r *Reader) Buffered() int { return r.buf.Buffered() - r.used }
+
+// Close closes the file that Open opened.
+func (r *Reader) Close() error {
+	if r.closer == nil {
+		return nil
+	}
+	return r.closer.Close()
+}
+
+// release is done with the last packet.
+func (r *Reader) release() {
+	r.buf.Discard(r.used) // which are in the buffer
+	r.used = 0
+}
+
+// peek is the next n bytes, which stay where they are. io.EOF is the end of the file before them.
+func (r *Reader) peek(n int) ([]byte, error) {
+	b, err := r.buf.Peek(n)
+	if err == io.EOF && len(b) == 0 {
+		return nil, err
+	}
+	return b, whole(err)
+}
+
+// whole is the error where more of the file must follow.
+func whole(err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return errShort
+	}
+	return err
+}
+
+// take is the next n bytes, which are in memory until the next call. What does not fit into the
+// buffer gets memory of its own.
+func (r *Reader) take(n int) ([]byte, error) {
+	if n > ahead {
+		b := make([]byte, n)
+		_, err := io.ReadFull(r.buf, b)
+		return b, whole(err)
+	}
+	b, err := r.peek(n)
+	if err == nil {
+		r.used = n
+	}
+	return b, whole(err)
+}
+
+// cut makes a packet what it was on the wire: no longer than it was, and without the frame check
+// sequence, fcs bytes at its end.
+func (p *Packet) cut(length uint32, fcs int) {
+	p.Length = int(min(length, math.MaxInt32))
+	if p.Trimmed = p.Length < len(p.Data); p.Trimmed {
+		p.Data = p.Data[:p.Length]
+	}
+	p.Length = max(p.Length-fcs, 0)
+	p.Data = p.Data[:min(len(p.Data), p.Length)]
+}
+
+// noEthernet says what packets are that are no Ethernet frames.
+func noEthernet(link layers.LinkType) error {
+	if name := link.String(); name != layers.LinkType(math.MaxUint16).String() {
+		return fmt.Errorf("its packets are of link type %d, %s, not Ethernet frames", link, name)
+	}
+	return fmt.Errorf("its packets are of link type %d, not Ethernet frames", link)
+}
+
+// order is the order of bytes in a file.
+type order struct{ big bool }
+
+func (o order) u16(b []byte) uint16 {
+	if o.big {
+		return binary.BigEndian.Uint16(b)
+	}
+	return binary.LittleEndian.Uint16(b)
+}
+
+func (o order) u32(b []byte) uint32 {
+	if o.big {
+		return binary.BigEndian.Uint32(b)
+	}
+	return binary.LittleEndian.Uint32(b)
+}
+
+func (o order) u64(b []byte) uint64 {
+	if o.big {
+		return binary.BigEndian.Uint64(b)
+	}
+	return binary.LittleEndian.Uint64(b)
 }

@@ -55,7 +55,8 @@ type frames struct {
 	v4, v6               bool
 	randomSrc, randomDst bool
 	file                 string
-	verbatim             []byte // what stands in the file
+	verbatim             []byte   // what stands in the file
+	remarks              []string // on the file
 	rubbish              bool
 }
 

@@ -217,8 +217,8 @@ func TestPcap(t *testing.T) {
 		name, bad string
 		content   []byte
 	}{
-		{"zipped", "", zipped.Bytes()}, {"old", "", old.Bytes()}, {"ng", "", ng.Bytes()}, {"empty", "no packet in it", empty.Bytes()}, {"wireless", "not Ethernet", wireless.Bytes()},
-		{"cut", "EOF", old.Bytes()[:50]},
+		{"zipped", "", zipped.Bytes()}, {"old", "", old.Bytes()}, {"ng", "", ng.Bytes()}, {"empty", "no frame in it", empty.Bytes()}, {"wireless", "not Ethernet", wireless.Bytes()},
+		{"cut", "cut short", old.Bytes()[:50]},
 	} {
 		path := filepath.Join(t.TempDir(), tt.name)
 		if err := os.WriteFile(path, tt.content, 0o600); err != nil {

@@ -67,8 +67,11 @@ func (o *flags) spreadOptions() error {
 	return nil
 }
 
-// remark tells what was asked for and does nothing.
+// remark tells what was asked for and does nothing, and what was done about the file of -P.
 func (o *flags) remark() {
+	for _, text := range o.frames.remarks {
+		fmt.Fprintln(o.err, text)
+	}
 	for _, name := range o.unused {
 		fmt.Fprintf(o.err, "%s makes no use of %s.\n", o.function, name)
 	}

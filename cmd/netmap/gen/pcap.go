@@ -6,27 +6,53 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/capfile"
 	"github.com/seed-48afdc40/netmap/internal/frame"
 )
 
-// readFile reads the first packet of the file.
+// readFile reads the first frame of the file.
 func (o *frames) readFile() error {
 	f, err := capfile.Open(o.file)
 	if err != nil {
 		return fmt.Errorf("-P: %w", err)
 	}
 	defer f.Close()
-	data, _, err := f.ZeroCopyReadPacketData()
-	if errors.Is(err, io.EOF) {
-		err = errors.New("there is no packet in it")
-	}
+	data, err := o.firstFrame(f)
 	if err == nil && (len(data) < minLen || len(data) > frame.MaxLen) {
-		err = fmt.Errorf("its first packet has %d bytes, not %d to %d", len(data), minLen, frame.MaxLen)
+		err = fmt.Errorf("its first frame has %d bytes, not %d to %d", len(data), minLen, frame.MaxLen)
 	}
 	if err != nil {
 		return fmt.Errorf("-P %s: %w", o.file, err)
 	}
 	o.verbatim, o.lengths = bytes.Clone(data), lengths{most: len(data)}
 	return nil
+}
+
+// firstFrame notes what it passes over, and what it takes a frame's bytes from.
+func (o *frames) firstFrame(f *capfile.Reader) ([]byte, error) {
+	for {
+		p, err := f.Next()
+		all, others := f.Packets()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil, errors.New("there is no frame in it")
+		case err != nil:
+			return nil, err
+		case !p.IsEthernet():
+			continue
+		}
+		if others > 0 {
+			o.remarks = append(o.remarks, fmt.Sprintf("-P takes packet %d of the file: %s of other link types skipped.",
+				all, cli.Count(others, "packet")))
+		}
+		if p.Trimmed {
+			o.remarks = append(o.remarks, "-P leaves out what the file has behind the frame: it was shorter.")
+		}
+		if p.Length > len(p.Data) {
+			o.remarks = append(o.remarks, fmt.Sprintf("-P sends the first %d of the frame's %d bytes: the file has no more.",
+				len(p.Data), p.Length))
+		}
+		return p.Data, nil
+	}
 }

@@ -2,21 +2,23 @@ package replay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
+	"math"
 
 	"github.com/seed-48afdc40/netmap/internal/capfile"
 	"github.com/seed-48afdc40/netmap/internal/filter"
 )
 
 // chunkSize is how many bytes of frames are handed over at a time. The longest frame fits several times.
-const chunkSize = 1 << 20
+const chunkSize = 4 * capfile.MaxSnap
+
+// timeless is the time of a frame for which the file has none.
+const timeless = math.MinInt64
 
 // packet is a frame in a chunk.
 type packet struct {
-	at  int64  // when it was captured, in nanoseconds since 1970
+	at  int64  // when it was captured, in nanoseconds since 1970; or timeless
 	off uint32 // in the chunk
 	len uint32
 }
@@ -25,8 +27,26 @@ type packet struct {
 type chunk struct {
 	data    []byte
 	packets []packet
-	first   bool // of a pass through the file
-	err     error
+	counts
+	first bool // of a pass through the file
+	err   error
+}
+
+// counts are of packets of a file that are not sent, or not as they are there.
+type counts struct {
+	others   uint64 // no Ethernet frames
+	empty    uint64
+	filtered uint64
+	cut      uint64 // frames of which the file has the beginning only
+	trimmed  uint64 // frames of which the file has more bytes than they had
+}
+
+func (c *counts) add(d counts) {
+	c.others += d.others
+	c.empty += d.empty
+	c.filtered += d.filtered
+	c.cut += d.cut
+	c.trimmed += d.trimmed
 }
 
 func (c *chunk) frame(p *packet) []byte { return c.data[p.off : p.off+p.len] }
@@ -44,10 +64,7 @@ type feed struct {
 	free  chan *chunk
 	ready chan struct{} // closed when as much is read ahead as can be
 
-	made     int
-	skipped  atomic.Uint64 // packets too long or too short to be frames
-	short    atomic.Uint64 // frames of which the file has the beginning only
-	filtered atomic.Uint64
+	made int
 }
 
 func newFeed(name string, memory, loops uint64) *feed {
@@ -112,19 +129,20 @@ func (f *feed) again(ctx context.Context, list []*chunk) error {
 // pass reads the file once. It says whether another pass makes sense.
 func (f *feed) pass(ctx context.Context, s *capfile.Reader) (list []*chunk, more bool) {
 	c := f.take(ctx)
-	for n := 0; c != nil; {
+	for frames := 0; c != nil; {
 		if len(list) == 0 {
 			c.first = true
+			_, c.others = s.Packets() // that came before the first frame
 		}
-		read, err := f.fill(c, s)
-		n += read
-		if err != nil && !errors.Is(err, io.EOF) {
-			c.err = fmt.Errorf("read %s: after packet %d: %w", f.name, n, err)
+		err := f.fill(c, s)
+		frames += len(c.packets)
+		if err != nil && err != io.EOF {
+			c.err = fmt.Errorf("read %s: %w", f.name, err)
 		}
 		list = append(list, c)
 		f.full <- c
 		if err != nil {
-			return list, c.err == nil && n > 0
+			return list, c.err == nil && frames > 0
 		}
 		c = f.take(ctx)
 	}
@@ -143,38 +161,45 @@ func (f *feed) take(ctx context.Context) *chunk {
 	f.isReady()
 	select {
 	case c := <-f.free:
-		c.data, c.packets, c.first = c.data[:0], c.packets[:0], false
+		*c = chunk{data: c.data[:0], packets: c.packets[:0]}
 		return c
 	case <-ctx.Done():
 		return nil
 	}
 }
 
-// fill reads frames into a chunk until it may have no room for another, and returns how many packets it read.
-func (f *feed) fill(c *chunk, s *capfile.Reader) (n int, err error) {
-	for cap(c.data)-len(c.data) >= chunkSize/4 {
-		if f.live && n > 0 && s.Buffered() == 0 {
-			return n, nil
+// fill reads frames into a chunk until it may have no room for another.
+func (f *feed) fill(c *chunk, s *capfile.Reader) error {
+	for cap(c.data)-len(c.data) >= capfile.MaxSnap {
+		if f.live && len(c.packets) > 0 && s.Buffered() == 0 {
+			return nil
 		}
-		data, info, err := s.ZeroCopyReadPacketData()
+		p, err := s.Next()
 		if err != nil {
-			return n, err
+			return err
 		}
-		n++
 		switch {
-		case len(data) == 0 || len(data) > chunkSize/4:
-			f.skipped.Add(1)
+		case !p.IsEthernet():
+			c.others++
 			continue
-		case f.filter != nil && !f.filter.MatchPart(data, info.Length):
-			f.filtered.Add(1)
+		case len(p.Data) == 0:
+			c.empty++
 			continue
-		case info.Length > len(data):
-			f.short.Add(1)
+		case f.filter != nil && !f.filter.MatchPart(p.Data, p.Length):
+			c.filtered++
+			continue
+		case p.Trimmed:
+			c.trimmed++
+		case p.Length > len(p.Data):
+			c.cut++
 		}
-		c.packets = append(c.packets, packet{info.Timestamp.UnixNano(), uint32(len(c.data)), uint32(len(data))})
-		c.data = append(c.data, data...)
+		if p.Timeless {
+			p.Time = timeless
+		}
+		c.packets = append(c.packets, packet{p.Time, uint32(len(c.data)), uint32(len(p.Data))})
+		c.data = append(c.data, p.Data...)
 	}
-	return n, nil
+	return nil
 }
 
 // done gives a chunk back.

@@ -162,8 +162,9 @@ type schedule struct {
 	n     float64 // frames so far
 	last  int64   // when the one before was due
 	begin int64   // of the pass
-	zero  int64   // what the file says about its first frame
-	until int64   // what it says about the latest
+	timed bool    // the file has said when a frame of this pass was captured
+	zero  int64   // the first time it said, or 0
+	until int64   // the latest
 	count int64   // frames of this pass
 	busy  float64 // when a link of that bandwidth is free
 }
@@ -173,18 +174,14 @@ func (s *schedule) pass() {
 	if s.count > 1 {
 		s.begin += int64(float64(s.until-s.zero) / s.value * float64(s.count) / float64(s.count-1))
 	}
-	s.count = 0
+	s.count, s.timed, s.zero, s.until = 0, false, 0, 0
 }
 
 // next is when a frame is due, and whether it is lost.
 func (s *schedule) next(p *packet) (due int64, lost bool) {
 	switch s.kind {
 	case real:
-		if s.count == 0 {
-			s.zero, s.until = p.at, p.at
-		}
-		s.until = max(s.until, p.at)
-		due = s.begin + int64(float64(p.at-s.zero)/s.value)
+		due = s.begin + int64(float64(s.read(p.at)-s.zero)/s.value)
 	case rate:
 		due = int64(s.n / s.value * 1e9)
 	case constant, ether:
@@ -199,4 +196,16 @@ func (s *schedule) next(p *packet) (due int64, lost bool) {
 	s.count++
 	s.last = max(s.last, due+s.delay.sample(s.random))
 	return s.last, s.loss.sample(s.random, int(p.len))
+}
+
+// read is what the file says about a frame. One that has no time goes with the frame before it.
+func (s *schedule) read(at int64) int64 {
+	if at == timeless {
+		return s.until
+	}
+	if !s.timed {
+		s.timed, s.zero, s.until = true, at, at
+	}
+	s.until = max(s.until, at)
+	return at
 }

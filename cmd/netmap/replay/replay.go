@@ -258,7 +258,7 @@ func (o *flags) replay(ctx context.Context, src *capfile.Reader, p *netmap.Port)
 	end := cli.Progress(o.err, o.verbose, s.progress)
 	err := <-sent
 	end()
-	return newSummary(s, f, unsent.Read(), o.drops()), err
+	return newSummary(s, unsent.Read(), o.drops()), err
 }
 
 func (o *flags) schedule() *schedule {

@@ -17,7 +17,9 @@ type summary struct {
 	Lost     uint64             `json:"lost"` // by the model
 	Filtered uint64             `json:"filtered"`
 	Cut      uint64             `json:"cut"`               // of which the file has the beginning only: that was sent
-	Skipped  uint64             `json:"skipped"`           // too long or too short
+	Trimmed  uint64             `json:"trimmed"`           // of which the file has more bytes than they had: those were left out
+	Others   uint64             `json:"other_link_types"`  // packets that are no Ethernet frames: skipped
+	Skipped  uint64             `json:"skipped"`           // too long for the port, or empty
 	Dropped  uint64             `json:"dropped"`           // by the port
 	Unsent   int                `json:"unsent"`            // slots still in the ring at the end
 	Refused  map[string]uint64  `json:"refused,omitempty"` // frames that the port took and could not send, by reason
@@ -25,7 +27,7 @@ type summary struct {
 	Lag      stats.Distribution `json:"lag_ns"`            // how late frames were handed to the port
 }
 
-func newSummary(s *sender, f *feed, refused map[string]uint64, dropped uint64) *summary {
+func newSummary(s *sender, refused map[string]uint64, dropped uint64) *summary {
 	n := cli.SumUnsent(refused)
 	d, odd := s.lag.Total()
 	d.Count += odd
@@ -34,8 +36,9 @@ func newSummary(s *sender, f *feed, refused map[string]uint64, dropped uint64) *
 		end = time.Now()
 	}
 	return &summary{
-		Seconds: end.Sub(s.begin).Seconds(), Frames: s.frames.Load() - min(s.frames.Load(), n), Bytes: s.bytes.Load(), Lost: s.lost, Filtered: f.filtered.Load(),
-		Cut: f.short.Load(), Skipped: f.skipped.Load() + s.long, Dropped: max(dropped, n), Refused: refused, Unsent: s.unsent, Paused: s.paused.Seconds(), Lag: d,
+		Seconds: end.Sub(s.begin).Seconds(), Frames: s.frames.Load() - min(s.frames.Load(), n), Bytes: s.bytes.Load(),
+		Lost: s.lost, Filtered: s.filtered, Cut: s.cut, Trimmed: s.trimmed, Others: s.others, Skipped: s.empty + s.long,
+		Dropped: max(dropped, n), Refused: refused, Unsent: s.unsent, Paused: s.paused.Seconds(), Lag: d,
 	}
 }
 
@@ -62,6 +65,8 @@ func (s *summary) write(o *flags) {
 		what string
 	}{
 		{s.Lost, "left out by the loss model"}, {s.Filtered, "left out by the filter"}, {s.Cut, "sent in part: the file has no more of them"},
+		{s.Trimmed, "sent without what the file has behind them: they were shorter"},
+		{s.Others, "skipped: packets of other link types, no Ethernet frames"},
 		{s.Skipped, "skipped: too long, or empty"}, {s.Dropped - cli.SumUnsent(s.Refused), "dropped by the port"}, {uint64(s.Unsent), "still in the ring at the end"},
 	} {
 		if n.n > 0 {

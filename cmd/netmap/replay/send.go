@@ -37,6 +37,7 @@ type sender struct {
 	lost    uint64 // by the model
 	paused  time.Duration
 	unsent  int // slots still in the ring at the end
+	counts      // of the chunks that it got
 
 	frames, bytes atomic.Uint64 // sent; the reporter reads them
 	end           time.Time
@@ -55,6 +56,7 @@ func (s *sender) run(ctx context.Context, f *feed) error {
 		if c.first {
 			s.plan.pass()
 		}
+		s.counts.add(c.counts)
 		if err := s.send(ctx, c); err != nil {
 			return err
 		}
