@@ -39,6 +39,7 @@ type Packet struct {
 	Time     int64  // in nanoseconds since 1970
 	Timeless bool   // the file has no time for it
 	Trimmed  bool   // the file has more bytes than the packet had
+	FCS      int    // bytes of the frame check sequence that it had
 
 	link layers.LinkType
 }
@@ -190,7 +191,8 @@ func (p *Packet) cut(length uint32, fcs int) {
 	if p.Trimmed = p.Length < len(p.Data); p.Trimmed {
 		p.Data = p.Data[:p.Length]
 	}
-	p.Length = max(p.Length-fcs, 0)
+	p.FCS = min(p.Length, fcs)
+	p.Length -= p.FCS
 	p.Data = p.Data[:min(len(p.Data), p.Length)]
 }
 

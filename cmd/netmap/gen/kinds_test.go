@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -233,6 +234,48 @@ func TestPcap(t *testing.T) {
 		data, _ := sent(t, "-n 3 -l 300 -l 60 -P "+path)
 		if len(data) != 3 || !bytes.Equal(data[0], first) || !bytes.Equal(data[2], first) {
 			t.Errorf("%s: sent %q", tt.name, data)
+		}
+	}
+}
+
+// What -P passes over and leaves out is told.
+func TestPcapRemarks(t *testing.T) {
+	le := binary.LittleEndian
+	block := func(kind uint32, body ...[]byte) []byte {
+		b := bytes.Join(body, nil)
+		size := le.AppendUint32(nil, uint32(len(b)+12))
+		return slices.Concat(le.AppendUint32(nil, kind), size, b, size)
+	}
+	words := func(all ...uint32) (b []byte) {
+		for _, w := range all {
+			b = le.AppendUint32(b, w)
+		}
+		return b
+	}
+	raw := block(6, words(0, 0, 0, 4, 4, 0x45))
+	flags := words(2|4<<16, 4<<5) // four bytes of it
+	frame := bytes.Repeat([]byte("data"), 25)
+	head := slices.Concat(block(0x0a0d0d0a, words(0x1a2b3c4d, 1, 0, 0)), block(1, words(101, 0)), block(1, words(1, 0)))
+	for name, tt := range map[string]struct {
+		packets []byte
+		length  int
+		want    string
+	}{
+		"other link types": {slices.Concat(raw, raw, block(6, words(1, 0, 0, 100, 100), frame)), 100, "-P takes packet 3 of the file: 2 packets of other link types skipped."},
+		"more than it had": {block(6, words(1, 0, 0, 100, 90), frame), 90, "-P leaves out"},
+		"FCS":              {block(6, words(1, 0, 0, 100, 100), frame, flags), 96, "-P leaves out the frame check sequence"},
+		"a beginning":      {block(6, words(1, 0, 0, 100, 1500), frame), 100, "-P sends the first 100 of the frame's 1500 bytes"},
+	} {
+		path := filepath.Join(t.TempDir(), "f")
+		if err := os.WriteFile(path, slices.Concat(head, tt.packets), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, text, err := runGen(t, "-f", "tx", "-i", "x{1", "-n", "1", "-P", path)
+		if err != nil || !strings.Contains(text, tt.want) {
+			t.Errorf("%s: written %q, %v", name, text, err)
+		}
+		if data, _ := sent(t, "-n 1 -P "+path); len(data) != 1 || !bytes.Equal(data[0], frame[:tt.length]) {
+			t.Errorf("%s: sent %q", name, data)
 		}
 	}
 }

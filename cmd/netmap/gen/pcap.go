@@ -49,6 +49,9 @@ func (o *frames) firstFrame(f *capfile.Reader) ([]byte, error) {
 		if p.Trimmed {
 			o.remarks = append(o.remarks, "-P leaves out what the file has behind the frame: it was shorter.")
 		}
+		if p.FCS > 0 {
+			o.remarks = append(o.remarks, "-P leaves out the frame check sequence that the frame had.")
+		}
 		if p.Length > len(p.Data) {
 			o.remarks = append(o.remarks, fmt.Sprintf("-P sends the first %d of the frame's %d bytes: the file has no more.",
 				len(p.Data), p.Length))

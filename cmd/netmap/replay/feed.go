@@ -39,6 +39,7 @@ type counts struct {
 	filtered uint64
 	cut      uint64 // frames of which the file has the beginning only
 	trimmed  uint64 // frames of which the file has more bytes than they had
+	fcs      uint64 // frames with a frame check sequence
 }
 
 func (c *counts) add(d counts) {
@@ -47,6 +48,7 @@ func (c *counts) add(d counts) {
 	c.filtered += d.filtered
 	c.cut += d.cut
 	c.trimmed += d.trimmed
+	c.fcs += d.fcs
 }
 
 func (c *chunk) frame(p *packet) []byte { return c.data[p.off : p.off+p.len] }
@@ -192,6 +194,9 @@ func (f *feed) fill(c *chunk, s *capfile.Reader) error {
 			c.trimmed++
 		case p.Length > len(p.Data):
 			c.cut++
+		}
+		if p.FCS > 0 {
+			c.fcs++
 		}
 		if p.Timeless {
 			p.Time = timeless

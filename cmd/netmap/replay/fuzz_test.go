@@ -15,6 +15,7 @@ func FuzzFile(f *testing.F) {
 		f.Add(whole[:len(whole)-30])
 		f.Add(whole[:100])
 	}
+	f.Add(mixed(3))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := capfile.NewReader(bytes.NewReader(b))
 		if err != nil {
@@ -24,7 +25,7 @@ func FuzzFile(f *testing.F) {
 		go feed.run(t.Context(), s)
 		for c := range feed.full {
 			for i := range c.packets {
-				if n := len(c.frame(&c.packets[i])); n == 0 || n > chunkSize/4 {
+				if n := len(c.frame(&c.packets[i])); n == 0 || n > capfile.MaxSnap {
 					t.Fatalf("a frame of %d bytes", n)
 				}
 			}

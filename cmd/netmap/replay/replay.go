@@ -50,6 +50,11 @@ type flags struct {
 const help = `replay sends the frames of a capture file, pcap or pcapng, zipped or not, at the
 times at which they were captured. With -f - it reads standard input.
 
+It reads what tcpdump -r reads. Packets of other link types than Ethernet are
+skipped; bytes that a file has behind the end of a frame are left out, and so are
+frame check sequences where the file says that frames have them. The summary counts
+all of them. Of a file that is cut short, what is whole is sent; then it is an error.
+
 The file is read ahead, into as much memory as --memory allows, before the first
 frame goes. A frame is sent at its time, to within microseconds on an idle core:
 replay sleeps, and looks at the clock again and again just before. At the end it

@@ -406,14 +406,119 @@ func TestOffsets(t *testing.T) {
 	}
 }
 
-// A frame that is in the file in part is sent so, and counted; an empty one is not.
+// A frame that is in the file in part is sent so, one with more bytes than it had is sent without
+// them, an empty one is not sent, and all are counted, in each pass.
 func TestParts(t *testing.T) {
 	b := capfile.Pcap.AppendHeader(nil, capfile.Interface{Snap: 9000})
 	b = capfile.Pcap.AppendRecord(b, 0, numbered(0, 60), 1500)
 	b = capfile.Pcap.AppendRecord(b, 0, nil, 0)
+	b = capfile.Pcap.AppendRecord(b, 0, numbered(1, 80), 61)
+	for _, memory := range []string{"1G", "0"} {
+		frames, sum, err := replayed(t, "-l", "2", "--memory", memory, writeFile(t, b))
+		if err != nil || len(frames) != 4 || len(frames[0]) != 60 || len(frames[1]) != 61 {
+			t.Fatalf("%d frames, %v", len(frames), err)
+		}
+		if sum.Cut != 2 || sum.Trimmed != 2 || sum.Skipped != 2 {
+			t.Errorf("--memory %s: %+v", memory, *sum)
+		}
+		text := written(sum)
+		for _, want := range []string{"2 sent in part", "2 sent without what", "2 skipped: too long, or empty"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%q is missing in\n%s", want, text)
+			}
+		}
+	}
+}
+
+func written(sum *summary) string {
+	var out bytes.Buffer
+	sum.write(&flags{out: &out})
+	return out.String()
+}
+
+// mixed is a file in which each frame stands between two packets of raw IP. One interface is
+// described after the first packet, and has its times in powers of 2.
+func mixed(n int) []byte {
+	le := binary.LittleEndian
+	block := func(kind uint32, words ...uint32) (b []byte) {
+		size := uint32(4*len(words) + 12)
+		b = le.AppendUint32(le.AppendUint32(nil, kind), size)
+		for _, w := range words {
+			b = le.AppendUint32(b, w)
+		}
+		return le.AppendUint32(b, size)
+	}
+	raw := block(6, 0, 0, 0, 4, 4, 0x45)
+	b := slices.Concat(block(0x0a0d0d0a, 0x1a2b3c4d, 1, 0, 0), block(1, 101, 0), raw, block(1, 1, 0, 1<<16|9, 0x94))
+	for i := range n {
+		f := numbered(i, 60)
+		words := []uint32{1, 0, 1<<20 + uint32(i)<<10, 60, 60} // 977 µs apart
+		for ; len(f) > 0; f = f[4:] {
+			words = append(words, le.Uint32(f))
+		}
+		b = append(append(b, block(6, words...)...), raw...)
+	}
+	return b
+}
+
+// A frame check sequence is left out, and counted, also of a frame of which the file has a part.
+func TestFCS(t *testing.T) {
+	b := capfile.Pcap.AppendHeader(nil, capfile.Interface{Snap: 9000})
+	binary.LittleEndian.PutUint32(b[20:], 2<<28|1<<26|1) // twice 16 bits
+	b = capfile.Pcap.AppendRecord(b, 0, numbered(0, 64), 64)
+	b = capfile.Pcap.AppendRecord(b, 0, numbered(1, 50), 64)
 	frames, sum, err := replayed(t, writeFile(t, b))
-	if err != nil || len(frames) != 1 || sum.Cut != 1 || sum.Skipped != 1 {
+	if err != nil || len(frames) != 2 || len(frames[0]) != 60 || len(frames[1]) != 50 || sum.FCS != 2 || sum.Cut != 1 {
 		t.Errorf("%d frames, %+v, %v", len(frames), sum, err)
+	}
+	if text := written(sum); !strings.Contains(text, "2 sent without the frame check sequence") {
+		t.Error(text)
+	}
+}
+
+// Packets of other link types are skipped, and counted in each pass.
+func TestOtherLinkTypes(t *testing.T) {
+	file := writeFile(t, mixed(20))
+	frames, sum, err := replayed(t, "-l", "2", file)
+	if err != nil || len(frames) != 40 || sum.Others != 42 {
+		t.Fatalf("%d frames, %+v, %v", len(frames), sum, err)
+	}
+	for i, f := range frames {
+		if !bytes.Equal(f, numbered(i%20, 60)) {
+			t.Errorf("frame %d: % x", i, f)
+		}
+	}
+	if want := 39 * 976 * time.Microsecond; sum.Seconds < want.Seconds() {
+		t.Errorf("sent in %v s, want %v", sum.Seconds, want)
+	}
+	if text := written(sum); !strings.Contains(text, "42 skipped: packets of other link types") {
+		t.Error(text)
+	}
+}
+
+// A file without a frame is over after one pass, however often it is to be sent.
+func TestNothingToSend(t *testing.T) {
+	b := makeFile(capfile.Pcap, 0)
+	for name, file := range map[string][]byte{"no packet": b, "an empty one": capfile.Pcap.AppendRecord(b, 0, nil, 0)} {
+		if frames, sum, err := replayed(t, "-l", "0", writeFile(t, file)); err != nil || len(frames)+int(sum.Frames) > 0 {
+			t.Errorf("%s: %d frames, %+v, %v", name, len(frames), sum, err)
+		}
+	}
+}
+
+// Frames for which the file has no time go with the frame before them, or at once.
+func TestTimeless(t *testing.T) {
+	s := &schedule{bandwidth: bandwidth{real, 1}, random: rand.New(rand.NewPCG(1, 2))}
+	var got []int64
+	for range 2 {
+		s.pass()
+		for _, at := range []int64{timeless, 1000, timeless, 1200, timeless} {
+			due, _ := s.next(&packet{at: at})
+			got = append(got, due)
+		}
+	}
+	if want := []int64{0, 0, 0, 200, 200, 250, 250, 250, 450, 450}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 

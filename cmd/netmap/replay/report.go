@@ -18,6 +18,7 @@ type summary struct {
 	Filtered uint64             `json:"filtered"`
 	Cut      uint64             `json:"cut"`               // of which the file has the beginning only: that was sent
 	Trimmed  uint64             `json:"trimmed"`           // of which the file has more bytes than they had: those were left out
+	FCS      uint64             `json:"without_fcs"`       // that had a frame check sequence: it was left out
 	Others   uint64             `json:"other_link_types"`  // packets that are no Ethernet frames: skipped
 	Skipped  uint64             `json:"skipped"`           // too long for the port, or empty
 	Dropped  uint64             `json:"dropped"`           // by the port
@@ -37,7 +38,7 @@ func newSummary(s *sender, refused map[string]uint64, dropped uint64) *summary {
 	}
 	return &summary{
 		Seconds: end.Sub(s.begin).Seconds(), Frames: s.frames.Load() - min(s.frames.Load(), n), Bytes: s.bytes.Load(),
-		Lost: s.lost, Filtered: s.filtered, Cut: s.cut, Trimmed: s.trimmed, Others: s.others, Skipped: s.empty + s.long,
+		Lost: s.lost, Filtered: s.filtered, Cut: s.cut, Trimmed: s.trimmed, FCS: s.fcs, Others: s.others, Skipped: s.empty + s.long,
 		Dropped: max(dropped, n), Refused: refused, Unsent: s.unsent, Paused: s.paused.Seconds(), Lag: d,
 	}
 }
@@ -66,6 +67,7 @@ func (s *summary) write(o *flags) {
 	}{
 		{s.Lost, "left out by the loss model"}, {s.Filtered, "left out by the filter"}, {s.Cut, "sent in part: the file has no more of them"},
 		{s.Trimmed, "sent without what the file has behind them: they were shorter"},
+		{s.FCS, "sent without the frame check sequence that they had"},
 		{s.Others, "skipped: packets of other link types, no Ethernet frames"},
 		{s.Skipped, "skipped: too long, or empty"}, {s.Dropped - cli.SumUnsent(s.Refused), "dropped by the port"}, {uint64(s.Unsent), "still in the ring at the end"},
 	} {
