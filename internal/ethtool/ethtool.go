@@ -116,6 +116,12 @@ const (
 	XDPZeroCopy = 1 << 3
 )
 
+// Native tells whether the driver runs XDP programs that give frames to sockets.
+func (x XDP) Native() bool { return x.Features&XDPBasic != 0 && x.Features&XDPRedirect != 0 }
+
+// ZeroCopy tells whether it has zero-copy, too.
+func (x XDP) ZeroCopy() bool { return x.Native() && x.Features&XDPZeroCopy != 0 }
+
 // XDPRxTimestamp is a bit of XDP.Metadata: when the frame arrived. // NETDEV_XDP_RX_METADATA_TIMESTAMP
 const XDPRxTimestamp = 1 << 0
 

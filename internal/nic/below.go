@@ -19,8 +19,9 @@ type Below struct {
 	XDP   *netlink.LinkXdp // what is known of its XDP program
 }
 
-// FindBelow finds the interfaces of the calling thread's network namespace through which frames of an interface come: the members
-// of a bond, the parent of a VLAN, and those below them. A veth pair's other end is not below.
+// FindBelow finds the interfaces of the calling thread's network namespace through which frames of an
+// interface come: the members of a bond, the parent of a VLAN, and those below them. A veth pair's other
+// end is not below.
 func FindBelow(index int) ([]Below, error) {
 	links, err := listLinks()
 	if err != nil {
@@ -32,7 +33,8 @@ func FindBelow(index int) ([]Below, error) {
 		var next []int
 		for _, l := range links {
 			a := l.Attrs()
-			seen := a.Index == index || slices.ContainsFunc(found, func(b Below) bool { return b.Index == a.Index })
+			seen := a.Index == index ||
+				slices.ContainsFunc(found, func(b Below) bool { return b.Index == a.Index })
 			if !seen && (slices.Contains(above, a.MasterIndex) || isParent(links, a.Index, above)) {
 				found = append(found, Below{a.Index, a.Name, a.Xdp})
 				next = append(next, a.Index)
@@ -43,7 +45,8 @@ func FindBelow(index int) ([]Below, error) {
 	return found, nil
 }
 
-// listLinks lists interfaces, once more when they have changed meanwhile. Where they go on changing, the last list has to do.
+// listLinks lists interfaces, once more when they have changed meanwhile. Where they go on changing, the
+// last list has to do.
 func listLinks() (links []netlink.Link, err error) {
 	for range 5 {
 		if links, err = netlink.LinkList(); !errors.Is(err, netlink.ErrDumpInterrupted) {
@@ -61,13 +64,13 @@ func isParent(links []netlink.Link, index int, of []int) bool {
 	})
 }
 
-// TakeBelow readies the interfaces through which frames of an interface come: what joins frames there has joined them before they get
-// here. Its errors are those of takeover.Take; giveBack undoes it all.
-func (t Traits) TakeBelow(dir string, index int) (giveBack func() error, err error) {
-	if !t.isAbove() {
+// TakeBelow readies the interfaces through which frames of an interface come: what joins frames there has
+// joined them before they get here. Its errors are those of takeover.Take; giveBack undoes it all.
+func (f *Facts) TakeBelow(dir string) (giveBack func() error, err error) {
+	if !f.isAbove() {
 		return func() error { return nil }, nil
 	}
-	below, err := FindBelow(index)
+	below, err := FindBelow(f.Index)
 	if err != nil {
 		return nil, err
 	}
@@ -79,11 +82,11 @@ func (t Traits) TakeBelow(dir string, index int) (giveBack func() error, err err
 		return err
 	}
 	for _, b := range below {
-		f, err := takeover.Share(dir, b.Index, takeover.Needs{Off: takeover.Joining})
+		restore, err := takeover.Share(dir, b.Index, takeover.Needs{Off: takeover.Joining})
 		if err != nil {
 			return nil, errors.Join(err, giveBack())
 		}
-		undo = append(undo, f)
+		undo = append(undo, restore)
 	}
 	return giveBack, nil
 }

@@ -7,41 +7,45 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/seed-48afdc40/netmap/internal/ethtool"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
 func TestChoose(t *testing.T) {
 	z, n, g := xsk.ZeroCopy, xsk.Native, xsk.Generic
 	all, copies, only := []xsk.Mode{z, n, g}, []xsk.Mode{n, g}, []xsk.Mode{g}
+	none := &ethtool.XDP{}
+	native := &ethtool.XDP{Features: ethtool.XDPBasic | ethtool.XDPRedirect}
+	zeroCopy := &ethtool.XDP{Features: native.Features | ethtool.XDPZeroCopy}
 	for _, tt := range []struct {
 		name string
-		is   Traits
+		is   Facts
 		want xsk.Mode
 		try  []xsk.Mode
 		why  string // a part of the reason
 	}{
-		{"card with all", Traits{Kind: "device", Driver: "ice", Known: true, Native: true, ZeroCopy: true}, z, all, "has it"},
-		{"card without zero-copy", Traits{Kind: "device", Driver: "virtio_net", Known: true, Native: true}, n, copies, "no zero-copy"},
-		{"card without XDP", Traits{Kind: "device", Driver: "e1000", Known: true}, g, copies, "no XDP"},
-		{"card, before Linux 6.3", Traits{Kind: "device", Driver: "ixgbe"}, n, all, "does not tell"},
-		{"veth", Traits{Kind: "veth", Driver: "veth", Known: true, Native: true}, n, copies, "no zero-copy"},
-		{"veth, before Linux 6.3", Traits{Kind: "veth", Driver: "veth"}, n, all, "does not tell"},
-		{"TAP", Traits{Kind: "tuntap", Driver: "tun", Known: true, Native: true}, n, copies, "no zero-copy"},
-		{"loopback", Traits{Kind: "device", Known: true}, g, copies, "no XDP"},
+		{"card with all", Facts{Kind: "device", Driver: "ice", XDP: zeroCopy}, z, all, "has it"},
+		{"card without zero-copy", Facts{Kind: "device", Driver: "virtio_net", XDP: native}, n, copies, "no zero-copy"},
+		{"card without XDP", Facts{Kind: "device", Driver: "e1000", XDP: none}, g, copies, "no XDP"},
+		{"card, before Linux 6.3", Facts{Kind: "device", Driver: "ixgbe"}, n, all, "does not tell"},
+		{"veth", Facts{Kind: "veth", Driver: "veth", XDP: native}, n, copies, "no zero-copy"},
+		{"veth, before Linux 6.3", Facts{Kind: "veth", Driver: "veth"}, n, all, "does not tell"},
+		{"TAP", Facts{Kind: "tuntap", Driver: "tun", XDP: native}, n, copies, "no zero-copy"},
+		{"loopback", Facts{Kind: "device", XDP: none}, g, copies, "no XDP"},
 
-		{"bond", Traits{Kind: "bond", Driver: "bonding", Known: true, Native: true}, g, only, "members"},
-		{"bond of members without XDP", Traits{Kind: "bond", Driver: "bonding", Known: true}, g, only, "members"},
-		{"bond of members with all", Traits{Kind: "bond", Driver: "bonding", Known: true, Native: true, ZeroCopy: true}, g, only, "members"},
-		{"bond, before Linux 6.3", Traits{Kind: "bond", Driver: "bonding"}, g, only, "members"},
-		{"Hyper-V", Traits{Kind: "device", Driver: "hv_netvsc", Known: true, Native: true}, g, only, "virtual function"},
-		{"queues with other numbers", Traits{Driver: "fsl_dpa", Known: true, Native: true}, g, only, "numbers"},
-		{"queues of no port", Traits{Driver: "mtk_soc_eth", Known: true, Native: true}, g, only, "no port"},
+		{"bond", Facts{Kind: "bond", Driver: "bonding", XDP: native}, g, only, "members"},
+		{"bond of members without XDP", Facts{Kind: "bond", Driver: "bonding", XDP: none}, g, only, "members"},
+		{"bond of members with all", Facts{Kind: "bond", Driver: "bonding", XDP: zeroCopy}, g, only, "members"},
+		{"bond, before Linux 6.3", Facts{Kind: "bond", Driver: "bonding"}, g, only, "members"},
+		{"Hyper-V", Facts{Kind: "device", Driver: "hv_netvsc", XDP: native}, g, only, "virtual function"},
+		{"queues with other numbers", Facts{Driver: "fsl_dpa", XDP: native}, g, only, "numbers"},
+		{"queues of no port", Facts{Driver: "mtk_soc_eth", XDP: native}, g, only, "no port"},
 
-		{"team", Traits{Kind: "team", Driver: "team", Known: true}, g, copies, "no XDP"},
-		{"VLAN", Traits{Kind: "vlan", Driver: "802.1Q VLAN Support", Known: true}, g, copies, "no XDP"},
-		{"macvlan, before Linux 6.3", Traits{Kind: "macvlan", Driver: "macvlan"}, g, only, "a macvlan has other interfaces"},
-		{"a kind to come that has members run it", Traits{Kind: "team", Driver: "team", Known: true, Native: true}, g, only, "a team has other interfaces"},
-		{"a kind that nobody knows", Traits{Kind: "new", Known: true, Native: true, ZeroCopy: true}, g, only, "a new has other interfaces"},
+		{"team", Facts{Kind: "team", Driver: "team", XDP: none}, g, copies, "no XDP"},
+		{"VLAN", Facts{Kind: "vlan", Driver: "802.1Q VLAN Support", XDP: none}, g, copies, "no XDP"},
+		{"macvlan, before Linux 6.3", Facts{Kind: "macvlan", Driver: "macvlan"}, g, only, "a macvlan has other interfaces"},
+		{"a kind to come that has members run it", Facts{Kind: "team", Driver: "team", XDP: native}, g, only, "a team has other interfaces"},
+		{"a kind that nobody knows", Facts{Kind: "new", XDP: zeroCopy}, g, only, "a new has other interfaces"},
 	} {
 		c, err := tt.is.Choose(nil)
 		if err != nil || c.Mode != tt.want || !slices.Equal(c.Try, tt.try) || !strings.Contains(c.Why, tt.why) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
+	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
 // What the kernel and drivers say of queues contradicts itself. Whatever they say, a port has at least one ring in each direction,
@@ -89,15 +90,44 @@ func TestChanged(t *testing.T) {
 
 // Users hear of what they would not expect, and of nothing else.
 func TestNotes(t *testing.T) {
-	for layer, want := range map[string]string{
-		"ether": "", "loopback": "does not reach itself", "none": "no Ethernet header", "ipip": "no Ethernet header", "ppp": "no Ethernet header",
+	for _, tt := range []struct{ kind, layer, want string }{
+		{"device", "ether", ""},
+		{"veth", "ether", ""},
+		{"device", "loopback", "does not reach itself"},
+		{"tuntap", "none", "no Ethernet header"},
+		{"ipip", "ipip", "no Ethernet header"},
+		{"", "ppp", "no Ethernet header"},
+		{"vrf", "ether", "nothing arrives here in any mode: what members of a VRF receive"},
+		{"ifb", "ether", "nothing arrives here in any mode: what is redirected to an ifb"},
+		{"bond", "ether", "VLAN tag"},
+		{"macvlan", "ether", "VLAN tag"},
 	} {
-		f := Facts{Name: "x", Layer: layer}
-		if got := strings.Join(f.Notes(), "; "); (got == "") != (want == "") || !strings.Contains(got, want) {
-			t.Errorf("%s: %q, want %q", layer, got, want)
+		f := Facts{Name: "x", Kind: tt.kind, Layer: tt.layer}
+		if got := strings.Join(f.Notes(), "; "); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+			t.Errorf("%s, %s: %q, want %q", tt.kind, tt.layer, got, tt.want)
 		}
-		if f.Bare() != (want == "no Ethernet header") {
-			t.Errorf("%s: bare %v", layer, f.Bare())
+		if f.Bare() != (tt.want == "no Ethernet header") {
+			t.Errorf("%s: bare %v", tt.layer, f.Bare())
+		}
+	}
+}
+
+// Generic mode is told of where nobody has asked for it.
+func TestGenericIsTold(t *testing.T) {
+	g, n := xsk.Generic, xsk.Native
+	for _, tt := range []struct {
+		choice Choice
+		mode   xsk.Mode
+		want   string
+	}{
+		{Choice{Mode: g, Why: "the driver has no XDP"}, g, "the driver has no XDP"},
+		{Choice{Mode: g, Why: asAsked}, g, ""},
+		{Choice{Mode: n, Why: "the driver has XDP"}, n, ""},
+		{Choice{Mode: n, Why: "the driver has XDP"}, g, "as it is set up now"},
+	} {
+		p := Port{choice: tt.choice, mode: tt.mode}
+		if got := p.whyGeneric(); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+			t.Errorf("%+v in %v: %q, want %q", tt.choice, tt.mode, got, tt.want)
 		}
 	}
 }

@@ -5,7 +5,6 @@ package nic
 import (
 	"errors"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/seed-48afdc40/netmap/internal/fault"
@@ -132,14 +131,10 @@ func (p *Port) needsProgram() bool {
 	return false
 }
 
-// whyMode is why the interface is used in that mode, and what else has to be known of it.
+// whyMode is why the interface is used in that mode, "" where another was expected.
 func (p *Port) whyMode() string {
-	var parts []string
 	if p.mode == p.choice.Mode {
-		parts = append(parts, p.choice.Why)
+		return p.choice.Why
 	}
-	if why := p.link.facts.Silent(); why != "" {
-		parts = append(parts, why)
-	}
-	return strings.Join(parts, "; ")
+	return ""
 }

@@ -117,11 +117,11 @@ func (p *Port) tidy() {
 	p.taken = nil
 }
 
-// takeBelow readies the interfaces through which frames come, before the interface itself: the kernel switches LRO off below one that
-// has it off, for good, and lets nobody switch it on there.
+// takeBelow readies the interfaces through which frames come, before the interface itself: the kernel
+// switches LRO off below one that has it off, for good, and lets nobody switch it on there.
 func (p *Port) takeBelow() (err error) {
 	if p.below == nil {
-		p.below, err = p.link.facts.TakeBelow(p.cfg.StateDir, p.link.index)
+		p.below, err = p.link.facts.TakeBelow(p.cfg.StateDir)
 	}
 	return err
 }

@@ -28,23 +28,23 @@ var shapes = []struct {
 	note string // a part of what users are told
 }{
 	{"lo", nil, ethtool.Queues{Rx: 1, Tx: 1}, "does not reach itself"},
-	{"va", nil, ethtool.Queues{Rx: 2, Tx: 3}, ""},
+	{"va", nil, ethtool.Queues{Rx: 2, Tx: 3}, "generic mode"}, // the other end has more tx queues,
 	{"tap", tuntap(unix.IFF_TAP, 0), ethtool.Queues{Rx: 1, Tx: 1}, ""},
 	{"taps", tuntap(unix.IFF_TAP, unix.IFF_MULTI_QUEUE), ethtool.Queues{Rx: 1, Tx: 1}, ""},
 	{"tun", tuntap(unix.IFF_TUN, 0), ethtool.Queues{Rx: 1, Tx: 1}, "no Ethernet header"},
-	{"bridge", func(a netlink.LinkAttrs, _ int) netlink.Link { return &netlink.Bridge{LinkAttrs: a} }, ethtool.Queues{Rx: 1, Tx: 1}, ""},
+	{"bridge", func(a netlink.LinkAttrs, _ int) netlink.Link { return &netlink.Bridge{LinkAttrs: a} }, ethtool.Queues{Rx: 1, Tx: 1}, "VLAN tag"},
 	{"macvlan", func(a netlink.LinkAttrs, va int) netlink.Link {
 		a.ParentIndex = va
 		return &netlink.Macvlan{LinkAttrs: a, Mode: netlink.MACVLAN_MODE_BRIDGE}
-	}, ethtool.Queues{Rx: 1, Tx: 1}, ""},
+	}, ethtool.Queues{Rx: 1, Tx: 1}, "VLAN tag"},
 	{"vxlan", func(a netlink.LinkAttrs, _ int) netlink.Link {
 		return &netlink.Vxlan{LinkAttrs: a, VxlanId: 7, Port: 4789, Group: net.IPv4(127, 0, 0, 1), SrcAddr: net.IPv4(127, 0, 0, 1)}
-	}, ethtool.Queues{Rx: 1, Tx: 1}, ""},
-	{"ifb", func(a netlink.LinkAttrs, _ int) netlink.Link { return &netlink.Ifb{LinkAttrs: a} }, ethtool.Queues{Rx: 1, Tx: 1}, ""},
+	}, ethtool.Queues{Rx: 1, Tx: 1}, "generic mode, which is the slowest: the driver has no XDP"},
+	{"ifb", func(a netlink.LinkAttrs, _ int) netlink.Link { return &netlink.Ifb{LinkAttrs: a} }, ethtool.Queues{Rx: 1, Tx: 1}, "nothing arrives here"},
 	{"ifbs", func(a netlink.LinkAttrs, _ int) netlink.Link {
 		a.NumTxQueues, a.NumRxQueues = 8, 5
 		return &netlink.Ifb{LinkAttrs: a}
-	}, ethtool.Queues{Rx: 5, Tx: 8}, ""},
+	}, ethtool.Queues{Rx: 5, Tx: 8}, "nothing arrives here"},
 }
 
 // tuntap makes interfaces that outlive those who made them, so that nobody reads them.

@@ -11,11 +11,6 @@ import (
 // unsupported says whether an error means no more than that a driver has no answer.
 func unsupported(err error) bool { return errors.Is(err, unix.EOPNOTSUPP) }
 
-func (n *nicInfo) askDriver() (err error) {
-	n.Driver, err = ethtool.AskDriver(n.Name)
-	return err
-}
-
 // speedUnknown is what the kernel says of a speed that the driver does not tell (SPEED_UNKNOWN).
 const speedUnknown = 0xffffffff
 
@@ -27,15 +22,6 @@ func (n *nicInfo) askSpeed() error {
 	if speed := a.Number(unix.ETHTOOL_A_LINKMODES_SPEED); uint32(speed) != speedUnknown {
 		n.Speed = speed
 	}
-	return nil
-}
-
-func (n *nicInfo) askChannels() error {
-	c, err := ethtool.AskChannels(n.Index)
-	if err != nil {
-		return err
-	}
-	n.Channel = (*channels)(&c)
 	return nil
 }
 

@@ -86,8 +86,7 @@ type nicInfo struct {
 	features  ethtool.Features
 	peer      string // of a veth, if it is in this namespace
 	peerIndex int
-	traits    nic.Traits
-	facts     *nic.Facts // nil where nobody has asked
+	facts     nic.Facts
 	below     []lower
 	bufSize   uint32    // of netmap's buffers, 0 for the default
 	findings  []finding // all, of which Advice are those that are in the way
@@ -142,6 +141,7 @@ func inspectLink(l netlink.Link) *nicInfo {
 	a := l.Attrs()
 	n := &nicInfo{
 		Name: a.Name, Index: a.Index, MAC: a.HardwareAddr.String(), MTU: a.MTU, Link: linkState(a),
+		facts: *nic.AskFacts(l),
 	}
 	if k := l.Type(); a.Flags&net.FlagLoopback != 0 {
 		n.Kind = "loopback"
@@ -152,21 +152,16 @@ func inspectLink(l netlink.Link) *nicInfo {
 		what string
 		how  func() error
 	}{
-		{"driver", n.askDriver},
 		{"speed", n.askSpeed},
-		{"channels", n.askChannels},
 		{"ring sizes", n.askSlots},
 		{"offloads", n.askFeatures},
-		{"XDP features", n.askXDP},
 	} {
 		if err := ask.how(); err != nil && !unsupported(err) {
 			n.unseen(ask.what, err)
 		}
 	}
 	n.attached(a.Xdp)
-	n.facts = nic.AskFacts(l)
-	n.traits = n.facts.Traits
-	n.RxQueue, n.TxQueue = n.facts.Queues().Rx, n.facts.Queues().Tx
+	n.know()
 	if l.Type() == "veth" {
 		n.findPeer(a)
 	} else {
@@ -174,6 +169,18 @@ func inspectLink(l netlink.Link) *nicInfo {
 	}
 	n.advise()
 	return n
+}
+
+// know takes over what an open of the interface would find.
+func (n *nicInfo) know() {
+	n.Driver, n.Channel = n.facts.Driver, (*channels)(n.facts.Channels)
+	n.RxQueue, n.TxQueue = n.facts.Queues().Rx, n.facts.Queues().Tx
+	if n.facts.XDP != nil {
+		n.XDP.set(*n.facts.XDP)
+	}
+	for _, err := range n.facts.Errs {
+		n.Unseen = append(n.Unseen, err.Error())
+	}
 }
 
 func (n *nicInfo) unseen(what string, err error) {
@@ -303,7 +310,8 @@ func (n *nicInfo) queues() string {
 			parts = append(parts, fmt.Sprintf("%d %s of at most %d", p.now, p.name, p.most))
 		}
 	}
-	if used := (ethtool.Queues{Rx: n.RxQueue, Tx: n.TxQueue}); n.facts != nil && used != (ethtool.Queues{Rx: c.Rx + c.Combined, Tx: c.Tx + c.Combined}) {
+	used, told := ethtool.Queues{Rx: n.RxQueue, Tx: n.TxQueue}, ethtool.Queues{Rx: c.Rx + c.Combined, Tx: c.Tx + c.Combined}
+	if used != told {
 		parts = append(parts, fmt.Sprintf("netmap uses %d rx and %d tx", used.Rx, used.Tx))
 	}
 	return strings.Join(parts, ", ")

@@ -39,8 +39,8 @@ func TestAdvice(t *testing.T) {
 		{"MTU that fits", nicInfo{MTU: 2030, Driver: "ixgbe"}, nil},
 		{"MTU that fits into larger ones", nicInfo{MTU: 2031, Driver: "ixgbe", bufSize: 4096}, nil},
 		{"frames come through another that is taken", nicInfo{MTU: 1500, below: []lower{{name: "y", joins: []string{"rx-gro"}}, {name: "z", program: &xsk.Occupant{ID: 1, Name: "netmap_xdp", Mode: "native"}}}}, []string{"warn "}},
-		{"team", nicInfo{MTU: 1500, traits: nic.Traits{Kind: "team"}}, []string{"warn "}},
-		{"VRF", nicInfo{MTU: 1500, traits: nic.Traits{Kind: "vrf"}}, []string{"warn "}},
+		{"team", nicInfo{MTU: 1500, facts: nic.Facts{Kind: "team"}}, []string{"warn "}},
+		{"VRF", nicInfo{MTU: 1500, facts: nic.Facts{Kind: "vrf"}}, []string{"warn "}},
 		{"loopback", nicInfo{MTU: 65536, Kind: "loopback", Link: "up"}, nil},
 		{"down", nicInfo{MTU: 1500, Link: "down"}, []string{"warn ip link set dev x up"}},
 		{"program", nicInfo{MTU: 1500, XDP: xdpInfo{Program: &xsk.Occupant{ID: 1 << 30, Mode: "native"}}}, []string{"fail ip link set dev x xdpdrv off"}},
@@ -71,7 +71,7 @@ func TestXDPModes(t *testing.T) {
 		0b101011: "generic, native copy, zero-copy (the driver has basic, redirect, xsk-zerocopy, rx-sg)",
 	} {
 		var x xdpInfo
-		x.setFeatures(bits)
+		x.set(ethtool.XDP{Features: bits})
 		if got := x.modes(); got != want {
 			t.Errorf("%b: %q, want %q", bits, got, want)
 		}
@@ -82,8 +82,9 @@ func TestXDPModes(t *testing.T) {
 }
 
 func TestMode(t *testing.T) {
-	bond := nic.Traits{Kind: "bond", Known: true, Native: true}
-	card := nic.Traits{Known: true, Native: true}
+	native := &ethtool.XDP{Features: ethtool.XDPBasic | ethtool.XDPRedirect}
+	bond := nic.Facts{Kind: "bond", XDP: native}
+	card := nic.Facts{XDP: native}
 	fails := func(mode xsk.Mode) probed { return probed{Mode: mode.String(), Error: "no"} }
 	works := func(mode xsk.Mode) probed { return probed{Mode: mode.String(), Works: true} }
 	for _, tt := range []struct {
@@ -92,12 +93,12 @@ func TestMode(t *testing.T) {
 		want xsk.Mode
 		why  string
 	}{
-		{"bond", nicInfo{traits: bond}, xsk.Generic, "members"},
-		{"bond, tried", nicInfo{traits: bond, XDP: xdpInfo{Probed: []probed{works(xsk.Native), works(xsk.Generic)}}}, xsk.Generic, "members"},
-		{"card", nicInfo{traits: card}, xsk.Native, "no zero-copy"},
-		{"card, tried in vain", nicInfo{traits: card, XDP: xdpInfo{Probed: []probed{fails(xsk.Native), works(xsk.Generic)}}}, xsk.Generic, "first that works"},
-		{"card that says too little", nicInfo{traits: nic.Traits{Known: true}, XDP: xdpInfo{Probed: []probed{works(xsk.Native), works(xsk.Generic)}}}, xsk.Native, "first that works"},
-		{"MTU too large", nicInfo{traits: card, Driver: "virtio_net", MTU: 9000}, xsk.Generic, "MTU of 3506"},
+		{"bond", nicInfo{facts: bond}, xsk.Generic, "members"},
+		{"bond, tried", nicInfo{facts: bond, XDP: xdpInfo{Probed: []probed{works(xsk.Native), works(xsk.Generic)}}}, xsk.Generic, "members"},
+		{"card", nicInfo{facts: card}, xsk.Native, "no zero-copy"},
+		{"card, tried in vain", nicInfo{facts: card, XDP: xdpInfo{Probed: []probed{fails(xsk.Native), works(xsk.Generic)}}}, xsk.Generic, "first that works"},
+		{"card that says too little", nicInfo{facts: nic.Facts{XDP: &ethtool.XDP{}}, XDP: xdpInfo{Probed: []probed{works(xsk.Native), works(xsk.Generic)}}}, xsk.Native, "first that works"},
+		{"MTU too large", nicInfo{facts: card, Driver: "virtio_net", MTU: 9000}, xsk.Generic, "MTU of 3506"},
 	} {
 		if mode, why := tt.nic.choose(); mode != tt.want || !strings.Contains(why, tt.why) {
 			t.Errorf("%s: %v, %s; want %v, %s", tt.name, mode, why, tt.want, tt.why)
@@ -107,11 +108,11 @@ func TestMode(t *testing.T) {
 
 func TestInfoText(t *testing.T) {
 	n := nicInfo{
-		Name: "eth0", Driver: "igb", MAC: "02:00:00:00:00:01", MTU: 1500, Link: "up", Speed: 1000,
+		Name: "eth0", Driver: "igb", MAC: "02:00:00:00:00:01", MTU: 1500, Link: "up", Speed: 1000, RxQueue: 2, TxQueue: 2,
 		Channel: &channels{Combined: 2, MaxCombined: 8}, Slots: &slots{256, 256, 4096, 4096},
 		Advice: []finding{{Text: "something is in the way", Command: "mend it"}}, Unseen: []string{"colour: it is dark"},
 	}
-	n.XDP.setFeatures(3)
+	n.XDP.set(ethtool.XDP{Features: 3})
 	n.Mode, n.Why = "native copy", "for a reason"
 	n.XDP.Program = &xsk.Occupant{ID: 7, Mode: "generic"}
 	n.XDP.Probed = []probed{{Mode: "generic", Works: true}, {Mode: "zero-copy", Error: "no"}}

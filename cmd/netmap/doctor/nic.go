@@ -72,7 +72,7 @@ func (n *nicInfo) checkXDP() (list []finding) {
 
 // choose is the mode that netmap uses if nobody says otherwise, and why, as far as that can be known without trying.
 func (n *nicInfo) choose() (mode xsk.Mode, why string) {
-	c, _ := n.traits.Choose(nil) // without a wish there is no error
+	c, _ := n.facts.Choose(nil) // without a wish there is no error
 	switch most := nativeMTU[n.Driver]; {
 	case c.Mode != xsk.Generic && most > 0 && n.MTU > most:
 		return xsk.Generic, fmt.Sprintf("%s takes XDP programs up to an MTU of %d only", n.Driver, most)
@@ -91,11 +91,7 @@ func (n *nicInfo) choose() (mode xsk.Mode, why string) {
 
 func (n *nicInfo) checkMode() []finding {
 	mode, why := n.choose()
-	list := []finding{ok("netmap will use %v: %s", mode, why)}
-	if silent := n.traits.Silent(); silent != "" {
-		list = append(list, warning("", "nothing arrives here in any mode: %s", silent))
-	}
-	return list
+	return []finding{ok("netmap will use %v: %s", mode, why)}
 }
 
 // checkBelow looks at the interfaces through which this one's frames come. What an XDP program there takes does not get here.
@@ -121,9 +117,6 @@ func (n *nicInfo) checkProgram() []finding {
 
 // checkFrames tells what users would not expect of the interface's frames.
 func (n *nicInfo) checkFrames() (list []finding) {
-	if n.facts == nil {
-		return nil
-	}
 	for _, note := range n.facts.Notes() {
 		list = append(list, warning("", "%s", note))
 	}
@@ -239,9 +232,6 @@ func (n *nicInfo) checkOffloads() (list []finding) {
 		if len(l.joins) > 0 {
 			list = append(list, ok("netmap switches off %s of %s while it receives: what is joined there arrives joined here", strings.Join(l.joins, " and "), l.name))
 		}
-	}
-	if n.traits.Untagged() {
-		list = append(list, warning("", "the kernel takes the VLAN tag out of frames before they arrive here; open a VLAN's own interface to receive its frames"))
 	}
 	if len(list) == 0 {
 		list = append(list, ok("none that changes received frames is on"))

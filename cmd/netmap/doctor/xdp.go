@@ -48,31 +48,20 @@ func (x *xdpInfo) modes() string {
 	return s
 }
 
-// askXDP asks what the driver says it can do. Kernels before 6.3 do not know.
-func (n *nicInfo) askXDP() error {
-	x, err := ethtool.AskXDP(n.Index)
-	if err != nil {
-		return err
-	}
-	n.XDP.setFeatures(x.Features)
-	if x.Metadata&ethtool.XDPRxTimestamp != 0 {
-		n.XDP.Features = append(n.XDP.Features, "rx-timestamp")
-	}
-	if n.XDP.ZeroCopy {
-		n.XDP.Segments = x.Segments
-	}
-	return nil
-}
-
-func (x *xdpInfo) setFeatures(bits int) {
-	x.Known = true
+// set takes over what the driver says.
+func (x *xdpInfo) set(driver ethtool.XDP) {
+	x.Known, x.Native, x.ZeroCopy = true, driver.Native(), driver.ZeroCopy()
 	for i, name := range xdpFeatures {
-		if bits&(1<<i) != 0 {
+		if driver.Features&(1<<i) != 0 {
 			x.Features = append(x.Features, name)
 		}
 	}
-	x.Native = bits&ethtool.XDPBasic != 0 && bits&ethtool.XDPRedirect != 0
-	x.ZeroCopy = x.Native && bits&ethtool.XDPZeroCopy != 0
+	if driver.Metadata&ethtool.XDPRxTimestamp != 0 {
+		x.Features = append(x.Features, "rx-timestamp")
+	}
+	if x.ZeroCopy {
+		x.Segments = driver.Segments
+	}
 }
 
 // works says whether trying out a mode has shown that it works.
@@ -110,7 +99,7 @@ func (n *nicInfo) probe(ctx context.Context, dir string) {
 		n.unseen("XDP modes", err)
 		return
 	}
-	giveBackBelow, err := n.traits.TakeBelow(dir, n.Index)
+	giveBackBelow, err := n.facts.TakeBelow(dir)
 	if err != nil {
 		n.unseen("XDP modes", err)
 		return
@@ -125,7 +114,7 @@ func (n *nicInfo) probe(ctx context.Context, dir string) {
 			break
 		}
 		p := probed{Mode: mode.String()}
-		if _, err := n.traits.Choose(&mode); err != nil {
+		if _, err := n.facts.Choose(&mode); err != nil {
 			p.Error = err.Error()
 		} else if err := n.try(mode); err != nil {
 			p.Error = err.Error()
