@@ -11,7 +11,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// HugePage is the size of a huge page, and of the blocks of a Sparse.
+// HugePage is the size of the blocks of a Sparse, and of the huge pages of kernels whose pages have 4 KiB.
+// On other kernels, see KernelHugePage, blocks are in ordinary pages.
 const HugePage = 2 << 20
 
 // Mapping is a shared, writable mapping of the first bytes of a file.

@@ -43,7 +43,7 @@ const (
 // is no error.
 func NewSparse(name string, size int, huge bool) (*Sparse, error) {
 	size = (size + HugePage - 1) &^ (HugePage - 1)
-	s := &Sparse{fd: -1, none: -1, huge: huge, blocks: make([]block, size/HugePage)}
+	s := &Sparse{fd: -1, none: -1, huge: huge && mayBeHuge(KernelHugePage()), blocks: make([]block, size/HugePage)}
 	var err error
 	if s.fd, err = newFile(name); err == nil {
 		err = unix.Ftruncate(s.fd, int64(size))

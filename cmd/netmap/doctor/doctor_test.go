@@ -63,8 +63,9 @@ func TestMachineChecks(t *testing.T) {
 		"low limit":       {checkMemlock(1<<16, 0, 1<<27), bad, "64 KiB can be locked, buffers of 128 MiB"},
 		"limit that does": {checkMemlock(1<<27, 0, 1<<27), fine, ""},
 
-		"huge":    {checkHuge(true), fine, ""},
-		"no huge": {checkHuge(false), warn, "zero-copy"},
+		"huge":     {checkHuge(2<<20, true), fine, ""},
+		"no huge":  {checkHuge(2<<20, false), warn, "zero-copy"},
+		"odd huge": {checkHuge(512<<20, false), warn, "512 MiB"},
 
 		"TAP": {checkTAP("/dev/null"), fine, ""},
 		"tun": {checkTAP("/nowhere/tun"), warn, "no such file"},

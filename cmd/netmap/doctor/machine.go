@@ -39,7 +39,7 @@ var machineChecks = []check[*machine]{
 		need := uint64(mem.Config{}.Buffers()) * uint64(m.bufSize)
 		return []finding{checkMemlock(lockLimit(), effectiveRights(), need)}
 	}},
-	{"huge pages", func(*machine) []finding { return []finding{checkHuge(tryHuge())} }},
+	{"huge pages", func(*machine) []finding { return []finding{checkHuge(shm.KernelHugePage(), tryHuge())} }},
 	{"TAP", func(*machine) []finding { return []finding{checkTAP("/dev/net/tun")} }},
 	{"left behind", func(m *machine) []finding { return checkPending(takeover.Pending(m.stateDir)) }},
 }
@@ -227,9 +227,13 @@ func tryHuge() bool {
 	return m.Take(0, shm.HugePage) == nil && m.Huge()
 }
 
-func checkHuge(works bool) finding {
-	if works {
+func checkHuge(size uint64, works bool) finding {
+	switch {
+	case works:
 		return ok("the kernel gives them, as zero-copy needs")
+	case size > 0 && size != shm.HugePage:
+		return warning("boot a kernel with pages of 4 KiB", "the kernel's have %d MiB, so there is no zero-copy: it takes such of %d MiB",
+			size>>20, shm.HugePage>>20)
 	}
 	return warning("echo 1 > /proc/sys/vm/compact_memory", "the kernel gives none, so there is no zero-copy: it takes Linux 6.1 with "+
 		"CONFIG_TRANSPARENT_HUGEPAGE, and memory that is not in pieces")
