@@ -4,6 +4,7 @@ package nic_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -80,4 +81,17 @@ func TestJoiningBelow(t *testing.T) {
 	sender.Close()
 	b.Close()
 	want("all are closed", true)
+	gone := open(f[0], "m0")
+	want("one receives again", false)
+	ns.Do(func() {
+		l, err := netlink.LinkByName("m0")
+		if err != nil || netlink.LinkDel(l) != nil {
+			t.Fatal(l, err)
+		}
+	})
+	for end := time.Now().Add(5 * time.Second); !isOn() && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	want("its interface is gone", true)
+	gone.Close()
 }

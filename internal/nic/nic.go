@@ -311,10 +311,7 @@ func (p *Port) Abandon() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.detach()
-	if p.taken != nil {
-		p.taken.Restore()
-		p.taken = nil
-	}
+	p.giveBack()
 }
 
 // Close ends the port; all rings are stopped.

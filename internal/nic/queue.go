@@ -103,18 +103,31 @@ func (p *Port) tidy() {
 	if !p.needsProgram() {
 		p.detach()
 	}
-	if p.first != nil || p.program != nil || p.taken == nil {
+	if p.first == nil && p.program == nil {
+		p.giveBack()
+	}
+}
+
+// giveBack gives back the interface and those below it. Those may be there when it is gone.
+func (p *Port) giveBack() {
+	if p.taken == nil && p.below == nil {
 		return
 	}
-	changes := p.taken.Changes()
-	err := p.watch.inNamespace(func() error { return errors.Join(p.taken.Restore(), p.giveBackBelow()) })
+	changes := ""
+	err := p.watch.inNamespace(func() (err error) {
+		if p.taken != nil {
+			changes = p.taken.Changes()
+			err = p.taken.Restore()
+			p.taken = nil
+		}
+		return errors.Join(err, p.giveBackBelow())
+	})
 	switch {
 	case err != nil:
 		p.report(event.Event{Kind: event.NotRestored, Err: err})
-	case changes != "":
+	case changes != "" && (p.dev == nil || !p.dev.Gone()):
 		p.report(event.Event{Kind: event.Restored, Setting: changes})
 	}
-	p.taken = nil
 }
 
 // takeBelow readies the interfaces through which frames come, before the interface itself: the kernel
