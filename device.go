@@ -64,6 +64,7 @@ func OpenDevice(path, name string, options ...Option) (*Port, error) {
 // device is a port behind a device node: the transport of Open.
 type device struct {
 	fd     int
+	path   string // of the node
 	name   string
 	answer abi.Register
 	legacy bool // it knows requests of API 11 only
@@ -83,7 +84,7 @@ func openDevice(path string, o Opening) (*device, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &device{fd: fd, name: shortName(o.Port, abi.ReqNameSize-1), answer: o.Register}
+	d := &device{fd: fd, path: path, name: shortName(o.Port, abi.ReqNameSize-1), answer: o.Register}
 	own, err := o.Extmem.mapping()
 	if err == nil {
 		err = d.register(o.Offsets, own, o.Extmem)

@@ -46,8 +46,9 @@ var mayImport = map[string][]string{
 	"internal/hoststack": slices.Concat(core, system, telling, []string{"internal/xsk"}),
 
 	// What a framework tells about itself is plain data, which the engine fills and tools read.
-	"internal/status":  {"internal/fault"},
-	"internal/metrics": {"internal/status"},
+	"internal/status":    {"internal/fault"},
+	"internal/metrics":   {"internal/status"},
+	"internal/statusapi": {"internal/fault", "internal/status"},
 
 	"internal/tap": {"internal/fault", "internal/netdev"},
 
@@ -61,14 +62,15 @@ var mayImport = map[string][]string{
 
 	"internal/engine":  slices.Concat(core, system, telling, kinds, []string{"internal/uplink", "internal/shadow", "internal/status"}),
 	"internal/control": slices.Concat(core, []string{"internal/engine", "internal/eventfd", "internal/ifioctl"}),
-	"internal/daemon":  slices.Concat(core, system, telling, []string{"internal/engine", "internal/control", "internal/chardev", "internal/ifioctl", "internal/eventfd", "internal/takeover", "internal/status", "internal/metrics"}),
+	"internal/daemon":  slices.Concat(core, system, telling, []string{"internal/engine", "internal/control", "internal/chardev", "internal/ifioctl", "internal/eventfd", "internal/takeover", "internal/status", "internal/statusapi", "internal/metrics"}),
 
 	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
-	"":                {"abi", "portname", "internal/fault", "internal/shm", "internal/csb", "internal/wake", "internal/nioctl", "internal/netdev"},
+	"":                {"abi", "portname", "internal/fault", "internal/shm", "internal/csb", "internal/wake", "internal/nioctl", "internal/netdev", "internal/status"},
 	"internal/nioctl": {"abi", "internal/fault"},
-	"embed":           {"", "abi", "portname", "internal/fault", "internal/shm", "internal/mem", "internal/engine", "internal/csb", "internal/wake", "internal/event"},
+	"embed":           {"", "abi", "portname", "internal/fault", "internal/shm", "internal/mem", "internal/engine", "internal/csb", "internal/wake", "internal/event", "internal/status", "internal/statusapi"},
+	"embed/metrics":   {"embed", "internal/metrics"},
 	"packet":          {"", "abi", "internal/netdev", "portname", "internal/fault", "internal/filter"},
-	"source":          {"packet"},
+	"source":          {"", "packet"},
 	"netmaptest":      {"", "embed", "packet", "portname", "internal/fault"},
 	"internal/csb":    {"abi", "internal/fault", "internal/shm", "internal/wake"},
 
@@ -81,8 +83,11 @@ var mayImportAll = []string{"cmd/", "tests/", "bench/"}
 // standardOnly import nothing from outside of the module but the standard library.
 var standardOnly = []string{"abi", "portname", "internal/fault", "internal/mem", "internal/kring", "internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/shadow"}
 
-// light are packages whose users shall not get gopacket into their programs with them, nor with what they import.
+// light are packages whose users shall not get these into their programs with them, nor with what they import.
 var light = []string{"", "embed", "packet", "netmaptest"}
+
+// heavy is what they shall not get.
+var heavy = []string{"github.com/gopacket/", "github.com/prometheus/"}
 
 // unsafeFile is the name of a file that may import unsafe.
 var unsafeFile = regexp.MustCompile(`_unsafe(_[a-z0-9]+)?(_test)?\.go$`)
@@ -164,7 +169,7 @@ func TestPackagesImportOnlyWhatLiesBeneathThem(t *testing.T) {
 	}
 }
 
-func TestLightPackagesDoNotImportGopacket(t *testing.T) {
+func TestLightPackagesStayLight(t *testing.T) {
 	carries := map[string]bool{}
 	var add func(pkg string)
 	add = func(pkg string) {
@@ -180,8 +185,10 @@ func TestLightPackagesDoNotImportGopacket(t *testing.T) {
 	}
 	for _, f := range sourceFiles(t) {
 		for _, i := range f.imports {
-			if !f.isTest() && carries[f.pkg] && strings.HasPrefix(i, "github.com/gopacket/") {
-				t.Errorf("%s imports %s, which %q shall not bring along", f.path, i, light)
+			for _, h := range heavy {
+				if !f.isTest() && carries[f.pkg] && strings.HasPrefix(i, h) {
+					t.Errorf("%s imports %s, which %q shall not bring along", f.path, i, light)
+				}
 			}
 		}
 	}

@@ -73,10 +73,11 @@ type Config struct {
 
 // Framework is a netmap of one's own. Its methods may be called by several goroutines.
 type Framework struct {
-	e     *engine.Engine
-	spin  time.Duration
-	mu    sync.Mutex
-	loops map[*csb.Port]bool // open ports that have a sync loop
+	e       *engine.Engine
+	spin    time.Duration
+	started time.Time
+	mu      sync.Mutex
+	loops   map[*csb.Port]bool // open ports that have a sync loop
 }
 
 // New makes a framework. Errors: EINVAL for a size out of netmap's limits, or an XDPMode that there is not, ENOMEM.
@@ -108,7 +109,7 @@ func New(c Config) (*Framework, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Framework{e: e, spin: c.Spin, loops: map[*csb.Port]bool{}}, nil
+	return &Framework{e: e, spin: c.Spin, started: time.Now(), loops: map[*csb.Port]bool{}}, nil
 }
 
 // Open opens a port. The grammar of names is that of package portname. Errors: EINVAL for a bad name or a ring that the

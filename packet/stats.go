@@ -1,9 +1,14 @@
 package packet
 
-import "sync/atomic"
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/seed-48afdc40/netmap"
+)
 
 // Stats counts what a link has done since New. What the framework or the card had to drop before, because the program was slow,
-// is not known to a port: embed.Framework.Stats has it.
+// the link does not see: Drops asks for it.
 type Stats struct {
 	Received      uint64 // frames that were read
 	ReceivedBytes uint64 // their bytes, as they were on the wire but for the frame check sequence
@@ -29,4 +34,12 @@ func (c *Conn) Stats() Stats {
 		Sent:          n.sent.Load(),
 		SentBytes:     n.sentBytes.Load(),
 	}
+}
+
+// Drops are the frames that were lost at the port since it was opened, by reason: those that came while its rings were full, and
+// those that it could not send. Through a device the daemon is asked, which takes a moment. Errors are those of
+// netmap.Port.Drops.
+func (c *Conn) Drops(ctx context.Context) (netmap.Drops, error) {
+	d, err := c.port.Drops(ctx)
+	return d, c.opError("count", err)
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 	"golang.org/x/net/bpf"
 
+	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/packet"
 )
 
@@ -83,6 +84,10 @@ func (h *Handle) SetBPF(program []bpf.RawInstruction) error { return h.link.SetB
 
 // Stats is what the link has done so far.
 func (h *Handle) Stats() packet.Stats { return h.link.Stats() }
+
+// Drops are the frames that were lost at the port, see packet.Conn.Drops. They can be asked for until Close, also when the
+// context has ended.
+func (h *Handle) Drops() (netmap.Drops, error) { return h.link.Drops(context.WithoutCancel(h.ctx)) }
 
 // LinkType is Ethernet. It is the decoder for gopacket.NewPacketSource.
 func (h *Handle) LinkType() layers.LinkType { return layers.LinkTypeEthernet }

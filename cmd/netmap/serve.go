@@ -96,7 +96,7 @@ throttled, with a count of what was left out.`,
 	fs.BoolVar(&f.variants.Page, "api0-page", false, "take programs of the first API for such that know the ring as its manual page prints it, without a time stamp")
 	fs.BoolVar(&f.variants.Slots8, "api4-slots8", false, "take programs of API 4 for FreeBSD's of 2013, with slots of 8 bytes; Linux had 16")
 	fs.StringVar(&f.status.Socket, "status", "", "unix socket of the status API, "+cli.NoStatus+" for none (default "+status.DefaultSocket(netmap.DevicePath)+", beside the node if that is elsewhere)")
-	fs.StringVar(&f.status.HTTP, "http", "", "offer the status API and /metrics on this address as well, such as 127.0.0.1:9669; whoever reaches it may read them")
+	cli.AddHTTPFlag(fs, &f.status.HTTP)
 	f.log.AddFlags(fs)
 	cmd.MarkFlagFilename("status", "sock")
 	return cmd
@@ -151,11 +151,6 @@ func (f *serveFlags) serveStatus(d *daemon.Daemon) (socket string, err error) {
 }
 
 func (f *serveFlags) config() (daemon.Config, error) {
-	if f.status.HTTP != "" {
-		if _, _, err := net.SplitHostPort(f.status.HTTP); err != nil {
-			return daemon.Config{}, fmt.Errorf("--http %s: want host:port, such as 127.0.0.1:9669", f.status.HTTP)
-		}
-	}
 	mode, err := strconv.ParseUint(f.mode, 8, 32)
 	if err != nil || mode > 0o777 {
 		return daemon.Config{}, fmt.Errorf("--mode %s: want permissions in octal, such as 0660", f.mode)

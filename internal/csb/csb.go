@@ -102,6 +102,9 @@ func New(name string, b Binding, tx, rx []*abi.Ring, atok []abi.CSBAtok, ktoa []
 	return p
 }
 
+// Unwrap is the port beneath.
+func (p *Port) Unwrap() any { return p.binding }
+
 func join(rings []*abi.Ring, atok []abi.CSBAtok, ktoa []abi.CSBKtoa) []ring {
 	var all []ring
 	for i, g := range rings {

@@ -8,7 +8,6 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -52,7 +51,7 @@ type Daemon struct {
 	started time.Time
 	clients clients
 	apart   apart
-	servers []*http.Server
+	stops   []func() // of the status API
 }
 
 // nodeMode is who may use the device.
@@ -141,8 +140,8 @@ func (d *Daemon) tellLost(clients []status.Client) {
 
 // Close takes the device away, ends all bindings and gives all interfaces back to the host.
 func (d *Daemon) Close() error {
-	for _, s := range d.servers {
-		s.Close()
+	for _, stop := range d.stops {
+		stop()
 	}
 	d.device.Close()
 	err := d.engine.Close()

@@ -106,7 +106,7 @@ func TestExposedStatus(t *testing.T) {
 			t.Errorf("%s: told %v, want %v:\n%s", address, got, want, log)
 		}
 	}
-	d.servers[0].ErrorLog.Print("something\n<0>else")
+	trouble{d.log}.Write([]byte("something\n<0>else\n"))
 	if want := `<4>the status API had an error event=status-trouble reason="something\n<0>else"` + "\n"; !strings.HasSuffix(log.String(), want) {
 		t.Errorf("%s\nwant %s", log, want)
 	}

@@ -10,22 +10,21 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap/internal/status"
+	"github.com/seed-48afdc40/netmap/internal/statusapi"
 )
 
 // get asks a daemon.
 func get(t *testing.T, address string) *status.Status {
 	t.Helper()
-	d := status.At(address)
+	d := statusapi.At(address)
 	defer d.Close()
 	s, err := d.Get(context.Background())
 	if err != nil {
@@ -126,35 +125,5 @@ func TestClientsAreProcesses(t *testing.T) {
 	}
 	if pid := processOf(1 << 29); pid != 1<<29 {
 		t.Errorf("nobody is process %d", pid)
-	}
-}
-
-// A socket that a killed daemon left is replaced; that of one that lives is not.
-func TestStatusSockets(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "below", "sock")
-	mode := nodeMode{0o640, uint32(os.Getuid()), uint32(os.Getgid())}
-	first, err := listenUnix(path, mode)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := listenUnix(path, mode); !errors.Is(err, syscall.EADDRINUSE) {
-		t.Errorf("a second one: error %v, want EADDRINUSE", err)
-	}
-	first.(*net.UnixListener).SetUnlinkOnClose(false)
-	first.Close()
-	second, err := listenUnix(path, mode)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second.Close()
-	file := filepath.Join(dir, "file")
-	os.WriteFile(file, []byte("precious"), 0o600)
-	if l, err := listenUnix(file, mode); err == nil {
-		l.Close()
-		t.Error("a file was replaced")
-	}
-	if b, err := os.ReadFile(file); string(b) != "precious" {
-		t.Errorf("the file has %q, %v", b, err)
 	}
 }

@@ -2,13 +2,16 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/status"
@@ -129,6 +132,7 @@ func (e *Engine) view() *view {
 
 func (p *entry) view() portView {
 	v := portView{Port: status.Port{Name: p.shown(), Kind: p.kind, Region: p.region.ID(), Users: len(p.bindings), Persistent: p.device != nil}}
+	v.Interfaces = make([]uint64, 0, len(p.bindings))
 	described := p
 	if p.inner != nil {
 		described = p.inner
@@ -143,6 +147,10 @@ func (p *entry) view() portView {
 	if p.kind == "null" { // several have one name
 		v.Name += fmt.Sprint("#", p.key.number)
 	}
+	for _, b := range p.bindings {
+		v.Interfaces = append(v.Interfaces, b.answer.Offset)
+	}
+	v.Header = p.header()
 	v.describer, _ = described.port.(describer)
 	for dir := range uint16(2) {
 		for _, r := range p.port.Rings(dir) {
@@ -213,4 +221,15 @@ func regionStatus(r *mem.Region) status.Region {
 	u := r.Usage()
 	return status.Region{ID: r.ID(), Bytes: r.Size(), Taken: r.Taken(), Private: r.Private(),
 		Interfaces: status.Pool{Free: u.IfFree, Total: u.IfTotal}, Rings: status.Pool{Free: u.RingFree, Total: u.RingTotal}, Buffers: status.Pool{Free: u.BufFree, Total: u.BufTotal}}
+}
+
+// Status describes the port that is bound. ENXIO once the binding is closed.
+func (b *Binding) Status(context.Context) (status.Port, error) {
+	b.eng.mu.Lock()
+	closed, v := b.closed.Load(), b.entry.view()
+	b.eng.mu.Unlock()
+	if closed {
+		return status.Port{}, fault.New(syscall.ENXIO, "describe", b.port, "the port is closed")
+	}
+	return v.read(), nil
 }

@@ -142,13 +142,18 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// Handler answers scrapes with metrics of the status, and of the process.
-func Handler(status func() status.Status) http.Handler {
+// New is a collector that asks for the status at each scrape.
+func New(status func() status.Status) prometheus.Collector {
 	c := &collector{status: status}
 	for _, m := range table {
 		c.descs = append(c.descs, prometheus.NewDesc(m.name, m.help, m.labels, nil))
 	}
+	return c
+}
+
+// Handler answers scrapes with metrics of the status, and of the process.
+func Handler(status func() status.Status) http.Handler {
 	r := prometheus.NewRegistry()
-	r.MustRegister(c, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(New(status), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
 }

@@ -10,14 +10,23 @@ import (
 // Status is the framework at one moment.
 type Status struct {
 	Time     time.Time `json:"time"`              // when it was taken
-	Started  time.Time `json:"started"`           // when the daemon was
-	Device   string    `json:"device"`            // the device node that it serves
-	PID      int       `json:"pid"`               // of the daemon
-	Version  string    `json:"version,omitempty"` // of the daemon
+	Started  time.Time `json:"started"`           // when the framework was
+	Device   string    `json:"device"`            // the device node that it serves; empty if it is inside a program
+	Program  string    `json:"program,omitempty"` // that program
+	PID      int       `json:"pid"`               // of the daemon, or the program
+	Version  string    `json:"version,omitempty"` // of the daemon, or the program
 	Ports    []Port    `json:"ports"`             // by name
 	Switches []Switch  `json:"switches"`          // by name
 	Clients  []Client  `json:"clients"`           // by pid
 	Memory   []Region  `json:"memory"`            // the framework's own first, then those that programs brought
+}
+
+// Title says what the framework is: a device node, or a program.
+func (s *Status) Title() string {
+	if s.Device == "" {
+		return s.Program
+	}
+	return "netmap " + s.Device
 }
 
 // Port is a port that is open, attached to a switch, or persistent.
@@ -28,6 +37,8 @@ type Port struct {
 	Detail     string            `json:"detail,omitempty"`     // of an interface, the AF_XDP mode; of a monitor, what it sees
 	Region     uint16            `json:"region"`               // where its memory is
 	Users      int               `json:"users"`                // how many have it open
+	Interfaces []uint64          `json:"interfaces"`           // where in its region each of them has its netmap_if
+	Header     uint32            `json:"header,omitempty"`     // bytes of the virtio-net header of its frames
 	Attached   string            `json:"attached,omitempty"`   // what is attached to the switch as this port
 	Persistent bool              `json:"persistent,omitempty"` // it stays without users
 	Rings      []Ring            `json:"rings"`                // tx before rx, host rings last in each direction

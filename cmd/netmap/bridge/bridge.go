@@ -88,7 +88,7 @@ func New() *cobra.Command {
 func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringArrayVarP(&o.ports, "interface", "i", nil, "a port to bridge; give it twice for two ports")
-	o.device.AddFlags(f)
+	o.device.AddFlags(f, "bridge")
 	f.Var(cli.NewValue(&o.filter, filter.Compile, "expression", ""), "filter", "forward only frames that match, in both directions")
 	f.IntVarP(&o.burst, "burst", "b", 1024, "move at most so many slots of a ring at a time")
 	f.BoolVarP(&o.copy, "copy", "c", false, "copy frames even where their buffers could be passed on")

@@ -42,7 +42,7 @@ func newReporter(o *flags, ways []*way) *reporter {
 // read is what a way has counted.
 func (w *way) read() record {
 	unsent, frames := w.unsent.Read(), w.n.frames.Load()
-	return record{From: w.from.Name(), To: w.to.Name(), Frames: frames - min(frames, cli.SumUnsent(unsent)),
+	return record{From: w.from.Name(), To: w.to.Name(), Frames: frames - min(frames, cli.SumDrops(unsent)),
 		Bytes: w.n.bytes.Load(), Filtered: w.n.filtered.Load(), Endless: w.n.endless.Load(), Bad: w.n.malformed.Load(),
 		ZeroCopy: w.zeroCopy, Unsent: unsent}
 }

@@ -69,7 +69,7 @@ func (o *flags) open(open cli.Opener) (ways []*way, err error) {
 			return nil, fmt.Errorf("there are no rings to forward from %v to %v", p[0], p[1])
 		}
 		w.zeroCopy = !o.copy && w.from.Rx()[0].CanSwap(w.to.Tx()[0])
-		w.unsent = o.device.Unsent(w.to.Name())
+		w.unsent = cli.NewUnsent(w.to)
 		ways = append(ways, w)
 	}
 	return ways, nil

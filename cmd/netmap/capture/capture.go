@@ -112,7 +112,7 @@ func New() *cobra.Command {
 func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVarP(&o.port, "interface", "i", "", "the port to capture")
-	o.device.AddFlags(f)
+	o.device.AddFlags(f, "capture")
 	f.StringVarP(&o.file, "write", "w", "", "the file to write; - is standard output")
 	f.Var(cli.NewValue(&o.format, capfile.ParseFormat, "pcapng|pcap", "pcapng"), "format", "the file's format")
 	f.IntVarP(&o.snap, "snaplen", "s", 0, "keep so many bytes of a frame (default all)")
@@ -216,7 +216,7 @@ func (o *flags) run(ctx context.Context) error {
 		return nil // interrupted before it began
 	}
 	signal.Ignore(syscall.SIGPIPE) // a reader of standard output may leave; the interface is to be given back in order
-	s, err := o.capture(ctx, p, newMeter(o.name, o.device.Stats))
+	s, err := o.capture(ctx, p, newMeter(o.name, p))
 	if err != nil {
 		return err
 	}

@@ -138,7 +138,7 @@ func start(t *testing.T, out io.Writer, args ...string) *running {
 	var ctx context.Context
 	ctx, r.stop = context.WithCancel(t.Context())
 	t.Cleanup(r.stop)
-	m := newMeter(r.o.name, f.Stats)
+	m := newMeter(r.o.name, near)
 	go func() {
 		defer close(r.done)
 		r.sum, r.err = r.o.capture(ctx, near, m)

@@ -1,13 +1,14 @@
 package capture
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
-	"github.com/seed-48afdc40/netmap/embed"
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
@@ -16,19 +17,20 @@ type loss struct {
 	port  uint64 // in the port: its rings were full, or it had no buffers
 	link  uint64 // in the interface, before that
 	known bool   // port is all that there was
+	why   error  // why it is not known
 }
 
 // meter tells what was lost since it was made. Nothing of it is on the hot path.
 type meter struct {
 	kind  portname.Name
-	stats func() []embed.PortStats // of the ports in this process; none if the port is a device's
-	index int                      // of the interface, 0 for other ports
+	port  *netmap.Port
+	index int // of the interface, 0 for other ports
 	base  loss
 }
 
 // newMeter starts to count, once the port is open.
-func newMeter(name portname.Name, stats func() []embed.PortStats) *meter {
-	m := &meter{kind: name, stats: stats}
+func newMeter(name portname.Name, p *netmap.Port) *meter {
+	m := &meter{kind: name, port: p}
 	if !cli.IsSoftware(name.String()) && !isMonitor(name) {
 		if link, err := netlink.LinkByName(name.Port); err == nil {
 			m.index = link.Attrs().Index
@@ -46,17 +48,12 @@ func isMonitor(n portname.Name) bool {
 // losses is what was lost.
 func (m *meter) losses() loss {
 	l := m.read()
-	return loss{l.port - min(l.port, m.base.port), l.link - min(l.link, m.base.link), l.known && m.base.known}
+	return loss{l.port - min(l.port, m.base.port), l.link - min(l.link, m.base.link), l.known && m.base.known, cmp.Or(l.why, m.base.why)}
 }
 
 func (m *meter) read() (l loss) {
-	ports := m.stats()
-	for _, p := range ports {
-		for _, n := range p.Drops {
-			l.port += n
-		}
-	}
-	l.known = len(ports) > 0
+	drops, err := cli.Drops(m.port)
+	l.port, l.known, l.why = cli.SumDrops(drops.Rx), err == nil, err
 	if m.index > 0 {
 		if !l.known {
 			l.port, l.known = socketDrops(m.index)

@@ -15,10 +15,11 @@ type summary struct {
 	Slow     uint64  `json:"dropped_by_writer"` // because the disk was too slow
 	Port     *uint64 `json:"dropped_by_port"`   // because the capture was; null if nobody says
 	Link     uint64  `json:"dropped_by_interface"`
+	why      error   // why nobody says
 }
 
 func newSummary(n totals, l loss, t time.Duration) *summary {
-	s := &summary{Seconds: t.Seconds(), Received: n.received, Accepted: n.accepted, Captured: n.captured, Slow: n.accepted - n.captured, Link: l.link}
+	s := &summary{Seconds: t.Seconds(), Received: n.received, Accepted: n.accepted, Captured: n.captured, Slow: n.accepted - n.captured, Link: l.link, why: l.why}
 	if l.known {
 		s.Port = &l.port
 	}
@@ -33,7 +34,7 @@ func (s *summary) write(o *flags) {
 	}
 	fmt.Fprintf(o.err, "%d packets captured\n%d packets received by filter\n", s.Captured, s.Accepted)
 	if s.Port == nil {
-		fmt.Fprintf(o.err, "packets dropped by the port: not known, its device does not say\n")
+		fmt.Fprintf(o.err, "packets dropped by the port: not known: %v\n", s.why)
 	} else {
 		fmt.Fprintf(o.err, "%d packets dropped by the port\n", *s.Port)
 	}

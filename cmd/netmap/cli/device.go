@@ -25,10 +25,10 @@ import (
 
 // Device is where a command opens its ports: a netmap device, or a framework inside its own process.
 type Device struct {
-	path      string
-	chosen    bool // the path, by the command
-	mode      XDPMode
-	framework *embed.Framework // once ports are opened inside this process
+	path   string
+	chosen bool // the path, by the command
+	mode   XDPMode
+	status announcement // of ports inside this process
 
 	// RxSlots is how many slots a ring of an interface that is opened inside this process should have, for those who
 	// only receive and may be kept from it for a while; 0 is the usual number.
@@ -70,11 +70,13 @@ func xdpModes(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirect
 // embedded is what stands for a framework inside this process.
 const embedded = "embedded"
 
-// AddFlags defines --device and --xdp-mode.
-func (d *Device) AddFlags(f *pflag.FlagSet) {
+// AddFlags defines --device, --xdp-mode, --status and --http for a command of that name.
+func (d *Device) AddFlags(f *pflag.FlagSet, command string) {
 	f.Var(NewValue(&d.path, parseDevice, "path", ""), deviceFlag,
 		"open ports through a netmap device, that of netmap serve or of the kernel; \""+embedded+"\" is inside this process")
 	d.mode.AddFlag(f)
+	d.status.program = command
+	d.status.addFlags(f)
 }
 
 const deviceFlag = "device"
@@ -98,7 +100,7 @@ func parseDevice(path string) (string, error) {
 
 // PreferNode takes /dev/netmap where it is there and nothing else was said, not even of interfaces inside this process: other programs look for ports there, too.
 func (d *Device) PreferNode() {
-	if d.path == "" && d.mode.Name() == "" && isNode(netmap.DevicePath) {
+	if d.path == "" && d.mode.Name() == "" && !d.status.asked() && IsNode(netmap.DevicePath) {
 		d.UseNode()
 	}
 }
@@ -111,10 +113,10 @@ func (d *Device) UseNode() {
 	}
 }
 
-// isNode says whether a path is a device, or a file that somebody serves: one that something is mounted on. A plain file
+// IsNode says whether a path is a device, or a file that somebody serves: one that something is mounted on. A plain file
 // may be left over from somebody who does no more. A node whose daemon has died is one, too: opening it
 // tells what to do.
-func isNode(path string) bool {
+func IsNode(path string) bool {
 	file, err := os.Stat(path)
 	if err != nil {
 		return nioctl.IsDead(err)
@@ -139,12 +141,10 @@ type Opener func(name string, options ...netmap.Option) (*netmap.Port, error)
 func (d *Device) Opener(length int, ports ...portname.Name) (open Opener, closeAll func(), err error) {
 	d.tellChoice()
 	if d.Embedded() {
-		f, err := d.newFramework(length, ports)
-		if err != nil {
-			return nil, nil, err
-		}
-		d.framework = f
-		return f.Open, func() { f.Close() }, nil
+		return d.openHere(length, ports)
+	}
+	if d.status.asked() {
+		return nil, nil, Usage(fmt.Errorf("--status and --http are for ports that are opened inside this process: those of %s are watched at its daemon", d.path))
 	}
 	if d.mode.Name() != "" {
 		return nil, nil, Usage(fmt.Errorf("--xdp-mode is for interfaces that are opened inside this process, and ports are opened through %s here: give it to netmap serve, or use --device=%s", d.path, embedded))
@@ -164,6 +164,24 @@ func (d *Device) Opener(length int, ports ...portname.Name) (open Opener, closeA
 	}, nil
 }
 
+// openHere is Opener for a framework inside this process, which others can watch.
+func (d *Device) openHere(length int, ports []portname.Name) (open Opener, closeAll func(), err error) {
+	f, err := d.newFramework(length, ports)
+	if err != nil {
+		return nil, nil, err
+	}
+	hide, err := d.status.start(f, func(err error) {
+		if d.Out != nil {
+			fmt.Fprintln(d.Out, "netmap: warning:", err)
+		}
+	})
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f.Open, func() { hide(); f.Close() }, nil
+}
+
 // tellChoice says where ports are opened, unless the user has said it himself.
 func (d *Device) tellChoice() {
 	switch {
@@ -173,14 +191,6 @@ func (d *Device) tellChoice() {
 	case d.chosen:
 		fmt.Fprintf(d.Out, "Ports are opened through %s.\n", d.path)
 	}
-}
-
-// Stats describes the ports that are open inside this process, nil where none are.
-func (d *Device) Stats() []embed.PortStats {
-	if d.framework == nil {
-		return nil
-	}
-	return d.framework.Stats()
 }
 
 // spin is how long a port is watched before its thread sleeps, where there is a core to spare: a wake-up takes longer than

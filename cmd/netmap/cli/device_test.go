@@ -15,7 +15,7 @@ func TestIsNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]bool{plain: false, plain + "-not": false, "/dev/null": true, "/proc": true} {
-		if got := isNode(path); got != want {
+		if got := IsNode(path); got != want {
 			t.Errorf("%s is a node: %v, want %v", path, got, want)
 		}
 	}
@@ -31,7 +31,7 @@ func TestXDPModeFlag(t *testing.T) {
 	} {
 		var d Device
 		f := pflag.NewFlagSet("", pflag.ContinueOnError)
-		d.AddFlags(f)
+		d.AddFlags(f, "cut")
 		err := f.Parse(strings.Fields(args))
 		if err == nil {
 			var closeAll func()

@@ -1,27 +1,146 @@
 package cli
 
 import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/status"
+	"github.com/seed-48afdc40/netmap/internal/statusapi"
+	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
+
+// lookTime is how long a framework may take to answer where all are asked: one that is stopped keeps nobody
+// from seeing the others.
+const lookTime = time.Second
 
 // NoStatus is the value of --status for no status API.
 const NoStatus = "none"
 
-// Daemon is the daemon whose status a command asks for.
-type Daemon struct{ device, address string }
-
-// AddFlags defines --device and --status.
-func (d *Daemon) AddFlags(f *pflag.FlagSet) {
-	AddDeviceFlag(f, &d.device, "device node whose daemon to ask")
-	f.StringVar(&d.address, "status", "", "ask at this unix socket, host:port or URL instead (default that of --device)")
+// Frameworks are those whose status a command asks for: one that the user names, or all that can be
+// found on the machine.
+type Frameworks struct {
+	device, address string
+	flags           *pflag.FlagSet
+	named           *statusapi.Source // once it was asked
 }
 
-// Status is where to ask.
-func (d *Daemon) Status() *status.Daemon {
-	if d.address != "" {
-		return status.At(d.address)
+// AddFlags defines --device and --status.
+func (f *Frameworks) AddFlags(fs *pflag.FlagSet) {
+	f.flags = fs
+	AddDeviceFlag(fs, &f.device, "device node whose daemon to ask")
+	fs.StringVar(&f.address, "status", "", "ask at this unix socket, host:port or URL only (default all that are found)")
+}
+
+// Named says whether the user has named one.
+func (f *Frameworks) Named() bool { return f.address != "" || f.flags.Changed(deviceFlag) }
+
+// Found is a framework that answered.
+type Found struct {
+	Address string
+	*status.Status
+}
+
+// Get asks all at once. It fails when none answers, and says why.
+func (f *Frameworks) Get(ctx context.Context) ([]Found, error) {
+	if !f.Named() {
+		return Find(ctx)
 	}
-	return status.At(status.DefaultSocket(d.device))
+	if f.named == nil {
+		f.named = statusapi.At(cmp.Or(f.address, status.DefaultSocket(f.device)))
+	}
+	s, err := f.named.Get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []Found{{f.named.Address(), s}}, nil
+}
+
+// Close ends the connections.
+func (f *Frameworks) Close() {
+	if f.named != nil {
+		f.named.Close()
+	}
+}
+
+// Find asks every framework that can be found on this machine: the daemon of the usual device first, then
+// other daemons, then commands with ports inside their own process, the oldest first. Those
+// that do not answer are left out. Without any, the error is that of the usual daemon.
+func Find(ctx context.Context) ([]Found, error) {
+	ctx, stop := context.WithTimeout(ctx, lookTime)
+	defer stop()
+	sockets := statusSockets()
+	answers, errs := make([]*status.Status, len(sockets)), make([]error, len(sockets))
+	var asked sync.WaitGroup
+	for i, at := range sockets {
+		asked.Go(func() { answers[i], errs[i] = status.Ask(ctx, at) })
+	}
+	asked.Wait()
+	var all []Found
+	for i, s := range answers {
+		if s != nil {
+			all = append(all, Found{sockets[i], s})
+		}
+	}
+	if len(all) == 0 {
+		return nil, noneFound(errs[0])
+	}
+	slices.SortStableFunc(all, func(a, b Found) int {
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), a.Started.Compare(b.Started))
+	})
+	return all, nil
+}
+
+// rank says whether the framework comes before others.
+func (f Found) rank() int {
+	switch {
+	case f.Address == status.DefaultSocket(netmap.DevicePath):
+		return 0
+	case f.Device != "":
+		return 1
+	}
+	return 2
+}
+
+// noneFound says what there could be.
+func noneFound(err error) error {
+	if errno := fault.Errno(err); errno == syscall.ENOENT || errno == syscall.ECONNREFUSED {
+		return fault.New(errno, "ask for the status at", status.DefaultSocket(netmap.DevicePath),
+			"no daemon is there, and no command such as netmap bridge runs: start netmap serve, or name a socket with --status")
+	}
+	return err
+}
+
+// statusSockets are the sockets at which frameworks of this machine are asked, that of the usual daemon first, whether it
+// is there or not.
+func statusSockets() []string {
+	all := []string{status.DefaultSocket(netmap.DevicePath)}
+	for _, s := range foundSockets() {
+		if !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// foundSockets are those that are there.
+func foundSockets() (all []string) {
+	dirs := []string{"/run/netmap", takeover.DefaultDir()}
+	for _, dir := range slices.Compact(dirs) {
+		all = append(all, statusapi.Sockets(dir)...)
+	}
+	return all
+}
+
+// CompleteSocket completes a flag that says whom to ask.
+func CompleteSocket(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return foundSockets(), cobra.ShellCompDirectiveDefault
 }

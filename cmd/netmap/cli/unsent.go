@@ -3,13 +3,11 @@ package cli
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/internal/kring"
-	"github.com/seed-48afdc40/netmap/internal/status"
-	"github.com/seed-48afdc40/netmap/portname"
 )
 
 // Unsent counts, by reason, the frames that a port took from its program and could not send, since
@@ -32,55 +30,23 @@ var unsent = []struct {
 	{kring.LinkError, "refused by the host"},
 }
 
-// Unsent starts to count for an open port. Of one that a device has, its daemon is asked; where
-// that cannot be reached, and where there is no interface, nothing is counted.
-func (d *Device) Unsent(port string) *Unsent {
+// NewUnsent starts to count for an open port. Of one that a device has, its daemon is asked, and other programs
+// may send through it, too; where the daemon cannot be reached, and where there is no interface,
+// nothing is counted.
+func NewUnsent(p *netmap.Port) *Unsent {
 	u := &Unsent{read: func() map[string]uint64 { return nil }}
-	name, err := portname.Parse(port)
-	switch {
-	case err != nil || IsSoftware(port):
-	case d.framework != nil:
-		u.read = func() map[string]uint64 { return d.unsentHere(name.Port) }
-	default:
-		daemon := status.At(status.DefaultSocket(d.path))
-		u.read = func() map[string]uint64 { return unsentThere(daemon, name.Port) }
+	if !IsSoftware(p.Name()) {
+		u.read = func() map[string]uint64 { d, _ := Drops(p); return d.Tx }
 	}
 	u.base = u.read()
 	return u
 }
 
-// unsentHere asks the framework inside this process.
-func (d *Device) unsentHere(port string) map[string]uint64 {
-	for _, p := range d.Stats() {
-		if p.Name == port {
-			return p.Drops
-		}
-	}
-	return nil
-}
-
-// unsentThere asks a daemon. Other programs may send through the port, too.
-func unsentThere(daemon *status.Daemon, port string) map[string]uint64 {
+// Drops is netmap.Port.Drops that does not take long.
+func Drops(p *netmap.Port) (netmap.Drops, error) {
 	ctx, stop := context.WithTimeout(context.Background(), time.Second)
 	defer stop()
-	defer daemon.Close()
-	s, err := daemon.Get(ctx)
-	if err != nil {
-		return nil
-	}
-	i := slices.IndexFunc(s.Ports, func(p status.Port) bool { return p.Name == port })
-	if i < 0 {
-		return nil
-	}
-	all := map[string]uint64{}
-	for _, r := range s.Ports[i].Rings {
-		for why, n := range r.Drops {
-			if r.Direction == "tx" {
-				all[why] += n
-			}
-		}
-	}
-	return all
+	return p.Drops(ctx)
 }
 
 // Read is what was counted until now. Where nobody answers any more, it is what was counted last.
@@ -98,8 +64,8 @@ func (u *Unsent) Read() map[string]uint64 {
 	return u.last
 }
 
-// SumUnsent is how many frames were counted.
-func SumUnsent(counts map[string]uint64) (n uint64) {
+// SumDrops is how many frames were counted.
+func SumDrops(counts map[string]uint64) (n uint64) {
 	for _, c := range counts {
 		n += c
 	}
@@ -118,5 +84,5 @@ func DescribeUnsent(counts map[string]uint64) string {
 	if len(parts) == 0 {
 		return ""
 	}
-	return Count(SumUnsent(counts), "frame") + " not sent: " + strings.Join(parts, ", ")
+	return Count(SumDrops(counts), "frame") + " not sent: " + strings.Join(parts, ", ")
 }

@@ -106,7 +106,7 @@ func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVarP(&o.function, "function", "f", "", "what to do: tx, rx, ping, pong, txseq or rxseq (default rx)")
 	f.StringVarP(&o.port, "interface", "i", "", "the port to use")
-	o.device.AddFlags(f)
+	o.device.AddFlags(f, "gen")
 	f.VarP(cli.NewValue(&o.config, parseConfig, "tx[,rx[,rings]]", ""), "config", "C", "slots of tx and rx rings, and rings, of a port that opening makes")
 	f.VarP(cli.NewValue(&o.count, cli.ParseCount, "count", "0"), "count", "n", "stop after so many frames; 0 goes on for ever")
 	f.DurationVar(&o.duration, "time", 0, "stop after this time, such as 10s; 0 goes on for ever (the self test: five seconds)")

@@ -76,7 +76,7 @@ func (o *flags) newJob(open cli.Opener) (*job, error) {
 		return nil, err
 	}
 	j := o.emptyJob()
-	j.unsent = o.device.Unsent(o.port)
+	j.unsent = cli.NewUnsent(ports[0])
 	switch o.function {
 	case "tx", "txseq":
 		for i, m := range o.makers(ports) {

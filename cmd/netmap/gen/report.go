@@ -74,7 +74,7 @@ func (j *job) totals() record {
 	}
 	if j.unsent != nil {
 		r.Refused = j.unsent.Read()
-		r.Drops += cli.SumUnsent(r.Refused)
+		r.Drops += cli.SumDrops(r.Refused)
 	}
 	if j.tracker != nil {
 		r.Check = &checks{j.tracker.Counts(), corrupt, foreign}
@@ -111,7 +111,7 @@ func (r record) since(old record) record {
 // finish makes the totals a summary.
 func (j *job) finish(r record) record {
 	r.Type = "summary"
-	if n := min(cli.SumUnsent(r.Refused), r.Frames); n > 0 && (r.Function == "tx" || r.Function == "txseq") {
+	if n := min(cli.SumDrops(r.Refused), r.Frames); n > 0 && (r.Function == "tx" || r.Function == "txseq") {
 		r.Bytes -= uint64(float64(r.Bytes) / float64(r.Frames) * float64(n)) // exact for frames of one length
 		r.Frames -= n
 	}

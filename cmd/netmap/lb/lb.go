@@ -108,7 +108,7 @@ func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.busy, "busy-wait", "W", false, "never sleep: faster to react, and takes a whole core")
 	f.IntVarP(&o.stdout, "stdout", "o", 0, "seconds between two reports to standard output; 0 is none")
 	f.IntVarP(&o.syslog, "syslog", "s", 0, "seconds between two reports to the system's log; 0 is none")
-	o.device.AddFlags(f)
+	o.device.AddFlags(f, "lb")
 	f.Lookup("device").Usage = "the netmap device to use (default /dev/netmap)"
 }
 

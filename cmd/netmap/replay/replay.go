@@ -111,7 +111,7 @@ func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVarP(&o.port, "interface", "i", "", "the port to send to")
 	f.StringVarP(&o.file, "file", "f", "", "the file to send; - is standard input")
-	o.device.AddFlags(f)
+	o.device.AddFlags(f, "replay")
 	f.Float64VarP(&o.speed, "speed", "x", 1, "send so many times as fast as it was captured")
 	f.VarP(cli.NewValue(&o.rate, cli.ParseQuantity, "rate", ""), "rate", "R", "send so many frames a second, evenly spread: 100k, 1.5M")
 	f.BoolVarP(&o.top, "topspeed", "t", false, "send as fast as possible")
@@ -253,7 +253,7 @@ func (o *flags) replay(ctx context.Context, src *capfile.Reader, p *netmap.Port)
 	case <-f.ready:
 	case <-ctx.Done():
 	}
-	unsent := o.device.Unsent(o.port)
+	unsent, before := cli.NewUnsent(p), dropped(p)
 	s := newSender(p, o.schedule(), o.burst, o.count)
 	if o.count == 0 {
 		s.left = math.MaxUint64
@@ -263,7 +263,7 @@ func (o *flags) replay(ctx context.Context, src *capfile.Reader, p *netmap.Port)
 	end := cli.Progress(o.err, o.verbose, s.progress)
 	err := <-sent
 	end()
-	return newSummary(s, unsent.Read(), o.drops()), err
+	return newSummary(s, unsent.Read(), max(dropped(p), before)-before), err
 }
 
 func (o *flags) schedule() *schedule {
@@ -274,12 +274,8 @@ func (o *flags) schedule() *schedule {
 	return &schedule{bandwidth: o.bandwidth, delay: o.delay, loss: o.loss, random: rand.New(rand.NewPCG(seed, 0))}
 }
 
-// drops are frames that the port took, and could not send.
-func (o *flags) drops() (n uint64) {
-	for _, p := range o.device.Stats() {
-		for _, d := range p.Drops {
-			n += d
-		}
-	}
-	return n
+// dropped is how many frames a port took, and could not send, as far as that is known.
+func dropped(p *netmap.Port) uint64 {
+	d, _ := cli.Drops(p)
+	return cli.SumDrops(d.Tx)
 }

@@ -29,7 +29,7 @@ type summary struct {
 }
 
 func newSummary(s *sender, refused map[string]uint64, dropped uint64) *summary {
-	n := cli.SumUnsent(refused)
+	n := cli.SumDrops(refused)
 	d, odd := s.lag.Total()
 	d.Count += odd
 	end := s.end
@@ -69,7 +69,7 @@ func (s *summary) write(o *flags) {
 		{s.Trimmed, "sent without what the file has behind them: they were shorter"},
 		{s.FCS, "sent without the frame check sequence that they had"},
 		{s.Others, "skipped: packets of other link types, no Ethernet frames"},
-		{s.Skipped, "skipped: too long, or empty"}, {s.Dropped - cli.SumUnsent(s.Refused), "dropped by the port"}, {uint64(s.Unsent), "still in the ring at the end"},
+		{s.Skipped, "skipped: too long, or empty"}, {s.Dropped - cli.SumDrops(s.Refused), "dropped by the port"}, {uint64(s.Unsent), "still in the ring at the end"},
 	} {
 		if n.n > 0 {
 			fmt.Fprintf(o.out, "%d %s.\n", n.n, n.what)

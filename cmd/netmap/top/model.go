@@ -2,29 +2,47 @@ package top
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
 
-	"github.com/seed-48afdc40/netmap/internal/status"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 )
 
-// model is the screen as it goes on: it asks the daemon, and obeys keys.
+// model is the screen as it goes on: it asks the daemons and commands that run, and obeys keys.
 type model struct {
 	screen
-	ctx    context.Context
-	daemon *status.Daemon
+	ctx     context.Context
+	get     func(context.Context) ([]cli.Found, error)
+	all     []cli.Found // as they answered last
+	address string      // of the one that is shown
 }
 
-func newModel(ctx context.Context, d *status.Daemon, first *status.Status, interval time.Duration) *model {
-	return &model{screen{now: first, interval: interval, theme: colours()}, ctx, d}
+func newModel(ctx context.Context, get func(context.Context) ([]cli.Found, error), first []cli.Found, interval time.Duration) *model {
+	m := &model{screen: screen{interval: interval, theme: colours()}, ctx: ctx, get: get, all: first}
+	m.show(0)
+	return m
 }
 
-// answer is what the daemon said.
+// show goes to one of those that answered.
+func (m *model) show(i int) {
+	m.place, m.places = i, len(m.all)
+	if m.address != m.all[i].Address {
+		m.address, m.now, m.before, m.trouble = m.all[i].Address, m.all[i].Status, nil, ""
+	}
+}
+
+// shown is which one of those that answered is shown, -1 if it did not answer.
+func (m *model) shown(all []cli.Found) int {
+	return slices.IndexFunc(all, func(f cli.Found) bool { return f.Address == m.address })
+}
+
+// answer is what they said.
 type answer struct {
-	status *status.Status
-	err    error
+	all []cli.Found
+	err error
 }
 
 // look says that it is time to look again.
@@ -38,8 +56,8 @@ func (m *model) wait() tea.Cmd {
 }
 
 func (m *model) ask() tea.Msg {
-	s, err := m.daemon.Get(m.ctx)
-	return answer{s, err}
+	all, err := m.get(m.ctx)
+	return answer{all, err}
 }
 
 // Update implements tea.Model.
@@ -61,18 +79,21 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-// take shows what the daemon said, or why it says nothing: then the last numbers stay.
+// take shows what the one that is looked at said, or why it says nothing: then the last numbers stay.
 func (m *model) take(a answer) {
+	at := m.shown(a.all)
 	switch {
 	case a.err != nil:
 		m.trouble = a.err.Error()
 	case m.paused: // since it was asked
+	case at < 0:
+		m.all, m.place, m.places = a.all, -1, len(a.all)
+		m.trouble = m.now.Title() + " is gone, or does not answer: n shows the next one"
 	default:
 		m.trouble = ""
-		m.before, m.now = m.now, a.status
-		if m.before.PID != m.now.PID { // another daemon counts from 0
-			m.before = nil
-		}
+		m.before, m.now = earlier(m.all, a.all[at]), a.all[at].Status
+		m.all = a.all
+		m.show(at)
 	}
 	m.scroll = min(m.scroll, m.lastScroll())
 }
@@ -90,6 +111,8 @@ func (m *model) key(name string) tea.Cmd {
 		m.turn(view(name[0] - '1'))
 	case "s":
 		m.order = (m.order + 1) % orders
+	case "n", "N":
+		m.show((m.place + map[string]int{"n": 1, "N": len(m.all) - 1}[name] + len(m.all)) % len(m.all))
 	case "p", "space":
 		m.paused = !m.paused
 	case "+":

@@ -21,24 +21,31 @@ const help = `top shows what a running netmap serve is doing: ports and rings wi
 rates, frames that were lost and why, VALE switches with the addresses that they
 have learned, and the programs that have the device open.
 
+Commands that open ports inside their own process, as netmap bridge does with
+interfaces, are shown as well: n goes to the next one that runs. --status or
+--device shows one only. Of the commands of ordinary users, only those users see
+what they do.
+
 Keys: tab, ← → or 1 to 5 choose a view, s what it is sorted by, p or space
-pauses, + and - change how often it looks, ↑ ↓ scroll, q ends it. A terminal of
+pauses, n goes on to the next daemon or command, + and - change how often it looks, ↑ ↓ scroll, q ends it. A terminal of
 150 by 40 or more shows everything on the first page.
 
 tx and rx are as a port's program sees them: what it sends, what it receives.
 "lost" counts frames that were dropped at that port, for whatever reason.
 
-Without a terminal it writes plain text every --interval. The numbers come from
-the status API of the daemon, which doc/monitoring.md describes.`
+Without a terminal it writes plain text every --interval, and --json writes an
+object a line, one for each daemon and command. The numbers come from their
+status API, which doc/monitoring.md describes.`
 
 const examples = `  netmap top
   netmap top --once
   netmap top --json | jq '.ports[].name'
+  netmap top --device /dev/netmap
   netmap top --status 127.0.0.1:9669`
 
 // flags are those of top.
 type flags struct {
-	daemon   cli.Daemon
+	sources  cli.Frameworks
 	interval time.Duration
 	once     bool
 	json     bool
@@ -52,7 +59,7 @@ func New() *cobra.Command {
 	f := &flags{}
 	cmd := &cobra.Command{
 		Use:     "top",
-		Short:   "Watch ports, rates, losses, switches and clients of a running daemon",
+		Short:   "Watch ports, rates, losses, switches and clients of daemons and commands",
 		Long:    help,
 		Example: examples,
 		Args:    cli.NoArgs,
@@ -64,14 +71,15 @@ func New() *cobra.Command {
 		},
 	}
 	f.addFlags(cmd.Flags())
+	cmd.RegisterFlagCompletionFunc("status", cli.CompleteSocket)
 	return cmd
 }
 
 func (f *flags) addFlags(fs *pflag.FlagSet) {
-	f.daemon.AddFlags(fs)
+	f.sources.AddFlags(fs)
 	fs.DurationVarP(&f.interval, "interval", "T", time.Second, "how often to look")
 	fs.BoolVar(&f.once, "once", false, "write one report, of what happens within --interval, and end")
-	fs.BoolVar(&f.json, "json", false, "write one snapshot as the status API gives it, and end")
+	fs.BoolVar(&f.json, "json", false, "write one snapshot as the status API gives it, an object a line for each daemon and command, and end")
 }
 
 func (f *flags) check() error {
@@ -85,18 +93,17 @@ func (f *flags) check() error {
 }
 
 func (f *flags) run(ctx context.Context, out io.Writer) error {
-	d := f.daemon.Status()
-	defer d.Close()
-	first, err := d.Get(ctx)
+	defer f.sources.Close()
+	first, err := f.sources.Get(ctx)
 	switch {
 	case err != nil:
 		return err
 	case f.json:
-		return json.NewEncoder(out).Encode(first)
+		return writeJSON(out, first)
 	case f.once || !cli.IsTerminal(out):
-		return f.write(ctx, out, d, first)
+		return f.write(ctx, out, first)
 	}
-	m := newModel(ctx, d, first, f.interval)
+	m := newModel(ctx, f.sources.Get, first, f.interval)
 	_, err = tea.NewProgram(m, tea.WithContext(ctx), tea.WithOutput(out)).Run()
 	if errors.Is(err, tea.ErrProgramKilled) && ctx.Err() != nil {
 		return nil
@@ -104,23 +111,51 @@ func (f *flags) run(ctx context.Context, out io.Writer) error {
 	return err
 }
 
+func writeJSON(out io.Writer, all []cli.Found) error {
+	w := json.NewEncoder(out)
+	for _, s := range all {
+		if err := w.Encode(s.Status); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // write writes reports as text, until the context ends.
-func (f *flags) write(ctx context.Context, out io.Writer, d *status.Daemon, before *status.Status) error {
+func (f *flags) write(ctx context.Context, out io.Writer, before []cli.Found) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(f.interval):
 		}
-		now, err := d.Get(ctx)
+		now, err := f.sources.Get(ctx)
 		if err != nil {
 			return err
 		}
-		s := screen{now: now, before: before, theme: noTheme}
-		if _, err := io.WriteString(out, s.text()); err != nil || f.once {
-			return err
+		for i, s := range now {
+			if i > 0 {
+				fmt.Fprintln(out)
+			}
+			s := screen{now: s.Status, before: earlier(before, s), theme: noTheme}
+			if _, err := io.WriteString(out, s.text()); err != nil {
+				return err
+			}
+		}
+		if f.once {
+			return nil
 		}
 		fmt.Fprintln(out)
 		before = now
 	}
+}
+
+// earlier is what the same framework said before, nil if it was not there: another one counts from 0.
+func earlier(before []cli.Found, now cli.Found) *status.Status {
+	for _, s := range before {
+		if s.Address == now.Address && s.PID == now.PID && s.Started.Equal(now.Started) {
+			return s.Status
+		}
+	}
+	return nil
 }

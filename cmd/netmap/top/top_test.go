@@ -16,6 +16,7 @@ import (
 
 	"github.com/mattn/go-runewidth"
 
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/status"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
@@ -185,7 +186,7 @@ func TestNumber(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
-	m := newModel(t.Context(), nil, sample(10), time.Second)
+	m := newModel(t.Context(), nil, []cli.Found{{Address: "a", Status: sample(10)}}, time.Second)
 	m.width, m.height = 80, 10
 	for _, step := range []struct {
 		key  string
@@ -208,19 +209,19 @@ func TestKeys(t *testing.T) {
 
 // When the daemon is gone, the last numbers stay, with the reason. Another daemon's counters are not compared.
 func TestAnswers(t *testing.T) {
-	m := newModel(t.Context(), nil, sample(10), time.Second)
+	m := newModel(t.Context(), nil, []cli.Found{{Address: "a", Status: sample(10)}}, time.Second)
 	m.width, m.height = 80, 24
 	m.take(answer{err: fmt.Errorf("no daemon is there")})
 	if got := m.View().Content; !strings.Contains(got, "no daemon is there") || !strings.Contains(got, "vale0:a") {
 		t.Errorf("%s", got)
 	}
-	m.take(answer{status: sample(12)})
+	m.take(answer{all: []cli.Found{{Address: "a", Status: sample(12)}}})
 	if m.trouble != "" || m.before == nil {
 		t.Errorf("%q, %v", m.trouble, m.before)
 	}
 	other := sample(1)
 	other.PID = 1
-	if m.take(answer{status: other}); m.before != nil {
+	if m.take(answer{all: []cli.Found{{Address: "a", Status: other}}}); m.before != nil {
 		t.Error("two daemons are compared")
 	}
 }
@@ -321,5 +322,58 @@ func TestStrangeServers(t *testing.T) {
 		if _, err := runTop(t, "--json", "--status", server(t, answer)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
+	}
+}
+
+// Of several frameworks one is shown, n goes on to the next. When the shown one is gone its numbers stay.
+func TestSeveral(t *testing.T) {
+	found := func(at int, addresses ...string) (all []cli.Found) {
+		for i, a := range addresses {
+			s := sample(at)
+			if a != "daemon" {
+				s.Device, s.Program, s.PID = "", "netmap "+a, 100+i
+			}
+			all = append(all, cli.Found{Address: a, Status: s})
+		}
+		return all
+	}
+	m := newModel(t.Context(), nil, found(10, "daemon", "bridge", "gen"), time.Second)
+	m.width, m.height = 80, 24
+	m.theme = noTheme
+	want := func(what string, texts ...string) {
+		t.Helper()
+		got := m.View().Content
+		checkSize(t, got, 80, 24)
+		for _, text := range texts {
+			if !strings.Contains(got, text) {
+				t.Errorf("%s: no %q in\n%s", what, text, got)
+			}
+		}
+	}
+	want("the first", "netmap /dev/netmap", "1 of 3: n next")
+	m.key("n")
+	want("n", "netmap bridge  pid 101", "2 of 3")
+	m.take(answer{all: found(12, "daemon", "bridge", "gen")})
+	if m.before == nil || m.now.Time != sample(12).Time {
+		t.Error("the second answer gives no rates")
+	}
+	m.take(answer{all: found(14, "daemon", "gen")})
+	want("it ends", "netmap bridge  pid 101", "netmap bridge is gone", "n shows the next one")
+	m.key("n")
+	want("n", "netmap /dev/netmap", "1 of 2")
+	m.key("N")
+	want("N", "netmap gen", "2 of 2")
+	m.key("n")
+	m.take(answer{all: found(16, "daemon")})
+	want("one is left", "netmap /dev/netmap")
+	if got := m.View().Content; strings.Contains(got, "n next") {
+		t.Errorf("there is no next one:\n%s", got)
+	}
+	m.key("n")
+	want("n of one", "netmap /dev/netmap")
+
+	var out bytes.Buffer
+	if err := writeJSON(&out, found(10, "daemon", "bridge")); err != nil || strings.Count(out.String(), "\n") != 2 {
+		t.Errorf("%v, %s", err, &out)
 	}
 }

@@ -36,6 +36,7 @@ type screen struct {
 	paused        bool
 	interval      time.Duration
 	trouble       string // why there is nothing newer
+	place, places int    // which one of those that could be shown this is, from 0; and how many there are
 	theme         theme
 }
 
@@ -78,10 +79,13 @@ func (s *screen) lastScroll() int {
 // head is the lines above the page.
 func (s *screen) head() []string {
 	c := compare(s.now, s.before)
-	left := fmt.Sprintf(" netmap  %s  pid %d  up %s", clean(s.now.Device), s.now.PID, age(s.now.Time.Sub(s.now.Started)))
+	left := fmt.Sprintf(" %s  pid %d  up %s", clean(s.now.Title()), s.now.PID, age(s.now.Time.Sub(s.now.Started)))
 	right := s.now.Time.Format("15:04:05 ")
 	if s.paused {
 		right = "PAUSED  " + right
+	}
+	if s.places > 1 {
+		right = fmt.Sprintf("%d of %d: n next  %s", s.place+1, s.places, right)
 	}
 	lines := []string{s.theme(bar, between(left, right, s.width))}
 
@@ -248,7 +252,7 @@ func (s *screen) number(name string) int {
 func (s *screen) text() string {
 	c := compare(s.now, s.before)
 	var b strings.Builder
-	fmt.Fprintf(&b, "netmap %s  pid %d  up %s  %s\n", clean(s.now.Device), s.now.PID, age(s.now.Time.Sub(s.now.Started)), s.now.Time.Format(time.RFC3339))
+	fmt.Fprintf(&b, "%s  pid %d  up %s  %s\n", clean(s.now.Title()), s.now.PID, age(s.now.Time.Sub(s.now.Started)), s.now.Time.Format(time.RFC3339))
 	for _, t := range []table{c.portTable(s.order), c.ringTable(s.order), c.dropTable(), c.switchTable(s.now.Switches, 100), clientTable(s.now.Clients, 100), memoryTable(s.now.Memory)} {
 		b.WriteString("\n")
 		for _, line := range t.lines(0, noTheme) {

@@ -48,8 +48,10 @@ type port struct {
 	RxRings uint16 `json:"rx_rings"`
 	TxSlots uint32 `json:"tx_slots"`
 	RxSlots uint32 `json:"rx_slots"`
-	Header  uint32 `json:"header"` // bytes of the virtio-net header of its frames
-	Memory  uint16 `json:"memory"` // region
+	Header  uint32 `json:"header"`            // bytes of the virtio-net header of its frames
+	Memory  uint16 `json:"memory"`            // region
+	Program string `json:"program,omitempty"` // inside which the switch is; none for the device's
+	PID     int    `json:"pid,omitempty"`     // of that program
 }
 
 // list asks for the ports of all switches.

@@ -4,11 +4,13 @@ package vale
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -76,24 +78,46 @@ func (f *flags) listCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list [switch...]",
 		Short: "Show switches and their ports",
+		Long: `list shows the switches of the device with their ports, and those inside commands
+that run without a device, such as netmap bridge --device=embedded. --device
+leaves these out.`,
 		RunE: func(cmd *cobra.Command, switches []string) error {
-			return f.with(func(d *device) error {
-				all, err := d.list()
-				if err != nil {
-					return err
-				}
-				all, err = only(all, switches)
-				if err != nil {
-					return err
-				}
-				if f.json {
-					return json.NewEncoder(cmd.OutOrStdout()).Encode(append([]port{}, all...))
-				}
-				return show(cmd.OutOrStdout(), all)
-			})
+			all, err := f.list(cmd)
+			if err != nil {
+				return err
+			}
+			all, err = only(all, switches)
+			if err != nil {
+				return err
+			}
+			if f.json {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(append([]port{}, all...))
+			}
+			return show(cmd.OutOrStdout(), all)
 		},
 		ValidArgsFunction: f.complete(func(p port) string { return p.Switch }),
 	}
+}
+
+// list is the ports of all switches: the device's, then those inside commands unless the device was named. Where there
+// are commands, there need be no device.
+func (f *flags) list(cmd *cobra.Command) (all []port, err error) {
+	if !cmd.Flags().Changed("device") {
+		all = embedded(cmd.Context())
+		if len(all) > 0 && !cli.IsNode(f.path) {
+			return all, nil
+		}
+	}
+	err = f.with(func(d *device) error {
+		own, err := d.list()
+		all = append(own, all...)
+		return err
+	})
+	if errors.Is(err, syscall.EACCES) && len(all) > 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "netmap: warning:", err)
+		return all, nil
+	}
+	return all, err
 }
 
 // only is the ports on some switches, of all for none.
@@ -124,9 +148,12 @@ func show(to io.Writer, all []port) error {
 	}
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	for i, p := range all {
-		if i == 0 || p.Switch != all[i-1].Switch {
+		if i == 0 || p.Switch != all[i-1].Switch || p.PID != all[i-1].PID {
 			if i > 0 {
 				fmt.Fprintln(w)
+			}
+			if p.PID > 0 {
+				fmt.Fprintf(w, "Inside %s, process %d:\n", p.Program, p.PID)
 			}
 			fmt.Fprintf(w, "%s\tport\trings tx, rx\tslots\theader\n", p.Switch)
 		}

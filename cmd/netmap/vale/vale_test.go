@@ -89,7 +89,7 @@ func TestSwitches(t *testing.T) {
 	if err == nil {
 		err = json.Unmarshal([]byte(out), &all)
 	}
-	if want := "[{vale10 0 vale10:v0 1 1 1024 1024 0 1} {vale3 0 vale3:a 2 2 256 256 0 1} {vale3 1 vale3:pt 2 2 512 512 0 1}]"; err != nil || fmt.Sprint(all) != want {
+	if want := "[{vale10 0 vale10:v0 1 1 1024 1024 0 1  0} {vale3 0 vale3:a 2 2 256 256 0 1  0} {vale3 1 vale3:pt 2 2 512 512 0 1  0}]"; err != nil || fmt.Sprint(all) != want {
 		t.Errorf("list: %v, %v; want %s", all, err, want)
 	}
 

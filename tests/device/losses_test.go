@@ -1,0 +1,120 @@
+//go:build linux
+
+package device
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/internal/daemon"
+	"github.com/seed-48afdc40/netmap/internal/status"
+	"github.com/seed-48afdc40/netmap/internal/testutil"
+)
+
+// offerStatus has the node's daemon offer its status where it is looked for.
+func (n *node) offerStatus() {
+	n.t.Helper()
+	if err := n.d.ServeStatus(daemon.StatusConfig{Socket: status.DefaultSocket(n.path)}); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+func (n *node) open(name string, options ...netmap.Option) *netmap.Port {
+	n.t.Helper()
+	p, err := netmap.OpenDevice(n.path, name, options...)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// flood sends frames to everybody, whether they find room or not.
+func flood(t *testing.T, p *netmap.Port, frames int) {
+	t.Helper()
+	frame := append(bytes.Repeat([]byte{0xff}, 6), make([]byte, 54)...)
+	for sent := 0; sent < frames; {
+		sent += p.Tx()[0].Send(frame)
+		if p.Tx()[0].Len() == 0 || sent == frames {
+			if err := p.TxSync(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// A capture that was kept from its port through the device says how many frames were lost there, of a port of a switch and of
+// a monitor, and no others.
+func TestCaptureCountsLosses(t *testing.T) {
+	testutil.Require(t, "the program netmap", buildDaemon())
+	n := newNode(t)
+	n.offerStatus()
+	tx := n.open("vale0:a")
+	const sent = 5000
+	for _, port := range []string{"vale0:b", "vale0:a/t", "vale0:a/rt"} {
+		t.Run(strings.ReplaceAll(port, "/", " "), func(t *testing.T) {
+			n := &node{t: t, path: n.path, d: n.d}
+			slow, _ := n.capture(nil, "-i "+port+" --device="+n.path)
+			fast, _ := n.capture(nil, "-i vale0:a/t --device="+n.path)
+			slow.cmd.Process.Signal(syscall.SIGSTOP)
+			for range sent / 100 {
+				flood(t, tx, 100)
+			}
+			slow.cmd.Process.Signal(syscall.SIGCONT)
+			for _, c := range []*client{slow, fast} {
+				c.cmd.Process.Signal(syscall.SIGINT)
+				c.wait()
+			}
+			for name, c := range map[string]*client{"the one that was stopped": slow, "the other one": fast} {
+				var captured, accepted, lost int
+				said := c.stderr.String()
+				at := strings.Index(said, "\n")
+				for ; at >= 0 && !strings.Contains(said[:at], "packets captured"); at = strings.Index(said, "\n") {
+					said = said[at+1:]
+				}
+				_, err := fmt.Sscanf(said, "%d packets captured\n%d packets received by filter\n%d packets dropped by the port", &captured, &accepted, &lost)
+				if err != nil || captured+lost != sent || c == slow && lost == 0 {
+					t.Errorf("%s captured %d and lost %d of %d: %v\n%s", name, captured, lost, sent, err, c.stderr.String())
+				}
+			}
+		})
+	}
+}
+
+// What a port lost is known through the device to who has it, whatever it is called, and also in CSB mode. Ports of one
+// name are told apart.
+func TestDropsThroughTheDevice(t *testing.T) {
+	n := newNode(t)
+	tx, rx := n.open("vale0:a"), n.open("vale0:b@conf:slots=64")
+	small, large := n.open("vale0:a/t@conf:slots=16"), n.open("vale0:a/t@conf:slots=512")
+	if _, err := rx.Drops(t.Context()); !errors.Is(err, syscall.ENOENT) || !strings.Contains(err.Error(), n.path+".sock") {
+		t.Errorf("without a status API: %v, want ENOENT", err)
+	}
+	n.offerStatus()
+	flood(t, tx, 100)
+	for name, tt := range map[string]struct {
+		port *netmap.Port
+		lost uint64
+	}{"receiver": {rx, 100 - 63}, "small monitor": {small, 100 - 15}, "large monitor": {large, 0}, "sender": {tx, 0}} {
+		d, err := tt.port.Drops(t.Context())
+		if err != nil || d.Rx["no-room"] != tt.lost || len(d.Tx) > 0 {
+			t.Errorf("%s: %v, %v; want %d", name, d, err, tt.lost)
+		}
+	}
+	loop := n.open("vale1:c@conf:slots=32", netmap.SyncLoop())
+	other := n.open("vale1:d")
+	flood(t, other, 1000)
+	flood(t, other, 1000)
+	if d, err := loop.Drops(t.Context()); err != nil || d.Rx["no-room"] == 0 {
+		t.Errorf("a port with a loop: %v, %v", d, err)
+	}
+	rx.Close()
+	if _, err := rx.Drops(t.Context()); !errors.Is(err, syscall.ENXIO) {
+		t.Errorf("a closed port: %v, want ENXIO", err)
+	}
+}
