@@ -26,7 +26,7 @@ var telling = []string{"internal/event"}
 var kinds = []string{"internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/nic", "internal/hoststack"}
 
 // system are small packages about the operating system, which know nothing of netmap.
-var system = []string{"internal/ns", "internal/ethtool", "internal/wake", "internal/tap", "internal/netdev"}
+var system = []string{"internal/capability", "internal/ns", "internal/ethtool", "internal/wake", "internal/tap", "internal/netdev"}
 
 // mayImport says what each package may import of this module. One that is not listed stands by itself and may import
 // nothing but internal/fault: who adds a package that wants more decides here where it belongs.

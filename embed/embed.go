@@ -3,7 +3,8 @@
 //
 // Ports are named as on /dev/netmap. VALE switches ("vale0:a"), pipes ("x{1", "x}1") and their memory belong to the
 // Framework: another process, and another Framework, has its own. Interfaces ("netmap:eth0") are those of the
-// network namespace of the thread that calls Open, and need CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF.
+// network namespace of the thread that calls Open, and need CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF,
+// and CAP_IPC_LOCK where the limit of locked memory (ulimit -l) is less than the buffers take.
 package embed
 
 import (

@@ -180,7 +180,7 @@ func (d *Device) prepare() error {
 	case errors.Is(err, fs.ErrNotExist):
 		f, err := os.OpenFile(d.cfg.Path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, nodeMode)
 		if err != nil {
-			return fault.Wrap(err, "make device node", d.cfg.Path, "")
+			return fault.Wrap(err, "make device node", d.cfg.Path, "%s", makeHint(err))
 		}
 		d.created = true
 		return f.Close()
@@ -209,6 +209,16 @@ func (d *Device) checkFree() error {
 		return fault.New(syscall.EBUSY, "make device node", d.cfg.Path, "another daemon serves it; stop that one or use another path")
 	}
 	return nil
+}
+
+func makeHint(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "run as root"
+	case errors.Is(err, fs.ErrNotExist):
+		return "make its directory first"
+	}
+	return ""
 }
 
 func (d *Device) mount() (err error) {

@@ -30,7 +30,7 @@ func lay(cfg *Config, queues int) (c *cable, err error) {
 	defer func() {
 		if err != nil {
 			c.close()
-			c, err = nil, fault.Wrap(err, "reach the host stack of", cfg.Name(), "")
+			c, err = nil, fault.Wrap(err, reach, cfg.Name(), "")
 		}
 	}()
 	if c.tap, err = tap.NewQueues(tapNames, cfg.Layer, queues); err != nil {

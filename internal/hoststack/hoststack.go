@@ -28,6 +28,7 @@ import (
 	"github.com/vishvananda/netns"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/capability"
 	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
@@ -126,10 +127,16 @@ func (s *Stack) number(r *kring.Ring) int {
 	return int(r.ID - s.cfg.RxID)
 }
 
+// reach is what fails when there can be no cable.
+const reach = "reach the host stack of"
+
 // Start brings a ring into use. EPERM, ENOENT or EOPNOTSUPP when there can be no cable.
 func (s *Stack) Start(r *kring.Ring) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := capability.Need(reach, s.cfg.Name(), capability.NetAdmin, capability.BPF); err != nil {
+		return err
+	}
 	if err := r.Alloc(s.region, true); err != nil {
 		return err
 	}

@@ -260,6 +260,9 @@ func (p *Port) Start(r *kring.Ring) error {
 
 func (p *Port) start(r *kring.Ring) error {
 	q := p.queues[r.ID]
+	if err := p.permit(r.Dir == abi.DirRx); err != nil {
+		return err
+	}
 	if err := r.Alloc(p.region, true); err != nil {
 		return err
 	}

@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/capability"
 	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/mem"
@@ -21,6 +24,21 @@ type queue struct {
 	socket *xsk.Socket
 	tx     *txSide
 	rx     *rxSide
+}
+
+// permit says EPERM where this process lacks capabilities for the interface, all of them, before
+// anything is changed.
+func (p *Port) permit(receives bool) error {
+	need := []capability.Capability{capability.NetRaw}
+	tied := p.choice.Try[0] == xsk.ZeroCopy || p.cfg.Mode != nil && *p.cfg.Mode == xsk.Native
+	if receives || tied || p.link.wish != nil {
+		need = append(need, capability.NetAdmin, capability.BPF)
+	}
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit) == nil && limit.Cur < uint64(len(p.memory.Mem)) {
+		need = append(need, capability.IPCLock)
+	}
+	return capability.Need("use", p.Title(), need...)
 }
 
 // openQueue opens the queue's socket. The socket has both directions, because the other may be wanted later and a bound
