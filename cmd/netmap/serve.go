@@ -183,9 +183,19 @@ func (f *serveFlags) config() (daemon.Config, error) {
 	if err := nic.SetMode(f.xdpMode.Name()); err != nil {
 		return daemon.Config{}, err
 	}
+	if err := f.checkNumbers(); err != nil {
+		return daemon.Config{}, err
+	}
+	region := mem.Config{
+		If: mem.Pool{Num: f.ifNum}, Ring: mem.Pool{Num: f.ringNum, Size: f.ringSize},
+		Buf: mem.Pool{Num: f.bufNum, Size: f.bufSize}, Stamps: f.rxStamps,
+	}
+	if err := region.FitsPort(); err != nil {
+		return daemon.Config{}, err
+	}
 	return daemon.Config{
 		Engine: engine.Config{
-			Region: mem.Config{If: mem.Pool{Num: f.ifNum}, Ring: mem.Pool{Num: f.ringNum, Size: f.ringSize}, Buf: mem.Pool{Num: f.bufNum, Size: f.bufSize}, Stamps: f.rxStamps},
+			Region: region,
 			NIC:    nic,
 
 			MaxSwitches: f.switches,
@@ -197,6 +207,21 @@ func (f *serveFlags) config() (daemon.Config, error) {
 		Path:   f.path, Mode: uint32(mode), UID: uid, GID: gid, Workers: f.workers, Spin: f.spin,
 		Log: logger,
 	}, nil
+}
+
+// checkNumbers refuses numbers with which the daemon would start, and open nothing of a kind.
+func (f *serveFlags) checkNumbers() error {
+	switch {
+	case f.slots > mem.MaxSlots:
+		return fmt.Errorf("--nic-slots %d: a ring has at most %d slots", f.slots, mem.MaxSlots)
+	case f.switches < 1:
+		return fmt.Errorf("--switches %d: want at least 1", f.switches)
+	case f.workers < 0:
+		return fmt.Errorf("--workers %d: want at least 1, or 0 to choose", f.workers)
+	case f.spin < 0:
+		return fmt.Errorf("--spin %v: want no less than 0", f.spin)
+	}
+	return nil
 }
 
 // lookupID takes a number as it is and looks a name up. Root has the same one everywhere, also in a container without a list

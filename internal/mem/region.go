@@ -135,12 +135,8 @@ const (
 // New makes a region. Errors: EINVAL for a size out of netmap's limits, ENOMEM.
 func New(id uint16, c Config) (*Region, error) {
 	r := &Region{id: id}
-	for i, w := range c.complete(Memory()) {
-		if err := w.check(i); err != nil {
-			return nil, err
-		}
-		r.pools[i] = newPool(poolNames[i], w, r.size)
-		r.size += uint64(r.pools[i].num) * uint64(r.pools[i].objSize)
+	if err := r.layOut(c.complete(Memory())); err != nil {
+		return nil, err
 	}
 	m, err := shm.NewSparse("netmap", int(r.size), !c.NoHuge)
 	if err != nil {
@@ -152,6 +148,19 @@ func New(id uint16, c Config) (*Region, error) {
 		r.Bufs = r.Bufs.Spare(min(StampRoom, size-objAlign))
 	}
 	return r, nil
+}
+
+// layOut decides which object is where. EINVAL for a size out of netmap's limits.
+func (r *Region) layOut(all [3]Pool) error {
+	for i, w := range all {
+		if err := w.check(i); err != nil {
+			return err
+		}
+		r.pools[i] = newPool(poolNames[i], w, r.size)
+		r.size += uint64(r.pools[i].num) * uint64(r.pools[i].objSize)
+	}
+	r.Reset()
+	return nil
 }
 
 // check says EINVAL for a size out of netmap's limits.
