@@ -337,6 +337,7 @@ func pcapngSamples() (all []sample) {
 		sample{name: "ng huge length", file: join(start(o), five(), enhanced(o, 0, 5*second, 1<<32-1, 60, payload(60))), want: at(5_000_000_000), err: "damaged"},
 		sample{name: "ng too long a packet", file: join(start(o), enhanced(o, 0, 5*second, MaxSnap+1, MaxSnap+1, payload(MaxSnap+1))), err: "damaged"},
 		sample{name: "block length not the same behind", file: join(start(o), five(), bad(five(), len(five())-4, 88)), want: at(5_000_000_000), err: "at its end"},
+		sample{name: "section length not the same behind", file: join(bad(section(o), len(section(o))-4, 88), ethernet, five()), want: at(5_000_000_000)},
 		sample{name: "block length odd", file: join(start(o), five(), bad(five(), 4, 91)), want: at(5_000_000_000), err: "a block of 91 bytes"},
 		sample{name: "block length too short", file: join(start(o), five(), bad(five(), 4, 8)), want: at(5_000_000_000), err: "a block of 8 bytes"},
 		sample{name: "block length huge", file: join(start(o), five(), bad(five(), 7, 0x7f)), want: at(5_000_000_000), err: "damaged"},

@@ -114,7 +114,8 @@ func (f *pcapng) block(r *Reader) (kind uint32, body []byte, err error) {
 		return 0, nil, err
 	}
 	end := len(b) - blockTrailer
-	if again := f.u32(b[end:]); again != size {
+	// That a section has its length wrong at its end does not matter to libpcap either.
+	if again := f.u32(b[end:]); again != size && kind != sectionHeader {
 		return 0, nil, fmt.Errorf("a block of %d bytes has %d of them at its end: the file is damaged", size, again)
 	}
 	return kind, b[blockHeader:end], nil
