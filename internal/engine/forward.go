@@ -5,9 +5,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 )
 
-// Transparent mode: slots of an interface's rx rings that the program releases with NS_FORWARD go to the other side, those of
-// hardware rings to the host, those of host rings to the wire, in the program's next sync or poll. A ring asks for it with
-// NR_FORWARD; Config.Forward asks for all rings and all slots. // NR_FORWARD, NS_FORWARD
+// Transparent mode: slots of an interface's rx rings that the program releases with (NS_FORWARD) go to the
+// other side, those of hardware rings to the host, those of host rings to the wire, in the program's next
+// sync or poll. A ring asks for it with (NR_FORWARD); Config.Forward asks for all rings and all slots.
 
 // forward passes on what the program releases. The ring is held, and its prologue done.
 func (b *Binding) forward(r *kring.Ring) {
@@ -51,7 +51,7 @@ func packetEnd(r *kring.Ring, k, end uint32) uint32 {
 	return k
 }
 
-// forwardDown exchanges slots of a host ring with free ones of the tx rings, all of which are the program's, and sends them.
+// forwardDown moves packets of a host ring to the tx rings, all of which are the program's, and sends them.
 // What finds no room is lost.
 func (b *Binding) forwardDown(r *kring.Ring) {
 	k, end := r.HwCur.Load(), r.Head()
@@ -63,7 +63,7 @@ func (b *Binding) forwardDown(r *kring.Ring) {
 			continue
 		}
 		if tx.Prologue() {
-			k = b.exchange(r, k, end, tx)
+			k = b.moveDown(r, k, end, tx)
 			finish(tx) // an error is for the program, which will meet it
 		}
 		tx.Drop()
@@ -75,8 +75,11 @@ func (b *Binding) forwardDown(r *kring.Ring) {
 	}
 }
 
-// exchange moves packets from slot k on, as many as a tx ring has room for, and returns the first slot that it did not look at.
-func (b *Binding) exchange(r *kring.Ring, k, end uint32, tx *kring.Ring) uint32 {
+// moveDown moves packets from slot k on, as many as a tx ring has room for, and returns the first slot
+// that it did not look at. A packet goes in its buffers if what stands before it may stand there in the
+// tx ring; else it is copied, and lost if it is too long for that.
+func (b *Binding) moveDown(r *kring.Ring, k, end uint32, tx *kring.Ring) uint32 {
+	swap := r.HasOffsets() == tx.HasOffsets() && r.Offsets().Max <= tx.Offsets().Max
 	head, _, tail := tx.Agreed()
 	first := head
 	for k != end {
@@ -88,15 +91,16 @@ func (b *Binding) exchange(r *kring.Ring, k, end uint32, tx *kring.Ring) uint32 
 		if r.Dist(k, next) > tx.Dist(head, tail) {
 			break
 		}
+		if !swap && !fits(r, k, next, tx, head) {
+			r.Drops.Add(kring.BadLength, 1)
+			k = next
+			continue
+		}
 		for ; k != next; k = r.Next(k) {
-			from, to := r.Slot(k), tx.Slot(head)
-			w, free := from.Word(), to.Word()
-			to.SetWord(abi.MakeSlotWord(w.BufIdx(), w.Len(), w.Flags()&abi.NSMoreFrag|abi.NSBufChanged))
-			from.SetWord(abi.MakeSlotWord(free.BufIdx(), w.Len(), abi.NSBufChanged))
-			if r.HasOffsets() {
-				offset := r.OffsetOf(from)
-				r.SetOffset(from, tx.OffsetOf(to))
-				tx.SetOffset(to, offset)
+			if from, to := r.Slot(k), tx.Slot(head); swap {
+				swapSlots(r, from, tx, to)
+			} else {
+				b.copySlot(r, from, tx, to)
 			}
 			head = tx.Next(head)
 		}
@@ -105,4 +109,35 @@ func (b *Binding) exchange(r *kring.Ring, k, end uint32, tx *kring.Ring) uint32 
 		tx.Advance(head)
 	}
 	return k
+}
+
+// swapSlots exchanges the buffers of two slots. Frames that the first receives next start where they did.
+func swapSlots(r *kring.Ring, from *abi.Slot, tx *kring.Ring, to *abi.Slot) {
+	w, free := from.Word(), to.Word()
+	if tx.HasOffsets() {
+		tx.SetOffset(to, r.OffsetOf(from))
+	}
+	to.SetWord(abi.MakeSlotWord(w.BufIdx(), w.Len(), w.Flags()&abi.NSMoreFrag|abi.NSBufChanged))
+	from.SetWord(abi.MakeSlotWord(free.BufIdx(), w.Len(), abi.NSBufChanged))
+}
+
+// fits says whether each slot's part of the packet in slots k to end has room in the tx slot that it
+// would be copied to.
+func fits(r *kring.Ring, k, end uint32, tx *kring.Ring, head uint32) bool {
+	for ; k != end; k, head = r.Next(k), tx.Next(head) {
+		if _, room := tx.Span(tx.Slot(head)); uint32(r.Slot(k).Word().Len()) > room {
+			return false
+		}
+	}
+	return true
+}
+
+// copySlot copies one slot's part of a packet. It trusts no length: the program may have changed it since.
+func (b *Binding) copySlot(r *kring.Ring, from *abi.Slot, tx *kring.Ring, to *abi.Slot) {
+	w, free := from.Word(), to.Word()
+	offset, room := tx.Span(to)
+	bufs := b.entry.region.Bufs
+	part := bufs.Bytes(w.BufIdx())[r.OffsetOf(from):]
+	n := copy(bufs.Bytes(free.BufIdx())[offset:][:room], part[:min(len(part), int(w.Len()))])
+	to.SetWord(abi.MakeSlotWord(free.BufIdx(), uint16(n), w.Flags()&abi.NSMoreFrag))
 }

@@ -71,7 +71,11 @@ func (l *lab) open(name string, options ...netmap.Option) *netmap.Port {
 		l.Fatal(err)
 	}
 	var b *engine.Binding
-	l.host.Do(func() { b, err = l.e.Register(o.Port, o.Register) })
+	var more engine.Options
+	if p := o.Offsets; p != nil {
+		more.Offsets = &engine.Offsets{Max: p.MaxOffset, Initial: p.InitialOffset, Bits: p.OffsetBits, MinGap: p.MinGap}
+	}
+	l.host.Do(func() { b, err = l.e.RegisterWith(o.Port, o.Register, more) })
 	testutil.Require(l.T, "AF_XDP and TCX", err)
 	p, err := netmap.NewPort(name, b)
 	if err != nil {
@@ -211,6 +215,31 @@ func TestForwardLongFrames(t *testing.T) {
 	l.wantConnected("long frames forwarded")
 	if lost := l.host.Ping(t, peerIP, 100, 8900, time.Millisecond); lost > 0 {
 		t.Errorf("%d of 100 long pings lost", lost)
+	}
+}
+
+// Nor does it matter whether frames of both rings start behind an offset, or of one, or of neither.
+func TestForwardBetweenOffsets(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		host, hw int // largest offset, -1 for none
+	}{{"host ring", 64, -1}, {"hardware rings", -1, 64}, {"host ring more", 128, 64}, {"both", 64, 64}} {
+		t.Run(tt.name, func(t *testing.T) {
+			l := newLab(t, 1, engine.Config{Forward: true})
+			for port, most := range map[string]int{"netmap:v^": tt.host, "netmap:v": tt.hw} {
+				if most >= 0 { // whoever opens rings first decides
+					l.open(port, netmap.Offsets(most, most))
+				}
+			}
+			p := l.open("netmap:v*")
+			l.run(p, func() {
+				for _, r := range p.Rx() {
+					r.SetHead(r.Tail())
+				}
+				p.RxSync()
+			})
+			l.wantConnected(tt.name)
+		})
 	}
 }
 
