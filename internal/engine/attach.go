@@ -8,6 +8,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/nic"
 	"github.com/seed-48afdc40/netmap/internal/uplink"
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
@@ -44,6 +45,15 @@ func (p *entry) free() error {
 // what has none.
 // // NETMAP_REQ_VALE_ATTACH
 func (e *Engine) Attach(name string, req abi.Register) (index int, err error) {
+	err = patiently(queuePatience, queuePause, func() (again bool, err error) {
+		index, err = e.tryAttach(name, req)
+		return nic.WillBeFree(err), err
+	})
+	return index, err
+}
+
+// tryAttach is Attach without patience.
+func (e *Engine) tryAttach(name string, req abi.Register) (index int, err error) {
 	_, device, _ := strings.Cut(name, ":")
 	wish := abi.Register{Mode: abi.RegAllNIC, HostTxRings: req.HostTxRings, HostRxRings: req.HostRxRings}
 	t := targetOf(device, &wish)

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/nic"
 )
 
 // Binding is one program's hold on a port: what an open descriptor of /dev/netmap is after NIOCREGIF.
@@ -59,8 +60,23 @@ type Options struct {
 	User    uint32 // for whom; see Config.UserInterfaces
 }
 
+// queuePatience is how long an interface's queue is waited for that this process has just closed. The
+// kernel frees it later, after some seconds where the machine is busy.
+const queuePatience = 5 * time.Second
+
 // RegisterWith is Register with options, whose memory is the engine's from then on. Errors are also those of the options.
-func (e *Engine) RegisterWith(name string, req abi.Register, o Options) (*Binding, error) {
+func (e *Engine) RegisterWith(name string, req abi.Register, o Options) (b *Binding, err error) {
+	err = patiently(queuePatience, queuePause, func() (again bool, err error) {
+		b, err = e.register(name, req, o)
+		return nic.WillBeFree(err) && o.Extmem == nil, err // that memory is gone with the first error
+	})
+	return b, err
+}
+
+// queuePause lets others open ports between two tries.
+const queuePause = 20 * time.Millisecond
+
+func (e *Engine) register(name string, req abi.Register, o Options) (*Binding, error) {
 	t := targetOf(name, &req)
 	pipeOf := e.holdParent(t, &req, o.User)
 	e.mu.Lock()

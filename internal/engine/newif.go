@@ -102,8 +102,14 @@ const exitPatience = 300 * time.Millisecond
 // DelIf ends what NewIf began. Errors: ENXIO when there is no such interface, EINVAL when it is another's, EBUSY when the
 // port is on a switch, or open and stays so for a while. // NETMAP_REQ_VALE_DELIF
 func (e *Engine) DelIf(name string) error {
-	for end := time.Now().Add(exitPatience); ; time.Sleep(5 * time.Millisecond) {
-		if open, err := e.tryDelIf(name); !open || time.Now().After(end) {
+	return patiently(exitPatience, 5*time.Millisecond, func() (bool, error) { return e.tryDelIf(name) })
+}
+
+// patiently tries again for a while, with pauses in which no lock is held, as long as try says that this
+// may help.
+func patiently(patience, pause time.Duration, try func() (again bool, err error)) error {
+	for end := time.Now().Add(patience); ; time.Sleep(pause) {
+		if again, err := try(); !again || time.Now().After(end) {
 			return err
 		}
 	}

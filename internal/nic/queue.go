@@ -76,6 +76,10 @@ func (p *Port) openQueue(q *queue, receives bool) (err error) {
 	return err
 }
 
+// WillBeFree says whether an error of Start is that of a queue that this process has just closed and that
+// the kernel frees in some seconds at most.
+func WillBeFree(err error) bool { return xsk.WillBeFree(err) }
+
 // take readies the interface, on top of what was done before. One with an XDP program is somebody else's, and stays as it
 // is; sending alone needs nothing of it.
 func (p *Port) take(needs takeover.Needs) (err error) {

@@ -3,6 +3,7 @@
 package xsk
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -25,11 +26,8 @@ var holds = struct {
 	closed map[queueID]time.Time // when the last was closed
 }{open: map[queueID]int{}, closed: map[queueID]time.Time{}}
 
-// patience is how long bind waits for a queue that is busy.
-var patience = struct {
-	ours   time.Duration // this process has just closed its socket: the queue will become free
-	others time.Duration // some other program may have just ended
-}{ours: 5 * time.Second, others: time.Second}
+// patience is how long bind waits for a queue that is busy: whoever had it may have just ended.
+var patience = time.Second
 
 // memorable is how long after its last close a queue counts as ours.
 const memorable = time.Minute
@@ -62,17 +60,31 @@ func gave(q queueID) {
 	holds.closed[q] = time.Now()
 }
 
-// busy says how long to wait for a queue that is busy, and what a user is told who waited in vain.
-func busy(q queueID) (wait time.Duration, hint string) {
+// closing marks the error of a queue that this process has closed and that the kernel has not let go.
+type closing struct{ error }
+
+func (c closing) Unwrap() error { return c.error }
+
+// WillBeFree says whether an error of Open is that of a queue which will be free in some seconds at most,
+// so that it is worth while to try again: this process has closed its socket there.
+func WillBeFree(err error) bool { return errors.As(err, &closing{}) }
+
+// busy is the error of a queue that was waited for in vain.
+func busy(q queueID, on string, err error) error {
 	holds.mu.Lock()
 	defer holds.mu.Unlock()
 	t, ours := holds.closed[q]
 	since := time.Since(t)
+	tell := func(err error, hint string) error {
+		return fail(fmt.Sprintf("wait %v for", patience), on, err, hints{unix.EBUSY: hint})
+	}
 	switch {
 	case holds.open[q] > 0:
-		return patience.others, "this program has it open already: close that socket or use another queue"
+		return tell(err, "this program has it open already: close that socket or use another queue")
 	case ours && since <= memorable:
-		return patience.ours, fmt.Sprintf("this program closed it %v ago, and the kernel has not let it go yet: try again", since.Round(time.Millisecond))
+		return tell(closing{err}, fmt.Sprintf("this program closed it %v ago, and the kernel has not let "+
+			"it go yet: try again", since.Round(time.Millisecond)))
 	}
-	return patience.others, "the queue is in use by another program, or by one that has just ended: stop that program, try again, or use another queue"
+	return tell(err, "the queue is in use by another program, or by one that has just ended: "+
+		"stop that program, try again, or use another queue")
 }

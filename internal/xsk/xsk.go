@@ -369,7 +369,7 @@ func (s *Socket) bind(c *Config) error {
 	return err
 }
 
-// bindTo waits for the queue to become free, for as long as there is reason to hope.
+// bindTo waits for the queue to become free, but not long: callers may hold locks.
 func (s *Socket) bindTo(addr *unix.SockaddrXDP) error {
 	q := s.id()
 	for start := time.Now(); ; time.Sleep(2 * time.Millisecond) {
@@ -381,8 +381,8 @@ func (s *Socket) bindTo(addr *unix.SockaddrXDP) error {
 		if err != unix.EBUSY {
 			return err
 		}
-		if wait, hint := busy(q); time.Since(start) >= wait {
-			return fail(fmt.Sprintf("wait %v for", wait), s.on, err, hints{unix.EBUSY: hint})
+		if time.Since(start) >= patience {
+			return busy(q, s.on, err)
 		}
 	}
 }

@@ -271,18 +271,21 @@ func TestBusyQueue(t *testing.T) {
 	ends := newVeth(t, 1)
 	m := newMemory(t, 16, 2048)
 	c := Config{Size: 8, Rx: true, Mode: Native, Memory: m}
-	setPatience(t, 60*time.Millisecond, 20*time.Millisecond)
-	busy := func(want time.Duration, hint string) {
+	setPatience(t, 20*time.Millisecond)
+	busy := func(ours bool, hint string) {
 		t.Helper()
 		start := time.Now()
 		_, err := ends[0].tryOpen(c)
 		wantError(t, err, unix.EBUSY, "left queue 0", hint)
-		if d := time.Since(start); d < want {
-			t.Errorf("gave up after %v, want %v", d, want)
+		if d := time.Since(start); d < patience {
+			t.Errorf("gave up after %v, want %v", d, patience)
+		}
+		if got := WillBeFree(fmt.Errorf("open: %w", err)); got != ours {
+			t.Errorf("%v: will be free: %v", err, got)
 		}
 	}
 	s := ends[0].open(t, c)
-	busy(patience.others, "this program has it open already")
+	busy(false, "this program has it open already")
 
 	// The kernel frees a queue when the last descriptor of its socket is gone: a second one makes it late.
 	late, err := unix.Dup(s.fd)
@@ -291,9 +294,9 @@ func TestBusyQueue(t *testing.T) {
 	}
 	q := s.id()
 	s.Close()
-	busy(patience.ours, "this program closed it")
+	busy(true, "this program closed it")
 	forget(q)
-	busy(patience.others, "in use by another program, or by one that has just ended")
+	busy(false, "in use by another program, or by one that has just ended")
 	unix.Close(late)
 }
 
@@ -301,7 +304,7 @@ func TestBusyQueue(t *testing.T) {
 func TestQueueThatIsFreedLate(t *testing.T) {
 	testutil.CheckLeaks(t)
 	ends := newVeth(t, 1)
-	setPatience(t, 10*time.Second, 0)
+	setPatience(t, 10*time.Second)
 	c := Config{Size: 8, Rx: true, Mode: Native, Memory: newMemory(t, 16, 2048)}
 	s := ends[0].open(t, c)
 	late, err := unix.Dup(s.fd)
@@ -322,8 +325,8 @@ func TestHoldsAreForgotten(t *testing.T) {
 	took(old)
 	gave(old)
 	holds.closed[old] = time.Now().Add(-2 * memorable)
-	if wait, _ := busy(old); wait != patience.others {
-		t.Errorf("a queue that was closed long ago is waited for %v", wait)
+	if err := busy(old, "x", unix.EBUSY); WillBeFree(err) {
+		t.Errorf("a queue that was closed long ago is waited for: %v", err)
 	}
 	took(other)
 	gave(other)
@@ -333,9 +336,9 @@ func TestHoldsAreForgotten(t *testing.T) {
 	forget(other)
 }
 
-func setPatience(t *testing.T, ours, others time.Duration) {
+func setPatience(t *testing.T, d time.Duration) {
 	before := patience
-	patience.ours, patience.others = ours, others
+	patience = d
 	t.Cleanup(func() { patience = before })
 }
 
