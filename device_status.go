@@ -24,7 +24,7 @@ func (d *device) Status(ctx context.Context) (status.Port, error) {
 		}
 		s, err := status.Ask(ctx, status.DefaultSocket(d.path))
 		if err != nil {
-			return status.Port{}, err
+			return status.Port{}, noStatus(err, status.DefaultSocket(d.path))
 		}
 		for _, p := range s.Ports {
 			if p.Region == d.answer.MemID && slices.Contains(p.Interfaces, d.answer.Offset) {
@@ -37,4 +37,13 @@ func (d *device) Status(ctx context.Context) (status.Port, error) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// noStatus says of a daemon that cannot be asked why that may be.
+func noStatus(err error, socket string) error {
+	if errno := fault.Errno(err); errno == syscall.ENOENT || errno == syscall.ECONNREFUSED {
+		return fault.New(errno, "ask for the status at", socket,
+			"the device's daemon offers none there (netmap serve --status); netmap's kernel module has none")
+	}
+	return err
 }

@@ -21,8 +21,8 @@ const Path = "/v1/status"
 // Patience is how long an answer may take.
 const Patience = 5 * time.Second
 
-// most is the longest answer that is read. Whoever has the socket may write without an end.
-const most = 64 << 20
+// Longest is the longest answer that is read. Whoever is asked may write without an end.
+const Longest = 64 << 20
 
 // DefaultSocket is the unix socket of the daemon that serves a device node: in /run/netmap for nodes in /dev, else beside the
 // node.
@@ -49,7 +49,7 @@ func Ask(ctx context.Context, socket string) (*Status, error) {
 	if _, err := io.WriteString(c, "GET "+Path+" HTTP/1.0\r\nHost: netmap\r\n\r\n"); err != nil {
 		return nil, askError(ctx, err, op, socket)
 	}
-	answer := textproto.NewReader(bufio.NewReader(io.LimitReader(c, most)))
+	answer := textproto.NewReader(bufio.NewReader(io.LimitReader(c, Longest)))
 	line, err := answer.ReadLine()
 	if err == nil && strings.HasPrefix(line, "HTTP/1") {
 		_, err = answer.ReadMIMEHeader()

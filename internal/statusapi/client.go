@@ -5,6 +5,7 @@ package statusapi
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"syscall"
@@ -60,7 +61,7 @@ func (s *Source) Get(ctx context.Context) (*status.Status, error) {
 		return nil, fault.New(syscall.EPROTO, op, s.address, "it answers %s; is this a netmap daemon?", answer.Status)
 	}
 	doc := new(status.Status)
-	if err := json.NewDecoder(answer.Body).Decode(doc); err != nil {
+	if err := json.NewDecoder(io.LimitReader(answer.Body, status.Longest)).Decode(doc); err != nil {
 		return nil, fault.New(syscall.EPROTO, op, s.address, "its answer cannot be read: %v", err)
 	}
 	return doc, nil

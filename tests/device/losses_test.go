@@ -14,6 +14,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/daemon"
 	"github.com/seed-48afdc40/netmap/internal/status"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
+	"github.com/seed-48afdc40/netmap/packet"
+	"github.com/seed-48afdc40/netmap/source"
 )
 
 // offerStatus has the node's daemon offer its status where it is looked for.
@@ -92,7 +94,7 @@ func TestDropsThroughTheDevice(t *testing.T) {
 	n := newNode(t)
 	tx, rx := n.open("vale0:a"), n.open("vale0:b@conf:slots=64")
 	small, large := n.open("vale0:a/t@conf:slots=16"), n.open("vale0:a/t@conf:slots=512")
-	if _, err := rx.Drops(t.Context()); !errors.Is(err, syscall.ENOENT) || !strings.Contains(err.Error(), n.path+".sock") {
+	if _, err := rx.Drops(t.Context()); !errors.Is(err, syscall.ENOENT) || !strings.Contains(err.Error(), n.path+".sock: no such file or directory: the device's daemon offers none") {
 		t.Errorf("without a status API: %v, want ENOENT", err)
 	}
 	n.offerStatus()
@@ -105,6 +107,11 @@ func TestDropsThroughTheDevice(t *testing.T) {
 		if err != nil || d.Rx["no-room"] != tt.lost || len(d.Tx) > 0 {
 			t.Errorf("%s: %v, %v; want %d", name, d, err, tt.lost)
 		}
+	}
+	link := packet.New(small)
+	d, err := source.New(t.Context(), link).Drops()
+	if again, e := link.Drops(t.Context()); err != nil || e != nil || d.Rx["no-room"] != 100-15 || again.Rx["no-room"] != 100-15 {
+		t.Errorf("a link and a source: %v, %v; %v, %v", again, e, d, err)
 	}
 	loop := n.open("vale1:c@conf:slots=32", netmap.SyncLoop())
 	other := n.open("vale1:d")
