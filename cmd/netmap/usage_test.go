@@ -124,18 +124,26 @@ func TestDeviceWithoutPath(t *testing.T) {
 // A word that is no command gets advice, wherever it stands.
 func TestUnexpectedWords(t *testing.T) {
 	for args, want := range map[string]string{
-		"serv":            "did you mean serve?",
-		"serv -x":         "did you mean serve?",
-		"vale atach":      "did you mean attach",
-		"gen d0":          "-i d0",
-		"lb eth0":         "-i eth0",
-		"top x":           "takes no arguments",
-		"serve x":         "takes no arguments",
-		"help nosuch":     "there is no command",
-		"help gen x":      "takes no arguments",
-		"help vale nosuc": "there is no command",
-		"qqqq":            "netmap --help",
-		"completion tcsh": "there is no command",
+		"serv":                  "did you mean serve?",
+		"serv -x":               "did you mean serve?",
+		"vale atach":            "did you mean attach",
+		"gen d0":                "-i d0",
+		"lb eth0":               "-i eth0",
+		"top x":                 "takes no arguments",
+		"serve x":               "takes no arguments",
+		"help nosuch":           "there is no command",
+		"help gen x":            "takes no arguments",
+		"help vale nosuc":       "there is no command",
+		"qqqq":                  "netmap --help",
+		"completion tcsh":       "there is no command",
+		"gen --functoin":        "did you mean --function?",
+		"gen --func x":          "did you mean --function?",
+		"serve --buffer 3":      "or --buffers?",
+		"serve --log-lvl=debug": "did you mean --log-level?",
+		"serve --qqqq":          "netmap serve --help",
+		"serve -Z":              "netmap serve --help",
+		"--versio":              "did you mean --version?",
+		"vale lst --x":          "did you mean list",
 	} {
 		root := newRoot()
 		root.SetOut(io.Discard)

@@ -73,3 +73,14 @@ func TestComplete(t *testing.T) {
 		t.Error("an interface is offered twice")
 	}
 }
+
+func TestDistance(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"functoin", "function", 2}, {"buffer", "buffers", 1}, {"same", "same", 0}, {"abc", "xyz", 3}} {
+		if got := distance(tt.a, tt.b); got != tt.want {
+			t.Errorf("%q and %q: %d, want %d", tt.a, tt.b, got, tt.want)
+		}
+	}
+}

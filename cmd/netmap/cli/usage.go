@@ -48,16 +48,56 @@ func ExitStatus(err error) int {
 	return 1
 }
 
-// flagError says of a flag without its value what that is.
-func flagError(err error) error {
+// flagError says of a flag without its value what that is, and of one that is not there which
+// might have been meant.
+func flagError(cmd *cobra.Command, err error) error {
 	var none *pflag.ValueRequiredError
+	var unknown *pflag.NotExistError
 	switch {
+	case errors.As(err, &unknown):
+		return unknownFlag(cmd, unknown)
 	case !errors.As(err, &none):
 		return err
 	case none.GetFlag().Name == deviceFlag:
 		return fmt.Errorf("%w: %s", err, noDevice)
 	}
 	return fmt.Errorf("%w: want %s", err, none.GetFlag().Value.Type())
+}
+
+func unknownFlag(cmd *cobra.Command, err *pflag.NotExistError) error {
+	name := err.GetSpecifiedName()
+	var near []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		isLong := len(name) > 2
+		if !f.Hidden && isLong && (distance(name, f.Name) <= 2 || strings.HasPrefix(f.Name, name)) {
+			near = append(near, "--"+f.Name)
+		}
+	})
+	if len(near) > 0 {
+		return fmt.Errorf("%w: did you mean %s?", err, strings.Join(near, " or "))
+	}
+	return fmt.Errorf("%w: '%s --help' lists those there are", err, cmd.CommandPath())
+}
+
+// distance is how many letters have to be put in, left out or exchanged to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		corner := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			here := corner
+			if a[i] != b[j] {
+				here++
+			}
+			corner = row[j+1]
+			row[j+1] = min(here, row[j]+1, corner+1)
+		}
+	}
+	return row[len(b)]
 }
 
 // NoArgs is for commands and groups of commands that take no arguments.
@@ -110,7 +150,7 @@ func MarkUsage(cmd *cobra.Command) {
 		if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 { // what came before the flag
 			return Usage(unexpected(cmd, words[0]))
 		}
-		return Usage(flagError(err))
+		return Usage(flagError(cmd, err))
 	})
 	if !cmd.Runnable() { // else cobra shows the help of a group of commands for a word that it does not know, and is content
 		cmd.Args = NoArgs
