@@ -61,9 +61,9 @@ type Config struct {
 	XDPMode string
 
 	// OnNote hears what users of an interface should know: when it comes into use, that its frames have
-	// no Ethernet header, what its host loses meanwhile, which frames are too long; later, that it is
-	// down, up again or gone, and of settings that could not be put back. It may be called by any
-	// goroutine, must not call the Framework, and may be nil.
+	// no Ethernet header, what its host loses meanwhile, which frames are too long; later, of settings
+	// that could not be put back. That it is down or gone, ports say themselves. It may be called by
+	// any goroutine, must not call the Framework, and may be nil.
 	OnNote func(note string)
 
 	// StateDir is where changed settings of interfaces (offloads, queues) are recorded until they are put back: by
@@ -86,7 +86,8 @@ func New(c Config) (*Framework, error) {
 	nic := engine.NICConfig{Slots: uint32(c.NICSlots), Promisc: c.Promisc, StateDir: c.StateDir}
 	if c.OnNote != nil {
 		nic.OnEvent = func(e event.Event) {
-			if e.Kind.Level >= slog.LevelWarn {
+			isTold := e.Kind == event.Down || e.Kind == event.Up || e.Kind == event.Gone // by errors of ports
+			if e.Kind.Level >= slog.LevelWarn && !isTold {
 				c.OnNote(e.String())
 			}
 		}
