@@ -12,6 +12,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/internal/event"
@@ -110,4 +113,52 @@ func TestExposedStatus(t *testing.T) {
 	if want := `<4>the status API had an error event=status-trouble reason="something\n<0>else"` + "\n"; !strings.HasSuffix(log.String(), want) {
 		t.Errorf("%s\nwant %s", log, want)
 	}
+}
+
+// What happens to an interface is told as events of one interface, whose name is that of now.
+func TestInterfaceEvents(t *testing.T) {
+	path, d, log := logged(t)
+	defer d.Close()
+	a, b := testutil.NewNS(t), testutil.NewNS(t)
+	testutil.Veth(t, a, "va", b, "vb", 1)
+	var p *netmap.Port
+	var err error
+	a.Do(func() { p, err = netmap.OpenDevice(path, "netmap:va") })
+	testutil.Require(t, "AF_XDP", err)
+	told := func(want string) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); !strings.Contains(log.String(), want); time.Sleep(2 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("no %q in\n%s", want, log)
+			}
+		}
+	}
+	change := func(f func(netlink.Link) error) {
+		t.Helper()
+		a.Do(func() {
+			l, e := netlink.LinkByName("va")
+			if e != nil {
+				l, e = netlink.LinkByName("vx")
+			}
+			if err = e; err == nil {
+				err = f(l)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	told("<6>interface settings changed event=changed interface=va setting=\"rx-vlan-hw-parse")
+	told("<6>interface in use event=in-use interface=va mode=\"native copy\" reason=")
+	change(func(l netlink.Link) error { return netlink.LinkSetMTU(l, 1400) })
+	told("<6>interface has another MTU event=mtu interface=va mtu=1400\n")
+	change(netlink.LinkSetDown)
+	told("<4>interface is down event=down interface=va reason=")
+	change(func(l netlink.Link) error { return netlink.LinkSetName(l, "vx") })
+	told("<6>interface renamed event=renamed interface=vx was=va\n")
+	change(netlink.LinkSetUp)
+	told("<4>interface is up again event=up interface=vx\n")
+	p.Close()
+	told("<6>interface settings put back event=restored interface=vx setting=")
+	told("request=close port=vx\n")
 }
