@@ -12,8 +12,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/status"
 )
 
-// Status asks the daemon behind the device. Names do not tell ports apart, as interfaces of two network namespaces, and
-// monitors, may have one: where the port's interface (netmap_if) is in the memory does.
+// Status asks the daemon behind the device. Names do not tell ports apart, as interfaces of two
+// network namespaces, and monitors, may have one: where the port's interface (netmap_if) is in the
+// memory does.
 func (d *device) Status(ctx context.Context) (status.Port, error) {
 	const op = "ask for"
 	ctx, stop := context.WithTimeout(ctx, 2*time.Second)
@@ -33,7 +34,8 @@ func (d *device) Status(ctx context.Context) (status.Port, error) {
 		}
 		select { // while somebody opens an interface, the daemon tells what there was before
 		case <-ctx.Done():
-			return status.Port{}, fault.New(syscall.ENODEV, op, d.name, "its daemon does not know it: another one is at %s", status.DefaultSocket(d.path))
+			return status.Port{}, fault.New(syscall.ENODEV, op, d.name,
+				"its daemon does not know it: another one is at %s", status.DefaultSocket(d.path))
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

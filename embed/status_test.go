@@ -31,10 +31,12 @@ func TestHandler(t *testing.T) {
 	if err := json.Unmarshal([]byte(ask("/v1/status", 200)), &s); err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Ports) != 1 || s.Ports[0].Name != "vale0:a" || len(s.Switches) != 1 || s.PID != os.Getpid() || s.Program == "" || s.Device != "" || s.Started.IsZero() {
+	if len(s.Ports) != 1 || s.Ports[0].Name != "vale0:a" || len(s.Switches) != 1 ||
+		s.PID != os.Getpid() || s.Program == "" || s.Device != "" || s.Started.IsZero() {
 		t.Errorf("%+v", s)
 	}
-	if text := ask("/", 200); !strings.HasPrefix(text, s.Program+", process ") || strings.Contains(text, "metrics") {
+	if text := ask("/", 200); !strings.HasPrefix(text, s.Program+", process ") ||
+		strings.Contains(text, "metrics") {
 		t.Errorf("/ says %s", text)
 	}
 	ask("/metrics", 404)

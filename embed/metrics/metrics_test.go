@@ -34,7 +34,8 @@ func TestCollector(t *testing.T) {
 		prometheus.WrapRegistererWith(labels, r).MustRegister(metrics.Collector(newFramework(t, port)))
 	}
 	w := httptest.NewRecorder()
-	promhttp.HandlerFor(r, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	h := promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
 		`netmap_port_users{framework="0",netns="",port="vale0:a"} 1`,
 		`netmap_port_users{framework="1",netns="",port="vale0:b"} 1`,

@@ -24,8 +24,8 @@ const Patience = 5 * time.Second
 // Longest is the longest answer that is read. Whoever is asked may write without an end.
 const Longest = 64 << 20
 
-// DefaultSocket is the unix socket of the daemon that serves a device node: in /run/netmap for nodes in /dev, else beside the
-// node.
+// DefaultSocket is the unix socket of the daemon that serves a device node: in /run/netmap for
+// nodes in /dev, else beside the node.
 func DefaultSocket(device string) string {
 	if name, ok := strings.CutPrefix(device, "/dev/"); ok {
 		return filepath.Join("/run/netmap", strings.ReplaceAll(name, "/", "-")+".sock")
@@ -33,9 +33,9 @@ func DefaultSocket(device string) string {
 	return device + ".sock"
 }
 
-// Ask asks at a unix socket. It speaks HTTP just well enough for that, so that a program that opens a port
-// of a device does not get all of HTTP with it. Errors are those of the connection, ETIMEDOUT, the
-// context's, and EPROTO for an answer that is none.
+// Ask asks at a unix socket. It speaks HTTP just well enough for that, so that a program that opens
+// a port of a device does not get all of HTTP with it. Errors are those of the connection,
+// ETIMEDOUT, the context's, and EPROTO for an answer that is none.
 func Ask(ctx context.Context, socket string) (*Status, error) {
 	const op = "ask for the status at"
 	ctx, stop := context.WithTimeout(ctx, Patience)
@@ -59,7 +59,8 @@ func Ask(ctx context.Context, socket string) (*Status, error) {
 	}
 	protocol, code, _ := strings.Cut(line, " ")
 	if err != nil || !strings.HasPrefix(protocol, "HTTP/1") || !strings.HasPrefix(code, "200") {
-		return nil, fault.New(syscall.EPROTO, op, socket, "it answers %.40q; is this a netmap daemon?", code)
+		return nil, fault.New(syscall.EPROTO, op, socket,
+			"it answers %.40q; is this a netmap daemon?", code)
 	}
 	s := new(Status)
 	if err := json.NewDecoder(answer.R).Decode(s); err != nil {
@@ -75,7 +76,8 @@ func Ask(ctx context.Context, socket string) (*Status, error) {
 func askError(ctx context.Context, err error, op, socket string) error {
 	switch ctx.Err() {
 	case context.DeadlineExceeded:
-		return fault.New(syscall.ETIMEDOUT, op, socket, "the program there does not answer: is it stopped?")
+		return fault.New(syscall.ETIMEDOUT, op, socket,
+			"the program there does not answer: is it stopped?")
 	case context.Canceled:
 		return fault.Wrap(ctx.Err(), op, socket, "")
 	}

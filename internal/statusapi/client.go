@@ -1,5 +1,5 @@
-// Package statusapi is how the status of a framework is offered and asked for: HTTP, on unix sockets and TCP. The document
-// itself is package status.
+// Package statusapi is how the status of a framework is offered and asked for: HTTP, on unix
+// sockets and TCP. The document itself is package status.
 package statusapi
 
 import (
@@ -58,7 +58,8 @@ func (s *Source) Get(ctx context.Context) (*status.Status, error) {
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return nil, fault.New(syscall.EPROTO, op, s.address, "it answers %s; is this a netmap daemon?", answer.Status)
+		return nil, fault.New(syscall.EPROTO, op, s.address,
+			"it answers %s; is this a netmap daemon?", answer.Status)
 	}
 	doc := new(status.Status)
 	if err := json.NewDecoder(io.LimitReader(answer.Body, status.Longest)).Decode(doc); err != nil {

@@ -37,7 +37,8 @@ var version = sync.OnceValue(func() string {
 	return info.Main.Version
 })
 
-// Handler answers the requests of the status API. Metrics are told to Prometheus if there is a handler for that.
+// Handler answers the requests of the status API. Metrics are told to Prometheus if there is a
+// handler for that.
 func Handler(describe func() status.Status, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+status.Path, func(w http.ResponseWriter, _ *http.Request) {
@@ -56,9 +57,11 @@ func Handler(describe func() status.Status, metrics http.Handler) http.Handler {
 	return mux
 }
 
-// Serve answers at l until stop is called. Trouble with connections is told to the log, if there is one.
+// Serve answers at l until stop is called. Trouble with connections is told to the log, if there is
+// one.
 func Serve(l net.Listener, h http.Handler, trouble *log.Logger) (stop func()) {
-	s := &http.Server{Handler: h, ReadHeaderTimeout: status.Patience, IdleTimeout: time.Minute, ErrorLog: trouble}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: status.Patience, IdleTimeout: time.Minute,
+		ErrorLog: trouble}
 	go s.Serve(l) // until it is closed
 	return func() {
 		l.Close() // Serve may not have begun

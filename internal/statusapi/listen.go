@@ -20,7 +20,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// Access is who may use a socket. The numbers are -1 where owner or group stay those of the process.
+// Access is who may use a socket. The numbers are -1 where owner or group stay those of the
+// process.
 type Access struct {
 	Mode     os.FileMode
 	UID, GID int
@@ -42,15 +43,17 @@ func (s *socket) Close() (err error) {
 	return err
 }
 
-// Listen makes a unix socket, and its directory. One at which nobody listens any more is replaced: a
-// process that was killed left it. EADDRINUSE where somebody listens, or where something else stands.
+// Listen makes a unix socket, and its directory. One at which nobody listens any more is replaced:
+// a process that was killed left it. EADDRINUSE where somebody listens, or where something else
+// stands.
 func Listen(path string, a Access) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fault.Wrap(err, opOffer, path, "")
 	}
 	if c, err := net.Dial("unix", path); err == nil {
 		c.Close()
-		return nil, fault.New(syscall.EADDRINUSE, opOffer, path, "another daemon is there; name another socket with --status")
+		return nil, fault.New(syscall.EADDRINUSE, opOffer, path,
+			"another daemon is there; name another socket with --status")
 	} else if isDead(path, err) {
 		os.Remove(path)
 	}
@@ -66,13 +69,16 @@ func isDead(path string, err error) bool {
 // serial tells apart the sockets that this process is about to make.
 var serial atomic.Uint32
 
-// listen makes a socket under a name that nobody looks for, and gives it the right one when it is ready: so one at
-// which nobody listens is one that was left, and nobody gets in before it has its owners.
+// listen makes a socket under a name that nobody looks for, and gives it the right one when it is
+// ready: so one at which nobody listens is one that was left, and nobody gets in before it has its
+// owners.
 func listen(path string, a Access) (_ net.Listener, err error) {
 	draft := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%d-%d", os.Getpid(), serial.Add(1)))
 	os.Remove(draft) // of a process of this number that was killed
 	closed := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
-		failed := c.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0) }) // bind takes this for the file
+		failed := c.Control(func(fd uintptr) {
+			err = unix.Fchmod(int(fd), 0) // bind takes this for the file
+		})
 		return errors.Join(failed, err)
 	}}
 	l, err := closed.Listen(context.Background(), "unix", draft)
@@ -107,9 +113,10 @@ var (
 	draft     = regexp.MustCompile(`^\.[0-9]+-[0-9]+$`)
 )
 
-// Announce makes a socket for a framework inside a program, for its user alone, in a directory where others have theirs: it is
-// named after the program and the process, such as bridge-1234.sock. Those that programs left there that were killed are
-// removed. EPERM for a directory that somebody else may write to.
+// Announce makes a socket for a framework inside a program, for its user alone, in a directory
+// where others have theirs: it is named after the program and the process, such as
+// bridge-1234.sock. Those that programs left there that were killed are removed. EPERM for a
+// directory that somebody else may write to.
 func Announce(dir, program string) (net.Listener, error) {
 	mode := os.FileMode(0o700)
 	if os.Geteuid() == 0 {
@@ -119,7 +126,8 @@ func Announce(dir, program string) (net.Listener, error) {
 		return nil, fault.Wrap(err, opOffer, dir, "")
 	}
 	if !trusted(dir) {
-		return nil, fault.New(syscall.EPERM, opOffer, dir, "others may write to the directory, or it is somebody else's")
+		return nil, fault.New(syscall.EPERM, opOffer, dir,
+			"others may write to the directory, or it is somebody else's")
 	}
 	sweep(dir)
 	const most = 100 // of one process, or of such that have one number in several containers

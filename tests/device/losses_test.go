@@ -50,14 +50,16 @@ func flood(t *testing.T, p *netmap.Port, frames int) {
 	}
 }
 
-// A capture that was kept from its port through the device says how many frames were lost there, of a port of a switch and of
-// a monitor, and no others.
+// A capture that was kept from its port through the device says how many frames were lost there, of
+// a port of a switch and of a monitor, and no others.
 func TestCaptureCountsLosses(t *testing.T) {
 	testutil.Require(t, "the program netmap", buildDaemon())
 	n := newNode(t)
 	n.offerStatus()
 	tx := n.open("vale0:a")
 	const sent = 5000
+	const summary = "%d packets captured\n%d packets received by filter\n" +
+		"%d packets dropped by the port"
 	for _, port := range []string{"vale0:b", "vale0:a/t", "vale0:a/rt"} {
 		t.Run(strings.ReplaceAll(port, "/", " "), func(t *testing.T) {
 			n := &node{t: t, path: n.path, d: n.d}
@@ -72,29 +74,28 @@ func TestCaptureCountsLosses(t *testing.T) {
 				c.cmd.Process.Signal(syscall.SIGINT)
 				c.wait()
 			}
-			for name, c := range map[string]*client{"the one that was stopped": slow, "the other one": fast} {
+			for name, c := range map[string]*client{"stopped": slow, "other": fast} {
 				var captured, accepted, lost int
-				said := c.stderr.String()
-				at := strings.Index(said, "\n")
-				for ; at >= 0 && !strings.Contains(said[:at], "packets captured"); at = strings.Index(said, "\n") {
-					said = said[at+1:]
-				}
-				_, err := fmt.Sscanf(said, "%d packets captured\n%d packets received by filter\n%d packets dropped by the port", &captured, &accepted, &lost)
+				_, said, _ := strings.Cut(c.stderr.String(), "bytes\n") // the first line
+				_, err := fmt.Sscanf(said, summary, &captured, &accepted, &lost)
 				if err != nil || captured+lost != sent || c == slow && lost == 0 {
-					t.Errorf("%s captured %d and lost %d of %d: %v\n%s", name, captured, lost, sent, err, c.stderr.String())
+					t.Errorf("the %s one captured %d and lost %d of %d: %v\n%s",
+						name, captured, lost, sent, err, c.stderr.String())
 				}
 			}
 		})
 	}
 }
 
-// What a port lost is known through the device to who has it, whatever it is called, and also in CSB mode. Ports of one
-// name are told apart.
+// What a port lost is known through the device to who has it, whatever it is called, and also in
+// CSB mode. Ports of one name are told apart.
 func TestDropsThroughTheDevice(t *testing.T) {
 	n := newNode(t)
 	tx, rx := n.open("vale0:a"), n.open("vale0:b@conf:slots=64")
 	small, large := n.open("vale0:a/t@conf:slots=16"), n.open("vale0:a/t@conf:slots=512")
-	if _, err := rx.Drops(t.Context()); !errors.Is(err, syscall.ENOENT) || !strings.Contains(err.Error(), n.path+".sock: no such file or directory: the device's daemon offers none") {
+	without := n.path + ".sock: no such file or directory: the device's daemon offers none"
+	_, err := rx.Drops(t.Context())
+	if !errors.Is(err, syscall.ENOENT) || !strings.Contains(err.Error(), without) {
 		t.Errorf("without a status API: %v, want ENOENT", err)
 	}
 	n.offerStatus()
@@ -102,7 +103,8 @@ func TestDropsThroughTheDevice(t *testing.T) {
 	for name, tt := range map[string]struct {
 		port *netmap.Port
 		lost uint64
-	}{"receiver": {rx, 100 - 63}, "small monitor": {small, 100 - 15}, "large monitor": {large, 0}, "sender": {tx, 0}} {
+	}{"receiver": {rx, 100 - 63}, "small monitor": {small, 100 - 15}, "large monitor": {large, 0},
+		"sender": {tx, 0}} {
 		d, err := tt.port.Drops(t.Context())
 		if err != nil || d.Rx["no-room"] != tt.lost || len(d.Tx) > 0 {
 			t.Errorf("%s: %v, %v; want %d", name, d, err, tt.lost)
@@ -110,7 +112,8 @@ func TestDropsThroughTheDevice(t *testing.T) {
 	}
 	link := packet.New(small)
 	d, err := source.New(t.Context(), link).Drops()
-	if again, e := link.Drops(t.Context()); err != nil || e != nil || d.Rx["no-room"] != 100-15 || again.Rx["no-room"] != 100-15 {
+	if again, e := link.Drops(t.Context()); err != nil || e != nil || d.Rx["no-room"] != 100-15 ||
+		again.Rx["no-room"] != 100-15 {
 		t.Errorf("a link and a source: %v, %v; %v, %v", again, e, d, err)
 	}
 	loop := n.open("vale1:c@conf:slots=32", netmap.SyncLoop())

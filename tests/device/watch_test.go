@@ -52,7 +52,9 @@ func newUser(t *testing.T) *user {
 func (u *user) command(args ...string) *exec.Cmd {
 	c := exec.Command(filepath.Join(binDir, "netmap"), args...)
 	c.Env = append(os.Environ(), "TMPDIR="+u.temp)
-	c.Env = slices.DeleteFunc(c.Env, func(s string) bool { return strings.HasPrefix(s, "XDG_RUNTIME_DIR=") })
+	c.Env = slices.DeleteFunc(c.Env, func(s string) bool {
+		return strings.HasPrefix(s, "XDG_RUNTIME_DIR=")
+	})
 	if u.runtime != "" {
 		c.Env = append(c.Env, "XDG_RUNTIME_DIR="+u.runtime)
 	}
@@ -63,7 +65,8 @@ func (u *user) command(args ...string) *exec.Cmd {
 // bridge starts a bridge between two switches inside its own process.
 func (u *user) bridge(more ...string) *exec.Cmd {
 	u.t.Helper()
-	c := u.command(append([]string{"bridge", "-i", "vale0:x", "-i", "vale1:y", "--device=embedded", "-w", "0"}, more...)...)
+	c := u.command(append([]string{"bridge", "-i", "vale0:x", "-i", "vale1:y", "--device=embedded",
+		"-w", "0"}, more...)...)
 	if err := c.Start(); err != nil {
 		u.t.Fatal(err)
 	}
@@ -115,8 +118,9 @@ func (u *user) sockets() []string {
 	return found
 }
 
-// What commands open inside themselves is seen, each for itself, by their user. One that is killed leaves a socket that the next
-// command removes, one that is stopped hides nobody, and in the end there is nothing.
+// What commands open inside themselves is seen, each for itself, by their user. One that is killed
+// leaves a socket that the next command removes, one that is stopped hides nobody, and in the end
+// there is nothing.
 func TestCommandsAreWatched(t *testing.T) {
 	u := newUser(t)
 	one, two := u.bridge(), u.bridge()
@@ -137,7 +141,8 @@ func TestCommandsAreWatched(t *testing.T) {
 	}
 	out, err := u.command("vale", "list").Output()
 	for _, c := range []*exec.Cmd{one, two} {
-		if want := fmt.Sprintf("Inside netmap bridge, process %d:\nvale0", c.Process.Pid); !strings.Contains(string(out), want) {
+		want := fmt.Sprintf("Inside netmap bridge, process %d:\nvale0", c.Process.Pid)
+		if !strings.Contains(string(out), want) {
 			t.Errorf("vale list says %s, %v; want %q", out, err, want)
 		}
 	}
@@ -150,7 +155,8 @@ func TestCommandsAreWatched(t *testing.T) {
 	}
 	three := u.bridge()
 	u.wantWatched("the next bridge", two, three)
-	if all := u.sockets(); len(all) != 2 || slices.Contains(all, filepath.Join(u.runtime, "netmap", fmt.Sprintf("bridge-%d.sock", one.Process.Pid))) {
+	stale := filepath.Join(u.runtime, "netmap", fmt.Sprintf("bridge-%d.sock", one.Process.Pid))
+	if all := u.sockets(); len(all) != 2 || slices.Contains(all, stale) {
 		t.Errorf("sockets after the next one began: %q", all)
 	}
 	for _, c := range []*exec.Cmd{two, three} {
@@ -187,11 +193,13 @@ func TestNoPlaceForASocket(t *testing.T) {
 		n, err = said.Read(b)
 		text += string(b[:n])
 	}
-	if !strings.Contains(text, "netmap: warning: offer the status at /proc/nosuch/netmap") || !strings.Contains(text, "Ready") {
+	if !strings.Contains(text, "netmap: warning: offer the status at /proc/nosuch/netmap") ||
+		!strings.Contains(text, "Ready") {
 		t.Errorf("the bridge says %s, %v", text, err)
 	}
 	for _, flag := range []string{"--status=/proc/nosuch/sock", "--http=nosuch.invalid:1"} {
-		if out, err := u.command("gen", "--time=1s", flag).CombinedOutput(); err == nil || !strings.Contains(string(out), "offer the status at") {
+		out, err := u.command("gen", "--time=1s", flag).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "offer the status at") {
 			t.Errorf("gen %s: %v, %s", flag, err, out)
 		}
 	}
@@ -215,7 +223,10 @@ func TestCommandOffersMetrics(t *testing.T) {
 		t.Errorf("sockets that nobody wanted: %q", all)
 	}
 	text := httpGet(t, socket, "/metrics")
-	for _, want := range []string{`netmap_port_info{attached="",detail="",kind="vale",netns="",port="vale0:x"} 1`, `netmap_switch_ports{switch="vale1"} 1`} {
+	for _, want := range []string{
+		`netmap_port_info{attached="",detail="",kind="vale",netns="",port="vale0:x"} 1`,
+		`netmap_switch_ports{switch="vale1"} 1`,
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in %s", want, text)
 		}
@@ -228,9 +239,10 @@ func TestCommandOffersMetrics(t *testing.T) {
 // httpGet asks at a unix socket.
 func httpGet(t *testing.T, socket, path string) string {
 	t.Helper()
-	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}}}
+	}
+	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}
 	r, err := c.Get("http://netmap" + path)
 	if err != nil {
 		t.Fatal(err)

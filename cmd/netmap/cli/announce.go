@@ -21,15 +21,17 @@ type announcement struct {
 }
 
 func (a *announcement) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&a.socket, "status", "", "unix socket of the status API for ports that are opened inside this process, "+
-		NoStatus+" for none (default one that netmap top finds)")
+	f.StringVar(&a.socket, "status", "",
+		"unix socket of the status API for ports that are opened inside this process, "+
+			NoStatus+" for none (default one that netmap top finds)")
 	AddHTTPFlag(f, &a.http)
 }
 
 // AddHTTPFlag defines --http.
 func AddHTTPFlag(f *pflag.FlagSet, address *string) {
 	f.Var(NewValue(address, parseHTTP, "host:port", ""), "http",
-		"offer the status API and /metrics on this address as well, such as 127.0.0.1:9669; whoever reaches it may read them")
+		"offer the status API and /metrics on this address as well, such as 127.0.0.1:9669; "+
+			"whoever reaches it may read them")
 }
 
 func parseHTTP(s string) (string, error) {
@@ -40,10 +42,12 @@ func parseHTTP(s string) (string, error) {
 }
 
 // asked says whether the user wants to be able to watch.
-func (a *announcement) asked() bool { return a.http != "" || a.socket != "" && a.socket != NoStatus }
+func (a *announcement) asked() bool {
+	return a.http != "" || a.socket != "" && a.socket != NoStatus
+}
 
-// start offers the status of a framework until stop is called. What was not asked for may fail: then warn
-// is told why.
+// start offers the status of a framework until stop is called. What was not asked for may fail:
+// then warn is told why.
 func (a *announcement) start(f *embed.Framework, warn func(error)) (stop func(), err error) {
 	describe := func() embed.Status {
 		s := f.Status()

@@ -144,7 +144,8 @@ func (d *Device) Opener(length int, ports ...portname.Name) (open Opener, closeA
 		return d.openHere(length, ports)
 	}
 	if d.status.asked() {
-		return nil, nil, Usage(fmt.Errorf("--status and --http are for ports that are opened inside this process: those of %s are watched at its daemon", d.path))
+		return nil, nil, Usage(fmt.Errorf("--status and --http are for ports that are opened inside this process: "+
+			"those of %s are watched at its daemon", d.path))
 	}
 	if d.mode.Name() != "" {
 		return nil, nil, Usage(fmt.Errorf("--xdp-mode is for interfaces that are opened inside this process, and ports are opened through %s here: give it to netmap serve, or use --device=%s", d.path, embedded))

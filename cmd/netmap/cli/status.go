@@ -18,8 +18,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
 
-// lookTime is how long a framework may take to answer where all are asked: one that is stopped keeps nobody
-// from seeing the others.
+// lookTime is how long a framework may take to answer where all are asked: one that is stopped
+// keeps nobody from seeing the others.
 const lookTime = time.Second
 
 // NoStatus is the value of --status for no status API.
@@ -37,7 +37,8 @@ type Frameworks struct {
 func (f *Frameworks) AddFlags(fs *pflag.FlagSet) {
 	f.flags = fs
 	AddDeviceFlag(fs, &f.device, "device node whose daemon to ask")
-	fs.StringVar(&f.address, "status", "", "ask at this unix socket, host:port or URL only (default all that are found)")
+	fs.StringVar(&f.address, "status", "",
+		"ask at this unix socket, host:port or URL only (default all that are found)")
 }
 
 // Named says whether the user has named one.
@@ -71,9 +72,9 @@ func (f *Frameworks) Close() {
 	}
 }
 
-// Find asks every framework that can be found on this machine: the daemon of the usual device first, then
-// other daemons, then commands with ports inside their own process, the oldest first. Those
-// that do not answer are left out. Without any, the error is that of the usual daemon.
+// Find asks every framework that can be found on this machine: the daemon of the usual device
+// first, then other daemons, then commands with ports inside their own process, the oldest first.
+// Those that do not answer are left out. Without any, the error is that of the usual daemon.
 func Find(ctx context.Context) ([]Found, error) {
 	ctx, stop := context.WithTimeout(ctx, lookTime)
 	defer stop()
@@ -114,13 +115,14 @@ func (f Found) rank() int {
 func noneFound(err error) error {
 	if errno := fault.Errno(err); errno == syscall.ENOENT || errno == syscall.ECONNREFUSED {
 		return fault.New(errno, "ask for the status at", status.DefaultSocket(netmap.DevicePath),
-			"no daemon is there, and no command such as netmap bridge runs: start netmap serve, or name a socket with --status")
+			"no daemon is there, and no command such as netmap bridge runs: "+
+				"start netmap serve, or name a socket with --status")
 	}
 	return err
 }
 
-// statusSockets are the sockets at which frameworks of this machine are asked, that of the usual daemon first, whether it
-// is there or not.
+// statusSockets are the sockets at which frameworks of this machine are asked, that of the usual
+// daemon first, whether it is there or not.
 func statusSockets() []string {
 	all := []string{status.DefaultSocket(netmap.DevicePath)}
 	for _, s := range foundSockets() {

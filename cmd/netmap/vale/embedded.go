@@ -27,7 +27,8 @@ func portsOf(s *status.Status) (all []port) {
 		for _, on := range sw.Ports {
 			p := port{Switch: printable(sw.Name), Index: uint32(on.Index), Name: printable(on.Name),
 				Program: printable(s.Program), PID: s.PID}
-			if i := slices.IndexFunc(s.Ports, func(p status.Port) bool { return p.Name == on.Name }); i >= 0 {
+			same := func(p status.Port) bool { return p.Name == on.Name }
+			if i := slices.IndexFunc(s.Ports, same); i >= 0 {
 				p.Header, p.Memory = s.Ports[i].Header, s.Ports[i].Region
 				p.count(s.Ports[i].Rings)
 			}
