@@ -41,9 +41,9 @@ func newReporter(o *flags, ways []*way) *reporter {
 
 // read is what a way has counted.
 func (w *way) read() record {
-	unsent, frames := w.unsent.Read(), w.n.frames.Load()
-	return record{From: w.from.Name(), To: w.to.Name(), Frames: frames - min(frames, cli.SumDrops(unsent)),
-		Bytes: w.n.bytes.Load(), Filtered: w.n.filtered.Load(), Endless: w.n.endless.Load(), Bad: w.n.malformed.Load(),
+	unsent := w.unsent.Read()
+	frames, bytes := cli.Sent(w.n.frames.Load(), w.n.bytes.Load(), unsent)
+	return record{From: w.from.Name(), To: w.to.Name(), Frames: frames, Bytes: bytes, Filtered: w.n.filtered.Load(), Endless: w.n.endless.Load(), Bad: w.n.malformed.Load(),
 		ZeroCopy: w.zeroCopy, Unsent: unsent}
 }
 
@@ -58,7 +58,7 @@ func (r *reporter) tick() {
 		old := r.old[i]
 		r.old[i] = n
 		n.Event, n.Seconds = "report", now.Sub(r.then).Seconds()
-		n.Frames, n.Bytes = n.Frames-min(n.Frames, old.Frames), n.Bytes-old.Bytes
+		n.Frames, n.Bytes = n.Frames-min(n.Frames, old.Frames), n.Bytes-min(n.Bytes, old.Bytes)
 		n.Filtered, n.Endless, n.Bad = n.Filtered-old.Filtered, n.Endless-old.Endless, n.Bad-old.Bad
 		r.write(n)
 	}

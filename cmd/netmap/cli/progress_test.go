@@ -1,34 +1,16 @@
 package cli
 
 import (
-	"bytes"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
-
-// lockedBuffer may be written by one goroutine and read by another.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 func TestProgress(t *testing.T) {
 	for _, terminal := range []bool{false, true} {
-		var out lockedBuffer
+		var out testutil.Buffer
 		end := progress(&out, terminal, time.Millisecond, func() string { return "7 frames" })
 		for deadline := time.Now().Add(5 * time.Second); strings.Count(out.String(), "7 frames") < 2; {
 			if time.Sleep(time.Millisecond); time.Now().After(deadline) {

@@ -72,6 +72,16 @@ func SumDrops(counts map[string]uint64) (n uint64) {
 	return n
 }
 
+// Sent is what is left of the frames and bytes that were handed to a port, without those that it could
+// not send. Nobody counts the bytes of these: they are taken to be as long as frames are on average.
+func Sent(frames, bytes uint64, unsent map[string]uint64) (sentFrames, sentBytes uint64) {
+	n := min(SumDrops(unsent), frames)
+	if n == 0 {
+		return frames, bytes
+	}
+	return frames - n, uint64(float64(bytes) / float64(frames) * float64(frames-n))
+}
+
 // DescribeUnsent says how many frames were not sent, and why: "2 frames not sent: 2 longer than the
 // interface's MTU". It is empty for none.
 func DescribeUnsent(counts map[string]uint64) string {

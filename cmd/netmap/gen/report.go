@@ -111,9 +111,8 @@ func (r record) since(old record) record {
 // finish makes the totals a summary.
 func (j *job) finish(r record) record {
 	r.Type = "summary"
-	if n := min(cli.SumDrops(r.Refused), r.Frames); n > 0 && (r.Function == "tx" || r.Function == "txseq") {
-		r.Bytes -= uint64(float64(r.Bytes) / float64(r.Frames) * float64(n)) // exact for frames of one length
-		r.Frames -= n
+	if r.Function == "tx" || r.Function == "txseq" {
+		r.Frames, r.Bytes = cli.Sent(r.Frames, r.Bytes, r.Refused)
 	}
 	r.rates(j.elapsed())
 	d, odd := j.latency.Total()

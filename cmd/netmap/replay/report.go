@@ -29,7 +29,7 @@ type summary struct {
 }
 
 func newSummary(s *sender, refused map[string]uint64, dropped uint64) *summary {
-	n := cli.SumDrops(refused)
+	frames, bytes := cli.Sent(s.frames.Load(), s.bytes.Load(), refused)
 	d, odd := s.lag.Total()
 	d.Count += odd
 	end := s.end
@@ -37,9 +37,9 @@ func newSummary(s *sender, refused map[string]uint64, dropped uint64) *summary {
 		end = time.Now()
 	}
 	return &summary{
-		Seconds: end.Sub(s.begin).Seconds(), Frames: s.frames.Load() - min(s.frames.Load(), n), Bytes: s.bytes.Load(),
+		Seconds: end.Sub(s.begin).Seconds(), Frames: frames, Bytes: bytes,
 		Lost: s.lost, Filtered: s.filtered, Cut: s.cut, Trimmed: s.trimmed, FCS: s.fcs, Others: s.others, Skipped: s.empty + s.long,
-		Dropped: max(dropped, n), Refused: refused, Unsent: s.unsent, Paused: s.paused.Seconds(), Lag: d,
+		Dropped: max(dropped, cli.SumDrops(refused)), Refused: refused, Unsent: s.unsent, Paused: s.paused.Seconds(), Lag: d,
 	}
 }
 
