@@ -101,7 +101,8 @@ func openDevice(path string, o Opening) (*device, error) {
 	return d, nil
 }
 
-// shortName is a name of an interface that a request has room for: if it is longer, an altname, then the interface's own.
+// shortName is a name of an interface that a request has room for: if it is longer, an altname,
+// then the interface's own.
 func shortName(name string, most int) string {
 	if len(name) > most {
 		if own, err := netdev.Own(name); err == nil {

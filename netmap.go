@@ -179,9 +179,9 @@ func HostRings(tx, rx int) Option {
 // clip is n as a request's field can hold it: 0 for less, the field's largest value for more.
 func clip[T uint16 | uint32](n int) T { return T(max(0, min(int64(n), int64(^T(0))))) }
 
-// Request takes a port name apart and applies the options: what Open asks for. Errors are those of portname.Parse. A name that
-// is an interface's as a whole, in spite of a - in it, means that interface: see portname.ParseWith. It is
-// for those who implement a Transport.
+// Request takes a port name apart and applies the options: what Open asks for. Errors are those of
+// portname.Parse. A name that is an interface's as a whole, in spite of a - in it, means that
+// interface: see portname.ParseWith. It is for those who implement a Transport.
 func Request(name string, options ...Option) (Opening, error) {
 	n, err := portname.ParseWith(name, netdev.Exists)
 	if err != nil {

@@ -73,8 +73,8 @@ func flagError(path string, args ...string) error {
 	return nil
 }
 
-// A flag and its value may be one word with "=", or two, in every command. Without its value a flag is an
-// error that says what it takes.
+// A flag and its value may be one word with "=", or two, in every command. Without its value a flag
+// is an error that says what it takes.
 func TestFlagsTakeTheirValuesEitherWay(t *testing.T) {
 	tried := 0
 	everyCommand(newRoot(), func(cmd *cobra.Command) {

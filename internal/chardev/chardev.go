@@ -40,9 +40,10 @@ type Driver interface {
 // File is an open file of the device, shared by all descriptors that stand for it. Methods may be called by several
 // goroutines at once; Release comes last, once.
 type File interface {
-	// Ioctl answers a request. Data is what its number says that it carries: what the client wrote, to be replaced by
-	// the answer. Requests without data are answered by the thread that reads all requests and must not take long, unless
-	// Config.Slow says so. Others may: they return EINTR when the caller is interrupted.
+	// Ioctl answers a request. Data is what its number says that it carries: what the client wrote,
+	// to be replaced by the answer. Requests without data are answered by the thread that reads all
+	// requests and must not take long, unless Config.Slow says so. Others may: they return EINTR
+	// when the caller is interrupted.
 	Ioctl(caller Caller, request uint32, data []byte) syscall.Errno
 	// Poll says which of the events are ready, after which the client may sleep until the waker wakes it. It may be asked
 	// several times for one request. The caller waits for as long as Ioctl or Poll take, whatever happens to its process.

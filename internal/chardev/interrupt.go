@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// interrupts are the requests that goroutines answer, which a signal may interrupt, and the signals that came to other
-// requests, of which parked polls need to know. The kernel tells of a signal once, and a client that is being killed
-// waits until its request is answered, whatever happens.
+// interrupts are the requests that goroutines answer, which a signal may interrupt, and the signals
+// that came to other requests, of which parked polls need to know. The kernel tells of a signal
+// once, and a client that is being killed waits until its request is answered, whatever happens.
 type interrupts struct {
 	mu      sync.Mutex
 	waiting map[uint64]*interrupt
@@ -93,8 +93,8 @@ func (s *interrupts) all() {
 	}
 }
 
-// interrupt is told of a signal. The answer is that of the request that it names. A poll that is about to be parked
-// either finds the signal or is found here.
+// interrupt is told of a signal. The answer is that of the request that it names. A poll that is
+// about to be parked either finds the signal or is found here.
 func (d *Device) interrupt(_ header, in, _ []byte) (int, syscall.Errno) {
 	d.interrupts.signal(le.Uint64(in))
 	d.interruptParked(le.Uint64(in))

@@ -68,7 +68,8 @@ func newParkBench(t *testing.T) (*bench, *echo, uint64) {
 	return b, driver, b.open()
 }
 
-// now is what a worker does between two requests, late what it does when every parked poll has waited long enough.
+// now is what a worker does between two requests, late what it does when every parked poll has
+// waited long enough.
 func (b *bench) now()  { b.worker.between() }
 func (b *bench) late() { b.worker.answerParked(clock()) }
 
@@ -95,8 +96,8 @@ func TestParkedPollIsAnsweredWhenItIsLate(t *testing.T) {
 	b.wantMessages("woken again")
 }
 
-// A worker that has a request to answer at any time answers parked polls all the same, and those that are woken again
-// and again, always in vain.
+// A worker that has a request to answer at any time answers parked polls all the same, and those
+// that are woken again and again, always in vain.
 func TestParkedPollIsLateBetweenRequests(t *testing.T) {
 	for _, wakes := range []bool{false, true} {
 		b, driver, handle := newParkBench(t)

@@ -285,7 +285,8 @@ func (a *argument) Ioctl(caller Caller, _ uint32, _ []byte) syscall.Errno {
 	return 0
 }
 
-// Ioctls without data bring their argument, and go to a goroutine of their own if they may take long.
+// Ioctls without data bring their argument, and go to a goroutine of their own if they may take
+// long.
 func TestServeArguments(t *testing.T) {
 	driver := &argument{caller: make(chan Caller, 1)}
 	b := newBench(t, driver)

@@ -76,10 +76,11 @@ type header struct {
 type Caller struct {
 	UID, GID uint32
 	PID      int
-	// Interrupted is closed when the caller got a signal, or the device is being closed. Only ioctls that may take long
-	// have it.
+	// Interrupted is closed when the caller got a signal, or the device is being closed. Only
+	// ioctls that may take long have it.
 	Interrupted <-chan struct{}
-	// Arg is an ioctl's argument, as the caller passed it, and Narrow says that it is a 32-bit program.
+	// Arg is an ioctl's argument, as the caller passed it, and Narrow says that it is a 32-bit
+	// program.
 	Arg    uint64
 	Narrow bool
 }

@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// After a good request the worker looks for the next one for a while, after one that got an error it sleeps at once: here
-// it looks for an hour, and only a worker that sleeps sees that the device is being closed.
+// After a good request the worker looks for the next one for a while, after one that got an error
+// it sleeps at once: here it looks for an hour, and only a worker that sleeps sees that the device
+// is being closed.
 func TestErrorsRenewNoLooking(t *testing.T) {
 	for name, tt := range map[string]struct {
 		ready  uint32

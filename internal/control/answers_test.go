@@ -257,7 +257,8 @@ func TestAnswersOfInterfaces(t *testing.T) {
 	})
 }
 
-// wantZero is what a zero-copy monitor answers: what one that copies does, but for its name and flags.
+// wantZero is what a zero-copy monitor answers: what one that copies does, but for its name and
+// flags.
 var wantZero = strings.NewReplacer("/rt#0", "/zrt#0", "flags 0x300", "flags 0x700").Replace(wantCopy)
 
 const (

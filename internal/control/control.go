@@ -36,11 +36,12 @@ type Process interface {
 	Extmem(addr, size uint64) (*engine.Extmem, error)
 	// Eventfd is our own descriptor for one of the process's eventfds. EBADF, or EINVAL for one that is no eventfd.
 	Eventfd(fd int) (int, error)
-	// Arg is the argument of a request without data. EOPNOTSUPP of a 32-bit program, whose structures are not ours.
+	// Arg is the argument of a request without data. EOPNOTSUPP of a 32-bit program, whose
+	// structures are not ours.
 	Arg() (uint64, error)
-	// Apart calls f where it may sleep on the process's memory, and nobody else waits for it. It leaves f behind after a
-	// while (ETIMEDOUT), or when the process wants an answer at once (EINTR), and tells f so by ended. Done is called
-	// when f has ended, or will not begin.
+	// Apart calls f where it may sleep on the process's memory, and nobody else waits for it. It
+	// leaves f behind after a while (ETIMEDOUT), or when the process wants an answer at once
+	// (EINTR), and tells f so by ended. Done is called when f has ended, or will not begin.
 	Apart(f func(m ifioctl.Memory, ended func() bool) error, done func()) error
 	// Administers says whether the process has CAP_NET_ADMIN over a socket's network namespace.
 	Administers(socket int) bool

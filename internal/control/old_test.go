@@ -445,7 +445,8 @@ func TestOldCommands(t *testing.T) {
 	}
 }
 
-// NIOCGINFO without a name describes the memory. What else the request says is cleared in APIs before 5, later left alone.
+// NIOCGINFO without a name describes the memory. What else the request says is cleared in APIs
+// before 5, later left alone.
 func TestOldInfoOfMemory(t *testing.T) {
 	for _, api := range abi.APIs {
 		w := newRoomy(t)

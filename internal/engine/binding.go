@@ -60,8 +60,8 @@ type Options struct {
 	User    uint32 // for whom; see Config.UserInterfaces
 }
 
-// queuePatience is how long an interface's queue is waited for that this process has just closed. The
-// kernel frees it later, after some seconds where the machine is busy.
+// queuePatience is how long an interface's queue is waited for that this process has just closed.
+// The kernel frees it later, after some seconds where the machine is busy.
 const queuePatience = 5 * time.Second
 
 // RegisterWith is Register with options, whose memory is the engine's from then on. Errors are also those of the options.
@@ -354,7 +354,8 @@ func (b *Binding) Monitors() bool { return b.entry.kind == "monitor" }
 // Memory is the region that the offsets in the answer refer to.
 func (b *Binding) Memory() []byte { return b.entry.region.Bytes() }
 
-// Port is the name of the port: the one that an interface has now, else the one when the binding began.
+// Port is the name of the port: the one that an interface has now, else the one when the binding
+// began.
 func (b *Binding) Port() string {
 	if b.netIf != nil {
 		return b.entry.title()

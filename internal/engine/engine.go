@@ -30,8 +30,8 @@ type Config struct {
 	MaxSwitches int
 	// PipeInterfaces has the parent of a pipe be an interface, as it is in the kernel module.
 	PipeInterfaces bool
-	// UserInterfaces is how many interfaces one user may have, who is not root: of persistent ports, and parents of
-	// pipes; 0 is DefaultUserInterfaces.
+	// UserInterfaces is how many interfaces one user may have, who is not root: of persistent
+	// ports, and parents of pipes; 0 is DefaultUserInterfaces.
 	UserInterfaces int
 	// NIC says how interfaces are opened.
 	NIC NICConfig
@@ -43,7 +43,8 @@ type Config struct {
 // DefaultSwitches is how many VALE switches there may be at once, when the configuration does not say.
 const DefaultSwitches = 64
 
-// DefaultUserInterfaces is how many interfaces a user may have, when the configuration does not say.
+// DefaultUserInterfaces is how many interfaces a user may have, when the configuration does not
+// say.
 const DefaultUserInterfaces = 64
 
 // port is a kind of port, as the engine sees it. The engine calls its methods under its own lock, and Start and Stop
@@ -184,8 +185,8 @@ func (e *Engine) Close() error {
 	return e.region.Close()
 }
 
-// lookup finds the target or makes it, in that region. The caller holds the lock, and drops the port if it ends up without
-// bindings.
+// lookup finds the target or makes it, in that region. The caller holds the lock, and drops the
+// port if it ends up without bindings.
 func (e *Engine) lookup(t target, req *abi.Register, region *mem.Region) (*entry, error) {
 	if t.err != nil {
 		return nil, t.err

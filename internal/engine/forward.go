@@ -5,9 +5,10 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 )
 
-// Transparent mode: slots of an interface's rx rings that the program releases with (NS_FORWARD) go to the
-// other side, those of hardware rings to the host, those of host rings to the wire, in the program's next
-// sync or poll. A ring asks for it with (NR_FORWARD); Config.Forward asks for all rings and all slots.
+// Transparent mode: slots of an interface's rx rings that the program releases with a flag
+// (NS_FORWARD) go to the other side, those of hardware rings to the host, those of host rings to
+// the wire, in the program's next sync or poll. A ring asks for it with a flag, too (NR_FORWARD);
+// Config.Forward asks for all rings and all slots.
 
 // forward passes on what the program releases. The ring is held, and its prologue done.
 func (b *Binding) forward(r *kring.Ring) {
@@ -51,8 +52,8 @@ func packetEnd(r *kring.Ring, k, end uint32) uint32 {
 	return k
 }
 
-// forwardDown moves packets of a host ring to the tx rings, all of which are the program's, and sends them.
-// What finds no room is lost.
+// forwardDown moves packets of a host ring to the tx rings, all of which are the program's, and
+// sends them. What finds no room is lost.
 func (b *Binding) forwardDown(r *kring.Ring) {
 	k, end := r.HwCur.Load(), r.Head()
 	for _, tx := range b.rings[abi.DirTx][:len(b.netIf.Rings(abi.DirTx))] {
@@ -75,9 +76,9 @@ func (b *Binding) forwardDown(r *kring.Ring) {
 	}
 }
 
-// moveDown moves packets from slot k on, as many as a tx ring has room for, and returns the first slot
-// that it did not look at. A packet goes in its buffers if what stands before it may stand there in the
-// tx ring; else it is copied, and lost if it is too long for that.
+// moveDown moves packets from slot k on, as many as a tx ring has room for, and returns the first
+// slot that it did not look at. A packet goes in its buffers if what stands before it may stand
+// there in the tx ring; else it is copied, and lost if it is too long for that.
 func (b *Binding) moveDown(r *kring.Ring, k, end uint32, tx *kring.Ring) uint32 {
 	swap := r.HasOffsets() == tx.HasOffsets() && r.Offsets().Max <= tx.Offsets().Max
 	head, _, tail := tx.Agreed()
@@ -111,7 +112,8 @@ func (b *Binding) moveDown(r *kring.Ring, k, end uint32, tx *kring.Ring) uint32 
 	return k
 }
 
-// swapSlots exchanges the buffers of two slots. Frames that the first receives next start where they did.
+// swapSlots exchanges the buffers of two slots. Frames that the first receives next start where
+// they did.
 func swapSlots(r *kring.Ring, from *abi.Slot, tx *kring.Ring, to *abi.Slot) {
 	w, free := from.Word(), to.Word()
 	if tx.HasOffsets() {
@@ -121,8 +123,8 @@ func swapSlots(r *kring.Ring, from *abi.Slot, tx *kring.Ring, to *abi.Slot) {
 	from.SetWord(abi.MakeSlotWord(free.BufIdx(), w.Len(), abi.NSBufChanged))
 }
 
-// fits says whether each slot's part of the packet in slots k to end has room in the tx slot that it
-// would be copied to.
+// fits says whether each slot's part of the packet in slots k to end has room in the tx slot that
+// it would be copied to.
 func fits(r *kring.Ring, k, end uint32, tx *kring.Ring, head uint32) bool {
 	for ; k != end; k, head = r.Next(k), tx.Next(head) {
 		if _, room := tx.Span(tx.Slot(head)); uint32(r.Slot(k).Word().Len()) > room {
@@ -132,7 +134,8 @@ func fits(r *kring.Ring, k, end uint32, tx *kring.Ring, head uint32) bool {
 	return true
 }
 
-// copySlot copies one slot's part of a packet. It trusts no length: the program may have changed it since.
+// copySlot copies one slot's part of a packet. It trusts no length: the program may have changed it
+// since.
 func (b *Binding) copySlot(r *kring.Ring, from *abi.Slot, tx *kring.Ring, to *abi.Slot) {
 	w, free := from.Word(), to.Word()
 	offset, room := tx.Span(to)

@@ -12,8 +12,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// holdSockets has the kernel keep the AF_XDP sockets of this process that are open now, until release is
-// called: it frees a queue with the last descriptor of its socket.
+// holdSockets has the kernel keep the AF_XDP sockets of this process that are open now, until
+// release is called: it frees a queue with the last descriptor of its socket.
 func holdSockets(t *testing.T) (release func()) {
 	t.Helper()
 	list, err := os.ReadDir("/proc/self/fd")

@@ -10,9 +10,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/monitor"
 )
 
-// openMonitor makes a monitor of the port that is meant. Errors are those of looking the port up, EBUSY when an attachment
-// has it for itself, EINVAL when nobody has it open. The request then says which directions are monitored. Nobody finds
-// the monitor by a name.
+// openMonitor makes a monitor of the port that is meant. Errors are those of looking the port up,
+// EBUSY when an attachment has it for itself, EINVAL when nobody has it open. The request then says
+// which directions are monitored. Nobody finds the monitor by a name.
 func (e *Engine) openMonitor(t target, req *abi.Register, region *mem.Region) (*entry, error) {
 	if req.Flags&abi.NRZcopyMon != 0 {
 		req.Flags |= abi.NRMonitorTx | abi.NRMonitorRx

@@ -176,8 +176,9 @@ func (e *Engine) bury(p *entry) {
 	e.drop(p)
 }
 
-// name has a port found by a key from now on. Whoever opened the interface of a persistent port before
-// the port was there has another port of that key: he keeps it, and no name finds it any more.
+// name has a port found by a key from now on. Whoever opened the interface of a persistent port
+// before the port was there has another port of that key: he keeps it, and no name finds it any
+// more.
 func (e *Engine) name(p *entry, k key) {
 	if other := e.ports[k]; other != nil {
 		other.key = e.newKey()

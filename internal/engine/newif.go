@@ -17,10 +17,12 @@ const (
 	delIfOp = "delete persistent port"
 )
 
-// NewIf makes a VALE port that stays until DelIf, with an interface of that name in the calling thread's network namespace.
-// It is on no switch until Attach puts it on one, and open to programs under its own name and under that of the port on the
-// switch. The answer says how many rings and slots there are. Errors: EINVAL for a name that has "vale" in front, is too
-// long or no interface's, and for unknown memory; EEXIST; EPERM; EMFILE when the user has as many as he may. // NETMAP_REQ_VALE_NEWIF
+// NewIf makes a VALE port that stays until DelIf, with an interface of that name in the calling
+// thread's network namespace. It is on no switch until Attach puts it on one, and open to programs
+// under its own name and under that of the port on the switch. The answer says how many rings and
+// slots there are. Errors: EINVAL for a name that has "vale" in front, is too long or no
+// interface's, and for unknown memory; EEXIST; EPERM; EMFILE when the user has as many as he may
+// (NETMAP_REQ_VALE_NEWIF).
 func (e *Engine) NewIf(name string, user uint32, req abi.ValeNewIf) (abi.ValeNewIf, error) {
 	if name == "" || len(name) >= abi.IfNameSize || strings.HasPrefix(name, valePrefix) || strings.ContainsAny(name, "{}%") {
 		return req, fault.New(syscall.EINVAL, newIfOp, name, "want a name for an interface, of at most %d characters, and not starting with %q", abi.IfNameSize-1, valePrefix)
@@ -59,8 +61,8 @@ func newDevice(name string) (*tap.Interface, *netdev.Device, error) {
 	return device, dev, nil
 }
 
-// addPersistent gives the entry of an interface that was just made its port, and puts it into the registry. On errors the
-// interface goes.
+// addPersistent gives the entry of an interface that was just made its port, and puts it into the
+// registry. On errors the interface goes.
 func (e *Engine) addPersistent(p *entry, req *abi.ValeNewIf) (err error) {
 	defer func() {
 		if err != nil {
@@ -105,8 +107,8 @@ func (e *Engine) DelIf(name string) error {
 	return patiently(exitPatience, 5*time.Millisecond, func() (bool, error) { return e.tryDelIf(name) })
 }
 
-// patiently tries again for a while, with pauses in which no lock is held, as long as try says that this
-// may help.
+// patiently tries again for a while, with pauses in which no lock is held, as long as try says that
+// this may help.
 func patiently(patience, pause time.Duration, try func() (again bool, err error)) error {
 	for end := time.Now().Add(patience); ; time.Sleep(pause) {
 		if again, err := try(); !again || time.Now().After(end) {
@@ -148,7 +150,8 @@ func (e *Engine) tryDelIf(name string) (open bool, err error) {
 	return false, nil
 }
 
-// takeDevice takes what the host sees of it away from a persistent port, which is an ordinary port then. The caller closes it.
+// takeDevice takes what the host sees of it away from a persistent port, which is an ordinary port
+// then. The caller closes it.
 func (e *Engine) takeDevice(p *entry) *tap.Interface {
 	device := p.device
 	p.device = nil

@@ -274,8 +274,8 @@ func receive(t *testing.T, p *program, wanted func(string) bool) string {
 	return ""
 }
 
-// A program that opens the interface of a persistent port before the port is there has a port of its own,
-// which ends when the program closes it.
+// A program that opens the interface of a persistent port before the port is there has a port of
+// its own, which ends when the program closes it.
 func TestInterfaceOpenedBeforeItsPersistentPort(t *testing.T) {
 	o := newOffice(t, 0, 1)
 	o.mustNewIf("p") // or the test is skipped

@@ -35,8 +35,9 @@ type netIf struct {
 	onGone func()
 }
 
-// openNIC opens the interface that the key means, in the calling thread's network namespace, with as many host rings as are
-// wished for. Its name may have moved to another one meanwhile: the key is that of the one that was opened.
+// openNIC opens the interface that the key means, in the calling thread's network namespace, with
+// as many host rings as are wished for. Its name may have moved to another one meanwhile: the key
+// is that of the one that was opened.
 func (e *Engine) openNIC(p *entry, req *abi.Register) error {
 	cfg := e.cfg.NIC
 	cfg.Secret = rand.Uint64() | 1

@@ -287,7 +287,8 @@ func TestPipesAreLikeTheirParents(t *testing.T) {
 	}
 }
 
-// Null ports have what is asked for, or ENOMEM at once: nothing is done in proportion to what cannot be.
+// Null ports have what is asked for, or ENOMEM at once: nothing is done in proportion to what
+// cannot be.
 func TestNullPortsThatCannotBe(t *testing.T) {
 	e := newEngine(t)
 	for what, req := range map[string]abi.Register{

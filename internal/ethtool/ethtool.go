@@ -152,8 +152,9 @@ func AskXDP(ifindex int) (XDP, error) {
 // Queues is how many queues an interface has in each direction.
 type Queues struct{ Rx, Tx int }
 
-// AskQueues asks the kernel, not the driver, how many queues are in use of those that there is room for: these are the ones to
-// which AF_XDP sockets can be bound. It tells of none while the interface is down, and before Linux 6.9.
+// AskQueues asks the kernel, not the driver, how many queues are in use of those that there is room
+// for: these are the ones to which AF_XDP sockets can be bound. It tells of none while the
+// interface is down, and before Linux 6.9.
 func AskQueues(ifindex int, room Queues) Queues {
 	count := func(kind, room int) int { // by search: lists of queues are none that package netlink reads to the end
 		return sort.Search(room, func(id int) bool { return !hasQueue(ifindex, kind, id) })

@@ -98,8 +98,8 @@ func (h *lines) WithGroup(name string) slog.Handler {
 	return &lines{h.page, h.prefix, h.fields.WithGroup(name)}
 }
 
-// GoesToJournal says whether what is written to f comes into systemd's journal. See systemd.exec(5),
-// $JOURNAL_STREAM.
+// GoesToJournal says whether what is written to f comes into systemd's journal. See
+// systemd.exec(5), $JOURNAL_STREAM.
 func GoesToJournal(f *os.File) bool {
 	info, err := f.Stat()
 	if err != nil {

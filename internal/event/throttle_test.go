@@ -76,7 +76,8 @@ func TestOneClient(t *testing.T) {
 	})
 }
 
-// Many processes, as of one who forks, do not either, and keep nobody from hearing of interfaces and of the daemon.
+// Many processes, as of one who forks, do not either, and keep nobody from hearing of interfaces
+// and of the daemon.
 func TestManyClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
@@ -104,7 +105,8 @@ func TestManyClients(t *testing.T) {
 	})
 }
 
-// An interface that goes up and down all the time is one subject, one that is renamed all the time is bounded, too.
+// An interface that goes up and down all the time is one subject, one that is renamed all the time
+// is bounded, too.
 func TestInterfaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, name := range []string{"eth0", "eth%d"} {

@@ -28,11 +28,12 @@ func Wrap(cause error, op, object, hint string, args ...any) *Error {
 	return e
 }
 
-// Hints say what to do about each errno of one call. An errno that is not among them gets no hint: one that is guessed
-// misleads.
+// Hints say what to do about each errno of one call. An errno that is not among them gets no hint:
+// one that is guessed misleads.
 type Hints map[syscall.Errno]string
 
-// Wrap is Wrap with the hint for the errno of the cause. A cause that has a hint of its own gets no second one.
+// Wrap is Wrap with the hint for the errno of the cause. A cause that has a hint of its own gets no
+// second one.
 func (h Hints) Wrap(cause error, op, object string) *Error {
 	var told *Error
 	if errors.As(cause, &told) && told.Hint != "" {

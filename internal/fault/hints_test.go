@@ -32,8 +32,9 @@ func TestHints(t *testing.T) {
 	}
 }
 
-// What to do about a call that failed depends on its errno: in the packages that talk to the kernel about interfaces no hint is
-// given to all errors of a call. What follows from other facts than the error may be said of all.
+// What to do about a call that failed depends on its errno: in the packages that talk to the kernel
+// about interfaces no hint is given to all errors of a call. What follows from other facts than the
+// error may be said of all.
 func TestHintsComeFromTheErrno(t *testing.T) {
 	fromOtherFacts := []string{"netmap doctor --restore", "the record is", "it is none of ours", "at most 15 characters"}
 	calls := 0

@@ -48,8 +48,9 @@ func lay(cfg *Config, queues int) (c *cable, err error) {
 	return c, c.bringUp(l, cfg)
 }
 
-// bringUp sets the TAP up such that nobody takes it for an interface of his own. What the host sends on it in spite of that,
-// the filter drops. Its MTU is for people to see: frames come from the interface and go there, whose own MTU counts.
+// bringUp sets the TAP up such that nobody takes it for an interface of his own. What the host
+// sends on it in spite of that, the filter drops. Its MTU is for people to see: frames come from
+// the interface and go there, whose own MTU counts.
 func (c *cable) bringUp(l netlink.Link, cfg *Config) error {
 	netlink.LinkSetIP6AddrGenMode(l, addrGenModeNone) // fails where there is no IPv6
 	for _, step := range []struct {

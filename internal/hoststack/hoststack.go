@@ -252,8 +252,8 @@ func (s *Stack) relabel() {
 	}
 }
 
-// Wake is told when there is trouble, or it is over, or the interface has a new name. It wakes everybody who sleeps on a host
-// ring, and implements kring.Waiter.
+// Wake is told when there is trouble, or it is over, or the interface has a new name. It wakes
+// everybody who sleeps on a host ring, and implements kring.Waiter.
 func (s *Stack) Wake() {
 	s.relabel()
 	s.wakeAll()

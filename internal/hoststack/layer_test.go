@@ -23,7 +23,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// newBareLab is a host with an interface of the name whose frames have no Ethernet header, and what is at its other end.
+// newBareLab is a host with an interface of the name whose frames have no Ethernet header, and what
+// is at its other end.
 func newBareLab(t *testing.T, name string) (*lab, *tap.Queue) {
 	t.Helper()
 	testutil.CheckLeaks(t)
@@ -49,8 +50,9 @@ func newBareLab(t *testing.T, name string) (*lab, *tap.Queue) {
 	return l, tun.Queue(0)
 }
 
-// An interface without Ethernet headers has host rings, too: what they carry are IP packets. The host answers a ping that comes
-// in on the interface, through the rings in both directions, as it does without them.
+// An interface without Ethernet headers has host rings, too: what they carry are IP packets. The
+// host answers a ping that comes in on the interface, through the rings in both directions, as it
+// does without them.
 func TestBareInterface(t *testing.T) {
 	l, far := newBareLab(t, "tun7")
 	l.host.AddAddr(t, "tun7", "10.98.0.1/24")
@@ -84,8 +86,8 @@ func TestBareInterface(t *testing.T) {
 	check("after")
 }
 
-// Frames of the loopback interface are as long as its MTU, which may be beyond what any TAP can have. What cannot pass is said:
-// a packet has at most 17 slots to be sent.
+// Frames of the loopback interface are as long as its MTU, which may be beyond what any TAP can
+// have. What cannot pass is said: a packet has at most 17 slots to be sent.
 func TestLoopback(t *testing.T) {
 	for _, mtu := range []int{68, 1500, 65521, 65522, 65536, 65575} {
 		t.Run(strconv.Itoa(mtu), func(t *testing.T) {
@@ -169,7 +171,8 @@ func sendsTo(conn *net.UDPConn, size int) bool {
 	return err == nil && bytes.Equal(b[:n], sent)
 }
 
-// answered sends an echo request, again and again, until the answer comes: the request with its addresses exchanged.
+// answered sends an echo request, again and again, until the answer comes: the request with its
+// addresses exchanged.
 func answered(far *tap.Queue, request []byte) bool {
 	b, next := make([]byte, 1<<16), time.Now()
 	for end := next.Add(5 * time.Second); time.Now().Before(end); {

@@ -11,12 +11,14 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// makePrefixes makes what frames to the host start with while generic XDP is on the interface: see xsk.Prefix.
+// makePrefixes makes what frames to the host start with while generic XDP is on the interface: see
+// xsk.Prefix.
 //
-// Where frames have an Ethernet header the kernel reads the prefix's before the XDP program takes it off: its type must not be
-// one that has the kernel change the frame, as a VLAN's would. Where they have none the kernel reads the first four bits, as
-// the version of an IP packet, and after the program the rest, as if the frame had come by Ethernet: a packet to the
-// interface's own address, of the type that is to be.
+// Where frames have an Ethernet header the kernel reads the prefix's before the XDP program takes
+// it off: its type must not be one that has the kernel change the frame, as a VLAN's would. Where
+// they have none the kernel reads the first four bits, as the version of an IP packet, and after
+// the program the rest, as if the frame had come by Ethernet: a packet to the interface's own
+// address, of the type that is to be.
 func makePrefixes(cfg *Config) (prefixes [2][xsk.PrefixSize]byte) {
 	var secret [8]byte
 	binary.NativeEndian.PutUint64(secret[:], cfg.Prefix.Secret)

@@ -27,7 +27,8 @@ const (
 	ringMask = 0xff
 )
 
-// attach makes a program, attaches it to the interface of that index and name, and leaves it to the link.
+// attach makes a program, attaches it to the interface of that index and name, and leaves it to the
+// link.
 func attach(name string, ifindex int, on string, where ebpf.AttachType, code asm.Instructions) (link.Link, error) {
 	prog, err := load(name, ebpf.SchedCLS, code)
 	if err != nil {

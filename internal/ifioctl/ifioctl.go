@@ -75,7 +75,8 @@ var requests = map[uint32]half{
 	unix.SIOCETHTOOL: reading, // as the command in its data says, see commands
 }
 
-// Handles says whether a request is one that Do does. A 32-bit program does none: its structures are other ones.
+// Handles says whether a request is one that Do does. A 32-bit program does none: its structures
+// are other ones.
 func Handles(request uint32) bool {
 	return request>>8 == 0x89 && bits.UintSize == 64 && requests[request] != neither
 }

@@ -2,8 +2,9 @@ package kring
 
 import "sync/atomic"
 
-// Traffic counts what passed through a ring: of a tx ring what its program handed over, lost frames too, but of an
-// interface what the kernel took, and of an rx ring what was put into it. Counts are added once a batch, by whoever moves the frames.
+// Traffic counts what passed through a ring: of a tx ring what its program handed over, lost frames
+// too, but of an interface what the kernel took, and of an rx ring what was put into it. Counts are
+// added once a batch, by whoever moves the frames.
 type Traffic struct {
 	Frames, Bytes atomic.Uint64 // a frame of several slots counts when its last one passes
 

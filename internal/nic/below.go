@@ -19,9 +19,9 @@ type Below struct {
 	XDP   *netlink.LinkXdp // what is known of its XDP program
 }
 
-// FindBelow finds the interfaces of the calling thread's network namespace through which frames of an
-// interface come: the members of a bond, the parent of a VLAN, and those below them. A veth pair's other
-// end is not below.
+// FindBelow finds the interfaces of the calling thread's network namespace through which frames of
+// an interface come: the members of a bond, the parent of a VLAN, and those below them. A veth
+// pair's other end is not below.
 func FindBelow(index int) ([]Below, error) {
 	links, err := listLinks()
 	if err != nil {
@@ -45,8 +45,8 @@ func FindBelow(index int) ([]Below, error) {
 	return found, nil
 }
 
-// listLinks lists interfaces, once more when they have changed meanwhile. Where they go on changing, the
-// last list has to do.
+// listLinks lists interfaces, once more when they have changed meanwhile. Where they go on
+// changing, the last list has to do.
 func listLinks() (links []netlink.Link, err error) {
 	for range 5 {
 		if links, err = netlink.LinkList(); !errors.Is(err, netlink.ErrDumpInterrupted) {
@@ -64,8 +64,9 @@ func isParent(links []netlink.Link, index int, of []int) bool {
 	})
 }
 
-// TakeBelow readies the interfaces through which frames of an interface come: what joins frames there has
-// joined them before they get here. Its errors are those of takeover.Take; giveBack undoes it all.
+// TakeBelow readies the interfaces through which frames of an interface come: what joins frames
+// there has joined them before they get here. Its errors are those of takeover.Take; giveBack
+// undoes it all.
 func (f *Facts) TakeBelow(dir string) (giveBack func() error, err error) {
 	if !f.isAbove() {
 		return func() error { return nil }, nil

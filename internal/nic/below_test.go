@@ -15,7 +15,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// What joins frames below an interface is off from when a port receives that they come to until all such ports are closed.
+// What joins frames below an interface is off from when a port receives that they come to until all
+// such ports are closed.
 func TestJoiningBelow(t *testing.T) {
 	testutil.CheckLeaks(t)
 	ns := testutil.NewNS(t)

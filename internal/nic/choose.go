@@ -43,10 +43,10 @@ func (c *Config) SetMode(name string) error {
 	return fault.New(syscall.EINVAL, "choose", "XDP mode "+name, "there is none of that name; want one of %s", strings.Join(ModeNames(), ", "))
 }
 
-// strangers are drivers that run the program of an interface on queues which are not that interface's.
-// A socket receives only what comes through a queue that is said to be of its interface, and has its
-// number (xsk_rcv_check). In generic mode that is the interface to which the frame has got, whichever
-// it came through.
+// strangers are drivers that run the program of an interface on queues which are not that
+// interface's. A socket receives only what comes through a queue that is said to be of its
+// interface, and has its number (xsk_rcv_check). In generic mode that is the interface to which the
+// frame has got, whichever it came through.
 var strangers = map[string]string{
 	"bond":        "a bond has its members' drivers run XDP programs, and their frames reach sockets of the members only",
 	"hv_netvsc":   "its driver has a virtual function run XDP programs, too, whose frames reach no socket of this interface",
@@ -62,7 +62,8 @@ func (f *Facts) isAbove() bool {
 	return strangers[f.Kind] != "" || f.Driver == "hv_netvsc" || !slices.Contains(runners, f.Kind)
 }
 
-// untagging are virtual interfaces whose frames pass a place in the kernel that takes out VLAN tags.
+// untagging are virtual interfaces whose frames pass a place in the kernel that takes out VLAN
+// tags.
 var untagging = []string{"bond", "team", "bridge", "macvlan", "macvtap", "ipvlan"}
 
 // isUntagged says whether the kernel takes the VLAN tag out of frames before they arrive here.
@@ -76,9 +77,9 @@ var silent = map[string]string{
 	"ifb": "what is redirected to an ifb passes through no XDP program: open the interface that it comes from",
 }
 
-// deaf says why a socket receives nothing in the driver's XDP, "" if it does. Sure is whether that is
-// known. Of virtual interfaces of other kinds it is to be expected: one that says that it has XDP will
-// have those run it through which it receives.
+// deaf says why a socket receives nothing in the driver's XDP, "" if it does. Sure is whether that
+// is known. Of virtual interfaces of other kinds it is to be expected: one that says that it has
+// XDP will have those run it through which it receives.
 func (f *Facts) deaf() (why string, sure bool) {
 	for _, name := range []string{f.Kind, f.Driver} {
 		if why = strangers[name]; why != "" {
@@ -101,10 +102,10 @@ type Choice struct {
 // asAsked is why a mode is used that somebody wished for.
 const asAsked = "as asked for"
 
-// Choose decides how an interface's frames travel: as is wished, or, if that is nil, in the best mode in
-// which a socket of it can receive. A driver that says that it has no XDP is asked all the same: some
-// lose it to a setting that netmap changes first. EOPNOTSUPP for a wish with which the interface would
-// receive nothing.
+// Choose decides how an interface's frames travel: as is wished, or, if that is nil, in the best
+// mode in which a socket of it can receive. A driver that says that it has no XDP is asked all the
+// same: some lose it to a setting that netmap changes first. EOPNOTSUPP for a wish with which the
+// interface would receive nothing.
 func (f *Facts) Choose(wish *xsk.Mode) (Choice, error) {
 	why, sure := f.deaf()
 	inTurn := []xsk.Mode{xsk.ZeroCopy, xsk.Native, xsk.Generic}
@@ -126,7 +127,8 @@ func (f *Facts) Choose(wish *xsk.Mode) (Choice, error) {
 	return Choice{xsk.Generic, "the driver has no XDP", inTurn[1:]}, nil
 }
 
-// whyGeneric says why the port is in generic mode though nobody has asked for that; "" if it is not.
+// whyGeneric says why the port is in generic mode though nobody has asked for that; "" if it is
+// not.
 func (p *Port) whyGeneric() string {
 	switch {
 	case p.mode != xsk.Generic || p.choice.Why == asAsked:

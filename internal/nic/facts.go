@@ -16,9 +16,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// Facts are what the kernel tells of an interface, as it tells it. Some of it may be missing, and some
-// contradict the rest: a TAP that nobody reads has no channels, says its driver, and still one queue,
-// says the kernel, with room for 256.
+// Facts are what the kernel tells of an interface, as it tells it. Some of it may be missing, and
+// some contradict the rest: a TAP that nobody reads has no channels, says its driver, and still one
+// queue, says the kernel, with room for 256.
 type Facts struct {
 	Name       string
 	Index, MTU int
@@ -33,7 +33,8 @@ type Facts struct {
 	Errs       []error           // questions that failed, other than by having no answer
 }
 
-// findLink looks an interface of the calling thread's network namespace up. ENXIO when there is none.
+// findLink looks an interface of the calling thread's network namespace up. ENXIO when there is
+// none.
 func findLink(name string) (linkInfo, error) {
 	l, err := netlink.LinkByName(name)
 	if err != nil {
@@ -100,9 +101,9 @@ func (f *Facts) Queues() ethtool.Queues {
 	}
 }
 
-// usable is how many queues of a direction can be used, of those that the driver tells of and those in
-// use, of which either may be 0. A socket cannot be bound to more than are in use; drivers that need
-// queues for themselves tell of fewer.
+// usable is how many queues of a direction can be used, of those that the driver tells of and those
+// in use, of which either may be 0. A socket cannot be bound to more than are in use; drivers that
+// need queues for themselves tell of fewer.
 func usable(told, inUse int) int {
 	switch {
 	case told == 0:
@@ -113,7 +114,8 @@ func usable(told, inUse int) int {
 	return max(told, 1)
 }
 
-// maxQueues is how many queues a port can have: numbers of rings, with those of host rings behind them, have 16 bits.
+// maxQueues is how many queues a port can have: numbers of rings, with those of host rings behind
+// them, have 16 bits.
 const maxQueues = 1 << 15
 
 // link is what the facts mean for a port. EINVAL when there can be none.
@@ -165,8 +167,8 @@ func (f *Facts) Notes() (list []string) {
 	return list
 }
 
-// Longest is the longest frame that can be sent from buffers of a size, and what becomes of others if
-// the MTU allows them.
+// Longest is the longest frame that can be sent from buffers of a size, and what becomes of others
+// if the MTU allows them.
 func (f *Facts) Longest(bufSize uint32) (most int, problem string) {
 	m := xsk.Memory{Stride: bufSize}
 	if most = int(min(maxSegments*m.MaxTx(), maxPacket)); f.MTU+etherHead > most {

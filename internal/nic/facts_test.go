@@ -12,8 +12,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// What the kernel and drivers say of queues contradicts itself. Whatever they say, a port has at least one ring in each direction,
-// and none for a queue that no socket can be bound to.
+// What the kernel and drivers say of queues contradicts itself. Whatever they say, a port has at
+// least one ring in each direction, and none for a queue that no socket can be bound to.
 func TestQueues(t *testing.T) {
 	type q = ethtool.Queues
 	type c = ethtool.Channels
@@ -58,7 +58,8 @@ func TestQueues(t *testing.T) {
 	}
 }
 
-// A port ends when its interface gets other queues, and not for what else becomes known or forgotten of them.
+// A port ends when its interface gets other queues, and not for what else becomes known or
+// forgotten of them.
 func TestChanged(t *testing.T) {
 	type q = ethtool.Queues
 	type c = ethtool.Channels

@@ -38,7 +38,8 @@ func (p *Port) longest(s *xsk.Socket) uint32 {
 // MTU is that of the interface, now.
 func (p *Port) MTU() int { return int(p.limits.mtu.Load()) }
 
-// cannotSend is the error of a kernel that does not take what is in its ring. Programs know it as EIO, whatever it was.
+// cannotSend is the error of a kernel that does not take what is in its ring. Programs know it as
+// EIO, whatever it was.
 func (p *Port) cannotSend(e error) error {
 	why := fmt.Sprintf("the kernel says: %v", e)
 	if hint := sendHints[fault.Errno(e)]; hint != "" {

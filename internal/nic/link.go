@@ -126,7 +126,8 @@ func (w *watcher) named(name string) {
 	}
 }
 
-// see takes in the interface's flags and MTU. Any news of it may have been a stop that is over again.
+// see takes in the interface's flags and MTU. Any news of it may have been a stop that is over
+// again.
 func (w *watcher) see(a *netlink.LinkAttrs) {
 	w.port.limits.carrier.Store(a.RawFlags&unix.IFF_LOWER_UP != 0)
 	if a.MTU > 0 && a.MTU != w.port.MTU() {
@@ -161,7 +162,8 @@ func (w *watcher) inQueues() {
 	}
 }
 
-// changed says whether the interface's queues are others than the port's. While it is down the kernel does not tell.
+// changed says whether the interface's queues are others than the port's. While it is down the
+// kernel does not tell.
 func (l *linkInfo) changed(now *Facts) bool {
 	if l.wish != nil { // not taken yet, or taken
 		return now.Channels != nil && *now.Channels != *l.facts.Channels && *now.Channels != *l.wish

@@ -32,7 +32,8 @@ func (p *Port) choose(q *queue, receives bool) (*xsk.Socket, error) {
 	return nil, err
 }
 
-// try opens a socket in a mode. One that only sends leaves an interface that has a program already alone.
+// try opens a socket in a mode. One that only sends leaves an interface that has a program already
+// alone.
 func (p *Port) try(q *queue, mode xsk.Mode, receives bool) (*xsk.Socket, error) {
 	if receives || p.isTied() {
 		if err := p.attach(); err != nil {
@@ -46,14 +47,14 @@ func (p *Port) try(q *queue, mode xsk.Mode, receives bool) (*xsk.Socket, error) 
 	return s, err
 }
 
-// isTied says whether sockets that only send need the program, too. Drivers tie zero-copy to it. In the copy modes they do not,
-// but whoever asks for XDP in the driver is to hear that there is none.
+// isTied says whether sockets that only send need the program, too. Drivers tie zero-copy to it. In
+// the copy modes they do not, but whoever asks for XDP in the driver is to hear that there is none.
 func (p *Port) isTied() bool {
 	return p.mode == xsk.ZeroCopy || p.cfg.Mode != nil && *p.cfg.Mode == xsk.Native
 }
 
-// attach attaches the XDP program, and has the interface receive frames as they are on the wire. Generic is what is left where the
-// driver has no XDP, or not with these queues or this MTU.
+// attach attaches the XDP program, and has the interface receive frames as they are on the wire.
+// Generic is what is left where the driver has no XDP, or not with these queues or this MTU.
 func (p *Port) attach() (err error) {
 	if err := p.takeBelow(); err != nil {
 		return err
@@ -87,8 +88,8 @@ func (p *Port) Stamps() error {
 	return p.noStamps
 }
 
-// attachAs attaches a program, one that tells when frames arrived if there is room for it and the driver can. Only generic XDP
-// sees what host rings give to the host.
+// attachAs attaches a program, one that tells when frames arrived if there is room for it and the
+// driver can. Only generic XDP sees what host rings give to the host.
 func (p *Port) attachAs(mode xsk.Mode) (program *xsk.Program, err error) {
 	if p.memory.Spare > 0 && (mode != xsk.Generic || p.noStamps == nil) {
 		if program, p.noStamps = xsk.AttachStamping(p.link.index, len(p.queues), mode); p.noStamps == nil {

@@ -16,7 +16,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// A mode that is asked for is used, and frames pass in it; or there is an error that tells what to ask for instead.
+// A mode that is asked for is used, and frames pass in it; or there is an error that tells what to
+// ask for instead.
 func TestXDPMode(t *testing.T) {
 	testutil.CheckLeaks(t)
 	na, nb := testutil.NewNS(t), testutil.NewNS(t)

@@ -2,10 +2,12 @@
 
 // Package nic is a network interface as a port: one AF_XDP socket a queue, over the region's buffer pool as UMEM.
 //
-// A slot's buffer index and a UMEM chunk are the same number. A received frame is handed over by writing its chunk into
-// a slot, a sent one by putting the slot's chunk into a descriptor; nothing is copied here. Which mode the kernel works
-// in is decided when the port is opened, as far as that can be known (choose.go), and found out when the first ring starts:
-// zero-copy where driver and memory allow it, XDP in the driver with a copy by the kernel, or generic XDP, which any interface has.
+// A slot's buffer index and a UMEM chunk are the same number. A received frame is handed over by
+// writing its chunk into a slot, a sent one by putting the slot's chunk into a descriptor; nothing
+// is copied here. Which mode the kernel works in is decided when the port is opened, as far as that
+// can be known (choose.go), and found out when the first ring starts: zero-copy where driver and
+// memory allow it, XDP in the driver with a copy by the kernel, or generic XDP, which any interface
+// has.
 //
 // Queues whose rx ring nobody has open keep their traffic with the host.
 package nic
@@ -57,8 +59,8 @@ type Config struct {
 	Promisc  bool      // receive frames for any address
 	StateDir string    // directory where changed settings are recorded, "" for takeover.DefaultDir
 	Secret   uint64    // of the prefix of frames that are for the host, see xsk.Prefix; 0 for none
-	// OnEvent hears of the mode chosen, of settings changed and put back, of what users should know,
-	// and of what happens to the interface; may be nil.
+	// OnEvent hears of the mode chosen, of settings changed and put back, of what users should
+	// know, and of what happens to the interface; may be nil.
 	OnEvent func(event.Event)
 }
 
@@ -95,8 +97,9 @@ type Port struct {
 	noStamps error // why frames come without stamps
 }
 
-// Open makes a port of the interface in the calling thread's network namespace. Nothing happens to the interface before a
-// ring starts. ENXIO when there is no such interface, EOPNOTSUPP for a mode in which it would not receive. Start says EINVAL when its frames do not fit the region's buffers.
+// Open makes a port of the interface in the calling thread's network namespace. Nothing happens to
+// the interface before a ring starts. ENXIO when there is no such interface, EOPNOTSUPP for a mode
+// in which it would not receive. Start says EINVAL when its frames do not fit the region's buffers.
 func Open(region *mem.Region, name string, cfg Config) (*Port, error) {
 	link, err := findLink(name)
 	if err != nil {
@@ -138,7 +141,8 @@ func (p *Port) Title() string {
 	return p.dev.Name()
 }
 
-// Device is the interface, nil where the kernel does not let us hold on to it, which takes CAP_NET_RAW.
+// Device is the interface, nil where the kernel does not let us hold on to it, which takes
+// CAP_NET_RAW.
 func (p *Port) Device() *netdev.Device { return p.dev }
 
 func (p *Port) letGo() {
@@ -308,8 +312,8 @@ func (p *Port) stop(r *kring.Ring) {
 	p.tidy()
 }
 
-// Abandon lets go of an interface that is gone. One that was moved to another network namespace is the host's there, and
-// another may have the index by now.
+// Abandon lets go of an interface that is gone. One that was moved to another network namespace is
+// the host's there, and another may have the index by now.
 func (p *Port) Abandon() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -76,8 +76,8 @@ func (p *Port) openQueue(q *queue, receives bool) (err error) {
 	return err
 }
 
-// WillBeFree says whether an error of Start is that of a queue that this process has just closed and that
-// the kernel frees in some seconds at most.
+// WillBeFree says whether an error of Start is that of a queue that this process has just closed
+// and that the kernel frees in some seconds at most.
 func WillBeFree(err error) bool { return xsk.WillBeFree(err) }
 
 // take readies the interface, on top of what was done before. One with an XDP program is somebody else's, and stays as it
@@ -152,8 +152,8 @@ func (p *Port) giveBack() {
 	}
 }
 
-// takeBelow readies the interfaces through which frames come, before the interface itself: the kernel
-// switches LRO off below one that has it off, for good, and lets nobody switch it on there.
+// takeBelow readies the interfaces through which frames come, before the interface itself: the
+// kernel switches LRO off below one that has it off, for good, and lets nobody switch it on there.
 func (p *Port) takeBelow() (err error) {
 	if p.below == nil {
 		p.below, err = p.link.facts.TakeBelow(p.cfg.StateDir)

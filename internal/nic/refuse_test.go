@@ -134,7 +134,8 @@ func TestTooLongForMTU(t *testing.T) {
 	b.Close()
 }
 
-// A frame that only the device can refuse, because the other end of a veth pair takes less, costs itself alone.
+// A frame that only the device can refuse, because the other end of a veth pair takes less, costs
+// itself alone.
 func TestRefusedByDevice(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -157,7 +158,8 @@ func TestRefusedByDevice(t *testing.T) {
 	b.Close()
 }
 
-// VLAN tags are no part of what the MTU counts: the tag of a frame, and a second one where the device takes it.
+// VLAN tags are no part of what the MTU counts: the tag of a frame, and a second one where the
+// device takes it.
 func TestTaggedFrames(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -224,8 +226,8 @@ func TestMTUChanges(t *testing.T) {
 	b.Close()
 }
 
-// Frames wait while there is no carrier, in the ring and in the kernel's, and go when it is back although their program
-// sleeps.
+// Frames wait while there is no carrier, in the ring and in the kernel's, and go when it is back
+// although their program sleeps.
 func TestNoCarrier(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -272,7 +274,8 @@ func TestNoCarrier(t *testing.T) {
 	b.Close()
 }
 
-// A TAP whose reader takes its time is full, and refuses every frame. None is lost, however long it takes.
+// A TAP whose reader takes its time is full, and refuses every frame. None is lost, however long it
+// takes.
 func TestFullDevice(t *testing.T) {
 	p := newPair(t, 1)
 	var cable *tap.Interface

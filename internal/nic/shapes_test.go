@@ -20,7 +20,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// shapes are interfaces of all kinds that can be made anywhere, on a veth pair "va" and "vb" that is there.
+// shapes are interfaces of all kinds that can be made anywhere, on a veth pair "va" and "vb" that
+// is there.
 var shapes = []struct {
 	name string
 	link func(a netlink.LinkAttrs, va int) netlink.Link // nil for one that is there
@@ -54,7 +55,8 @@ func tuntap(mode netlink.TuntapMode, flags netlink.TuntapFlag) func(netlink.Link
 	}
 }
 
-// addShapes makes them all in a namespace, up. What this kernel does not have is left out, and told.
+// addShapes makes them all in a namespace, up. What this kernel does not have is left out, and
+// told.
 func addShapes(t *testing.T, ns *testutil.NS) (made map[string]bool) {
 	t.Helper()
 	other := testutil.NewNS(t)
@@ -97,8 +99,8 @@ func addShapes(t *testing.T, ns *testutil.NS) (made map[string]bool) {
 	return made
 }
 
-// An interface of any shape opens, with a ring for each of its queues, sends and receives without errors, and can be described;
-// or it is refused with a reason. With whatever MTU it can have.
+// An interface of any shape opens, with a ring for each of its queues, sends and receives without
+// errors, and can be described; or it is refused with a reason. With whatever MTU it can have.
 func TestShapes(t *testing.T) {
 	testutil.CheckLeaks(t)
 	ns := testutil.NewNS(t)
@@ -182,7 +184,8 @@ func TestManyQueues(t *testing.T) {
 	all.Close()
 }
 
-// A TAP is there before somebody reads it, and when he has gone. Its port stays, and moves frames while he is there.
+// A TAP is there before somebody reads it, and when he has gone. Its port stays, and moves frames
+// while he is there.
 func TestTapReaderComesAndGoes(t *testing.T) {
 	p := newPair(t, 1)
 	p.na.Do(func() {

@@ -136,7 +136,8 @@ func (x *txSide) post(slot *abi.Slot, w abi.SlotWord, i, offset uint32) {
 	x.socket.TxAt(i, w.BufIdx(), offset, uint32(w.Len()), w.Flags()&abi.NSMoreFrag != 0)
 }
 
-// check finds what is wrong with a frame in one slot, that starts at an offset in its buffer and has room for most bytes.
+// check finds what is wrong with a frame in one slot, that starts at an offset in its buffer and
+// has room for most bytes.
 func (x *txSide) check(bufs shm.Bufs, w abi.SlotWord, offset, most uint32) (kring.Reason, bool) {
 	switch length := uint32(w.Len()); {
 	case !bufs.Valid(w.BufIdx()):
@@ -151,8 +152,8 @@ func (x *txSide) check(bufs shm.Bufs, w abi.SlotWord, offset, most uint32) (krin
 	return 0, false
 }
 
-// exceeds says whether a frame is longer than what may leave, of which these are the first bytes. A second VLAN tag is not
-// part of what the MTU counts, either.
+// exceeds says whether a frame is longer than what may leave, of which these are the first bytes. A
+// second VLAN tag is not part of what the MTU counts, either.
 func (x *txSide) exceeds(length uint32, start []byte) bool {
 	return length > x.longest && (length > x.longest+vlanTag || len(start) < etherHead+vlanTag || !isTag(start[12:]) || !isTag(start[16:]))
 }
@@ -203,8 +204,8 @@ func (x *txSide) place(r *kring.Ring, slot *abi.Slot) (offset, most uint32) {
 	return offset, min(x.port.maxTx, r.Bufs().Size()-offset)
 }
 
-// checkPacket finds what is wrong with a packet of several slots. The first has to hold the Ethernet header: drivers look for it
-// there. The kernel takes no empty piece.
+// checkPacket finds what is wrong with a packet of several slots. The first has to hold the
+// Ethernet header: drivers look for it there. The kernel takes no empty piece.
 func (x *txSide) checkPacket(packet []kring.Fragment, bufs shm.Bufs) (kring.Reason, bool) {
 	first, length := packet[0], uint32(0)
 	for _, p := range packet {

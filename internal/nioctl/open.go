@@ -10,8 +10,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// Open opens a device node. Errors are those of open(2), each with what to do about it; ENOTCONN for a
-// node whose daemon has died.
+// Open opens a device node. Errors are those of open(2), each with what to do about it; ENOTCONN
+// for a node whose daemon has died.
 func Open(path string) (fd int, err error) {
 	fd, err = unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -21,8 +21,9 @@ type share struct {
 	users int
 }
 
-// Share is Take of an interface through which frames of another come: several who are above it may need it. The last giveBack of
-// this process restores it. One that another process has readied in the same way is left to that.
+// Share is Take of an interface through which frames of another come: several who are above it may
+// need it. The last giveBack of this process restores it. One that another process has readied in
+// the same way is left to that.
 func Share(dir string, ifindex int, needs Needs) (giveBack func() error, err error) {
 	r, err := identify(ifindex)
 	if err != nil {

@@ -37,7 +37,8 @@ type Needs struct {
 // Breaking are the features that make received frames others than those that were on the wire.
 var Breaking = []string{ethtool.FeatureLRO, ethtool.FeatureGROHW, ethtool.FeatureRxVLAN, ethtool.FeatureRxSTag}
 
-// Joining are the features that make one frame of several. They are done before an interface that stands on another sees a frame.
+// Joining are the features that make one frame of several. They are done before an interface that
+// stands on another sees a frame.
 var Joining = []string{ethtool.FeatureLRO, ethtool.FeatureGROHW, ethtool.FeatureGRO, ethtool.FeatureGROList, ethtool.FeatureGROForward}
 
 // Taken is an interface that is netmap's for a while. Its methods are for one goroutine at a time.
@@ -130,8 +131,8 @@ func (t *Taken) Changes() string {
 	return t.record.Changes.String()
 }
 
-// Restore puts everything back. What fails stays on record, for Recover. An interface that is gone needs nothing, and another
-// that has its index by now is left alone.
+// Restore puts everything back. What fails stays on record, for Recover. An interface that is gone
+// needs nothing, and another that has its index by now is left alone.
 func (t *Taken) Restore() error {
 	defer t.dev.Close()
 	if t.member >= 0 {

@@ -14,8 +14,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/netdev"
 )
 
-// Interface is an interface of the host, which lives as long as it is open: it goes with the process. What the host sends on
-// it can be read from one of its queues, and what is written to any of them the host receives.
+// Interface is an interface of the host, which lives as long as it is open: it goes with the
+// process. What the host sends on it can be read from one of its queues, and what is written to any
+// of them the host receives.
 type Interface struct {
 	name   string
 	queues []*Queue
@@ -31,8 +32,9 @@ const (
 	Bare     Layer = unix.IFF_TUN // an IP header: there is no link layer
 )
 
-// MTU is the MTU closest to the one wished for that an interface can have: the kernel wants frames to be no longer than 65535
-// bytes with their Ethernet header, and the MTU at least what IPv4 needs.
+// MTU is the MTU closest to the one wished for that an interface can have: the kernel wants frames
+// to be no longer than 65535 bytes with their Ethernet header, and the MTU at least what IPv4
+// needs.
 func (l Layer) MTU(wish int) int {
 	const least, longest, ethernetHeader = 68, 1<<16 - 1, 14
 	if l == Ethernet {
@@ -73,7 +75,8 @@ func NewQueues(pattern string, layer Layer, queues int) (*Interface, error) {
 	return i, err
 }
 
-// openHints and makeHints say what to do about an errno of opening /dev/net/tun, and of making an interface.
+// openHints and makeHints say what to do about an errno of opening /dev/net/tun, and of making an
+// interface.
 var (
 	openHints = fault.Hints{
 		syscall.ENOENT: "the device is not there: 'modprobe tun' or, in a container, pass it in",
@@ -173,8 +176,8 @@ func (i *Interface) Gone() bool {
 	return err == nil && unix.IoctlIfreq(i.FD(0), unix.TUNGETIFF, ifr) != nil
 }
 
-// NetNS is a descriptor of the network namespace in which the interface is, which may have been moved. EPERM without CAP_NET_ADMIN
-// there, EINVAL before Linux 5.2.
+// NetNS is a descriptor of the network namespace in which the interface is, which may have been
+// moved. EPERM without CAP_NET_ADMIN there, EINVAL before Linux 5.2.
 func (i *Interface) NetNS() (int, error) {
 	return unix.IoctlRetInt(i.FD(0), unix.TUNGETDEVNETNS)
 }

@@ -93,19 +93,21 @@ func (s *Socket) TxCommit(n uint32) { s.tx.commit(n) }
 // leaves them when the device is full: as long as there are any, KickTx has to be called again some time.
 func (s *Socket) TxPending() uint32 { return s.tx.pending() }
 
-// KickTx makes the kernel send what TxCommit handed over, if it waits to be told. It stops at a packet that the device
-// has refused: the packet is out of the ring, its buffers come back through Done, and those behind it wait for the next
-// KickTx, unless PutBack puts it in front of them. An error means that the queue is gone or down (ENXIO, ENETDOWN); a
-// full device is none.
+// KickTx makes the kernel send what TxCommit handed over, if it waits to be told. It stops at a
+// packet that the device has refused: the packet is out of the ring, its buffers come back through
+// Done, and those behind it wait for the next KickTx, unless PutBack puts it in front of them. An
+// error means that the queue is gone or down (ENXIO, ENETDOWN); a full device is none.
 //
-// In copy modes one system call sends as many frames as its budget allows, then says EAGAIN. It is repeated for the
-// others: left to the next KickTx they would wait for a call that may never come, and on veth a tenth of the throughput
-// is lost. But EAGAIN also means that the device is full, where repeating is no help. So there are never more calls than
-// it takes to send everything when each uses its budget up. Also full is a device that takes no more of the kernel's
-// memory (ENOBUFS, ENOMEM).
+// In copy modes one system call sends as many frames as its budget allows, then says EAGAIN. It is
+// repeated for the others: left to the next KickTx they would wait for a call that may never come,
+// and on veth a tenth of the throughput is lost. But EAGAIN also means that the device is full,
+// where repeating is no help. So there are never more calls than it takes to send everything when
+// each uses its budget up. Also full is a device that takes no more of the kernel's memory
+// (ENOBUFS, ENOMEM).
 //
-// EBUSY means that the device has dropped a packet, any other error after which nothing is left that it said so of the
-// last. The kernel does not tell a device that is full, as a veth pair can be, from one that will never take this packet.
+// EBUSY means that the device has dropped a packet, any other error after which nothing is left
+// that it said so of the last. The kernel does not tell a device that is full, as a veth pair can
+// be, from one that will never take this packet.
 func (s *Socket) KickTx() (refused bool, err error) {
 	if !s.tx.needWakeup() {
 		return false, nil

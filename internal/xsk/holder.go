@@ -60,13 +60,14 @@ func gave(q queueID) {
 	holds.closed[q] = time.Now()
 }
 
-// closing marks the error of a queue that this process has closed and that the kernel has not let go.
+// closing marks the error of a queue that this process has closed and that the kernel has not let
+// go.
 type closing struct{ error }
 
 func (c closing) Unwrap() error { return c.error }
 
-// WillBeFree says whether an error of Open is that of a queue which will be free in some seconds at most,
-// so that it is worth while to try again: this process has closed its socket there.
+// WillBeFree says whether an error of Open is that of a queue which will be free in some seconds at
+// most, so that it is worth while to try again: this process has closed its socket there.
 func WillBeFree(err error) bool { return errors.As(err, &closing{}) }
 
 // busy is the error of a queue that was waited for in vain.

@@ -92,7 +92,8 @@ func occupied(ifindex int, name string) error {
 	return fault.New(unix.EBUSY, attachOp, name, "another XDP program was attached at the same time: try again")
 }
 
-// occupantAbove finds an interface that has an XDP program and an interface below it, whose kernel takes no program then.
+// occupantAbove finds an interface that has an XDP program and an interface below it, whose kernel
+// takes no program then.
 func occupantAbove(ifindex int) (name string, o *Occupant) {
 	links, _ := netlink.LinkList() // without it, there is less to say
 	master := 0

@@ -6,9 +6,10 @@ import "github.com/cilium/ebpf/asm"
 
 const offsetDataEnd = 4 // in struct xdp_md
 
-// Prefix is what frames start with that others have the host receive while a Generic program is on the interface: they pass
-// through the program, which has to tell them from received ones. It is 16 bytes with an Ethernet header in it, whose source
-// address is a secret, in the machine's byte order:
+// Prefix is what frames start with that others have the host receive while a Generic program is on
+// the interface: they pass through the program, which has to tell them from received ones. It is 16
+// bytes with an Ethernet header in it, whose source address is a secret, in the machine's byte
+// order:
 //
 //	| destination | secret | type | 2 bytes |   interface with Ethernet frames
 //	| 2 bytes | destination | secret | type |   interface whose frames have no such header: it comes right before the frame
@@ -28,8 +29,8 @@ func (p Prefix) SourceAt() int {
 	return 6
 }
 
-// AttachGeneric is Attach in Generic mode for an interface on which others have the host receive frames, too. Those that start
-// with the prefix lose it and go to the host.
+// AttachGeneric is Attach in Generic mode for an interface on which others have the host receive
+// frames, too. Those that start with the prefix lose it and go to the host.
 func AttachGeneric(ifindex, queues int, prefix Prefix) (*Program, error) {
 	return attach(ifindex, queues, Generic, strip(prefix))
 }

@@ -85,7 +85,8 @@ func (st *station) arrive(want [][]byte) {
 	}
 }
 
-// What the device refuses is told one packet at a time, in one piece or in several, and every buffer comes back once.
+// What the device refuses is told one packet at a time, in one piece or in several, and every
+// buffer comes back once.
 func TestRefused(t *testing.T) {
 	testutil.CheckLeaks(t)
 	for _, mode := range []Mode{Native, Generic} {

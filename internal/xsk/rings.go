@@ -53,7 +53,8 @@ func (p *producer) pending() uint32 {
 	return p.head - p.tail
 }
 
-// look reads the peer's index. After a refusal it lags behind what the peer is known to have taken, see Socket.refuse.
+// look reads the peer's index. After a refusal it lags behind what the peer is known to have taken,
+// see Socket.refuse.
 func (p *producer) look() {
 	if v := p.cons.Load(); int32(v-p.tail) > 0 {
 		p.tail = v

@@ -81,8 +81,9 @@ type Config struct {
 //
 // The kernel is trusted: what it writes is not checked, beyond that no index leads out of a ring.
 //
-// In copy modes the sending half is a socket of its own. The kernel sends in poll(2), too, and tells nobody which frames the
-// device refused there: who waits for frames polls the socket that does not send.
+// In copy modes the sending half is a socket of its own. The kernel sends in poll(2), too, and
+// tells nobody which frames the device refused there: who waits for frames polls the socket that
+// does not send.
 type Socket struct {
 	fd       int
 	txFD     int // fd, or that of the sending half
@@ -260,7 +261,8 @@ func (s *Socket) makeRings(c *Config) error {
 // splits says whether the sending half is a socket of its own.
 func (c *Config) splits() bool { return c.Rx && c.Tx && c.Mode != ZeroCopy }
 
-// openSender makes the sending half, on the same queue with the same memory, fill and completion ring.
+// openSender makes the sending half, on the same queue with the same memory, fill and completion
+// ring.
 func (s *Socket) openSender(c *Config) (err error) {
 	const op = "open sending socket on"
 	if s.txFD, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
@@ -303,7 +305,8 @@ func (s *Socket) raiseLimits(size uint32) {
 	unix.SetsockoptInt(s.txFD, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, int(size)*maxChunk/2) // the kernel doubles it
 }
 
-// mapRings maps the rings but TX. A side that is not asked for has no ring and no entries: nothing to read, no room to write.
+// mapRings maps the rings but TX. A side that is not asked for has no ring and no entries: nothing
+// to read, no room to write.
 func (s *Socket) mapRings(c *Config, fillSize uint32) error {
 	off, err := mmapOffsets(s.fd)
 	if err != nil {
@@ -387,7 +390,8 @@ func (s *Socket) bindTo(addr *unix.SockaddrXDP) error {
 	}
 }
 
-// FD is the descriptor of the socket, for poll(2) until something is received. It belongs to the socket.
+// FD is the descriptor of the socket, for poll(2) until something is received. It belongs to the
+// socket.
 func (s *Socket) FD() int { return s.fd }
 
 // ZeroCopy tells whether the device reads and writes the buffers itself.

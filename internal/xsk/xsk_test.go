@@ -287,7 +287,8 @@ func TestBusyQueue(t *testing.T) {
 	s := ends[0].open(t, c)
 	busy(false, "this program has it open already")
 
-	// The kernel frees a queue when the last descriptor of its socket is gone: a second one makes it late.
+	// The kernel frees a queue when the last descriptor of its socket is gone: a second one makes
+	// it late.
 	late, err := unix.Dup(s.fd)
 	if err != nil {
 		t.Fatal(err)

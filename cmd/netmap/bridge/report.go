@@ -30,7 +30,8 @@ type record struct {
 	Bad      uint64  `json:"malformed"`
 	ZeroCopy bool    `json:"zero_copy"`
 
-	// Unsent are the frames that the receiving end took and could not send, since the start, by reason.
+	// Unsent are the frames that the receiving end took and could not send, since the start, by
+	// reason.
 	Unsent map[string]uint64 `json:"unsent,omitempty"`
 }
 

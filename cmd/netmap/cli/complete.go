@@ -29,8 +29,8 @@ var completions = map[string]cobra.CompletionFunc{
 	"loss": words("plr,", "ber,"), "owner": names("/etc/passwd"), "group": names("/etc/group"),
 }
 
-// Complete tells the shell, for cmd and all commands below it, what may stand behind flags. Nothing is
-// offered behind those that take numbers and words of the user's own.
+// Complete tells the shell, for cmd and all commands below it, what may stand behind flags. Nothing
+// is offered behind those that take numbers and words of the user's own.
 func Complete(cmd *cobra.Command) {
 	register := func(f *pflag.Flag) {
 		if _, ok := cmd.GetFlagCompletionFunc(f.Name); ok || f.NoOptDefVal != "" {

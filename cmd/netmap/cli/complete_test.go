@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Behind every flag that takes a value something is offered, or nothing on purpose: never the names of
-// files where no file is meant.
+// Behind every flag that takes a value something is offered, or nothing on purpose: never the names
+// of files where no file is meant.
 func TestCompleteFlags(t *testing.T) {
 	cut := &cobra.Command{Use: "cut", Run: func(*cobra.Command, []string) {}}
 	f := cut.Flags()

@@ -98,7 +98,8 @@ func parseDevice(path string) (string, error) {
 	return path, nil
 }
 
-// PreferNode takes /dev/netmap where it is there and nothing else was said, not even of interfaces inside this process: other programs look for ports there, too.
+// PreferNode takes /dev/netmap where it is there and nothing else was said, not even of interfaces
+// inside this process: other programs look for ports there, too.
 func (d *Device) PreferNode() {
 	if d.path == "" && d.mode.Name() == "" && !d.status.asked() && IsNode(netmap.DevicePath) {
 		d.UseNode()
@@ -113,9 +114,9 @@ func (d *Device) UseNode() {
 	}
 }
 
-// IsNode says whether a path is a device, or a file that somebody serves: one that something is mounted on. A plain file
-// may be left over from somebody who does no more. A node whose daemon has died is one, too: opening it
-// tells what to do.
+// IsNode says whether a path is a device, or a file that somebody serves: one that something is
+// mounted on. A plain file may be left over from somebody who does no more. A node whose daemon has
+// died is one, too: opening it tells what to do.
 func IsNode(path string) bool {
 	file, err := os.Stat(path)
 	if err != nil {
@@ -211,7 +212,8 @@ func (d *Device) newFramework(length int, ports []portname.Name) (*embed.Framewo
 	return embed.New(c)
 }
 
-// ParsePort takes the name of a port apart. It asks the kernel which characters belong to an interface's name.
+// ParsePort takes the name of a port apart. It asks the kernel which characters belong to an
+// interface's name.
 func ParsePort(name string) (portname.Name, error) { return portname.ParseWith(name, netdev.Exists) }
 
 // buffers is how many buffers the ports take; 0 says the usual number, which costs nothing where no

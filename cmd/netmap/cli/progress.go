@@ -9,8 +9,8 @@ import (
 // clearLine returns to the start of a terminal's line and empties it.
 const clearLine = "\r\x1b[K"
 
-// Progress writes every second how far something is, until end is called: on a terminal as one line that
-// is written over, elsewhere as lines, but only if verbose.
+// Progress writes every second how far something is, until end is called: on a terminal as one line
+// that is written over, elsewhere as lines, but only if verbose.
 func Progress(w io.Writer, verbose bool, text func() string) (end func()) {
 	terminal := IsTerminal(w)
 	if !terminal && !verbose {

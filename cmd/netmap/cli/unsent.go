@@ -30,9 +30,9 @@ var unsent = []struct {
 	{kring.LinkError, "refused by the host"},
 }
 
-// NewUnsent starts to count for an open port. Of one that a device has, its daemon is asked, and other programs
-// may send through it, too; where the daemon cannot be reached, and where there is no interface,
-// nothing is counted.
+// NewUnsent starts to count for an open port. Of one that a device has, its daemon is asked, and
+// other programs may send through it, too; where the daemon cannot be reached, and where there is
+// no interface, nothing is counted.
 func NewUnsent(p *netmap.Port) *Unsent {
 	u := &Unsent{read: func() map[string]uint64 { return nil }}
 	if !IsSoftware(p.Name()) {
@@ -72,8 +72,9 @@ func SumDrops(counts map[string]uint64) (n uint64) {
 	return n
 }
 
-// Sent is what is left of the frames and bytes that were handed to a port, without those that it could
-// not send. Nobody counts the bytes of these: they are taken to be as long as frames are on average.
+// Sent is what is left of the frames and bytes that were handed to a port, without those that it
+// could not send. Nobody counts the bytes of these: they are taken to be as long as frames are on
+// average.
 func Sent(frames, bytes uint64, unsent map[string]uint64) (sentFrames, sentBytes uint64) {
 	n := min(SumDrops(unsent), frames)
 	if n == 0 {

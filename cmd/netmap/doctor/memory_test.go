@@ -41,6 +41,12 @@ func TestMemoryTable(t *testing.T) {
 			t.Errorf("%s is not the default", r[1])
 		}
 	}
+	large := nicInfo{RxQueue: 64, TxQueue: 64}
+	for buffers, ports := range map[int]uint32{212992: 70, 278528: 100} {
+		if n := mem.RingsIn(uint32(buffers-large.need().buffers)) / 2; n < ports {
+			t.Errorf("%d buffers: %d VALE ports beside 64 queues, want %d", buffers, n, ports)
+		}
+	}
 }
 
 func TestNeed(t *testing.T) {

@@ -70,7 +70,8 @@ func (n *nicInfo) checkXDP() (list []finding) {
 	return list
 }
 
-// choose is the mode that netmap uses if nobody says otherwise, and why, as far as that can be known without trying.
+// choose is the mode that netmap uses if nobody says otherwise, and why, as far as that can be
+// known without trying.
 func (n *nicInfo) choose() (mode xsk.Mode, why string) {
 	c, _ := n.facts.Choose(nil) // without a wish there is no error
 	switch most := nativeMTU[n.Driver]; {
@@ -94,7 +95,8 @@ func (n *nicInfo) checkMode() []finding {
 	return []finding{ok("netmap will use %v: %s", mode, why)}
 }
 
-// checkBelow looks at the interfaces through which this one's frames come. What an XDP program there takes does not get here.
+// checkBelow looks at the interfaces through which this one's frames come. What an XDP program
+// there takes does not get here.
 func (n *nicInfo) checkBelow() (list []finding) {
 	for _, l := range n.below {
 		if l.program != nil {

@@ -79,7 +79,8 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-// take shows what the one that is looked at said, or why it says nothing: then the last numbers stay.
+// take shows what the one that is looked at said, or why it says nothing: then the last numbers
+// stay.
 func (m *model) take(a answer) {
 	at := m.shown(a.all)
 	switch {

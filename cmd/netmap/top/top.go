@@ -150,7 +150,8 @@ func (f *flags) write(ctx context.Context, out io.Writer, before []cli.Found) er
 	}
 }
 
-// earlier is what the same framework said before, nil if it was not there: another one counts from 0.
+// earlier is what the same framework said before, nil if it was not there: another one counts from
+// 0.
 func earlier(before []cli.Found, now cli.Found) *status.Status {
 	for _, s := range before {
 		if s.Address == now.Address && s.PID == now.PID && s.Started.Equal(now.Started) {

@@ -325,7 +325,8 @@ func TestStrangeServers(t *testing.T) {
 	}
 }
 
-// Of several frameworks one is shown, n goes on to the next. When the shown one is gone its numbers stay.
+// Of several frameworks one is shown, n goes on to the next. When the shown one is gone its numbers
+// stay.
 func TestSeveral(t *testing.T) {
 	found := func(at int, addresses ...string) (all []cli.Found) {
 		for i, a := range addresses {

@@ -99,8 +99,8 @@ leaves these out.`,
 	}
 }
 
-// list is the ports of all switches: the device's, then those inside commands unless the device was named. Where there
-// are commands, there need be no device.
+// list is the ports of all switches: the device's, then those inside commands unless the device was
+// named. Where there are commands, there need be no device.
 func (f *flags) list(cmd *cobra.Command) (all []port, err error) {
 	if !cmd.Flags().Changed("device") {
 		all = embedded(cmd.Context())
