@@ -8,6 +8,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/netdev"
 	"github.com/seed-48afdc40/netmap/internal/nic"
 	"github.com/seed-48afdc40/netmap/internal/uplink"
 	"github.com/seed-48afdc40/netmap/internal/vale"
@@ -158,9 +159,10 @@ func (e *Engine) attach(sw *vale.Switch, name string, inner *entry) (int, error)
 // interface: it goes when it is closed.
 // // NETMAP_REQ_VALE_DETACH
 func (e *Engine) Detach(name string) (index int, err error) {
+	behind := behindColon(name)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	p, err := e.onSwitch("detach", name)
+	p, err := e.onSwitch("detach", name, behind)
 	if err != nil {
 		return 0, err
 	}
@@ -182,15 +184,48 @@ func (e *Engine) Detach(name string) (index int, err error) {
 	return index, nil
 }
 
-// onSwitch finds a port of a switch. EINVAL for a name without "vale", ENXIO when there is none.
-func (e *Engine) onSwitch(op, name string) (*entry, error) {
+// behindColon is the interface that a switch's port is named after, none if there is none. It is looked
+// up before the engine is locked.
+func behindColon(name string) netdev.ID {
+	_, device, _ := strings.Cut(name, ":")
+	id, _ := netdev.Find(device) // without one, the port's own name has to do
+	return id
+}
+
+// onSwitch finds a port of a switch, by the name that it has there or by another name of the interface
+// behind it. EINVAL for a name without "vale", ENXIO when there is none.
+func (e *Engine) onSwitch(op, name string, behind netdev.ID) (*entry, error) {
 	if !strings.HasPrefix(name, valePrefix) {
 		return nil, fault.New(syscall.EINVAL, op, name, "want a name such as vale0:eth0")
 	}
 	if p := e.find(key{name: name}); p != nil && p.valePort() != nil {
 		return p, nil
 	}
+	if p := e.attached(behind, name); p != nil {
+		return p, nil
+	}
 	return nil, fault.New(syscall.ENXIO, op, name, "there is no such port")
+}
+
+// attached is what an interface is on the switch of a port's name, nil if it is not there.
+func (e *Engine) attached(dev netdev.ID, name string) *entry {
+	if dev == (netdev.ID{}) {
+		return nil
+	}
+	p := e.find(key{dev: dev})
+	if p == nil {
+		return nil
+	}
+	there := p.alias // of a persistent port
+	if p.owner != nil {
+		p = p.owner
+		there = p.name
+	}
+	sw, _, _ := strings.Cut(name, ":")
+	if !strings.HasPrefix(there, sw+":") {
+		return nil
+	}
+	return p
 }
 
 func (e *Engine) detach(p *entry) {

@@ -300,6 +300,41 @@ func TestAttachedInterfaceGoes(t *testing.T) {
 	}
 }
 
+// What is attached is found on its switch by all names of its interface, its successor by its own.
+func TestRenamedWhileAttached(t *testing.T) {
+	o := newOffice(t, 0, 1)
+	o.cable("va", 77, "vafar")
+	o.change("va", func(l netlink.Link) error { return netlink.LinkAddAltName(l, "wan-0") })
+	o.mustNewIf("p0")
+	detach := func(name string) (err error) {
+		o.ns.Do(func() { _, err = o.e.Detach(name) })
+		return err
+	}
+	for _, c := range []struct{ attached, renamed, back, detached string }{
+		{"va", "vb", "va", "vb"}, {"va", "vb", "va", "va"}, {"va", "vb", "va", "wan-0"}, {"wan-0", "vb", "va", "vb"},
+		{"p0", "q0", "p0", "q0"}, {"p0", "q0", "p0", "p0"},
+	} {
+		o.mustAttach("vale0:" + c.attached)
+		o.mustAttach("vale1:vafar")
+		o.rename(c.back, c.renamed)
+		wantErrno(t, "poll another switch", o.startPolling("vale1:"+c.renamed), syscall.ENXIO)
+		wantErrno(t, "detach from another switch", detach("vale1:"+c.detached), syscall.ENXIO)
+		if err := detach("vale0:" + c.detached); err != nil {
+			t.Errorf("%+v: %v", c, err)
+		}
+		wantErrno(t, "detach again", detach("vale0:"+c.detached), syscall.ENXIO)
+		if err := detach("vale1:vafar"); err != nil {
+			t.Error(err)
+		}
+		o.rename(c.renamed, c.back)
+	}
+}
+
+func (o *office) startPolling(name string) (err error) {
+	o.ns.Do(func() { err = o.e.StartPolling(name, abi.PollingSingleCPU, 0, 1) })
+	return err
+}
+
 // The interface of a persistent port may be renamed as any other, and when it goes, the port goes.
 func TestRenamedPersistentPort(t *testing.T) {
 	o := newOffice(t, 0, 1)

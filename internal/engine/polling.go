@@ -20,9 +20,10 @@ func (e *Engine) StopPolling(name string) error {
 }
 
 func (e *Engine) polling(name string, f func(*uplink.Uplink) error) error {
+	behind := behindColon(name)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	p, err := e.onSwitch("poll", name)
+	p, err := e.onSwitch("poll", name, behind)
 	if err != nil {
 		return err
 	}
