@@ -216,13 +216,16 @@ func (f *serveFlags) checkNumbers() error {
 		return fmt.Errorf("--nic-slots %d: a ring has at most %d slots", f.slots, mem.MaxSlots)
 	case f.switches < 1:
 		return fmt.Errorf("--switches %d: want at least 1", f.switches)
-	case f.workers < 0:
-		return fmt.Errorf("--workers %d: want at least 1, or 0 to choose", f.workers)
+	case f.workers < 0 || f.workers > maxWorkers:
+		return fmt.Errorf("--workers %d: want 1 to %d, or 0 to choose", f.workers, maxWorkers)
 	case f.spin < 0:
 		return fmt.Errorf("--spin %v: want no less than 0", f.spin)
 	}
 	return nil
 }
+
+// maxWorkers is far from the 10000 threads beyond which Go ends a process.
+const maxWorkers = 1000
 
 // lookupID takes a number as it is and looks a name up. Root has the same one everywhere, also in a container without a list
 // of users.

@@ -32,6 +32,7 @@ func TestExitStatus(t *testing.T) {
 		{2, []string{"serve", "--http"}}, {2, []string{"serve", "--http", "nowhere"}}, {2, []string{"serve", "--mode", "999"}}, {2, []string{"serve", "--group", "nosuch"}},
 		{2, []string{"serve", "--buffers", "10"}}, {2, []string{"serve", "--rings", "1"}}, {2, []string{"serve", "--ring-size", "300", "--rings", "50"}},
 		{2, []string{"serve", "--switches", "-1"}}, {2, []string{"serve", "--nic-slots", "100000"}}, {2, []string{"serve", "--workers", "-1"}},
+		{2, []string{"serve", "--workers", "20000"}},
 		{2, []string{"serve", "--log-level", "loud"}}, {2, []string{"serve", "--log-format", "xml"}}, {2, []string{"serve", "-v", "--log-level", "info"}},
 	} {
 		root := newRoot()
