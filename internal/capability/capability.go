@@ -64,11 +64,13 @@ func need(op, object string, set uint64, initial bool, list []Capability) error 
 	case missing == nil:
 		return nil
 	case !initial && slices.ContainsFunc(list, Capability.isInitial):
-		return fault.New(syscall.EPERM, op, object, "it takes %s, and in a user namespace nobody has all of these; "+
-			"use the device of a netmap serve outside of it", join(missing))
+		return fault.New(syscall.EPERM, op, object,
+			"it takes %s, and in a user namespace nobody has all of these; "+
+				"use the device of a netmap serve outside of it", join(missing))
 	}
-	return fault.New(syscall.EPERM, op, object, "it takes %s: run as root, or 'sudo setcap %s+ep %s', "+
-		"or use the device of netmap serve, which takes membership of its group and no capability",
+	return fault.New(syscall.EPERM, op, object,
+		"it takes %s: run as root, or 'sudo setcap %s+ep %s', "+
+			"or use the device of netmap serve, which takes membership of its group and no capability",
 		join(missing), grant, program())
 }
 

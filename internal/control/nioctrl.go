@@ -170,7 +170,8 @@ func (k *call) poolsInfo() error {
 func (c *Client) ownPools() (abi.PoolsInfo, error) {
 	b := c.binding.Load()
 	if b == nil {
-		return abi.PoolsInfo{}, fault.New(syscall.EINVAL, "describe the memory of", "no port", "the descriptor is not bound yet")
+		return abi.PoolsInfo{}, fault.New(syscall.EINVAL, "describe the memory of", "no port",
+			"the descriptor is not bound yet")
 	}
 	return c.engine.PoolsInfo(b.Register().MemID)
 }

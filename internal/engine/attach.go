@@ -28,13 +28,18 @@ func (p *entry) valePort() *vale.Port {
 // free says EBUSY for a port that an attachment has for itself.
 func (p *entry) free() error {
 	if p.owner != nil && p.owner.host == p {
-		return fault.New(syscall.EBUSY, "open", p.title(), "it is the host stack of %s, attached to the switch; open another port of the switch, or detach it", p.owner.name)
+		return fault.New(syscall.EBUSY, "open", p.title(),
+			"it is the host stack of %s, attached to the switch; open another port of the "+
+				"switch, or detach it", p.owner.name)
 	}
 	if p.owner != nil {
-		return fault.New(syscall.EBUSY, "open", p.title(), "it is attached to a switch as %s; detach it first", p.owner.name)
+		return fault.New(syscall.EBUSY, "open", p.title(),
+			"it is attached to a switch as %s; detach it first", p.owner.name)
 	}
 	if p.inner != nil {
-		return fault.New(syscall.EBUSY, "open", p.title(), "it is %s, attached to the switch; open another port of the switch, or detach it", p.inner.title())
+		return fault.New(syscall.EBUSY, "open", p.title(),
+			"it is %s, attached to the switch; open another port of the switch, or detach "+
+				"it", p.inner.title())
 	}
 	return nil
 }
@@ -80,7 +85,8 @@ func (e *Engine) tryAttach(name string, req abi.Register) (index int, err error)
 	defer e.drop(inner)
 	switch {
 	case len(inner.bindings) > 0 || inner.owner != nil:
-		return 0, fault.New(syscall.EBUSY, attachOp, name, "%s is in use; close it, or detach it from the switch it is on", device)
+		return 0, fault.New(syscall.EBUSY, attachOp, name,
+			"%s is in use; close it, or detach it from the switch it is on", device)
 	case req.RingID != 0 || req.Mode != abi.RegAllNIC && req.Mode != abi.RegNICSW:
 		return 0, fault.New(syscall.EINVAL, attachOp, name, "mode %d, ring %d; all rings of an interface are attached, or none", req.Mode, req.RingID)
 	}
@@ -133,7 +139,8 @@ func (e *Engine) attachable(t target, req *abi.Register, region *mem.Region) (*e
 	}
 	p, err := e.lookup(t, req, region)
 	if errors.Is(err, syscall.ENXIO) {
-		err = fault.New(syscall.EINVAL, attachOp, t.name, "there is no such interface in this network namespace")
+		err = fault.New(syscall.EINVAL, attachOp, t.name,
+			"there is no such interface in this network namespace")
 	}
 	return p, err
 }

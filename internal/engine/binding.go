@@ -132,7 +132,8 @@ func (e *Engine) check(t target, req *abi.Register) error {
 	case name == "":
 		return fault.New(syscall.ENXIO, "open", name, "no port named; try netmap:eth0 or vale0:a")
 	case len(name) > most:
-		return fault.New(syscall.ENAMETOOLONG, "open", name, "%d characters; the name of such a port has at most %d", len(name), most)
+		return fault.New(syscall.ENAMETOOLONG, "open", name,
+			"%d characters; the name of such a port has at most %d", len(name), most)
 	case req.Mode == abi.RegDefault, req.Mode == abi.RegPipeMaster, req.Mode == abi.RegPipeSlave, req.Mode > abi.RegOneSW:
 		return fault.New(syscall.EINVAL, "open", name, "mode %d is none", req.Mode)
 	}
@@ -237,7 +238,8 @@ func (b *Binding) start(alone bool) error {
 	rings := slices.Concat(b.rings[abi.DirRx], b.rings[abi.DirTx]) // receiving first: see Port.Start of package nic
 	for _, r := range rings {
 		if n, taken := r.Users(); taken || alone && n > 0 {
-			return fault.New(syscall.EBUSY, "open", b.entry.title(), "%s is in use by %d others and somebody wants it exclusively", label(r), n)
+			return fault.New(syscall.EBUSY, "open", b.entry.title(),
+				"%s is in use by %d others and somebody wants it exclusively", label(r), n)
 		}
 	}
 	for i, r := range rings {

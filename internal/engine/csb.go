@@ -72,7 +72,8 @@ func (b *Binding) EnableCSB(write func([]RingState) error) error {
 	case len(rings) == 0:
 		return nil
 	case b.answer.Flags&abi.NRExclusive == 0:
-		return fault.New(syscall.EINVAL, "enable CSB", b.entry.title(), "open the port exclusively: others could sync its rings")
+		return fault.New(syscall.EINVAL, "enable CSB", b.entry.title(),
+			"open the port exclusively: others could sync its rings")
 	}
 	states := make([]RingState, len(rings))
 	for i, r := range rings {
@@ -94,5 +95,6 @@ func stateOf(r *kring.Ring) RingState {
 
 // csbError is what syncs answer in CSB mode.
 func (b *Binding) csbError(op string) error {
-	return fault.New(syscall.EBUSY, op, b.entry.title(), "the port is in CSB mode: its rings are a loop's to sync")
+	return fault.New(syscall.EBUSY, op, b.entry.title(),
+		"the port is in CSB mode: its rings are a loop's to sync")
 }

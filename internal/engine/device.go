@@ -17,7 +17,8 @@ func (b *Binding) DeviceSocket() (fd, index int, err error) {
 		p = p.parent
 	}
 	if p.dev == nil || p.gone() || p.buried || b.closed.Load() {
-		return -1, 0, fault.New(syscall.ENXIO, "find interface of", b.Port(), "it has none, or none any more")
+		return -1, 0, fault.New(syscall.ENXIO, "find interface of", b.Port(),
+			"it has none, or none any more")
 	}
 	fd, err = p.dev.Dup()
 	return fd, p.dev.Index, err

@@ -90,9 +90,12 @@ func (w wish) reachable(p *entry, own *mem.Region, x *Extmem) error {
 	case p.region == w.region, p.region == own && x == nil:
 		return nil
 	case x != nil:
-		return fault.New(syscall.EBUSY, "open", p.title(), "it is open already, in other memory (region %d)", p.region.ID())
+		return fault.New(syscall.EBUSY, "open", p.title(),
+			"it is open already, in other memory (region %d)", p.region.ID())
 	}
-	return fault.New(syscall.EBUSY, "open", p.title(), "its memory is a program's own (region %d); bring the same memory, or share that program's mapping and ask for the region by its number", p.region.ID())
+	return fault.New(syscall.EBUSY, "open", p.title(),
+		"its memory is a program's own (region %d); bring the same memory, or share that "+
+			"program's mapping and ask for the region by its number", p.region.ID())
 }
 
 // PoolsInfo describes the region of that number. EINVAL if there is none. // NETMAP_REQ_POOLS_INFO_GET

@@ -135,11 +135,13 @@ func (e *Engine) tryDelIf(name string) (open bool, err error) {
 	p := e.ports[key{dev: id}]
 	switch {
 	case p == nil || p.device == nil:
-		return false, fault.New(syscall.EINVAL, delIfOp, name, "the interface is not a persistent port")
+		return false, fault.New(syscall.EINVAL, delIfOp, name,
+			"the interface is not a persistent port")
 	case p.alias != "":
 		return false, fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.alias)
 	case p.pipesOf != nil && p.pipesOf.pipes > 0:
-		return true, fault.New(syscall.EBUSY, delIfOp, name, "it is the parent of pipes, and goes with the last")
+		return true, fault.New(syscall.EBUSY, delIfOp, name,
+			"it is the parent of pipes, and goes with the last")
 	case len(p.bindings) > 0:
 		return true, fault.New(syscall.EBUSY, delIfOp, name, "somebody has it open")
 	case p.owner != nil:

@@ -25,7 +25,8 @@ func (p *entry) acceptsStamps(req *abi.Register) error {
 	if n, ok := p.port.(*netIf); ok {
 		return n.Stamps()
 	}
-	return fault.New(syscall.EOPNOTSUPP, "open", p.title(), "only interfaces have time stamps of received frames; leave the wish out")
+	return fault.New(syscall.EOPNOTSUPP, "open", p.title(),
+		"only interfaces have time stamps of received frames; leave the wish out")
 }
 
 // netIf is an interface with its host stack.
@@ -88,7 +89,8 @@ func (n *netIf) HostRings(dir uint16) []*kring.Ring { return n.host.Rings(dir) }
 // Start brings a ring into use. With the last tx ring the host is cut off the wire.
 func (n *netIf) Start(r *kring.Ring) error {
 	if n.gone() {
-		return fault.New(syscall.ENXIO, "open", n.Title(), "the interface is gone; open the one that has come in its place")
+		return fault.New(syscall.ENXIO, "open", n.Title(),
+			"the interface is gone; open the one that has come in its place")
 	}
 	if slices.Contains(n.host.Rings(r.Dir), r) {
 		return n.host.Start(r)

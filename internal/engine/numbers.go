@@ -64,7 +64,8 @@ func checkNull(name string, req *abi.Register, region *mem.Region) error {
 		return fault.New(syscall.ENOMEM, "open null port", name, "%d rings; the region has %d", wish, most)
 	}
 	if s := max(req.TxSlots, req.RxSlots); wish > 0 && s > mem.MaxSlots {
-		return fault.New(syscall.ENOMEM, "open null port", name, "rings of %d slots; want at most %d", s, mem.MaxSlots)
+		return fault.New(syscall.ENOMEM, "open null port", name,
+			"rings of %d slots; want at most %d", s, mem.MaxSlots)
 	}
 	return nil
 }

@@ -70,7 +70,9 @@ func (b *Binding) trySetOffsets(o *Offsets) error {
 	rings := b.all()
 	for _, r := range rings {
 		if have := r.Offsets(); have.Mask != 0 && (have.Mask&want.Mask != want.Mask || have.Max < want.Max) {
-			return fault.New(syscall.EBUSY, "use offsets on", name, "%s has offsets of up to %d bytes already, with mask %#x; ask for no more", label(r), have.Max, have.Mask)
+			return fault.New(syscall.EBUSY, "use offsets on", name,
+				"%s has offsets of up to %d bytes already, with mask %#x; ask for no "+
+					"more", label(r), have.Max, have.Mask)
 		}
 	}
 	if p, ok := b.entry.port.(offsetter); ok {

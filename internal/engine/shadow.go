@@ -96,7 +96,8 @@ func (s *Shadow) join() error {
 			case old == nil:
 				continue
 			case old.Slots() != r.N:
-				return fault.New(syscall.EINVAL, "open", s.b.entry.title(), "%s has %d slots, other rings have %d", r.Name, r.N, old.Slots())
+				return fault.New(syscall.EINVAL, "open", s.b.entry.title(),
+					"%s has %d slots, other rings have %d", r.Name, r.N, old.Slots())
 			}
 			r.Hold()
 			old.Join(r)

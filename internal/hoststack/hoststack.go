@@ -98,7 +98,8 @@ type Stack struct {
 // Follow or Start. ENOMEM for too many rings.
 func New(region *mem.Region, cfg Config) (*Stack, error) {
 	if max(cfg.TxRings, cfg.RxRings) > MaxRings {
-		return nil, fault.New(syscall.ENOMEM, "open", cfg.Name(), "%d tx and %d rx host rings; want at most %d", cfg.TxRings, cfg.RxRings, MaxRings)
+		return nil, fault.New(syscall.ENOMEM, "open", cfg.Name(),
+			"%d tx and %d rx host rings; want at most %d", cfg.TxRings, cfg.RxRings, MaxRings)
 	}
 	here, err := netns.Get()
 	if err != nil {

@@ -222,7 +222,8 @@ func (s *Stack) trouble() error {
 
 // isCut notes that somebody else has deleted the TAP.
 func (s *Stack) isCut() error {
-	why := fault.New(syscall.EIO, reach, s.cfg.Name(), "the TAP interface that led there was deleted; open the port again")
+	why := fault.New(syscall.EIO, reach, s.cfg.Name(),
+		"the TAP interface that led there was deleted; open the port again")
 	s.cut.Store(why)
 	s.wakeAll()
 	return why

@@ -59,7 +59,8 @@ func memoryIn(root string) uint64 {
 }
 
 func tooMuch(need uint64, where string, left uint64) error {
-	return fault.New(syscall.ENOMEM, "take memory", "", "%d MiB are wanted, and the %s has %d MiB left",
+	return fault.New(syscall.ENOMEM, "take memory", "",
+		"%d MiB are wanted, and the %s has %d MiB left",
 		need>>20, where, left>>20)
 }
 

@@ -40,7 +40,8 @@ func (c *Config) SetMode(name string) error {
 			return nil
 		}
 	}
-	return fault.New(syscall.EINVAL, "choose", "XDP mode "+name, "there is none of that name; want one of %s", strings.Join(ModeNames(), ", "))
+	return fault.New(syscall.EINVAL, "choose", "XDP mode "+name,
+		"there is none of that name; want one of %s", strings.Join(ModeNames(), ", "))
 }
 
 // strangers are drivers that run the program of an interface on queues which are not that

@@ -135,8 +135,9 @@ func (f *Facts) link() (linkInfo, error) {
 		}
 	}
 	if n := max(info.queues.Rx, info.queues.Tx); n > maxQueues {
-		return linkInfo{}, fault.New(syscall.EINVAL, "open", f.Name, "it has %d queues, and a port at most %d; "+
-			"use fewer: 'ethtool -L %[3]s combined %[2]d'", n, maxQueues, f.Name)
+		return linkInfo{}, fault.New(syscall.EINVAL, "open", f.Name,
+			"it has %d queues, and a port at most %d; "+
+				"use fewer: 'ethtool -L %[3]s combined %[2]d'", n, maxQueues, f.Name)
 	}
 	return info, nil
 }

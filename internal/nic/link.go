@@ -145,7 +145,8 @@ func (w *watcher) see(a *netlink.LinkAttrs) {
 	case up && !was:
 		w.port.fail(event.Up, nil)
 	case !up && was:
-		w.port.fail(event.Down, fault.New(syscall.EIO, "use", w.port.Title(), "the interface is down; 'ip link set dev %s up'", w.port.Title()))
+		w.port.fail(event.Down, fault.New(syscall.EIO, "use", w.port.Title(),
+			"the interface is down; 'ip link set dev %s up'", w.port.Title()))
 	}
 }
 

@@ -81,9 +81,12 @@ func (p *Port) Stamps() error {
 	defer p.mu.Unlock()
 	switch {
 	case p.memory.Spare == 0:
-		return fault.New(syscall.EOPNOTSUPP, "open", p.Title(), "there is no room for time stamps in the region; use netmap serve --rx-timestamps, or embed.Config.RxTimestamps")
+		return fault.New(syscall.EOPNOTSUPP, "open", p.Title(),
+			"there is no room for time stamps in the region; use netmap serve --rx-timestamps, "+
+				"or embed.Config.RxTimestamps")
 	case p.program == nil:
-		return fault.New(syscall.EOPNOTSUPP, "open", p.Title(), "no rx ring is open, and time stamps are of received frames")
+		return fault.New(syscall.EOPNOTSUPP, "open", p.Title(),
+			"no rx ring is open, and time stamps are of received frames")
 	}
 	return p.noStamps
 }

@@ -181,7 +181,9 @@ func Buffers(name string, req *abi.Register, slots uint32) (int, error) {
 // AcceptOffsets says EINVAL for offsets behind which a frame of the interface's MTU has no room.
 func (p *Port) AcceptOffsets(most uint32) error {
 	if need := uint32(p.link.mtu) + frameOverhead; most+need > p.memory.MaxFrame() {
-		return fault.New(syscall.EINVAL, "use offsets on", p.Title(), "behind %d bytes a frame of its MTU of %d, with %d bytes around it, has no room in a buffer of %d; use smaller offsets or larger buffers",
+		return fault.New(syscall.EINVAL, "use offsets on", p.Title(),
+			"behind %d bytes a frame of its MTU of %d, with %d bytes around it, has no room in a "+
+				"buffer of %d; use smaller offsets or larger buffers",
 			most, p.link.mtu, frameOverhead, p.memory.MaxFrame())
 	}
 	return nil

@@ -219,7 +219,9 @@ func (p *Port) fits(multi bool, mode xsk.Mode) error {
 	most := p.memory.MaxFrame()
 	if multi || uint32(p.link.mtu)+frameOverhead <= most {
 		if mode == xsk.ZeroCopy && p.link.kilobytes && uint32(p.link.mtu)+frameOverhead > most&^1023 {
-			return fault.New(syscall.EINVAL, "open", p.Title(), "in zero-copy mode its driver uses whole KiB of a buffer, that is %d bytes of %d, and a frame may have %d", most&^1023, most, p.link.mtu+frameOverhead)
+			return fault.New(syscall.EINVAL, "open", p.Title(),
+				"in zero-copy mode its driver uses whole KiB of a buffer, that is %d bytes of "+
+					"%d, and a frame may have %d", most&^1023, most, p.link.mtu+frameOverhead)
 		}
 		return nil
 	}
@@ -228,7 +230,9 @@ func (p *Port) fits(multi bool, mode xsk.Mode) error {
 	if uint32(p.link.mtu)+frameOverhead <= large.MaxFrame() {
 		how = fmt.Sprintf("use buffers of %d bytes (netmap serve --buffer-size %[1]d), or ", jumboBuffer) + how
 	}
-	return fault.New(syscall.EINVAL, "open", p.Title(), "its MTU is %d, a buffer of %d bytes takes a frame of MTU %d, and in %v mode neither this kernel nor the driver splits frames over several; %s",
+	return fault.New(syscall.EINVAL, "open", p.Title(),
+		"its MTU is %d, a buffer of %d bytes takes a frame of MTU %d, and in %v mode neither "+
+			"this kernel nor the driver splits frames over several; %s",
 		p.link.mtu, p.memory.Stride, most-frameOverhead, mode, how)
 }
 

@@ -72,7 +72,8 @@ func (b book) check() error {
 		return err
 	}
 	if st.Uid != uint32(os.Geteuid()) && st.Uid != 0 || st.Mode&0o022 != 0 {
-		return fault.New(syscall.EPERM, "use", b.dir, "others may write to it: take that right away, or "+otherDir)
+		return fault.New(syscall.EPERM, "use", b.dir,
+			"others may write to it: take that right away, or "+otherDir)
 	}
 	return nil
 }

@@ -87,7 +87,10 @@ func occupied(ifindex int, name string) error {
 		return err
 	}
 	if above, o := occupantAbove(ifindex); o != nil {
-		return fault.New(unix.EBUSY, attachOp, name, "XDP program %v is attached to %s, whose frames come through %s, and the kernel allows none below that: stop its owner, or detach it: %s", o, above, name, o.Detach(above))
+		return fault.New(unix.EBUSY, attachOp, name,
+			"XDP program %v is attached to %s, whose frames come through %s, and the kernel "+
+				"allows none below that: stop its owner, or detach it: "+
+				"%s", o, above, name, o.Detach(above))
 	}
 	return fault.New(unix.EBUSY, attachOp, name, "another XDP program was attached at the same time: try again")
 }

@@ -232,7 +232,8 @@ func checkHuge(size uint64, works bool) finding {
 	case works:
 		return ok("the kernel gives them, as zero-copy needs")
 	case size > 0 && size != shm.HugePage:
-		return warning("boot a kernel with pages of 4 KiB", "the kernel's have %d MiB, so there is no zero-copy: it takes such of %d MiB",
+		return warning("boot a kernel with pages of 4 KiB",
+			"the kernel's have %d MiB, so there is no zero-copy: it takes such of %d MiB",
 			size>>20, shm.HugePage>>20)
 	}
 	return warning("echo 1 > /proc/sys/vm/compact_memory", "the kernel gives none, so there is no zero-copy: it takes Linux 6.1 with "+

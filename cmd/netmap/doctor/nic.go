@@ -100,7 +100,9 @@ func (n *nicInfo) checkMode() []finding {
 func (n *nicInfo) checkBelow() (list []finding) {
 	for _, l := range n.below {
 		if l.program != nil {
-			list = append(list, warning("", "%s, through which frames come, has XDP program %v: what that takes does not arrive here", l.name, l.program))
+			list = append(list, warning("",
+				"%s, through which frames come, has XDP program %v: what that takes does not "+
+					"arrive here", l.name, l.program))
 		}
 	}
 	return list
