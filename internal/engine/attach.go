@@ -49,7 +49,7 @@ func (p *entry) free() error {
 // Errors: EINVAL for a name without "vale", one of no interface, and rings other than all; ENOMEM for other bad names, and when
 // there are no more switches or ports; EBUSY when the interface is in use or the name taken; EOPNOTSUPP for the host stack of
 // what has none.
-// // NETMAP_REQ_VALE_ATTACH
+// (NETMAP_REQ_VALE_ATTACH)
 func (e *Engine) Attach(name string, req abi.Register) (index int, err error) {
 	err = patiently(queuePatience, queuePause, func() (again bool, err error) {
 		index, err = e.tryAttach(name, req)
@@ -132,7 +132,8 @@ func (e *Engine) checkAttach(name string) (sw string, err error) {
 	return sw, err
 }
 
-// attachable finds the interface that is meant, or opens it. The caller drops it if it ends up unused.
+// attachable finds the interface that is meant, or opens it. The caller drops it if it ends up
+// unused.
 func (e *Engine) attachable(t target, req *abi.Register, region *mem.Region) (*entry, error) {
 	if t.kind != "nic" || t.name == "" {
 		return nil, fault.New(syscall.EINVAL, attachOp, t.name, "not the name of an interface")

@@ -272,7 +272,10 @@ func (s *Socket) openSender(c *Config) (err error) {
 	if err := s.makeTx(c); err != nil {
 		return fail("make rings for", s.on, err, ringHints)
 	}
-	addr := &unix.SockaddrXDP{Flags: unix.XDP_SHARED_UMEM, SharedUmemFD: uint32(s.fd), Ifindex: uint32(c.Ifindex), QueueID: uint32(c.Queue)}
+	addr := &unix.SockaddrXDP{
+		Flags: unix.XDP_SHARED_UMEM, SharedUmemFD: uint32(s.fd),
+		Ifindex: uint32(c.Ifindex), QueueID: uint32(c.Queue),
+	}
 	return fail(op, s.on, unix.Bind(s.txFD, addr), bindHints)
 }
 

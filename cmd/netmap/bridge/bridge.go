@@ -188,7 +188,8 @@ func (o *flags) run(ctx context.Context) error {
 		return nil // interrupted before it began
 	}
 	for _, w := range ways {
-		fmt.Fprintf(o.err, "Ready: %s -> %s, %s.\n", w.from.Name(), w.to.Name(), map[bool]string{true: "zero-copy", false: "copying"}[w.zeroCopy])
+		how := map[bool]string{true: "zero-copy", false: "copying"}[w.zeroCopy]
+		fmt.Fprintf(o.err, "Ready: %s -> %s, %s.\n", w.from.Name(), w.to.Name(), how)
 	}
 	return o.bridge(ctx, ways)
 }

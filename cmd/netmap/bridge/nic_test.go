@@ -3,7 +3,9 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -86,5 +88,70 @@ func forwardAll(t *testing.T, ns *testutil.NS, f *embed.Framework, pairs [][2]st
 			testutil.Require(t, "AF_XDP", err)
 			go func() { done <- o.bridge(ctx, ways) }()
 		})
+	}
+}
+
+// What an interface could not send is told with the reason, under whatever name the interface was
+// opened, and when it has another one by then.
+func TestUnsentUnderOtherNames(t *testing.T) {
+	const alt = "the-interface-with-a-long-name"
+	testutil.CheckLeaks(t)
+	ns := veth(t, 1500)
+	v0 := func(change func(netlink.Link) error) {
+		t.Helper()
+		ns.Do(func() {
+			l, err := netlink.LinkByName("v0")
+			if err == nil {
+				err = change(l)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	v0(func(l netlink.Link) error { return netlink.LinkAddAltName(l, alt) })
+	f, err := embed.New(embed.Config{Buffers: 16384, BufSize: 4096, NoHugePages: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var o *flags
+	done := make(chan error, 1)
+	ns.Do(func() {
+		o = mustParse(t, "--json", "-i", "a}1/R", "-i", "netmap:"+alt+"/T")
+		ways, err := o.open(f.Open)
+		testutil.Require(t, "AF_XDP", err)
+		go func() { done <- o.bridge(ctx, ways) }()
+	})
+	v0(func(l netlink.Link) error { return netlink.LinkSetName(l, "renamed") })
+	a, err := f.Open("a{1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		a.Tx()[0].Send(make([]byte, 3000))
+	}
+	if err := a.TxSync(); err != nil {
+		t.Fatal(err)
+	}
+	lost := func() (n uint64) {
+		for _, s := range f.Stats() {
+			n += s.Drops["too-long-for-mtu"]
+		}
+		return n
+	}
+	for end := time.Now().Add(10 * time.Second); lost() < 3; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d frames refused", lost())
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if out := fmt.Sprint(o.out); !strings.Contains(out, `"too-long-for-mtu":3`) {
+		t.Errorf("the summary is %s", out)
 	}
 }

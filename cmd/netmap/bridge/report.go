@@ -44,7 +44,8 @@ func newReporter(o *flags, ways []*way) *reporter {
 func (w *way) read() record {
 	unsent := w.unsent.Read()
 	frames, bytes := cli.Sent(w.n.frames.Load(), w.n.bytes.Load(), unsent)
-	return record{From: w.from.Name(), To: w.to.Name(), Frames: frames, Bytes: bytes, Filtered: w.n.filtered.Load(), Endless: w.n.endless.Load(), Bad: w.n.malformed.Load(),
+	return record{From: w.from.Name(), To: w.to.Name(), Frames: frames, Bytes: bytes,
+		Filtered: w.n.filtered.Load(), Endless: w.n.endless.Load(), Bad: w.n.malformed.Load(),
 		ZeroCopy: w.zeroCopy, Unsent: unsent}
 }
 

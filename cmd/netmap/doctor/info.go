@@ -225,7 +225,8 @@ func (n *nicInfo) findBelow() {
 		l := lower{name: b.Name}
 		l.program, _ = xsk.FindOccupant(b.XDP)
 		if f, err := ethtool.AskFeatures(b.Index); err == nil {
-			l.joins = slices.DeleteFunc(slices.Clone(takeover.Joining), func(name string) bool { return !f.Active[name] || !f.Changeable[name] })
+			stays := func(name string) bool { return !f.Active[name] || !f.Changeable[name] }
+			l.joins = slices.DeleteFunc(slices.Clone(takeover.Joining), stays)
 		}
 		n.below = append(n.below, l)
 	}
@@ -310,8 +311,8 @@ func (n *nicInfo) queues() string {
 			parts = append(parts, fmt.Sprintf("%d %s of at most %d", p.now, p.name, p.most))
 		}
 	}
-	used, told := ethtool.Queues{Rx: n.RxQueue, Tx: n.TxQueue}, ethtool.Queues{Rx: c.Rx + c.Combined, Tx: c.Tx + c.Combined}
-	if used != told {
+	used := ethtool.Queues{Rx: n.RxQueue, Tx: n.TxQueue}
+	if used != (ethtool.Queues{Rx: c.Rx + c.Combined, Tx: c.Tx + c.Combined}) {
 		parts = append(parts, fmt.Sprintf("netmap uses %d rx and %d tx", used.Rx, used.Tx))
 	}
 	return strings.Join(parts, ", ")
