@@ -28,7 +28,7 @@ import (
 // each buffer and queue: a program that opens one and little else does well to set Buffers, to the
 // slots of all its rings and some more.
 type Config struct {
-	Buffers  int // default 212992, for 100 VALE ports, but at most an eighth of the memory
+	Buffers  int // default 278528, for 100 VALE ports and 64 queues, but at most an eighth of the memory
 	BufSize  int // bytes of a buffer: 2048 by default, 4096 for jumbo frames; 2112 is kinder to caches, see BenchmarkSpread
 	Rings    int // rings; default 1024
 	RingSize int // bytes of a ring object; default 36864, which is 2288 slots: larger rings take several objects

@@ -76,7 +76,7 @@ throttled, with a count of what was left out.`,
 	fs.StringVar(&f.owner, "owner", "root", "user who owns the node")
 	fs.StringVar(&f.group, "group", "root", "group of the node")
 	fs.Uint32Var(&f.bufNum, "buffers", 0, "packet buffers; memory is taken as ports open, and for all of them with the first interface "+
-		"(default 212992, for 100 VALE ports, but at most an eighth of the memory)")
+		"(default 278528, for 100 VALE ports and 64 queues, but at most an eighth of the memory)")
 	fs.Uint32Var(&f.bufSize, "buffer-size", mem.Default.Buf.Size, "bytes of a buffer; 4096 for jumbo frames")
 	fs.Uint32Var(&f.ringNum, "rings", mem.Default.Ring.Num, "ring objects")
 	fs.Uint32Var(&f.ringSize, "ring-size", mem.Default.Ring.Size, "bytes of a ring object")

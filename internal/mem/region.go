@@ -65,10 +65,10 @@ const (
 	// portBuffers is what a VALE port takes, or a pipe, with two rings of the usual 1024 slots:
 	// that, and its share of those that are never given out.
 	portBuffers = 2*1024 + 2
-	// defaultBuffers are for 100 VALE ports and an interface of one queue beside them, or for two
-	// of 64 queues. More would be to the good of few, and cost all who open an interface: time, as
-	// all buffers have to be there then, and some of the kernel's memory for each and each queue.
-	defaultBuffers = 208 << 10
+	// defaultBuffers are for 100 VALE ports and an interface of 64 queues beside them. More would be
+	// to the good of few, and cost all who open an interface: time, as all buffers have to be there
+	// then, and some of the kernel's memory for each and each queue.
+	defaultBuffers = 272 << 10
 	// leastBuffers is what there is on the smallest machine.
 	leastBuffers = 8 << 10
 )

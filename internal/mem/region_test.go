@@ -93,12 +93,12 @@ func TestSizesThatNobodyChose(t *testing.T) {
 		ports, rings, least uint32 // at least
 		most                uint32
 	}{
-		{"nothing said", Config{}, 64 * gib, 100, 1024, 100*2048 + 4096, 212992},
-		{"nobody knows the machine", Config{}, 0, 100, 1024, 212992, 212992},
+		{"nothing said", Config{}, 64 * gib, 100, 1024, 100*2048 + 65536, 278528},
+		{"nobody knows the machine", Config{}, 0, 100, 1024, 278528, 278528},
 		{"1 GiB", Config{}, gib, 100, 1024, 65536, 65536},
 		{"64 MiB", Config{}, 64 << 20, 100, 1024, 8192, 8192},
 		{"large buffers, 4 GiB", Config{Buf: Pool{Size: 4096}}, 4 * gib, 100, 1024, 131072, 131072},
-		{"100 ports, 200 rings", Config{If: Pool{Num: 100}, Ring: Pool{Num: 200}}, 64 * gib, 100, 200, 100 * 2048, 212992},
+		{"100 ports, 200 rings", Config{If: Pool{Num: 100}, Ring: Pool{Num: 200}}, 64 * gib, 100, 200, 100 * 2048, 278528},
 		{"300 ports", Config{If: Pool{Num: 300}}, 64 * gib, 300, 600, 300*2048 + 600, 300*2050 + 64},
 		{"300 ports that are asked for, 1 GiB", Config{If: Pool{Num: 300}}, gib, 300, 600, 300*2048 + 600, 300*2050 + 64},
 		{"as many as there can be", Config{If: Pool{Num: 10000}}, 64 * gib, 10000, 1024, 1000000, 1000000},

@@ -25,7 +25,7 @@ func TestLongRowOfQueues(t *testing.T) {
 	if n := len(a.Tx()); n != 64 || a.Tx()[0].NumSlots() != 512 {
 		t.Errorf("%d tx rings of %d slots", n, a.Tx()[0].NumSlots())
 	}
-	if all := (mem.Config{}).Buffers(); all == 212992 && 2*rings*512 > all {
+	if all := (mem.Config{}).Buffers(); all == 278528 && 2*rings*512 > all {
 		t.Errorf("two such interfaces have no room in %d buffers", all)
 	}
 	pumpOne(t, a, b)

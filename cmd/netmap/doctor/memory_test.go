@@ -37,15 +37,13 @@ func TestMemoryTable(t *testing.T) {
 		if rings := uint64(mem.RingsIn(uint32(n(1)))); rings/2 != n(6) || rings != n(7) {
 			t.Errorf("%s: %d rings", r[0], rings)
 		}
-		if n(1) != 212992 && r[2] != "" {
+		if n(1) != 278528 && r[2] != "" {
 			t.Errorf("%s is not the default", r[1])
 		}
 	}
 	large := nicInfo{RxQueue: 64, TxQueue: 64}
-	for buffers, ports := range map[int]uint32{212992: 70, 278528: 100} {
-		if n := mem.RingsIn(uint32(buffers-large.need().buffers)) / 2; n < ports {
-			t.Errorf("%d buffers: %d VALE ports beside 64 queues, want %d", buffers, n, ports)
-		}
+	if n := mem.RingsIn(278528-uint32(large.need().buffers)) / 2; n < 100 {
+		t.Errorf("%d VALE ports beside 64 queues, want 100", n)
 	}
 }
 
