@@ -147,15 +147,17 @@ func (d *device) register(offsets *abi.OptionOffsets, own *shm.Mapping, x *Extme
 		d.maxOffset = int(min(o.MaxOffset, math.MaxInt32))
 		return nil
 	case !isLegacy(d.fd, err):
-		return fault.Wrap(err, "open", d.name, "%s", registerHint(err))
+		return fault.Wrap(err, "open", d.name, "%s", d.registerHint(err))
 	case len(options) > 0:
 		return fault.New(unix.EOPNOTSUPP, "open", d.name, "the device speaks API %d, which has neither offsets nor external memory", legacyAPI)
 	}
 	return d.registerLegacy()
 }
 
-func registerHint(err error) string {
+func (d *device) registerHint(err error) string {
 	switch {
+	case nioctl.IsNone(err):
+		return nioctl.NoneHint(d.path)
 	case errors.Is(err, unix.ENXIO):
 		return "there is no such interface"
 	case errors.Is(err, unix.EINVAL):

@@ -38,7 +38,7 @@ func (d *device) registerLegacy() error {
 		return err
 	}
 	if e := nioctl.Do(d.fd, abi.NIOCREGIF, &m); e != 0 {
-		return fault.Wrap(e, "open", d.name, "%s", registerHint(e))
+		return fault.Wrap(e, "open", d.name, "%s", d.registerHint(e))
 	}
 	a := &d.answer
 	a.Offset, a.MemSize = uint64(m.Offset), uint64(m.MemSize)

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -153,6 +155,70 @@ func TestUnexpectedWords(t *testing.T) {
 		err := root.ExecuteContext(t.Context())
 		if cli.ExitStatus(err) != 2 || !strings.Contains(err.Error(), want) {
 			t.Errorf("netmap %s: %v, want %q", args, err, want)
+		}
+	}
+}
+
+// Mistakes are told in the words of who types, not of Go or of the library that reads flags.
+func TestMistakesInPlainWords(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{""}, "netmap --help"},
+		{[]string{"  "}, "netmap --help"},
+		{[]string{"é"}, "netmap --help"},
+		{[]string{"gen", "--time", "5"}, "such as 5s"},
+		{[]string{"top", "-T", ""}, "such as 5s"},
+		{[]string{"gen", "-b", "x"}, `"-b, --burst" flag: it takes a whole number`},
+		{[]string{"vale", "polling", "vale0:x", "on", "--cpu", "-1"}, "from 0 to 4294967295"},
+		{[]string{"vale", "create", "x", "--rings", "65536"}, "from 0 to 65535"},
+		{[]string{"serve", "--promisc=maybe"}, "true or false"},
+		{[]string{"replay", "-x", "fast"}, "a number"},
+		{[]string{"vale", "attach"}, "takes 1 argument, not 0: write 'netmap vale attach"},
+		{[]string{"vale", "polling", "vale0:x"}, "takes 2 arguments, not 1"},
+		{[]string{"bridge", "a", "b", "3", "d"}, "takes at most 3 arguments, not 4"},
+		{[]string{"replay", "-i", "x{1", "f", "g"}, "takes at most 1 argument, not 2"},
+		{[]string{"gen", "-i", ""}, "--interface is empty"}, // not the self test
+		{[]string{"gen", "-i", "x{1", "--function="}, "--function is empty"},
+		{[]string{"bridge", "-i", "eth0", "-i", ""}, "--interface is empty"},
+		{[]string{"lb", "-i", "vale0:a", "-p", ""}, "--pipes is empty"},
+		{[]string{"capture", "-i", "vale0:a", "-w", ""}, "--write is empty"},
+		{[]string{"serve", "--path", ""}, "--path is empty"},
+		{[]string{"doctor", "--state-dir="}, "--state-dir is empty"},
+		{[]string{"serve", "--ports", "4294967295"}, "netmap serve --ports"},
+		{[]string{"serve", "--ring-size", "1"}, "netmap serve --rings, --ring-size"},
+	} {
+		root := newRoot()
+		root.SetOut(io.Discard)
+		root.SetErr(io.Discard)
+		root.SetArgs(tt.args)
+		err := root.ExecuteContext(t.Context())
+		if cli.ExitStatus(err) != 2 || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "strconv") {
+			t.Errorf("netmap %q: %v, want %q", tt.args, err, tt.want)
+		}
+	}
+}
+
+// What is no netmap device is said to be none, in every command that is given it.
+func TestNoDevice(t *testing.T) {
+	plain := filepath.Join(t.TempDir(), "netmap")
+	if err := os.WriteFile(plain, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		"gen -f rx -i vale0:a", "capture -i vale0:a -w -", "bridge -i vale0:a -i vale1:b",
+		"lb -i vale0:a", "vale list", "vale attach vale0:a", "vale delete a", "vale polling vale0:a off",
+	} {
+		for _, path := range []string{plain, "/dev/null", t.TempDir(), plain + "/x"} {
+			root := newRoot()
+			root.SetOut(io.Discard)
+			root.SetErr(io.Discard)
+			root.SetArgs(append(strings.Fields(line), "--device", path))
+			err := root.ExecuteContext(t.Context())
+			if cli.ExitStatus(err) != 1 || !strings.Contains(err.Error(), "name a") {
+				t.Errorf("netmap %s --device %s: %v, want what to do", line, path, err)
+			}
 		}
 	}
 }

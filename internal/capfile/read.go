@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 
@@ -68,6 +69,9 @@ func Open(name string) (*Reader, error) {
 	r, err := newReader(f, name == Stdin)
 	if err != nil {
 		f.Close()
+		if named := new(fs.PathError); errors.As(err, &named) { // it has the name, too
+			err = named.Err
+		}
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	r.closer = f

@@ -58,6 +58,9 @@ func TestOpenErrors(t *testing.T) {
 	if _, err := Open(name); err == nil || err.Error() != "read "+name+": the file is empty" {
 		t.Errorf("an empty file: %v", err)
 	}
+	if _, err := Open("/"); err == nil || err.Error() != "read /: is a directory" {
+		t.Errorf("a directory: %v", err)
+	}
 }
 
 // What is in memory can be read without waiting, and nothing else can.

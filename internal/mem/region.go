@@ -166,8 +166,8 @@ func (r *Region) layOut(all [3]Pool) error {
 // check says EINVAL for a size out of netmap's limits.
 func (w Pool) check(i int) error {
 	if l := limits[i]; w.Num < l.minNum || w.Num > l.maxNum || w.Size < l.minSize || w.Size > l.maxSize {
-		return fault.New(syscall.EINVAL, "make region", poolNames[i], "%d objects of %d bytes; want %d to %d of %d to %d bytes",
-			w.Num, w.Size, l.minNum, l.maxNum, l.minSize, l.maxSize)
+		return fault.New(syscall.EINVAL, "make region", poolNames[i], "%d objects of %d bytes; want %d to %d of %d to %d bytes; netmap serve %s",
+			w.Num, w.Size, l.minNum, l.maxNum, l.minSize, l.maxSize, poolFlags[i])
 	}
 	return nil
 }
@@ -323,6 +323,9 @@ func (r *Region) Reset() {
 }
 
 var poolNames = [3]string{"interfaces", "rings", "buffers"}
+
+// poolFlags are the flags that set the pools.
+var poolFlags = [3]string{"--ports", "--rings, --ring-size", "--buffers, --buffer-size"}
 
 // pool is an allocator of objects of one size, first fit by a bitmap so that fresh objects lie side by side.
 type pool struct {

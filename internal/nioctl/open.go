@@ -27,7 +27,9 @@ func IsDead(err error) bool {
 
 func openHint(err error) string {
 	switch {
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENXIO):
+	case errors.Is(err, unix.EISDIR):
+		return "name a node in it, such as netmap"
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ENXIO):
 		return "start netmap serve, load netmap's kernel module, name another node, or use the embedded framework"
 	case IsDead(err):
 		return "the daemon behind it has died: start netmap serve again; netmap doctor tells what it left behind"
@@ -35,4 +37,14 @@ func openHint(err error) string {
 		return "join the group of the device, or run as root"
 	}
 	return ""
+}
+
+// IsNone says whether an error is that of a file that takes no requests: the plain one under a
+// device that is gone, or something else than a device.
+func IsNone(err error) bool { return errors.Is(err, unix.ENOTTY) }
+
+// NoneHint is what to do about such a file.
+func NoneHint(path string) string {
+	return path + " is no netmap device, though it is there: start netmap serve, " +
+		"load netmap's kernel module, or name another node"
 }

@@ -71,7 +71,7 @@ func New() *cobra.Command {
 		Long:              help,
 		ValidArgsFunction: cli.Ports,
 		Example:           examples,
-		Args:              cobra.MaximumNArgs(3),
+		Args:              cli.TakesArgs(0, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.out, o.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			if err := o.check(args); err != nil {

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,7 +54,10 @@ func ExitStatus(err error) int {
 func flagError(cmd *cobra.Command, err error) error {
 	var none *pflag.ValueRequiredError
 	var unknown *pflag.NotExistError
+	var invalid *pflag.InvalidValueError
 	switch {
+	case errors.As(err, &invalid):
+		return invalidValue(invalid)
 	case errors.As(err, &unknown):
 		return unknownFlag(cmd, unknown)
 	case !errors.As(err, &none):
@@ -62,6 +66,25 @@ func flagError(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %s", err, noDevice)
 	}
 	return fmt.Errorf("%w: want %s", err, none.GetFlag().Value.Type())
+}
+
+// wants is what flags of Go's own types take, in words: their errors speak of Go's functions.
+var wants = map[string]string{
+	"int":      "a whole number",
+	"uint16":   "a whole number from 0 to 65535",
+	"uint32":   "a whole number from 0 to 4294967295",
+	"uint64":   "a whole number from 0 on",
+	"float64":  "a number",
+	"bool":     "true or false",
+	"duration": "a time with its unit, such as 5s or 100ms",
+}
+
+func invalidValue(err *pflag.InvalidValueError) error {
+	if want, ok := wants[err.GetFlag().Value.Type()]; ok {
+		what := strings.TrimSuffix(err.Error(), err.Unwrap().Error())
+		return fmt.Errorf("%sit takes %s", what, want)
+	}
+	return err
 }
 
 func unknownFlag(cmd *cobra.Command, err *pflag.NotExistError) error {
@@ -112,8 +135,7 @@ func NoArgs(cmd *cobra.Command, args []string) error {
 func unexpected(cmd *cobra.Command, word string) error {
 	switch {
 	case cmd.HasSubCommands():
-		cmd.SuggestionsMinimumDistance = 2
-		if near := cmd.SuggestionsFor(word); len(near) > 0 {
+		if near := nearCommands(cmd, word); len(near) > 0 {
 			return fmt.Errorf("there is no command %q: did you mean %s?", word, strings.Join(near, " or "))
 		}
 		return fmt.Errorf("there is no command %q: '%s --help' lists those there are", word, cmd.CommandPath())
@@ -121,6 +143,53 @@ func unexpected(cmd *cobra.Command, word string) error {
 		return fmt.Errorf("%s takes no arguments: a port is named with -i, such as -i %s", cmd.CommandPath(), word)
 	}
 	return fmt.Errorf("%s takes no arguments, and %q is one", cmd.CommandPath(), word)
+}
+
+// emptyValue is the error of a flag that was given nothing, as from a variable of a script that is
+// not set: it would be taken for left out, and something else be done than was asked for.
+func emptyValue(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		isEmpty := f.Value.Type() == "string" && f.Value.String() == ""
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			isEmpty = slices.Contains(list.GetSlice(), "")
+		}
+		if isEmpty && err == nil {
+			err = fmt.Errorf("--%s is empty: give it a value, or leave it out", f.Name)
+		}
+	})
+	return err
+}
+
+// nearCommands are those that a word may have been meant as: with at least two letters right.
+func nearCommands(cmd *cobra.Command, word string) []string {
+	const right = 2
+	if len(word) < right {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	return slices.DeleteFunc(cmd.SuggestionsFor(word), func(name string) bool {
+		return distance(word, name) > max(len(word), len(name))-right
+	})
+}
+
+// TakesArgs is for commands that take so many arguments.
+func TakesArgs(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if n := len(args); n < least || n > most {
+			return fmt.Errorf("%s takes %s, not %d: write '%s'", cmd.CommandPath(), times(least, most), n,
+				strings.TrimSuffix(cmd.UseLine(), " [flags]"))
+		}
+		return nil
+	}
+}
+
+// times is "2 arguments", or "at most 2 arguments".
+func times(least, most int) string {
+	text := Count(uint64(most), "argument")
+	if least != most {
+		return "at most " + text
+	}
+	return text
 }
 
 // markHelp has "help" fail for a command that is not there, as the command itself would.
@@ -159,8 +228,12 @@ func MarkUsage(cmd *cobra.Command) {
 	if !cmd.HasParent() && cmd.HasSubCommands() {
 		markHelp(cmd)
 	}
-	if args := cmd.Args; args != nil {
-		cmd.Args = func(cmd *cobra.Command, list []string) error { return Usage(args(cmd, list)) }
+	args := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, list []string) error {
+		if err := emptyValue(cmd.Flags()); err != nil || args == nil {
+			return Usage(err)
+		}
+		return Usage(args(cmd, list))
 	}
 	for _, c := range cmd.Commands() {
 		MarkUsage(c)

@@ -126,7 +126,7 @@ func findLinks(names []string) (links []netlink.Link, err error) {
 	for _, name := range names {
 		l, err := netlink.LinkByName(strings.TrimPrefix(name, "netmap:"))
 		if errors.As(err, &netlink.LinkNotFoundError{}) {
-			return nil, fmt.Errorf("there is no interface %s in this network namespace: netmap info without a name lists all", name)
+			return nil, fmt.Errorf("there is no interface %q in this network namespace: netmap info without a name lists all", name)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("look at %s: %w", name, err)

@@ -163,7 +163,7 @@ func TestInfoWithoutInterface(t *testing.T) {
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cli.MarkUsage(cmd)
 	cmd.SetArgs([]string{"nosuch0"})
-	if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "no interface nosuch0") {
+	if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "no interface \"nosuch0\"") {
 		t.Errorf("%v", err)
 	}
 }

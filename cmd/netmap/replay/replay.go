@@ -93,7 +93,7 @@ func New() *cobra.Command {
 		Short:   "Send the frames of a capture file, with its timing",
 		Long:    help,
 		Example: examples,
-		Args:    cobra.MaximumNArgs(1),
+		Args:    cli.TakesArgs(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.out, o.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			if err := o.check(args); err != nil {

@@ -36,7 +36,15 @@ func request[T any](d *device, kind uint16, op, name string, body *T, advice map
 	if err == nil {
 		return nil
 	}
+	if nioctl.IsNone(err) {
+		return d.none(err, op, name)
+	}
 	return fault.Wrap(err, op, name, "%s", advice[fault.Errno(err)])
+}
+
+// none is the error of a file that takes no requests, or not these.
+func (d *device) none(err error, op, name string) error {
+	return fault.Wrap(err, op, name, "%s", nioctl.NoneHint(d.path))
 }
 
 // port is a port of a switch.
@@ -60,6 +68,9 @@ func (d *device) list() (all []port, err error) {
 		all = append(all, d.describe(name, at.PortIdx))
 		return true
 	})
+	if nioctl.IsNone(err) {
+		return nil, d.none(err, "list", "switches")
+	}
 	if err != nil {
 		return nil, fault.Wrap(err, "list", "switches", "the device has no VALE, or speaks another version")
 	}

@@ -216,7 +216,7 @@ func (f *flags) createCmd() *cobra.Command {
 		Use:   "create name",
 		Short: "Make a persistent port, which the host sees as an interface",
 		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.ExactArgs(1)(cmd, args); err != nil {
+			if err := cli.TakesArgs(1, 1)(cmd, args); err != nil {
 				return err
 			}
 			if strings.HasPrefix(args[0], "vale") || strings.ContainsAny(args[0], ":/{}") || len(args[0]) >= abi.IfNameSize || args[0] == "" {
@@ -245,7 +245,7 @@ func (f *flags) deleteCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "delete name",
 		Short: "End a persistent port",
-		Args:  cobra.ExactArgs(1),
+		Args:  cli.TakesArgs(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.with(func(d *device) error {
 				if err := d.remove(args[0]); err != nil {
@@ -267,7 +267,7 @@ func (f *flags) pollingCmd() *cobra.Command {
 which saves the wake-up and costs the processor. With --cpus 2 or more, each
 looks at one ring: processor 0 at ring 0, and so on from --cpu on.`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.ExactArgs(2)(cmd, args); err != nil {
+			if err := cli.TakesArgs(2, 2)(cmd, args); err != nil {
 				return err
 			}
 			if args[1] != "on" && args[1] != "off" {
@@ -308,7 +308,7 @@ looks at one ring: processor 0 at ring 0, and so on from --cpu on.`,
 
 // onePort wants the name of a port on a switch.
 func onePort(cmd *cobra.Command, args []string) error {
-	if err := cobra.ExactArgs(1)(cmd, args); err != nil {
+	if err := cli.TakesArgs(1, 1)(cmd, args); err != nil {
 		return err
 	}
 	sw, name, ok := strings.Cut(args[0], ":")
