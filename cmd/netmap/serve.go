@@ -126,7 +126,7 @@ func (f *serveFlags) serve(ctx context.Context, cfg daemon.Config) error {
 		return err
 	}
 	d.Say(event.Event{Kind: event.Serving, Device: f.path, Version: cli.Version(), PID: os.Getpid(),
-		Socket: socket, Address: f.status.HTTP})
+		Socket: socket, Address: d.Address()})
 	notify("READY=1")
 	err = d.Wait(ctx)
 	notify("STOPPING=1")

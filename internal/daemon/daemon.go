@@ -51,6 +51,7 @@ type Daemon struct {
 	started time.Time
 	clients clients
 	apart   apart
+	address string   // of the status API on TCP
 	stops   []func() // of the status API
 }
 

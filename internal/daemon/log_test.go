@@ -105,6 +105,9 @@ func TestExposedStatus(t *testing.T) {
 		if err := d.ServeStatus(StatusConfig{HTTP: address}); err != nil {
 			t.Fatal(err)
 		}
+		if a := d.Address(); strings.HasSuffix(a, ":0") || !strings.Contains(a, ":") {
+			t.Errorf("%s: offered at %q, want the port that was found", address, a)
+		}
 		if got := strings.Count(log.String(), "event=status-exposed address=") > before; got != want {
 			t.Errorf("%s: told %v, want %v:\n%s", address, got, want, log)
 		}

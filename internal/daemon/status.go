@@ -113,10 +113,15 @@ func (d *Daemon) ServeStatus(cfg StatusConfig) error {
 		if exposed {
 			d.log.Say(event.Event{Kind: event.StatusExposed, Address: l.Addr().String()})
 		}
+		d.address = l.Addr().String()
 		d.serve(l)
 	}
 	return nil
 }
+
+// Address is where the status API is offered on TCP, with the port that was found for 0; "" for
+// nowhere.
+func (d *Daemon) Address() string { return d.address }
 
 func (d *Daemon) serve(l net.Listener) {
 	h := statusapi.Handler(d.Status, metrics.Handler(d.Status))

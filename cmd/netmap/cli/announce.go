@@ -35,7 +35,11 @@ func AddHTTPFlag(f *pflag.FlagSet, address *string) {
 }
 
 func parseHTTP(s string) (string, error) {
-	if _, _, err := net.SplitHostPort(s); err != nil {
+	_, port, err := net.SplitHostPort(s)
+	if err == nil && port != "" {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil || port == "" {
 		return "", fmt.Errorf("want host:port, such as 127.0.0.1:9669")
 	}
 	return s, nil

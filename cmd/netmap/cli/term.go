@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"io"
 	"os"
 
@@ -9,6 +10,9 @@ import (
 
 // IsTerminal says whether somebody watches what is written.
 func IsTerminal(w io.Writer) bool { return TermWidth(w) > 0 }
+
+// usualWidth is that of a terminal that does not know its own, as a serial console.
+const usualWidth = 80
 
 // TermWidth is the width of the terminal in columns, 0 if it is none.
 func TermWidth(w io.Writer) int {
@@ -20,5 +24,5 @@ func TermWidth(w io.Writer) int {
 	if err != nil {
 		return 0
 	}
-	return width
+	return cmp.Or(width, usualWidth)
 }

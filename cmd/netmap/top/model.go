@@ -64,7 +64,9 @@ func (m *model) ask() tea.Msg {
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
-		m.width, m.height = msg.Width, msg.Height
+		if msg.Width > 0 && msg.Height > 0 { // else the terminal does not know
+			m.width, m.height = msg.Width, msg.Height
+		}
 	case tea.KeyPressMsg:
 		return m, m.key(msg.String())
 	case lookAgain:
