@@ -72,6 +72,7 @@ type Device struct {
 	cfg     Config
 	driver  Driver
 	fd      int // of /dev/fuse
+	below   below
 	created bool
 	mounted bool
 	mountID uint64
@@ -132,6 +133,7 @@ func Mount(cfg Config, driver Driver) (*Device, error) {
 	if err := d.prepare(); err != nil {
 		return nil, err
 	}
+	d.below.hold(d.cfg.Path)
 	if err := d.mount(); err != nil {
 		d.Close()
 		return nil, err
@@ -270,8 +272,9 @@ func (d *Device) Close() error {
 			unix.Close(d.fd)
 		}
 		if d.created {
-			os.Remove(d.cfg.Path)
+			d.below.remove(d.cfg.Path)
 		}
+		d.below.close()
 		d.releaseAll()
 	})
 	return nil
