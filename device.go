@@ -212,10 +212,19 @@ func (d *device) sync(op string, request uint) error {
 		return fault.New(unix.ENXIO, op, d.name, "the port is closed")
 	}
 	if e := nioctl.Do[struct{}](d.fd, request|voidBit, nil); e != 0 {
-		return fault.New(e, op, d.name, "")
+		return useHints.Wrap(e, op, d.name)
 	}
 	return nil
 }
+
+// useHints say what to do when a port that is open works no more.
+var useHints = fault.Hints{
+	unix.ENOTCONN:     endedHint,
+	unix.ECONNABORTED: endedHint,
+	unix.EIO:          "the interface is down, gone, or has other queues: look at it with netmap info, and open it again",
+}
+
+const endedHint = "the daemon behind the device has ended: start netmap serve again, and open the port again"
 
 // Wait is poll(2) on the device, and on a pipe that ends it.
 func (d *device) Wait(ctx context.Context, events int16, timeout time.Duration) (int16, error) {
@@ -229,7 +238,7 @@ func (d *device) Wait(ctx context.Context, events int16, timeout time.Duration) 
 	}
 	w, err := d.waker()
 	if err != nil {
-		return 0, fault.Wrap(err, "poll", d.name, "")
+		return 0, useHints.Wrap(err, "poll", d.name)
 	}
 	defer d.retire(w)
 	stop := wake.On(ctx, w)
@@ -252,7 +261,7 @@ func (d *device) Wait(ctx context.Context, events int16, timeout time.Duration) 
 		case over != nil:
 			return 0, over
 		case err != nil && err != unix.EINTR:
-			return 0, fault.Wrap(err, "poll", d.name, "")
+			return 0, useHints.Wrap(err, "poll", d.name)
 		}
 		if timeout >= 0 && ctx.Err() == nil {
 			if timeout = time.Until(deadline); timeout <= 0 {
@@ -270,7 +279,7 @@ func (d *device) look(events int16) (int16, error) {
 		if _, err := unix.Poll(fds[:], 0); err == nil {
 			return fds[0].Revents, nil
 		} else if err != unix.EINTR {
-			return 0, fault.Wrap(err, "poll", d.name, "")
+			return 0, useHints.Wrap(err, "poll", d.name)
 		}
 	}
 	return unix.POLLERR, nil

@@ -556,3 +556,16 @@ func BenchmarkDevice(b *testing.B) {
 		}
 	}
 }
+
+// Who has a port open is told what to do when the daemon ends.
+func TestPortsOfDaemonThatEnded(t *testing.T) {
+	path, d := serve(t)
+	p := openPort(t, path, "vale0:a")
+	defer p.Close()
+	d.Close()
+	for op, err := range map[string]error{"txsync": p.TxSync(), "rxsync": p.RxSync()} {
+		if err == nil || !strings.Contains(err.Error(), "start netmap serve again") {
+			t.Errorf("%s: %v, want what to do", op, err)
+		}
+	}
+}

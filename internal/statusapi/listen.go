@@ -53,7 +53,7 @@ func Listen(path string, a Access) (net.Listener, error) {
 	if c, err := net.Dial("unix", path); err == nil {
 		c.Close()
 		return nil, fault.New(syscall.EADDRINUSE, opOffer, path,
-			"another daemon is there; name another socket with --status")
+			"somebody listens there already; name another socket with --status")
 	} else if isDead(path, err) {
 		os.Remove(path)
 	}

@@ -220,7 +220,7 @@ func (f *flags) createCmd() *cobra.Command {
 				return err
 			}
 			if strings.HasPrefix(args[0], "vale") || strings.ContainsAny(args[0], ":/{}") || len(args[0]) >= abi.IfNameSize || args[0] == "" {
-				return fmt.Errorf("%q cannot be the name of a persistent port: it takes up to %d characters and does not start with vale", args[0], abi.IfNameSize-1)
+				return fmt.Errorf("%q cannot be the name of a persistent port: it takes up to %d characters, none of :/{}, and does not start with vale", args[0], abi.IfNameSize-1)
 			}
 			return nil
 		},
