@@ -205,7 +205,7 @@ func (d *Device) checkFree() error {
 	}
 	switch {
 	case st.Mode&unix.S_IFMT == unix.S_IFCHR:
-		return fault.New(syscall.EBUSY, "make device node", d.cfg.Path, 
+		return fault.New(syscall.EBUSY, "make device node", d.cfg.Path,
 			"it is a character device, as that of netmap's kernel module: unload that, or use another path")
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return fault.New(syscall.EINVAL, "make device node", d.cfg.Path, "it is there and no regular file; use another path")

@@ -216,12 +216,16 @@ func (o *flags) run(ctx context.Context) error {
 		return nil // interrupted before it began
 	}
 	signal.Ignore(syscall.SIGPIPE) // a reader of standard output may leave; the interface is to be given back in order
-	s, err := o.capture(ctx, p, newMeter(o.name, p))
-	if err != nil {
-		return err
+	return o.captureAndTell(ctx, p, newMeter(o.name, p))
+}
+
+// captureAndTell captures, and says what was, even when there was no way on: the file has that.
+func (o *flags) captureAndTell(ctx context.Context, p *netmap.Port, m *meter) error {
+	s, err := o.capture(ctx, p, m)
+	if s != nil {
+		s.write(o)
 	}
-	s.write(o)
-	return nil
+	return err
 }
 
 // rxSlots is how many slots the rings of an interface should have: as many as there can be, so that the receiver may be kept from

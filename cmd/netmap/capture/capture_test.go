@@ -540,3 +540,55 @@ func TestNoAllocations(t *testing.T) {
 		t.Errorf("%v allocations for 120 frames, %d captured", n, r.n.captured)
 	}
 }
+
+// A capture that cannot go on says what it has written before.
+func TestSummaryOfFailure(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f, err := embed.New(embed.Config{Buffers: 8192, NoHugePages: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	far, err := f.Open("x}1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told testutil.Buffer
+	o := mustParse(t, "-i", "x{1", "-B", "4M", "-w", filepath.Join(dir, "f"), "-C", "10k")
+	o.err = &told
+	near, err := o.open(f.Open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- o.captureAndTell(t.Context(), near, newMeter(o.name, near)) }()
+	for files := 0; files == 0; time.Sleep(time.Millisecond) {
+		list, err := os.ReadDir(dir)
+		if files = len(list); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil { // there is no place for the next file
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		far.Tx()[0].Send(make([]byte, 60))
+		if err := far.TxSync(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-done:
+			if !errors.Is(err, os.ErrNotExist) || !strings.Contains(told.String(), "packets captured") {
+				t.Errorf("%v, told %q", err, told.String())
+			}
+			return
+		default:
+		}
+		if time.Now().After(end) {
+			t.Fatal("it goes on")
+		}
+	}
+}

@@ -184,10 +184,11 @@ func (j *job) run(ctx context.Context) (*record, error) {
 	r := newReporter(j)
 	done := make(chan error, 1)
 	go func() { done <- j.work(ctx) }()
-	if err := r.until(done); err != nil {
+	err := r.until(done)
+	if err != nil && j.totals().Frames == 0 { // it did not begin
 		return nil, err
 	}
-	return r.summary(), j.writeHistogram()
+	return r.summary(), errors.Join(err, j.writeHistogram())
 }
 
 func (j *job) writeHistogram() error {
