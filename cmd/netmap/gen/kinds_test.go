@@ -52,6 +52,8 @@ func TestMonitorOfClosedPort(t *testing.T) {
 		defer f.Close()
 		parent := cli.Must(f.Open(port))
 		o := options(t, "-f", "rx", "-i", port+"/t", "-n", count)
+		var out bytes.Buffer
+		o.out = &out
 		j, err := o.newJob(f.Open)
 		if err != nil {
 			t.Fatal(err)
@@ -62,6 +64,9 @@ func TestMonitorOfClosedPort(t *testing.T) {
 		_, err = j.run(t.Context())
 		if n := j.moved[0].frames.Load(); n != 3 || (count == "0") != errors.Is(err, syscall.EIO) {
 			t.Errorf("%s, -n %s: %d frames, then %v", port, count, n, err)
+		}
+		if !strings.Contains(out.String(), "Received 3 packets") {
+			t.Errorf("%s, -n %s: told %q", port, count, out.String())
 		}
 	}
 }
