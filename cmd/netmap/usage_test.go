@@ -179,6 +179,10 @@ func TestMistakesInPlainWords(t *testing.T) {
 		{[]string{"vale", "polling", "vale0:x"}, "takes 2 arguments, not 1"},
 		{[]string{"bridge", "a", "b", "3", "d"}, "takes at most 3 arguments, not 4"},
 		{[]string{"replay", "-i", "x{1", "f", "g"}, "takes at most 1 argument, not 2"},
+		{[]string{"bridge", "-i"}, "--interface: it takes a port, such as netmap:eth0"},
+		{[]string{"capture", "-w"}, "--write: it takes a value"},
+		{[]string{"gen", "--time"}, "--time: it takes a time with its unit"},
+		{[]string{"gen", "-R"}, "--rate: it takes a value: rate"},
 		{[]string{"gen", "-i", ""}, "--interface is empty"}, // not the self test
 		{[]string{"gen", "-i", "x{1", "--function="}, "--function is empty"},
 		{[]string{"bridge", "-i", "eth0", "-i", ""}, "--interface is empty"},

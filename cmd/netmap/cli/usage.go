@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -65,7 +66,20 @@ func flagError(cmd *cobra.Command, err error) error {
 	case none.GetFlag().Name == deviceFlag:
 		return fmt.Errorf("%w: %s", err, noDevice)
 	}
-	return fmt.Errorf("%w: want %s", err, none.GetFlag().Value.Type())
+	flag := none.GetFlag()
+	return fmt.Errorf("flag needs an argument: --%s: it takes %s", flag.Name, wanted(flag))
+}
+
+// wanted is what a flag takes, in words.
+func wanted(f *pflag.Flag) string {
+	kind := f.Value.Type()
+	switch {
+	case f.Name == "interface":
+		return "a port, such as netmap:eth0"
+	case strings.HasPrefix(kind, "string"):
+		return "a value"
+	}
+	return cmp.Or(wants[kind], "a value: "+kind)
 }
 
 // wants is what flags of Go's own types take, in words: their errors speak of Go's functions.
