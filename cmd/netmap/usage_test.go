@@ -183,6 +183,8 @@ func TestMistakesInPlainWords(t *testing.T) {
 		{[]string{"capture", "-w"}, "--write: it takes a value"},
 		{[]string{"gen", "--time"}, "--time: it takes a time with its unit"},
 		{[]string{"gen", "-R"}, "--rate: it takes a value: rate"},
+		{[]string{"lb", "-i", "vale0:a", "-w", "-9"}, "it takes 0 to"},
+		{[]string{"bridge", "-i", "a", "-w", "99999999999"}, "it takes 0 to"},
 		{[]string{"gen", "-i", ""}, "--interface is empty"}, // not the self test
 		{[]string{"gen", "-i", "x{1", "--function="}, "--function is empty"},
 		{[]string{"bridge", "-i", "eth0", "-i", ""}, "--interface is empty"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,8 +18,18 @@ const linkWait = 2
 // AddWaitFlag defines the flag with which users say how long WaitForLink waits. The default is what fits
 // the ports, and text says so.
 func AddWaitFlag(f *pflag.FlagSet, seconds *int, name, text string) {
-	f.IntVarP(seconds, name, "w", -1, text)
-	f.Lookup(name).DefValue = "0" // not to be shown: -1 means what the text says
+	*seconds = -1 // what the text says
+	f.VarP(NewValue(seconds, parseWait, "seconds", ""), name, "w", text)
+}
+
+// parseWait reads how long to wait; what is longer than some years is a slip.
+func parseWait(s string) (int, error) {
+	const most = 100_000_000
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 || n > most {
+		return 0, fmt.Errorf("it takes 0 to %d seconds", most)
+	}
+	return n, nil
 }
 
 // LinkWait is how many seconds the links of ports get to come up: below 0, wish is what fits the
