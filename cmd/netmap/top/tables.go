@@ -264,8 +264,12 @@ func (t *table) spread(row []cell, list []string, inLine int) {
 	}
 }
 
-func clientTable(clients []status.Client, width int) table {
-	t := table{name: "CLIENTS", note: fmt.Sprint(len(clients)), empty: "no program has the device open", columns: []column{
+func clientTable(s *status.Status, width int) table {
+	clients, empty := s.Clients, "no program has the device open"
+	if s.Program != "" {
+		empty = "none but itself: its ports are inside this program"
+	}
+	t := table{name: "CLIENTS", note: fmt.Sprint(len(clients)), empty: empty, columns: []column{
 		{head: "pid", right: true}, {head: "program"}, {head: "ports", flex: true}}}
 	for _, c := range clients {
 		ports := count(c.Ports)

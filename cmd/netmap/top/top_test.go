@@ -378,3 +378,12 @@ func TestSeveral(t *testing.T) {
 		t.Errorf("%v, %s", err, &out)
 	}
 }
+
+// What is inside a command has no device that others could have open.
+func TestClientsOfCommand(t *testing.T) {
+	for program, want := range map[string]string{"netmap gen": "inside this program", "": "has the device open"} {
+		if got := clientTable(&status.Status{Program: program}, 80).empty; !strings.Contains(got, want) {
+			t.Errorf("program %q: %q", program, got)
+		}
+	}
+}

@@ -178,7 +178,7 @@ func (s *screen) table(v view, width int) table {
 	case switchesView:
 		return c.switchTable(s.now.Switches, width)
 	case clientsView:
-		return clientTable(s.now.Clients, width)
+		return clientTable(s.now, width)
 	}
 	return c.portTable(s.order)
 }
@@ -253,7 +253,7 @@ func (s *screen) text() string {
 	c := compare(s.now, s.before)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  pid %d  up %s  %s\n", clean(s.now.Title()), s.now.PID, age(s.now.Time.Sub(s.now.Started)), s.now.Time.Format(time.RFC3339))
-	for _, t := range []table{c.portTable(s.order), c.ringTable(s.order), c.dropTable(), c.switchTable(s.now.Switches, 100), clientTable(s.now.Clients, 100), memoryTable(s.now.Memory)} {
+	for _, t := range []table{c.portTable(s.order), c.ringTable(s.order), c.dropTable(), c.switchTable(s.now.Switches, 100), clientTable(s.now, 100), memoryTable(s.now.Memory)} {
 		b.WriteString("\n")
 		for _, line := range t.lines(0, noTheme) {
 			b.WriteString(strings.TrimRight(line, " ") + "\n")
