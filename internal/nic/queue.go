@@ -170,6 +170,12 @@ func (p *Port) giveBackBelow() (err error) {
 	return err
 }
 
+// roomHints says what helps where the kernel lacks room for what it keeps of each queue.
+var roomHints = fault.Hints{
+	syscall.ENOMEM: "the kernel wants so much for each queue; have fewer buffers (netmap serve --buffers, " +
+		"or embed.Config.Buffers) or fewer queues (ethtool -L)",
+}
+
 func (p *Port) openSocket(q *queue, mode xsk.Mode) (*xsk.Socket, error) {
 	c := xsk.Config{Ifindex: p.link.index, Queue: q.id, Size: ringSize(p.cfg.Slots), Rx: true, Tx: true, Mode: mode, Memory: &p.memory, Share: p.first}
 	if q.rx != nil {
@@ -177,8 +183,7 @@ func (p *Port) openSocket(q *queue, mode xsk.Mode) (*xsk.Socket, error) {
 	}
 	err := mem.KernelRoom(p.memory.KernelBytes(uint64(len(p.memory.Mem))))
 	if err != nil {
-		err = fault.Wrap(err, "open", p.Title(), "the kernel wants so much for each queue; have "+
-			"fewer buffers (netmap serve --buffers, or embed.Config.Buffers) or fewer queues (ethtool -L)")
+		err = roomHints.Wrap(err, "open", p.Title())
 	}
 	var s *xsk.Socket
 	if err == nil {
