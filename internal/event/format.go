@@ -28,14 +28,9 @@ func NewHandler(w io.Writer, format string, level slog.Level) slog.Handler {
 	case JSON:
 		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
 	case Journal:
-		return newLines(w, level, func(l slog.Level) string { return fmt.Sprintf("<%d>", priority(l)) })
+		return newLines(w, level)
 	}
 	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})
-}
-
-// NewMessages writes events as messages of a command that people use.
-func NewMessages(w io.Writer, level slog.Level) slog.Handler {
-	return newLines(w, level, func(slog.Level) string { return "netmap: " })
 }
 
 // priority is that of syslog(3) for a level.
@@ -51,10 +46,9 @@ func priority(l slog.Level) int {
 	return 7
 }
 
-// lines writes a prefix, the message, and fields as slog's text does.
+// lines writes the priority as sd-daemon(3) has it, the message, and fields as slog's text does.
 type lines struct {
 	*page
-	prefix func(slog.Level) string
 	fields slog.Handler // writes to the page
 }
 
@@ -65,7 +59,7 @@ type page struct {
 	line bytes.Buffer
 }
 
-func newLines(w io.Writer, level slog.Level, prefix func(slog.Level) string) slog.Handler {
+func newLines(w io.Writer, level slog.Level) slog.Handler {
 	p := &page{w: w}
 	drop := func(groups []string, a slog.Attr) slog.Attr {
 		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
@@ -73,7 +67,7 @@ func newLines(w io.Writer, level slog.Level, prefix func(slog.Level) string) slo
 		}
 		return a
 	}
-	return &lines{p, prefix, slog.NewTextHandler(&p.line, &slog.HandlerOptions{Level: level, ReplaceAttr: drop})}
+	return &lines{p, slog.NewTextHandler(&p.line, &slog.HandlerOptions{Level: level, ReplaceAttr: drop})}
 }
 
 func (h *lines) Enabled(ctx context.Context, l slog.Level) bool { return h.fields.Enabled(ctx, l) }
@@ -82,7 +76,7 @@ func (h *lines) Handle(ctx context.Context, r slog.Record) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.line.Reset()
-	h.line.WriteString(h.prefix(r.Level) + r.Message + " ")
+	fmt.Fprintf(&h.line, "<%d>%s ", priority(r.Level), r.Message)
 	if err := h.fields.Handle(ctx, r); err != nil {
 		return err
 	}
@@ -91,11 +85,11 @@ func (h *lines) Handle(ctx context.Context, r slog.Record) error {
 }
 
 func (h *lines) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &lines{h.page, h.prefix, h.fields.WithAttrs(attrs)}
+	return &lines{h.page, h.fields.WithAttrs(attrs)}
 }
 
 func (h *lines) WithGroup(name string) slog.Handler {
-	return &lines{h.page, h.prefix, h.fields.WithGroup(name)}
+	return &lines{h.page, h.fields.WithGroup(name)}
 }
 
 // GoesToJournal says whether what is written to f comes into systemd's journal. See

@@ -7,12 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/seed-48afdc40/netmap"
@@ -55,17 +53,7 @@ const xdpModeFlag = "xdp-mode"
 // Name is the mode that was chosen, "" if none was.
 func (m *XDPMode) Name() string { return m.name }
 
-func parseXDPMode(s string) (string, error) {
-	if all := nic.ModeNames(); !slices.Contains(all, s) {
-		return "", fmt.Errorf("there is no such mode: want one of %s", strings.Join(all, ", "))
-	}
-	return s, nil
-}
-
-// xdpModes completes --xdp-mode.
-func xdpModes(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return nic.ModeNames(), cobra.ShellCompDirectiveNoFileComp
-}
+func parseXDPMode(s string) (string, error) { return oneOf("mode", nic.ModeNames(), s) }
 
 // embedded is what stands for a framework inside this process.
 const embedded = "embedded"

@@ -2,10 +2,8 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -40,16 +38,11 @@ func (l *Log) AddFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&l.verbose, "verbose", "v", false, "the same as --log-level debug")
 }
 
-func parseLogFormat(s string) (string, error) {
-	if !slices.Contains(event.Formats, s) {
-		return "", fmt.Errorf("there is no such format: want one of %s", strings.Join(event.Formats, ", "))
-	}
-	return s, nil
-}
+func parseLogFormat(s string) (string, error) { return oneOf("format", event.Formats, s) }
 
 func parseLogLevel(s string) (level slog.Level, err error) {
-	if !slices.Contains(logLevels, s) {
-		return 0, fmt.Errorf("there is no such level: want one of %s", strings.Join(logLevels, ", "))
+	if _, err := oneOf("level", logLevels, s); err != nil {
+		return 0, err
 	}
 	return level, level.UnmarshalText([]byte(s))
 }

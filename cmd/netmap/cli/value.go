@@ -1,5 +1,11 @@
 package cli
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
 // Value is a flag whose text is read by a function.
 type Value[T any] struct {
 	to    *T
@@ -26,6 +32,14 @@ func (v *Value[T]) String() string { return v.text }
 
 // Type is what the help calls a value.
 func (v *Value[T]) Type() string { return v.kind }
+
+// oneOf reads a value that is one of some words.
+func oneOf(what string, all []string, s string) (string, error) {
+	if !slices.Contains(all, s) {
+		return "", fmt.Errorf("there is no such %s: want one of %s", what, strings.Join(all, ", "))
+	}
+	return s, nil
+}
 
 // Must is for texts that stand in the program.
 func Must[T any](v T, err error) T {
