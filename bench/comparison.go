@@ -45,7 +45,7 @@ type goal struct {
 
 func comparisons() []comparison {
 	all := frameworkComparisons()
-	all = append(all, vethTx(), vethRx(), processPipe(), processVALE(), latency())
+	all = append(all, vethTx(), vethRx(), processPipe(), processVALE(), roundTrip())
 	return all
 }
 

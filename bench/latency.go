@@ -7,10 +7,10 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/seed-48afdc40/netmap/internal/stats"
+	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
-func latency() comparison {
+func roundTrip() comparison {
 	c := comparison{
 		name: "latency", title: "Round trip over a VALE switch",
 		text: `One station sends a frame and waits for the answer of the other, one at a time: both sleep in poll, and the daemon has
@@ -95,7 +95,7 @@ func pingResult(ctx context.Context, idle float64, argv []string) ([]float64, er
 	return []float64{microseconds(d.P50), microseconds(d.P99), idle}, checkPing(d, err)
 }
 
-func checkPing(d stats.Distribution, err error) error {
+func checkPing(d latency.Distribution, err error) error {
 	if err == nil && d.Count == 0 {
 		return fmt.Errorf("no frame came back in time")
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/embed"
-	"github.com/seed-48afdc40/netmap/internal/stats"
+	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
 const (
@@ -41,28 +41,28 @@ func pong(p *netmap.Port, tell bool) error {
 }
 
 // ping sends one frame at a time and waits for its answer.
-func ping(p *netmap.Port, length time.Duration) (stats.Distribution, error) {
-	f, latency := testFrame(60), stats.NewLatency()
+func ping(p *netmap.Port, length time.Duration) (latency.Distribution, error) {
+	f, times := testFrame(60), latency.New()
 	rx, tx := p.Rx()[0], p.Tx()[0]
 	for i, begin := 0, time.Now(); i <= warmPings || time.Since(begin) < length; i++ {
 		at := time.Now()
 		tx.Send(f)
 		if err := p.TxSync(); err != nil {
-			return stats.Distribution{}, err
+			return latency.Distribution{}, err
 		}
 		for back := 0; back == 0; {
 			if err := poll(p, netmap.In, pingLimit); err != nil {
-				return stats.Distribution{}, err
+				return latency.Distribution{}, err
 			}
 			for range rx.Frames() {
 				back++
 			}
 		}
 		if i >= warmPings {
-			latency.Add(time.Since(at), 1)
+			times.Add(time.Since(at), 1)
 		}
 	}
-	d, _ := latency.Total()
+	d, _ := times.Total()
 	return d, nil
 }
 
@@ -77,7 +77,7 @@ func pingAndPrint(p *netmap.Port, length time.Duration) error {
 }
 
 // parsePing reads what pingAndPrint wrote.
-func parsePing(text string) (d stats.Distribution, err error) {
+func parsePing(text string) (d latency.Distribution, err error) {
 	return d, json.Unmarshal([]byte(strings.TrimPrefix(text, pingLine)), &d)
 }
 

@@ -3,14 +3,14 @@ package gen
 import (
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
-	"github.com/seed-48afdc40/netmap/internal/frame"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 )
 
 // crafted makes the frames that marked does not: of differing lengths, cut into slots, with virtio-net headers, without
 // marks. Each is made in memory of its own and copied.
 type crafted struct {
-	build   *frame.Builder  // of frames with marks
-	blank   *frame.Template // of frames without; neither is rubbish
+	build   *testframe.Builder  // of frames with marks
+	blank   *testframe.Template // of frames without; neither is rubbish
 	lengths lengths
 	length  int // of this frame
 	header  int // bytes of zeros before each frame

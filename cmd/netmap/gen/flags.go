@@ -14,7 +14,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
-	"github.com/seed-48afdc40/netmap/internal/frame"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 )
 
 // flags are those of gen. Their letters are pkt-gen's, and mean what they mean there.
@@ -41,7 +41,7 @@ type flags struct {
 
 	options uint     // those of -o, until check has spread them over the flags that they stand for
 	unused  []string // flags that mean nothing to the function
-	flows   frame.Flows
+	flows   testframe.Flows
 	out     io.Writer
 	err     io.Writer
 }
@@ -49,9 +49,9 @@ type flags struct {
 // frames is what frames look like.
 type frames struct {
 	lengths              lengths
-	src, dst             frame.Hosts // the zero value is the default
-	srcMAC, dstMAC       frame.MACs  // an empty source is the port's own
-	srcName, dstName     string      // as given
+	src, dst             testframe.Hosts // the zero value is the default
+	srcMAC, dstMAC       testframe.MACs  // an empty source is the port's own
+	srcName, dstName     string          // as given
 	v4, v6               bool
 	randomSrc, randomDst bool
 	file                 string
@@ -126,13 +126,13 @@ func (o *flags) addFlags(f *pflag.FlagSet) {
 
 func (o *frames) addFlags(f *pflag.FlagSet) {
 	hosts, macs := "ip[:port][-ip[:port]]", "mac[-mac]"
-	o.lengths.most = frame.MinLen
-	o.dstMAC = cli.Must(frame.ParseMACs("ff:ff:ff:ff:ff:ff"))
+	o.lengths.most = testframe.MinLen
+	o.dstMAC = cli.Must(testframe.ParseMACs("ff:ff:ff:ff:ff:ff"))
 	f.VarP(&o.lengths, "length", "l", "length of the frames in bytes, without CRC; given twice, random ones below the first, from the second on")
-	f.VarP(cli.NewValue(&o.src, frame.ParseHosts, hosts, ""), "source", "s", "source address, or a range that the frames go through (default "+srcIPv4+" or "+srcIPv6+")")
-	f.VarP(cli.NewValue(&o.dst, frame.ParseHosts, hosts, ""), "destination", "d", "destination address, or a range (default "+dstIPv4+" or "+dstIPv6+")")
-	f.VarP(cli.NewValue(&o.srcMAC, frame.ParseMACs, macs, ""), "source-mac", "S", "source MAC address, or a range (default the port's own)")
-	f.VarP(cli.NewValue(&o.dstMAC, frame.ParseMACs, macs, o.dstMAC.String()), "destination-mac", "D", "destination MAC address, or a range")
+	f.VarP(cli.NewValue(&o.src, testframe.ParseHosts, hosts, ""), "source", "s", "source address, or a range that the frames go through (default "+srcIPv4+" or "+srcIPv6+")")
+	f.VarP(cli.NewValue(&o.dst, testframe.ParseHosts, hosts, ""), "destination", "d", "destination address, or a range (default "+dstIPv4+" or "+dstIPv6+")")
+	f.VarP(cli.NewValue(&o.srcMAC, testframe.ParseMACs, macs, ""), "source-mac", "S", "source MAC address, or a range (default the port's own)")
+	f.VarP(cli.NewValue(&o.dstMAC, testframe.ParseMACs, macs, o.dstMAC.String()), "destination-mac", "D", "destination MAC address, or a range")
 	f.BoolVarP(&o.v4, "ipv4", "4", false, "IPv4 (default)")
 	f.BoolVarP(&o.v6, "ipv6", "6", false, "IPv6, as addresses of that kind also say")
 	f.BoolVarP(&o.randomSrc, "random-source", "z", false, "random source addresses and ports; of IPv6 the last 16 bits")
@@ -252,13 +252,13 @@ func (o *frames) settle() error {
 	switch {
 	case o.v4 && v6:
 		return errors.New("-4 and IPv6 exclude each other: leave -4 out")
-	case o.src == frame.Hosts{}:
-		o.src = cli.Must(frame.ParseHosts(defaultHosts(v6, srcIPv4, srcIPv6)))
+	case o.src == testframe.Hosts{}:
+		o.src = cli.Must(testframe.ParseHosts(defaultHosts(v6, srcIPv4, srcIPv6)))
 	case o.src.IPv6() != v6:
 		return fmt.Errorf("-s %v is no IPv6 address", o.src)
 	}
-	if o.dst == (frame.Hosts{}) {
-		o.dst = cli.Must(frame.ParseHosts(defaultHosts(v6, dstIPv4, dstIPv6)))
+	if o.dst == (testframe.Hosts{}) {
+		o.dst = cli.Must(testframe.ParseHosts(defaultHosts(v6, dstIPv4, dstIPv6)))
 	} else if o.dst.IPv6() != v6 {
 		return fmt.Errorf("-d %v is no IPv6 address", o.dst)
 	}
@@ -287,13 +287,13 @@ func defaultHosts(v6 bool, ipv4, ipv6 string) string {
 // least is the length of the shortest frame that carries a mark.
 func (o *frames) least() int {
 	if o.src.IPv6() {
-		return frame.MinLen6
+		return testframe.MinLen6
 	}
-	return frame.MinLen
+	return testframe.MinLen
 }
 
 // number is the length of the shortest frame of txseq.
-func (o *frames) number() int { return o.least() - frame.MarkLen + 4 }
+func (o *frames) number() int { return o.least() - testframe.MarkLen + 4 }
 
 func (o *flags) checkSlots() error {
 	l, s := o.frames.lengths, o.slots

@@ -18,8 +18,8 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 	"github.com/seed-48afdc40/netmap/embed"
-	"github.com/seed-48afdc40/netmap/internal/frame"
 )
 
 // runGen runs the command and returns what it wrote.
@@ -138,7 +138,7 @@ func TestSendAndReceive(t *testing.T) {
 			}
 			c := *rx.Check
 			c.Reordered = 0 // as it may be with several rings
-			if c != (checks{Counts: frame.Counts{Seen: tt.n}}) {
+			if c != (checks{Counts: testframe.Counts{Seen: tt.n}}) {
 				t.Errorf("checked: %+v", rx.Check)
 			}
 			if rx.Latency == nil || rx.Latency.Count != tt.n || tx.Check != nil {
@@ -227,18 +227,18 @@ func TestReceiverFindsFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := checks{Counts: frame.Counts{Seen: 4, Lost: 2, Duplicated: 1, Reordered: 1}, Corrupt: 2, Foreign: 2}
+	want := checks{Counts: testframe.Counts{Seen: 4, Lost: 2, Duplicated: 1, Reordered: 1}, Corrupt: 2, Foreign: 2}
 	if *r.Check != want || r.Frames != 9 || r.Bytes != 8*100+3000 || r.Drops != 2 {
 		t.Errorf("%+v, %+v; want %+v", r, *r.Check, want)
 	}
 }
 
 func TestVerdict(t *testing.T) {
-	good := checks{Counts: frame.Counts{Seen: 10}}
+	good := checks{Counts: testframe.Counts{Seen: 10}}
 	if err := (&record{Sent: 10, Check: &good}).verdict(); err != nil {
 		t.Error(err)
 	}
-	bad := checks{frame.Counts{Seen: 7, Duplicated: 2}, 1, 0}
+	bad := checks{testframe.Counts{Seen: 7, Duplicated: 2}, 1, 0}
 	err := (&record{Sent: 10, Check: &bad}).verdict()
 	if want := "the self test failed: of 10 frames 3 lost, 1 changed, 2 repeated"; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
@@ -275,7 +275,7 @@ func hotLoops(t *testing.T, args string) {
 		}
 		rx.RxSync()
 	})
-	if got := r.tracker.Counts(); allocs != 0 || got != (frame.Counts{Seen: s.seq}) {
+	if got := r.tracker.Counts(); allocs != 0 || got != (testframe.Counts{Seen: s.seq}) {
 		t.Errorf("%v allocations a batch, want none; %+v", allocs, got)
 	}
 }

@@ -15,8 +15,8 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
-	"github.com/seed-48afdc40/netmap/internal/frame"
-	"github.com/seed-48afdc40/netmap/internal/stats"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
+	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
 // worker moves frames on a goroutine of its own until it is done or the context ends.
@@ -62,8 +62,8 @@ type job struct {
 	moved   []*counters // of the frames that the function is about
 	sent    []*counters // of those sent, where these are others
 	window  uint64      // of the self test
-	tracker *frame.Tracker
-	latency *stats.Latency
+	tracker *testframe.Tracker
+	latency *latency.Histogram
 	unsent  *cli.Unsent        // nil for the self test
 	left    *atomic.Int64      // frames that the receivers are to receive; nil is for ever
 	stop    context.CancelFunc // ends the workers
@@ -132,9 +132,9 @@ func (j *job) introduce(p *netmap.Port) {
 }
 
 func (o *flags) emptyJob() *job {
-	j := &job{o: o, latency: stats.NewLatency()}
+	j := &job{o: o, latency: latency.New()}
 	if o.function == "ping" || o.function == "" || o.function == "rx" && !o.show.noCheck {
-		j.tracker = &frame.Tracker{}
+		j.tracker = &testframe.Tracker{}
 	}
 	if (o.function == "rx" || o.function == "rxseq") && o.count > 0 {
 		j.left = &atomic.Int64{}
@@ -151,7 +151,7 @@ func (j *job) add(w worker, n *counters) {
 func (j *job) newReceiver(p *netmap.Port) *receiver {
 	r := &receiver{
 		port: p, burst: j.o.burst, left: j.left, stop: func() { j.stop() }, n: &counters{},
-		tracker: j.tracker, latency: j.latency, runs: make([]frame.Run, 0, j.o.burst), header: j.o.slots.header, dump: j.o.newDump(),
+		tracker: j.tracker, latency: j.latency, runs: make([]testframe.Run, 0, j.o.burst), header: j.o.slots.header, dump: j.o.newDump(),
 		rings: readers(p),
 	}
 	if j.o.silence {

@@ -20,8 +20,8 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 	"github.com/seed-48afdc40/netmap/embed"
-	"github.com/seed-48afdc40/netmap/internal/frame"
 )
 
 // Frames of every kind that carry marks arrive, and every byte of them is checked.
@@ -34,7 +34,7 @@ func TestKindsOfFrames(t *testing.T) {
 			const n = 3000
 			r := together(t, strings.Fields(args+" -f tx -i x{1 -n 3000"), strings.Fields("-f rx -i x}1 -n 3000"))
 			tx, rx := r[0], r[1]
-			if tx.Frames != n || rx.Frames != n || rx.Bytes != tx.Bytes || *rx.Check != (checks{Counts: frame.Counts{Seen: n}}) {
+			if tx.Frames != n || rx.Frames != n || rx.Bytes != tx.Bytes || *rx.Check != (checks{Counts: testframe.Counts{Seen: n}}) {
 				t.Errorf("sent %d frames, %d bytes, received %d, %d: %+v", tx.Frames, tx.Bytes, rx.Frames, rx.Bytes, rx.Check)
 			}
 		})
@@ -76,7 +76,7 @@ func TestOffsetsOfFrames(t *testing.T) {
 	for _, ports := range [][2]string{{"x{1@offset=64", "x}1"}, {"x{1", "x}1@offset=64"}, {"vale0:a@offset=100", "vale0:b@offset=64"}} {
 		for _, length := range []string{"60", "1900", "5000"} {
 			r := together(t, strings.Fields("-f tx -R 20k -n 200 -l "+length+" -i "+ports[0]), strings.Fields("-f rx -n 200 -i "+ports[1]))
-			if tx, rx := r[0], r[1]; tx.Frames != 200 || *rx.Check != (checks{Counts: frame.Counts{Seen: 200}}) {
+			if tx, rx := r[0], r[1]; tx.Frames != 200 || *rx.Check != (checks{Counts: testframe.Counts{Seen: 200}}) {
 				t.Errorf("%v, %s bytes: sent %d, received %d: %+v", ports, length, tx.Frames, rx.Frames, rx.Check)
 			}
 		}
@@ -156,7 +156,7 @@ func TestFragments(t *testing.T) {
 		for i, d := range data {
 			whole = append(whole, d...)
 			if end := flags[i]&0x20 == 0; end {
-				if _, v := new(frame.Checker).Check(whole); v != frame.Good {
+				if _, v := new(testframe.Checker).Check(whole); v != testframe.Good {
 					t.Errorf("%s: the frame that ends with slot %d is not good", tt.args, i)
 				}
 				whole = nil
@@ -321,7 +321,7 @@ func TestNumbersThatAreMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.builders()
-	b, buf := frame.NewTemplate(o.flows, 60, true), make([]byte, 2048)
+	b, buf := testframe.NewTemplate(o.flows, 60, true), make([]byte, 2048)
 	for _, n := range []uint64{7, 8, 11, 10, 11} { // 9 and 10 are missing, then 10 is late
 		b.Put(buf, n)
 		tx.Tx()[0].Send(buf[:60])

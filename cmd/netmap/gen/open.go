@@ -11,7 +11,7 @@ import (
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
-	"github.com/seed-48afdc40/netmap/internal/frame"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
@@ -156,18 +156,18 @@ func (o *flags) cutFor(p *netmap.Port) cut {
 
 // builders makes a builder for each thread, with streams that no other sender is likely to have. Those of frames that are
 // too short for marks are nil.
-func (o *flags) builders() []*frame.Builder {
+func (o *flags) builders() []*testframe.Builder {
 	stream := uint16(rand.Uint32())
 	f := &o.frames
-	o.flows = frame.Flows{SrcMAC: f.srcMAC, DstMAC: f.dstMAC, Src: f.src, Dst: f.dst, RandomSrc: f.randomSrc, RandomDst: f.randomDst}
+	o.flows = testframe.Flows{SrcMAC: f.srcMAC, DstMAC: f.dstMAC, Src: f.src, Dst: f.dst, RandomSrc: f.randomSrc, RandomDst: f.randomDst}
 	if o.flows.SrcMAC.Empty() {
-		o.flows.SrcMAC = frame.OneMAC(o.ownMAC(stream))
+		o.flows.SrcMAC = testframe.OneMAC(o.ownMAC(stream))
 	}
 	o.note("Frames of %d bytes from %v, %v to %v, %v.", f.lengths.most, o.flows.SrcMAC, o.flows.Src, o.flows.DstMAC, o.flows.Dst)
-	list := make([]*frame.Builder, o.threads)
+	list := make([]*testframe.Builder, o.threads)
 	for i := range list {
 		if f.lengths.least() >= f.least() {
-			list[i] = frame.NewBuilder(o.flows, stream+uint16(i), f.lengths.most)
+			list[i] = testframe.NewBuilder(o.flows, stream+uint16(i), f.lengths.most)
 		}
 	}
 	return list
@@ -182,17 +182,17 @@ func (o *flags) makers(ports []*netmap.Port) []maker {
 	return list
 }
 
-func (o *flags) maker(p *netmap.Port, build *frame.Builder) maker {
+func (o *flags) maker(p *netmap.Port, build *testframe.Builder) maker {
 	f := &o.frames
 	c := &crafted{lengths: f.lengths, length: f.lengths.most, header: o.slots.header, cut: o.cutFor(p), chain: 1, dump: o.newDump()}
 	switch {
 	case f.rubbish:
 	case f.verbatim != nil:
-		c.blank = frame.Verbatim(f.verbatim)
+		c.blank = testframe.Verbatim(f.verbatim)
 	case o.function == "txseq":
-		c.chain, c.blank = o.slots.fragments, frame.NewTemplate(o.flows, f.lengths.most, true)
+		c.chain, c.blank = o.slots.fragments, testframe.NewTemplate(o.flows, f.lengths.most, true)
 	case build == nil:
-		c.blank = frame.NewTemplate(o.flows, f.lengths.most, false)
+		c.blank = testframe.NewTemplate(o.flows, f.lengths.most, false)
 	default:
 		c.build = build
 	}
@@ -205,7 +205,7 @@ func (o *flags) maker(p *netmap.Port, build *frame.Builder) maker {
 		c.memory = make([][]byte, len(p.Tx())*p.Tx()[0].NumSlots())
 	}
 	for i := range c.memory {
-		c.memory[i] = make([]byte, c.header+max(f.lengths.most, frame.MinLen6)+8) // a Builder may write a little more than the frame
+		c.memory[i] = make([]byte, c.header+max(f.lengths.most, testframe.MinLen6)+8) // a Builder may write a little more than the frame
 	}
 	return c
 }

@@ -7,8 +7,8 @@ import (
 	"io"
 
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 	"github.com/seed-48afdc40/netmap/internal/capfile"
-	"github.com/seed-48afdc40/netmap/internal/frame"
 )
 
 // readFile reads the first frame of the file.
@@ -19,8 +19,8 @@ func (o *frames) readFile() error {
 	}
 	defer f.Close()
 	data, err := o.firstFrame(f)
-	if err == nil && (len(data) < minLen || len(data) > frame.MaxLen) {
-		err = fmt.Errorf("its first frame has %d bytes, not %d to %d", len(data), minLen, frame.MaxLen)
+	if err == nil && (len(data) < minLen || len(data) > testframe.MaxLen) {
+		err = fmt.Errorf("its first frame has %d bytes, not %d to %d", len(data), minLen, testframe.MaxLen)
 	}
 	if err != nil {
 		return fmt.Errorf("-P %s: %w", o.file, err)

@@ -7,8 +7,8 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
-	"github.com/seed-48afdc40/netmap/internal/frame"
-	"github.com/seed-48afdc40/netmap/internal/stats"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
+	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
 // answerTime is how long a ping is waited for.
@@ -18,9 +18,9 @@ const answerTime = time.Second
 type pinger struct {
 	*sender
 	answers *counters
-	tracker *frame.Tracker
-	latency *stats.Latency
-	checker frame.Checker
+	tracker *testframe.Tracker
+	latency *latency.Histogram
+	checker testframe.Checker
 	stream  uint16
 	header  int // bytes before each frame
 	missing int // frames of the last burst that are not back
@@ -82,17 +82,17 @@ func (p *pinger) collect(ctx context.Context, end time.Time) error {
 func (p *pinger) read(ring *netmap.Reader) {
 	for f := range ring.Frames() {
 		m, verdict := p.checker.Check(f[min(p.header, len(f)):])
-		if verdict == frame.Foreign || verdict == frame.Good && m.Stream != p.stream {
+		if verdict == testframe.Foreign || verdict == testframe.Good && m.Stream != p.stream {
 			p.answers.foreign.Add(1)
 			continue
 		}
 		p.answers.add(time.Now(), 1, len(f))
-		if verdict == frame.Corrupt {
+		if verdict == testframe.Corrupt {
 			p.answers.corrupt.Add(1)
 			continue
 		}
-		p.latency.Add(time.Duration(frame.Since(wallClock(), m.Time)), 1)
-		p.tracker.Note(frame.Run{Stream: m.Stream, First: m.Seq, N: 1})
+		p.latency.Add(time.Duration(testframe.Since(wallClock(), m.Time)), 1)
+		p.tracker.Note(testframe.Run{Stream: m.Stream, First: m.Seq, N: 1})
 		p.missing--
 	}
 }
@@ -113,7 +113,7 @@ type ponger struct {
 
 func (o *flags) newPonger(port *netmap.Port) *ponger {
 	p := &ponger{port: port, burst: o.burst, header: o.slots.header, left: math.MaxUint64, n: &counters{},
-		rings: readers(port), long: make([]byte, frame.MaxLen+1)}
+		rings: readers(port), long: make([]byte, testframe.MaxLen+1)}
 	if o.count > 0 {
 		p.left = o.count
 	}
@@ -175,8 +175,8 @@ func (p *ponger) answer(to *netmap.Ring, f []byte) bool {
 	return true
 }
 
-// reverse is frame.Turn behind the virtio-net header, which stays.
+// reverse is testframe.Turn behind the virtio-net header, which stays.
 func (p *ponger) reverse(dst, f []byte) int {
 	head := copy(dst, f[:min(p.header, len(f))])
-	return head + frame.Turn(dst[head:], f[head:])
+	return head + testframe.Turn(dst[head:], f[head:])
 }

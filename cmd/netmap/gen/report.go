@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
-	"github.com/seed-48afdc40/netmap/internal/frame"
-	"github.com/seed-48afdc40/netmap/internal/stats"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
+	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
 // framing is what the wire adds to a frame: CRC, preamble and gap.
@@ -36,14 +36,14 @@ type record struct {
 
 	Refused map[string]uint64 `json:"refused,omitempty"` // frames that the port took and could not send, since the start, by reason
 
-	Check   *checks             `json:"check,omitempty"` // since the start
-	Latency *stats.Distribution `json:"latency_ns,omitempty"`
-	Odd     uint64              `json:"latency_odd,omitempty"` // frames whose time makes no sense
+	Check   *checks               `json:"check,omitempty"` // since the start
+	Latency *latency.Distribution `json:"latency_ns,omitempty"`
+	Odd     uint64                `json:"latency_odd,omitempty"` // frames whose time makes no sense
 }
 
 // checks is what became of the frames, as far as the receiver can tell.
 type checks struct {
-	frame.Counts
+	testframe.Counts
 	Corrupt uint64 `json:"corrupt"`
 	Foreign uint64 `json:"foreign"`
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed-48afdc40/netmap/internal/frame"
-	"github.com/seed-48afdc40/netmap/internal/stats"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
+	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
 var at = time.Unix(1700000123, 456789000)
@@ -21,7 +21,7 @@ func TestLine(t *testing.T) {
 	if got != want {
 		t.Errorf("\n%s, want\n%s", got, want)
 	}
-	now.Latency = &stats.Distribution{Count: 1, Min: 1000, P50: 2000, P99: 3000, Max: 4000}
+	now.Latency = &latency.Distribution{Count: 1, Min: 1000, P50: 2000, P99: 3000, Max: 4000}
 	if got := (style{}).line(now.since(old)); got != want+", one-way latency min/p50/p99/max 1µs/2µs/3µs/4µs" {
 		t.Errorf("with latency: %s", got)
 	}
@@ -34,7 +34,7 @@ func TestSinceWhenLostFramesCome(t *testing.T) {
 }
 
 func TestText(t *testing.T) {
-	d := stats.Distribution{Count: 100, Min: 1000, Mean: 2000, P50: 2000, P90: 3000, P99: 4000, P999: 5000, Max: 6000}
+	d := latency.Distribution{Count: 100, Min: 1000, Mean: 2000, P50: 2000, P90: 3000, P99: 4000, P999: 5000, Max: 6000}
 	for _, tt := range []struct {
 		r    record
 		want string
@@ -45,7 +45,7 @@ Speed: 200\.000 pps Bandwidth: 96\.000 Kbps \(raw 96\.000 Kbps\)\. Average batch
 1 frame could not leave the tx rings: .*
 `},
 		{record{Function: "rx", Frames: 100, Bytes: 6000, Batches: 10, Latency: &d,
-			Check: &checks{frame.Counts{Seen: 90, Lost: 1, Duplicated: 2, Reordered: 3, Late: 4, Untracked: 5}, 6, 7}},
+			Check: &checks{testframe.Counts{Seen: 90, Lost: 1, Duplicated: 2, Reordered: 3, Late: 4, Untracked: 5}, 6, 7}},
 			`Received 100 packets .*
 Speed: .*
 Checked every byte: 90 good, 1 lost, 2 repeated, 3 reordered, 6 changed, 7 of unknown origin\.
@@ -63,7 +63,7 @@ Round trip: min .*
 Speed: .*
 Frames that could not be returned: 1\.
 `},
-		{record{Function: "rx", Frames: 1, Latency: &stats.Distribution{Count: 1}, Odd: 99},
+		{record{Function: "rx", Frames: 1, Latency: &latency.Distribution{Count: 1}, Odd: 99},
 			`Received 1 packets .*
 Speed: .*
 `},

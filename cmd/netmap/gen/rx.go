@@ -7,8 +7,8 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
-	"github.com/seed-48afdc40/netmap/internal/frame"
-	"github.com/seed-48afdc40/netmap/internal/stats"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
+	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
 // receiver receives from the rx rings of a port. What it learns of a frame goes to books that all receivers share, once a
@@ -20,17 +20,17 @@ type receiver struct {
 	stop    func()        // ends all of them
 	window  *window       // of the sender in this process, if there is one
 	n       *counters
-	tracker *frame.Tracker // nil counts only
-	latency *stats.Latency
+	tracker *testframe.Tracker // nil counts only
+	latency *latency.Histogram
 	header  int         // bytes before each frame
 	dump    *dump       // nil dumps nothing
 	silent  func() bool // says that nothing comes any more; nil waits for ever
 
-	checker  frame.Checker
+	checker  testframe.Checker
 	rings    []*netmap.Reader
-	runs     []frame.Run // of the batch, the last one still growing
-	now      time.Time   // when the batch was read
-	time     uint64      // of the frames counted in sameTime
+	runs     []testframe.Run // of the batch, the last one still growing
+	now      time.Time       // when the batch was read
+	time     uint64          // of the frames counted in sameTime
 	sameTime uint64
 	bytes    int
 	frames   int
@@ -104,11 +104,11 @@ func (r *receiver) drain(ring *netmap.Ring, from *netmap.Reader) {
 	r.book()
 }
 
-// readers read the rings of a port. A frame that is gen's own has at most frame.MaxLen bytes: of
+// readers read the rings of a port. A frame that is gen's own has at most testframe.MaxLen bytes: of
 // others, that much and one byte is kept.
 func readers(p *netmap.Port) (all []*netmap.Reader) {
 	for _, ring := range p.Rx() {
-		all = append(all, ring.Reader(frame.MaxLen+1))
+		all = append(all, ring.Reader(testframe.MaxLen+1))
 	}
 	return all
 }
@@ -116,17 +116,17 @@ func readers(p *netmap.Port) (all []*netmap.Reader) {
 func (r *receiver) look(f []byte) {
 	m, verdict := r.checker.Check(f)
 	switch verdict {
-	case frame.Foreign:
+	case testframe.Foreign:
 		r.foreign++
 		return
-	case frame.Corrupt:
+	case testframe.Corrupt:
 		r.corrupt++
 		return
 	}
 	if last := len(r.runs) - 1; last >= 0 && r.runs[last].Extends(m) {
 		r.runs[last].N++
 	} else {
-		r.runs = append(r.runs, frame.Run{Stream: m.Stream, First: m.Seq, N: 1})
+		r.runs = append(r.runs, testframe.Run{Stream: m.Stream, First: m.Seq, N: 1})
 	}
 	if m.Time != r.time {
 		r.bookTime()
@@ -138,7 +138,7 @@ func (r *receiver) look(f []byte) {
 // bookTime books the latency of frames that were made at the same time: frames of one batch.
 func (r *receiver) bookTime() {
 	if r.sameTime > 0 {
-		r.latency.Add(time.Duration(frame.Since(uint64(r.now.UnixNano()), r.time)), r.sameTime)
+		r.latency.Add(time.Duration(testframe.Since(uint64(r.now.UnixNano()), r.time)), r.sameTime)
 		r.sameTime = 0
 	}
 }

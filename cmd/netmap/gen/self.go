@@ -12,7 +12,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
-	"github.com/seed-48afdc40/netmap/internal/frame"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 )
 
 const selfTestTime = 5 * time.Second
@@ -99,14 +99,14 @@ func (o *flags) newSelfTest(open cli.Opener) (*job, error) {
 }
 
 // announce has the switch see the receiver's address, which it returns: otherwise frames for it would go to all ports.
-func announce(rx *netmap.Port) (frame.MACs, error) {
+func announce(rx *netmap.Port) (testframe.MACs, error) {
 	mac := net.HardwareAddr{0x02, 0x6e, 0x6d, 0, 0, 1}
-	f := make([]byte, frame.MinLen)
+	f := make([]byte, testframe.MinLen)
 	copy(f, "\xff\xff\xff\xff\xff\xff")
 	copy(f[6:], mac)
 	copy(f[12:], "\x88\xb5") // an Ethernet type for local experiments
 	rx.Tx()[0].Send(f)
-	return frame.OneMAC(mac), rx.TxSync()
+	return testframe.OneMAC(mac), rx.TxSync()
 }
 
 // verdict is an error if anything went wrong.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
-	"github.com/seed-48afdc40/netmap/internal/frame"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 )
 
 // sequel receives the frames of txseq, each of which has a number. It counts slots, as pkt-gen does.
@@ -50,7 +50,7 @@ func (s *sequel) drain(ring *netmap.Ring, e *sequence) {
 		s.shapes(w.Slot().Flags&abi.NSMoreFrag != 0)
 		s.bytes += len(f)
 		s.frames++
-		if number, ok := frame.Number(f[min(s.header, len(f)):]); !ok {
+		if number, ok := testframe.Number(f[min(s.header, len(f)):]); !ok {
 			s.say("packet too small (len=%d)", len(f))
 		} else {
 			s.compare(e, number)

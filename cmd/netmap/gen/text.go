@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
-	"github.com/seed-48afdc40/netmap/internal/stats"
+	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
 // style is how records are written for people, and for scripts that read what pkt-gen writes.
@@ -74,7 +74,7 @@ func (w *deviation) add(rate float64) (mean, std float64) {
 }
 
 // octaves is pkt-gen's histogram of a ping.
-func octaves(list []stats.Octave) string {
+func octaves(list []latency.Octave) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d .. %d\n\t", list[0].From, list[len(list)-1].From)
 	for _, o := range list {

@@ -8,8 +8,8 @@ import (
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
-	"github.com/seed-48afdc40/netmap/internal/frame"
-	"github.com/seed-48afdc40/netmap/internal/pace"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/pace"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 )
 
 // flushTime is how long a sender waits at its end for frames to leave the rings.
@@ -106,7 +106,7 @@ func (s *sender) book(now time.Time, n, bytes int) {
 }
 
 // marked makes IPv4 frames of one length with marks, each in one slot: what mostly is sent, and fast.
-type marked struct{ *frame.Builder }
+type marked struct{ *testframe.Builder }
 
 func (m marked) setTime(t uint64) { m.SetTime(t) }
 

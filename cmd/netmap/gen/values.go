@@ -9,7 +9,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
-	"github.com/seed-48afdc40/netmap/internal/frame"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 )
 
 // minLen is the length of the shortest frame that -l makes: that of an Ethernet header, and pkt-gen's two bytes.
@@ -24,8 +24,8 @@ type lengths struct {
 // Set reads -l. The second of them is the lower bound.
 func (l *lengths) Set(s string) error {
 	n, err := strconv.ParseUint(s, 10, 32)
-	if err != nil || n < minLen || n > frame.MaxLen {
-		return fmt.Errorf("-l takes %d to %d", minLen, frame.MaxLen)
+	if err != nil || n < minLen || n > testframe.MaxLen {
+		return fmt.Errorf("-l takes %d to %d", minLen, testframe.MaxLen)
 	}
 	switch l.given++; l.given {
 	case 1:
@@ -45,7 +45,7 @@ func (l *lengths) Type() string { return "bytes" }
 
 func (l *lengths) settle(v6 bool) error {
 	if v6 && l.given == 0 {
-		l.most = frame.MinLen6
+		l.most = testframe.MinLen6
 	}
 	if v6 && l.least() < headers6 {
 		return fmt.Errorf("the headers of IPv6 and UDP do not fit into %d bytes: -l takes %d or more", l.least(), headers6)
@@ -56,7 +56,7 @@ func (l *lengths) settle(v6 bool) error {
 	return nil
 }
 
-const headers6 = frame.MinLen6 - frame.MarkLen
+const headers6 = testframe.MinLen6 - testframe.MarkLen
 
 // least is the shortest, mean what they are on the average.
 func (l lengths) least() int {

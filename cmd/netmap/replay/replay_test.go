@@ -18,9 +18,9 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli/clitest"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/pace"
 	"github.com/seed-48afdc40/netmap/embed"
 	"github.com/seed-48afdc40/netmap/internal/capfile"
-	"github.com/seed-48afdc40/netmap/internal/pace"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 

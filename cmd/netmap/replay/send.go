@@ -8,8 +8,8 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
-	"github.com/seed-48afdc40/netmap/internal/pace"
-	"github.com/seed-48afdc40/netmap/internal/stats"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/pace"
+	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
 const (
@@ -32,7 +32,7 @@ type sender struct {
 	start   time.Time // begin, and pauses
 	now     time.Time
 	pending []int64 // when the frames that were not synced yet were due
-	lag     *stats.Latency
+	lag     *latency.Histogram
 	long    uint64 // frames that do not fit into the ring
 	lost    uint64 // by the model
 	paused  time.Duration
@@ -44,7 +44,7 @@ type sender struct {
 }
 
 func newSender(p *netmap.Port, plan *schedule, burst int, left uint64) *sender {
-	return &sender{port: p, ring: p.Tx()[0], plan: plan, burst: burst, left: left, lag: stats.NewLatency(), pending: make([]int64, 0, burst)}
+	return &sender{port: p, ring: p.Tx()[0], plan: plan, burst: burst, left: left, lag: latency.New(), pending: make([]int64, 0, burst)}
 }
 
 // run sends what the feed gives, until there is no more or the context ends. The error may be one of the file.

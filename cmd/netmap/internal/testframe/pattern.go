@@ -1,4 +1,4 @@
-package frame
+package testframe
 
 const (
 	patternStarts = 512 // places in the table where a pattern may start

@@ -1,4 +1,4 @@
-package stats
+package latency
 
 import (
 	"math"
@@ -8,7 +8,7 @@ import (
 )
 
 func TestLatency(t *testing.T) {
-	l := NewLatency()
+	l := New()
 	for i := 1; i <= 1000; i++ {
 		l.Add(time.Duration(i)*time.Microsecond, 1)
 	}
@@ -43,7 +43,7 @@ func TestLatency(t *testing.T) {
 func first(d Distribution, _ uint64) Distribution { return d }
 
 func TestLatencyOdd(t *testing.T) {
-	l := NewLatency()
+	l := New()
 	l.Add(-1, 3)
 	l.Add(time.Minute, 4)
 	l.Add(0, 1)
@@ -64,7 +64,7 @@ func TestDistributionString(t *testing.T) {
 }
 
 func TestOctaves(t *testing.T) {
-	l := NewLatency()
+	l := New()
 	l.Add(0, 1)
 	l.Add(1000, 2) // 2^9 to 2^10-1
 	l.Add(1024, 3)
@@ -77,7 +77,7 @@ func TestOctaves(t *testing.T) {
 }
 
 func TestWriteHistogram(t *testing.T) {
-	l := NewLatency()
+	l := New()
 	l.Add(2*time.Millisecond, 7)
 	var b strings.Builder
 	if err := l.WriteHistogram(&b); err != nil || !strings.Contains(b.String(), "2000.") || !strings.Contains(b.String(), "Total count    =            7") {

@@ -15,7 +15,7 @@
 //
 // All numbers are in network byte order. The checksums of IP and UDP are right. Up to the pattern the UDP checksum tells
 // what was changed; the pattern is compared byte by byte.
-package frame
+package testframe
 
 import (
 	"encoding/binary"

@@ -1,5 +1,5 @@
-// Package stats keeps what a measuring program wants to know of many times: their distribution.
-package stats
+// Package latency keeps the distribution of many measured times.
+package latency
 
 import (
 	"fmt"
@@ -17,21 +17,21 @@ const (
 	digits  = 3
 )
 
-// Latency is a distribution of times. Its methods may be called from several goroutines.
-type Latency struct {
+// Histogram is a distribution of times. Its methods may be called from several goroutines.
+type Histogram struct {
 	mu            sync.Mutex
 	recent, total *hdrhistogram.Histogram
 	odd           uint64
 }
 
-// NewLatency is an empty distribution.
-func NewLatency() *Latency {
+// New returns an empty distribution.
+func New() *Histogram {
 	h := func() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(longest), digits) }
-	return &Latency{recent: h(), total: h()}
+	return &Histogram{recent: h(), total: h()}
 }
 
 // Add adds a time that n frames took.
-func (l *Latency) Add(d time.Duration, n uint64) {
+func (l *Histogram) Add(d time.Duration, n uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if d < 0 || d > longest {
@@ -42,7 +42,7 @@ func (l *Latency) Add(d time.Duration, n uint64) {
 }
 
 // Recent is the distribution since the last call.
-func (l *Latency) Recent() Distribution {
+func (l *Histogram) Recent() Distribution {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	d := distribution(l.recent)
@@ -52,14 +52,14 @@ func (l *Latency) Recent() Distribution {
 
 // Total is the distribution of everything. Odd is how many times were negative or too long to make sense, as they are when
 // two machines do not agree about the time.
-func (l *Latency) Total() (d Distribution, odd uint64) {
+func (l *Histogram) Total() (d Distribution, odd uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.flush()
 	return distribution(l.total), l.odd
 }
 
-func (l *Latency) flush() {
+func (l *Histogram) flush() {
 	l.total.Merge(l.recent)
 	l.recent.Reset()
 }
@@ -113,7 +113,7 @@ func octaves(h *hdrhistogram.Histogram) []Octave {
 
 // WriteHistogram writes the distribution of everything, in microseconds, in the form of HdrHistogram, from which its
 // plotter draws.
-func (l *Latency) WriteHistogram(w io.Writer) error {
+func (l *Histogram) WriteHistogram(w io.Writer) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.flush()
