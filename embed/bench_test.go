@@ -134,17 +134,24 @@ func BenchmarkPipe(b *testing.B) { overSizes(b, "p{1", "p}1") }
 func BenchmarkVALE(b *testing.B) { overSizes(b, "vale0:tx", "vale0:rx") }
 
 func BenchmarkVALEBroadcast8(b *testing.B) {
-	var rx []string
+	bothWays(b, 60, 512, "vale0:tx", broadcastReceivers()...)
+}
+
+func broadcastReceivers() (rx []string) {
 	for i := range 8 {
 		rx = append(rx, fmt.Sprintf("vale0:rx%d", i))
 	}
-	bothWays(b, 60, 512, "vale0:tx", rx...)
+	return rx
 }
 
 func overSizes(b *testing.B, tx, rx string) {
+	overSizesDo(b, func(b *testing.B, size, batch int) { bothWays(b, size, batch, tx, rx) })
+}
+
+func overSizesDo(b *testing.B, do func(b *testing.B, size, batch int)) {
 	for _, size := range []int{60, 1500} {
 		for _, batch := range []int{1, 32, 256, 512, 1023} {
-			b.Run(fmt.Sprintf("%d/batch=%d", size, batch), func(b *testing.B) { bothWays(b, size, batch, tx, rx) })
+			b.Run(fmt.Sprintf("%d/batch=%d", size, batch), func(b *testing.B) { do(b, size, batch) })
 		}
 	}
 }
