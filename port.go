@@ -22,14 +22,14 @@ type Port struct {
 	tx, rx    []*Ring
 }
 
-// ringFinder is a transport that knows better than the interface which rings are bound.
+// ringFinder is a transport that knows which rings are bound where the interface (netmap_if) does not.
 type ringFinder interface {
-	rings(mem []byte) (tx, rx []uint64)
+	Rings(mem []byte) (tx, rx []uint64)
 }
 
 func boundRings(t Transport, mem []byte) (tx, rx []uint64) {
 	if f, ok := t.(ringFinder); ok {
-		return f.rings(mem)
+		return f.Rings(mem)
 	}
 	return shm.Rings(mem, t.Register().Offset)
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/control"
 	"github.com/seed-48afdc40/netmap/internal/engine"
-	"github.com/seed-48afdc40/netmap/internal/eventfd"
 	"github.com/seed-48afdc40/netmap/internal/ifioctl"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
 // memBase is where a fake client's memory starts. Everything else is not there.
@@ -83,7 +83,7 @@ func (p *process) Extmem(addr, size uint64) (*engine.Extmem, error) {
 
 func (p *process) Eventfd(fd int) (int, error) {
 	ours, err := unix.Dup(fd)
-	if err == nil && !eventfd.Is(ours) {
+	if err == nil && !wake.IsEventfd(ours) {
 		unix.Close(ours)
 		err = syscall.EINVAL
 	}

@@ -11,10 +11,10 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
-	"github.com/seed-48afdc40/netmap/internal/eventfd"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/shm"
+	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
 // maxSleepUs is the longest that a loop may sleep.
@@ -156,7 +156,7 @@ type loopCall struct {
 	*call
 	rings  int
 	cfg    engine.LoopConfig
-	ringer *eventfd.Ringer
+	ringer *wake.Ringer
 	fds    []int
 }
 
@@ -198,7 +198,7 @@ func (c *loopCall) readEventfds(o *option, direct bool) error {
 		return o.fail(syscall.EINVAL)
 	}
 	var err error
-	if c.ringer, err = eventfd.New(); err != nil {
+	if c.ringer, err = wake.NewRinger(); err != nil {
 		return o.fail(syscall.EOPNOTSUPP)
 	}
 	c.cfg.IRQs = make([]kring.Waiter, c.rings)
@@ -240,7 +240,7 @@ func (c *loopCall) release() {
 
 // irq is an eventfd of the client's.
 type irq struct {
-	ringer *eventfd.Ringer
+	ringer *wake.Ringer
 	fd     int
 }
 

@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/seed-48afdc40/netmap/internal/eventfd"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
 // Eventfd takes an eventfd of the client's.
@@ -32,7 +32,7 @@ func (p *process) Eventfd(fd int) (int, error) {
 	if err != nil {
 		return -1, fault.Wrap(err, "take an eventfd of", fmt.Sprint("process ", p.pid), "")
 	}
-	if !eventfd.Is(ours) {
+	if !wake.IsEventfd(ours) {
 		unix.Close(ours)
 		return -1, fault.New(syscall.EINVAL, "take an eventfd of", fmt.Sprint("process ", p.pid), "descriptor %d is none", fd)
 	}

@@ -2,21 +2,21 @@ package wake
 
 import "time"
 
-// Bell is where a goroutine sleeps, one at a time, until it is rung or its time is over. A bell that is rung while nobody
-// sleeps ends the next sleep.
+// Bell is where one goroutine at a time sleeps, until Wake is called or its time is over. A Wake while
+// nobody sleeps ends the next sleep.
 type Bell struct {
 	rung  chan struct{} // one token
 	timer *time.Timer
 }
 
-// NewBell is a bell that has not been rung. It is made once and kept, so that sleeping allocates nothing.
+// NewBell makes a Bell. Whoever keeps it sleeps without allocating.
 func NewBell() *Bell {
 	b := &Bell{rung: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
 	b.timer.Stop()
 	return b
 }
 
-// Wake rings it. It does not block.
+// Wake ends the sleep, or the next one. It does not block.
 func (b *Bell) Wake() {
 	select {
 	case b.rung <- struct{}{}:
@@ -38,7 +38,7 @@ func (b *Bell) Sleep(left time.Duration) {
 	}
 }
 
-// Forget has the bell forget that it was rung.
+// Forget undoes a Wake that has not ended a sleep.
 func (b *Bell) Forget() {
 	select {
 	case <-b.rung:

@@ -1,4 +1,5 @@
-// Package wake is about sleeping: a bell to sleep on, and ending a sleep when a context ends.
+// Package wake is about sleeping and waking: a Bell for goroutines, an Eventfd for threads that sleep
+// in poll(2), a Ringer for eventfds of other processes, and On, which ends a sleep with a context.
 package wake
 
 import "context"
@@ -6,8 +7,9 @@ import "context"
 // Sleeper is who is to be woken.
 type Sleeper interface{ Wake() }
 
-// On wakes the sleeper when the context ends, until stop is called. Stop says whether it was woken, which is over then: a
-// late call could wake somebody else. A context that cannot end costs nothing.
+// On wakes the sleeper when the context ends, until stop is called. Stop says whether that has
+// happened, and waits for a Wake that is under way: later, it could wake another. A context that
+// cannot end costs nothing.
 func On(ctx context.Context, s Sleeper) (stop func() (woken bool)) {
 	if ctx.Done() == nil {
 		return never

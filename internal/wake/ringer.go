@@ -1,11 +1,6 @@
 //go:build linux
 
-// Package eventfd rings eventfds that somebody else owns, without ever waiting for their owner.
-//
-// write(2) to an eventfd waits while its counter is full, whoever filled it, and whether it may wait is a property of the
-// open file that we share with the owner. The kernel itself can add to a counter without waiting, and does when an
-// asynchronous request that names the eventfd is complete: so a request is made that is complete at once.
-package eventfd
+package wake
 
 import (
 	"os"
@@ -15,13 +10,18 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// Is says whether the descriptor is an eventfd.
-func Is(fd int) bool {
+// IsEventfd says whether the descriptor is an eventfd.
+func IsEventfd(fd int) bool {
 	name, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	return err == nil && name == "anon_inode:[eventfd]"
 }
 
-// Ringer rings eventfds. It is for one goroutine at a time.
+// Ringer wakes whoever waits for eventfds of other processes, and never waits for their owners. It
+// is for one goroutine at a time.
+//
+// write(2) to an eventfd waits while its counter is full, unless the open file says otherwise, which
+// we share with the owner. The kernel itself adds to a counter without waiting when an asynchronous
+// request that names the eventfd is complete. So the Ringer makes requests that complete at once.
 type Ringer struct {
 	context uintptr
 	done    int // requests whose completion has not been collected
@@ -30,8 +30,9 @@ type Ringer struct {
 // room is how many completed requests the kernel keeps for us.
 const room = 64
 
-// New is a Ringer. ENOSYS where the kernel has no asynchronous I/O, EAGAIN where the system has used up fs.aio-max-nr.
-func New() (*Ringer, error) {
+// NewRinger makes a Ringer. ENOSYS where the kernel has no asynchronous I/O, EAGAIN where the system
+// has used up fs.aio-max-nr.
+func NewRinger() (*Ringer, error) {
 	r := &Ringer{}
 	if e := setup(room, &r.context); e != 0 {
 		return nil, fault.New(e, "prepare to ring", "eventfds", "the kernel needs CONFIG_AIO and room below fs.aio-max-nr")
@@ -39,7 +40,7 @@ func New() (*Ringer, error) {
 	return r, nil
 }
 
-// Ring adds 1 to the counter, which stays at its most when it is full. EINVAL when the descriptor is no eventfd.
+// Ring adds 1 to the counter. A full one stays full. EINVAL when the descriptor is no eventfd.
 func (r *Ringer) Ring(fd int) syscall.Errno {
 	if r.done >= room/2 {
 		r.done -= collect(r.context)

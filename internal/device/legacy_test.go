@@ -1,6 +1,6 @@
 //go:build linux || freebsd
 
-package netmap
+package device
 
 import (
 	"errors"
@@ -69,8 +69,8 @@ func TestLegacyRings(t *testing.T) {
 		{abi.RegAllNIC, 0, abi.NRRxRingsOnly, nil, []uint64{5064, 6064}},
 		{abi.RegOneNIC, 0, abi.NRTxRingsOnly, []uint64{1064}, nil},
 	} {
-		d := &device{legacy: true, answer: abi.Register{Offset: at, Mode: tt.mode, RingID: tt.ring, Flags: tt.flags}}
-		gotTx, gotRx := d.rings(m)
+		d := &Port{legacy: true, answer: abi.Register{Offset: at, Mode: tt.mode, RingID: tt.ring, Flags: tt.flags}}
+		gotTx, gotRx := d.Rings(m)
 		if !slices.Equal(gotTx, tt.tx) || !slices.Equal(gotRx, tt.rx) {
 			t.Errorf("mode %d, ring %d, flags %#x: %v and %v, want %v and %v", tt.mode, tt.ring, tt.flags, gotTx, gotRx, tt.tx, tt.rx)
 		}

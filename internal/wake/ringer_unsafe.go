@@ -1,6 +1,6 @@
 //go:build linux
 
-package eventfd
+package wake
 
 import (
 	"syscall"
@@ -36,7 +36,8 @@ func setup(room int, context *uintptr) syscall.Errno {
 
 func destroy(context uintptr) { unix.Syscall(unix.SYS_IO_DESTROY, context, 0, 0) }
 
-// submit polls the eventfd, which is readable or writable or both, and names it as the one to ring.
+// submit polls the eventfd, and names it as the one whose counter is to grow. The poll is complete
+// at once, because an eventfd is always readable, or writable, or both.
 func submit(context uintptr, fd int) syscall.Errno {
 	c := control{opcode: opPoll, fd: uint32(fd), buf: unix.POLLIN | unix.POLLOUT, flags: flagResFD, resfd: uint32(fd)}
 	list := &c
@@ -48,7 +49,8 @@ func submit(context uintptr, fd int) syscall.Errno {
 func collect(context uintptr) int {
 	var events [room]event
 	var now unix.Timespec
-	n, _, e := unix.RawSyscall6(unix.SYS_IO_GETEVENTS, context, 0, room, uintptr(unsafe.Pointer(&events)), uintptr(unsafe.Pointer(&now)), 0)
+	n, _, e := unix.RawSyscall6(unix.SYS_IO_GETEVENTS, context, 0, room,
+		uintptr(unsafe.Pointer(&events)), uintptr(unsafe.Pointer(&now)), 0)
 	if e != 0 {
 		return 0
 	}

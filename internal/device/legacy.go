@@ -1,6 +1,6 @@
 //go:build linux || freebsd
 
-package netmap
+package device
 
 import (
 	"errors"
@@ -15,13 +15,13 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
-// legacyAPI is what to speak to a device from before NIOCCTRL, or with another version of it: the first one with today's
-// rings. All later ones take its requests.
+// legacyAPI is spoken to a device from before NIOCCTRL, or with another version of it. It is the first
+// API with today's rings, and devices of all later ones take its requests.
 const legacyAPI = 11
 
-// isLegacy says whether a device that answered a registration with that error is one from before today's requests. There are
-// several errors for a request that is unknown, all of which have other meanings, too: it tells who cannot answer the
-// simplest of questions either.
+// isLegacy says whether a device that answered a registration with that error does not know today's
+// requests. Each error for an unknown request has other meanings, too, so it sends the simplest
+// request, which every device that knows any answers.
 func isLegacy(fd int, err error) bool {
 	for _, e := range []unix.Errno{unix.EINVAL, unix.EOPNOTSUPP, unix.ENOTTY, unix.ENXIO} {
 		if errors.Is(err, e) {
@@ -31,25 +31,25 @@ func isLegacy(fd int, err error) bool {
 	return false
 }
 
-// registerLegacy is register by NIOCREGIF.
-func (d *device) registerLegacy() error {
-	m, err := legacyRequest(shortName(d.name, abi.IfNameSize-1), &d.answer)
+// registerLegacy is register with a request of API 11 (NIOCREGIF).
+func (p *Port) registerLegacy() error {
+	m, err := legacyRequest(shortName(p.name, abi.IfNameSize-1), &p.answer)
 	if err != nil {
 		return err
 	}
-	if e := nioctl.Do(d.fd, abi.NIOCREGIF, &m); e != 0 {
-		return fault.Wrap(e, "open", d.name, "%s", d.registerHint(e))
+	if e := nioctl.Do(p.fd, abi.NIOCREGIF, &m); e != 0 {
+		return fault.Wrap(e, "open", p.name, "%s", p.registerHint(e))
 	}
-	a := &d.answer
+	a := &p.answer
 	a.Offset, a.MemSize = uint64(m.Offset), uint64(m.MemSize)
 	a.TxSlots, a.RxSlots, a.TxRings, a.RxRings = m.TxSlots, m.RxSlots, m.TxRings, m.RxRings
 	a.HostTxRings, a.HostRxRings = 1, 1
 	a.MemID, a.ExtraBufs = m.Arg2, m.Arg3
-	d.legacy = true
+	p.legacy = true
 	return nil
 }
 
-// legacyRequest is a registration as API 11 has it. Pipes were a mode and a number.
+// legacyRequest is a registration as API 11 has it, in which a pipe is a mode and a number.
 func legacyRequest(name string, r *abi.Register) (m abi.Nmreq, err error) {
 	m = abi.Nmreq{
 		Version: legacyAPI, TxSlots: r.TxSlots, RxSlots: r.RxSlots, TxRings: r.TxRings, RxRings: r.RxRings,
@@ -57,8 +57,9 @@ func legacyRequest(name string, r *abi.Register) (m abi.Nmreq, err error) {
 	}
 	flags, mode := uint32(r.Flags), r.Mode
 	switch {
-	case mode == abi.RegDefault, mode == abi.RegPipeMaster, mode == abi.RegPipeSlave, mode > abi.RegOneSW: // some mean something there
-		return m, fault.New(unix.EINVAL, "open", name, "mode %d is none", mode)
+	case mode == abi.RegDefault, mode == abi.RegPipeMaster, mode == abi.RegPipeSlave, mode > abi.RegOneSW:
+		// Some of these have a meaning in API 11.
+		return m, fault.New(unix.EINVAL, "open", name, "mode %d does not exist", mode)
 	}
 	for flag, bit := range map[uint32]uint16{abi.NRNoTxPoll: abi.NoTxPoll, abi.NRDoRxPoll: abi.DoRxPoll} {
 		if flags&flag != 0 {
@@ -72,42 +73,43 @@ func legacyRequest(name string, r *abi.Register) (m abi.Nmreq, err error) {
 		}
 	}
 	if len(name) >= abi.IfNameSize {
-		return m, fault.New(unix.ENAMETOOLONG, "open", name, "the device speaks API %d, in which a name has at most %d characters", legacyAPI, abi.IfNameSize-1)
+		return m, fault.New(unix.ENAMETOOLONG, "open", name,
+			"the device speaks API %d, in which a name has at most %d characters", legacyAPI, abi.IfNameSize-1)
 	}
 	copy(m.Name[:], name)
 	m.Flags = flags&^(abi.NRNoTxPoll|abi.NRDoRxPoll) | mode
 	return m, nil
 }
 
-// rings finds the bound rings, as shm.Rings does. On a legacy device, the interface does not say that there is a host ring in
-// either direction, and may list rings that were not asked for.
-func (d *device) rings(mem []byte) (tx, rx []uint64) {
-	at := d.answer.Offset
-	if !d.legacy {
+// Rings finds the bound rings, as shm.Rings does. The interface (netmap_if) of a legacy device does
+// not tell of the host ring of each direction, and may list rings that were not asked for.
+func (p *Port) Rings(mem []byte) (tx, rx []uint64) {
+	at := p.answer.Offset
+	if !p.legacy {
 		return shm.Rings(mem, at)
 	}
 	f := shm.At[abi.If](mem, at)
 	ntx, nrx := int(f.TxRings), int(f.RxRings)
 	offsets := shm.Slice[int64](mem, at+abi.IfSize, ntx+1+nrx+1)
-	if d.answer.Flags&abi.NRRxRingsOnly == 0 {
-		tx = d.asked(at, offsets[:ntx+1])
+	if p.answer.Flags&abi.NRRxRingsOnly == 0 {
+		tx = p.asked(at, offsets[:ntx+1])
 	}
-	if d.answer.Flags&abi.NRTxRingsOnly == 0 {
-		rx = d.asked(at, offsets[ntx+1:])
+	if p.answer.Flags&abi.NRTxRingsOnly == 0 {
+		rx = p.asked(at, offsets[ntx+1:])
 	}
 	return tx, rx
 }
 
-// asked are the places of the rings of a direction, host ring last, that the request was for.
-func (d *device) asked(iface uint64, offsets []int64) (at []uint64) {
+// asked are the places of those rings of a direction that the request was for, host ring last.
+func (p *Port) asked(iface uint64, offsets []int64) (at []uint64) {
 	first, end := 0, len(offsets)-1
-	switch d.answer.Mode {
+	switch p.answer.Mode {
 	case abi.RegSW, abi.RegOneSW:
 		first, end = end, end+1
 	case abi.RegNICSW:
 		end++
 	case abi.RegOneNIC:
-		if i := int(d.answer.RingID); i < end {
+		if i := int(p.answer.RingID); i < end {
 			first = i
 		}
 		end = min(first+1, end)

@@ -1,6 +1,6 @@
 //go:build linux
 
-package eventfd
+package wake
 
 import (
 	"encoding/binary"
@@ -15,7 +15,7 @@ import (
 func newRinger(t testing.TB) *Ringer {
 	t.Helper()
 	testutil.CheckLeaks(t)
-	r, err := New()
+	r, err := NewRinger()
 	testutil.Require(t, "asynchronous I/O", err)
 	t.Cleanup(r.Close)
 	return r
@@ -89,8 +89,8 @@ func TestOthersAreRefused(t *testing.T) {
 	if e := r.Ring(1 << 20); e != unix.EBADF {
 		t.Errorf("no descriptor: %v, want EBADF", e)
 	}
-	if Is(int(file.Fd())) || Is(1<<20) || !Is(newEventfd(t, 0)) {
-		t.Error("Is cannot tell an eventfd")
+	if IsEventfd(int(file.Fd())) || IsEventfd(1<<20) || !IsEventfd(newEventfd(t, 0)) {
+		t.Error("IsEventfd cannot tell an eventfd")
 	}
 }
 

@@ -1,3 +1,0 @@
-package netmap
-
-const freebsdBit = 1<<32 - 1
