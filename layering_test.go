@@ -17,7 +17,7 @@ import (
 const module = "github.com/seed-48afdc40/netmap"
 
 // core is what every kind of port stands on, each package importing those before it.
-var core = []string{"abi", "internal/fault", "internal/shm", "internal/mem", "internal/kring"}
+var core = []string{"abi", "internal/fault", "internal/shm", "internal/mem", "internal/kring", "internal/port"}
 
 // telling is what those import that have something to tell of interfaces.
 var telling = []string{"internal/event"}
@@ -37,6 +37,7 @@ var mayImport = map[string][]string{
 	"internal/shm":   {"abi", "internal/fault"},
 	"internal/mem":   {"abi", "internal/fault", "internal/shm"},
 	"internal/kring": core[:4],
+	"internal/port":  {"abi", "internal/kring"},
 
 	"internal/pipe":      core,
 	"internal/vale":      core,
@@ -82,7 +83,7 @@ var mayImport = map[string][]string{
 var mayImportAll = []string{"cmd/", "tests/", "bench/"}
 
 // standardOnly import nothing from outside of the module but the standard library.
-var standardOnly = []string{"abi", "portname", "internal/fault", "internal/mem", "internal/kring", "internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/shadow"}
+var standardOnly = []string{"abi", "portname", "internal/fault", "internal/mem", "internal/kring", "internal/port", "internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/shadow"}
 
 // light are packages whose users shall not get these into their programs with them, nor with what they import.
 var light = []string{"", "embed", "packet", "netmaptest"}

@@ -38,8 +38,8 @@ func (b *Binding) Arm(events int16) {
 	if b.NeedsArm() {
 		b.armRx(events)
 	}
-	if b.hasFDs && events&wantOut != 0 {
-		b.nap.Reset(txNap)
+	if b.silent(events) {
+		b.nap.Reset(silentNap)
 	}
 }
 

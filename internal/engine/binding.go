@@ -13,6 +13,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/nic"
+	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
 // Binding is one program's hold on a port: what an open descriptor of /dev/netmap is after NIOCREGIF.
@@ -25,8 +26,8 @@ type Binding struct {
 	rings  [2][]*kring.Ring // the bound ones, by direction
 	shadow *Shadow          // of a program that knows another API, else nil
 	closed atomic.Bool
-	netIf  *netIf // the port, if it is an interface
-	allTx  bool   // all its hardware tx rings are bound
+	host   port.HostSender // the port, if it has a host stack
+	allTx  bool            // all its hardware tx rings are bound
 
 	waiting    kring.Waiters // everybody in Wait, whatever for
 	subscriber kring.Waiter  // of Subscribe
@@ -34,7 +35,8 @@ type Binding struct {
 
 	sleepMu  sync.Mutex
 	sleepers []*sleeper // idle ones, kept for the next wait
-	hasFDs   bool       // some ring is to be waited for by descriptor
+	hasFDs   bool       // some ring has news that nobody calls
+	mute     [2]bool    // by direction: some ring has news of which nobody tells
 	fetches  bool       // some ring has a source, which may have to be waited for by descriptor
 
 	csb         atomic.Bool // CSB mode
@@ -162,16 +164,16 @@ func (b *Binding) bind(req *abi.Register, o *Offsets) error {
 		b.stop()
 		return err
 	}
-	port, region := b.entry.port, b.entry.region
-	if n, ok := port.(*netIf); ok {
+	p, region := b.entry.port, b.entry.region
+	if h, ok := p.(port.HostSender); ok {
 		unbound := func(r *kring.Ring) bool { return !slices.Contains(b.rings[abi.DirTx], r) }
-		b.netIf, b.allTx = n, !slices.ContainsFunc(n.Rings(abi.DirTx), unbound)
+		b.host, b.allTx = h, !slices.ContainsFunc(p.Rings(abi.DirTx), unbound)
 	}
 	a := *req
 	a.Offset, a.MemSize, a.MemID = b.nifp.Offset, region.Size(), region.ID()
-	a.TxRings, a.TxSlots = shape(port.Rings(abi.DirTx))
-	a.RxRings, a.RxSlots = shape(port.Rings(abi.DirRx))
-	a.HostTxRings, a.HostRxRings = hostShape(port)
+	is := port.ShapeOf(p)
+	a.TxRings, a.RxRings, a.TxSlots, a.RxSlots = is.TxRings, is.RxRings, is.TxSlots, is.RxSlots
+	a.HostTxRings, a.HostRxRings = hostShape(p)
 	if req.ExtraBufs > 0 {
 		var head uint32
 		head, a.ExtraBufs = region.NewExtra(req.ExtraBufs)
@@ -181,19 +183,12 @@ func (b *Binding) bind(req *abi.Register, o *Offsets) error {
 	return nil
 }
 
-func shape(rings []*kring.Ring) (n uint16, slots uint32) {
-	if len(rings) > 0 {
-		slots = rings[0].N
-	}
-	return uint16(len(rings)), slots
-}
-
 // choose finds the rings that mode, number and flags of the request mean.
 func (b *Binding) choose(req *abi.Register) error {
 	name := b.entry.title()
 	hosts := req.Mode == abi.RegSW || req.Mode == abi.RegNICSW || req.Mode == abi.RegOneSW
-	for dir := range uint16(2) {
-		hw, host := b.entry.port.Rings(dir), hostRings(b.entry.port, dir)
+	for _, dir := range kring.Dirs {
+		hw, host := b.entry.port.Rings(dir), port.HostRings(b.entry.port, dir)
 		switch {
 		case hosts && len(host) == 0:
 			return fault.New(syscall.EINVAL, "open", name, "the port has no host rings")
@@ -252,14 +247,18 @@ func (b *Binding) start(alone bool) error {
 			}
 		}
 		r.SetUsers(n+1, alone)
-		b.hasFDs = b.hasFDs || r.FD.Load() >= 0
-		b.fetches = b.fetches || r.Source.Load() != nil
+		b.hasFDs = b.hasFDs || r.News != kring.Called
+		source := r.Source.Load()
+		b.fetches = b.fetches || source != nil
+		if r.News == kring.Silent || source != nil && source.News == kring.Silent {
+			b.mute[r.Dir] = true
+		}
 	}
 	return nil
 }
 
 // label is what users call a ring, whatever its port was called when it was made.
-func label(r *kring.Ring) string { return fmt.Sprint(directions[r.Dir], " ring ", r.ID) }
+func label(r *kring.Ring) string { return fmt.Sprint(r.Dir, " ring ", r.ID) }
 
 func (b *Binding) startRing(r *kring.Ring) error {
 	r.Hold()
@@ -306,8 +305,8 @@ func (b *Binding) describe() error {
 }
 
 // hostShape is how many host rings a port has in each direction.
-func hostShape(p port) (tx, rx uint16) {
-	return uint16(len(hostRings(p, abi.DirTx))), uint16(len(hostRings(p, abi.DirRx)))
+func hostShape(p port.Port) (tx, rx uint16) {
+	return uint16(len(port.HostRings(p, abi.DirTx))), uint16(len(port.HostRings(p, abi.DirRx)))
 }
 
 // Close ends the binding. Syncs that are under way finish first, waits return POLLERR.
@@ -359,7 +358,7 @@ func (b *Binding) Memory() []byte { return b.entry.region.Bytes() }
 // Port is the name of the port: the one that an interface has now, else the one when the binding
 // began.
 func (b *Binding) Port() string {
-	if b.netIf != nil {
+	if b.host != nil {
 		return b.entry.title()
 	}
 	return b.port

@@ -11,10 +11,10 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/event"
-	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/monitor"
 	"github.com/seed-48afdc40/netmap/internal/netdev"
+	"github.com/seed-48afdc40/netmap/internal/port"
 	"github.com/seed-48afdc40/netmap/internal/shadow"
 	"github.com/seed-48afdc40/netmap/internal/tap"
 	"github.com/seed-48afdc40/netmap/internal/vale"
@@ -47,39 +47,12 @@ const DefaultSwitches = 64
 // say.
 const DefaultUserInterfaces = 64
 
-// port is a kind of port, as the engine sees it. The engine calls its methods under its own lock, and Start and Stop
-// with the ring held, so that no sync runs.
-type port interface {
-	// Rings are the hardware rings of a direction, from ring 0 on.
-	Rings(dir uint16) []*kring.Ring
-	// Start brings a ring into use: afterwards it has memory and moves packets.
-	Start(*kring.Ring) error
-	// Stop is the inverse; the buffers are back in the pool.
-	Stop(*kring.Ring)
-	// Close ends the port; all rings are stopped.
-	Close() error
-}
-
-// hosted is a port that has host rings.
-type hosted interface {
-	// HostRings are the host rings of a direction. Their numbers follow those of the hardware rings.
-	HostRings(dir uint16) []*kring.Ring
-}
-
-// hostRings are the host rings of a port of any kind.
-func hostRings(p port, dir uint16) []*kring.Ring {
-	if h, ok := p.(hosted); ok {
-		return h.HostRings(dir)
-	}
-	return nil
-}
-
 // entry is a port in the registry.
 type entry struct {
 	name     string // when it was opened
 	key      key    // in the registry
 	kind     string
-	port     port
+	port     port.Port
 	region   *mem.Region // where its rings and buffers are
 	bindings []*Binding
 

@@ -12,10 +12,10 @@ import (
 
 // forward passes on what the program releases. The ring is held, and its prologue done.
 func (b *Binding) forward(r *kring.Ring) {
-	if b.netIf == nil || r.HwCur.Load() == r.Head() || !b.eng.cfg.Forward && !r.WantsForward() {
+	if b.host == nil || r.HwCur.Load() == r.Head() || !b.eng.cfg.Forward && !r.WantsForward() {
 		return
 	}
-	switch hw := len(b.netIf.Rings(abi.DirRx)); {
+	switch hw := len(b.entry.port.Rings(abi.DirRx)); {
 	case int(r.ID) < hw:
 		b.forwardUp(r)
 	case b.allTx:
@@ -37,7 +37,7 @@ func (b *Binding) forwardUp(r *kring.Ring) {
 			continue
 		}
 		r.Slot(k).Flags = w.Flags() &^ abi.NSForward
-		k = b.netIf.host.Send(r, k, end)
+		k = b.host.SendToHost(r, k, end)
 	}
 }
 
@@ -56,7 +56,7 @@ func packetEnd(r *kring.Ring, k, end uint32) uint32 {
 // sends them. What finds no room is lost.
 func (b *Binding) forwardDown(r *kring.Ring) {
 	k, end := r.HwCur.Load(), r.Head()
-	for _, tx := range b.rings[abi.DirTx][:len(b.netIf.Rings(abi.DirTx))] {
+	for _, tx := range b.rings[abi.DirTx][:len(b.entry.port.Rings(abi.DirTx))] {
 		if k == end {
 			return
 		}
@@ -65,7 +65,7 @@ func (b *Binding) forwardDown(r *kring.Ring) {
 		}
 		if tx.Prologue() {
 			k = b.moveDown(r, k, end, tx)
-			finish(tx) // an error is for the program, which will meet it
+			finish(tx, nil) // an error is for the program, which will meet it
 		}
 		tx.Drop()
 	}

@@ -5,14 +5,13 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
-	"github.com/seed-48afdc40/netmap/internal/uplink"
-	"github.com/seed-48afdc40/netmap/internal/vale"
+	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
 // acceptsHeader says EIO when the port's frames have virtio-net headers and the program does not know.
 func (p *entry) acceptsHeader(req *abi.Register) error {
-	if v, ok := p.port.(*vale.Port); ok && v.Header() > 0 && req.Flags&abi.NRAcceptVnetHdr == 0 {
-		return fault.New(syscall.EIO, "open", p.shown(), "its frames start with virtio-net headers of %d bytes; say that you know (NR_ACCEPT_VNET_HDR), or set the length to 0", v.Header())
+	if n := port.Header(p.port); n > 0 && req.Flags&abi.NRAcceptVnetHdr == 0 {
+		return fault.New(syscall.EIO, "open", p.shown(), "its frames start with virtio-net headers of %d bytes; say that you know (NR_ACCEPT_VNET_HDR), or set the length to 0", n)
 	}
 	return nil
 }
@@ -27,16 +26,12 @@ func (e *Engine) SetHeader(name string, length uint32) error {
 		return fault.New(syscall.EINVAL, op, name, "%d bytes; want 0, 10 or 12", length)
 	}
 	p := e.find(key{name: name})
-	if p == nil || p.valePort() == nil {
-		return fault.New(syscall.ENXIO, op, name, "there is no such port on a switch")
-	}
-	if _, ok := p.port.(*uplink.Uplink); ok {
-		if length > 0 {
-			return fault.New(syscall.EOPNOTSUPP, op, name, "the frames of an interface have no virtio-net headers")
+	if p != nil {
+		if h, ok := p.port.(port.Headed); ok {
+			return h.SetHeader(length)
 		}
-		return nil
 	}
-	return p.valePort().SetHeader(length)
+	return fault.New(syscall.ENXIO, op, name, "there is no such port on a switch")
 }
 
 // Header is the length that SetHeader set; 0 for a port of another kind, and for an interface of the calling thread's network
@@ -64,10 +59,7 @@ func (p *entry) header() uint32 {
 	if p.parent != nil {
 		return p.parent.header() // a monitor shows the frames as they are
 	}
-	if v := p.valePort(); v != nil {
-		return v.Header()
-	}
-	return 0
+	return port.Header(p.port)
 }
 
 // Header is Engine.Header of the port.

@@ -9,19 +9,20 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/null"
 	"github.com/seed-48afdc40/netmap/internal/pipe"
+	"github.com/seed-48afdc40/netmap/internal/port"
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
 
 const valePrefix = "vale"
 
-func (e *Engine) openNull(name string, req *abi.Register, region *mem.Region) (port, error) {
+func (e *Engine) openNull(name string, req *abi.Register, region *mem.Region) (port.Port, error) {
 	if req.MemID == 0 && region == e.region {
 		return nil, fault.New(syscall.EINVAL, "open null port", name, "no memory id; a null port has to name its region, %d", e.region.ID())
 	}
 	if err := checkNull(name, req, region); err != nil {
 		return nil, err
 	}
-	return null.New(region, name, req.TxRings, req.RxRings, req.TxSlots, req.RxSlots), nil
+	return null.New(region, name, wishOf(req)), nil
 }
 
 // valeName is switch:port. The switch's name with its colon has at most 15 characters, and so has the port's.
@@ -36,7 +37,7 @@ func splitValeName(op, name string) (sw, port string, err error) {
 	return m[1], m[2], nil
 }
 
-func (e *Engine) openVale(t target, req *abi.Register, region *mem.Region) (port, error) {
+func (e *Engine) openVale(t target, req *abi.Register, region *mem.Region) (port.Port, error) {
 	name := t.name
 	swName, portName, err := splitValeName("open", name)
 	if err != nil {
@@ -50,7 +51,7 @@ func (e *Engine) openVale(t target, req *abi.Register, region *mem.Region) (port
 		return nil, err
 	}
 	clampVale(req)
-	p, err := vale.NewPort(region, name, req.TxRings, req.RxRings, req.TxSlots, req.RxSlots)
+	p, err := vale.NewPort(region, name, wishOf(req))
 	if err == nil {
 		err = sw.Join(p)
 	}
@@ -77,7 +78,7 @@ func (e *Engine) switchFor(name, port string) (*vale.Switch, error) {
 }
 
 // openPipe makes both ends and returns the one that is asked for; the other waits in the registry.
-func (e *Engine) openPipe(t target, req *abi.Register, region *mem.Region) (port, error) {
+func (e *Engine) openPipe(t target, req *abi.Register, region *mem.Region) (port.Port, error) {
 	k := t.key
 	if k.name == "" || k.pipe == "" {
 		return nil, fault.New(syscall.EINVAL, "open pipe", t.name, "want PARENT{ID or PARENT}ID")
@@ -89,7 +90,7 @@ func (e *Engine) openPipe(t target, req *abi.Register, region *mem.Region) (port
 		return other.port.(*pipe.End).Peer(), nil
 	}
 	clampPipe(req, e.ports[t.parent])
-	p := pipe.New(region, k.name+"{"+k.pipe, k.name+"}"+k.pipe, req.TxRings, req.RxRings, req.TxSlots, req.RxSlots)
+	p := pipe.New(region, k.name+"{"+k.pipe, k.name+"}"+k.pipe, wishOf(req))
 	if k.slave {
 		return p.Slave, nil
 	}

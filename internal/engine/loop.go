@@ -62,7 +62,7 @@ type loopRing struct {
 	tell      bool   // there is news for the program
 	direct    bool
 	kicked    bool // a direct ring that is to be synced
-	flying    bool // frames are with a kernel that does not say when they are out
+	flying    bool // there may be news of which nobody will tell: frames are not out yet
 }
 
 // loopDirection hears of news on the rings of a direction.
@@ -401,7 +401,7 @@ func (l *Loop) round() (moved bool, err error) {
 	}
 	for i := range l.dirs {
 		if d := &l.dirs[i]; d.news.Load() && d.news.Swap(false) {
-			l.forward(uint16(i))
+			l.forward(kring.Dir(i))
 		}
 	}
 	return moved, nil
@@ -433,7 +433,7 @@ func (l *Loop) tell() error {
 }
 
 // forward passes news of the port to the program, which kicks the rings that it wants synced.
-func (l *Loop) forward(dir uint16) {
+func (l *Loop) forward(dir kring.Dir) {
 	for i := range l.rings {
 		if r := &l.rings[i]; r.ring.Dir == dir && r.irq != nil {
 			r.irq.Wake()
@@ -467,8 +467,7 @@ func (r *loopRing) sync(program kring.Memory) (moved bool) {
 	if !r.ring.Accept(r.head, r.cur) {
 		return false
 	}
-	r.ring.Program = program
-	if r.ring.Sync(r.ring) != nil {
+	if r.ring.Sync(r.ring, program) != nil {
 		return false
 	}
 	hwcur := r.ring.HwCur.Load()
@@ -484,6 +483,6 @@ func (r *loopRing) sync(program kring.Memory) (moved bool) {
 			r.ring.Stamp(time.Now())
 		}
 	}
-	r.flying = r.ring.FD.Load() >= 0 && r.ring.Dir == abi.DirTx && r.ring.Next(hwtail) != hwcur
+	r.flying = r.ring.News == kring.Silent && (r.ring.Dir == abi.DirRx || r.ring.Next(hwtail) != hwcur)
 	return moved || tailMoved
 }

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/kring"
 )
 
 // bell is what a loop sleeps on: a channel, or an epoll instance where descriptors can wake it too.
@@ -58,8 +59,7 @@ func (s *bell) watch(l *Loop) error {
 				return err
 			}
 		}
-		// Of a tx ring no descriptor says that frames are out.
-		if r := l.rings[i].ring; r.FD.Load() >= 0 && r.Dir == abi.DirRx {
+		if r := l.rings[i].ring; r.News == kring.Readable {
 			if err := s.add(int(r.FD.Load()), ringEvent, i); err != nil {
 				return err
 			}
@@ -121,7 +121,7 @@ func (s *bell) sleep(l *Loop) {
 	timeout := -1
 	if l.flying() {
 		timeout = 0
-		if !s.pause(txNap) {
+		if !s.pause(silentNap) {
 			return
 		}
 	}

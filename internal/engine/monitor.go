@@ -5,9 +5,9 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
-	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/monitor"
+	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
 // openMonitor makes a monitor of the port that is meant. Errors are those of looking the port up,
@@ -34,25 +34,18 @@ func (e *Engine) openMonitor(t target, req *abi.Register, region *mem.Region) (*
 		return nil, err
 	}
 	c := monitor.Config{Parent: parent.shown(), Serial: parent.watched, Flags: req.Flags}
-	_, txSlots := shape(parent.port.Rings(abi.DirTx))
-	_, rxSlots := shape(parent.port.Rings(abi.DirRx))
-	c.TxSlots, c.RxSlots = slotsLike(req.TxSlots, txSlots), slotsLike(req.RxSlots, rxSlots)
+	like := port.ShapeOf(parent.port)
+	c.TxSlots, c.RxSlots = slotsLike(req.TxSlots, like.TxSlots), slotsLike(req.RxSlots, like.RxSlots)
 	if req.Flags&abi.NRZcopyMon != 0 {
 		region = parent.region
 	}
-	m := monitor.New(region, parentOf{parent.port}, c)
+	m := monitor.New(region, parent.port, c)
 	parent.watched++
 	parent.monitors = append(parent.monitors, m)
 	p := &entry{name: c.Name(), key: e.newKey(), kind: "monitor", port: m, region: region, parent: parent}
 	e.ports[p.key] = p
 	return p, nil
 }
-
-// parentOf is a port of any kind as a monitor sees it.
-type parentOf struct{ port }
-
-// HostRings implements monitor.Parent.
-func (p parentOf) HostRings(dir uint16) []*kring.Ring { return hostRings(p.port, dir) }
 
 // orphan takes all monitors off a port that nobody has open any more.
 func (p *entry) orphan() {

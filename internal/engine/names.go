@@ -14,6 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/monitor"
 	"github.com/seed-48afdc40/netmap/internal/netdev"
 	"github.com/seed-48afdc40/netmap/internal/ns"
+	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
 // key is what a port is in the registry. Each kind uses some of the fields.
@@ -159,8 +160,8 @@ func (e *Engine) bury(p *entry) {
 		return
 	}
 	p.buried = true
-	if n, ok := p.port.(*netIf); ok {
-		n.Abandon()
+	if a, ok := p.port.(port.Abandoner); ok {
+		a.Abandon()
 	}
 	if outer := p.owner; outer != nil {
 		e.report(event.Event{Kind: event.Detached, Port: outer.name, Interface: p.title()})

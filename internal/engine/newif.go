@@ -8,6 +8,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/netdev"
+	"github.com/seed-48afdc40/netmap/internal/port"
 	"github.com/seed-48afdc40/netmap/internal/tap"
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
@@ -82,7 +83,7 @@ func (e *Engine) addPersistent(p *entry, req *abi.ValeNewIf) (err error) {
 	}
 	wish := abi.Register{TxRings: req.TxRings, RxRings: req.RxRings, TxSlots: req.TxSlots, RxSlots: req.RxSlots}
 	clampVale(&wish)
-	v, err := vale.NewPort(w.region, p.name, wish.TxRings, wish.RxRings, wish.TxSlots, wish.RxSlots)
+	v, err := vale.NewPort(w.region, p.name, wishOf(&wish))
 	if err != nil {
 		return err
 	}
@@ -91,8 +92,8 @@ func (e *Engine) addPersistent(p *entry, req *abi.ValeNewIf) (err error) {
 	if p.pipesOf != nil {
 		p.pipesOf.port = p
 	}
-	req.TxRings, req.TxSlots = shape(v.Rings(abi.DirTx))
-	req.RxRings, req.RxSlots = shape(v.Rings(abi.DirRx))
+	is := port.ShapeOf(v)
+	req.TxRings, req.RxRings, req.TxSlots, req.RxSlots = is.TxRings, is.RxRings, is.TxSlots, is.RxSlots
 	req.MemID = w.region.ID()
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/netdev"
 	"github.com/seed-48afdc40/netmap/internal/nic"
+	"github.com/seed-48afdc40/netmap/internal/port"
 	"github.com/seed-48afdc40/netmap/internal/tap"
 )
 
@@ -22,12 +23,18 @@ func (p *entry) acceptsStamps(req *abi.Register) error {
 	if req.Flags&abi.NRRxStamps == 0 {
 		return nil
 	}
-	if n, ok := p.port.(*netIf); ok {
-		return n.Stamps()
+	if s, ok := p.port.(port.Stamper); ok {
+		return s.Stamps()
 	}
 	return fault.New(syscall.EOPNOTSUPP, "open", p.title(),
 		"only interfaces have time stamps of received frames; leave the wish out")
 }
+
+var (
+	_ port.Port       = (*netIf)(nil)
+	_ port.HostSender = (*netIf)(nil)
+	_ port.Describer  = (*netIf)(nil)
+)
 
 // netIf is an interface with its host stack.
 type netIf struct {
@@ -83,8 +90,11 @@ func (n *netIf) Wake() {
 	}
 }
 
-// HostRings implements hosted.
-func (n *netIf) HostRings(dir uint16) []*kring.Ring { return n.host.Rings(dir) }
+// HostRings implements port.Hosted.
+func (n *netIf) HostRings(dir kring.Dir) []*kring.Ring { return n.host.Rings(dir) }
+
+// SendToHost implements port.HostSender.
+func (n *netIf) SendToHost(r *kring.Ring, k, end uint32) uint32 { return n.host.Send(r, k, end) }
 
 // Start brings a ring into use. With the last tx ring the host is cut off the wire.
 func (n *netIf) Start(r *kring.Ring) error {
@@ -129,7 +139,7 @@ func (n *netIf) Close() error {
 	return n.Port.Close()
 }
 
-// Describe implements describer.
+// Describe implements port.Describer.
 func (n *netIf) Describe() (string, map[string]uint64) {
 	detail, drops := n.Port.Describe()
 	if lost := n.host.Lost(); lost > 0 {

@@ -8,6 +8,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/pipe"
+	"github.com/seed-48afdc40/netmap/internal/port"
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
 
@@ -36,6 +37,11 @@ func slots(wish uint32) uint32 { return slotsLike(wish, defaultSlots) }
 // slotsLike takes a wish for a number of slots whose default is another port's.
 func slotsLike(wish, def uint32) uint32 { return clamp(wish, def, maxSlots) }
 
+// wishOf is the shape that a request asks for.
+func wishOf(req *abi.Register) port.Shape {
+	return port.Shape{TxRings: req.TxRings, RxRings: req.RxRings, TxSlots: req.TxSlots, RxSlots: req.RxSlots}
+}
+
 // clampVale has a request for a new VALE port wish for nothing that cannot be.
 func clampVale(req *abi.Register) {
 	req.TxRings, req.RxRings = clamp(req.TxRings, 1, vale.MaxRings), clamp(req.RxRings, 1, vale.MaxRings)
@@ -48,8 +54,8 @@ func clampVale(req *abi.Register) {
 func clampPipe(req *abi.Register, parent *entry) {
 	txSlots, rxSlots := uint32(defaultSlots), uint32(defaultSlots)
 	if parent != nil {
-		_, txSlots = shape(parent.port.Rings(abi.DirTx))
-		_, rxSlots = shape(parent.port.Rings(abi.DirRx))
+		like := port.ShapeOf(parent.port)
+		txSlots, rxSlots = like.TxSlots, like.RxSlots
 	}
 	req.TxRings, req.RxRings = clamp(req.TxRings, 1, pipe.MaxRings), clamp(req.RxRings, 1, pipe.MaxRings)
 	req.TxSlots, req.RxSlots = slotsLike(req.TxSlots, txSlots), slotsLike(req.RxSlots, rxSlots)

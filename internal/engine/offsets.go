@@ -8,7 +8,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
-	"github.com/seed-48afdc40/netmap/internal/monitor"
+	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
 // Offsets let frames start inside their buffers, where the slot's ptr says. // NETMAP_REQ_OPT_OFFSETS
@@ -41,12 +41,6 @@ func (o *Offsets) kringOffsets(name string, size uint32) (kring.Offsets, error) 
 	return k, nil
 }
 
-// offsetter is a port for which not every offset is right.
-type offsetter interface {
-	// AcceptOffsets says EINVAL for offsets behind which frames have no room.
-	AcceptOffsets(most uint32) error
-}
-
 // setOffsets lets the frames of the bound rings start inside their buffers: of all, or of none if there is an error. EBUSY
 // when a ring has offsets already that are not enough; EOPNOTSUPP for zero-copy monitors, whose buffers are exchanged with
 // the parent's, which decides.
@@ -60,9 +54,6 @@ func (b *Binding) setOffsets(o *Offsets) error {
 
 func (b *Binding) trySetOffsets(o *Offsets) error {
 	name := b.entry.shown()
-	if m, ok := b.entry.port.(*monitor.Port); ok && m.ZeroCopy() {
-		return fault.New(syscall.EOPNOTSUPP, "use offsets on", name, "a zero-copy monitor has none; use one that copies")
-	}
 	want, err := o.kringOffsets(name, b.entry.region.Bufs.Size())
 	if err != nil {
 		return err
@@ -75,7 +66,7 @@ func (b *Binding) trySetOffsets(o *Offsets) error {
 					"more", label(r), have.Max, have.Mask)
 		}
 	}
-	if p, ok := b.entry.port.(offsetter); ok {
+	if p, ok := b.entry.port.(port.OffsetAcceptor); ok {
 		if err := p.AcceptOffsets(want.Max); err != nil {
 			return err
 		}

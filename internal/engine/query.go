@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
 // PortInfo describes a port, which is made for the moment if there is none. Without a name it describes the region.
@@ -28,8 +29,8 @@ func (e *Engine) PortInfo(name string, req abi.Register) (abi.PortInfo, error) {
 	}
 	defer e.drop(p)
 	info.MemSize, info.MemID = p.region.Size(), p.region.ID()
-	info.TxRings, info.TxSlots = shape(p.port.Rings(abi.DirTx))
-	info.RxRings, info.RxSlots = shape(p.port.Rings(abi.DirRx))
+	is := port.ShapeOf(p.port)
+	info.TxRings, info.RxRings, info.TxSlots, info.RxSlots = is.TxRings, is.RxRings, is.TxSlots, is.RxSlots
 	info.HostTxRings, info.HostRxRings = hostShape(p.port)
 	return info, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/port"
 	"github.com/seed-48afdc40/netmap/internal/shadow"
 )
 
@@ -62,12 +63,9 @@ func (b *Binding) cast(api *abi.API, before *Shadow) (err error) {
 }
 
 // shape is the shape of the binding's port.
-func (b *Binding) shape() (sh shadow.Shape) {
-	for _, dir := range []uint16{abi.DirTx, abi.DirRx} {
-		n, slots := shape(b.entry.port.Rings(dir))
-		sh.Rings[dir], sh.Slots[dir] = int(n), slots
-	}
-	return sh
+func (b *Binding) shape() shadow.Shape {
+	is := port.ShapeOf(b.entry.port)
+	return shadow.Shape{Rings: [2]int{int(is.TxRings), int(is.RxRings)}, Slots: [2]uint32{is.TxSlots, is.RxSlots}}
 }
 
 // shadowPort finds or makes the shadows of a port's rings.
@@ -91,7 +89,7 @@ func (p *entry) shadowPort(api *abi.API, region *mem.Region, sh shadow.Shape) (*
 func (s *Shadow) join() error {
 	for dir, rings := range s.b.rings {
 		for _, r := range rings {
-			old := s.port.Ring(uint16(dir), r.ID)
+			old := s.port.Ring(kring.Dir(dir), r.ID)
 			switch {
 			case old == nil:
 				continue
@@ -238,9 +236,8 @@ func (s *Shadow) txSync(p *shadowed, m kring.Memory) error {
 	if !p.old.Begin(p.real) {
 		return errReinit
 	}
-	p.real.Program = m
 	defer p.old.Give(p.real)
-	return finish(p.real)
+	return finish(p.real, m)
 }
 
 func (s *Shadow) rxSync(p *shadowed) error {
@@ -299,7 +296,7 @@ func (s *Shadow) Poll(m kring.Memory, events int16) (ready int16) {
 }
 
 // ready is what is wanted if any ring has slots for the program already.
-func (s *Shadow) ready(dir uint16, want int16) int16 {
+func (s *Shadow) ready(dir kring.Dir, want int16) int16 {
 	if want != 0 && slices.ContainsFunc(s.rings[dir], func(p shadowed) bool { return p.old.Ready() && !p.old.Shared(p.real) }) {
 		return want
 	}
@@ -307,7 +304,7 @@ func (s *Shadow) ready(dir uint16, want int16) int16 {
 }
 
 // poll syncs all rings of a direction. What is wanted is ready when one has slots then.
-func (s *Shadow) poll(dir uint16, want int16, sync func(*shadowed) error) (ready int16) {
+func (s *Shadow) poll(dir kring.Dir, want int16, sync func(*shadowed) error) (ready int16) {
 	for i := range s.rings[dir] {
 		p := &s.rings[dir][i]
 		if !s.await(p.real) {

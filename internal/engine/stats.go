@@ -14,6 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/port"
 	"github.com/seed-48afdc40/netmap/internal/status"
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
@@ -25,13 +26,6 @@ type PortStats struct {
 	Detail   string // of a NIC, the AF_XDP mode; of a monitor, what it sees
 	Bindings int
 	Drops    map[string]uint64 // frames lost, by reason, in all rings and in the kernel's part of them
-}
-
-// describer is a port that has more to tell than its rings.
-type describer interface {
-	// Describe says how the port works, and counts what was lost outside of the rings. It does not wait for a ring that is
-	// being started.
-	Describe() (detail string, drops map[string]uint64)
 }
 
 // Stats describes all ports, by name.
@@ -59,7 +53,7 @@ type view struct {
 // portView is a port and its counters.
 type portView struct {
 	status.Port
-	describer describer
+	describer port.Describer
 	rings     []ringView
 }
 
@@ -151,17 +145,17 @@ func (p *entry) view() portView {
 		v.Interfaces = append(v.Interfaces, b.answer.Offset)
 	}
 	v.Header = p.header()
-	v.describer, _ = described.port.(describer)
-	for dir := range uint16(2) {
+	v.describer, _ = described.port.(port.Describer)
+	for _, dir := range kring.Dirs {
 		for _, r := range p.port.Rings(dir) {
 			v.rings = append(v.rings, ringView{r, p.isHost(), p.uses(r)})
 		}
-		for _, r := range hostRings(p.port, dir) {
+		for _, r := range port.HostRings(p.port, dir) {
 			v.rings = append(v.rings, ringView{r, true, p.uses(r)})
 		}
 	}
 	// An attachment's tx rings are what the interface receives in: shown is how the interface sees it.
-	slices.SortStableFunc(v.rings, func(a, b ringView) int { return cmp.Compare(directions[b.Dir], directions[a.Dir]) })
+	slices.SortStableFunc(v.rings, func(a, b ringView) int { return cmp.Compare(b.Dir.String(), a.Dir.String()) })
 	return v
 }
 
@@ -188,11 +182,9 @@ func (v *portView) read() status.Port {
 	return p
 }
 
-var directions = [2]string{abi.DirTx: "tx", abi.DirRx: "rx"}
-
 // read is the ring of now.
 func (r ringView) read() status.Ring {
-	s := status.Ring{Index: int(r.ID), Direction: directions[r.Dir], Host: r.host, Open: r.open, Slots: r.N}
+	s := status.Ring{Index: int(r.ID), Direction: r.Dir.String(), Host: r.host, Open: r.open, Slots: r.N}
 	s.Frames, s.Bytes, s.Drops = r.Traffic.Frames.Load(), r.Traffic.Bytes.Load(), r.Drops.Counts()
 	if r.open {
 		cur, tail := r.HwCur.Load(), r.HwTail.Load()

@@ -37,8 +37,7 @@ func (b *Binding) TxSyncFrom(m kring.Memory) error {
 			continue
 		}
 		if r.Prologue() {
-			r.Program = m
-			if e := finish(r); e != nil {
+			if e := finish(r, m); e != nil {
 				err = e
 			}
 		} else {
@@ -104,8 +103,8 @@ func await(r *kring.Ring) bool {
 }
 
 // finish is what follows a prologue.
-func finish(r *kring.Ring) error {
-	if err := r.Sync(r); err != nil {
+func finish(r *kring.Ring, m kring.Memory) error {
+	if err := r.Sync(r, m); err != nil {
 		return err
 	}
 	r.Publish()
@@ -115,7 +114,7 @@ func finish(r *kring.Ring) error {
 // finishRx is finish with the time of arrival. Reading the clock costs as much as a whole idle sync, so the time is
 // taken when there is something new or the program asks for it.
 func finishRx(r *kring.Ring) error {
-	if err := r.Sync(r); err != nil {
+	if err := r.Sync(r, nil); err != nil {
 		return err
 	}
 	if r.Publish() || r.WantsStamp() {
@@ -153,12 +152,11 @@ func (b *Binding) pollTx(m kring.Memory, want int16) (ready int16) {
 			r.Drop()
 			continue
 		}
-		r.Program = m
 		switch {
 		case !r.Prologue():
 			r.Reinit()
 			ready |= PollErr
-		case finish(r) != nil:
+		case finish(r, m) != nil:
 			ready |= PollErr
 		}
 		if r.Ready() {

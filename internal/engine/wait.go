@@ -11,9 +11,10 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
-// txNap bounds the sleep of one who waits for room in a NIC's tx ring: AF_XDP reports room for descriptors, but a slot
-// comes back only when the frame is out, and nothing reports that.
-const txNap = 100 * time.Microsecond
+// silentNap bounds the sleep of one who waits for news of which nobody tells, such as room in an
+// interface's tx ring: AF_XDP reports room for descriptors, but a slot comes back only when the frame
+// is out, and nothing reports that.
+const silentNap = 100 * time.Microsecond
 
 // Wait is Poll that sleeps until an event is ready, the timeout is over (0 is Poll, negative is for ever) or the context
 // ends, whose error it returns then. It returns no events after a timeout.
@@ -50,8 +51,8 @@ func (b *Binding) Wait(ctx context.Context, events int16, timeout time.Duration)
 			}
 		}
 		if b.hasFDs {
-			if events&wantOut != 0 && (left < 0 || left > txNap) {
-				left = txNap
+			if b.silent(events) && (left < 0 || left > silentNap) {
+				left = silentNap
 			}
 			s.sleepFDs(b, events, left)
 		} else {
@@ -61,6 +62,11 @@ func (b *Binding) Wait(ctx context.Context, events int16, timeout time.Duration)
 			s.bell.Sleep(left)
 		}
 	}
+}
+
+// silent says whether an event may come of which nobody tells.
+func (b *Binding) silent(events int16) bool {
+	return events&wantOut != 0 && b.mute[abi.DirTx] || events&wantIn != 0 && b.mute[abi.DirRx]
 }
 
 // spin looks again and again for a while.

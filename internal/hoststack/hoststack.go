@@ -34,6 +34,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/ns"
+	"github.com/seed-48afdc40/netmap/internal/port"
 	"github.com/seed-48afdc40/netmap/internal/tap"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
@@ -108,17 +109,21 @@ func New(region *mem.Region, cfg Config) (*Stack, error) {
 	s := &Stack{cfg: cfg, region: region, ns: here, tx: make([]sender, cfg.TxRings), prefixes: makePrefixes(&cfg)}
 	for i := range cfg.TxRings {
 		r := kring.New(fmt.Sprintf("%s host TX%d", cfg.Name(), i), abi.DirTx, cfg.TxID+i, cfg.Slots, s.syncTx)
+		r.News, r.Leaf = kring.Silent, true
 		s.rings[abi.DirTx] = append(s.rings[abi.DirTx], r)
 	}
 	for i := range cfg.RxRings {
 		r := kring.New(fmt.Sprintf("%s host RX%d", cfg.Name(), i), abi.DirRx, cfg.RxID+i, cfg.Slots, s.syncRx)
+		r.News, r.Leaf = kring.Readable, true
 		s.rings[abi.DirRx] = append(s.rings[abi.DirRx], r)
 	}
 	return s, nil
 }
 
+var _ port.Port = (*Stack)(nil)
+
 // Rings are the host rings of a direction.
-func (s *Stack) Rings(dir uint16) []*kring.Ring { return s.rings[dir] }
+func (s *Stack) Rings(dir kring.Dir) []*kring.Ring { return s.rings[dir] }
 
 // number is a ring's number among the host rings.
 func (s *Stack) number(r *kring.Ring) int {
@@ -150,7 +155,9 @@ func (s *Stack) Start(r *kring.Ring) error {
 		r.Free(0, r.N)
 		return err
 	}
-	r.FD.Store(int32(s.cable.Load().tap.FD(s.queue(r))))
+	if r.Dir == abi.DirRx {
+		r.FD.Store(int32(s.cable.Load().tap.FD(s.queue(r))))
+	}
 	return nil
 }
 

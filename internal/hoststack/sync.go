@@ -20,7 +20,7 @@ type sender struct {
 }
 
 // syncTx has the host receive the frames in the slots up to head, which are all free afterwards but one.
-func (s *Stack) syncTx(r *kring.Ring) error {
+func (s *Stack) syncTx(r *kring.Ring, _ kring.Memory) error {
 	if err := s.trouble(); err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func bytesOf(r *kring.Ring, p kring.Fragment) []byte {
 }
 
 // syncRx takes back the slots up to head and fills the free ones with what the host has sent.
-func (s *Stack) syncRx(r *kring.Ring) error {
+func (s *Stack) syncRx(r *kring.Ring, _ kring.Memory) error {
 	if err := s.trouble(); err != nil {
 		return err
 	}

@@ -22,20 +22,49 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
+// Dir is a direction: abi.DirTx or abi.DirRx.
+type Dir uint16
+
+// Dirs are both directions, in the order of netmap_if: tx first.
+var Dirs = [...]Dir{abi.DirTx, abi.DirRx}
+
+// String is the direction as users see it.
+func (d Dir) String() string {
+	if d == abi.DirTx {
+		return "tx"
+	}
+	return "rx"
+}
+
+// News says how those who wait for a ring learn that a sync may find more: frames in an rx ring,
+// room in a tx ring.
+type News uint8
+
+const (
+	Called   News = iota // whoever brings frames or makes room calls Waiters.Wake
+	Readable             // the kernel makes the ring's descriptor (FD) readable
+	Silent               // nobody tells: those who wait have to look again after a while
+)
+
 // Ring is a ring of a port. A kind of port makes it with New; it has memory only while it is in use.
 type Ring struct {
 	Name string
 	ID   uint16
-	Dir  uint16 // abi.DirTx or abi.DirRx
+	Dir  Dir
 	N    uint32 // number of slots
 
-	// Sync moves what there is to move, between prologue and Publish. The port sets it once. It is called with the
-	// ring held, and must leave HwCur == Head(), whatever that is, and HwTail below N. An error is for the program:
-	// EIO from the ioctl, POLLERR from poll.
-	Sync func(*Ring) error
+	// Sync moves what there is to move, between prologue and Publish. The port sets it once. It is
+	// called with the ring held, and must leave HwCur == Head(), whatever that is, and HwTail below N.
+	// The memory is that of the program whose sync it is, nil where that cannot be reached. An error
+	// is for the program: EIO from the ioctl, POLLERR from poll.
+	Sync Sync
 
-	// FD is a descriptor that becomes readable (rx) or writable (tx) when a sync may find more; -1 where Waiters.Wake
-	// says so. The port sets it when it starts and stops the ring; those who wait may read it at any time.
+	// News and Leaf are what the port declares of the ring, once, when it makes it.
+	News News
+	Leaf bool // frames leave the framework in its Sync, which syncs no other ring
+
+	// FD is the descriptor of a ring whose News is Readable, -1 while it is stopped. The port sets it
+	// when it starts and stops the ring; those who wait may read it at any time.
 	FD atomic.Int32
 
 	// Source is the ring from which syncs of this one fetch, nil for most. What may come to that one may come to this
@@ -45,10 +74,6 @@ type Ring struct {
 	// HwCur and HwTail are written by whoever holds the ring, and in software ports by the peer port under that
 	// port's own rules; others may read them at any time.
 	HwCur, HwTail atomic.Uint32
-
-	// Program is the memory of the program whose sync it is, nil where that cannot be reached. It is set before Sync, by
-	// whoever holds the ring.
-	Program Memory
 
 	Waiters Waiters
 	Drops   Drops    // frames that were lost here, by reason
@@ -61,8 +86,8 @@ type Ring struct {
 
 	offsets atomic.Pointer[Offsets] // nil for none; written by who holds the ring, read by senders of a peer port, too
 
-	tap  Tap               // whoever holds the ring, as port
-	port func(*Ring) error // Sync without the tap
+	tap  Tap  // whoever holds the ring, as port
+	port Sync // Sync without the tap
 
 	busy  atomic.Bool
 	users atomic.Int32 // bindings; written under the engine's lock
@@ -72,8 +97,11 @@ type Ring struct {
 	views           views  // whoever holds the ring
 }
 
+// Sync is how a port moves the slots of one of its rings, see Ring.Sync.
+type Sync func(r *Ring, program Memory) error
+
 // New is a ring without memory.
-func New(name string, dir, id uint16, slots uint32, sync func(*Ring) error) *Ring {
+func New(name string, dir Dir, id uint16, slots uint32, sync Sync) *Ring {
 	r := &Ring{Name: name, Dir: dir, ID: id, N: slots, Sync: sync, Traffic: new(Traffic)}
 	r.FD.Store(-1)
 	return r
@@ -85,7 +113,7 @@ func (r *Ring) Alloc(region *mem.Region, withBufs bool) error {
 	if r.shared != nil {
 		return nil
 	}
-	g, err := region.NewRing(r.Name, r.ID, r.Dir, r.N)
+	g, err := region.NewRing(r.Name, r.ID, uint16(r.Dir), r.N)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func newRegion(t *testing.T) *mem.Region {
 }
 
 // newRing is a ring with memory, which has to be back in the pool at the end.
-func newRing(t *testing.T, dir uint16, n uint32) *Ring {
+func newRing(t *testing.T, dir Dir, n uint32) *Ring {
 	t.Helper()
 	region := newRegion(t)
 	r := New("test", dir, 0, n, nil)
@@ -40,7 +40,7 @@ func newRing(t *testing.T, dir uint16, n uint32) *Ring {
 
 var directions = []struct {
 	name string
-	dir  uint16
+	dir  Dir
 }{{"tx", abi.DirTx}, {"rx", abi.DirRx}}
 
 // agree puts a ring into the state in which the program owns the slots from..to.

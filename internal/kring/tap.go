@@ -9,7 +9,7 @@ package kring
 // A ring without a tap pays for the possibility when it publishes, with one branch a sync.
 type Tap interface {
 	// Sync is called in place of the port's function, and calls it.
-	Sync(r *Ring, port func(*Ring) error) error
+	Sync(r *Ring, program Memory, port Sync) error
 	// Tail is how far the program may see when the port has got to hwtail.
 	Tail(hwtail uint32) uint32
 	// Fresh says that the ring has got new memory, with fresh indexes.
@@ -26,7 +26,7 @@ func (r *Ring) SetTap(t Tap) {
 		r.Sync = r.port
 		return
 	}
-	r.Sync = func(r *Ring) error { return t.Sync(r, r.port) }
+	r.Sync = func(r *Ring, program Memory) error { return t.Sync(r, program, r.port) }
 }
 
 // Tap is what hangs on the ring, nil for nothing. The caller holds the ring.
@@ -36,6 +36,6 @@ func (r *Ring) Tap() Tap { return r.tap }
 // the ring.
 func (r *Ring) Flush() {
 	if r.tap != nil && r.Mapped() {
-		r.Sync(r) // an error is for a program, and that is gone
+		r.Sync(r, nil) // an error is for a program, and that is gone
 	}
 }

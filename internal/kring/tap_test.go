@@ -14,9 +14,9 @@ type recorder struct {
 	seen         uint32
 }
 
-func (t *recorder) Sync(r *Ring, port func(*Ring) error) error {
+func (t *recorder) Sync(r *Ring, program Memory, port Sync) error {
 	t.syncs++
-	return port(r)
+	return port(r, program)
 }
 func (t *recorder) Tail(hwtail uint32) uint32 { return min(hwtail, t.seen) }
 func (t *recorder) Fresh()                    { t.fresh++ }
@@ -24,7 +24,7 @@ func (t *recorder) Fresh()                    { t.fresh++ }
 func TestTap(t *testing.T) {
 	region := newRegion(t)
 	ports := 0
-	r := New("test", abi.DirRx, 0, 8, func(*Ring) error { ports++; return syscall.EIO })
+	r := New("test", abi.DirRx, 0, 8, func(*Ring, Memory) error { ports++; return syscall.EIO })
 	tap := &recorder{seen: 2}
 	r.SetTap(nil)
 	r.SetTap(tap)
@@ -36,7 +36,7 @@ func TestTap(t *testing.T) {
 	if r.Tap() != Tap(tap) || tap.syncs != 0 || tap.fresh != 1 {
 		t.Errorf("after Alloc: %+v", tap)
 	}
-	if err := r.Sync(r); !errors.Is(err, syscall.EIO) || tap.syncs != 1 || ports != 1 {
+	if err := r.Sync(r, nil); !errors.Is(err, syscall.EIO) || tap.syncs != 1 || ports != 1 {
 		t.Errorf("Sync says %v, and came to the port %d times: %+v", err, ports, tap)
 	}
 	r.HwTail.Store(5)
@@ -49,13 +49,13 @@ func TestTap(t *testing.T) {
 	}
 	r.SetTap(&recorder{seen: 3})
 	r.Publish()
-	r.Sync(r)
+	r.Sync(r, nil)
 	if got := r.shared.Tail.Load(); got != 3 || ports != 3 {
 		t.Errorf("with another tap: the program sees up to %d, %d syncs came to the port", got, ports)
 	}
 	r.SetTap(nil)
 	r.Publish()
-	r.Sync(r)
+	r.Sync(r, nil)
 	if got := r.shared.Tail.Load(); got != 5 || ports != 4 || r.Tap() != nil || tap.syncs != 2 {
 		t.Errorf("without a tap: the program sees up to %d, %d syncs came to the port, %+v", got, ports, tap)
 	}

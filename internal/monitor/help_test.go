@@ -9,6 +9,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring/kringtest"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/monitor"
+	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
 // piece is what is in a slot, as far as a monitor shows it.
@@ -46,10 +47,10 @@ func (p *parent) close() {
 	}
 }
 
-func (p *parent) Rings(dir uint16) []*kring.Ring { return p.rings[dir] }
-func (p *parent) HostRings(uint16) []*kring.Ring { return nil }
-func (p *parent) Start(r *kring.Ring) error      { return r.Alloc(p.region, true) }
-func (p *parent) Stop(r *kring.Ring)             { r.Flush(); r.Free(0, r.N) }
+func (p *parent) Rings(dir kring.Dir) []*kring.Ring { return p.rings[dir] }
+func (p *parent) Close() error                      { return nil }
+func (p *parent) Start(r *kring.Ring) error         { return r.Alloc(p.region, true) }
+func (p *parent) Stop(r *kring.Ring)                { r.Flush(); r.Free(0, r.N) }
 
 // out is how many sent slots have not come back.
 func (p *parent) out() uint32 {
@@ -57,7 +58,7 @@ func (p *parent) out() uint32 {
 	return r.Dist(r.Next(r.HwTail.Load()), r.HwCur.Load())
 }
 
-func (p *parent) txSync(r *kring.Ring) error {
+func (p *parent) txSync(r *kring.Ring, _ kring.Memory) error {
 	if p.trouble != nil {
 		return p.trouble
 	}
@@ -69,7 +70,7 @@ func (p *parent) txSync(r *kring.Ring) error {
 	return nil
 }
 
-func (p *parent) rxSync(r *kring.Ring) error {
+func (p *parent) rxSync(r *kring.Ring, _ kring.Memory) error {
 	if p.trouble != nil {
 		return p.trouble
 	}
@@ -125,7 +126,7 @@ type mon struct {
 
 var serial uint64
 
-func newMon(t testing.TB, region *mem.Region, p monitor.Parent, flags uint64, slots uint32) *mon {
+func newMon(t testing.TB, region *mem.Region, p port.Port, flags uint64, slots uint32) *mon {
 	t.Helper()
 	serial++
 	m := &mon{port: monitor.New(region, p, monitor.Config{Parent: "p", Serial: serial, Flags: flags, TxSlots: slots, RxSlots: slots})}

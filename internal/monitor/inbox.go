@@ -67,7 +67,7 @@ func (in *inbox) Wake() { in.ring.Waiters.Wake() }
 
 // sync gives back what the program read, to the next one in the chain if there is one, and fetches what has arrived at
 // the parent.
-func (in *inbox) sync(r *kring.Ring) error {
+func (in *inbox) sync(r *kring.Ring, _ kring.Memory) error {
 	if k, head := r.HwCur.Load(), r.Head(); k != head {
 		if next := in.next.Load(); next != nil && next.take(r, k, head, fromMonitor) {
 			next.ring.Waiters.Wake()
@@ -97,10 +97,10 @@ func (in *inbox) fetch() {
 	}
 	tail := r.HwTail.Load()
 	t.puller = in
-	r.Sync(r) // an error is for the parent's program, which will meet it
+	r.Sync(r, nil) // an error is for the parent's program, which will meet it
 	t.puller = nil
-	if r.FD.Load() >= 0 && r.HwTail.Load() != tail {
-		r.Waiters.Wake() // the descriptor will not tell the parent's program any more
+	if r.News != kring.Called && r.HwTail.Load() != tail {
+		r.Waiters.Wake() // nobody else tells the parent's program
 	}
 }
 

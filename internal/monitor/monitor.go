@@ -40,21 +40,22 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
 // Flags are the bits of a request that make it one for a monitor.
 const Flags = abi.NRMonitorTx | abi.NRMonitorRx | abi.NRZcopyMon
 
-// Parent is a port that can be monitored.
-type Parent interface {
-	// Rings are the hardware rings of a direction, from ring 0 on.
-	Rings(dir uint16) []*kring.Ring
-	// HostRings are its host rings, if it has any.
-	HostRings(dir uint16) []*kring.Ring
-}
+var (
+	_ port.Port           = (*Port)(nil)
+	_ port.Hosted         = (*Port)(nil)
+	_ port.Describer      = (*Port)(nil)
+	_ port.OffsetAcceptor = (*Port)(nil)
+)
 
 // Port is a monitor.
 type Port struct {
+	name    string
 	region  *mem.Region
 	watched [2]bool // by direction of the parent
 	zero    bool    // zero-copy
@@ -89,28 +90,29 @@ func (c Config) Name() string {
 }
 
 // New makes a monitor of the parent. It sees nothing before its rings are started.
-func New(region *mem.Region, parent Parent, c Config) *Port {
-	p := &Port{region: region, zero: c.Flags&abi.NRZcopyMon != 0}
+func New(region *mem.Region, parent port.Port, c Config) *Port {
+	name := c.Name()
+	p := &Port{name: name, region: region, zero: c.Flags&abi.NRZcopyMon != 0}
 	p.watched[abi.DirTx] = p.zero || c.Flags&abi.NRMonitorTx != 0
 	p.watched[abi.DirRx] = p.zero || c.Flags&abi.NRMonitorRx != 0
-	name := c.Name()
 	p.gone = fault.New(syscall.EIO, "sync", name, "nobody has %s open any more; open the monitor again when somebody has", c.Parent)
 	p.noSend = fault.New(syscall.EIO, "send on", name, "monitors only receive; open %s itself to send", c.Parent)
 	p.rings = p.watch(name, parent.Rings, c)
-	if len(parent.HostRings(abi.DirTx)) > 0 {
-		p.host = p.watch(name+" host", parent.HostRings, c)
+	hosts := func(dir kring.Dir) []*kring.Ring { return port.HostRings(parent, dir) }
+	if len(hosts(abi.DirTx)) > 0 {
+		p.host = p.watch(name+" host", hosts, c)
 	}
 	return p
 }
 
 // watch makes a tx ring, and the rx rings for some of the parent's rings. They are numbered through.
-func (p *Port) watch(name string, of func(dir uint16) []*kring.Ring, c Config) (rings [2][]*kring.Ring) {
-	noSend := func(*kring.Ring) error { return p.noSend }
+func (p *Port) watch(name string, of func(kring.Dir) []*kring.Ring, c Config) (rings [2][]*kring.Ring) {
+	noSend := func(*kring.Ring, kring.Memory) error { return p.noSend }
 	rings[abi.DirTx] = []*kring.Ring{kring.New(name+" TX0", abi.DirTx, uint16(len(p.rings[abi.DirTx])), c.TxSlots, noSend)}
 	for i := range max(len(of(abi.DirTx)), len(of(abi.DirRx))) {
 		in := &inbox{port: p}
 		in.ring = kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, uint16(len(p.inboxes)), c.RxSlots, in.sync)
-		for dir := range uint16(2) {
+		for _, dir := range kring.Dirs {
 			if parents := of(dir); p.watched[dir] && i < len(parents) {
 				in.parent[dir] = parents[i]
 			}
@@ -122,10 +124,10 @@ func (p *Port) watch(name string, of func(dir uint16) []*kring.Ring, c Config) (
 }
 
 // Rings are the rings of a direction.
-func (p *Port) Rings(dir uint16) []*kring.Ring { return p.rings[dir] }
+func (p *Port) Rings(dir kring.Dir) []*kring.Ring { return p.rings[dir] }
 
 // HostRings are those of the parent's host rings.
-func (p *Port) HostRings(dir uint16) []*kring.Ring { return p.host[dir] }
+func (p *Port) HostRings(dir kring.Dir) []*kring.Ring { return p.host[dir] }
 
 // Start gives a ring its memory and, an rx ring, hangs it on the parent's rings. ENXIO for an orphan.
 func (p *Port) Start(r *kring.Ring) error {
@@ -156,8 +158,15 @@ func (p *Port) Stop(r *kring.Ring) {
 	r.Free(0, r.N)
 }
 
-// ZeroCopy says whether the monitor exchanges buffers with its parent.
-func (p *Port) ZeroCopy() bool { return p.zero }
+// AcceptOffsets says EOPNOTSUPP for a zero-copy monitor: its buffers are exchanged with the parent's,
+// which decides.
+func (p *Port) AcceptOffsets(uint32) error {
+	if p.zero {
+		return fault.New(syscall.EOPNOTSUPP, "use offsets on", p.name,
+			"a zero-copy monitor has none; use one that copies")
+	}
+	return nil
+}
 
 // Close has nothing left to do.
 func (p *Port) Close() error { return nil }

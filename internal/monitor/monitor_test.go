@@ -167,7 +167,7 @@ func TestMonitorsAreFirst(t *testing.T) {
 	if !p.rx.Prologue() {
 		t.Fatal("refused")
 	}
-	p.rx.Ring.Sync(p.rx.Ring)
+	p.rx.Ring.Sync(p.rx.Ring, nil)
 	p.wire = frames(0, "b")
 	p.arrive() // a sender of a switch, in another thread
 	p.rx.Publish()
@@ -190,7 +190,7 @@ func TestParentInTrouble(t *testing.T) {
 	p.trouble = syscall.EIO
 	for _, r := range []*kringtest.Ring{p.tx, p.rx, p.tx, p.rx} {
 		r.Hold()
-		if !r.Prologue() || !errors.Is(r.Ring.Sync(r.Ring), syscall.EIO) {
+		if !r.Prologue() || !errors.Is(r.Ring.Sync(r.Ring, nil), syscall.EIO) {
 			t.Error("no trouble")
 		}
 		r.Drop()
@@ -270,7 +270,7 @@ func TestOrphans(t *testing.T) {
 			if !m.Prologue() {
 				t.Error("refused")
 			}
-			if err := m.Ring.Ring.Sync(m.Ring.Ring); !errors.Is(err, syscall.EIO) {
+			if err := m.Ring.Ring.Sync(m.Ring.Ring, nil); !errors.Is(err, syscall.EIO) {
 				t.Errorf("sync says %v, want EIO", err)
 			}
 			m.Drop()
@@ -298,7 +298,7 @@ func TestNothingCanBeSent(t *testing.T) {
 	defer r.Close()
 	r.Hold()
 	defer r.Drop()
-	if err := r.Ring.Sync(r.Ring); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "only receive") {
+	if err := r.Ring.Sync(r.Ring, nil); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "only receive") {
 		t.Errorf("sync says %v", err)
 	}
 }
@@ -373,12 +373,12 @@ func TestWakeUps(t *testing.T) {
 	zb.silent(t, "something came to the parent")
 	pb.wait(t, "something came to the parent")
 
-	p.rx.FD.Store(0) // a ring that the kernel feeds
+	p.rx.News = kring.Readable // a ring that the kernel feeds
 	p.wire = frames(0, "b")
 	m.Sync(t)
 	ob.wait(t, "another monitor's sync found a frame")
 	pb.wait(t, "a monitor's sync found a frame")
-	p.rx.FD.Store(-1)
+	p.rx.News = kring.Called
 
 	p.wire = frames(0, "1", "2", "3")
 	m.Sync(t)
@@ -450,9 +450,9 @@ func TestAtTheSameTime(t *testing.T) {
 	})
 	n := 0
 	var wireMu sync.Mutex // the wire is the parent's own business
-	p.Rings(abi.DirRx)[0].Sync = func(sync func() error) func(r *kring.Ring) error {
-		return func(*kring.Ring) error { wireMu.Lock(); defer wireMu.Unlock(); return sync() }
-	}(func() error { return p.rxSync(p.rx.Ring) })
+	p.Rings(abi.DirRx)[0].Sync = func(sync func() error) kring.Sync {
+		return func(*kring.Ring, kring.Memory) error { wireMu.Lock(); defer wireMu.Unlock(); return sync() }
+	}(func() error { return p.rxSync(p.rx.Ring, nil) })
 	loop(func() {
 		wireMu.Lock()
 		n++

@@ -66,29 +66,29 @@ func (t *tap) remove(in *inbox) {
 }
 
 // Sync implements kring.Tap.
-func (t *tap) Sync(r *kring.Ring, port func(*kring.Ring) error) error {
+func (t *tap) Sync(r *kring.Ring, program kring.Memory, port kring.Sync) error {
 	if r.Dir == abi.DirTx {
-		return t.syncTx(port)
+		return t.syncTx(program, port)
 	}
-	return t.syncRx(port)
+	return t.syncRx(program, port)
 }
 
-func (t *tap) syncTx(port func(*kring.Ring) error) error {
+func (t *tap) syncTx(program kring.Memory, port kring.Sync) error {
 	r := t.ring
 	t.show(r.Head())
 	first := r.Next(r.HwTail.Load())
-	err := port(r)
+	err := port(r, program)
 	t.release(first, r.Next(r.HwTail.Load()))
 	return err
 }
 
-func (t *tap) syncRx(port func(*kring.Ring) error) error {
+func (t *tap) syncRx(program kring.Memory, port kring.Sync) error {
 	r := t.ring
 	full := r.Room() == 0
 	t.show(r.HwTail.Load()) // what the program may have read already, if it does not keep to its slots
 	t.release(since(r, t.freed, r.Head()), r.Head())
 	t.freed = r.Head()
-	err := port(r)
+	err := port(r, program)
 	t.show(r.HwTail.Load())
 	if full && r.Room() > 0 {
 		for _, in := range t.copies {

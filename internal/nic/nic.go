@@ -26,6 +26,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/netdev"
+	"github.com/seed-48afdc40/netmap/internal/port"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
@@ -199,18 +200,28 @@ func (p *Port) makeRings() {
 		if i < p.link.queues.Tx {
 			q.tx = newTxSide(p)
 			q.tx.ring = kring.New(fmt.Sprintf("%s TX%d", p.Title(), i), abi.DirTx, uint16(i), p.cfg.Slots, q.tx.sync)
+			q.tx.ring.News, q.tx.ring.Leaf = kring.Silent, true
 			p.rings[abi.DirTx] = append(p.rings[abi.DirTx], q.tx.ring)
 		}
 		if i < p.link.queues.Rx {
 			q.rx = newRxSide(p)
 			q.rx.ring = kring.New(fmt.Sprintf("%s RX%d", p.Title(), i), abi.DirRx, uint16(i), p.cfg.Slots, q.rx.sync)
+			q.rx.ring.News, q.rx.ring.Leaf = kring.Readable, true
 			p.rings[abi.DirRx] = append(p.rings[abi.DirRx], q.rx.ring)
 		}
 	}
 }
 
+var (
+	_ port.Port           = (*Port)(nil)
+	_ port.Describer      = (*Port)(nil)
+	_ port.OffsetAcceptor = (*Port)(nil)
+	_ port.Stamper        = (*Port)(nil)
+	_ port.Abandoner      = (*Port)(nil)
+)
+
 // Rings are the rings of a direction.
-func (p *Port) Rings(dir uint16) []*kring.Ring { return p.rings[dir] }
+func (p *Port) Rings(dir kring.Dir) []*kring.Ring { return p.rings[dir] }
 
 // Trouble is why nothing can move: the interface is down, or gone. Nil is that all is well.
 func (p *Port) Trouble() error {
@@ -277,11 +288,11 @@ func (p *Port) start(r *kring.Ring) error {
 		r.Free(0, r.N)
 		return err
 	}
-	r.FD.Store(int32(q.socket.FD()))
 	if r.Dir == abi.DirTx {
 		q.tx.start(q.socket)
 		return nil
 	}
+	r.FD.Store(int32(q.socket.FD()))
 	q.rx.start(q.socket, fresh)
 	if err := p.program.Put(q.id, q.socket); err != nil {
 		p.stop(r)

@@ -108,7 +108,7 @@ func (x *rxSide) freeHeld() {
 }
 
 // sync gives the released slots' buffers to the kernel and takes in what was received.
-func (x *rxSide) sync(r *kring.Ring) error {
+func (x *rxSide) sync(r *kring.Ring, _ kring.Memory) error {
 	if t := x.port.trouble.Load(); t != nil {
 		return t
 	}

@@ -68,7 +68,7 @@ func (x *txSide) freeHeld() {
 }
 
 // sync hands the slots up to head to the kernel and takes back those whose frames are out.
-func (x *txSide) sync(r *kring.Ring) error {
+func (x *txSide) sync(r *kring.Ring, _ kring.Memory) error {
 	if t := x.port.trouble.Load(); t != nil {
 		return t
 	}

@@ -7,7 +7,10 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/port"
 )
+
+var _ port.Port = (*Port)(nil)
 
 // Port is a null port.
 type Port struct {
@@ -16,22 +19,22 @@ type Port struct {
 }
 
 // New makes a port with exactly these rings, which may be none.
-func New(region *mem.Region, name string, txRings, rxRings uint16, txSlots, rxSlots uint32) *Port {
+func New(region *mem.Region, name string, shape port.Shape) *Port {
 	p := &Port{region: region}
-	for i := range txRings {
-		p.rings[abi.DirTx] = append(p.rings[abi.DirTx], kring.New(fmt.Sprintf("%s TX%d", name, i), abi.DirTx, i, txSlots, nothing))
+	for i := range shape.TxRings {
+		p.rings[abi.DirTx] = append(p.rings[abi.DirTx], kring.New(fmt.Sprintf("%s TX%d", name, i), abi.DirTx, i, shape.TxSlots, nothing))
 	}
-	for i := range rxRings {
-		p.rings[abi.DirRx] = append(p.rings[abi.DirRx], kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, i, rxSlots, nothing))
+	for i := range shape.RxRings {
+		p.rings[abi.DirRx] = append(p.rings[abi.DirRx], kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, i, shape.RxSlots, nothing))
 	}
 	return p
 }
 
 // nothing is the sync of a null ring: slots stay where they are.
-func nothing(*kring.Ring) error { return nil }
+func nothing(*kring.Ring, kring.Memory) error { return nil }
 
 // Rings are the rings of a direction.
-func (p *Port) Rings(dir uint16) []*kring.Ring { return p.rings[dir] }
+func (p *Port) Rings(dir kring.Dir) []*kring.Ring { return p.rings[dir] }
 
 // Start gives a ring its memory.
 func (p *Port) Start(r *kring.Ring) error { return r.Alloc(p.region, true) }

@@ -7,8 +7,10 @@ import (
 	"testing"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/kring/kringtest"
 	"github.com/seed-48afdc40/netmap/internal/null"
+	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
 func TestRingsAreThoseAskedFor(t *testing.T) {
@@ -16,12 +18,12 @@ func TestRingsAreThoseAskedFor(t *testing.T) {
 		tx, rx           uint16
 		txSlots, rxSlots uint32
 	}{{1, 1, 16, 32}, {0, 0, 8, 8}, {3, 0, 2, 2}, {0, 20, 4096, 4096}} {
-		p := null.New(kringtest.NewRegion(t, 64), "null:x", c.tx, c.rx, c.txSlots, c.rxSlots)
+		p := null.New(kringtest.NewRegion(t, 64), "null:x", port.Shape{TxRings: c.tx, RxRings: c.rx, TxSlots: c.txSlots, RxSlots: c.rxSlots})
 		for dir, want := range [2]struct {
 			rings uint16
 			slots uint32
 		}{{c.tx, c.txSlots}, {c.rx, c.rxSlots}} {
-			rings := p.Rings(uint16(dir))
+			rings := p.Rings(kring.Dir(dir))
 			if len(rings) != int(want.rings) {
 				t.Errorf("%+v: %d rings in direction %d", c, len(rings), dir)
 			}
@@ -40,8 +42,8 @@ func TestRingsAreThoseAskedFor(t *testing.T) {
 // Slots are a place to keep buffers: no sync moves or changes them.
 func TestSyncsDoNothing(t *testing.T) {
 	region := kringtest.NewRegion(t, 128)
-	p := null.New(region, "null:x", 1, 1, 16, 16)
-	for _, dir := range []uint16{abi.DirTx, abi.DirRx} {
+	p := null.New(region, "null:x", port.Shape{TxRings: 1, RxRings: 1, TxSlots: 16, RxSlots: 16})
+	for _, dir := range kring.Dirs {
 		r := kringtest.Open(t, region, p, dir, 0)
 		for i := range r.Slots() {
 			s := r.Slot(uint32(i))
@@ -61,7 +63,7 @@ func TestSyncsDoNothing(t *testing.T) {
 }
 
 func TestOutOfMemoryLeavesNothingBehind(t *testing.T) {
-	p := null.New(kringtest.NewRegion(t, 64), "null:x", 1, 1, 1000, 8)
+	p := null.New(kringtest.NewRegion(t, 64), "null:x", port.Shape{TxRings: 1, RxRings: 1, TxSlots: 1000, RxSlots: 8})
 	if err := p.Start(p.Rings(abi.DirTx)[0]); !errors.Is(err, syscall.ENOMEM) {
 		t.Errorf("error %v, want ENOMEM", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
 // Limits of a pipe end.
@@ -35,6 +36,8 @@ type Pipe struct {
 	users  int // rings in use, of both ends
 }
 
+var _ port.Port = (*End)(nil)
+
 // End is one port of a pipe.
 type End struct {
 	pipe  *Pipe
@@ -51,14 +54,14 @@ type lane struct {
 }
 
 // New makes a pipe whose master has these rings and slots; the slave mirrors them.
-func New(region *mem.Region, master, slave string, txRings, rxRings uint16, txSlots, rxSlots uint32) *Pipe {
+func New(region *mem.Region, master, slave string, shape port.Shape) *Pipe {
 	p := &Pipe{region: region}
 	p.Master, p.Slave = &End{pipe: p}, &End{pipe: p}
-	for i := range txRings {
-		p.addLane(p.Master, p.Slave, master, slave, i, txSlots)
+	for i := range shape.TxRings {
+		p.addLane(p.Master, p.Slave, master, slave, i, shape.TxSlots)
 	}
-	for i := range rxRings {
-		p.addLane(p.Slave, p.Master, slave, master, i, rxSlots)
+	for i := range shape.RxRings {
+		p.addLane(p.Slave, p.Master, slave, master, i, shape.RxSlots)
 	}
 	return p
 }
@@ -74,7 +77,7 @@ func (p *Pipe) addLane(from, to *End, fromName, toName string, id uint16, slots 
 }
 
 // txSync passes the slots up to head on, complete packets only, and takes back those that the receiver released.
-func (l *lane) txSync(tx *kring.Ring) error {
+func (l *lane) txSync(tx *kring.Ring, _ kring.Memory) error {
 	if k, head := tx.HwCur.Load(), tx.Head(); k != head {
 		l.pass(tx, k, head)
 	}
@@ -109,7 +112,7 @@ func (l *lane) pass(tx *kring.Ring, k, head uint32) {
 
 // rxSync gives the slots up to head back to the sender, with whatever buffers the program left in them, and takes in
 // what the sender passed on.
-func (l *lane) rxSync(rx *kring.Ring) error {
+func (l *lane) rxSync(rx *kring.Ring, _ kring.Memory) error {
 	if k, head := rx.HwCur.Load(), rx.Head(); k != head {
 		var back traffic // was counted when it was sent
 		for k != head {
@@ -231,7 +234,7 @@ func (e *End) Peer() *End {
 }
 
 // Rings are the rings of a direction.
-func (e *End) Rings(dir uint16) []*kring.Ring { return e.rings[dir] }
+func (e *End) Rings(dir kring.Dir) []*kring.Ring { return e.rings[dir] }
 
 // Start brings a ring into use. The first one allocates the rings of both ends.
 func (e *End) Start(r *kring.Ring) error {

@@ -14,16 +14,18 @@ import (
 	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/kring/kringtest"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/pipe"
+	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
 // oneWay is the direction of a pipe from master to slave, both ends open.
 func oneWay(t *testing.T, slots uint32) (region *mem.Region, tx, rx *kringtest.Ring) {
 	t.Helper()
 	region = kringtest.NewRegion(t, 512)
-	p := pipe.New(region, "x{1", "x}1", 1, 1, slots, slots)
+	p := pipe.New(region, "x{1", "x}1", port.Shape{TxRings: 1, RxRings: 1, TxSlots: slots, RxSlots: slots})
 	tx, rx = kringtest.Open(t, region, p.Master, abi.DirTx, 0), kringtest.Open(t, region, p.Slave, abi.DirRx, 0)
 	t.Cleanup(func() {
 		for _, r := range []*kringtest.Ring{tx, rx} {
@@ -63,10 +65,10 @@ func wantMine(t *testing.T, r *kringtest.Ring, when string, want int) {
 }
 
 func TestRingsAreMirrored(t *testing.T) {
-	p := pipe.New(kringtest.NewRegion(t, 64), "x{1", "x}1", 2, 3, 16, 32)
+	p := pipe.New(kringtest.NewRegion(t, 64), "x{1", "x}1", port.Shape{TxRings: 2, RxRings: 3, TxSlots: 16, RxSlots: 32})
 	for _, c := range []struct {
 		end   *pipe.End
-		dir   uint16
+		dir   kring.Dir
 		name  string
 		rings int
 		slots uint32
@@ -252,7 +254,7 @@ func TestContentsSurviveCloseAndReopen(t *testing.T) {
 
 func TestASlaveThatOpensLaterFindsWhatWasSent(t *testing.T) {
 	region := kringtest.NewRegion(t, 64)
-	p := pipe.New(region, "x{1", "x}1", 1, 1, 16, 16)
+	p := pipe.New(region, "x{1", "x}1", port.Shape{TxRings: 1, RxRings: 1, TxSlots: 16, RxSlots: 16})
 	tx := kringtest.Open(t, region, p.Master, abi.DirTx, 0)
 	push(t, tx, 0, 15)
 	tx.Sync(t)
@@ -273,7 +275,7 @@ func TestASlaveThatOpensLaterFindsWhatWasSent(t *testing.T) {
 func TestOutOfMemoryLeavesNothingBehind(t *testing.T) {
 	for _, bufs := range []uint32{4, 20, 40, 70, 90} {
 		region := kringtest.NewRegion(t, bufs) // which checks that all is back
-		p := pipe.New(region, "x{1", "x}1", 2, 2, 32, 32)
+		p := pipe.New(region, "x{1", "x}1", port.Shape{TxRings: 2, RxRings: 2, TxSlots: 32, RxSlots: 32})
 		for range 2 {
 			if err := p.Slave.Start(p.Slave.Rings(abi.DirRx)[1]); !errors.Is(err, syscall.ENOMEM) {
 				t.Errorf("%d buffers: error %v, want ENOMEM", bufs, err)
@@ -286,8 +288,8 @@ func TestOutOfMemoryLeavesNothingBehind(t *testing.T) {
 func TestSwappedBuffersComeBack(t *testing.T) {
 	for seed := range uint64(30) {
 		region := kringtest.NewRegion(t, 512)
-		a := pipe.New(region, "a{1", "a}1", 1, 1, 16, 16)
-		b := pipe.New(region, "b{1", "b}1", 1, 1, 8, 8)
+		a := pipe.New(region, "a{1", "a}1", port.Shape{TxRings: 1, RxRings: 1, TxSlots: 16, RxSlots: 16})
+		b := pipe.New(region, "b{1", "b}1", port.Shape{TxRings: 1, RxRings: 1, TxSlots: 8, RxSlots: 8})
 		atx, arx := kringtest.Open(t, region, a.Master, abi.DirTx, 0), kringtest.Open(t, region, a.Slave, abi.DirRx, 0)
 		btx, brx := kringtest.Open(t, region, b.Master, abi.DirTx, 0), kringtest.Open(t, region, b.Slave, abi.DirRx, 0)
 		rings := []*kringtest.Ring{atx, arx, btx, brx}
@@ -508,7 +510,7 @@ func wait(t *testing.T, r *kringtest.Ring) bool {
 // Somebody syncs a ring, not knowing that it is closed, while the last ring of the other end is closed as well.
 func TestASyncThatIsLateFindsNoMemory(t *testing.T) {
 	region := kringtest.NewRegion(t, 64)
-	p := pipe.New(region, "x{1", "x}1", 1, 1, 8, 8)
+	p := pipe.New(region, "x{1", "x}1", port.Shape{TxRings: 1, RxRings: 1, TxSlots: 8, RxSlots: 8})
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for _, r := range slices.Concat(p.Master.Rings(abi.DirTx), p.Slave.Rings(abi.DirRx)) {
@@ -524,7 +526,7 @@ func TestASyncThatIsLateFindsNoMemory(t *testing.T) {
 					continue
 				}
 				if r.Mapped() && r.Prologue() {
-					r.Sync(r)
+					r.Sync(r, nil)
 					r.Publish()
 				}
 				r.Drop()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
@@ -50,7 +51,7 @@ func New(api *abi.API, region *mem.Region, name string, sh Shape) (*Port, error)
 	at := p.object.Offset
 	for dir, n := range sh.Rings {
 		for range n + 1 {
-			p.rings[dir] = append(p.rings[dir], newRing(api, region.Bytes(), at, bufs, stride, uint16(dir), sh.slots(dir)))
+			p.rings[dir] = append(p.rings[dir], newRing(api, region.Bytes(), at, bufs, stride, kring.Dir(dir), sh.slots(dir)))
 			at += size(api, sh.slots(dir))
 		}
 	}
@@ -70,7 +71,7 @@ func (sh Shape) as(api *abi.API) Shape {
 func (sh *Shape) slots(dir int) uint32 { return max(sh.Slots[dir], 2) }
 
 // Ring is the shadow of a ring of that direction and number, nil for host rings after the first.
-func (p *Port) Ring(dir, id uint16) *Ring {
+func (p *Port) Ring(dir kring.Dir, id uint16) *Ring {
 	rings := p.rings[dir]
 	switch n := int(id); {
 	case n < p.real[dir]:

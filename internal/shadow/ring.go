@@ -31,7 +31,7 @@ import (
 // Ring is the shadow of a ring.
 type Ring struct {
 	api    *abi.API
-	dir    uint16
+	dir    kring.Dir
 	n      uint32
 	offset uint64 // in the region
 
@@ -50,7 +50,7 @@ type Ring struct {
 }
 
 // newRing lays out a ring without slots of the program's at that place in the region. It holds no buffer.
-func newRing(api *abi.API, region []byte, at, bufs uint64, bufSize uint32, dir uint16, n uint32) *Ring {
+func newRing(api *abi.API, region []byte, at, bufs uint64, bufSize uint32, dir kring.Dir, n uint32) *Ring {
 	l := api.Ring
 	word := func(offset int) *atomic.Uint32 {
 		if offset == 0 {

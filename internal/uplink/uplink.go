@@ -14,6 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/port"
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
 
@@ -40,7 +41,7 @@ type Uplink struct {
 }
 
 // Attach makes the device a port of the switch, and starts to move its frames. Errors are those of vale.Attach.
-func Attach(s *vale.Switch, name string, d vale.Device) (*Uplink, error) {
+func Attach(s *vale.Switch, name string, d port.Port) (*Uplink, error) {
 	event, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		return nil, fault.Wrap(err, "attach", name, "")
@@ -72,7 +73,7 @@ func (u *Uplink) Close() error {
 }
 
 func (u *Uplink) eachRing(f func(*kring.Ring)) {
-	for _, dir := range []uint16{abi.DirTx, abi.DirRx} {
+	for _, dir := range kring.Dirs {
 		for _, r := range u.Rings(dir) {
 			f(r)
 		}

@@ -7,19 +7,16 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
-// Device is what can be attached to a switch: a network interface, or a port of another switch. Whoever attaches it has
-// it alone.
-type Device interface {
-	// Rings are the rings of a direction, from ring 0 on.
-	Rings(dir uint16) []*kring.Ring
-	// Start brings a ring into use, Stop is the inverse. They are called with the ring held.
-	Start(*kring.Ring) error
-	Stop(*kring.Ring)
-}
+var (
+	_ port.Port   = (*Attachment)(nil)
+	_ port.Headed = (*Attachment)(nil)
+)
 
-// Attachment is a device as a port of a switch. What the device receives is sent into the switch; what the switch has for
+// Attachment is a device as a port of a switch: a network interface, a host stack, or a port of
+// another switch. Whoever attaches it has it alone. What the device receives is sent into the switch; what the switch has for
 // it is copied into its tx rings:
 //
 //	device's rx ring --> Drain, a sender --> switch --> inbox with an outlet --> device's tx ring
@@ -29,7 +26,7 @@ type Device interface {
 // wait for Flush. Somebody has to call Drain and Flush when there is reason to.
 type Attachment struct {
 	port   *Port // its tx rings are the device's rx rings, and the other way round
-	device Device
+	device port.Port
 }
 
 // outlet is what an inbox that is a device's tx ring knows beyond others. The inbox's lock guards it, but for pending.
@@ -42,7 +39,7 @@ type outlet struct {
 
 // Attach makes the device a port of the switch. The waker hears when there is work for Flush. Errors are those of starting
 // the device's rings, and of Join.
-func Attach(s *Switch, name string, d Device, waker kring.Waiter) (*Attachment, error) {
+func Attach(s *Switch, name string, d port.Port, waker kring.Waiter) (*Attachment, error) {
 	p := &Port{Name: name}
 	p.at.Store(nowhere)
 	p.rings = [2][]*kring.Ring{abi.DirTx: d.Rings(abi.DirRx), abi.DirRx: d.Rings(abi.DirTx)}
@@ -63,7 +60,7 @@ func Attach(s *Switch, name string, d Device, waker kring.Waiter) (*Attachment, 
 		p.senders = append(p.senders, tx)
 	}
 	for _, r := range p.rings[abi.DirRx] {
-		out := &outlet{next: r.Head(), direct: r.FD.Load() >= 0, waker: waker}
+		out := &outlet{next: r.Head(), direct: r.Leaf, waker: waker}
 		p.inboxes = append(p.inboxes, &inbox{port: p, ring: r, open: true, out: out})
 	}
 	if err := s.Join(p); err != nil {
@@ -76,7 +73,6 @@ func Attach(s *Switch, name string, d Device, waker kring.Waiter) (*Attachment, 
 func (a *Attachment) start(r *kring.Ring) error {
 	r.Hold()
 	defer r.Drop()
-	r.Program = nil
 	return a.device.Start(r)
 }
 
@@ -106,7 +102,7 @@ func (a *Attachment) Close() error {
 func (a *Attachment) Port() *Port { return a.port }
 
 // Rings are the rings as the switch sees them: tx rings are those that the device receives in.
-func (a *Attachment) Rings(dir uint16) []*kring.Ring { return a.port.rings[dir] }
+func (a *Attachment) Rings(dir kring.Dir) []*kring.Ring { return a.port.rings[dir] }
 
 // Start says that nobody opens an attachment.
 func (a *Attachment) Start(*kring.Ring) error {
@@ -115,6 +111,17 @@ func (a *Attachment) Start(*kring.Ring) error {
 
 // Stop has nothing to do: no ring was started.
 func (a *Attachment) Stop(*kring.Ring) {}
+
+// Header says that the device's frames have no virtio-net headers.
+func (a *Attachment) Header() uint32 { return 0 }
+
+// SetHeader says EOPNOTSUPP for headers.
+func (a *Attachment) SetHeader(length uint32) error {
+	if length > 0 {
+		return fault.New(syscall.EOPNOTSUPP, "set header of", a.port.Name, "the frames of an interface have no virtio-net headers")
+	}
+	return nil
+}
 
 // Drain sends what rx ring i of the device has received into the switch, and says how many slots that were. The device has
 // them back at the next Drain, so it is to be called until there are none. A ring that another thread drains is left to
@@ -125,7 +132,7 @@ func (a *Attachment) Drain(i int) (slots uint32, err error) {
 		return 0, nil
 	}
 	defer r.Drop()
-	if err := r.Sync(r); err != nil {
+	if err := r.Sync(r, nil); err != nil {
 		return 0, err
 	}
 	from, to := r.Head(), r.HwTail.Load()
@@ -171,7 +178,7 @@ func (o *outlet) send(r *kring.Ring, next uint32) bool {
 	if r.Head() != next {
 		r.Advance(next)
 	}
-	if r.Sync(r) != nil {
+	if r.Sync(r, nil) != nil {
 		return false
 	}
 	r.Publish()

@@ -67,6 +67,7 @@ type sender struct {
 
 	slots, more, bytes uint64 // of this sync: all slots, those with more of their packet behind them, and their lengths
 
+	program kring.Memory          // whose sync it is
 	scanned bool                  // the batch has been looked through for slots with NS_INDIRECT
 	pieces  [together]kring.Piece // of the program's memory, to be fetched
 	fetched [together]uint16      // the words they belong to
@@ -80,7 +81,8 @@ func (s *sender) prepare(r *kring.Ring) {
 }
 
 // sync forwards everything up to head. All slots but one are free afterwards.
-func (s *sender) sync(r *kring.Ring) error {
+func (s *sender) sync(r *kring.Ring, program kring.Memory) error {
+	s.program = program
 	if k, head := r.HwCur.Load(), r.Head(); k != head {
 		s.forward(k, head)
 		r.HwCur.Store(head)

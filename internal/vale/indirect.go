@@ -34,7 +34,7 @@ func (s *sender) fetch(n uint32) {
 
 func (s *sender) fetchPieces(n int) {
 	pieces := s.pieces[:n]
-	if m := s.ring.Program; m != nil && n > 0 {
+	if m := s.program; m != nil && n > 0 {
 		m.Fetch(pieces)
 	} else {
 		for i := range pieces {

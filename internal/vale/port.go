@@ -10,6 +10,12 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/port"
+)
+
+var (
+	_ port.Port   = (*Port)(nil)
+	_ port.Headed = (*Port)(nil)
 )
 
 // Port is a port of a switch.
@@ -34,19 +40,19 @@ type inbox struct {
 }
 
 // NewPort makes a port that is on no switch. EINVAL for a number of rings that netmap does not allow.
-func NewPort(region *mem.Region, name string, txRings, rxRings uint16, txSlots, rxSlots uint32) (*Port, error) {
-	if txRings < 1 || txRings > MaxRings || rxRings < 1 || rxRings > MaxRings {
-		return nil, fault.New(syscall.EINVAL, "make port", name, "%d tx and %d rx rings; want 1 to %d", txRings, rxRings, MaxRings)
+func NewPort(region *mem.Region, name string, shape port.Shape) (*Port, error) {
+	if tx, rx := shape.TxRings, shape.RxRings; tx < 1 || tx > MaxRings || rx < 1 || rx > MaxRings {
+		return nil, fault.New(syscall.EINVAL, "make port", name, "%d tx and %d rx rings; want 1 to %d", tx, rx, MaxRings)
 	}
 	p := &Port{Name: name, region: region}
 	p.at.Store(nowhere)
-	for i := range txRings {
+	for i := range shape.TxRings {
 		tx := &sender{port: p}
 		p.senders = append(p.senders, tx)
-		p.rings[abi.DirTx] = append(p.rings[abi.DirTx], kring.New(fmt.Sprintf("%s TX%d", name, i), abi.DirTx, i, txSlots, tx.sync))
+		p.rings[abi.DirTx] = append(p.rings[abi.DirTx], kring.New(fmt.Sprintf("%s TX%d", name, i), abi.DirTx, i, shape.TxSlots, tx.sync))
 	}
-	for i := range rxRings {
-		ring := kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, i, rxSlots, rxSync)
+	for i := range shape.RxRings {
+		ring := kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, i, shape.RxSlots, rxSync)
 		p.inboxes = append(p.inboxes, &inbox{port: p, ring: ring})
 		p.rings[abi.DirRx] = append(p.rings[abi.DirRx], ring)
 	}
@@ -76,7 +82,7 @@ func (p *Port) Leave() {
 }
 
 // Rings are the rings of a direction.
-func (p *Port) Rings(dir uint16) []*kring.Ring { return p.rings[dir] }
+func (p *Port) Rings(dir kring.Dir) []*kring.Ring { return p.rings[dir] }
 
 // Start gives a ring its memory and, an rx ring, opens it for the others.
 func (p *Port) Start(r *kring.Ring) error {
@@ -112,7 +118,7 @@ func (p *Port) Close() error {
 }
 
 // rxSync gives back the slots up to head. Senders see the room at once; what they delivered stands in HwTail already.
-func rxSync(r *kring.Ring) error {
+func rxSync(r *kring.Ring, _ kring.Memory) error {
 	if h := r.Head(); h != r.HwCur.Load() {
 		r.HwCur.Store(h)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/kring/kringtest"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
 // net is a switch with ports.
@@ -40,7 +41,7 @@ func newNet(t testing.TB) net {
 
 // newPort makes a port and joins it to the switch.
 func (n *net) newPort(name string, txRings, rxRings uint16, slots uint32) (*Port, error) {
-	p, err := NewPort(n.region, name, txRings, rxRings, slots, slots)
+	p, err := NewPort(n.region, name, port.Shape{TxRings: txRings, RxRings: rxRings, TxSlots: slots, RxSlots: slots})
 	if err == nil {
 		err = n.sw.Join(p)
 	}

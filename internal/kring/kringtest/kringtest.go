@@ -7,6 +7,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/port"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
@@ -27,23 +28,17 @@ func NewRegion(t testing.TB, bufs uint32) *mem.Region {
 	return r
 }
 
-// Port is a kind of port.
-type Port interface {
-	Rings(dir uint16) []*kring.Ring
-	Start(*kring.Ring) error
-	Stop(*kring.Ring)
-}
-
 // Ring is a ring from both sides: the framework's, and what the program sees.
 type Ring struct {
 	*kring.Ring
-	Shared *abi.Ring
-	port   Port
-	region *mem.Region
+	Shared  *abi.Ring
+	Program kring.Memory // of whose syncs it is
+	port    port.Port
+	region  *mem.Region
 }
 
 // Open brings a ring of a port into use.
-func Open(t testing.TB, region *mem.Region, p Port, dir uint16, id int) *Ring {
+func Open(t testing.TB, region *mem.Region, p port.Port, dir kring.Dir, id int) *Ring {
 	t.Helper()
 	r := &Ring{Ring: p.Rings(dir)[id], port: p, region: region}
 	r.Reopen(t)
@@ -78,7 +73,7 @@ func (r *Ring) Sync(t testing.TB) (accepted bool) {
 		r.Reinit()
 	}
 	if accepted || r.Dir == abi.DirRx {
-		if err := r.Ring.Sync(r.Ring); err != nil {
+		if err := r.Ring.Sync(r.Ring, r.Program); err != nil {
 			t.Error(err)
 		}
 		r.Publish()

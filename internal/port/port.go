@@ -1,0 +1,114 @@
+// Package port is what a kind of port owes the framework, and what it may offer beyond that.
+//
+// A port has rings, and brings each into use when its first user comes and out of use when the last
+// one goes. It makes its rings with kring.New and declares of each how those who wait for it learn
+// of news (kring.Ring.News) and whether its syncs lead to other rings (kring.Ring.Leaf). Its sync
+// functions do the rest. What else a port can do is a facet, an interface of its own below: callers
+// ask for the facet, never for the kind.
+//
+// The framework calls Start, Stop and Close one at a time, Start and Stop with the ring held, so
+// that no sync of it runs.
+package port
+
+import (
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+)
+
+// Port is a port of any kind.
+type Port interface {
+	// Rings are the hardware rings of a direction, from ring 0 on. They stay the same.
+	Rings(kring.Dir) []*kring.Ring
+	// Start brings a ring into use: afterwards it has memory and moves packets. On an error the ring
+	// is as before, without memory.
+	Start(*kring.Ring) error
+	// Stop is the inverse: all buffers are back in the pool.
+	Stop(*kring.Ring)
+	// Close ends the port. All rings are stopped.
+	Close() error
+}
+
+// Hosted is a port with host rings.
+type Hosted interface {
+	// HostRings are the host rings of a direction. Their numbers follow those of the hardware rings.
+	HostRings(kring.Dir) []*kring.Ring
+}
+
+// HostSender is a port whose host receives what a program releases in transparent mode.
+type HostSender interface {
+	Hosted
+	// SendToHost passes the packet that starts at slot k of an rx ring, and ends before slot end, to
+	// the host, and returns the slot after it.
+	SendToHost(r *kring.Ring, k, end uint32) uint32
+}
+
+// Describer is a port that has more to tell than its rings.
+type Describer interface {
+	// Describe says how the port works, and counts what was lost outside of the rings. It does not
+	// wait for a ring that is being started.
+	Describe() (detail string, drops map[string]uint64)
+}
+
+// OffsetAcceptor is a port for which not every offset is right.
+type OffsetAcceptor interface {
+	// AcceptOffsets says why frames cannot start that many bytes behind the start of their buffers:
+	// EINVAL where a frame would have no room, EOPNOTSUPP where offsets cannot be at all.
+	AcceptOffsets(most uint32) error
+}
+
+// Stamper is a port that may know when frames arrived.
+type Stamper interface {
+	// Stamps says why received frames do not come with the time of their arrival; nil if they do.
+	// Some ring is started.
+	Stamps() error
+}
+
+// Headed is a port whose frames may have a virtio-net header in front.
+type Headed interface {
+	// Header is the length of the headers in bytes, 0 for none.
+	Header() uint32
+	// SetHeader changes it: to 0, 10 or 12. EINVAL for others, EOPNOTSUPP where frames have none.
+	SetHeader(length uint32) error
+}
+
+// Abandoner is a port that has to know when what is behind it is gone.
+type Abandoner interface {
+	// Abandon says so. The port stays until it is closed, and moves nothing any more.
+	Abandon()
+}
+
+// HostRings are the host rings of a port of any kind.
+func HostRings(p Port, dir kring.Dir) []*kring.Ring {
+	if h, ok := p.(Hosted); ok {
+		return h.HostRings(dir)
+	}
+	return nil
+}
+
+// Header is the length of the virtio-net headers of a port of any kind.
+func Header(p Port) uint32 {
+	if h, ok := p.(Headed); ok {
+		return h.Header()
+	}
+	return 0
+}
+
+// Shape is how many rings a port has, host rings apart, and how many slots each of them has.
+type Shape struct {
+	TxRings, RxRings uint16
+	TxSlots, RxSlots uint32
+}
+
+// ShapeOf is the shape of a port. A direction without rings has no slots.
+func ShapeOf(p Port) (s Shape) {
+	s.TxRings, s.TxSlots = size(p.Rings(abi.DirTx))
+	s.RxRings, s.RxSlots = size(p.Rings(abi.DirRx))
+	return s
+}
+
+func size(rings []*kring.Ring) (n uint16, slots uint32) {
+	if len(rings) > 0 {
+		slots = rings[0].N
+	}
+	return uint16(len(rings)), slots
+}
