@@ -1,20 +1,20 @@
 //go:build linux
 
-// Package hoststack makes a network interface's host stack a pair of rings, or several.
+// Package hoststack gives a program the host stack of a network interface as rings.
 //
-// The stack is reached through a TAP interface, the cable, that lies in the namespace of the network interface and goes
-// with the process, whichever way that ends:
+// The stack is reached through a TAP interface in the network interface's namespace. The TAP
+// vanishes with this process, also when the process is killed:
 //
 //	host stack ── sends on the interface ── egress ──> TAP ── read ──> host rx ring
 //	host stack <─ receives from the interface ─ ingress ── TAP <─ write ── host tx ring
 //
-// Egress and ingress are BPF programs (TCX) that redirect. Egress is on the network interface only while netmap has it, which
-// is to say all its tx rings: the kernel chooses the queue of a frame after it has asked egress, so there is no telling which
-// frames would go through a queue that netmap has, and a host whose interface is taken in part goes on sending. AF_XDP sends
-// below TCX and does not meet egress.
+// Egress and ingress are BPF programs (TCX) that redirect frames. Egress is attached only while
+// netmap has all tx rings of the interface. The kernel chooses a frame's queue after egress has
+// run, so egress cannot tell which frames would go through a queue that netmap has: a host whose
+// interface is taken in part goes on sending. AF_XDP sends below TCX and does not meet egress.
 //
-// A TAP takes neither unfinished checksums nor segments that are still to be cut, so the kernel does both before we read,
-// and puts VLAN tags where they belong.
+// A TAP takes neither unfinished checksums nor segments that are still to be split. So the kernel
+// does both before a frame is read from it, and puts VLAN tags in their places.
 package hoststack
 
 import (
@@ -39,64 +39,67 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// frameOverhead is what a frame has beyond the MTU: addresses, type, a VLAN tag.
+// frameOverhead is the number of bytes of a frame beyond the MTU: addresses, type, a VLAN tag.
 const frameOverhead = 18
 
-// MaxRings is how many rings there may be in each direction.
+// MaxRings is the largest number of rings in each direction.
 const MaxRings = 128
 
-// Config is what has to be known of a network interface.
+// Config describes a network interface to New.
 type Config struct {
-	Name     func() string // of the interface, which may be renamed
-	Index    int           // likewise
-	MTU      func() int    // of now
+	Name     func() string // of the interface; it changes when the interface is renamed
+	Index    int           // of the interface
+	MTU      func() int    // current one
 	Layer    tap.Layer     // what its frames start with
 	TxQueues int           // tx queues of the interface
 
 	TxRings, RxRings uint16 // host rings
-	TxID, RxID       uint16 // number of the first one: how many hardware rings there are
-	Slots            uint32 // of a ring
-	Piece            uint32 // bytes of a frame that go into a slot
+	TxID, RxID       uint16 // number of the first ring: the number of hardware rings
+	Slots            uint32 // slots of a ring
+	Piece            uint32 // largest number of bytes in a slot
 
-	// Prefix is what frames to the host start with while generic XDP is on the interface, or it would take them for frames
-	// that were received. The XDP program takes it off.
+	// Prefix precedes frames to the host while generic XDP is on the interface. Without it the XDP
+	// program would take them for received frames. The program removes it.
 	Prefix  xsk.Prefix
 	Address net.HardwareAddr // of the interface
-	// Trouble is why nothing can move, nil if all is well.
+	// Trouble returns the reason why no frame can move, nil if there is none.
 	Trouble func() error
-	// OnEvent hears why the host could not be cut off, or has no cable; may be nil.
+	// OnEvent receives an event when the host cannot be cut off or the TAP cannot be made; may be
+	// nil.
 	OnEvent func(event.Event)
 }
 
-// Use is what netmap has of the interface itself.
+// Use describes which rings of the interface netmap has.
 type Use struct {
-	Any     bool // some ring
-	AllTx   bool // every tx ring: the host must not send any more
-	Generic bool // in generic mode
+	Any     bool // at least one
+	AllTx   bool // every tx ring: the host must not send past netmap
+	Generic bool // XDP runs in generic mode
 }
 
-// Stack is the host stack of an interface. Its methods but Sync and Send are called one at a time.
+// Stack is the host stack of an interface. All methods but Sync and Send are called one at a time.
 type Stack struct {
-	cfg    Config
-	region *mem.Region
-	ns     netns.NsHandle
-	rings  [2][]*kring.Ring
-	tx     []sender                    // by tx ring
-	cut    atomic.Pointer[fault.Error] // somebody deleted the TAP
+	cfg     Config
+	region  *mem.Region
+	ns      netns.NsHandle
+	rings   [2][]*kring.Ring
+	tx      []sender                    // by tx ring
+	deleted atomic.Pointer[fault.Error] // set when somebody has deleted the TAP
 
-	prefixes [2][xsk.PrefixSize]byte // of frames to the host: IPv4 packets and all that have an Ethernet header, IPv6 packets
-	prefixed atomic.Bool             // frames to the host need one
+	// The prefixes of frames to the host, see makePrefixes: [1] is for IPv6 packets without an
+	// Ethernet header, [0] for all other frames.
+	prefixes [2][xsk.PrefixSize]byte
+	prefixed atomic.Bool // whether frames to the host are sent with a prefix
 
-	mu      sync.Mutex // what follows
+	mu      sync.Mutex // guards the following fields
 	started int        // host rings in use
 	use     Use
 	egress  link.Link
-	lost    *counter // frames that egress drops because there is no cable
-	cable   atomic.Pointer[cable]
+	lost    *counter // frames that egress has dropped because there is no TAP
+	tap     atomic.Pointer[hostTAP]
 }
 
-// New makes the host rings of an interface of the calling thread's network namespace. Nothing happens to the interface before
-// Follow or Start. ENOMEM for too many rings.
+// New makes the host rings of an interface in the calling thread's network namespace. It does not
+// change the interface; Follow and Start do. ENOMEM for too many rings.
 func New(region *mem.Region, cfg Config) (*Stack, error) {
 	if max(cfg.TxRings, cfg.RxRings) > MaxRings {
 		return nil, fault.New(syscall.ENOMEM, "open", cfg.Name(),
@@ -106,14 +109,17 @@ func New(region *mem.Region, cfg Config) (*Stack, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, "open", cfg.Name(), "")
 	}
-	s := &Stack{cfg: cfg, region: region, ns: here, tx: make([]sender, cfg.TxRings), prefixes: makePrefixes(&cfg)}
+	s := &Stack{cfg: cfg, region: region, ns: here, tx: make([]sender, cfg.TxRings),
+		prefixes: makePrefixes(&cfg)}
 	for i := range cfg.TxRings {
-		r := kring.New(fmt.Sprintf("%s host TX%d", cfg.Name(), i), abi.DirTx, cfg.TxID+i, cfg.Slots, s.syncTx)
+		r := kring.New(fmt.Sprintf("%s host TX%d", cfg.Name(), i), abi.DirTx, cfg.TxID+i, cfg.Slots,
+			s.syncTx)
 		r.News, r.Leaf = kring.Silent, true
 		s.rings[abi.DirTx] = append(s.rings[abi.DirTx], r)
 	}
 	for i := range cfg.RxRings {
-		r := kring.New(fmt.Sprintf("%s host RX%d", cfg.Name(), i), abi.DirRx, cfg.RxID+i, cfg.Slots, s.syncRx)
+		r := kring.New(fmt.Sprintf("%s host RX%d", cfg.Name(), i), abi.DirRx, cfg.RxID+i, cfg.Slots,
+			s.syncRx)
 		r.News, r.Leaf = kring.Readable, true
 		s.rings[abi.DirRx] = append(s.rings[abi.DirRx], r)
 	}
@@ -122,10 +128,10 @@ func New(region *mem.Region, cfg Config) (*Stack, error) {
 
 var _ port.Port = (*Stack)(nil)
 
-// Rings are the host rings of a direction.
+// Rings returns the host rings of a direction.
 func (s *Stack) Rings(dir kring.Dir) []*kring.Ring { return s.rings[dir] }
 
-// number is a ring's number among the host rings.
+// number is a ring's index among the host rings of its direction.
 func (s *Stack) number(r *kring.Ring) int {
 	if r.Dir == abi.DirTx {
 		return int(r.ID - s.cfg.TxID)
@@ -133,14 +139,15 @@ func (s *Stack) number(r *kring.Ring) int {
 	return int(r.ID - s.cfg.RxID)
 }
 
-// reach is what fails when there can be no cable.
+// reach is the operation in errors about the TAP.
 const reach = "reach the host stack of"
 
-// Start brings a ring into use. EPERM, ENOENT or EOPNOTSUPP when there can be no cable.
+// Start brings a ring into use. EPERM, ENOENT or EOPNOTSUPP when the TAP cannot be made.
 func (s *Stack) Start(r *kring.Ring) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := capability.Need(reach, s.cfg.Name(), capability.NetAdmin, capability.BPF); err != nil {
+	if err := capability.Need(reach, s.cfg.Name(), capability.NetAdmin,
+		capability.BPF); err != nil {
 		return err
 	}
 	if err := r.Alloc(s.region, true); err != nil {
@@ -150,32 +157,33 @@ func (s *Stack) Start(r *kring.Ring) error {
 		s.tx[s.number(r)] = sender{}
 	}
 	s.started++
-	if err := s.settle(); err != nil {
+	if err := s.update(); err != nil {
 		s.started--
 		r.Free(0, r.N)
 		return err
 	}
 	if r.Dir == abi.DirRx {
-		r.FD.Store(int32(s.cable.Load().tap.FD(s.queue(r))))
+		r.FD.Store(int32(s.tap.Load().dev.FD(s.queue(r))))
 	}
 	return nil
 }
 
-// queue is the TAP's queue that a ring uses. There are as many as rx rings.
+// queue is the TAP's queue that a ring uses. The TAP has as many queues as there are rx rings.
 func (s *Stack) queue(r *kring.Ring) int { return s.number(r) % len(s.rings[abi.DirRx]) }
 
-// Stop is the inverse.
+// Stop takes a ring out of use.
 func (s *Stack) Stop(r *kring.Ring) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.FD.Store(-1)
 	r.Free(0, r.N)
 	s.started--
-	s.settle()
+	s.update()
 }
 
-// Follow says what netmap has of the interface now. What the host sends is netmap's from the moment in which all tx rings are
-// in use. If that cannot be, the host goes on sending, and OnEvent hears of it.
+// Follow is told which rings of the interface netmap has now. From the moment in which netmap has
+// all tx rings, what the host sends goes to the host rx rings. If that fails, the host goes on
+// sending on the interface, and OnEvent receives the error.
 func (s *Stack) Follow(use Use) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,36 +191,36 @@ func (s *Stack) Follow(use Use) {
 		return
 	}
 	s.use = use
-	if err := s.settle(); err != nil && s.cfg.OnEvent != nil {
+	if err := s.update(); err != nil && s.cfg.OnEvent != nil {
 		s.cfg.OnEvent(event.Event{Kind: event.HostTrouble, Interface: s.cfg.Name(), Err: err})
 	}
 }
 
-// settle brings the kernel to where it has to be: a cable while anything is in use, egress while netmap has the interface.
-func (s *Stack) settle() error {
+// update makes or closes the TAP, and attaches or detaches egress, as s.use and s.started require.
+func (s *Stack) update() error {
 	return ns.Do(s.ns, s.cfg.Name(), func() error {
 		var err error
-		c := s.cable.Load()
+		c := s.tap.Load()
 		want := s.use.Any || s.started > 0
 		if want && c == nil {
-			if c, err = lay(&s.cfg, len(s.rings[abi.DirRx])); err == nil {
-				s.cable.Store(c)
-				s.cut.Store(nil)
-				s.release()
+			if c, err = newHostTAP(&s.cfg, len(s.rings[abi.DirRx])); err == nil {
+				s.tap.Store(c)
+				s.deleted.Store(nil)
+				s.releaseHost()
 			}
 		}
 		if s.use.AllTx && s.egress == nil {
-			if e := s.take(c); e != nil {
+			if e := s.redirectHost(c); e != nil {
 				err = e
 			}
 		}
 		if !s.use.AllTx {
-			s.release()
+			s.releaseHost()
 		}
 		switch {
 		case c == nil:
 		case !want:
-			s.cable.Store(nil)
+			s.tap.Store(nil)
 			c.close()
 		default:
 			s.prefixed.Store(s.use.Generic)
@@ -221,8 +229,9 @@ func (s *Stack) settle() error {
 	})
 }
 
-// take puts egress on the interface. Without a cable what the host sends is dropped.
-func (s *Stack) take(c *cable) (err error) {
+// redirectHost attaches egress to the interface. If there is no TAP, egress drops what the host
+// sends.
+func (s *Stack) redirectHost(c *hostTAP) (err error) {
 	to := 0
 	if c != nil {
 		to = c.index
@@ -233,8 +242,8 @@ func (s *Stack) take(c *cable) (err error) {
 	return err
 }
 
-// release takes it off: the host has its interface again.
-func (s *Stack) release() {
+// releaseHost detaches egress: the host sends on the interface again.
+func (s *Stack) releaseHost() {
 	if s.egress != nil {
 		s.egress.Close()
 		s.egress = nil
@@ -245,23 +254,24 @@ func (s *Stack) release() {
 	}
 }
 
-// Close ends the use of the stack; all rings are stopped.
+// Close ends the use of the stack. All rings must be stopped.
 func (s *Stack) Close() error {
 	s.Follow(Use{})
 	return s.ns.Close()
 }
 
-// relabel has the cable say whose it is, after the interface was renamed.
+// relabel updates the TAP's alias after the interface was renamed.
 func (s *Stack) relabel() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c := s.cable.Load(); c != nil {
-		ns.Do(s.ns, s.cfg.Name(), func() error { return c.label(s.cfg.Name()) }) // for people: nothing depends on it
+	if c := s.tap.Load(); c != nil {
+		// For people only: nothing depends on the alias, so an error does not matter.
+		ns.Do(s.ns, s.cfg.Name(), func() error { return c.label(s.cfg.Name()) })
 	}
 }
 
-// Wake is told when there is trouble, or it is over, or the interface has a new name. It wakes
-// everybody who sleeps on a host ring, and implements kring.Waiter.
+// Wake is called when Config.Trouble has changed or the interface has a new name. It wakes all that
+// sleep on a host ring. It implements kring.Waiter.
 func (s *Stack) Wake() {
 	s.relabel()
 	s.wakeAll()
@@ -275,14 +285,14 @@ func (s *Stack) wakeAll() {
 	}
 }
 
-// Lost counts the frames of the host that found no room.
+// Lost counts the frames from the host that were dropped for lack of room.
 func (s *Stack) Lost() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lost != nil {
 		return s.lost.value()
 	}
-	c, n := s.cable.Load(), uint64(0)
+	c, n := s.tap.Load(), uint64(0)
 	if c != nil {
 		ns.Do(s.ns, s.cfg.Name(), func() error {
 			n = c.dropped()

@@ -35,7 +35,8 @@ const (
 	tapName        = "netmap-host0"
 )
 
-// lab is a host with an interface "v" and its peer, and a framework.
+// lab is a framework in a network namespace ("host") whose interface "v" is connected to an
+// interface "v" in another one ("peer").
 type lab struct {
 	*testing.T
 	host, peer *testutil.NS
@@ -58,7 +59,7 @@ func newLab(t *testing.T, queues int, cfg engine.Config) *lab {
 	t.Cleanup(func() {
 		l.e.Close()
 		if u := l.e.Region().Usage(); !u.Full() {
-			t.Errorf("not everything came back to the pools: %+v", u)
+			t.Errorf("some buffers, rings or interfaces are not back in the pools: %+v", u)
 		}
 	})
 	return l
@@ -73,7 +74,8 @@ func (l *lab) open(name string, options ...netmap.Option) *netmap.Port {
 	var b *engine.Binding
 	var more engine.Options
 	if p := o.Offsets; p != nil {
-		more.Offsets = &engine.Offsets{Max: p.MaxOffset, Initial: p.InitialOffset, Bits: p.OffsetBits, MinGap: p.MinGap}
+		more.Offsets = &engine.Offsets{Max: p.MaxOffset, Initial: p.InitialOffset,
+			Bits: p.OffsetBits, MinGap: p.MinGap}
 	}
 	l.host.Do(func() { b, err = l.e.RegisterWith(o.Port, o.Register, more) })
 	testutil.Require(l.T, "AF_XDP and TCX", err)
@@ -85,7 +87,7 @@ func (l *lab) open(name string, options ...netmap.Option) *netmap.Port {
 	return p
 }
 
-// run calls f again and again while there are frames, until the returned function is called.
+// run calls f again and again, after each frame or after 20 ms, until stop is called.
 func (l *lab) run(p *netmap.Port, f func()) (stop func()) {
 	ctx, cancel := context.WithCancel(l.Context())
 	var ended sync.WaitGroup
@@ -103,7 +105,7 @@ func (l *lab) run(p *netmap.Port, f func()) (stop func()) {
 	return stop
 }
 
-// wantConnected wants host and peer to reach each other.
+// wantConnected fails the test unless host and peer reach each other.
 func (l *lab) wantConnected(how string) {
 	l.Helper()
 	if lost := l.host.Ping(l.T, peerIP, 200, 1000, time.Millisecond); lost > 0 {
@@ -116,7 +118,8 @@ func (l *lab) wantConnected(how string) {
 	}
 }
 
-// swap moves frames between the hardware and the host ring of a port with one of each.
+// swap returns a function that moves frames between the hardware rings and the host rings of a port
+// with one of each.
 func swap(p *netmap.Port) func() {
 	move := func(from, to *netmap.Ring) {
 		rx, tx := from.Window(), to.Window()
@@ -134,7 +137,7 @@ func swap(p *netmap.Port) func() {
 	}
 }
 
-// In generic mode XDP sees what the host ring sends, too.
+// In generic mode, XDP also sees the frames that the host ring sends.
 func TestModes(t *testing.T) {
 	for _, mode := range []xsk.Mode{xsk.Native, xsk.Generic} {
 		t.Run(mode.String(), func(t *testing.T) {
@@ -163,7 +166,7 @@ func (l *lab) stats(port string) engine.PortStats {
 	return engine.PortStats{}
 }
 
-// Frames may be as long as the interface's MTU says, and take several slots then.
+// A frame may be as long as the interface's MTU allows. A long one takes several slots.
 func TestLongFrames(t *testing.T) {
 	for _, c := range []struct {
 		bufSize uint32
@@ -196,12 +199,13 @@ func TestLongFrames(t *testing.T) {
 			t.Errorf("MTU %d: %d of 20 long pings of the peer lost", c.mtu, lost)
 		}
 		if longest != c.mtu+14 || most != c.slots {
-			t.Errorf("the longest frame has %d bytes in %d slots, want %d in %d", longest, most, c.mtu+14, c.slots)
+			t.Errorf("the longest frame has %d bytes in %d slots, want %d in %d", longest, most,
+				c.mtu+14, c.slots)
 		}
 	}
 }
 
-// In transparent mode as well.
+// Transparent mode forwards long frames, too.
 func TestForwardLongFrames(t *testing.T) {
 	l := newLab(t, 1, engine.Config{Forward: true})
 	l.setMTU(9000)
@@ -218,16 +222,17 @@ func TestForwardLongFrames(t *testing.T) {
 	}
 }
 
-// Nor does it matter whether frames of both rings start behind an offset, or of one, or of neither.
+// Transparent mode forwards frames whether both rings, one, or neither have offsets.
 func TestForwardBetweenOffsets(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		host, hw int // largest offset, -1 for none
-	}{{"host ring", 64, -1}, {"hardware rings", -1, 64}, {"host ring more", 128, 64}, {"both", 64, 64}} {
+	}{{"host ring", 64, -1}, {"hardware rings", -1, 64}, {"host ring more", 128, 64}, {"both", 64,
+		64}} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLab(t, 1, engine.Config{Forward: true})
 			for port, most := range map[string]int{"netmap:v^": tt.host, "netmap:v": tt.hw} {
-				if most >= 0 { // whoever opens rings first decides
+				if most >= 0 { // the first to open a ring decides about its offset
 					l.open(port, netmap.Offsets(most, most))
 				}
 			}
@@ -243,7 +248,7 @@ func TestForwardBetweenOffsets(t *testing.T) {
 	}
 }
 
-// The slots of a frame whose end is still to come wait; the rest of one that is too long is lost with it.
+// The slots of a frame wait for its last slot. A frame with too many slots is dropped whole.
 func TestPiecesOfFrames(t *testing.T) {
 	l := newLab(t, 1, engine.Config{})
 	l.setMTU(9000)
@@ -272,7 +277,7 @@ func TestPiecesOfFrames(t *testing.T) {
 	for range 70 {
 		put(head, true)
 	}
-	put("the end of what is too long", false)
+	put("the end of a frame with too many slots", false)
 	put(head+"four", false)
 	if free := tx.Len(); free != tx.NumSlots()-1 {
 		t.Errorf("%d slots free at the end", free)
@@ -285,20 +290,23 @@ func TestPiecesOfFrames(t *testing.T) {
 		}
 	}
 	if lost := l.stats("v").Drops["too-many-fragments"]; lost != 1 {
-		t.Errorf("%d packets lost for their number of slots, want 1", lost)
+		t.Errorf("%d packets dropped for too many slots, want 1", lost)
 	}
 }
 
-// sniff is a packet socket that receives our frames from the host's interface.
+// sniff is a packet socket that receives the test's frames from the host's interface.
 func (l *lab) sniff() (fd int) {
 	l.Helper()
 	var err error
 	const ours = 0xb588 // 0x88b5 in network byte order
 	l.host.Do(func() {
-		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, ours); err == nil {
+		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC,
+			ours); err == nil {
 			v, _ := net.InterfaceByName("v")
-			err = errors.Join(unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: ours, Ifindex: v.Index}),
-				unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 5}))
+			err = errors.Join(unix.Bind(fd,
+				&unix.SockaddrLinklayer{Protocol: ours, Ifindex: v.Index}),
+				unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO,
+					&unix.Timeval{Sec: 5}))
 		}
 	})
 	testutil.Require(l.T, "packet sockets", err)
@@ -321,7 +329,7 @@ func (l *lab) setMTU(mtu int) {
 	}
 }
 
-// With Forward all frames pass, and the program only has to release them.
+// With Config.Forward every frame passes; the program only has to release its slots.
 func TestForwardAll(t *testing.T) {
 	l := newLab(t, 1, engine.Config{Forward: true})
 	p := l.open("netmap:v*")
@@ -334,7 +342,7 @@ func TestForwardAll(t *testing.T) {
 	l.wantConnected("all forwarded")
 }
 
-// What the host has no room for is counted.
+// Frames from the host that find no room are counted.
 func TestLossIsCounted(t *testing.T) {
 	l := newLab(t, 1, engine.Config{})
 	l.wantConnected("before")
@@ -355,7 +363,8 @@ func TestLossIsCounted(t *testing.T) {
 	p.Close()
 }
 
-// Where no TAP can be made the host is cut off all the same, and what it sends is counted; only host rings are refused.
+// If no TAP can be made, the host is cut off all the same, and the frames that it sends are
+// counted. Only host rings are refused.
 func TestWithoutTUN(t *testing.T) {
 	told := make(chan error, 8)
 	l := newLab(t, 1, engine.Config{NIC: engine.NICConfig{OnEvent: func(e event.Event) {
@@ -365,15 +374,16 @@ func TestWithoutTUN(t *testing.T) {
 	}}})
 	l.wantConnected("before")
 	t.Run("hidden", func(t *testing.T) {
-		runtime.LockOSThread() // and never unlocked: the thread goes with its mounts
+		runtime.LockOSThread() // never unlocked: the thread ends with its mounts
 		err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
 		testutil.Require(t, "a mount namespace (root)", err)
-		if err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("none", "/dev/net", "tmpfs", 0, "")); err != nil {
+		if err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			unix.Mount("none", "/dev/net", "tmpfs", 0, "")); err != nil {
 			t.Fatal(err)
 		}
 		p := l.open("netmap:v")
 		if lost := l.host.Ping(t, peerIP, 5, 100, 0); lost != 5 {
-			t.Errorf("%d of 5 pings lost, and the interface is netmap's", lost)
+			t.Errorf("%d of 5 pings lost, want all: the interface is netmap's", lost)
 		}
 		if lost := l.stats("v").Drops["host-queue-full"]; lost < 5 {
 			t.Errorf("%d frames counted, at least 5 were sent", lost)
@@ -387,12 +397,13 @@ func TestWithoutTUN(t *testing.T) {
 		p.Close()
 	})
 	if err := <-told; !errors.Is(err, syscall.ENOENT) {
-		t.Errorf("trouble is reported as %v", err)
+		t.Errorf("reported: %v", err)
 	}
 	l.wantConnected("after")
 }
 
-// Somebody deletes the TAP: a clear error, and the next one to open the port has all that he needs.
+// If somebody deletes the TAP, the port fails with a clear error, and works again after it was
+// opened again.
 func TestTAPIsDeleted(t *testing.T) {
 	l := newLab(t, 1, engine.Config{})
 	p := l.open("netmap:v*")
@@ -401,7 +412,8 @@ func TestTAPIsDeleted(t *testing.T) {
 	if ready&netmap.Err == 0 || err != nil {
 		t.Fatalf("poll says %v, %v", ready, err)
 	}
-	if err := p.RxSync(); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "open the port again") {
+	if err := p.RxSync(); !errors.Is(err, syscall.EIO) ||
+		!strings.Contains(err.Error(), "open the port again") {
 		t.Fatalf("rxsync says %v", err)
 	}
 	p.Close()
@@ -423,7 +435,7 @@ func (l *lab) del(name string) {
 	})
 }
 
-// While the interface is down, so are its host rings.
+// While the interface is down, its host rings return EIO.
 func TestInterfaceGoesDown(t *testing.T) {
 	l := newLab(t, 1, engine.Config{})
 	p := l.open("netmap:v^")
@@ -439,7 +451,7 @@ func TestInterfaceGoesDown(t *testing.T) {
 	p.Close()
 }
 
-// Whatever the host does with the TAP itself reaches neither the program nor the wire.
+// What the host sends on the TAP itself reaches neither the program nor the wire.
 func TestTAPIsNobodysInterface(t *testing.T) {
 	l := newLab(t, 1, engine.Config{})
 	p := l.open("netmap:v*")
@@ -462,31 +474,36 @@ func TestTAPIsNobodysInterface(t *testing.T) {
 	}
 }
 
-// What was there before is there afterwards, nothing more and nothing less.
+// Closing a port restores the interface's state exactly.
 func TestNothingIsLeft(t *testing.T) {
 	l := newLab(t, 2, engine.Config{})
 	before := l.dump()
-	for _, name := range []string{"netmap:v", "netmap:v^", "netmap:v*", "netmap:v-1", "netmap:v*@conf:host-rings=4"} {
+	for _, name := range []string{"netmap:v", "netmap:v^", "netmap:v*", "netmap:v-1",
+		"netmap:v*@conf:host-rings=4"} {
 		p := l.open(name)
 		if during := l.dump(); slices.Equal(during, before) {
 			t.Errorf("%s changes nothing", name)
 		}
 		p.Close()
 		after := l.dump()
-		for end := time.Now().Add(2 * time.Second); !slices.Equal(after, before) && time.Now().Before(end); after = l.dump() {
-		} // some of the kernel's clearing up comes a moment later
+		for end := time.Now().Add(2 * time.Second); !slices.Equal(after, before) &&
+			time.Now().Before(end); after = l.dump() {
+		} // the kernel removes some things a moment later
 		if !slices.Equal(after, before) {
-			t.Errorf("%s: before\n%s\nafter\n%s", name, strings.Join(before, "\n"), strings.Join(after, "\n"))
+			t.Errorf("%s: before\n%s\nafter\n%s", name, strings.Join(before, "\n"),
+				strings.Join(after, "\n"))
 		}
 	}
 	l.wantConnected("after all")
 }
 
-// dump is what ip, tc and ethtool say about the host's interfaces, and which of our programs and links there are.
+// dump is what ip, tc and ethtool print about the host's interfaces, and which of our programs and
+// links exist.
 func (l *lab) dump() (all []string) {
 	l.Helper()
 	l.host.Do(func() {
-		for _, line := range []string{"ip -d link", "ip addr show dev v", "tc qdisc show dev v", "tc filter show dev v egress", "ethtool -k v", "ethtool -l v"} {
+		for _, line := range []string{"ip -d link", "ip addr show dev v", "tc qdisc show dev v",
+			"tc filter show dev v egress", "ethtool -k v", "ethtool -l v"} {
 			words := strings.Fields(line)
 			path, err := exec.LookPath(words[0])
 			testutil.Require(l.T, words[0], err)
@@ -509,7 +526,7 @@ func (l *lab) dump() (all []string) {
 	return all
 }
 
-// The data path allocates nothing.
+// Syncs allocate nothing.
 func TestSyncAllocatesNothing(t *testing.T) {
 	l := newLab(t, 1, engine.Config{})
 	p := l.open("netmap:v*")

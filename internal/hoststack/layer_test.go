@@ -23,8 +23,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// newBareLab is a host with an interface of the name whose frames have no Ethernet header, and what
-// is at its other end.
+// newBareLab is a lab without a peer. Its host has an interface with this name, whose frames have
+// no Ethernet header. The queue is the interface's other end.
 func newBareLab(t *testing.T, name string) (*lab, *tap.Queue) {
 	t.Helper()
 	testutil.CheckLeaks(t)
@@ -50,16 +50,15 @@ func newBareLab(t *testing.T, name string) (*lab, *tap.Queue) {
 	return l, tun.Queue(0)
 }
 
-// An interface without Ethernet headers has host rings, too: what they carry are IP packets. The
-// host answers a ping that comes in on the interface, through the rings in both directions, as it
-// does without them.
+// An interface without Ethernet headers has host rings, too; they carry IP packets. A ping that
+// comes in on the interface is answered through the rings as it is without them.
 func TestBareInterface(t *testing.T) {
 	l, far := newBareLab(t, "tun7")
 	l.host.AddAddr(t, "tun7", "10.98.0.1/24")
 	l.host.AddAddr(t, "tun7", "fd98::1/64")
 	pings := map[string][]byte{
-		"IPv4": echoRequest(netip.MustParseAddr("10.98.0.2"), netip.MustParseAddr("10.98.0.1"), 1000),
-		"IPv6": echoRequest(netip.MustParseAddr("fd98::2"), netip.MustParseAddr("fd98::1"), 1000),
+		"IPv4": echoRequest("10.98.0.2", "10.98.0.1", 1000),
+		"IPv6": echoRequest("fd98::2", "fd98::1", 1000),
 	}
 	check := func(when string) {
 		t.Helper()
@@ -75,7 +74,8 @@ func TestBareInterface(t *testing.T) {
 	check("through the rings")
 	stop()
 	if s := l.stats("tun7"); s.Detail != xsk.Generic.String() {
-		t.Errorf("the mode is %s: received and sent packets are told apart in generic mode only", s.Detail)
+		t.Errorf("the mode is %s: received and sent packets are told apart in generic mode only",
+			s.Detail)
 	}
 	for _, r := range p.Rx() {
 		if n := r.Head(); int(n) < len(pings) {
@@ -86,8 +86,8 @@ func TestBareInterface(t *testing.T) {
 	check("after")
 }
 
-// Frames of the loopback interface are as long as its MTU, which may be beyond what any TAP can
-// have. What cannot pass is said: a packet has at most 17 slots to be sent.
+// Frames of the loopback interface are as long as its MTU, which may be beyond the limit of a TAP.
+// A packet has at most 17 slots to be sent; a note tells of the limit.
 func TestLoopback(t *testing.T) {
 	for _, mtu := range []int{68, 1500, 65521, 65522, 65536, 65575} {
 		t.Run(strconv.Itoa(mtu), func(t *testing.T) {
@@ -115,14 +115,16 @@ func TestLoopback(t *testing.T) {
 					t.Errorf("a datagram of %d bytes does not arrive", size)
 				}
 			}
-			if all := strings.Join(notes, "\n"); !strings.Contains(all, "the host does not reach itself") || strings.Contains(all, "34816") != (mtu > 34816-14) {
+			all := strings.Join(notes, "\n")
+			if !strings.Contains(all, "the host does not reach itself") ||
+				strings.Contains(all, "34816") != (mtu > 34816-14) {
 				t.Errorf("notes: %q", notes)
 			}
 		})
 	}
 }
 
-// setLoopback has the host take in what comes to it on the loopback interface from outside.
+// setLoopback lets the host accept frames that come in on the loopback interface from outside.
 func setLoopback(l *lab, mtu int) {
 	l.Helper()
 	l.host.Do(func() {
@@ -145,7 +147,7 @@ func setLoopback(l *lab, mtu int) {
 	})
 }
 
-// listen is a UDP socket of the host.
+// listen opens a UDP socket on the host.
 func (l *lab) listen(addr string) (conn *net.UDPConn) {
 	l.Helper()
 	a, err := net.ResolveUDPAddr("udp4", addr)
@@ -159,7 +161,7 @@ func (l *lab) listen(addr string) (conn *net.UDPConn) {
 	return conn
 }
 
-// sendsTo sends a datagram to the socket itself, and says whether it arrives as it was.
+// sendsTo sends a datagram to the socket itself, and reports whether it arrives unchanged.
 func sendsTo(conn *net.UDPConn, size int) bool {
 	sent, b := bytes.Repeat([]byte("netmap"), size/6+1)[:size], make([]byte, 1<<16)
 	conn.SetReadBuffer(1 << 20)
@@ -171,8 +173,8 @@ func sendsTo(conn *net.UDPConn, size int) bool {
 	return err == nil && bytes.Equal(b[:n], sent)
 }
 
-// answered sends an echo request, again and again, until the answer comes: the request with its
-// addresses exchanged.
+// answered sends an echo request repeatedly until the answer comes: the request with exchanged
+// addresses.
 func answered(far *tap.Queue, request []byte) bool {
 	b, next := make([]byte, 1<<16), time.Now()
 	for end := next.Add(5 * time.Second); time.Now().Before(end); {
@@ -187,15 +189,17 @@ func answered(far *tap.Queue, request []byte) bool {
 			continue
 		}
 		const payload = 100
-		if n == len(request) && bytes.Equal(b[payload:n], request[payload:]) && b[0] == request[0] && !bytes.Equal(b[:n], request) {
+		if n == len(request) && bytes.Equal(b[payload:n], request[payload:]) &&
+			b[0] == request[0] && !bytes.Equal(b[:n], request) {
 			return true
 		}
 	}
 	return false
 }
 
-// echoRequest is an IP packet that asks for an echo of so many bytes.
-func echoRequest(from, to netip.Addr, size int) []byte {
+// echoRequest is an IP packet with an echo request of this size.
+func echoRequest(source, target string, size int) []byte {
+	from, to := netip.MustParseAddr(source), netip.MustParseAddr(target)
 	icmp := append([]byte{8, 0, 0, 0, 1, 2, 0, 1}, bytes.Repeat([]byte("netmap"), size/6)...)
 	var head []byte
 	if from.Is4() {
@@ -210,7 +214,8 @@ func echoRequest(from, to netip.Addr, size int) []byte {
 	head = []byte{0x60, 0, 0, 0, 0, 0, unix.IPPROTO_ICMPV6, 64}
 	binary.BigEndian.PutUint16(head[4:], uint16(len(icmp)))
 	head = append(append(head, from.AsSlice()...), to.AsSlice()...)
-	pseudo := append(append(from.AsSlice(), to.AsSlice()...), 0, 0, byte(len(icmp)>>8), byte(len(icmp)), 0, 0, 0, unix.IPPROTO_ICMPV6)
+	pseudo := append(append(from.AsSlice(), to.AsSlice()...), 0, 0, byte(len(icmp)>>8),
+		byte(len(icmp)), 0, 0, 0, unix.IPPROTO_ICMPV6)
 	binary.BigEndian.PutUint16(icmp[2:], checksum(append(pseudo, icmp...)))
 	return append(head, icmp...)
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// makePrefixes makes what frames to the host start with while generic XDP is on the interface: see
-// xsk.Prefix.
+// makePrefixes makes the prefixes of frames to the host, see xsk.Prefix: [1] is for IPv6 packets
+// without an Ethernet header, [0] for all other frames.
 //
-// Where frames have an Ethernet header the kernel reads the prefix's before the XDP program takes
-// it off: its type must not be one that has the kernel change the frame, as a VLAN's would. Where
-// they have none the kernel reads the first four bits, as the version of an IP packet, and after
-// the program the rest, as if the frame had come by Ethernet: a packet to the interface's own
-// address, of the type that is to be.
+// With Ethernet headers, the kernel reads the prefix's header before the XDP program removes the
+// prefix. So its type must not be one for which the kernel changes the frame, such as VLAN's.
+// Without Ethernet headers, the kernel reads the first four bits as the version of an IP packet.
+// After the program it reads the rest as the header of a frame that came by Ethernet: the
+// destination is the interface's own address, and the type is the packet's.
 func makePrefixes(cfg *Config) (prefixes [2][xsk.PrefixSize]byte) {
 	var secret [8]byte
 	binary.NativeEndian.PutUint64(secret[:], cfg.Prefix.Secret)
@@ -39,7 +39,7 @@ func makePrefixes(cfg *Config) (prefixes [2][xsk.PrefixSize]byte) {
 	return prefixes
 }
 
-// prefixOf is the prefix for a frame that starts so.
+// prefixOf is the prefix for a frame that starts with these bytes.
 func (s *Stack) prefixOf(frame []byte) []byte {
 	if s.cfg.Layer == tap.Bare && len(frame) > 0 && frame[0]>>4 == 6 {
 		return s.prefixes[1][:]

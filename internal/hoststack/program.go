@@ -22,14 +22,16 @@ const (
 	offsetSkbLen  = 0 // of len in struct __sk_buff
 	offsetSkbMark = 8
 
-	// token marks what egress redirects (skb->mark), with the number of the ring in the low bits.
+	// token marks the frames that egress redirects (skb->mark). The low bits are the number of the
+	// ring.
 	token    = 0x6e746d00
 	ringMask = 0xff
 )
 
-// attach makes a program, attaches it to the interface of that index and name, and leaves it to the
-// link.
-func attach(name string, ifindex int, on string, where ebpf.AttachType, code asm.Instructions) (link.Link, error) {
+// attach loads a program and attaches it to the interface with this index and name (on). The
+// returned link keeps the program.
+func attach(name string, ifindex int, on string, where ebpf.AttachType,
+	code asm.Instructions) (link.Link, error) {
 	prog, err := load(name, ebpf.SchedCLS, code)
 	if err != nil {
 		return nil, err
@@ -43,7 +45,8 @@ func attach(name string, ifindex int, on string, where ebpf.AttachType, code asm
 }
 
 func load(name string, kind ebpf.ProgramType, code asm.Instructions) (*ebpf.Program, error) {
-	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: name, Type: kind, License: programLicense, Instructions: code})
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: name, Type: kind, License: programLicense,
+		Instructions: code})
 	if err != nil {
 		return nil, loadHints.Wrap(plain(err), "load BPF program", name)
 	}
@@ -52,18 +55,19 @@ func load(name string, kind ebpf.ProgramType, code asm.Instructions) (*ebpf.Prog
 
 var (
 	loadHints = fault.Hints{
-		syscall.EPERM:  "needs CAP_BPF and CAP_NET_ADMIN, and before Linux 5.11 a limit of locked memory that allows it (ulimit -l)",
+		syscall.EPERM: "needs CAP_BPF and CAP_NET_ADMIN, and before Linux 5.11 " +
+			"a limit of locked memory that allows it (ulimit -l)",
 		syscall.ENOMEM: "there is not enough memory",
 	}
 	attachHints = fault.Hints{
 		syscall.EOPNOTSUPP: "needs TCX, Linux 6.6",
 		syscall.EPERM:      "needs CAP_NET_ADMIN and CAP_BPF",
 		syscall.ENODEV:     "the interface is gone",
-		syscall.ERANGE:     "there are as many TCX programs on it as there can be: 'bpftool net' lists them",
+		syscall.ERANGE:     "it has the most TCX programs that it can have: 'bpftool net' lists them",
 	}
 )
 
-// plain is the errno in an error of the library, whose text around it says no more.
+// plain returns the errno in an error of package ebpf. The text around the errno adds nothing.
 func plain(err error) error {
 	var errno syscall.Errno
 	switch {
@@ -75,7 +79,8 @@ func plain(err error) error {
 	return err
 }
 
-// attachEgress puts a program on the interface that redirects everything to another one, or drops and counts it.
+// attachEgress attaches a program to the interface that redirects every frame to the interface with
+// index to. If to is 0, the program counts every frame in lost and drops it.
 func attachEgress(cfg *Config, to, rings int, lost *counter) (link.Link, error) {
 	code := drop(lost)
 	if to > 0 {
@@ -138,21 +143,22 @@ func lookUp(m *ebpf.Map) asm.Instructions {
 	}
 }
 
-// attach puts the programs on the TAP.
-func (c *cable) attach(cfg *Config, queues int) (err error) {
-	if err = give("netmap_filter", filter(), c.tap.Filter); err != nil {
+// attach attaches the programs to the TAP.
+func (c *hostTAP) attach(cfg *Config, queues int) (err error) {
+	if err = give("netmap_filter", filter(), c.dev.Filter); err != nil {
 		return err
 	}
 	if queues > 1 {
-		if err = give("netmap_steer", steer(), c.tap.Steer); err != nil {
+		if err = give("netmap_steer", steer(), c.dev.Steer); err != nil {
 			return err
 		}
 	}
-	c.ingress, err = attach("netmap_ingress", c.index, c.tap.Name(), ebpf.AttachTCXIngress, ingress(cfg.Index))
+	c.ingress, err = attach("netmap_ingress", c.index, c.dev.Name(), ebpf.AttachTCXIngress,
+		ingress(cfg.Index))
 	return err
 }
 
-// give makes a program and hands it to somebody who keeps it.
+// give loads a program and calls to with it. What to attaches the program to keeps it.
 func give(name string, code asm.Instructions, to func(fd int) error) error {
 	prog, err := load(name, ebpf.SocketFilter, code)
 	if err != nil {
@@ -172,8 +178,8 @@ func ingress(to int) asm.Instructions {
 	}
 }
 
-// filter is the program: return skb->mark &^ ringMask == token ? skb->len : 0. It lets nothing reach us that egress has not
-// redirected, whatever somebody does to the TAP.
+// filter is the program: return skb->mark &^ ringMask == token ? skb->len : 0. It drops
+// what was sent on the TAP itself: egress has not redirected that.
 func filter() asm.Instructions {
 	return asm.Instructions{
 		asm.LoadMem(asm.R2, asm.R1, offsetSkbMark, asm.Word),
@@ -199,7 +205,8 @@ type counter struct{ m *ebpf.Map }
 
 func newCounter() (*counter, error) {
 	const name = "netmap_lost"
-	m, err := ebpf.NewMap(&ebpf.MapSpec{Name: name, Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Name: name, Type: ebpf.Array, KeySize: 4, ValueSize: 8,
+		MaxEntries: 1})
 	if err != nil {
 		return nil, loadHints.Wrap(plain(err), "make BPF map", name)
 	}

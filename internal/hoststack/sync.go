@@ -13,20 +13,22 @@ import (
 
 const etherHead = 14
 
-// sender is what a tx ring remembers. The slots of a packet whose end the program has not handed over wait from next to HwCur.
+// sender is the state of a tx ring between syncs. The slots from next to HwCur belong to a packet
+// whose last slot has not been handed over.
 type sender struct {
-	next    uint32 // the first slot that is not done with
+	next    uint32 // the first slot that is not processed
 	packets kring.Packets
 }
 
-// syncTx has the host receive the frames in the slots up to head, which are all free afterwards but one.
+// syncTx passes the frames in the slots up to head to the host. All slots but one are free
+// afterwards, unless a packet is incomplete.
 func (s *Stack) syncTx(r *kring.Ring, _ kring.Memory) error {
 	if err := s.trouble(); err != nil {
 		return err
 	}
-	x, q := &s.tx[s.number(r)], s.cable.Load().tap.Queue(s.queue(r))
+	x, q := &s.tx[s.number(r)], s.tap.Load().dev.Queue(s.queue(r))
 	var drops [kring.Reasons]uint64
-	frames, bytes, cut := uint64(0), uint64(0), false
+	frames, bytes, gone := uint64(0), uint64(0), false
 	for x.next != r.Head() {
 		packet, state := x.packets.Next(r, x.next, abi.MaxFrags)
 		if state == kring.Pending {
@@ -36,11 +38,11 @@ func (s *Stack) syncTx(r *kring.Ring, _ kring.Memory) error {
 		if state == kring.Whole {
 			why, err = s.deliver(q, r, packet)
 		}
-		if state != kring.Rest { // which was counted with its start
+		if state != kring.Rest { // a Rest was counted with its start
 			frames++
 			if err != 0 {
 				drops[why]++
-				cut = cut || err == syscall.EBADFD
+				gone = gone || err == syscall.EBADFD
 			}
 		}
 		for _, p := range packet {
@@ -53,13 +55,13 @@ func (s *Stack) syncTx(r *kring.Ring, _ kring.Memory) error {
 	r.Traffic.Add(frames, bytes)
 	r.HwCur.Store(r.Head())
 	r.HwTail.Store((x.next + r.N - 1) % r.N)
-	if cut {
-		return s.isCut()
+	if gone {
+		return s.tapDeleted()
 	}
 	return nil
 }
 
-// acknowledge takes in what the program says about slots.
+// acknowledge clears the request flags of a packet's slots, whose first one is k.
 func acknowledge(r *kring.Ring, k uint32, packet []kring.Fragment) {
 	const said = abi.NSBufChanged | abi.NSReport | abi.NSForward
 	for _, w := range packet {
@@ -70,15 +72,16 @@ func acknowledge(r *kring.Ring, k uint32, packet []kring.Fragment) {
 	}
 }
 
-// Send has the host receive the packet that starts at slot k of any ring and ends before slot end. It returns the slot after it.
+// Send passes a packet of any ring to the host. The packet starts at slot k and ends before slot
+// end. Send returns the slot after it.
 func (s *Stack) Send(r *kring.Ring, k, end uint32) (next uint32) {
 	var memory [abi.MaxFrags]kring.Fragment
 	packet, whole := r.Gather(k, end, memory[:])
 	why, err := kring.NotOpen, syscall.ENXIO
-	if c := s.cable.Load(); !whole {
+	if c := s.tap.Load(); !whole {
 		why = kring.TooManyFrags
 	} else if c != nil {
-		why, err = s.deliver(c.tap.Queue(0), r, packet)
+		why, err = s.deliver(c.dev.Queue(0), r, packet)
 	}
 	if err != 0 {
 		r.Drops.Add(why, 1)
@@ -86,8 +89,10 @@ func (s *Stack) Send(r *kring.Ring, k, end uint32) (next uint32) {
 	return (k + uint32(len(packet))) % r.N
 }
 
-// deliver writes a packet to the TAP, or says what is wrong with it.
-func (s *Stack) deliver(q *tap.Queue, r *kring.Ring, packet []kring.Fragment) (kring.Reason, syscall.Errno) {
+// deliver writes a packet to the TAP. If it cannot, it returns the reason for the drop and the
+// errno.
+func (s *Stack) deliver(q *tap.Queue, r *kring.Ring,
+	packet []kring.Fragment) (kring.Reason, syscall.Errno) {
 	bufs, length := r.Bufs(), uint32(0)
 	for _, p := range packet {
 		switch {
@@ -107,7 +112,8 @@ func (s *Stack) deliver(q *tap.Queue, r *kring.Ring, packet []kring.Fragment) (k
 	return kring.LinkError, q.Write(bytesOf(r, packet[0]))
 }
 
-func (s *Stack) deliverPieces(q *tap.Queue, r *kring.Ring, packet []kring.Fragment, prefixed bool) syscall.Errno {
+func (s *Stack) deliverPieces(q *tap.Queue, r *kring.Ring, packet []kring.Fragment,
+	prefixed bool) syscall.Errno {
 	var pieces [1 + abi.MaxFrags][]byte
 	n := 0
 	if prefixed {
@@ -124,17 +130,17 @@ func bytesOf(r *kring.Ring, p kring.Fragment) []byte {
 	return r.Bufs().Bytes(p.BufIdx())[p.Offset:][:p.Len()]
 }
 
-// syncRx takes back the slots up to head and fills the free ones with what the host has sent.
+// syncRx releases the slots up to head and fills the free ones with frames that the host has sent.
 func (s *Stack) syncRx(r *kring.Ring, _ kring.Memory) error {
 	if err := s.trouble(); err != nil {
 		return err
 	}
 	r.HwCur.Store(r.Head())
-	return s.receive(r, s.cable.Load().tap.Queue(s.queue(r)))
+	return s.receive(r, s.tap.Load().dev.Queue(s.queue(r)))
 }
 
-// receive reads frames into the slots from the tail on, as long as there is room for the longest. One that is longer still is
-// lost.
+// receive reads frames into the slots from the tail on while there is room for the longest frame. A
+// frame that is longer than that room is dropped.
 func (s *Stack) receive(r *kring.Ring, q *tap.Queue) (err error) {
 	tail, span := r.HwTail.Load(), s.span(r)
 	var drops [kring.Reasons]uint64
@@ -144,7 +150,7 @@ func (s *Stack) receive(r *kring.Ring, q *tap.Queue) (err error) {
 		n, e := q.Read(int(span))
 		if e != 0 {
 			if e == syscall.EBADFD {
-				err = s.isCut()
+				err = s.tapDeleted()
 			}
 			break
 		}
@@ -166,7 +172,7 @@ func (s *Stack) receive(r *kring.Ring, q *tap.Queue) (err error) {
 	return err
 }
 
-// span is how many slots the longest frame takes.
+// span is the number of slots that the longest frame takes.
 func (s *Stack) span(r *kring.Ring) uint32 {
 	longest, least := uint32(s.cfg.MTU())+frameOverhead, max(min(r.LeastRoom(), s.cfg.Piece), 1)
 	if longest <= least {
@@ -175,21 +181,23 @@ func (s *Stack) span(r *kring.Ring) uint32 {
 	return min((longest+least-1)/least, abi.MaxFrags, r.N-1)
 }
 
-// offer has the next frame read into the slots from k on, and says how long it may be.
+// offer passes the buffers of span slots from k on to the next read, and returns how many bytes
+// they hold.
 func (s *Stack) offer(r *kring.Ring, q *tap.Queue, k, span uint32) (most uint32) {
 	for i := range int(span) {
 		slot := r.Slot(k)
 		offset, room := r.Span(slot)
 		room = min(room, s.cfg.Piece)
-		q.Into(i, r.Bufs().Bytes(slot.Word().BufIdx())[offset:][:room]) // buffer 0 if the program left none here
+		// If the program has left no valid buffer here, this is buffer 0.
+		q.Into(i, r.Bufs().Bytes(slot.Word().BufIdx())[offset:][:room])
 		most += room
 		k = r.Next(k)
 	}
 	return most
 }
 
-// fill describes a frame of n bytes that was read into the slots from k on, and returns the first slot after it, and whether a
-// part is lost because the program left a slot without a buffer.
+// fill describes a frame of n bytes that was read into the slots from k on. It returns the first
+// slot after the frame, and whether a part is lost because a slot had no valid buffer.
 func fill(r *kring.Ring, q *tap.Queue, k, n uint32) (next uint32, torn bool) {
 	for i := 0; ; i++ {
 		idx, length, flags := r.Slot(k).Word().BufIdx(), min(n, q.Room(i)), uint16(0)
@@ -212,19 +220,19 @@ func count(r *kring.Ring, drops *[kring.Reasons]uint64) {
 	}
 }
 
-// trouble is why nothing can move.
+// trouble is the reason why no frame can move; nil if frames can.
 func (s *Stack) trouble() error {
-	if cut := s.cut.Load(); cut != nil {
-		return cut
+	if err := s.deleted.Load(); err != nil {
+		return err
 	}
 	return s.cfg.Trouble()
 }
 
-// isCut notes that somebody else has deleted the TAP.
-func (s *Stack) isCut() error {
+// tapDeleted notes that somebody else has deleted the TAP, and returns the error for it.
+func (s *Stack) tapDeleted() error {
 	why := fault.New(syscall.EIO, reach, s.cfg.Name(),
 		"the TAP interface that led there was deleted; open the port again")
-	s.cut.Store(why)
+	s.deleted.Store(why)
 	s.wakeAll()
 	return why
 }
