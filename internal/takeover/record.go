@@ -17,27 +17,29 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// Record says whose interface was changed how.
+// Record describes an interface that was changed, and the changes.
 type Record struct {
-	Boot    string  `json:"boot"` // what follows means nothing after the machine's next start
-	PID     int     `json:"pid"`  // of the process, for people: the lock says whether it lives
+	Boot    string  `json:"boot"` // boot in which the record is valid
+	PID     int     `json:"pid"`  // for people; the file's lock tells whether the process is alive
 	NetNS   NetNS   `json:"netns"`
 	Ifindex int     `json:"ifindex"`
-	Name    string  `json:"name"` // when it was taken
-	MAC     string  `json:"mac"`  // the one that the card was made with, if it tells
+	Name    string  `json:"name"` // when the interface was taken over
+	MAC     string  `json:"mac"`  // the permanent address if the card has one, else the current one
 	Changes Changes `json:"changes"`
 }
 
-// NetNS identifies a network namespace. The inode's number is used again after its end, the cookie is not.
+// NetNS identifies a network namespace. The kernel uses the number of an inode again after the
+// namespace has ended, but never a cookie.
 type NetNS struct {
 	Inode  uint64 `json:"inode"`
 	Cookie uint64 `json:"cookie,omitempty"` // 0 before Linux 5.14
 }
 
-// file is the name of the record's file. There is one for an interface.
+// file is the name of the record's file. There is one file for each interface.
 func (r *Record) file() string { return fmt.Sprintf("%d-%d.json", r.NetNS.Inode, r.Ifindex) }
 
-// identify says which interface it is. ENODEV when there is none.
+// identify makes the record of an interface, without changes. ENODEV when there is no such
+// interface.
 func identify(ifindex int) (Record, error) {
 	l, err := netlink.LinkByIndex(ifindex)
 	if err != nil {
@@ -51,10 +53,11 @@ func identify(ifindex int) (Record, error) {
 	if err != nil {
 		return Record{}, fault.Wrap(err, "find network namespace of", l.Attrs().Name, "")
 	}
-	return Record{Boot: bootID(), PID: os.Getpid(), NetNS: here, Ifindex: ifindex, Name: l.Attrs().Name, MAC: macOf(l)}, nil
+	return Record{Boot: bootID(), PID: os.Getpid(), NetNS: here,
+		Ifindex: ifindex, Name: l.Attrs().Name, MAC: macOf(l)}, nil
 }
 
-// macOf is the address by which an interface is known again.
+// macOf is the address by which an interface is recognized: the permanent one if there is one.
 func macOf(l netlink.Link) string {
 	if a := l.Attrs().PermHWAddr; len(a) > 0 && !bytes.Equal(a, make(net.HardwareAddr, len(a))) {
 		return a.String()
@@ -62,13 +65,13 @@ func macOf(l netlink.Link) string {
 	return l.Attrs().HardwareAddr.String()
 }
 
-// bootID is another each time that the machine starts.
+// bootID changes each time the machine starts.
 func bootID() string {
 	b, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(b))
 }
 
-// currentNetNS is the network namespace of the calling thread.
+// currentNetNS identifies the network namespace of the calling thread.
 func currentNetNS() (NetNS, error) {
 	var st unix.Stat_t
 	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {

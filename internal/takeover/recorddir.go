@@ -19,8 +19,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// DefaultDir is where records are kept when nobody says otherwise: a place that is empty when the machine starts, of the
-// user's own.
+// DefaultDir is the directory of records unless the user names another. It belongs to the user, and
+// is empty after a reboot.
 func DefaultDir() string {
 	if os.Geteuid() == 0 {
 		return "/run/netmap"
@@ -31,26 +31,27 @@ func DefaultDir() string {
 	return filepath.Join(os.TempDir(), "netmap-"+strconv.Itoa(os.Geteuid()))
 }
 
-// book is a directory of records.
-type book struct{ dir string }
+// recordDir is a directory of records.
+type recordDir struct{ dir string }
 
-// locked is a record's file whose lock this process has.
+// locked is a record's file that this process has locked.
 type locked struct {
 	*os.File
 	path string
 }
 
-// remove takes the record away.
+// remove deletes the record.
 func (l *locked) remove() error { return os.Remove(l.path) }
 
 const (
 	recordOp = "record changes of"
-	// draft follows the name of a record that is to replace the one of that name. One that is not locked is what a
-	// process left that was killed in between.
-	draft = ".draft"
+	// tmpSuffix follows the name of a record that is about to replace the one without the suffix.
+	// If such a file is not locked, its process was killed before the rename.
+	tmpSuffix = ".draft"
 )
 
-// recordHints are for files in the directory of records, without which no setting is changed.
+// recordHints are the hints for errors of files in the directory of records. Without a record no
+// setting is changed.
 var recordHints = fault.Hints{
 	syscall.EACCES:     "this process may not write records there: " + otherDir,
 	syscall.EPERM:      "this process may not write records there: " + otherDir,
@@ -65,8 +66,8 @@ var recordHints = fault.Hints{
 
 const otherDir = "choose another directory for records (--state-dir)"
 
-// check refuses a directory into which others could put records of theirs.
-func (b book) check() error {
+// check returns EPERM for a directory in which other users could create records.
+func (b recordDir) check() error {
 	var st unix.Stat_t
 	if err := unix.Stat(b.dir, &st); err != nil {
 		return err
@@ -78,8 +79,8 @@ func (b book) check() error {
 	return nil
 }
 
-// list are the files in the directory, none where there is no directory.
-func (b book) list() ([]os.DirEntry, error) {
+// list returns the regular files in the directory. If there is no directory, there are no files.
+func (b recordDir) list() ([]os.DirEntry, error) {
 	entries, err := os.ReadDir(b.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -90,11 +91,13 @@ func (b book) list() ([]os.DirEntry, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, "look for records in", b.dir, "")
 	}
-	return slices.DeleteFunc(entries, func(e os.DirEntry) bool { return !e.Type().IsRegular() }), nil // daemons have sockets there
+	isOther := func(e os.DirEntry) bool { return !e.Type().IsRegular() } // sockets of daemons
+	return slices.DeleteFunc(entries, isOther), nil
 }
 
-// create makes a record of an interface that has none. EBUSY when another process has made one meanwhile.
-func (b book) create(r Record) (*locked, error) {
+// create makes the record of an interface that has none. EBUSY when another process has made one
+// meanwhile.
+func (b recordDir) create(r Record) (*locked, error) {
 	f, err := b.write(r)
 	if err != nil {
 		return nil, err
@@ -103,33 +106,36 @@ func (b book) create(r Record) (*locked, error) {
 	if err := name(f, path); err != nil {
 		f.Close()
 		if errors.Is(err, fs.ErrExist) {
-			return nil, b.taken(path, r.Name)
+			return nil, b.busy(path, r.Name)
 		}
 		return nil, recordHints.Wrap(err, recordOp, r.Name)
 	}
 	return &locked{f, path}, nil
 }
 
-// taken is the error of an interface that another process has.
-func (b book) taken(path, name string) error {
+// busy is the error for an interface whose record another process has locked.
+func (b recordDir) busy(path, name string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return fault.New(syscall.EBUSY, "take over", name, "another process takes it over at the same time")
+		return fault.New(syscall.EBUSY, "take over", name,
+			"another process is taking it over: try again")
 	}
 	defer f.Close()
 	r, _ := read(f)
-	return fault.New(syscall.EBUSY, "take over", name, "process %d has changed its settings (%v) and will put them back: stop it", r.PID, r.Changes)
+	return fault.New(syscall.EBUSY, "take over", name,
+		"process %d has changed its settings (%v) and will restore them: stop it", r.PID, r.Changes)
 }
 
-// replace writes a record anew that this process has. There is one at any time, and it is locked.
-func (b book) replace(r Record) (*locked, error) {
+// replace writes a new version of a record that this process has locked. A locked record exists at
+// every moment.
+func (b recordDir) replace(r Record) (*locked, error) {
 	f, err := b.write(r)
 	if err != nil {
 		return nil, err
 	}
 	path := filepath.Join(b.dir, r.file())
-	if err = name(f, path+draft); err == nil {
-		err = os.Rename(path+draft, path)
+	if err = name(f, path+tmpSuffix); err == nil {
+		err = os.Rename(path+tmpSuffix, path)
 	}
 	if err != nil {
 		f.Close()
@@ -138,8 +144,8 @@ func (b book) replace(r Record) (*locked, error) {
 	return &locked{f, path}, nil
 }
 
-// write writes a record to a file without a name, and locks it.
-func (b book) write(r Record) (*os.File, error) {
+// write writes a record to a file without a name, and locks the file.
+func (b recordDir) write(r Record) (*os.File, error) {
 	err := os.MkdirAll(b.dir, 0o700)
 	if err == nil {
 		err = b.check()
@@ -151,21 +157,24 @@ func (b book) write(r Record) (*os.File, error) {
 	if err != nil {
 		return nil, recordHints.Wrap(err, recordOp, r.Name)
 	}
-	if err := errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), json.NewEncoder(f).Encode(r)); err != nil {
+	err = errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB),
+		json.NewEncoder(f).Encode(r))
+	if err != nil {
 		f.Close()
 		return nil, recordHints.Wrap(err, recordOp, r.Name)
 	}
 	return f, nil
 }
 
-// name gives a file its name. EEXIST when there is one of that name.
+// name gives a file its name. EEXIST when there is a file of that name.
 func name(f *os.File, path string) error {
-	return unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
+	return unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()),
+		unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
 }
 
-// open opens the file of a process that is dead. No file and no error means that there is none, or that its process
-// lives.
-func (b book) open(name string) (*locked, error) {
+// open opens and locks the record of a dead process. It returns nil and no error if there is no
+// such record, or if its process is alive.
+func (b recordDir) open(name string) (*locked, error) {
 	path := filepath.Join(b.dir, name)
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -183,7 +192,7 @@ func (b book) open(name string) (*locked, error) {
 	}
 	mine, err1 := f.Stat()
 	now, err2 := os.Stat(path)
-	if err1 != nil || err2 != nil || !os.SameFile(mine, now) { // removed or replaced between opening and locking
+	if err1 != nil || err2 != nil || !os.SameFile(mine, now) { // replaced before it was locked
 		f.Close()
 		return nil, nil
 	}

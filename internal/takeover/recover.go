@@ -17,11 +17,12 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/ns"
 )
 
-// Recover puts back what processes that are dead have left in dir, whichever network namespace it is in, and returns the
-// records of what it put back. Records whose interface is gone are removed. One that fails does not keep it from the
-// others, and stays.
+// Recover undoes the changes that dead processes have left on interfaces, as the records in dir
+// describe them, in every network namespace. It returns the records whose changes it undid, and
+// removes them. It also removes the records of interfaces that are gone. A record that causes an
+// error stays, and Recover goes on with the next one.
 func Recover(dir string) (done []Record, err error) {
-	b := book{dir}
+	b := recordDir{dir}
 	entries, err := b.list()
 	if err != nil {
 		return nil, err
@@ -39,16 +40,17 @@ func Recover(dir string) (done []Record, err error) {
 	return done, errors.Join(errs...)
 }
 
-// Pending are the records in dir of processes that are dead.
+// Pending returns the records in dir whose processes are dead.
 func Pending(dir string) (list []Record, err error) {
-	b := book{dir}
+	b := recordDir{dir}
 	entries, err := b.list()
 	for _, e := range entries {
 		l, err := b.open(e.Name())
 		if err != nil || l == nil {
 			continue
 		}
-		if r, err := read(l); err == nil && r.Boot == bootID() && !strings.HasSuffix(e.Name(), draft) {
+		if r, err := read(l); err == nil && r.Boot == bootID() &&
+			!strings.HasSuffix(e.Name(), tmpSuffix) {
 			list = append(list, r)
 		}
 		l.Close()
@@ -56,22 +58,23 @@ func Pending(dir string) (list []Record, err error) {
 	return list, err
 }
 
-// settle sees to it that no dead process's record of an interface is left: what it says is not the interface's own state.
-func (b book) settle(name string) error {
-	_, err1 := b.recover(name + draft)
+// recoverLeftovers recovers all records of the interface whose record has this name. Otherwise Take
+// would mistake a dead process's changes for the interface's own settings.
+func (b recordDir) recoverLeftovers(name string) error {
+	_, err1 := b.recover(name + tmpSuffix)
 	_, err2 := b.recover(name)
 	return errors.Join(err1, err2)
 }
 
-// recover puts back what a record says, unless its process lives, and removes it. It returns the record when there was
-// something to put back.
-func (b book) recover(name string) (*Record, error) {
+// recover undoes the changes in a record whose process is dead, and removes the record. It returns
+// the record if there was something to undo.
+func (b recordDir) recover(name string) (*Record, error) {
 	l, err := b.open(name)
 	if l == nil || err != nil {
 		return nil, err
 	}
 	defer l.Close()
-	if strings.HasSuffix(name, draft) {
+	if strings.HasSuffix(name, tmpSuffix) {
 		return nil, l.remove()
 	}
 	r, err := read(l)
@@ -79,7 +82,8 @@ func (b book) recover(name string) (*Record, error) {
 		if _, ok := errors.AsType[syscall.Errno](err); ok {
 			return nil, recordHints.Wrap(err, "read record", l.path)
 		}
-		return nil, fault.Wrap(err, "read record", l.path, "it is none of ours; remove it")
+		return nil, fault.Wrap(err, "read record", l.path,
+			"it is not a record of netmap's: remove it")
 	}
 	switch err := r.undo(); {
 	case errors.Is(err, errGone):
@@ -90,10 +94,10 @@ func (b book) recover(name string) (*Record, error) {
 	return &r, l.remove()
 }
 
-// errGone says that there is no such interface any more.
+// errGone means that the interface does not exist any more.
 var errGone = errors.New("the interface is gone")
 
-// undo puts back what the record says, in the interface's namespace.
+// undo undoes the changes in the interface's network namespace.
 func (r *Record) undo() error {
 	if r.Boot != bootID() {
 		return errGone
@@ -111,7 +115,7 @@ func (r *Record) undo() error {
 		if err != nil {
 			return err
 		}
-		r.Name = l.Attrs().Name // it may have been renamed
+		r.Name = l.Attrs().Name // the interface may have been renamed
 		if err = r.Changes.undo(r.Ifindex); errors.Is(err, syscall.ENODEV) {
 			return errGone
 		}
@@ -119,11 +123,17 @@ func (r *Record) undo() error {
 	})
 }
 
-// nsPatterns are where namespaces are to be found: that of this process, those with names, those of containers, those of
-// processes, and those that processes hold open.
-var nsPatterns = []string{"/proc/thread-self/ns/net", "/run/netns/*", "/run/docker/netns/*", "/proc/[0-9]*/ns/net", "/proc/[0-9]*/fd/*"}
+// nsPatterns are the paths at which network namespaces can be found: this process's, those with
+// names, those of containers, those of processes, and those that processes hold open.
+var nsPatterns = []string{
+	"/proc/thread-self/ns/net",
+	"/run/netns/*",
+	"/run/docker/netns/*",
+	"/proc/[0-9]*/ns/net",
+	"/proc/[0-9]*/fd/*",
+}
 
-// find opens the namespace. errGone when there is none.
+// find opens the namespace. errGone when it does not exist.
 func (n NetNS) find() (netns.NsHandle, error) {
 	for _, pattern := range nsPatterns {
 		paths, err := filepath.Glob(pattern)
@@ -139,9 +149,10 @@ func (n NetNS) find() (netns.NsHandle, error) {
 	return -1, errGone
 }
 
-// at opens the namespace if it is at the path.
+// at opens the file at the path if it is the namespace.
 func (n NetNS) at(path string) (netns.NsHandle, bool) {
-	if to, err := os.Readlink(path); err == nil { // what a descriptor stands for is looked at, but not touched
+	// A descriptor's link is read first: opening what the descriptor refers to could have effects.
+	if to, err := os.Readlink(path); err == nil {
 		if to != fmt.Sprintf("net:[%d]", n.Inode) {
 			return -1, false
 		}

@@ -9,21 +9,21 @@ import (
 	"syscall"
 )
 
-// shares are the interfaces that are taken through Share, by their record.
+// shares are the interfaces that were taken through Share, by the paths of their records.
 var shares = struct {
 	sync.Mutex
 	of map[string]*share
 }{of: map[string]*share{}}
 
-// share is an interface that several have taken.
+// share is an interface with one or more users.
 type share struct {
 	taken *Taken
 	users int
 }
 
-// Share is Take of an interface through which frames of another come: several who are above it may
-// need it. The last giveBack of this process restores it. One that another process has readied in
-// the same way is left to that.
+// Share takes an interface through which frames of another interface come. Several users in this
+// process may share it; the last giveBack restores it. If another process has already made the
+// changes that needs asks for, Share leaves it to that process.
 func Share(dir string, ifindex int, needs Needs) (giveBack func() error, err error) {
 	r, err := identify(ifindex)
 	if err != nil {
@@ -52,7 +52,7 @@ func Share(dir string, ifindex int, needs Needs) (giveBack func() error, err err
 	return sync.OnceValue(func() error { return s.leave(key) }), nil
 }
 
-// leave is the end of one who shares.
+// leave ends one use.
 func (s *share) leave(key string) error {
 	shares.Lock()
 	defer shares.Unlock()

@@ -1,15 +1,12 @@
 //go:build linux
 
-// Package takeover readies a network interface for netmap and gives it back as it was: offloads that would change frames are
-// switched off, queues are set as the driver needs them, promiscuous mode is entered when asked for.
+// Package takeover prepares a network interface for netmap and restores it afterwards. It switches
+// off offloads that would change frames, sets the queues that the driver needs, and enters
+// promiscuous mode on request.
 //
-// What has to be undone is on record, in a file, before it is done. A record is locked for as long as its process lives,
-// so that one whose lock is free is that of a process that was killed: Recover puts back what it says.
-//
-//	Take ---> record, locked ---> change ---> … ---> Restore: change back ---> no record
-//	                                     killed ---> record, not locked ---> Recover: the same
-//
-// Interfaces are those of the calling thread's network namespace.
+// Before a setting is changed, the change is recorded in a file. The process keeps the file locked
+// while it lives. So a record that is not locked belongs to a process that was killed, and Recover
+// undoes its changes.
 package takeover
 
 import (
@@ -27,39 +24,41 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/netdev"
 )
 
-// Needs is what an interface has to be like.
+// Needs are the settings that an interface has to have.
 type Needs struct {
-	Off      []string          // features that have to be off, where the driver lets them; see package ethtool
-	Channels *ethtool.Channels // queues, nil for as they are
-	Promisc  bool              // take frames for any address
+	Off      []string          // features to switch off where the driver can; see package ethtool
+	Channels *ethtool.Channels // numbers of queues, nil to keep them
+	Promisc  bool              // receive frames for any address
 }
 
-// Breaking are the features that make received frames others than those that were on the wire.
-var Breaking = []string{ethtool.FeatureLRO, ethtool.FeatureGROHW, ethtool.FeatureRxVLAN, ethtool.FeatureRxSTag}
+// Breaking are the features that change received frames from what was on the wire.
+var Breaking = []string{ethtool.FeatureLRO, ethtool.FeatureGROHW, ethtool.FeatureRxVLAN,
+	ethtool.FeatureRxSTag}
 
-// Joining are the features that make one frame of several. They are done before an interface that
-// stands on another sees a frame.
-var Joining = []string{ethtool.FeatureLRO, ethtool.FeatureGROHW, ethtool.FeatureGRO, ethtool.FeatureGROList, ethtool.FeatureGROForward}
+// Joining are the features that join received frames. The kernel applies them before an interface
+// on top of this one (VLAN, bridge) receives a frame.
+var Joining = []string{ethtool.FeatureLRO, ethtool.FeatureGROHW, ethtool.FeatureGRO,
+	ethtool.FeatureGROList, ethtool.FeatureGROForward}
 
-// Taken is an interface that is netmap's for a while. Its methods are for one goroutine at a time.
+// Taken is an interface that netmap has taken over. Its methods are for one goroutine at a time.
 type Taken struct {
-	book   book
+	dir    recordDir
 	record Record
-	file   *locked // the record, nil while nothing has been changed
+	file   *locked // nil while nothing has been changed
 	dev    *netdev.Device
-	member int // packet socket that keeps promiscuous mode on, -1 for none
+	member int // packet socket that keeps promiscuous mode on; -1 for none
 }
 
-// Take readies an interface. Records are kept in dir. Errors: EBUSY when another process has changed the interface and
-// lives, ENODEV when there is no such interface, EPERM without CAP_NET_ADMIN, and those of making a file in dir. On errors
-// everything is as it was.
+// Take prepares an interface and keeps its record in dir. Errors: EBUSY when another process that
+// is alive has changed the interface, ENODEV when there is no such interface, EPERM without
+// CAP_NET_ADMIN, and those of making a file in dir. After an error the interface is as it was.
 func Take(dir string, ifindex int, needs Needs) (*Taken, error) {
 	r, err := identify(ifindex)
 	if err != nil {
 		return nil, err
 	}
-	t := &Taken{book: book{dir}, record: r, member: -1}
-	if err := t.book.settle(r.file()); err != nil {
+	t := &Taken{dir: recordDir{dir}, record: r, member: -1}
+	if err := t.dir.recoverLeftovers(r.file()); err != nil {
 		return nil, err
 	}
 	if t.dev, err = netdev.Open(ifindex); err != nil {
@@ -71,7 +70,8 @@ func Take(dir string, ifindex int, needs Needs) (*Taken, error) {
 	return t, nil
 }
 
-// Need readies the interface for more. Errors are those of Take; what was taken before stays.
+// Need adds to the settings that the interface has to have. Errors are those of Take. If Need
+// fails, the changes of earlier calls stay.
 func (t *Taken) Need(needs Needs) error {
 	changes, err := t.record.missing(needs)
 	if err != nil {
@@ -88,7 +88,7 @@ func (t *Taken) Need(needs Needs) error {
 	return err
 }
 
-// change makes changes that are not on record yet.
+// change records changes and makes them.
 func (t *Taken) change(c Changes) error {
 	before := t.record.Changes
 	t.record.Changes = before.with(c)
@@ -97,7 +97,7 @@ func (t *Taken) change(c Changes) error {
 		return err
 	}
 	if err := c.do(t.record.Ifindex); err != nil {
-		return changeHints.Wrap(err, fmt.Sprintf("ready (%v)", c), t.dev.Name())
+		return changeHints.Wrap(err, fmt.Sprintf("prepare (%v)", c), t.dev.Name())
 	}
 	return nil
 }
@@ -105,16 +105,16 @@ func (t *Taken) change(c Changes) error {
 var changeHints = fault.Hints{
 	syscall.EPERM:      "needs CAP_NET_ADMIN in the network namespace",
 	syscall.EOPNOTSUPP: "its driver cannot change that",
-	syscall.EINVAL:     "its driver does not take that: try with 'ethtool -K' and 'ethtool -L' what it takes",
+	syscall.EINVAL:     "its driver refuses that: try 'ethtool -K' and 'ethtool -L'",
 	syscall.ENODEV:     "the interface is gone",
 }
 
 func (t *Taken) write() (err error) {
 	if t.file == nil {
-		t.file, err = t.book.create(t.record)
+		t.file, err = t.dir.create(t.record)
 		return err
 	}
-	next, err := t.book.replace(t.record)
+	next, err := t.dir.replace(t.record)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (t *Taken) write() (err error) {
 	return nil
 }
 
-// Changes says what was changed, for people; nothing if there was no need to.
+// Changes describes for people what was changed; "" for no change.
 func (t *Taken) Changes() string {
 	if t.record.Changes.empty() {
 		return ""
@@ -131,8 +131,8 @@ func (t *Taken) Changes() string {
 	return t.record.Changes.String()
 }
 
-// Restore puts everything back. What fails stays on record, for Recover. An interface that is gone
-// needs nothing, and another that has its index by now is left alone.
+// Restore undoes all changes. If that fails, the record stays for Recover. If the interface is
+// gone, nothing is undone, even if another interface has its index now.
 func (t *Taken) Restore() error {
 	defer t.dev.Close()
 	if t.member >= 0 {
@@ -149,14 +149,16 @@ func (t *Taken) Restore() error {
 	if t.dev.Gone() {
 		return t.file.remove()
 	}
-	if err := t.record.Changes.undo(t.record.Ifindex); err != nil && !errors.Is(err, syscall.ENODEV) {
-		return fault.Wrap(err, "give back", t.dev.Name(), "%v; 'netmap doctor --restore' tries again", t.record.Changes)
+	if err := t.record.Changes.undo(t.record.Ifindex); err != nil &&
+		!errors.Is(err, syscall.ENODEV) {
+		return fault.Wrap(err, "give back", t.dev.Name(),
+			"%v: try again with 'netmap doctor --restore'", t.record.Changes)
 	}
 	t.record.Changes = Changes{}
 	return t.file.remove()
 }
 
-// Changes are what was changed on an interface, with what it takes to undo that.
+// Changes are changes of an interface's settings, with what is needed to undo them.
 type Changes struct {
 	Off  []string          `json:"off,omitempty"` // features that were on
 	From *ethtool.Channels `json:"channels_from,omitempty"`
@@ -165,7 +167,7 @@ type Changes struct {
 
 func (c Changes) empty() bool { return len(c.Off) == 0 && c.From == nil }
 
-// with is both, of which the first were made first.
+// with joins changes; o was made after c.
 func (c Changes) with(o Changes) Changes {
 	c.Off = slices.Concat(c.Off, o.Off)
 	if o.From != nil {
@@ -177,7 +179,7 @@ func (c Changes) with(o Changes) Changes {
 	return c
 }
 
-// Undone says what putting it back did: "rx-lro on again, queues 1 combined again".
+// Undone describes what undoing did: "rx-lro on again, queues 1 combined again".
 func (c Changes) Undone() string {
 	var parts []string
 	for _, feature := range c.Off {
@@ -189,7 +191,7 @@ func (c Changes) Undone() string {
 	return strings.Join(parts, ", ")
 }
 
-// String says what was changed: "rx-lro off, 4 combined queues instead of 1".
+// String describes the changes: "rx-lro off, queues 4 combined instead of 1 combined".
 func (c Changes) String() string {
 	var parts []string
 	if len(c.Off) > 0 {
@@ -201,7 +203,7 @@ func (c Changes) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// missing are the changes that the needs ask for.
+// missing returns the changes that needs asks for.
 func (r *Record) missing(needs Needs) (c Changes, err error) {
 	if len(needs.Off) > 0 {
 		f, err := ethtool.AskFeatures(r.Ifindex)
@@ -238,7 +240,8 @@ func (c Changes) do(ifindex int) error {
 	return nil
 }
 
-// undo is the inverse of do, whether that was done or not. Queues that somebody else has changed meanwhile stay.
+// undo undoes the changes, also if do has made only a part of them. It keeps a number of queues
+// that somebody else has set meanwhile.
 func (c Changes) undo(ifindex int) error {
 	var errs []error
 	if c.From != nil {
@@ -250,15 +253,16 @@ func (c Changes) undo(ifindex int) error {
 	return errors.Join(errs...)
 }
 
-// releasePatience is how long the kernel may take until it has let go of queues whose AF_XDP sockets were just closed.
-const releasePatience = 2 * time.Second
+// releaseTime is the longest time that the kernel takes to release the queues of AF_XDP sockets
+// after they were closed.
+const releaseTime = 2 * time.Second
 
 func (c Changes) undoChannels(ifindex int) error {
 	now, err := ethtool.AskChannels(ifindex)
 	if err != nil || now != *c.To {
 		return err
 	}
-	for end := time.Now().Add(releasePatience); ; time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(releaseTime); ; time.Sleep(2 * time.Millisecond) {
 		if err = ethtool.SetChannels(ifindex, *c.From); err == nil || time.Now().After(end) {
 			return err
 		}
@@ -278,8 +282,9 @@ var socketHints = fault.Hints{
 	syscall.ENODEV: "the interface is gone",
 }
 
-// joinPromisc puts an interface in promiscuous mode for as long as the socket that it returns is open. The kernel counts
-// those who want that, so it does no harm to others. No frame arrives at the socket: it has no protocol.
+// joinPromisc keeps an interface in promiscuous mode until the returned socket is closed. The
+// kernel counts such requests, so those of others are not affected. The socket has no protocol and
+// receives no frames.
 func joinPromisc(ifindex int, name string) (int, error) {
 	const op = "enter promiscuous mode on"
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
@@ -287,7 +292,8 @@ func joinPromisc(ifindex int, name string) (int, error) {
 		return -1, socketHints.Wrap(err, op, name)
 	}
 	mreq := unix.PacketMreq{Ifindex: int32(ifindex), Type: unix.PACKET_MR_PROMISC}
-	if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &mreq); err != nil {
+	err = unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &mreq)
+	if err != nil {
 		unix.Close(fd)
 		return -1, socketHints.Wrap(err, op, name)
 	}

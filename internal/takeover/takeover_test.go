@@ -21,36 +21,36 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// bench is an interface v0 to take over, one of a veth pair, with room for two queues.
-type bench struct {
+// testbed is an interface v0 to take over, one of a veth pair, with room for two queues.
+type testbed struct {
 	t     *testing.T
 	ns    *testutil.NS
 	dir   string
 	index int
 }
 
-func newBench(t *testing.T) *bench {
+func newTestbed(t *testing.T) *testbed {
 	t.Helper()
 	for _, tool := range []string{"ip", "ethtool"} {
 		_, err := exec.LookPath(tool)
 		testutil.Require(t, tool, err)
 	}
 	testutil.CheckLeaks(t)
-	b := &bench{t: t, ns: testutil.NewNS(t), dir: filepath.Join(t.TempDir(), "records")}
+	b := &testbed{t: t, ns: testutil.NewNS(t), dir: filepath.Join(t.TempDir(), "records")}
 	b.index, _ = testutil.Veth(t, b.ns, "v0", b.ns, "v1", 2)
 	b.must("ethtool", "-L", "v0", "rx", "1", "tx", "1")
 	return b
 }
 
-// run runs a program in the namespace.
-func (b *bench) run(name string, args ...string) (string, error) {
+// run runs a program in the test's network namespace.
+func (b *testbed) run(name string, args ...string) (string, error) {
 	var out []byte
 	var err error
 	b.ns.Do(func() { out, err = exec.Command(name, args...).CombinedOutput() })
 	return string(out), err
 }
 
-func (b *bench) must(name string, args ...string) string {
+func (b *testbed) must(name string, args ...string) string {
 	b.t.Helper()
 	out, err := b.run(name, args...)
 	if err != nil {
@@ -59,32 +59,33 @@ func (b *bench) must(name string, args ...string) string {
 	return out
 }
 
-// state is all that could be changed on the interface.
-func (b *bench) state(name string) string {
+// state is the text of all settings that takeover could change.
+func (b *testbed) state(name string) string {
 	b.t.Helper()
-	return b.must("ethtool", "-k", name) + b.must("ethtool", "-l", name) + b.must("ip", "-d", "link", "show", name)
+	return b.must("ethtool", "-k", name) + b.must("ethtool", "-l", name) +
+		b.must("ip", "-d", "link", "show", name)
 }
 
-func (b *bench) want(before, after, what string) {
+func (b *testbed) want(before, after, what string) {
 	b.t.Helper()
 	if before != after {
 		b.t.Errorf("%s: the interface is not as it was:\n%s\nbefore:\n%s", what, after, before)
 	}
 }
 
-func (b *bench) take(needs Needs) (taken *Taken, err error) {
+func (b *testbed) take(needs Needs) (taken *Taken, err error) {
 	b.ns.Do(func() { taken, err = Take(b.dir, b.index, needs) })
 	return taken, err
 }
 
-func (b *bench) mustTake(needs Needs) *Taken {
+func (b *testbed) mustTake(needs Needs) *Taken {
 	b.t.Helper()
 	taken, err := b.take(needs)
 	testutil.Require(b.t, "to change an interface", err)
 	return taken
 }
 
-func (b *bench) restore(taken *Taken) {
+func (b *testbed) restore(taken *Taken) {
 	b.t.Helper()
 	var err error
 	if b.ns.Do(func() { err = taken.Restore() }); err != nil {
@@ -92,8 +93,8 @@ func (b *bench) restore(taken *Taken) {
 	}
 }
 
-// die is what happens to a taken interface when its process is killed.
-func die(taken *Taken) {
+// kill does to a taken interface what the kernel does when its process is killed.
+func kill(taken *Taken) {
 	taken.file.Close()
 	taken.dev.Close()
 	if taken.member >= 0 {
@@ -101,8 +102,8 @@ func die(taken *Taken) {
 	}
 }
 
-// recover wants Recover to give back so many interfaces.
-func (b *bench) recover(want int) {
+// recover fails the test unless Recover restores so many interfaces.
+func (b *testbed) recover(want int) {
 	b.t.Helper()
 	done, err := Recover(b.dir)
 	if err != nil || len(done) != want {
@@ -110,31 +111,33 @@ func (b *bench) recover(want int) {
 	}
 }
 
-func (b *bench) records() []string {
+func (b *testbed) records() []string {
 	list, _ := filepath.Glob(filepath.Join(b.dir, "*.json*"))
 	return list
 }
 
-func (b *bench) wantNoRecords() {
+func (b *testbed) wantNoRecords() {
 	b.t.Helper()
 	if r := b.records(); len(r) > 0 {
 		b.t.Errorf("records are left: %v", r)
 	}
 }
 
-// twoQueues is another number of queues than the interface has.
+// twoQueues differs from the interface's number of queues.
 var twoQueues = &ethtool.Channels{Rx: 2, MaxRx: 2, Tx: 2, MaxTx: 2}
 
-// everything changes whatever can be changed on a veth. Several features depend on the checksum's.
-var everything = Needs{Off: append([]string{ethtool.FeatureTxCsum, "no-such-feature"}, Breaking...), Channels: twoQueues, Promisc: true}
+// everything changes all that can be changed on a veth. Several features depend on the checksum's.
+var everything = Needs{Off: append([]string{ethtool.FeatureTxCsum, "no-such-feature"}, Breaking...),
+	Channels: twoQueues, Promisc: true}
 
 func TestTakeAndRestore(t *testing.T) {
-	b := newBench(t)
+	b := newTestbed(t)
 	b.must("ethtool", "-K", "v0", "txvlan", "off", "tso", "off") // what was off stays off
 	before := b.state("v0")
 	taken := b.mustTake(everything)
 	during := b.state("v0")
-	for _, want := range []string{"rx-vlan-offload: off", "rx-vlan-stag-hw-parse: off", "tx-checksum-ip-generic: off", "promiscuity 1"} {
+	for _, want := range []string{"rx-vlan-offload: off", "rx-vlan-stag-hw-parse: off",
+		"tx-checksum-ip-generic: off", "promiscuity 1"} {
 		if !strings.Contains(during, want) {
 			t.Errorf("no %q in\n%s", want, during)
 		}
@@ -142,7 +145,8 @@ func TestTakeAndRestore(t *testing.T) {
 	if strings.Count(during, "RX:\t\t2") != 2 {
 		t.Errorf("not two queues:\n%s", during)
 	}
-	const changes = "tx-checksum-ip-generic and rx-vlan-hw-parse and rx-vlan-stag-hw-parse off, queues 2 rx and 2 tx instead of 1 rx and 1 tx"
+	const changes = "tx-checksum-ip-generic and rx-vlan-hw-parse and rx-vlan-stag-hw-parse off, " +
+		"queues 2 rx and 2 tx instead of 1 rx and 1 tx"
 	if taken.Changes() != changes {
 		t.Errorf("changes %q, want %q", taken.Changes(), changes)
 	}
@@ -160,9 +164,10 @@ func TestTakeAndRestore(t *testing.T) {
 }
 
 func TestTakeWithoutNeeds(t *testing.T) {
-	b := newBench(t)
+	b := newTestbed(t)
 	before := b.state("v0")
-	taken := b.mustTake(Needs{Off: []string{ethtool.FeatureLRO}, Channels: &ethtool.Channels{Rx: 1, MaxRx: 2, Tx: 1, MaxTx: 2}})
+	taken := b.mustTake(Needs{Off: []string{ethtool.FeatureLRO},
+		Channels: &ethtool.Channels{Rx: 1, MaxRx: 2, Tx: 1, MaxTx: 2}})
 	b.want(before, b.state("v0"), "nothing to change")
 	if taken.Changes() != "" {
 		t.Errorf("changes %q", taken.Changes())
@@ -174,12 +179,12 @@ func TestTakeWithoutNeeds(t *testing.T) {
 	}
 }
 
-// What is needed later comes on top, and the record grows with it.
+// A later Need adds to the changes, and the record lists all of them.
 func TestNeedMore(t *testing.T) {
-	b := newBench(t)
+	b := newTestbed(t)
 	before := b.state("v0")
 	taken := b.mustTake(Needs{Off: []string{ethtool.FeatureRxVLAN}})
-	for range 2 { // the second time there is nothing left to do
+	for range 2 { // the second time nothing changes
 		var err error
 		if b.ns.Do(func() { err = taken.Need(everything) }); err != nil {
 			t.Fatal(err)
@@ -189,8 +194,9 @@ func TestNeedMore(t *testing.T) {
 		t.Errorf("pending %+v, %v, of a process that lives", pending, err)
 	}
 	b.recover(0)
-	die(taken)
-	if pending, err := Pending(b.dir); err != nil || len(pending) != 1 || len(pending[0].Changes.Off) != 3 {
+	kill(taken)
+	if pending, err := Pending(b.dir); err != nil || len(pending) != 1 ||
+		len(pending[0].Changes.Off) != 3 {
 		t.Errorf("pending %+v, %v", pending, err)
 	}
 	b.recover(1)
@@ -201,30 +207,32 @@ func TestNeedMore(t *testing.T) {
 func TestRecover(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		crash func(b *bench)
+		crash func(b *testbed)
 		dev   string // afterwards
 		done  int
 	}{
-		{"as it was", func(*bench) {}, "v0", 1},
-		{"renamed", func(b *bench) {
+		{"as it was", func(*testbed) {}, "v0", 1},
+		{"renamed", func(b *testbed) {
 			b.must("ip", "link", "set", "v0", "down")
 			b.must("ip", "link", "set", "v0", "name", "w0")
 		}, "w0", 1},
-		{"mended by hand", func(b *bench) {
+		{"restored by hand", func(b *testbed) {
 			b.must("ethtool", "-K", "v0", "rxvlan", "on", "tx", "on")
 			b.must("ethtool", "-L", "v0", "rx", "1", "tx", "1")
 		}, "v0", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t)
+			b := newTestbed(t)
 			before := b.must("ethtool", "-k", "v0") + b.must("ethtool", "-l", "v0")
-			die(b.mustTake(everything))
+			kill(b.mustTake(everything))
 			tt.crash(b)
-			if pending, err := Pending(b.dir); err != nil || len(pending) != 1 || pending[0].Name != "v0" {
+			if pending, err := Pending(b.dir); err != nil || len(pending) != 1 ||
+				pending[0].Name != "v0" {
 				t.Errorf("pending %+v, %v", pending, err)
 			}
 			b.recover(tt.done)
-			after := strings.ReplaceAll(b.must("ethtool", "-k", tt.dev)+b.must("ethtool", "-l", tt.dev), tt.dev, "v0")
+			after := strings.ReplaceAll(b.must("ethtool", "-k", tt.dev)+b.must("ethtool", "-l",
+				tt.dev), tt.dev, "v0")
 			b.want(before, after, "recovered")
 			b.wantNoRecords()
 			b.recover(0)
@@ -232,12 +240,13 @@ func TestRecover(t *testing.T) {
 	}
 }
 
-// An interface that has come into the place of the one that was taken keeps its settings.
+// Recover does not touch another interface that has the index of the one that was taken.
 func TestRecoverNothing(t *testing.T) {
-	b := newBench(t)
-	die(b.mustTake(everything))
+	b := newTestbed(t)
+	kill(b.mustTake(everything))
 	b.must("ip", "link", "del", "v0")
-	b.must("ip", "link", "add", "v0", "index", strconv.Itoa(b.index), "type", "veth", "peer", "name", "v1")
+	b.must("ip", "link", "add", "v0", "index", strconv.Itoa(b.index), "type", "veth", "peer",
+		"name", "v1")
 	b.must("ethtool", "-K", "v0", "rxvlan", "off")
 	before := b.state("v0")
 	b.recover(0)
@@ -246,23 +255,23 @@ func TestRecoverNothing(t *testing.T) {
 }
 
 func TestRecoverGone(t *testing.T) {
-	b := newBench(t)
+	b := newTestbed(t)
 	taken := b.mustTake(everything)
 	b.must("ip", "link", "del", "v0")
-	b.restore(taken) // of the living
+	b.restore(taken) // while the process is alive
 	b.wantNoRecords()
 
 	for name, spoil := range map[string]func(*Record){
 		"another boot":      func(r *Record) { r.Boot = "0" },
 		"another namespace": func(r *Record) { r.NetNS.Cookie = 1 << 62 },
 	} {
-		b := newBench(t)
+		b := newTestbed(t)
 		taken := b.mustTake(everything)
 		spoil(&taken.record)
 		if err := taken.write(); err != nil {
 			t.Fatal(err)
 		}
-		die(taken)
+		kill(taken)
 		before := b.state("v0")
 		b.recover(0)
 		b.want(before, b.state("v0"), name)
@@ -271,10 +280,10 @@ func TestRecoverGone(t *testing.T) {
 }
 
 func TestOneProcessAtATime(t *testing.T) {
-	b := newBench(t)
+	b := newTestbed(t)
 	before := b.state("v0")
 	first := b.mustTake(Needs{Off: []string{ethtool.FeatureRxVLAN}})
-	second, err := b.take(Needs{Off: []string{ethtool.FeatureRxVLAN}}) // there is nothing to change
+	second, err := b.take(Needs{Off: []string{ethtool.FeatureRxVLAN}}) // needs no change
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,15 +294,15 @@ func TestOneProcessAtATime(t *testing.T) {
 	}
 	b.want(during, b.state("v0"), "refused")
 	b.restore(second)
-	b.want(during, b.state("v0"), "given back by who changed nothing")
+	b.want(during, b.state("v0"), "given back by one that changed nothing")
 	b.restore(first)
 	b.want(before, b.state("v0"), "given back")
 }
 
-// What was changed on an interface that is gone is not undone on the one that has its index and its
-// address next.
+// Restore does not touch another interface that has the index and the address of the one that was
+// taken.
 func TestSuccessor(t *testing.T) {
-	b := newBench(t)
+	b := newTestbed(t)
 	taken := b.mustTake(everything)
 	b.must("ip", "link", "set", "v0", "name", "wan")
 	var mac string
@@ -305,7 +314,8 @@ func TestSuccessor(t *testing.T) {
 		mac = l.Attrs().HardwareAddr.String()
 	})
 	b.must("ip", "link", "del", "wan")
-	b.must("ip", "link", "add", "v0", "index", fmt.Sprint(b.index), "address", mac, "numrxqueues", "2", "numtxqueues", "2",
+	b.must("ip", "link", "add", "v0", "index", fmt.Sprint(b.index), "address", mac, "numrxqueues",
+		"2", "numtxqueues", "2",
 		"type", "veth", "peer", "name", "v1")
 	b.must("ethtool", "-K", "v0", "rx-vlan-hw-parse", "off")
 	before := b.state("v0")
@@ -314,13 +324,13 @@ func TestSuccessor(t *testing.T) {
 	b.wantNoRecords()
 }
 
-// Who takes an interface after a crash finds out what it was like before that.
+// Take after a crash first restores the settings from before the crash.
 func TestTakeAfterCrash(t *testing.T) {
-	b := newBench(t)
+	b := newTestbed(t)
 	before := b.state("v0")
 	crashed := b.mustTake(everything)
-	die(crashed)
-	if err := os.WriteFile(crashed.file.path+draft, []byte("{"), 0o600); err != nil {
+	kill(crashed)
+	if err := os.WriteFile(crashed.file.path+tmpSuffix, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	taken := b.mustTake(Needs{Off: Breaking[:3]})
@@ -336,16 +346,17 @@ func TestTakeAfterCrash(t *testing.T) {
 	b.wantNoRecords()
 }
 
-// Nothing is changed without a record of it.
+// Nothing is changed if it cannot be recorded.
 func TestNoPlaceForRecords(t *testing.T) {
-	b := newBench(t)
+	b := newTestbed(t)
 	before := b.state("v0")
 	for name, spoil := range map[string]func(){
 		"a file":             func() { os.WriteFile(b.dir, nil, 0o600) },
 		"writable by others": func() { os.Mkdir(b.dir, 0o700); os.Chmod(b.dir, 0o777) },
 	} {
 		spoil()
-		if _, err := b.take(everything); err == nil || !strings.Contains(err.Error(), b.dir) || fault.Errno(err) == syscall.EIO {
+		if _, err := b.take(everything); err == nil || !strings.Contains(err.Error(), b.dir) ||
+			fault.Errno(err) == syscall.EIO {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := Recover(b.dir); err == nil {
@@ -356,23 +367,25 @@ func TestNoPlaceForRecords(t *testing.T) {
 	}
 }
 
-// A file that is no record is named, and left alone; a draft is what a process left that was killed in the middle of it.
+// Recover names a file that is no record, and does not touch it. It removes an unlocked temporary
+// file: its process was killed while it wrote a record.
 func TestStrangeFiles(t *testing.T) {
-	b := newBench(t)
-	die(b.mustTake(everything))
+	b := newTestbed(t)
+	kill(b.mustTake(everything))
 	strange := filepath.Join(b.dir, "1-1.json")
-	for _, path := range []string{strange, strange + draft} {
+	for _, path := range []string{strange, strange + tmpSuffix} {
 		if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if l, err := net.Listen("unix", filepath.Join(b.dir, "netmap.sock")); err != nil { // a daemon's, none of ours to look at
+	l, err := net.Listen("unix", filepath.Join(b.dir, "netmap.sock")) // daemons have sockets there
+	if err != nil {
 		t.Fatal(err)
-	} else {
-		defer l.Close()
 	}
+	defer l.Close()
 	done, err := Recover(b.dir)
-	if len(done) != 1 || err == nil || !strings.Contains(err.Error(), strange) || strings.Contains(err.Error(), ".sock") {
+	if len(done) != 1 || err == nil || !strings.Contains(err.Error(), strange) ||
+		strings.Contains(err.Error(), ".sock") {
 		t.Errorf("%+v, %v", done, err)
 	}
 	if r := b.records(); len(r) != 1 || r[0] != strange {
@@ -380,9 +393,9 @@ func TestStrangeFiles(t *testing.T) {
 	}
 }
 
-// When a change fails, those before it are undone.
+// When a change fails, the earlier ones are undone.
 func TestTakeFails(t *testing.T) {
-	b := newBench(t)
+	b := newTestbed(t)
 	before := b.state("v0")
 	needs := everything
 	needs.Channels = &ethtool.Channels{Rx: 3, MaxRx: 2, Tx: 3, MaxTx: 2}
@@ -403,10 +416,10 @@ func TestWishChannels(t *testing.T) {
 	for _, tt := range []struct {
 		driver    string
 		now, most int
-		want      int // 0 for as it is
+		want      int // 0 to keep it
 	}{
 		{"virtio_net", 1, cpus + 1, cpus + 1},
-		{"virtio_net", 1, cpus, 0}, // none left that the driver could take for itself
+		{"virtio_net", 1, cpus, 0}, // the driver could take none for its own use
 		{"virtio_net", cpus + 1, cpus + 1, 0},
 		{"virtio_net", 0, 0, 0},
 		{"igb", 1, 8, 0},
@@ -418,7 +431,7 @@ func TestWishChannels(t *testing.T) {
 	}
 }
 
-// What to do about a record that cannot be written depends on why.
+// The hint of an error about a record depends on the errno.
 func TestRecordHints(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -429,11 +442,13 @@ func TestRecordHints(t *testing.T) {
 		t.Fatal(err)
 	}
 	for dir, want := range map[string]string{
-		file: "a file where the directory", filepath.Join(file, "below"): "a file where the directory", open: "others may write to it",
+		file: "a file where the directory", filepath.Join(file,
+			"below"): "a file where the directory", open: "others may write to it",
 	} {
-		_, err := book{dir}.create(Record{Name: "eth9"})
-		if err == nil || !strings.Contains(err.Error(), want) || strings.Count(err.Error(), otherDir) != 1 {
-			t.Errorf("%s: %v; want %q, and once where else", dir, err, want)
+		_, err := recordDir{dir}.create(Record{Name: "eth9"})
+		if err == nil || !strings.Contains(err.Error(), want) ||
+			strings.Count(err.Error(), otherDir) != 1 {
+			t.Errorf("%s: %v; want %q, and otherDir once", dir, err, want)
 		}
 	}
 }

@@ -10,10 +10,12 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
 )
 
-// WishChannels are the queues that an interface of a driver has to have for netmap, nil for those it has.
+// WishChannels returns the queues that an interface needs for netmap, nil if it can keep those that
+// it has.
 //
-// virtio_net takes as many queue pairs more as there can be processors for its own use while an XDP program is attached,
-// if it has that many left, and then receives on them as well. With all queues in use it has none left to take.
+// While an XDP program is attached, virtio_net uses more queue pairs for itself, one for each
+// possible processor, if that many are left. It then receives on them as well. With all queues in
+// use none is left for that.
 func WishChannels(driver string, now ethtool.Channels) *ethtool.Channels {
 	if driver != "virtio_net" || now.Combined+possibleCPUs() > now.MaxCombined {
 		return nil
@@ -22,7 +24,7 @@ func WishChannels(driver string, now ethtool.Channels) *ethtool.Channels {
 	return &now
 }
 
-// possibleCPUs is how many processors the kernel is prepared for. // nr_cpu_ids
+// possibleCPUs is the number of processors for which the kernel is prepared (nr_cpu_ids).
 func possibleCPUs() int {
 	b, _ := os.ReadFile("/sys/devices/system/cpu/possible") // "0-3", "0,2-7"
 	s := strings.TrimSpace(string(b))
