@@ -1,6 +1,6 @@
 //go:build linux
 
-// Package tap makes network interfaces whose cable ends in this process.
+// Package tap makes network interfaces whose other end is this process.
 package tap
 
 import (
@@ -14,9 +14,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/netdev"
 )
 
-// Interface is an interface of the host, which lives as long as it is open: it goes with the
-// process. What the host sends on it can be read from one of its queues, and what is written to any
-// of them the host receives.
+// Interface is a network interface of the host that exists until it is closed or the process ends.
+// What the host sends on it is read from one of its queues. What is written to any queue, the host
+// receives.
 type Interface struct {
 	name   string
 	queues []*Queue
@@ -24,17 +24,16 @@ type Interface struct {
 
 const op = "make interface"
 
-// Layer is what frames of an interface start with.
+// Layer is the layer of the header at the start of an interface's frames.
 type Layer uint16
 
 const (
 	Ethernet Layer = unix.IFF_TAP // an Ethernet header
-	Bare     Layer = unix.IFF_TUN // an IP header: there is no link layer
+	Bare     Layer = unix.IFF_TUN // an IP header: the interface has no link layer
 )
 
-// MTU is the MTU closest to the one wished for that an interface can have: the kernel wants frames
-// to be no longer than 65535 bytes with their Ethernet header, and the MTU at least what IPv4
-// needs.
+// MTU is the closest value to wish that an interface can have. With its Ethernet header a frame has
+// at most 65535 bytes; IPv4 needs an MTU of at least 68.
 func (l Layer) MTU(wish int) int {
 	const least, longest, ethernetHeader = 68, 1<<16 - 1, 14
 	if l == Ethernet {
@@ -43,22 +42,26 @@ func (l Layer) MTU(wish int) int {
 	return min(max(wish, least), longest)
 }
 
-// New makes an interface of that name, down and without carrier, in the calling thread's network namespace. EEXIST when there
-// is one, EPERM without CAP_NET_ADMIN, EINVAL for a name that none can have.
+// New makes an interface without carrier in the calling thread's network namespace, and leaves it
+// down. EEXIST when the name is taken, EPERM without CAP_NET_ADMIN, EINVAL for a name that no
+// interface can have.
 func New(name string) (*Interface, error) {
 	if netdev.Exists(name) {
-		return nil, fault.New(syscall.EEXIST, op, name, "there is an interface of that name; choose another")
+		return nil, fault.New(syscall.EEXIST, op, name,
+			"there is an interface of that name; choose another")
 	}
 	i, err := open(name, unix.IFF_TAP|unix.IFF_TUN_EXCL)
 	if err != nil {
 		return nil, err
 	}
-	unix.IoctlSetPointerInt(i.FD(0), unix.TUNSETCARRIER, 0) // a kernel before 5.0 shows a carrier
+	// kernels before 5.0 cannot: the interface shows a carrier
+	unix.IoctlSetPointerInt(i.FD(0), unix.TUNSETCARRIER, 0)
 	return i, nil
 }
 
-// NewQueues makes an interface with so many queues, down, in the calling thread's network namespace. Of the pattern, %d
-// becomes the first number that is free. Errors: EPERM without CAP_NET_ADMIN, ENOENT where the kernel has no TUN.
+// NewQueues makes an interface with several queues in the calling thread's network namespace, and
+// leaves it down. In the pattern, %d becomes the first free number. Errors: EPERM without
+// CAP_NET_ADMIN, ENOENT if the kernel has no TUN.
 func NewQueues(pattern string, layer Layer, queues int) (*Interface, error) {
 	flags := uint16(layer) | unix.IFF_TUN_EXCL
 	if queues > 1 {
@@ -75,16 +78,16 @@ func NewQueues(pattern string, layer Layer, queues int) (*Interface, error) {
 	return i, err
 }
 
-// openHints and makeHints say what to do about an errno of opening /dev/net/tun, and of making an
-// interface.
+// openHints are the hints for errors of opening /dev/net/tun, makeHints those for errors of making
+// an interface.
 var (
 	openHints = fault.Hints{
 		syscall.ENOENT: "the device is not there: 'modprobe tun' or, in a container, pass it in",
 		syscall.ENODEV: "the kernel has no TUN: 'modprobe tun'",
 		syscall.ENXIO:  "the kernel has no TUN: 'modprobe tun'",
-		syscall.EACCES: "this process may not use it: run as root, or let its user read and write the device",
+		syscall.EACCES: "run as root, or let this user read and write the device",
 		syscall.EPERM:  "a control group or a security module forbids the device to this process",
-		syscall.EMFILE: "this process has too many files open: raise the limit (ulimit -n, LimitNOFILE=)",
+		syscall.EMFILE: "too many files are open: raise the limit (ulimit -n, LimitNOFILE=)",
 	}
 	makeHints = fault.Hints{
 		syscall.EPERM:  "needs CAP_NET_ADMIN in the network namespace",
@@ -104,7 +107,7 @@ func open(name string, flags uint16) (*Interface, error) {
 	return i, nil
 }
 
-// attach opens one more queue; the first makes the interface.
+// attach opens one more queue. The first one makes the interface.
 func (i *Interface) attach(name string, flags uint16) error {
 	ifr, err := unix.NewIfreq(name)
 	if err != nil {
@@ -118,7 +121,7 @@ func (i *Interface) attach(name string, flags uint16) error {
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
 		unix.Close(fd)
 		if errors.Is(err, syscall.EBUSY) && !strings.Contains(name, "%") {
-			err = syscall.EEXIST // made meanwhile
+			err = syscall.EEXIST // somebody has made it since New looked
 		}
 		return makeHints.Wrap(err, op, name)
 	}
@@ -127,23 +130,24 @@ func (i *Interface) attach(name string, flags uint16) error {
 	return nil
 }
 
-// Name is the interface's name when it was made.
+// Name is the name with which the interface was made.
 func (i *Interface) Name() string { return i.name }
 
-// Queue is queue k, FD its descriptor, for poll(2): readable when the host has sent something to it.
+// Queue returns queue k.
 func (i *Interface) Queue(k int) *Queue { return i.queues[k] }
 
-// FD is the descriptor of queue k. It belongs to the interface.
+// FD is the descriptor of queue k, for poll(2): readable when the host has sent a frame to the
+// queue. It belongs to the interface.
 func (i *Interface) FD(k int) int { return i.queues[k].fd }
 
-// Steer has a BPF program (BPF_PROG_TYPE_SOCKET_FILTER) choose the queue of what the host sends, by the number that it
-// returns.
+// Steer attaches a BPF program (BPF_PROG_TYPE_SOCKET_FILTER) that chooses the queue of each frame
+// that the host sends: it returns the queue's number.
 func (i *Interface) Steer(program int) error {
 	return i.use("steer what is sent on", unix.TUNSETSTEERINGEBPF, program)
 }
 
-// Filter has a BPF program of the same type say how many bytes of each frame that the host sends are to be read, 0 for none of
-// it.
+// Filter attaches a BPF program of the same type that returns how many bytes of each frame from the
+// host are read; with 0 the frame is dropped.
 func (i *Interface) Filter(program int) error {
 	return i.use("filter what is sent on", unix.TUNSETFILTEREBPF, program)
 }
@@ -151,7 +155,7 @@ func (i *Interface) Filter(program int) error {
 var programHints = fault.Hints{
 	syscall.EPERM:  "needs CAP_NET_ADMIN",
 	syscall.EBADFD: "somebody has deleted the interface",
-	syscall.EINVAL: "the kernel's TUN takes no BPF programs: Linux 4.16",
+	syscall.EINVAL: "the kernel's TUN takes no BPF programs: needs Linux 4.16",
 }
 
 func (i *Interface) use(op string, request uint, program int) error {
@@ -161,7 +165,7 @@ func (i *Interface) use(op string, request uint, program int) error {
 	return nil
 }
 
-// Close takes the interface away.
+// Close removes the interface.
 func (i *Interface) Close() error {
 	var errs []error
 	for _, q := range i.queues {
@@ -170,19 +174,19 @@ func (i *Interface) Close() error {
 	return errors.Join(errs...)
 }
 
-// Gone says whether somebody else has deleted the interface.
+// Gone reports whether somebody else has deleted the interface.
 func (i *Interface) Gone() bool {
 	ifr, err := unix.NewIfreq("x")
 	return err == nil && unix.IoctlIfreq(i.FD(0), unix.TUNGETIFF, ifr) != nil
 }
 
-// NetNS is a descriptor of the network namespace in which the interface is, which may have been
-// moved. EPERM without CAP_NET_ADMIN there, EINVAL before Linux 5.2.
+// NetNS is a descriptor of the interface's network namespace, into which it may have been moved.
+// EPERM without CAP_NET_ADMIN there, EINVAL before Linux 5.2.
 func (i *Interface) NetNS() (int, error) {
 	return unix.IoctlRetInt(i.FD(0), unix.TUNGETDEVNETNS)
 }
 
-// NameNow is the interface's name. EBADFD when somebody has deleted it.
+// NameNow is the interface's current name. EBADFD when somebody has deleted the interface.
 func (i *Interface) NameNow() (string, error) {
 	r, err := unix.NewIfreq("")
 	if err == nil {
