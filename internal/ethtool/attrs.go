@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Attrs are the attributes of a netlink message, or of one that is nested in it. Of attributes that occur more than once
-// it keeps all.
+// Attrs are the attributes of a netlink message, or those nested in an attribute, by their types.
+// An attribute may occur more than once.
 type Attrs map[uint16][][]byte
 
 // Parse reads the attributes of a message.
@@ -30,7 +30,7 @@ func Parse(b []byte) (Attrs, error) {
 	return a, nil
 }
 
-// Number is the value of an attribute of 1 to 8 bytes, 0 if it is absent.
+// Number is the value of an attribute of 1, 4 or 8 bytes; 0 if the attribute is absent.
 func (a Attrs) Number(kind uint16) int {
 	if len(a[kind]) == 0 {
 		return 0
@@ -46,7 +46,7 @@ func (a Attrs) Number(kind uint16) int {
 	return 0
 }
 
-// Nested are the attributes inside an attribute, none if it is absent.
+// Nested returns the attributes inside an attribute, none if the attribute is absent.
 func (a Attrs) Nested(kind uint16) (Attrs, error) {
 	if len(a[kind]) == 0 {
 		return Attrs{}, nil
@@ -62,13 +62,14 @@ func (a Attrs) Text(kind uint16) string {
 	return strings.TrimRight(string(a[kind][0]), "\x00")
 }
 
-// genlHeader is struct genlmsghdr. That of package nl leaves its last two bytes to chance, and newer families want zeros.
+// genlHeader is struct genlmsghdr. Package nl has one that leaves the last two bytes undefined, but
+// newer families require zeros.
 type genlHeader [nl.SizeofGenlmsg]byte
 
 func (h genlHeader) Len() int          { return len(h) }
 func (h genlHeader) Serialize() []byte { return h[:] }
 
-// Ask asks a family of generic netlink about one thing, and returns the first answer.
+// Ask sends one question to a family of generic netlink and returns the first answer.
 func Ask(family string, command uint8, question *nl.RtAttr) (Attrs, error) {
 	msgs, err := request(family, command, question)
 	if err != nil {
@@ -80,11 +81,12 @@ func Ask(family string, command uint8, question *nl.RtAttr) (Attrs, error) {
 	return Parse(msgs[0][nl.SizeofGenlmsg:])
 }
 
-// request sends a message to a family and returns what it answers, without the acknowledgement.
+// request sends a message to a family and returns the answers without the acknowledgement.
 func request(family string, command uint8, attrs ...*nl.RtAttr) ([][]byte, error) {
 	f, err := netlink.GenlFamilyGet(family)
 	if err != nil {
-		return nil, fmt.Errorf("this kernel does not tell: it has no generic netlink family %s: %w", family, err)
+		return nil, fmt.Errorf("the kernel cannot tell: it has no generic netlink family %s: %w",
+			family, err)
 	}
 	req := nl.NewNetlinkRequest(int(f.ID), unix.NLM_F_ACK)
 	req.AddData(genlHeader{command, byte(f.Version)})

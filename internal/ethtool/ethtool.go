@@ -1,7 +1,8 @@
 //go:build linux
 
-// Package ethtool asks the kernel about interfaces through generic netlink, and changes them: what ethtool(8) would, and
-// which XDP features a driver has. Interfaces are those of the calling thread's network namespace.
+// Package ethtool reads and changes settings of interfaces through generic netlink: those that
+// ethtool(8) shows, and the XDP features of drivers. Interfaces are those of the calling thread's
+// network namespace.
 package ethtool
 
 import (
@@ -13,12 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ethtool asks the family of that name. EOPNOTSUPP says that the driver has no answer.
+// Ethtool sends a command of the ethtool family about an interface. EOPNOTSUPP when the driver does
+// not implement the command.
 func Ethtool(ifindex int, command uint8) (Attrs, error) {
 	return Ask("ethtool", command, header(ifindex))
 }
 
-// set changes something. The kernel answers with no more than an acknowledgement.
+// set sends a command that changes a setting. The kernel only acknowledges it.
 func set(ifindex int, command uint8, attrs ...*nl.RtAttr) error {
 	h := header(ifindex)
 	h.AddRtAttr(unix.ETHTOOL_A_HEADER_FLAGS, nl.Uint32Attr(unix.ETHTOOL_FLAG_OMIT_REPLY))
@@ -26,14 +28,14 @@ func set(ifindex int, command uint8, attrs ...*nl.RtAttr) error {
 	return err
 }
 
-// header says which interface a message is about.
+// header is the attribute that names the interface.
 func header(ifindex int) *nl.RtAttr {
-	h := nl.NewRtAttr(unix.NLA_F_NESTED|1, nil) // ETHTOOL_A_*_HEADER is 1 in every message
+	h := nl.NewRtAttr(unix.NLA_F_NESTED|1, nil) // (ETHTOOL_A_*_HEADER) is 1 in every message
 	h.AddRtAttr(unix.ETHTOOL_A_HEADER_DEV_INDEX, nl.Uint32Attr(uint32(ifindex)))
 	return h
 }
 
-// AskDriver is the name of the interface's driver.
+// AskDriver returns the name of the interface's driver.
 func AskDriver(name string) (string, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -47,7 +49,8 @@ func AskDriver(name string) (string, error) {
 	return unix.ByteSliceToString(info.Driver[:]), nil
 }
 
-// Channels are the queues of an interface: those in use, and the most there can be. Combined ones receive and send.
+// Channels are numbers of queues of an interface: those in use, and the largest possible ones. A
+// combined queue receives and sends.
 type Channels struct {
 	Rx          int `json:"rx"`
 	Tx          int `json:"tx"`
@@ -57,7 +60,7 @@ type Channels struct {
 	MaxCombined int `json:"max_combined"`
 }
 
-// String says how many of each kind are in use: "4 combined", "2 rx and 2 tx".
+// String lists the queues in use: "4 combined", "2 rx and 2 tx".
 func (c Channels) String() string {
 	var parts []string
 	for _, p := range []struct {
@@ -71,21 +74,25 @@ func (c Channels) String() string {
 	return strings.Join(parts, " and ")
 }
 
-// AskChannels asks the driver. EOPNOTSUPP from one that has always the same.
+// AskChannels returns the interface's queues. EOPNOTSUPP when the driver cannot change them.
 func AskChannels(ifindex int) (Channels, error) {
 	a, err := Ethtool(ifindex, unix.ETHTOOL_MSG_CHANNELS_GET)
 	if err != nil {
 		return Channels{}, err
 	}
 	return Channels{
-		Rx: a.Number(unix.ETHTOOL_A_CHANNELS_RX_COUNT), MaxRx: a.Number(unix.ETHTOOL_A_CHANNELS_RX_MAX),
-		Tx: a.Number(unix.ETHTOOL_A_CHANNELS_TX_COUNT), MaxTx: a.Number(unix.ETHTOOL_A_CHANNELS_TX_MAX),
-		Combined: a.Number(unix.ETHTOOL_A_CHANNELS_COMBINED_COUNT), MaxCombined: a.Number(unix.ETHTOOL_A_CHANNELS_COMBINED_MAX),
+		Rx:          a.Number(unix.ETHTOOL_A_CHANNELS_RX_COUNT),
+		Tx:          a.Number(unix.ETHTOOL_A_CHANNELS_TX_COUNT),
+		Combined:    a.Number(unix.ETHTOOL_A_CHANNELS_COMBINED_COUNT),
+		MaxRx:       a.Number(unix.ETHTOOL_A_CHANNELS_RX_MAX),
+		MaxTx:       a.Number(unix.ETHTOOL_A_CHANNELS_TX_MAX),
+		MaxCombined: a.Number(unix.ETHTOOL_A_CHANNELS_COMBINED_MAX),
 	}, nil
 }
 
-// SetChannels changes how many queues are in use; kinds of which there can be none are left out. EINVAL for a number that the
-// driver does not have, and for fewer queues while an AF_XDP socket is bound to one that would go.
+// SetChannels changes how many queues are in use. It leaves out kinds whose maximum is 0. EINVAL
+// for a number that the driver does not support, and when a queue would go to which an AF_XDP
+// socket is bound.
 func SetChannels(ifindex int, c Channels) error {
 	var attrs []*nl.RtAttr
 	for _, part := range []struct {
@@ -102,27 +109,28 @@ func SetChannels(ifindex int, c Channels) error {
 	return set(ifindex, unix.ETHTOOL_MSG_CHANNELS_SET, attrs...)
 }
 
-// XDP is what a driver can do with XDP.
+// XDP describes a driver's support of XDP.
 type XDP struct {
-	Features int // bits, XDPBasic and so on
-	Segments int // buffers that a zero-copy frame may span
-	Metadata int // bits of what it tells of received frames, XDPRxTimestamp and so on; Linux 6.6
+	Features int // bits: XDPBasic and so on
+	Segments int // most buffers of a zero-copy frame
+	Metadata int // bits of what is known of received frames: XDPRxTimestamp; needs Linux 6.6
 }
 
-// Bits of XDP.Features. // NETDEV_XDP_ACT_*
+// Bits of XDP.Features (NETDEV_XDP_ACT_*).
 const (
 	XDPBasic    = 1 << 0
 	XDPRedirect = 1 << 1
 	XDPZeroCopy = 1 << 3
 )
 
-// Native tells whether the driver runs XDP programs that give frames to sockets.
+// Native reports whether the driver runs XDP programs that redirect frames to sockets.
 func (x XDP) Native() bool { return x.Features&XDPBasic != 0 && x.Features&XDPRedirect != 0 }
 
-// ZeroCopy tells whether it has zero-copy, too.
+// ZeroCopy reports whether the driver also has zero-copy.
 func (x XDP) ZeroCopy() bool { return x.Native() && x.Features&XDPZeroCopy != 0 }
 
-// XDPRxTimestamp is a bit of XDP.Metadata: when the frame arrived. // NETDEV_XDP_RX_METADATA_TIMESTAMP
+// XDPRxTimestamp is a bit of XDP.Metadata: the time at which the frame arrived
+// (NETDEV_XDP_RX_METADATA_TIMESTAMP).
 const XDPRxTimestamp = 1 << 0
 
 // From linux/netdev.h.
@@ -140,23 +148,29 @@ const (
 	netdevADevRxMetadata  = 5
 )
 
-// AskXDP asks what the driver says it can do. Kernels before 6.3 do not know.
+// AskXDP returns what the driver supports. Needs Linux 6.3.
 func AskXDP(ifindex int) (XDP, error) {
-	a, err := Ask("netdev", netdevCmdDevGet, nl.NewRtAttr(netdevADevIfindex, nl.Uint32Attr(uint32(ifindex))))
+	a, err := Ask("netdev", netdevCmdDevGet,
+		nl.NewRtAttr(netdevADevIfindex, nl.Uint32Attr(uint32(ifindex))))
 	if err != nil {
 		return XDP{}, err
 	}
-	return XDP{Features: a.Number(netdevADevXDPFeatures), Segments: a.Number(netdevADevZCSegments), Metadata: a.Number(netdevADevRxMetadata)}, nil
+	return XDP{
+		Features: a.Number(netdevADevXDPFeatures),
+		Segments: a.Number(netdevADevZCSegments),
+		Metadata: a.Number(netdevADevRxMetadata),
+	}, nil
 }
 
-// Queues is how many queues an interface has in each direction.
+// Queues are an interface's numbers of queues.
 type Queues struct{ Rx, Tx int }
 
-// AskQueues asks the kernel, not the driver, how many queues are in use of those that there is room
-// for: these are the ones to which AF_XDP sockets can be bound. It tells of none while the
-// interface is down, and before Linux 6.9.
+// AskQueues returns how many queues are in use, at most room. It asks the kernel, not the driver:
+// these are the queues to which AF_XDP sockets can be bound. The answer is 0 while the interface is
+// down, and before Linux 6.9.
 func AskQueues(ifindex int, room Queues) Queues {
-	count := func(kind, room int) int { // by search: lists of queues are none that package netlink reads to the end
+	// Package netlink does not read a list of queues to its end, so they are counted by search.
+	count := func(kind, room int) int {
 		return sort.Search(room, func(id int) bool { return !hasQueue(ifindex, kind, id) })
 	}
 	return Queues{Rx: count(netdevQueueTypeRx, room.Rx), Tx: count(netdevQueueTypeTx, room.Tx)}
@@ -167,5 +181,6 @@ func hasQueue(ifindex, kind, id int) bool {
 		nl.NewRtAttr(netdevAQueueID, nl.Uint32Attr(uint32(id))),
 		nl.NewRtAttr(netdevAQueueIfindex, nl.Uint32Attr(uint32(ifindex))),
 		nl.NewRtAttr(netdevAQueueType, nl.Uint32Attr(uint32(kind))))
-	return err == nil && len(msgs) > 0 && len(msgs[0]) > nl.SizeofGenlmsg // an empty answer: it is down
+	// The answer is empty while the interface is down.
+	return err == nil && len(msgs) > 0 && len(msgs[0]) > nl.SizeofGenlmsg
 }

@@ -7,26 +7,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Names of features, as the kernel has them; ethtool(8) has short names for some.
+// Names of features in the kernel. ethtool(8) has short names for some.
 const (
 	FeatureLRO        = "rx-lro"    // received frames are joined, by the card or its driver
-	FeatureGROHW      = "rx-gro-hw" // the same, in a way that can be undone
-	FeatureGRO        = "rx-gro"    // the same, by the kernel: not of an interface that has an XDP program
+	FeatureGROHW      = "rx-gro-hw" // the same, but reversible
+	FeatureGRO        = "rx-gro"    // the same, by the kernel; never with an XDP program
 	FeatureGROList    = "rx-gro-list"
 	FeatureGROForward = "rx-udp-gro-forwarding"
-	FeatureRxVLAN     = "rx-vlan-hw-parse" // VLAN tags of received frames are taken out
+	FeatureRxVLAN     = "rx-vlan-hw-parse" // VLAN tags are removed from received frames
 	FeatureRxSTag     = "rx-vlan-stag-hw-parse"
-	FeatureTxCsum     = "tx-checksum-ip-generic" // checksums of sent frames are left to the card
+	FeatureTxCsum     = "tx-checksum-ip-generic" // the card computes the checksums of sent frames
 )
 
-// Features are an interface's offloads, each set by the features' names.
+// Features are an interface's offloads, by their names in the kernel.
 type Features struct {
-	Active     map[string]bool // on
-	Wanted     map[string]bool // asked for, which some that depend on others are without being on
-	Changeable map[string]bool // those that can be switched at all
+	Active     map[string]bool // switched on
+	Wanted     map[string]bool // requested; inactive if another one that it needs is off
+	Changeable map[string]bool // can be switched
 }
 
-// AskFeatures asks for all features.
+// AskFeatures returns all features of an interface.
 func AskFeatures(ifindex int) (Features, error) {
 	a, err := Ethtool(ifindex, unix.ETHTOOL_MSG_FEATURES_GET)
 	if err != nil {
@@ -48,8 +48,8 @@ func AskFeatures(ifindex int) (Features, error) {
 	return f, nil
 }
 
-// SetFeatures asks for features to be on or off, and leaves all others alone. The kernel does what it can: what came of it
-// is for AskFeatures to say.
+// SetFeatures requests features to be on or off, and does not touch others. The kernel does what it
+// can: AskFeatures shows the result.
 func SetFeatures(ifindex int, on map[string]bool) error {
 	wanted := nl.NewRtAttr(unix.ETHTOOL_A_FEATURES_WANTED|unix.NLA_F_NESTED, nil)
 	bits := wanted.AddRtAttr(unix.ETHTOOL_A_BITSET_BITS|unix.NLA_F_NESTED, nil)
@@ -63,8 +63,8 @@ func SetFeatures(ifindex int, on map[string]bool) error {
 	return set(ifindex, unix.ETHTOOL_MSG_FEATURES_SET, wanted)
 }
 
-// bitNames are the names of the bits that are set in a bit set of ethtool's: those in the list if the set has no mask,
-// otherwise those that are marked.
+// bitNames returns the names of the bits that are set in a bit set of ethtool's. If the set has no
+// mask, all listed bits are set; otherwise the marked ones.
 func bitNames(a Attrs, kind uint16) (map[string]bool, error) {
 	set, err := a.Nested(kind)
 	if err != nil {
