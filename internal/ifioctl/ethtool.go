@@ -11,26 +11,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// command is what the kernel reads and writes for a command of SIOCETHTOOL: a structure of fixed
-// size, and for some an array behind it, whose size the structure tells.
+// command describes a command of SIOCETHTOOL. What the kernel reads and writes is a structure of
+// fixed size. Some structures are followed by an array, whose size they contain.
 type command struct {
 	half
 	size  int
-	array func(head []byte) int // bytes, nil for none
+	array func(head []byte) int // the array's size in bytes; nil for no array
 	told  told
 }
 
-// told is which structure tells the size of the array.
+// told tells who sets the size of the array.
 type told int
 
 const (
-	byAnswer   told = iota // the kernel knows how long it is, and says it
-	byCaller               // the caller says it, and passes no array in
-	byCallerIn             // the caller says it, and passes one in
-	byBoth                 // the shorter one
+	byAnswer   told = iota // the kernel, in its answer
+	byCaller               // the caller, who passes no array in
+	byCallerIn             // the caller, who passes an array in
+	byBoth                 // both: the smaller size counts
 )
 
-// elements is an array whose number of elements stands at an offset.
+// elements is the size function of an array whose number of elements stands at an offset of the
+// structure.
 func elements(at, size int) func([]byte) int {
 	return func(head []byte) int { return int(min(native.Uint32(head[at:]), mostData)) * size }
 }
@@ -42,19 +43,20 @@ var (
 	words64    = elements(4, 8)
 )
 
-// ruleNumbers begin in the padding of the structure. (ethtool_rxnfc)
+// ruleNumbers is the size of an array that begins in the padding of the structure (ethtool_rxnfc).
 func ruleNumbers(head []byte) int { return max(elements(184, 4)(head)-4, 0) }
 
-// setSizes are those of the sets of strings that the mask names. (ethtool_sset_info)
+// setSizes is the size of an array with one element for each bit of the mask (ethtool_sset_info).
 func setSizes(head []byte) int { return 4 * bits.OnesCount64(native.Uint64(head[8:])) }
 
-// hash is an indirection table and a key. (ethtool_rxfh)
+// hash is the size of an indirection table and a key (ethtool_rxfh).
 func hash(head []byte) int { return elements(8, 4)(head) + elements(12, 1)(head) }
 
-// linkModes are three bitmaps, of which a negative length is none. (ethtool_link_settings)
+// linkModes is the size of three bitmaps; a negative length counts as 0 (ethtool_link_settings).
 func linkModes(head []byte) int { return 3 * 4 * max(int(int8(head[15])), 0) }
 
-// commands are those of linux/ethtool.h. Who may do which is what the kernel says.
+// commands are those of linux/ethtool.h, and what the kernel lets everybody or only an
+// administrator do.
 var commands = map[uint32]command{
 	0x01: {half: reading, size: 44},                                       // GSET
 	0x03: {half: reading, size: 196},                                      // GDRVINFO
@@ -132,21 +134,23 @@ var commands = map[uint32]command{
 	0x51: {half: administrative, size: 16},                                         // SFECPARAM
 }
 
-// mostData is room for what drivers have most of: some thousands of counters with their names.
+// mostData is the largest size of structure and array. Some drivers have thousands of counters with
+// names.
 const mostData = 1 << 20
 
-// newData is room for the kernel to write to, behind which nothing is: it does not ask how much
-// there is.
+// newData returns memory for the kernel to write to. The page behind the memory is not accessible,
+// because the kernel does not ask how much room there is.
 func newData() ([]byte, error) {
 	page := os.Getpagesize()
-	m, err := unix.Mmap(-1, 0, mostData+page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	m, err := unix.Mmap(-1, 0, mostData+page, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err == nil {
 		err = unix.Mprotect(m[mostData:], unix.PROT_NONE)
 	}
 	return m, err
 }
 
-// ethtool does a command on a copy of its data.
+// ethtool runs the command on a copy of its data.
 func (c *Call) ethtool(r *ifreq) error {
 	addr := r.data()
 	var number [4]byte
@@ -191,12 +195,12 @@ func (c *Call) ethtool(r *ifreq) error {
 	case out > mostData:
 		return syscall.EINVAL
 	case out <= in && bytes.Equal(data[:out], before[:out]):
-		return nil // nothing new: its memory may be read-only
+		return nil // nothing new to write: the caller's memory may be read-only
 	}
 	return c.Memory.Write(addr, data[:out])
 }
 
-// answered is how long the array is that the kernel has written.
+// answered is the length of the array that the kernel has written.
 func (c *command) answered(before, after []byte) int {
 	switch {
 	case c.array == nil:

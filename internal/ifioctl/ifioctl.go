@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package ifioctl does ioctls on network interfaces for another process, in whose memory their
-// arguments are: those of netdevice(7), SIOCETHTOOL and those of MII. It says who may do what, as
-// the kernel does of a socket.
+// Package ifioctl does ioctls on network interfaces for another process: those of netdevice(7),
+// SIOCETHTOOL and those of MII. The arguments are in the process's memory. The package checks
+// permissions as the kernel does for a socket.
 package ifioctl
 
 import (
@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Memory is the process's.
+// Memory is the memory of the process.
 type Memory interface {
 	Read(addr uint64, b []byte) error
 	Write(addr uint64, b []byte) error
 }
 
-// half says what a request does: read the interface's state, or set it, which only an administrator
-// of its network namespace may.
+// half tells whether a request reads the interface's state or changes it. Only an administrator of
+// the interface's network namespace may change it.
 type half int
 
 const (
@@ -28,8 +28,8 @@ const (
 	administrative
 )
 
-// requests are all that are done, those whose argument is a struct ifreq with the interface's name.
-// Left out is what is about more than one interface (SIOCGIFCONF, bridges, bonds, VLANs).
+// requests are the supported requests. Their argument is a struct ifreq with the interface's name.
+// Requests about several interfaces are not supported (SIOCGIFCONF, bridges, bonds, VLANs).
 var requests = map[uint32]half{
 	unix.SIOCGIFNAME:    reading,
 	unix.SIOCGIFFLAGS:   reading,
@@ -67,36 +67,36 @@ var requests = map[uint32]half{
 	unix.SIOCSIFTXQLEN:      administrative,
 	unix.SIOCSIFMAP:         administrative,
 
-	// The kernel lets only administrators read a PHY: some registers change by that.
+	// Only administrators may read a PHY: reading changes some registers.
 	unix.SIOCGMIIPHY: administrative,
 	unix.SIOCGMIIREG: administrative,
 	unix.SIOCSMIIREG: administrative,
 
-	unix.SIOCETHTOOL: reading, // as the command in its data says, see commands
+	unix.SIOCETHTOOL: reading, // depends on the command in its data, see commands
 }
 
-// Handles says whether a request is one that Do does. A 32-bit program does none: its structures
-// are other ones.
+// Handles reports whether Do supports a request. It supports none from a 32-bit program, whose
+// structures differ.
 func Handles(request uint32) bool {
 	return request>>8 == 0x89 && bits.UintSize == 64 && requests[request] != neither
 }
 
-// Call is an ioctl on an interface.
+// Call is one ioctl on an interface.
 type Call struct {
 	Socket  int // of the interface's network namespace
 	Index   int // of the interface
 	Request uint32
-	Arg     uint64 // where the struct ifreq is
+	Arg     uint64 // address of the struct ifreq
 	Memory  Memory
-	Admin   func() bool // whether the process may set
+	Admin   func() bool // whether the process is an administrator of the namespace
 	Ended   func() bool // whether nobody waits for the answer any more
 }
 
-// ifreq is struct ifreq: a name, and what depends on the request.
+// ifreq is struct ifreq: a name, followed by data that depend on the request.
 type ifreq [unix.IFNAMSIZ + 24]byte
 
-// Do does it. Errors are those of the kernel, and EFAULT, EPERM, EINVAL for a name that is not the
-// interface's.
+// Do does the ioctl. Errors are those of the kernel, EFAULT, EPERM, and EINVAL for a name that is
+// not the interface's.
 func (c *Call) Do() error {
 	var r ifreq
 	if err := c.Memory.Read(c.Arg, r[:]); err != nil {
@@ -121,7 +121,7 @@ func (c *Call) Do() error {
 	return c.Memory.Write(c.Arg, r[:])
 }
 
-// means says whether the request is about the interface.
+// means reports whether the request is about the interface.
 func (c *Call) means(r *ifreq) bool {
 	if c.Request == unix.SIOCGIFNAME {
 		return int(int32(r.word())) == c.Index

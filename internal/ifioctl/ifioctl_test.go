@@ -14,7 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// memory is a process's, from 4096 on, of which the first part can be read only.
+// memory is the memory of a process. It starts at address base; its first part is read-only.
 type memory struct {
 	b        []byte
 	readOnly int
@@ -47,8 +47,8 @@ func (m *memory) Write(addr uint64, b []byte) error {
 	return nil
 }
 
-// Tests against a real interface, and with everything that a socket answers, are in tests/device.
-// Here is what goes wrong.
+// TestErrors tests failures. Tests of successful requests, on a real interface, are in
+// tests/device.
 func TestErrors(t *testing.T) {
 	ns := testutil.NewNS(t)
 	const lo = 1
@@ -119,7 +119,8 @@ func TestErrors(t *testing.T) {
 
 func TestHandles(t *testing.T) {
 	for request, want := range map[uint32]bool{
-		unix.SIOCGIFFLAGS: true, unix.SIOCETHTOOL: true, unix.SIOCSMIIREG: true, unix.SIOCSIFMTU: true,
+		unix.SIOCGIFFLAGS: true, unix.SIOCETHTOOL: true, unix.SIOCSMIIREG: true,
+		unix.SIOCSIFMTU:  true,
 		unix.SIOCGIFCONF: false, 0x6994: false, 0x6995: false, 0: false, 1<<32 - 1: false,
 	} {
 		if want = want && bits.UintSize == 64; Handles(request) != want {
