@@ -36,7 +36,7 @@ func TestHints(t *testing.T) {
 // about interfaces no hint is given to all errors of a call. What follows from other facts than the
 // error may be said of all.
 func TestHintsComeFromTheErrno(t *testing.T) {
-	fromOtherFacts := []string{"netmap doctor --restore", "the record is", "it is none of ours", "at most 15 characters"}
+	fromOtherFacts := []string{"netmap doctor --restore", "the record is", "it is not a record of netmap", "at most 15 characters"}
 	calls := 0
 	for _, dir := range []string{"nic", "hoststack", "tap", "xsk", "takeover", "ethtool", "ns", "netdev"} {
 		files, err := filepath.Glob(filepath.Join("..", dir, "*.go"))

@@ -11,14 +11,15 @@ import (
 
 var native = binary.NativeEndian
 
-// ask asks for one interface by netlink, which knows names of every length.
+// ask asks netlink for one interface, by a name of any length.
 func ask(name string) (index int, err error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
 		return 0, err
 	}
 	defer unix.Close(fd)
-	if err := unix.Sendto(fd, linkRequest(name), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	kernel := &unix.SockaddrNetlink{Family: unix.AF_NETLINK}
+	if err := unix.Sendto(fd, linkRequest(name), 0, kernel); err != nil {
 		return 0, err
 	}
 	answer := make([]byte, 32<<10)
@@ -41,8 +42,8 @@ func ask(name string) (index int, err error) {
 	return 0, unix.ENODEV
 }
 
-// linkRequest asks for one interface. Names beyond 15 characters are altnames, which have an
-// attribute of their own.
+// linkRequest is a request for one interface. A name of more than 15 characters is an altname,
+// which has its own attribute.
 func linkRequest(name string) []byte {
 	kind := uint16(unix.IFLA_IFNAME)
 	if len(name) >= unix.IFNAMSIZ {

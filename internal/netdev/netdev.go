@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package netdev tells network interfaces apart and finds them by their names. A name says little:
-// it moves to another interface when two are renamed, an interface has several (altnames), and
-// every network namespace has an eth0.
+// Package netdev finds network interfaces by name and tells them apart. A name does not identify an
+// interface: renaming moves it to another one, an interface has several names (altnames), and every
+// network namespace has an eth0.
 package netdev
 
 import (
@@ -12,28 +12,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MaxName is the length of the longest name, that of an altname. (ALTIFNAMSIZ)
+// MaxName is the length of the longest altname (ALTIFNAMSIZ).
 const MaxName = 127
 
-// NS is a network namespace. The kernel gives its numbers to another one only after its end.
+// NS identifies a network namespace. The kernel uses the numbers again after the namespace has
+// ended.
 type NS struct{ Dev, Inode uint64 }
 
-// ID identifies an interface for as long as it exists: when it is deleted, another may get its
-// index. Device.Gone tells.
+// ID identifies an interface while the interface exists. Another one may get the index later: see
+// Device.Gone.
 type ID struct {
 	NS    NS
 	Index int
 }
 
-// Here is the network namespace of the calling thread.
+// Here returns the network namespace of the calling thread.
 func Here() (NS, error) {
 	var st unix.Stat_t
 	err := unix.Stat("/proc/thread-self/ns/net", &st)
 	return NS{uint64(st.Dev), st.Ino}, err
 }
 
-// Find is the interface that has the name, or the altname, in the calling thread's network
-// namespace. ENODEV when there is none.
+// Find finds the interface with this name or altname in the calling thread's network namespace.
+// ENODEV when there is none.
 func Find(name string) (ID, error) {
 	here, err := Here()
 	if err != nil {
@@ -43,8 +44,8 @@ func Find(name string) (ID, error) {
 	return ID{here, index}, err
 }
 
-// Name is the interface's own name, of which there is one, in the calling thread's network
-// namespace. ENODEV when there is no interface of that index.
+// Name is the name, not an altname, of the interface with this index in the calling thread's
+// network namespace. ENODEV when there is no such interface.
 func Name(index int) (string, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -54,7 +55,7 @@ func Name(index int) (string, error) {
 	return nameOf(fd, index)
 }
 
-// nameOf asks in the network namespace of the socket.
+// nameOf is Name in the network namespace of the socket.
 func nameOf(socket, index int) (string, error) {
 	r, err := unix.NewIfreq("")
 	if err != nil {
@@ -67,15 +68,14 @@ func nameOf(socket, index int) (string, error) {
 	return r.Name(), nil
 }
 
-// Exists says whether an interface has the name or the altname, in the calling thread's network
-// namespace.
+// Exists reports whether an interface in the calling thread's network namespace has this name or
+// altname.
 func Exists(name string) bool {
 	_, err := indexOf(name)
 	return err == nil
 }
 
-// Own is the name of its own of the interface that has the name or the altname. ENODEV when there
-// is none.
+// Own returns the name of the interface with this name or altname. ENODEV when there is none.
 func Own(name string) (string, error) {
 	index, err := indexOf(name)
 	if err != nil {
@@ -84,7 +84,7 @@ func Own(name string) (string, error) {
 	return Name(index)
 }
 
-// indexOf asks the kernel for one interface, not for the list of all, which may be thousands.
+// indexOf asks the kernel for one interface, not for the list of all: there may be thousands.
 func indexOf(name string) (int, error) {
 	if name == "" || len(name) > MaxName {
 		return 0, unix.ENODEV
@@ -98,10 +98,10 @@ func indexOf(name string) (int, error) {
 	return ask(name)
 }
 
-// bindTo binds a socket to the interface and asks it to which. Other than netlink, this does not
-// wait for whoever changes interfaces just now, which takes milliseconds, and other than the ioctl
-// it has no module loaded when there is no such interface. EPERM before Linux 5.7 without
-// CAP_NET_RAW, ENOPROTOOPT before 5.0.
+// bindTo binds a socket to the interface and reads the index from the socket. Unlike netlink, this
+// does not wait while somebody changes interfaces, which takes milliseconds. Unlike the ioctl, it
+// does not load a module when there is no such interface. EPERM before Linux 5.7 without
+// CAP_NET_RAW, ENOPROTOOPT before Linux 5.0.
 func bindTo(name string) (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -114,17 +114,20 @@ func bindTo(name string) (int, error) {
 	return unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX)
 }
 
-// Device is an interface that is being held on to. It neither keeps the interface nor receives
-// anything from it.
+// Device refers to an interface and notices when it is gone. It does not keep the interface in
+// existence, and receives no frames.
 type Device struct {
 	ID
-	name   atomic.Pointer[string]
-	mu     sync.RWMutex // held for reading by whoever uses the socket
-	socket int          // a packet socket without a protocol, which the kernel unbinds when the interface leaves its namespace
+	name atomic.Pointer[string]
+	mu   sync.RWMutex // held for reading while the socket is used
+	// A packet socket without a protocol: it receives nothing. The kernel unbinds it when the
+	// interface leaves its namespace.
+	socket int
 }
 
-// Open holds on to the interface of that index in the calling thread's network namespace, which
-// stays as long as it is open. Errors: ENODEV, and EPERM without CAP_NET_RAW.
+// Open returns a Device for the interface with this index in the calling thread's network
+// namespace. The Device keeps the namespace in existence until it is closed. ENODEV when there is
+// no such interface, EPERM without CAP_NET_RAW.
 func Open(index int) (*Device, error) {
 	here, err := Here()
 	if err != nil {
@@ -148,8 +151,8 @@ func Open(index int) (*Device, error) {
 	return d, nil
 }
 
-// Gone says whether the interface has been deleted, or moved to another network namespace, whatever
-// has come in its place.
+// Gone reports whether the interface was deleted or moved to another network namespace. An
+// interface that has its index or name now does not matter.
 func (d *Device) Gone() bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -162,7 +165,7 @@ func (d *Device) gone() bool {
 	return err == nil && ok && l.Ifindex != d.Index
 }
 
-// Name is the interface's own name now, or the last that is known of one that is gone.
+// Name is the interface's current name, or its last known name if the interface is gone.
 func (d *Device) Name() string {
 	if name, gone, err := d.ask(); err == nil && !gone {
 		d.name.Store(&name)
@@ -170,7 +173,8 @@ func (d *Device) Name() string {
 	return *d.name.Load()
 }
 
-// ask asks for the name first: who had it may have been a successor of an interface that is gone.
+// ask asks for the name before it checks for gone: otherwise the name could be that of another
+// interface that came between.
 func (d *Device) ask() (name string, gone bool, err error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
@@ -178,8 +182,7 @@ func (d *Device) ask() (name string, gone bool, err error) {
 	return name, d.gone(), err
 }
 
-// Close lets go of the interface. Nothing may be asked of the Device afterwards but Name, which is
-// the last one known.
+// Close closes the Device. Only Name may be called afterwards; it returns the last known name.
 func (d *Device) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -190,7 +193,7 @@ func (d *Device) Close() error {
 	return unix.Close(fd)
 }
 
-// Dup is a socket in the interface's network namespace, for ioctls. The caller closes it.
+// Dup returns a socket in the interface's network namespace, for ioctls. The caller closes it.
 func (d *Device) Dup() (int, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

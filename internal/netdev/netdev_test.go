@@ -14,7 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// in runs f in a namespace of its own with a veth pair, va and vb, of which va has index 77.
+// in runs f in a new network namespace with a veth pair, va and vb. The index of va is 77.
 func in(t *testing.T, f func(va netlink.Link)) {
 	t.Helper()
 	testutil.NewNS(t).Do(func() { f(makePair(t)) })
@@ -43,12 +43,15 @@ func TestFind(t *testing.T) {
 		must(t, netlink.LinkAddAltName(va, long))
 		must(t, netlink.LinkAddAltName(va, "short@alt"))
 		for name, want := range map[string]int{"lo": 1, "va": 77, long: 77, "short@alt": 77} {
-			if id, err := netdev.Find(name); err != nil || id.Index != want || id.NS.Inode == 0 || !netdev.Exists(name) {
+			if id, err := netdev.Find(name); err != nil || id.Index != want || id.NS.Inode == 0 ||
+				!netdev.Exists(name) {
 				t.Errorf("find %s: %+v, %v, want index %d", name, id, err, want)
 			}
 		}
-		for _, name := range []string{"", "v", "vaa", "none", long[:126], long + "x", strings.Repeat("x", 200)} {
-			if id, err := netdev.Find(name); !errors.Is(err, syscall.ENODEV) || netdev.Exists(name) {
+		for _, name := range []string{"", "v", "vaa", "none", long[:126], long + "x",
+			strings.Repeat("x", 200)} {
+			if id, err := netdev.Find(name); !errors.Is(err, syscall.ENODEV) ||
+				netdev.Exists(name) {
 				t.Errorf("find %q: %+v, %v, want ENODEV", name, id, err)
 			}
 		}
@@ -61,7 +64,7 @@ func TestFind(t *testing.T) {
 	})
 }
 
-// Interfaces of one name and index in two namespaces are two.
+// Interfaces with the same name and index in two namespaces have different IDs.
 func TestNamespaces(t *testing.T) {
 	var a, b netdev.ID
 	in(t, func(netlink.Link) { a, _ = netdev.Find("va") })
@@ -88,12 +91,12 @@ func TestDevice(t *testing.T) {
 					t.Errorf("renamed: gone %v, called %q", d.Gone(), d.Name())
 				}
 				must(t, end(va))
-				if name == "moved" { // its peer has stayed
+				if name == "moved" { // vb has stayed
 					vb, err := netlink.LinkByName("vb")
 					must(t, err)
 					must(t, netlink.LinkSetName(vb, "old"))
 				}
-				makePair(t) // of the same index
+				makePair(t) // va has index 77 again
 				if !d.Gone() || d.Name() != "wan" {
 					t.Errorf("gone %v, called %q", d.Gone(), d.Name())
 				}
@@ -105,11 +108,12 @@ func TestDevice(t *testing.T) {
 	}
 }
 
-// Both ways to ask give one answer.
+// bindTo and ask give the same answers.
 func TestBothWays(t *testing.T) {
 	in(t, func(va netlink.Link) {
 		must(t, netlink.LinkAddAltName(va, "exactly_fifteen"))
-		for _, name := range []string{"lo", "va", "vb", "exactly_fifteen", "exactly_fiftee", "none"} {
+		for _, name := range []string{"lo", "va", "vb", "exactly_fifteen", "exactly_fiftee",
+			"none"} {
 			a, errA := netdev.BindTo(name)
 			b, errB := netdev.Ask(name)
 			if a != b || errA != errB {
