@@ -1,12 +1,22 @@
-// Command bench measures this netmap side by side with others that do the same: DPDK and AF_PACKET on an interface, DPDK's
-// memif between processes. It prints what it found and writes doc/performance.md.
+// Command bench measures this netmap side by side with floors, which do only what has to be done, and with others that do the
+// same: DPDK and AF_PACKET on an interface, DPDK's memif between processes. It prints what it found and writes doc/performance.md.
 //
-//	go run ./bench                     everything, about five minutes, as root
+//	go run ./bench                     everything, some minutes, as root
 //	go run ./bench -list               what there is
 //	go run ./bench -only veth          some of it; writes nothing unless -out says where
+//	go run ./bench -json old.json      also keeps the figures in a file
+//	go run ./bench -against old.json   fails if a ratio to a floor has become worse since
 //
 // Every process that takes part is started and ended by the command. Interfaces are veth pairs in network namespaces that
 // exist for one measurement only. What is missing is named and left out.
+//
+// The packages beneath, each on those before it:
+//
+//	internal/lab      processes, network namespaces and a daemon, and rates of what they count
+//	internal/helper   what runs in processes of its own: senders, receivers, floors
+//	internal/contest  contenders that run in turns, their medians, ratios and targets
+//	internal/rows     the comparisons and the peers
+//	internal/report   tables, plots, the page, the files of figures
 package main
 
 import (
@@ -14,16 +24,23 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"regexp"
 	"syscall"
 	"time"
+
+	"github.com/seed-48afdc40/netmap/bench/internal/contest"
+	"github.com/seed-48afdc40/netmap/bench/internal/helper"
+	"github.com/seed-48afdc40/netmap/bench/internal/lab"
+	"github.com/seed-48afdc40/netmap/bench/internal/report"
+	"github.com/seed-48afdc40/netmap/bench/internal/rows"
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == helperWord {
-		exitOn(runHelper(os.Args[2:]))
+	if len(os.Args) > 1 && os.Args[1] == lab.HelperWord {
+		exitOn(helper.Run(os.Args[2:]))
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -44,15 +61,19 @@ type options struct {
 	seconds float64
 	only    string
 	out     string
+	json    string
+	against string
 	list    bool
 }
 
 func parseOptions(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ExitOnError)
-	f.IntVar(&o.rounds, "rounds", 3, "measure everything so many `times`, in turns")
-	f.Float64Var(&o.seconds, "seconds", 2, "length of one measurement")
+	f.IntVar(&o.rounds, "rounds", 5, "measure everything so many `times`, in turns")
+	f.Float64Var(&o.seconds, "seconds", 1, "length of one measurement")
 	f.StringVar(&o.only, "only", "", "measure only what matches this `regexp`, see -list")
-	f.StringVar(&o.out, "out", "doc/performance.md", "`file` to write; plots go beside it. With -only, nothing is written unless -out is given")
+	f.StringVar(&o.out, "out", "doc/performance.md", "`file` to write; plots and figures go beside it. With -only, nothing is written unless -out is given")
+	f.StringVar(&o.json, "json", "", "`file` to write the figures to")
+	f.StringVar(&o.against, "against", "", "`file` of figures of this machine: fail if a median's ratio to its floor is more than 10 % worse")
 	f.BoolVar(&o.list, "list", false, "list the names of all measurements")
 	f.Parse(args) // ends the program if it must
 	given := false
@@ -79,35 +100,79 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
 	}
-	chosen := choose(comparisons(), only)
+	chosen := contest.Choose(rows.All(), only)
 	if len(chosen) == 0 {
 		return fmt.Errorf("nothing is called %q: see -list", o.only)
 	}
 	if o.list {
-		list(os.Stdout, chosen)
+		contest.List(os.Stdout, chosen)
 		return nil
 	}
-	return measureAll(ctx, o, chosen)
-}
-
-func measureAll(ctx context.Context, o options, chosen []comparison) error {
-	lab, err := newLab()
+	var before report.Record
+	if o.against != "" {
+		if before, err = report.Read(o.against); err != nil {
+			return err
+		}
+		if here := report.ThisMachine(); before.Machine != here {
+			return fmt.Errorf("-against %s: its figures are of %s, and this is %s", o.against, before.Machine.Title(), here.Title())
+		}
+	}
+	now, err := measure(ctx, o, chosen)
 	if err != nil {
 		return err
 	}
-	defer lab.close()
-	r := report{machine: thisMachine(ctx, lab), options: o}
-	fmt.Print(r.machine.text())
-	for _, c := range chosen {
-		outcome := c.measure(ctx, lab, o.rounds, time.Duration(o.seconds*float64(time.Second)), os.Stderr)
-		if ctx.Err() != nil {
-			return errors.New("interrupted")
+	if o.json != "" {
+		if err := now.Write(o.json); err != nil {
+			return err
 		}
-		r.outcomes = append(r.outcomes, outcome)
-		fmt.Printf("\n%s\n\n%s", c.title, outcome.table().text())
 	}
-	if o.out == "" {
-		return nil
+	if o.out != "" {
+		if err := report.Write(o.out, now, rows.All()); err != nil {
+			return err
+		}
 	}
-	return r.write(o.out)
+	if o.against != "" {
+		return compare(os.Stdout, before.Outcomes, now.Outcomes)
+	}
+	return nil
+}
+
+// measure runs all that was chosen, and prints each table when it is there.
+func measure(ctx context.Context, o options, chosen []contest.Comparison) (report.Record, error) {
+	l, err := lab.New()
+	if err != nil {
+		return report.Record{}, err
+	}
+	defer l.Close()
+	r := report.Record{Machine: report.ThisMachine(), Run: report.ThisRun(rows.DPDKVersion(ctx, l), o.rounds, o.seconds)}
+	fmt.Print(r.Text())
+	for _, c := range chosen {
+		outcome := c.Measure(ctx, l, o.rounds, time.Duration(o.seconds*float64(time.Second)), os.Stderr)
+		if ctx.Err() != nil {
+			return report.Record{}, errors.New("interrupted")
+		}
+		r.Outcomes = append(r.Outcomes, outcome)
+		fmt.Print(report.Text(outcome))
+	}
+	return r, nil
+}
+
+// compare prints all ratios to floors before and now, and fails if one has become worse.
+func compare(w io.Writer, before, now []contest.Outcome) error {
+	changes := contest.Compare(before, now)
+	if len(changes) == 0 {
+		return errors.New("-against: no row that was measured now has a floor in these figures")
+	}
+	slower := 0
+	fmt.Fprintf(w, "\n%-60s %7s %7s\n", "ratio to the floor", "before", "now")
+	for _, c := range changes {
+		fmt.Fprintln(w, c)
+		if c.Slower {
+			slower++
+		}
+	}
+	if slower > 0 {
+		return fmt.Errorf("%d of %d ratios to a floor are more than %.0f %% worse than before", slower, len(changes), 100*contest.Tolerance)
+	}
+	return nil
 }

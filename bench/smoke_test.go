@@ -6,6 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed-48afdc40/netmap/bench/internal/contest"
+	"github.com/seed-48afdc40/netmap/bench/internal/helper"
+	"github.com/seed-48afdc40/netmap/bench/internal/lab"
+	"github.com/seed-48afdc40/netmap/bench/internal/rows"
 	"github.com/seed-48afdc40/netmap/embed"
 	"github.com/seed-48afdc40/netmap/internal/ns"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
@@ -13,32 +17,32 @@ import (
 
 // The helpers that a measurement starts are this program: the test, in a test.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == helperWord {
-		exitOn(runHelper(os.Args[2:]))
+	if len(os.Args) > 1 && os.Args[1] == lab.HelperWord {
+		exitOn(helper.Run(os.Args[2:]))
 		return
 	}
 	os.Exit(m.Run())
 }
 
-func testLab(t *testing.T) *lab {
+func testLab(t *testing.T) *lab.Lab {
 	t.Helper()
-	lab, err := newLab()
+	l, err := lab.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(lab.close)
-	return lab
+	t.Cleanup(l.Close)
+	return l
 }
 
 // measureBriefly runs one round of what matches and wants a first figure above 0 of everybody.
 func measureBriefly(t *testing.T, only string) {
 	t.Helper()
-	lab := testLab(t)
-	for _, c := range choose(comparisons(), regexp.MustCompile(only)) {
-		o := c.measure(t.Context(), lab, 1, 100*time.Millisecond, t.Output())
-		for i, k := range o.contenders {
-			if s := o.results[i].of(0); !(s.median > 0) {
-				t.Errorf("%s/%s: %v, missing %v, failed %v", c.name, k.name, s, o.results[i].missing, o.results[i].failed)
+	l := testLab(t)
+	for _, c := range contest.Choose(rows.All(), regexp.MustCompile(only)) {
+		o := c.Measure(t.Context(), l, 1, 100*time.Millisecond, t.Output())
+		for _, r := range o.Rows {
+			if s := r.Of(0); !(s.Median > 0) {
+				t.Errorf("%s/%s: %v, missing %q, failed %q", c.Name, r.Name, s, r.Missing, r.Failed)
 			}
 		}
 	}
@@ -53,16 +57,16 @@ func TestVethMeasurements(t *testing.T) {
 // requireXDP opens a veth interface as the helpers will.
 func requireXDP(t *testing.T) {
 	t.Helper()
-	w, err := newWire()
+	w, err := lab.NewWire()
 	testutil.Require(t, "veth interfaces between network namespaces (root)", err)
-	defer w.close()
+	defer w.Close()
 	f, err := embed.New(embed.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	err = ns.Do(w.left.ns, "the test", func() error {
-		_, err := f.Open("netmap:" + w.left.iface)
+	err = ns.Do(w.Left.NS, "the test", func() error {
+		_, err := f.Open("netmap:" + w.Left.Iface)
 		return err
 	})
 	testutil.Require(t, "AF_XDP (root)", err)
@@ -71,4 +75,22 @@ func requireXDP(t *testing.T) {
 func TestPingInside(t *testing.T) {
 	testutil.CheckLeaks(t)
 	measureBriefly(t, "^latency/in one process, spin 20 us$")
+}
+
+func TestOptions(t *testing.T) {
+	o, err := parseOptions(nil)
+	if err != nil || o.out != "doc/performance.md" {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if o, err := parseOptions([]string{"-only", "veth"}); err != nil || o.out != "" {
+		t.Errorf("a part of the measurements would overwrite the whole page: %+v, %v", o, err)
+	}
+	if o, err := parseOptions([]string{"-only", "veth", "-out", "x.md"}); err != nil || o.out != "x.md" {
+		t.Errorf("%+v, %v", o, err)
+	}
+	for _, bad := range [][]string{{"-rounds", "0"}, {"-seconds", "0"}, {"-seconds", "NaN"}, {"extra"}} {
+		if _, err := parseOptions(bad); err == nil {
+			t.Errorf("%q is fine", bad)
+		}
+	}
 }

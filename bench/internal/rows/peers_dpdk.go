@@ -1,13 +1,27 @@
-package main
+package rows
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
+
+	"github.com/seed-48afdc40/netmap/bench/internal/lab"
 )
+
+// testpmd is DPDK's traffic generator, and here its af_xdp and memif drivers.
+const testpmd = "dpdk-testpmd"
+
+func dpdk() error {
+	if _, err := exec.LookPath(testpmd); err != nil {
+		return fmt.Errorf("needs %s (Debian: apt install dpdk-dev; Fedora: dnf install dpdk)", testpmd)
+	}
+	return nil
+}
 
 // instances tells the DPDK processes of this program apart.
 var instances atomic.Int32
@@ -23,9 +37,9 @@ func pmd(cores []string, device, mode string, extra ...string) []string {
 }
 
 // dpdkEnv has DPDK keep its run-time files in the lab.
-func (l *lab) dpdkEnv() []string { return append(os.Environ(), "RUNTIME_DIRECTORY="+l.dir) }
+func dpdkEnv(l *lab.Lab) []string { return append(os.Environ(), "RUNTIME_DIRECTORY="+l.Path("")) }
 
-func (l *lab) asDPDK(c *exec.Cmd) { c.Env = l.dpdkEnv() }
+func asDPDK(l *lab.Lab, c *exec.Cmd) { c.Env = dpdkEnv(l) }
 
 // pmdStats are the counters that testpmd prints.
 type pmdStats struct{ rxPackets, txPackets, rxRate, txRate uint64 }
@@ -36,7 +50,7 @@ func (s *pmdStats) read(text string) bool {
 	for name, to := range map[string]*uint64{
 		"RX-packets:": &s.rxPackets, "TX-packets:": &s.txPackets, "Rx-pps:": &s.rxRate, "Tx-pps:": &s.txRate,
 	} {
-		if value, ok := field(text, name, ""); ok {
+		if value, ok := lab.Field(text, name, ""); ok {
 			if f := strings.Fields(value); len(f) > 0 {
 				if n, err := strconv.ParseUint(f[0], 10, 64); err == nil {
 					*to, found = n, true
@@ -55,4 +69,22 @@ func pmdReceived(text string) (float64, bool) {
 	var s pmdStats
 	ok := s.read(text)
 	return float64(s.rxPackets), ok
+}
+
+var versionLine = regexp.MustCompile(`RTE Version: '([^']*)'`)
+
+// DPDKVersion asks testpmd.
+func DPDKVersion(ctx context.Context, l *lab.Lab) string {
+	if dpdk() != nil {
+		return "none"
+	}
+	ctx, cancel := context.WithTimeout(ctx, lab.Patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, testpmd, "-v", "--no-pci", "--in-memory", "--no-huge", "-m", "64", "--no-telemetry", "--", "--help")
+	cmd.Env = dpdkEnv(l)
+	out, _ := cmd.CombinedOutput() // its exit status says nothing
+	if m := versionLine.FindStringSubmatch(string(out)); m != nil {
+		return strings.TrimPrefix(m[1], "DPDK ")
+	}
+	return "unknown"
 }

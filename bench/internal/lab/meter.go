@@ -1,4 +1,4 @@
-package main
+package lab
 
 import (
 	"context"
@@ -9,14 +9,14 @@ import (
 // warmUp is left out of every measurement: caches fill, and processors speed up.
 const warmUp = 500 * time.Millisecond
 
-// total reads in a line how many frames a program has handled so far.
-type total func(text string) (frames float64, ok bool)
+// Total reads in a line how many frames a program has handled so far.
+type Total func(text string) (frames float64, ok bool)
 
-// mark is a second counter, read whenever the first is.
-type mark func() (float64, error)
+// Mark is a second counter, read whenever the first is.
+type Mark func() (float64, error)
 
-// rates are frames a second that the program counted, and the marks' increase a second.
-func rates(ctx context.Context, p *process, read total, length time.Duration, second mark) (frames, marks float64, err error) {
+// Rates are frames a second that the program counted, and the marks' increase a second.
+func Rates(ctx context.Context, p *Process, read Total, length time.Duration, second Mark) (frames, marks float64, err error) {
 	var first, from, to reading
 	for {
 		r, err := nextReading(ctx, p, read)
@@ -50,35 +50,35 @@ type reading struct {
 	frames, marks float64
 }
 
-func nextReading(ctx context.Context, p *process, read total) (reading, error) {
+func nextReading(ctx context.Context, p *Process, read Total) (reading, error) {
 	for {
-		l, err := p.next(ctx)
+		l, err := p.Next(ctx)
 		if err != nil {
 			return reading{}, err
 		}
-		if n, ok := read(l.text); ok {
-			return reading{at: l.at, frames: n}, nil
+		if n, ok := read(l.Text); ok {
+			return reading{at: l.At, frames: n}, nil
 		}
 	}
 }
 
-// unmarked is for those who count nothing else.
-func unmarked() (float64, error) { return 0, nil }
+// Unmarked is for those who count nothing else.
+func Unmarked() (float64, error) { return 0, nil }
 
-// growth is the increase of a counter a second, while a program runs. It waits until frames flow.
-func growth(ctx context.Context, p *process, count mark, length time.Duration) (float64, error) {
+// Growth is the increase of a counter a second, while a program runs. It waits until frames flow.
+func Growth(ctx context.Context, p *Process, count Mark, length time.Duration) (float64, error) {
 	const (
 		step  = 20 * time.Millisecond
 		flows = 1000 // frames
 	)
 	begin, err := count()
 	for now := begin; err == nil && now < begin+flows; now, err = count() {
-		if err := p.sleep(ctx, step); err != nil {
+		if err := p.Sleep(ctx, step); err != nil {
 			return 0, err
 		}
 	}
 	if err == nil {
-		err = p.sleep(ctx, warmUp)
+		err = p.Sleep(ctx, warmUp)
 	}
 	if err != nil {
 		return 0, err
@@ -88,18 +88,18 @@ func growth(ctx context.Context, p *process, count mark, length time.Duration) (
 		return 0, err
 	}
 	at := time.Now()
-	if err := p.sleep(ctx, length); err != nil {
+	if err := p.Sleep(ctx, length); err != nil {
 		return 0, err
 	}
 	end, err := count()
 	return (end - begin) / time.Since(at).Seconds(), err
 }
 
-// mega is frames a second in millions.
-func mega(v float64) float64 { return v / 1e6 }
+// Mega is frames a second in millions.
+func Mega(v float64) float64 { return v / 1e6 }
 
-// field is what stands between two texts in a line.
-func field(line, before, after string) (string, bool) {
+// Field is what stands between two texts in a line.
+func Field(line, before, after string) (string, bool) {
 	_, rest, ok := strings.Cut(line, before)
 	if !ok || after == "" {
 		return strings.TrimSpace(rest), ok

@@ -1,4 +1,4 @@
-package main
+package lab
 
 import (
 	"errors"
@@ -15,18 +15,18 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/ns"
 )
 
-// wire is a veth pair of one queue, each end in a network namespace that has no name and no address, and vanishes when
+// Wire is a veth pair of one queue, each end in a network namespace that has no name and no address, and vanishes when
 // nobody uses it any more.
-type wire struct{ left, right *site }
+type Wire struct{ Left, Right *Site }
 
-// site is an end of a wire.
-type site struct {
-	iface string
-	ns    netns.NsHandle
+// Site is an end of a wire.
+type Site struct {
+	Iface string
+	NS    netns.NsHandle
 	links *netlink.Handle
 }
 
-func newWire() (*wire, error) {
+func NewWire() (*Wire, error) {
 	left, err := newSite("left")
 	if err != nil {
 		return nil, err
@@ -36,15 +36,15 @@ func newWire() (*wire, error) {
 		left.close()
 		return nil, err
 	}
-	w := &wire{left, right}
+	w := &Wire{left, right}
 	if err := w.plug(); err != nil {
-		w.close()
+		w.Close()
 		return nil, fmt.Errorf("make a veth pair: %w", err)
 	}
 	return w, nil
 }
 
-func newSite(iface string) (*site, error) {
+func newSite(iface string) (*Site, error) {
 	handle, err := newNamespace()
 	if err != nil {
 		return nil, fmt.Errorf("make a network namespace: %w", err)
@@ -54,7 +54,7 @@ func newSite(iface string) (*site, error) {
 		handle.Close()
 		return nil, err
 	}
-	return &site{iface, handle, links}, nil
+	return &Site{iface, handle, links}, nil
 }
 
 // newNamespace returns to the thread's own namespace, or gives the thread up.
@@ -86,65 +86,65 @@ func noIPv6() error {
 	return err
 }
 
-func (w *wire) plug() error {
+func (w *Wire) plug() error {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = w.left.iface
+	attrs.Name = w.Left.Iface
 	attrs.NumTxQueues, attrs.NumRxQueues = 1, 1
 	veth := netlink.NewVeth(attrs)
-	veth.PeerName, veth.PeerNamespace = w.right.iface, netlink.NsFd(w.right.ns)
+	veth.PeerName, veth.PeerNamespace = w.Right.Iface, netlink.NsFd(w.Right.NS)
 	veth.PeerNumTxQueues, veth.PeerNumRxQueues = 1, 1
-	return errors.Join(w.left.links.LinkAdd(veth), w.left.up(), w.right.up(), w.left.awaitCarrier(), w.right.awaitCarrier())
+	return errors.Join(w.Left.links.LinkAdd(veth), w.Left.up(), w.Right.up(), w.Left.awaitCarrier(), w.Right.awaitCarrier())
 }
 
-func (w *wire) close() {
-	w.left.close()
-	w.right.close()
+func (w *Wire) Close() {
+	w.Left.close()
+	w.Right.close()
 }
 
-func (s *site) close() {
+func (s *Site) close() {
 	s.links.Close()
-	s.ns.Close()
+	s.NS.Close()
 }
 
-func (s *site) up() error {
-	l, err := s.links.LinkByName(s.iface)
+func (s *Site) up() error {
+	l, err := s.links.LinkByName(s.Iface)
 	if err != nil {
 		return err
 	}
 	return s.links.LinkSetUp(l)
 }
 
-func (s *site) awaitCarrier() error {
+func (s *Site) awaitCarrier() error {
 	for end := time.Now().Add(goodTime); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		l, err := s.links.LinkByName(s.iface)
+		l, err := s.links.LinkByName(s.Iface)
 		if err != nil || l.Attrs().OperState == netlink.OperUp {
 			return err
 		}
 	}
-	return fmt.Errorf("%s has no carrier", s.iface)
+	return fmt.Errorf("%s has no carrier", s.Iface)
 }
 
-// start starts a program in the namespace.
-func (s *site) start(argv []string, change ...func(*exec.Cmd)) (p *process, err error) {
-	inside := ns.Do(s.ns, s.iface, func() error {
-		p, err = start(argv, change...)
+// Start starts a program in the namespace.
+func (s *Site) Start(argv []string, change ...func(*exec.Cmd)) (p *Process, err error) {
+	inside := ns.Do(s.NS, s.Iface, func() error {
+		p, err = Start(argv, change...)
 		return nil
 	})
 	return p, errors.Join(err, inside)
 }
 
-// received is the kernel's count of frames that came in.
-func (s *site) received() (float64, error) {
-	l, err := s.links.LinkByName(s.iface)
+// Received is the kernel's count of frames that came in.
+func (s *Site) Received() (float64, error) {
+	l, err := s.links.LinkByName(s.Iface)
 	if err != nil {
 		return 0, err
 	}
 	return float64(l.Attrs().Statistics.RxPackets), nil
 }
 
-// offered is the kernel's count of frames that somebody sent here, those included that the other end did not take.
-func (s *site) offered() (float64, error) {
-	l, err := s.links.LinkByName(s.iface)
+// Offered is the kernel's count of frames that somebody sent here, those included that the other end did not take.
+func (s *Site) Offered() (float64, error) {
+	l, err := s.links.LinkByName(s.Iface)
 	if err != nil {
 		return 0, err
 	}

@@ -1,4 +1,4 @@
-package main
+package lab
 
 import (
 	"bufio"
@@ -14,21 +14,21 @@ import (
 	"time"
 )
 
-// process is a program that takes part.
-type process struct {
+// Process is a program that takes part.
+type Process struct {
 	cmd   *exec.Cmd
 	stdin io.Closer
-	lines chan line // what it writes; closed when it has ended
+	lines chan Line // what it writes; closed when it has ended
 	err   error     // how it ended, once lines is closed
 
 	mu   sync.Mutex
 	tail []string // the last lines, for those who ask what went wrong
 }
 
-// line is what a program wrote, and when.
-type line struct {
-	at   time.Time
-	text string
+// Line is what a program wrote, and when.
+type Line struct {
+	At   time.Time
+	Text string
 }
 
 const (
@@ -37,9 +37,9 @@ const (
 	goodTime = 3 * time.Second // between being asked to end and being made to
 )
 
-// start starts a program, whose standard input stays open and says nothing. It is asked to end when this program dies.
-func start(argv []string, change ...func(*exec.Cmd)) (*process, error) {
-	p := &process{cmd: exec.Command(argv[0], argv[1:]...), lines: make(chan line, backlog)}
+// Start starts a program, whose standard input stays open and says nothing. It is asked to end when this program dies.
+func Start(argv []string, change ...func(*exec.Cmd)) (*Process, error) {
+	p := &Process{cmd: exec.Command(argv[0], argv[1:]...), lines: make(chan Line, backlog)}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	for _, f := range change {
 		f(p.cmd)
@@ -62,11 +62,11 @@ func start(argv []string, change ...func(*exec.Cmd)) (*process, error) {
 }
 
 // read passes lines on until the program ends.
-func (p *process) read(r *os.File) {
+func (p *Process) read(r *os.File) {
 	defer r.Close()
 	for s := bufio.NewScanner(r); s.Scan(); {
-		l := line{time.Now(), s.Text()}
-		p.remember(l.text)
+		l := Line{time.Now(), s.Text()}
+		p.remember(l.Text)
 		select {
 		case p.lines <- l:
 		default:
@@ -76,7 +76,7 @@ func (p *process) read(r *os.File) {
 	close(p.lines)
 }
 
-func (p *process) remember(text string) {
+func (p *Process) remember(text string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.tail = append(p.tail, text); len(p.tail) > tailSize {
@@ -84,30 +84,30 @@ func (p *process) remember(text string) {
 	}
 }
 
-// next is the next line. It is an error when the program has ended.
-func (p *process) next(ctx context.Context) (line, error) {
+// Next is the next line. It is an error when the program has ended.
+func (p *Process) Next(ctx context.Context) (Line, error) {
 	select {
 	case l, ok := <-p.lines:
 		if !ok {
-			return line{}, p.died()
+			return Line{}, p.died()
 		}
 		return l, nil
 	case <-ctx.Done():
-		return line{}, fmt.Errorf("%s: %w\n%s", p.name(), ctx.Err(), p.last())
+		return Line{}, fmt.Errorf("%s: %w\n%s", p.name(), ctx.Err(), p.last())
 	}
 }
 
-// await is the next line that contains the text.
-func (p *process) await(ctx context.Context, text string) (line, error) {
+// Await is the next line that contains the text.
+func (p *Process) Await(ctx context.Context, text string) (Line, error) {
 	for {
-		if l, err := p.next(ctx); err != nil || strings.Contains(l.text, text) {
+		if l, err := p.Next(ctx); err != nil || strings.Contains(l.Text, text) {
 			return l, err
 		}
 	}
 }
 
-// sleep passes time, unless the program ends before.
-func (p *process) sleep(ctx context.Context, d time.Duration) error {
+// Sleep passes time, unless the program ends before.
+func (p *Process) Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
@@ -124,20 +124,20 @@ func (p *process) sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (p *process) died() error {
+func (p *Process) died() error {
 	return fmt.Errorf("%s ended: %v\n%s", p.name(), p.err, p.last())
 }
 
-func (p *process) name() string { return filepath.Base(p.cmd.Path) }
+func (p *Process) name() string { return filepath.Base(p.cmd.Path) }
 
-func (p *process) last() string {
+func (p *Process) last() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return strings.Join(p.tail, "\n")
 }
 
-// stop asks the program to end, makes it, and waits until it has.
-func (p *process) stop() {
+// Stop asks the program to end, makes it, and waits until it has.
+func (p *Process) Stop() {
 	p.stdin.Close()
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	kill := time.AfterFunc(goodTime, func() { p.cmd.Process.Kill() })

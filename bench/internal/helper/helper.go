@@ -1,4 +1,4 @@
-package main
+package helper
 
 import (
 	"fmt"
@@ -8,15 +8,12 @@ import (
 	"time"
 
 	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/bench/internal/lab"
 	"github.com/seed-48afdc40/netmap/embed"
 )
 
-// helperWord, as the first argument, makes this program one of those that take part: a process of its own, so that it is
-// measured under the same conditions as the others.
-const helperWord = "helper"
-
-// runHelper runs a helper until it fails or is ended.
-func runHelper(args []string) error {
+// Run runs a helper until it fails or is ended.
+func Run(args []string) error {
 	if len(args) == 0 {
 		return fmt.Errorf("which helper?")
 	}
@@ -86,23 +83,23 @@ func milliseconds(s string) time.Duration { return time.Duration(number(s)) * ti
 
 // The lines that helpers write.
 const (
-	readyLine = "ready"
-	countLine = "count "
+	ReadyLine = "ready"
+	CountLine = "count "
 )
 
 // announce writes every now and then what the counter says.
 func announce(counter *atomic.Uint64) {
-	fmt.Fprintln(os.Stdout, readyLine)
+	fmt.Fprintln(os.Stdout, ReadyLine)
 	go func() {
 		for range time.Tick(50 * time.Millisecond) {
-			fmt.Fprintf(os.Stdout, "%s%d\n", countLine, counter.Load())
+			fmt.Fprintf(os.Stdout, "%s%d\n", CountLine, counter.Load())
 		}
 	}()
 }
 
-// helperReceived reads what announce wrote.
-func helperReceived(text string) (float64, bool) {
-	value, ok := field(text, countLine, "")
+// Received reads what announce wrote.
+func Received(text string) (float64, bool) {
+	value, ok := lab.Field(text, CountLine, "")
 	if !ok {
 		return 0, false
 	}

@@ -1,4 +1,4 @@
-package main
+package helper
 
 import (
 	"context"
@@ -16,6 +16,9 @@ var (
 	senderMAC   = []byte{2, 0, 0, 0, 0, 1}
 	receiverMAC = []byte{2, 0, 0, 0, 0, 0}
 )
+
+// minLength is that of the shortest frame on an interface, without its checksum.
+const minLength = 60
 
 // payloadAt is where a frame's number stands: behind the headers.
 const payloadAt = 44

@@ -1,4 +1,4 @@
-package main
+package helper
 
 import (
 	"encoding/json"
@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	pingLine  = "ping "
+	PingLine  = "ping "
 	warmPings = 100
 	pingLimit = time.Second
 )
@@ -24,7 +24,7 @@ func pong(p *netmap.Port, tell bool) error {
 	copy(f, senderMAC)
 	copy(f[6:], receiverMAC)
 	if tell {
-		fmt.Fprintln(os.Stdout, readyLine)
+		fmt.Fprintln(os.Stdout, ReadyLine)
 	}
 	rx, tx := p.Rx()[0], p.Tx()[0]
 	for {
@@ -72,13 +72,13 @@ func pingAndPrint(p *netmap.Port, length time.Duration) error {
 		return err
 	}
 	text, err := json.Marshal(d)
-	fmt.Fprintf(os.Stdout, "%s%s\n", pingLine, text)
+	fmt.Fprintf(os.Stdout, "%s%s\n", PingLine, text)
 	return err
 }
 
-// parsePing reads what pingAndPrint wrote.
-func parsePing(text string) (d latency.Distribution, err error) {
-	return d, json.Unmarshal([]byte(strings.TrimPrefix(text, pingLine)), &d)
+// ParsePing reads what pingAndPrint wrote.
+func ParsePing(text string) (d latency.Distribution, err error) {
+	return d, json.Unmarshal([]byte(strings.TrimPrefix(text, PingLine)), &d)
 }
 
 // pingInside has both stations in this process.
@@ -102,6 +102,11 @@ func pingInside(args []string) error {
 	if err != nil {
 		return err
 	}
-	go func() { exitOn(pong(b, false)) }()
+	go func() {
+		if err := pong(b, false); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}()
 	return pingAndPrint(a, milliseconds(args[1]))
 }

@@ -1,10 +1,12 @@
-package main
+package report
 
 import (
 	"fmt"
 	"html"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/seed-48afdc40/netmap/bench/internal/contest"
 )
 
 // chart is bars in panels, one above the other.
@@ -23,7 +25,7 @@ type panel struct {
 type bar struct {
 	label string
 	text  string // the value, as it is to be written
-	summary
+	contest.Summary
 	ours bool
 }
 
@@ -89,7 +91,7 @@ func (c chart) labelWidth() int {
 func (p panel) scale(left int) float64 {
 	most := 0.0
 	for _, b := range p.bars {
-		most = max(most, b.max)
+		most = max(most, b.Max)
 	}
 	if most == 0 {
 		return 0
@@ -105,19 +107,19 @@ func (b bar) draw(w *strings.Builder, left, y int, scale float64) {
 	base, middle := y+barHeight-2, y+barHeight/2
 	at := func(v float64) float64 { return float64(left) + v*scale }
 	fmt.Fprintf(w, "<text x=\"%d\" y=\"%d\">%s</text>\n", margin, base, html.EscapeString(b.label))
-	fmt.Fprintf(w, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\"/>\n", class, left, y, b.median*scale, barHeight)
-	fmt.Fprintf(w, "<line class=\"range\" x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\"/>\n", at(b.min), middle, at(b.max), middle)
-	fmt.Fprintf(w, "<text x=\"%.1f\" y=\"%d\">%s</text>\n", at(b.max)+8, base, html.EscapeString(b.text))
+	fmt.Fprintf(w, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\"/>\n", class, left, y, b.Median*scale, barHeight)
+	fmt.Fprintf(w, "<line class=\"range\" x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\"/>\n", at(b.Min), middle, at(b.Max), middle)
+	fmt.Fprintf(w, "<text x=\"%.1f\" y=\"%d\">%s</text>\n", at(b.Max)+8, base, html.EscapeString(b.text))
 }
 
-// chart is the outcome as a picture: what took part, a panel for each metric that is to be drawn.
-func (o outcome) chart() chart {
-	c := chart{title: o.title}
-	for _, m := range o.plots {
-		p := panel{title: o.metrics[m].name + ", " + o.metrics[m].unit}
-		for i, k := range o.contenders {
-			if s := o.results[i].of(m); !s.none() {
-				p.bars = append(p.bars, bar{k.name, o.metrics[m].number(s.median), s, k.ours})
+// chartOf is an outcome as a picture: what took part, a panel for each metric that is to be drawn.
+func chartOf(o contest.Outcome) chart {
+	c := chart{title: o.Title}
+	for _, m := range o.Plots {
+		p := panel{title: o.Metrics[m].Name + ", " + o.Metrics[m].Unit}
+		for _, r := range o.Rows {
+			if s := r.Of(m); !s.None() {
+				p.bars = append(p.bars, bar{r.Name, o.Metrics[m].Number(s.Median), s, r.Ours})
 			}
 		}
 		if len(p.bars) > 0 {

@@ -1,4 +1,4 @@
-package main
+package helper
 
 import (
 	"fmt"
@@ -108,7 +108,7 @@ func packetReceive(args []string) error {
 			return fmt.Errorf("recvmmsg: %w", e)
 		}
 		for i := range n {
-			if frame := p.buffers[i][:p.messages[i].length]; len(frame) < vethLength || !order.check(frame) {
+			if frame := p.buffers[i][:p.messages[i].length]; len(frame) < minLength || !order.check(frame) {
 				return errOrder
 			}
 		}

@@ -1,8 +1,9 @@
-package main
+package lab
 
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -10,7 +11,7 @@ import (
 
 // A program that counts a hundred frames every 100 ms, after a second in which it warms up and is slower.
 func TestRatesLeaveOutTheStart(t *testing.T) {
-	p := &process{lines: make(chan line, 100)}
+	p := &Process{lines: make(chan Line, 100)}
 	begin, count := time.Now(), 0
 	for i := range 40 {
 		if i >= 10 {
@@ -18,39 +19,46 @@ func TestRatesLeaveOutTheStart(t *testing.T) {
 		} else if i >= 5 {
 			count += 1 // the first frames: from here on it warms up
 		}
-		p.lines <- line{begin.Add(time.Duration(i) * 100 * time.Millisecond), fmt.Sprint(countLine, count)}
+		p.lines <- Line{begin.Add(time.Duration(i) * 100 * time.Millisecond), fmt.Sprint("count ", count)}
 	}
 	marks := 0.0
-	pps, second, err := rates(context.Background(), p, helperReceived, time.Second, func() (float64, error) { marks += 500; return marks, nil })
+	pps, second, err := Rates(context.Background(), p, counted, time.Second, func() (float64, error) { marks += 500; return marks, nil })
 	if err != nil || pps != 1000 || second < 500 || second > 600 {
 		t.Errorf("rates = %v, %v, %v, want 1000 and 500 to 600", pps, second, err)
 	}
 }
 
 func TestProgramsThatEnd(t *testing.T) {
-	p, err := start([]string{"sh", "-c", "echo it is broken >&2; exit 3"})
+	p, err := Start([]string{"sh", "-c", "echo it is broken >&2; exit 3"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.stop()
-	_, _, err = rates(context.Background(), p, helperReceived, time.Second, unmarked)
+	defer p.Stop()
+	_, _, err = Rates(context.Background(), p, counted, time.Second, Unmarked)
 	if err == nil || !strings.Contains(err.Error(), "it is broken") || !strings.Contains(err.Error(), "status 3") {
 		t.Errorf("error %v: want what the program wrote, and its status", err)
 	}
 }
 
 func TestProgramsThatHang(t *testing.T) {
-	p, err := start([]string{"sleep", "1000"})
+	p, err := Start([]string{"sleep", "1000"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := p.await(ctx, readyLine); err == nil {
+	if _, err := p.Await(ctx, "ready"); err == nil {
 		t.Error("waiting for what does not come ended well")
 	}
-	p.stop()
+	p.Stop()
 	if p.cmd.ProcessState == nil {
 		t.Error("still running after stop")
 	}
+}
+
+// counted reads "count 7".
+func counted(text string) (float64, bool) {
+	value, ok := Field(text, "count ", "")
+	n, err := strconv.ParseFloat(value, 64)
+	return n, ok && err == nil
 }

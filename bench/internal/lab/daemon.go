@@ -1,4 +1,4 @@
-package main
+package lab
 
 import (
 	"context"
@@ -11,45 +11,45 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// defaultSpin is what "netmap serve" does unless told otherwise.
-const defaultSpin = 20 * time.Microsecond
+// DefaultSpin is what "netmap serve" does unless told otherwise.
+const DefaultSpin = 20 * time.Microsecond
 
-// daemon is a running "netmap serve" with a node of its own.
-type daemon struct {
-	*process
-	node string
+// Daemon is a running "netmap serve" with a node of its own.
+type Daemon struct {
+	*Process
+	Node string
 }
 
-func (l *lab) serve(ctx context.Context, spin time.Duration) (*daemon, error) {
-	program, err := l.netmap(ctx)
+func (l *Lab) Serve(ctx context.Context, spin time.Duration) (*Daemon, error) {
+	program, err := l.Netmap(ctx)
 	if err != nil {
 		return nil, err
 	}
-	node := l.path("node")
-	p, err := start([]string{program, "serve", "--path", node, "--spin", spin.String()})
+	node := l.Path("node")
+	p, err := Start([]string{program, "serve", "--path", node, "--spin", spin.String()})
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{p, node}
-	if _, err := p.await(ctx, "serving"); err != nil {
-		d.stop()
+	d := &Daemon{p, node}
+	if _, err := p.Await(ctx, "serving"); err != nil {
+		d.Stop()
 		return nil, err
 	}
 	return d, nil
 }
 
-// stop ends the daemon, and unmounts what it may have left.
-func (d *daemon) stop() {
-	d.process.stop()
-	unix.Unmount(d.node, unix.MNT_DETACH)
-	os.Remove(d.node)
+// Stop ends the daemon, and unmounts what it may have left.
+func (d *Daemon) Stop() {
+	d.Process.Stop()
+	unix.Unmount(d.Node, unix.MNT_DETACH)
+	os.Remove(d.Node)
 }
 
 // ticks are the kernel's units of processor time a second, the same on every architecture.
 const ticks = 100
 
-// cpuTime is the processor time that the daemon has used.
-func (d *daemon) cpuTime() (time.Duration, error) {
+// CPUTime is the processor time that the daemon has used.
+func (d *Daemon) CPUTime() (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))
 	if err != nil {
 		return 0, err

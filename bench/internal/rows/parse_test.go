@@ -1,9 +1,8 @@
-package main
+package rows
 
 import (
 	"math"
 	"testing"
-	"time"
 )
 
 func TestTestpmdCounters(t *testing.T) {
@@ -77,27 +76,5 @@ PASS
 	}
 	if v := found.get("BenchmarkPipe", "ns/op"); len(found) != 2 || !math.IsNaN(v) {
 		t.Errorf("%d benchmarks; one that was not run gives %v", len(found), v)
-	}
-}
-
-func TestCPUTime(t *testing.T) {
-	stat := "77 (a) b (c) S 1 77 77 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 9 0 123 456"
-	if d, err := parseCPUTime(stat); d != 2*time.Second || err != nil {
-		t.Errorf("parseCPUTime = %v, %v, want 2s", d, err)
-	}
-	for _, bad := range []string{"", "77 (a) S 1", "77 (a) S 1 77 77 0 -1 4194560 1 2 3 4 x 50 0 0"} {
-		if d, err := parseCPUTime(bad); err == nil {
-			t.Errorf("parseCPUTime(%q) = %v", bad, d)
-		}
-	}
-}
-
-func TestMachine(t *testing.T) {
-	info := "processor\t: 0\nmodel name\t: Fast One 3000\nflags\t\t: fpu vme hypervisor avx\n\nprocessor\t: 1\nmodel name\t: Fast One 3000\n"
-	if got, want := cpuModel(info), "Fast One 3000, in a virtual machine"; got != want {
-		t.Errorf("cpuModel = %q, want %q", got, want)
-	}
-	if got, want := loadAverages("2.63 1.61 1.10 5/110 9904\n"), "2.63 1.61 1.10"; got != want {
-		t.Errorf("loadAverages = %q, want %q", got, want)
 	}
 }

@@ -1,0 +1,139 @@
+// Package contest has contenders do the same thing in turns, and says how they compare.
+package contest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/seed-48afdc40/netmap/bench/internal/lab"
+)
+
+// Comparison is contenders that do the same thing, and what is measured of each.
+type Comparison struct {
+	Name       string // for -only
+	Title      string
+	Text       string // what is done and how it is counted
+	Metrics    []Metric
+	Plots      []int  // the metrics to draw
+	Floor      string // the contender that does nothing but what has to be done, if one of them does
+	Peer       string // the contender that those are compared with who name none
+	Contenders []Contender
+}
+
+// Metric is a figure that every contender gives. The first one is what contenders are compared by.
+type Metric struct {
+	Name   string `json:"name"`
+	Unit   string `json:"unit"`
+	Digits int    `json:"digits"` // after the point
+	Less   bool   `json:"less"`   // is better
+}
+
+// FloorUnit is the unit of a metric that is a ratio to a floor already, which was measured along with it.
+const FloorUnit = "× floor"
+
+// Contender is one who takes part.
+type Contender struct {
+	Name  string
+	Ours  bool
+	Peer  string // another than the comparison's
+	Needs []lab.Need
+	Goals []Goal
+	Run   Measurement
+}
+
+// Measurement measures once, for about that long, and gives a value for each metric, NaN where it has none.
+type Measurement func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error)
+
+// Goal is what a ratio ought to be: the contender's first metric to that of another, or a metric that is a ratio by itself.
+type Goal struct {
+	Of              string  // the other contender
+	Metric          int     // without one
+	AtLeast, AtMost float64 // 0 is no bound
+}
+
+// Choose keeps the contenders whose full name matches, and their floor.
+func Choose(all []Comparison, only *regexp.Regexp) (chosen []Comparison) {
+	for _, c := range all {
+		var names []string
+		for _, k := range c.Contenders {
+			if only.MatchString(c.Name + "/" + k.Name) {
+				names = append(names, k.Name, c.Floor)
+			}
+		}
+		c.Contenders = slices.DeleteFunc(slices.Clone(c.Contenders), func(k Contender) bool { return !slices.Contains(names, k.Name) })
+		if len(c.Contenders) > 0 {
+			chosen = append(chosen, c)
+		}
+	}
+	return chosen
+}
+
+func (c Comparison) peerOf(k Contender) string {
+	if k.Peer != "" {
+		return k.Peer
+	}
+	return c.Peer
+}
+
+// List writes the full names.
+func List(w io.Writer, all []Comparison) {
+	for _, c := range all {
+		for _, k := range c.Contenders {
+			fmt.Fprintf(w, "%s/%s\n", c.Name, k.Name)
+		}
+	}
+}
+
+// Measure lets the contenders run in turns: what disturbs the machine for a while disturbs all of them.
+func (c Comparison) Measure(ctx context.Context, l *lab.Lab, rounds int, length time.Duration, progress io.Writer) Outcome {
+	o := c.blank()
+	for round := range rounds {
+		for i, k := range c.Contenders {
+			r := &o.Rows[i]
+			if r.Missing != "" || ctx.Err() != nil {
+				continue
+			}
+			fmt.Fprintf(progress, "%s/%s, round %d of %d\n", c.Name, k.Name, round+1, rounds)
+			values, err := k.once(ctx, l, length)
+			if err != nil {
+				fmt.Fprintf(progress, "%s/%s: %v\n", c.Name, k.Name, err)
+				r.Failed = err.Error()
+				continue
+			}
+			r.Rounds = append(r.Rounds, measured(values))
+		}
+	}
+	return o
+}
+
+// blank is an outcome before the first round.
+func (c Comparison) blank() Outcome {
+	o := Outcome{Name: c.Name, Title: c.Title, Metrics: c.Metrics, Plots: c.Plots, Floor: c.Floor}
+	for _, k := range c.Contenders {
+		r := Row{Name: k.Name, Ours: k.Ours, Peer: c.peerOf(k), Goals: k.Goals}
+		if err := k.missing(); err != nil {
+			r.Missing = err.Error()
+		}
+		o.Rows = append(o.Rows, r)
+	}
+	return o
+}
+
+func (k Contender) once(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, length+lab.Patience)
+	defer cancel()
+	return k.Run(ctx, l, length)
+}
+
+func (k Contender) missing() error {
+	for _, n := range k.Needs {
+		if err := n(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

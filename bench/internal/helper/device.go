@@ -1,0 +1,36 @@
+package helper
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// withDevice runs a program with a /dev of its own, which has little but /dev/netmap. It is called in a mount namespace
+// of its own.
+func withDevice(args []string) error {
+	if len(args) < 2 {
+		return fmt.Errorf("with-device: want a node and a command")
+	}
+	program, err := exec.LookPath(args[1])
+	if err != nil {
+		return err
+	}
+	if program, err = filepath.Abs(program); err != nil {
+		return err
+	}
+	if err := unix.Mount("dev", "/dev", "tmpfs", 0, ""); err != nil {
+		return fmt.Errorf("mount a /dev: %w", err)
+	}
+	if err := os.WriteFile("/dev/netmap", nil, 0o600); err != nil {
+		return err
+	}
+	if err := unix.Mount(args[0], "/dev/netmap", "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("mount %s on /dev/netmap: %w", args[0], err)
+	}
+	return syscall.Exec(program, args[1:], os.Environ())
+}

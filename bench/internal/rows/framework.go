@@ -1,0 +1,163 @@
+package rows
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed-48afdc40/netmap/bench/internal/contest"
+	"github.com/seed-48afdc40/netmap/bench/internal/lab"
+)
+
+// The comparisons inside of one process are the benchmarks of package embed, which are run as anybody would run them.
+const frameworkText = `Sender and receiver in one goroutine of one process: work and no wake-ups. For "sync" the application only moves its
+ring's head, so that what is left is the framework's own cost; for "payload" it also writes 8 bytes into every frame, and
+reads and checks them in every frame received. The floor is a loop over the same rings and buffers, with the same application, that
+copies each frame and does nothing else; its buffers have the distance that suits the caches best.`
+
+func frameworkComparisons() []contest.Comparison {
+	return []contest.Comparison{
+		{
+			Name: "embed-vale", Title: "VALE switch in one process", Text: frameworkText, Metrics: frameMetrics, Plots: []int{1, 3},
+			Contenders: overSizes("VALE", 1.4),
+		}, {
+			Name: "embed-pipe", Title: "Pipe in one process", Metrics: frameMetrics, Plots: []int{1, 3},
+			Text:       "The same over a pipe, which swaps buffers and copies no frame. The floor copies slots, and copies them back.",
+			Contenders: overSizes("Pipe", 1.5),
+		}, {
+			Name: "embed-broadcast", Title: "Broadcast to 8 ports of a VALE switch in one process", Metrics: frameMetrics, Plots: []int{1, 3},
+			Text: "The same to all ports of a switch. Figures are per frame sent: each is delivered eight times, and the floor copies it eight times.",
+			Contenders: []contest.Contender{{
+				Name: "60 bytes, batch 512", Ours: true, Run: frameBenchmark("VALEBroadcast8"),
+				Goals: []contest.Goal{{Metric: payloadRatio, AtMost: 1.3}},
+			}},
+		}, {
+			Name: "embed-idle", Title: "A sync with nothing to do",
+			Text: `Half of the syncs are of a tx ring, half of an rx ring. The floor takes the ring and gives it back, with one atomic
+operation each, and looks at the words that a program may have written.`,
+			Metrics:    []contest.Metric{{Name: "idle sync", Unit: "ns", Digits: 1, Less: true}, {Name: "idle sync", Unit: contest.FloorUnit, Digits: 2, Less: true}},
+			Plots:      []int{0},
+			Contenders: []contest.Contender{idle("pipe", "p{1"), idle("VALE", "vale0:tx")},
+		},
+	}
+}
+
+var frameMetrics = []contest.Metric{
+	{Name: "sync", Unit: "ns/frame", Digits: 2, Less: true}, {Name: "sync", Unit: contest.FloorUnit, Digits: 2, Less: true},
+	{Name: "payload", Unit: "ns/frame", Digits: 2, Less: true}, {Name: "payload", Unit: contest.FloorUnit, Digits: 2, Less: true},
+}
+
+// payloadRatio is the metric that has targets: programs look into their frames.
+const payloadRatio = 3
+
+// overSizes are the benchmark's sizes and batches. The target is that of batches of 512.
+func overSizes(benchmark string, most float64) (all []contest.Contender) {
+	for _, size := range []int{60, 1500} {
+		for _, batch := range []int{1, 32, 256, 512, 1023} {
+			k := contest.Contender{Name: fmt.Sprintf("%d bytes, batch %d", size, batch), Ours: true}
+			k.Run = frameBenchmark(benchmark, strconv.Itoa(size), fmt.Sprintf("batch=%d", batch))
+			if batch == 512 {
+				k.Goals = []contest.Goal{{Metric: payloadRatio, AtMost: most}}
+			}
+			all = append(all, k)
+		}
+	}
+	return all
+}
+
+// frameBenchmark runs both variants of a benchmark, and its floors.
+func frameBenchmark(path ...string) contest.Measurement {
+	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
+		found, err := benchmark(ctx, l, length, path...)
+		if err != nil {
+			return nil, err
+		}
+		name := strings.Join(path, "/")
+		var values []float64
+		for _, variant := range []string{"/sync", "/payload"} {
+			ns := found.get("Benchmark"+name+variant, "ns/frame")
+			values = append(values, ns, ns/found.get(floorOf+name+variant, "ns/frame"))
+		}
+		return values, nil
+	}
+}
+
+// floorOf is before the names of floors, which are those of what they are floors of.
+const floorOf = "BenchmarkFloor"
+
+func idle(name, port string) contest.Contender {
+	k := contest.Contender{Name: name, Ours: true}
+	k.Run = func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
+		found, err := benchmark(ctx, l, length, "IdleSync", port)
+		ns := found.get("BenchmarkIdleSync/"+port, "ns/op")
+		return []float64{ns, ns / found.get(floorOf+"IdleSync/"+port, "ns/op")}, err
+	}
+	return k
+}
+
+// figures are what benchmarks reported, by name and unit.
+type figures map[string]map[string]float64
+
+func (f figures) get(name, unit string) float64 {
+	if v, ok := f[name][unit]; ok {
+		return v
+	}
+	return math.NaN()
+}
+
+// benchmark runs one benchmark of package embed, with all that is beneath it, and its floor, in one process. A benchmark searches
+// for a number of iterations that takes long enough, so that it takes several times as long as it is told.
+func benchmark(ctx context.Context, l *lab.Lab, length time.Duration, path ...string) (figures, error) {
+	program, err := l.EmbedTest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pattern := "^Benchmark(Floor)?" + quoted(path[0])
+	for _, p := range path[1:] {
+		pattern += "/^" + quoted(p)
+	}
+	cmd := exec.CommandContext(ctx, program, "-test.run", "^$", "-test.bench", pattern, "-test.benchtime", (length / 20).String())
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", pattern, err, out)
+	}
+	found := parseBenchmarks(string(out))
+	if len(found) == 0 {
+		return nil, fmt.Errorf("package embed has no benchmark %s", pattern)
+	}
+	return found, nil
+}
+
+// quoted is a part of a pattern that matches that name only.
+func quoted(name string) string {
+	for _, c := range []string{"{", "}"} {
+		name = strings.ReplaceAll(name, c, `\`+c)
+	}
+	return name + "$"
+}
+
+// parseBenchmarks reads lines such as "BenchmarkX/y-2  1000  5.1 ns/frame  196 Mframes/s".
+func parseBenchmarks(out string) figures {
+	all := figures{}
+	for text := range strings.Lines(out) {
+		f := strings.Fields(text)
+		if len(f) < 4 || !strings.HasPrefix(f[0], "Benchmark") {
+			continue
+		}
+		name := f[0]
+		if i := strings.LastIndexByte(name, '-'); i > 0 {
+			name = name[:i] // without the number of processors
+		}
+		all[name] = map[string]float64{}
+		for i := 2; i+1 < len(f); i += 2 {
+			if v, err := strconv.ParseFloat(f[i], 64); err == nil {
+				all[name][f[i+1]] = v
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,108 @@
+package rows
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/seed-48afdc40/netmap/bench/internal/contest"
+	"github.com/seed-48afdc40/netmap/bench/internal/helper"
+	"github.com/seed-48afdc40/netmap/bench/internal/lab"
+	"github.com/seed-48afdc40/netmap/internal/latency"
+)
+
+func roundTrip() contest.Comparison {
+	c := contest.Comparison{
+		Name: "latency", Title: "Round trip over a VALE switch",
+		Text: `One station sends a frame and waits for the answer of the other, one at a time: both sleep in poll, and the daemon has
+nothing else to do. "spin" is how long the daemon looks for the next request before it sleeps, and in one process how long a
+poll looks for frames. Idle is the daemon's processor time while a client sleeps in poll and nothing happens, over two seconds.`,
+		Metrics: []contest.Metric{{Name: "p50", Unit: "µs", Digits: 1, Less: true}, {Name: "p99", Unit: "µs", Digits: 1, Less: true}, {Name: "idle", Unit: "% of a core", Digits: 1, Less: true}},
+		Plots:   []int{0, 1},
+		Peer:    spinName(lab.DefaultSpin),
+	}
+	for _, us := range []int{0, 20, 50, 100} {
+		spin := time.Duration(us) * time.Microsecond
+		c.Contenders = append(c.Contenders, contest.Contender{Name: spinName(spin), Ours: true, Needs: []lab.Need{lab.Root}, Run: pingOver(spin)})
+	}
+	for _, us := range []int{0, 20} {
+		k := contest.Contender{Name: fmt.Sprintf("in one process, spin %d us", us), Ours: true}
+		k.Run = pingWithin(time.Duration(us) * time.Microsecond)
+		c.Contenders = append(c.Contenders, k)
+	}
+	return c
+}
+
+// idleTime is how long a daemon is watched that has nothing to do.
+const idleTime = 2 * time.Second
+
+// pingOver measures a daemon at rest and two processes that use it.
+func pingOver(spin time.Duration) contest.Measurement {
+	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
+		d, err := l.Serve(ctx, spin)
+		if err != nil {
+			return nil, err
+		}
+		defer d.Stop()
+		other, err := lab.Start(l.Helper("pong", d.Node, "vale0:b"))
+		if err != nil {
+			return nil, err
+		}
+		defer other.Stop()
+		if _, err := other.Await(ctx, helper.ReadyLine); err != nil {
+			return nil, err
+		}
+		idle, err := idleShare(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		return pingResult(ctx, idle, l.Helper("ping", d.Node, "vale0:a", inMilliseconds(length)))
+	}
+}
+
+// idleShare is the share of a core that the daemon uses, in per cent.
+func idleShare(ctx context.Context, d *lab.Daemon) (float64, error) {
+	before, err := d.CPUTime()
+	if err != nil {
+		return 0, err
+	}
+	if err := d.Sleep(ctx, idleTime); err != nil {
+		return 0, err
+	}
+	after, err := d.CPUTime()
+	return 100 * float64(after-before) / float64(idleTime), err
+}
+
+func pingWithin(spin time.Duration) contest.Measurement {
+	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
+		return pingResult(ctx, math.NaN(), l.Helper("ping-inside", spin.String(), inMilliseconds(length)))
+	}
+}
+
+func inMilliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// pingResult runs a helper that pings.
+func pingResult(ctx context.Context, idle float64, argv []string) ([]float64, error) {
+	p, err := lab.Start(argv)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Stop()
+	line, err := p.Await(ctx, helper.PingLine)
+	if err != nil {
+		return nil, err
+	}
+	d, err := helper.ParsePing(line.Text)
+	return []float64{microseconds(d.P50), microseconds(d.P99), idle}, checkPing(d, err)
+}
+
+func checkPing(d latency.Distribution, err error) error {
+	if err == nil && d.Count == 0 {
+		return fmt.Errorf("no frame came back in time")
+	}
+	return err
+}
+
+func microseconds(ns int64) float64 { return float64(ns) / 1000 }

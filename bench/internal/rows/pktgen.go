@@ -1,0 +1,84 @@
+package rows
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/seed-48afdc40/netmap/bench/internal/contest"
+	"github.com/seed-48afdc40/netmap/bench/internal/lab"
+)
+
+// pktGenVariable names the pkt-gen to measure.
+const pktGenVariable = "NETMAP_PKTGEN"
+
+func pktGen() error {
+	path := os.Getenv(pktGenVariable)
+	if path == "" {
+		return fmt.Errorf("needs a pkt-gen, built from upstream netmap: name it in %s", pktGenVariable)
+	}
+	if _, err := exec.LookPath(path); err != nil {
+		return fmt.Errorf("%s: %w", pktGenVariable, err)
+	}
+	return nil
+}
+
+// pkt-gen writes once a second, such as
+//
+//	421.123456 main_thread [2781] 12.345 Mpps (12.361 Mpkts 5.934 Gbps in 1001322 usec) 497.31 avg_batch 0 min_space
+var pktGenLine = regexp.MustCompile(`\(([0-9.]+) ([KMG]?)pkts [0-9.]+ [KMG]?bps in [0-9]+ usec\)`)
+
+// pktGenFrames reads the frames of the last second.
+func pktGenFrames(text string) (float64, bool) {
+	m := pktGenLine.FindStringSubmatch(text)
+	if m == nil {
+		return 0, false
+	}
+	n, err := strconv.ParseFloat(m[1], 64)
+	return n * map[string]float64{"": 1, "K": 1e3, "M": 1e6, "G": 1e9}[m[2]], err == nil
+}
+
+// pktGenTotal adds them up.
+func pktGenTotal() lab.Total {
+	sum := 0.0
+	return func(text string) (float64, bool) {
+		n, ok := pktGenFrames(text)
+		sum += n
+		return sum, ok
+	}
+}
+
+// pktGenBetween has two pkt-gen send and receive over a device.
+func pktGenBetween(tx, rx string) contest.Measurement {
+	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
+		d, err := l.Serve(ctx, lab.DefaultSpin)
+		if err != nil {
+			return nil, err
+		}
+		defer d.Stop()
+		receiver, err := startPktGen(l, d.Node, "-f", "rx", "-i", rx)
+		if err != nil {
+			return nil, err
+		}
+		defer receiver.Stop()
+		sender, err := startPktGen(l, d.Node, "-f", "tx", "-i", tx, "-l", strconv.Itoa(processLength), "-b", strconv.Itoa(processBatch))
+		if err != nil {
+			return nil, err
+		}
+		defer sender.Stop()
+		frames, _, err := lab.Rates(ctx, receiver, pktGenTotal(), length, lab.Unmarked)
+		return []float64{lab.Mega(frames)}, err
+	}
+}
+
+// startPktGen runs pkt-gen where /dev/netmap is our node: it knows no other.
+func startPktGen(l *lab.Lab, node string, args ...string) (*lab.Process, error) {
+	argv := l.Helper("with-device", node, os.Getenv(pktGenVariable))
+	argv = append(argv, "-w", "1")
+	return lab.Start(append(argv, args...), func(c *exec.Cmd) { c.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS })
+}

@@ -1,0 +1,163 @@
+package rows
+
+import (
+	"context"
+	"os/exec"
+	"strconv"
+	"time"
+
+	"github.com/seed-48afdc40/netmap/bench/internal/contest"
+	"github.com/seed-48afdc40/netmap/bench/internal/helper"
+	"github.com/seed-48afdc40/netmap/bench/internal/lab"
+)
+
+// vethLength is testpmd's default.
+const vethLength = 64
+
+const (
+	oursName   = "netmap"
+	daemonName = "netmap serve"
+	pmdName    = "dpdk af_xdp"
+	packetName = "af_packet"
+)
+
+// party starts a program on an interface, and what it needs besides. Stop ends the latter, when the program has ended.
+type party func(ctx context.Context, l *lab.Lab, at *lab.Site) (p *lab.Process, stop func(), err error)
+
+// alone is a program that needs nothing besides.
+func alone(argv func(*lab.Lab, string) []string, change ...func(*lab.Lab, *exec.Cmd)) party {
+	return func(_ context.Context, l *lab.Lab, at *lab.Site) (*lab.Process, func(), error) {
+		p, err := at.Start(argv(l, at.Iface), func(c *exec.Cmd) {
+			for _, f := range change {
+				f(l, c)
+			}
+		})
+		return p, func() {}, err
+	}
+}
+
+// throughDaemon is a helper that goes through "netmap serve", as argv says for a node and a port.
+func throughDaemon(argv func(l *lab.Lab, node, port string) []string) party {
+	return func(ctx context.Context, l *lab.Lab, at *lab.Site) (*lab.Process, func(), error) {
+		d, err := l.Serve(ctx, lab.DefaultSpin)
+		if err != nil {
+			return nil, nil, err
+		}
+		p, err := at.Start(argv(l, d.Node, "netmap:"+at.Iface)) // the daemon looks where its client is
+		if err != nil {
+			d.Stop()
+		}
+		return p, d.Stop, err
+	}
+}
+
+// sendFrom measures a sender by what the kernel counts at the other end.
+func sendFrom(sender party) contest.Measurement {
+	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
+		w, err := lab.NewWire()
+		if err != nil {
+			return nil, err
+		}
+		defer w.Close()
+		p, stop, err := sender(ctx, l, w.Left)
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
+		defer p.Stop()
+		pps, err := lab.Growth(ctx, p, w.Right.Received, length)
+		return []float64{lab.Mega(pps)}, err
+	}
+}
+
+func vethTx() contest.Comparison {
+	return contest.Comparison{
+		Name: "veth-tx", Title: "Sending through AF_XDP, veth, one queue",
+		Text: `One process sends frames of 64 bytes into a veth pair as fast as it can, and the kernel counts them at the other end, where
+nobody wants them. veth has no zero-copy: the kernel copies every frame. DPDK is testpmd with its af_xdp driver; AF_PACKET
+sends 64 frames a sendmmsg, past the queueing discipline. "netmap serve" is the same sender as a client of the daemon.`,
+		Metrics: []contest.Metric{{Name: "sent", Unit: "Mpps", Digits: 3}}, Plots: []int{0}, Peer: pmdName,
+		Contenders: []contest.Contender{
+			{Name: oursName, Ours: true, Needs: []lab.Need{lab.Root}, Run: sendFrom(alone(nicSender))},
+			{Name: daemonName, Ours: true, Needs: []lab.Need{lab.Root}, Run: sendFrom(throughDaemon(nodeSender))},
+			{Name: pmdName, Needs: []lab.Need{lab.Root, lab.TwoCores, dpdk}, Run: sendFrom(alone(pmdOn("txonly"), asDPDK))},
+			{Name: packetName, Needs: []lab.Need{lab.Root}, Run: sendFrom(alone(packetSender))},
+		},
+	}
+}
+
+func vethRx() contest.Comparison {
+	return contest.Comparison{
+		Name: "veth-rx", Title: "Receiving through AF_XDP, veth, one queue",
+		Text: `The same three receive. The sender is the same for all: ours, in AF_XDP, without pause. The kernel delivers on the
+sender's core, so that a receiver that has to be woken slows its sender down. testpmd never sleeps; ours sleeps in poll, at once
+or after having looked for 50 µs. "netmap serve" is ours as a client of the daemon, which waits as it does by default. Offered
+is what the kernel took from the sender, lost the share of it that the receiver never saw.`,
+		Metrics: []contest.Metric{{Name: "received", Unit: "Mpps", Digits: 3}, {Name: "offered", Unit: "Mpps", Digits: 3}, {Name: "lost", Unit: "%", Digits: 1, Less: true}}, Plots: []int{0}, Peer: pmdName,
+		Contenders: []contest.Contender{
+			{Name: oursName, Ours: true, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(nicReceiver(0)), helper.ReadyLine, helper.Received)},
+			{Name: oursName + ", spin 50 us", Ours: true, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(nicReceiver(50*time.Microsecond)), helper.ReadyLine, helper.Received)},
+			{Name: daemonName, Ours: true, Needs: []lab.Need{lab.Root}, Run: receiveOn(throughDaemon(nodeReceiver), helper.ReadyLine, helper.Received)},
+			{Name: pmdName, Needs: []lab.Need{lab.Root, lab.TwoCores, dpdk}, Run: receiveOn(alone(pmdOn("rxonly"), asDPDK), "RX-packets:", pmdReceived)},
+			{Name: packetName, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(packetReceiver), helper.ReadyLine, helper.Received)},
+		},
+	}
+}
+
+// receiveOn measures a receiver, which is ready when it writes so.
+func receiveOn(receiver party, ready string, read lab.Total) contest.Measurement {
+	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
+		w, err := lab.NewWire()
+		if err != nil {
+			return nil, err
+		}
+		defer w.Close()
+		p, stop, err := receiver(ctx, l, w.Right)
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
+		defer p.Stop()
+		if _, err := p.Await(ctx, ready); err != nil {
+			return nil, err
+		}
+		sender, err := w.Left.Start(nicSender(l, w.Left.Iface))
+		if err != nil {
+			return nil, err
+		}
+		defer sender.Stop()
+		got, offered, err := lab.Rates(ctx, p, read, length, w.Left.Offered)
+		return []float64{lab.Mega(got), lab.Mega(offered), max(0, 100*(1-got/offered))}, err
+	}
+}
+
+// Who sends and receives on an interface.
+func nicSender(l *lab.Lab, iface string) []string {
+	return l.Helper("send", "", "netmap:"+iface, strconv.Itoa(vethLength), "512")
+}
+
+func nodeSender(l *lab.Lab, node, port string) []string {
+	return l.Helper("send", node, port, strconv.Itoa(vethLength), "512")
+}
+
+func nodeReceiver(l *lab.Lab, node, port string) []string {
+	return l.Helper("receive", node, port, "0s")
+}
+
+func nicReceiver(spin time.Duration) func(*lab.Lab, string) []string {
+	return func(l *lab.Lab, iface string) []string {
+		return l.Helper("receive", "", "netmap:"+iface, spin.String())
+	}
+}
+
+func packetSender(l *lab.Lab, iface string) []string {
+	return l.Helper("packet-send", iface, strconv.Itoa(vethLength))
+}
+
+func packetReceiver(l *lab.Lab, iface string) []string { return l.Helper("packet-receive", iface) }
+
+func pmdOn(mode string) func(*lab.Lab, string) []string {
+	return func(_ *lab.Lab, iface string) []string {
+		return pmd([]string{"-l", "0,1"}, "net_af_xdp0,iface="+iface, mode)
+	}
+}
