@@ -62,12 +62,12 @@ var mayImport = map[string][]string{
 	"internal/shadow": core,
 
 	"internal/engine":  slices.Concat(core, system, telling, kinds, []string{"internal/uplink", "internal/shadow", "internal/status"}),
-	"internal/control": slices.Concat(core, []string{"internal/engine", "internal/wake", "internal/ifioctl"}),
+	"internal/control": slices.Concat(core, []string{"portname", "internal/engine", "internal/wake", "internal/ifioctl"}),
 	"internal/daemon":  slices.Concat(core, system, telling, []string{"internal/engine", "internal/control", "internal/chardev", "internal/ifioctl", "internal/takeover", "internal/status", "internal/statusapi", "internal/metrics"}),
 
 	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
 	"":                {"abi", "portname", "internal/fault", "internal/shm", "internal/device", "internal/netdev", "internal/status"},
-	"internal/device": {"abi", "internal/fault", "internal/shm", "internal/csb", "internal/wake", "internal/nioctl", "internal/netdev", "internal/status"},
+	"internal/device": {"abi", "portname", "internal/fault", "internal/shm", "internal/csb", "internal/wake", "internal/nioctl", "internal/netdev", "internal/status"},
 	"internal/nioctl": {"abi", "internal/fault"},
 	"embed":           {"", "abi", "portname", "internal/fault", "internal/shm", "internal/mem", "internal/engine", "internal/csb", "internal/wake", "internal/event", "internal/status", "internal/statusapi"},
 	"embed/metrics":   {"embed", "internal/metrics"},

@@ -15,7 +15,6 @@
 package netmaptest
 
 import (
-	"strings"
 	"syscall"
 	"testing"
 
@@ -59,7 +58,7 @@ func (f *Fake) Open(name string, options ...netmap.Option) (*netmap.Port, error)
 	if err != nil {
 		return nil, err
 	}
-	if isInterface(n.Port) {
+	if n.Kind() == portname.Interface {
 		if f.interfaces[n.Port] == nil {
 			return nil, fault.New(syscall.ENXIO, "open", name, "the fake has no such interface; add it with Interface")
 		}
@@ -83,17 +82,12 @@ const (
 	program = "}wire"
 )
 
-// isInterface tells names of interfaces from those of switches and pipes.
-func isInterface(port string) bool {
-	return !strings.HasPrefix(port, "vale") && !strings.ContainsAny(port, "{}")
-}
-
 // Interface adds an interface of that name, such as "eth0", and returns the other end of its cable. Options say how many rings
 // (netmap.Rings) and slots (netmap.Slots) it has; one ring of 1024 slots a direction by default. It must not be called while a
 // program opens ports.
 func (f *Fake) Interface(name string, options ...netmap.Option) *Wire {
 	f.t.Helper()
-	if n, err := portname.Parse(name); err != nil || n.Port != name || !isInterface(name) || f.interfaces[name] != nil {
+	if n, err := portname.Parse(name); err != nil || n.Port != name || n.Kind() != portname.Interface || f.interfaces[name] != nil {
 		f.t.Fatalf("add interface %q: want a name that is new, and neither that of a switch nor of a pipe", name)
 	}
 	port := f.mustOpen(name+test, options...)

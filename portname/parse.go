@@ -11,6 +11,7 @@ import (
 const (
 	netmapPrefix = "netmap:"
 	valePrefix   = "vale"
+	pipeMarks    = "{}" // master end, slave end
 
 	maxIfName  = abi.IfNameSize - 1  // without the terminating zero
 	maxAltName = 127                 // of an interface's other names (ALTIFNAMSIZ)
@@ -54,10 +55,10 @@ func (s span) cutPort(isInterface func(string) bool) (port, rest span) {
 	if strings.HasPrefix(s.String(), netmapPrefix) {
 		body = s.skip(len(netmapPrefix))
 	}
-	if isInterface == nil || rest.empty() || strings.HasPrefix(body.String(), valePrefix) {
+	if isInterface == nil || rest.empty() || OnSwitch(body.String()) {
 		return port, rest
 	}
-	parent, pipe := body.cut("{}")
+	parent, pipe := body.cut(pipeMarks)
 	for end := parent.to; end > port.to; {
 		name := span{s.in, parent.from, end}.String()
 		if len(name) <= maxAltName && isInterface(name) {
@@ -83,8 +84,8 @@ func parsePort(s span) (string, error) {
 	if i := strings.IndexFunc(s.String(), isBlank); i >= 0 {
 		return "", s.skip(i).first().fail("character", "no spaces and no control characters")
 	}
-	parent, pipe := s.cut("{}")
-	isVALE := strings.HasPrefix(s.String(), valePrefix)
+	parent, pipe := s.cut(pipeMarks)
+	isVALE := OnSwitch(s.String())
 	if len(s.String()) > maxPort && (isVALE || !pipe.empty()) {
 		return "", s.tooLong("port", maxPort)
 	}
@@ -106,7 +107,7 @@ func checkPipe(parent, pipe span) error {
 		return parent.fail("port", "a port before the pipe, as in eth0{1")
 	}
 	for !pipe.empty() {
-		id, next := pipe.skip(1).cut("{}")
+		id, next := pipe.skip(1).cut(pipeMarks)
 		if id.empty() {
 			return id.fail("pipe id", "letters or digits, as in eth0{1")
 		}

@@ -157,7 +157,7 @@ func (n Name) String() string {
 
 // withPrefix is a port in the form that every netmap program takes.
 func withPrefix(port string) string {
-	if strings.HasPrefix(port, valePrefix) {
+	if OnSwitch(port) {
 		return port
 	}
 	return netmapPrefix + port

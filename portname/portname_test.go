@@ -375,7 +375,7 @@ func fuzzed(t *testing.T, in string, isInterface func(string) bool) {
 		return
 	}
 	most := abi.ReqNameSize - 1
-	if !strings.ContainsAny(n.Port, "{}") && !strings.HasPrefix(n.Port, "vale") {
+	if n.Kind() == Interface {
 		most = maxAltName
 	}
 	if len(n.Port) == 0 || len(n.Port) > most || strings.IndexByte(n.Port, 0) >= 0 {

@@ -10,6 +10,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/portname"
 )
 
 // legacy answers a request of any API: it is translated to ours, answered, and translated back if all went well.
@@ -86,7 +87,7 @@ func (c *Client) bindLegacy(p Process, api *abi.API, name string, req *abi.Regis
 
 // fullName is the name of a port as we know it.
 func fullName(api *abi.API, name string) string {
-	if api.AnyName && strings.HasPrefix(name, "vale") && !strings.Contains(name, ":") {
+	if api.AnyName && portname.OnSwitch(name) && !strings.Contains(name, ":") {
 		return "vale:" + name
 	}
 	return name

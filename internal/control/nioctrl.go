@@ -10,6 +10,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/portname"
 )
 
 // call is a request as it is being answered.
@@ -224,7 +225,7 @@ func (k *call) valeList() error {
 // findValePort looks a port up by name. The answer for one that is not there, on a switch that is, has no index.
 func findValePort(ports []engine.ValePort, name string) (engine.ValePort, error) {
 	sw, _, _ := strings.Cut(name, ":")
-	if !strings.HasPrefix(name, "vale") {
+	if !portname.OnSwitch(name) {
 		return engine.ValePort{}, syscall.EINVAL
 	}
 	found, err := engine.ValePort{}, error(syscall.ENOENT)

@@ -5,7 +5,6 @@ package device
 import (
 	"errors"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/nioctl"
 	"github.com/seed-48afdc40/netmap/internal/shm"
+	"github.com/seed-48afdc40/netmap/portname"
 )
 
 // legacyAPI is spoken to a device from before NIOCCTRL, or with another version of it. It is the first
@@ -66,10 +66,14 @@ func legacyRequest(name string, r *abi.Register) (m abi.Nmreq, err error) {
 			m.RingID |= bit
 		}
 	}
-	if at := strings.LastIndexAny(name, "{}"); at > 0 && mode == abi.RegAllNIC {
-		if id, err := strconv.ParseUint(name[at+1:], 10, 16); err == nil && id <= abi.RingMask {
-			mode = map[byte]uint32{'{': abi.RegPipeMaster, '}': abi.RegPipeSlave}[name[at]]
-			name, m.RingID = name[:at], m.RingID|uint16(id)
+	if portname.KindOf(name) == portname.Pipe && mode == abi.RegAllNIC {
+		parent, pipe, slave := portname.SplitPipe(name)
+		if id, err := strconv.ParseUint(pipe, 10, 16); err == nil && id <= abi.RingMask {
+			mode = abi.RegPipeMaster
+			if slave {
+				mode = abi.RegPipeSlave
+			}
+			name, m.RingID = parent, m.RingID|uint16(id)
 		}
 	}
 	if len(name) >= abi.IfNameSize {

@@ -146,7 +146,7 @@ func (o *flags) parsePorts() (err error) {
 			return fmt.Errorf("-i: %w", err)
 		}
 	} else if o.b = o.a; !o.loop {
-		if o.a.Mode != abi.RegAllNIC || o.a.Flags != 0 || cli.IsSoftware(o.ports[0]) {
+		if o.a.Mode != abi.RegAllNIC || o.a.Flags != 0 || o.a.Kind() != portname.Interface {
 			return fmt.Errorf("%s has no host stack to be bridged with: name a second port with -i, or use -L", o.ports[0])
 		}
 		o.a.Mode = abi.RegSW
@@ -166,7 +166,7 @@ func sends(n portname.Name) bool {
 
 // shared says whether a port makes sense only where other programs have their ports.
 func shared(n portname.Name) bool {
-	return cli.IsSoftware(n.String()) || n.Flags&(abi.NRMonitorTx|abi.NRMonitorRx) != 0
+	return n.Kind() != portname.Interface || n.Flags&(abi.NRMonitorTx|abi.NRMonitorRx) != 0
 }
 
 func (o *flags) run(ctx context.Context) error {

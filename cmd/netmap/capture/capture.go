@@ -192,7 +192,7 @@ func (o *flags) parse(expr string) (err error) {
 
 func (o *flags) run(ctx context.Context) error {
 	o.device.Out = o.err
-	if cli.IsSoftware(o.port) || isMonitor(o.name) {
+	if o.name.Kind() != portname.Interface || isMonitor(o.name) {
 		o.device.UseNode()
 	}
 	facts := o.facts()

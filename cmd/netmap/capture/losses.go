@@ -2,7 +2,6 @@ package capture
 
 import (
 	"cmp"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 
@@ -31,7 +30,7 @@ type meter struct {
 // newMeter starts to count, once the port is open.
 func newMeter(name portname.Name, p *netmap.Port) *meter {
 	m := &meter{kind: name, port: p}
-	if !cli.IsSoftware(name.String()) && !isMonitor(name) {
+	if name.Kind() == portname.Interface && !isMonitor(name) {
 		if link, err := netlink.LinkByName(name.Port); err == nil {
 			m.index = link.Attrs().Index
 		}
@@ -60,7 +59,7 @@ func (m *meter) read() (l loss) {
 		}
 		l.link = linkDrops(m.index, !l.known)
 	}
-	if strings.ContainsAny(m.kind.Port, "{}") && !isMonitor(m.kind) {
+	if m.kind.Kind() == portname.Pipe && !isMonitor(m.kind) {
 		l.known = true // whoever sends into a pipe waits
 	}
 	return l

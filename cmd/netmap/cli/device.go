@@ -210,7 +210,7 @@ func (d *Device) buffers(ports []portname.Name) int {
 	const spare, software, most = 4096, 4096, 1000000
 	n, hardware := spare+d.ExtraBufs, false
 	for _, p := range ports {
-		if IsSoftware(p.String()) {
+		if p.Kind() != portname.Interface {
 			n += software
 			continue
 		}
@@ -229,5 +229,5 @@ func (d *Device) buffers(ports []portname.Name) int {
 // IsSoftware says whether the name is that of a port that exists in memory only.
 func IsSoftware(port string) bool {
 	name, err := ParsePort(port)
-	return err == nil && (strings.HasPrefix(name.Port, "vale") || strings.ContainsAny(name.Port, "{}"))
+	return err == nil && name.Kind() != portname.Interface
 }

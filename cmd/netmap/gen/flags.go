@@ -15,12 +15,14 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
+	"github.com/seed-48afdc40/netmap/portname"
 )
 
 // flags are those of gen. Their letters are pkt-gen's, and mean what they mean there.
 type flags struct {
 	function string // empty is the self test
 	port     string
+	name     portname.Name // the port's, taken apart
 	device   cli.Device
 	config   config
 
@@ -191,11 +193,12 @@ func (o *flags) checkFunction() error {
 	case o.port == "":
 		return nil
 	}
-	name, err := cli.ParsePort(o.port)
+	var err error
+	o.name, err = cli.ParsePort(o.port)
 	switch {
 	case err != nil:
 		return fmt.Errorf("-i: %w", err)
-	case o.threads > 1 && name.Mode != abi.RegAllNIC:
+	case o.threads > 1 && o.name.Mode != abi.RegAllNIC:
 		return fmt.Errorf("-p gives every thread a ring of its own: name the port without a ring, not -i %s", o.port)
 	}
 	return nil
@@ -304,7 +307,7 @@ func (o *flags) checkSlots() error {
 		return fmt.Errorf("fragments of %d bytes make no sense: -M takes %d or more", s.size, minLen)
 	case s.header != 0 && s.header != 10 && s.header != 12:
 		return fmt.Errorf("a virtio-net header has no %d bytes: -H takes 0, 10 or 12", s.header)
-	case (s.header > 0 || s.indirect) && !strings.HasPrefix(o.port, "vale"):
+	case (s.header > 0 || s.indirect) && o.name.Kind() != portname.VALE:
 		return fmt.Errorf("-H and -I are for ports of VALE switches, and %s is none", o.port)
 	case s.indirect && o.frames.rubbish:
 		return errors.New("-I and -r exclude each other: leave one out")

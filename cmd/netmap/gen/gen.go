@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/portname"
 )
 
 const genHelp = `gen sends, receives and reflects test frames, and measures.
@@ -92,7 +93,7 @@ func (o *flags) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.device.Embedded() && cli.IsSoftware(o.port) {
+	if o.device.Embedded() && o.name.Kind() != portname.Interface {
 		fmt.Fprintf(o.err, "%s exists inside this process only: to reach other programs, run netmap serve.\n", o.port)
 	}
 	if err := o.waitForLink(ctx); err != nil {

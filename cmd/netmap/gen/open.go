@@ -18,10 +18,7 @@ import (
 // openPorts opens the port, once for each thread. Only the rings that the function uses are taken, so that the other
 // direction of an interface stays with its host.
 func (o *flags) openPorts(open cli.Opener) ([]*netmap.Port, error) {
-	name, err := cli.ParsePort(o.port)
-	if err != nil {
-		return nil, err
-	}
+	name := o.name
 	var options []netmap.Option
 	if name.Flags&(abi.NRRxRingsOnly|abi.NRTxRingsOnly) == 0 {
 		switch o.function {
@@ -36,7 +33,7 @@ func (o *flags) openPorts(open cli.Opener) ([]*netmap.Port, error) {
 		p, err := o.openOne(open, o.port, options)
 		return []*netmap.Port{p}, err
 	}
-	if cli.IsSoftware(o.port) && name.Conf == (portname.Conf{}) && o.config.txRings+o.config.rxRings == 0 {
+	if name.Kind() != portname.Interface && name.Conf == (portname.Conf{}) && o.config.txRings+o.config.rxRings == 0 {
 		options = append(options, netmap.Rings(o.threads, o.threads))
 	}
 	return o.openRings(open, name, options)
@@ -92,7 +89,7 @@ func (o *flags) openOne(open cli.Opener, name string, options []netmap.Option) (
 
 // agreeHeader has the port know the length of virtio-net headers, or learns it from the port.
 func (o *flags) agreeHeader(p *netmap.Port) (err error) {
-	if !strings.HasPrefix(o.port, "vale") {
+	if o.name.Kind() != portname.VALE {
 		return nil
 	}
 	if o.slots.header > 0 {
@@ -124,7 +121,7 @@ func (o *flags) slotBytes() int { return o.frames.lengths.most + o.slots.header 
 // take several.
 func (o *flags) bufSize() int {
 	const page = 4096
-	if o.port != "" && !cli.IsSoftware(o.port) {
+	if o.port != "" && o.name.Kind() == portname.Interface {
 		return min(o.slotBytes(), page)
 	}
 	return o.slotBytes()
@@ -132,10 +129,10 @@ func (o *flags) bufSize() int {
 
 // needs are the ports for which a framework inside this process has to have buffers.
 func (o *flags) needs() []portname.Name {
-	name, err := cli.ParsePort(o.port)
-	if err != nil {
+	if o.port == "" {
 		return nil
 	}
+	name := o.name
 	if strings.HasPrefix(o.function, "rx") {
 		name.Flags |= abi.NRRxRingsOnly
 	}
@@ -220,8 +217,8 @@ func (o *flags) newDump() *dump {
 
 // ownMAC is the address of the interface, or one that is made up.
 func (o *flags) ownMAC(stream uint16) net.HardwareAddr {
-	if name, err := cli.ParsePort(o.port); err == nil && !cli.IsSoftware(o.port) {
-		if l, err := netlink.LinkByName(name.Port); err == nil && len(l.Attrs().HardwareAddr) == 6 {
+	if o.port != "" && o.name.Kind() == portname.Interface {
+		if l, err := netlink.LinkByName(o.name.Port); err == nil && len(l.Attrs().HardwareAddr) == 6 {
 			return l.Attrs().HardwareAddr
 		}
 	}

@@ -137,8 +137,10 @@ func (o *flags) check() (err error) {
 	if name.Flags&abi.NRTxRingsOnly != 0 {
 		return fmt.Errorf("%s has no rx rings to receive from: -i takes a name without /T", o.port)
 	}
-	base, _, _ := strings.Cut(name.Port, "{")
-	base, _, _ = strings.Cut(base, "}")
+	base := name.Port
+	for portname.KindOf(base) == portname.Pipe {
+		base, _, _ = portname.SplitPipe(base)
+	}
 	if len(o.specs) == 0 {
 		o.specs = []string{""}
 	}
@@ -161,7 +163,7 @@ func (o *flags) parseGroups(base string) error {
 			}
 			g.pipes = n
 		}
-		if n, err := cli.ParsePort(g.name + "{0"); err != nil || n.Port != g.name+"{0" || strings.ContainsAny(g.name, "{}") {
+		if n, err := cli.ParsePort(g.name + "{0"); err != nil || n.Port != g.name+"{0" || portname.KindOf(g.name) == portname.Pipe {
 			return fmt.Errorf("pipes cannot be called %q: -p takes [name:]number", g.name)
 		}
 		g.first = next[g.name]

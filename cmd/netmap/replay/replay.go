@@ -155,7 +155,7 @@ func (o *flags) check(args []string) (err error) {
 	if o.name, err = cli.ParsePort(o.port); err != nil {
 		return fmt.Errorf("-i: %w", err)
 	}
-	if o.name.Mode == abi.RegAllNIC && !cli.IsSoftware(o.port) {
+	if o.name.Mode == abi.RegAllNIC && o.name.Kind() == portname.Interface {
 		o.name.Mode, o.name.Ring = abi.RegOneNIC, 0
 	}
 	if o.name.Flags&(abi.NRRxRingsOnly|abi.NRMonitorTx|abi.NRMonitorRx|abi.NRZcopyMon) != 0 {
@@ -195,7 +195,7 @@ func (o *flags) run(ctx context.Context) error {
 		return err
 	}
 	o.device.Out = o.err
-	if cli.IsSoftware(o.port) {
+	if o.name.Kind() != portname.Interface {
 		o.device.UseNode()
 	}
 	const longestFrame = 2048

@@ -17,6 +17,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/portname"
 )
 
 const help = `vale shows the VALE switches of a netmap device, and changes what is on them.
@@ -219,7 +220,7 @@ func (f *flags) createCmd() *cobra.Command {
 			if err := cli.TakesArgs(1, 1)(cmd, args); err != nil {
 				return err
 			}
-			if strings.HasPrefix(args[0], "vale") || strings.ContainsAny(args[0], ":/{}") || len(args[0]) >= abi.IfNameSize || args[0] == "" {
+			if portname.KindOf(args[0]) != portname.Interface || strings.ContainsAny(args[0], ":/") || len(args[0]) >= abi.IfNameSize || args[0] == "" {
 				return fmt.Errorf("%q cannot be the name of a persistent port: it takes up to %d characters, none of :/{}, and does not start with vale", args[0], abi.IfNameSize-1)
 			}
 			return nil
@@ -312,7 +313,7 @@ func onePort(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	sw, name, ok := strings.Cut(args[0], ":")
-	if !ok || !strings.HasPrefix(sw, "vale") || name == "" || len(args[0]) >= abi.ReqNameSize {
+	if !ok || !portname.OnSwitch(sw) || name == "" || len(args[0]) >= abi.ReqNameSize {
 		return fmt.Errorf("%q is no port of a switch: want one such as vale0:eth0", args[0])
 	}
 	return nil
@@ -345,7 +346,7 @@ func (f *flags) complete(what func(port) string) cobra.CompletionFunc {
 // completeInterface offers the interfaces of this network namespace on the switch that was typed.
 func completeInterface(_ *cobra.Command, args []string, typed string) (names []string, _ cobra.ShellCompDirective) {
 	sw, _, ok := strings.Cut(typed, ":")
-	if !ok || !strings.HasPrefix(sw, "vale") {
+	if !ok || !portname.OnSwitch(sw) {
 		sw = "vale0"
 	}
 	links, err := net.Interfaces()
