@@ -153,7 +153,7 @@ func ExampleRing_MaxFrame() {
 	fmt.Println(ring.NumSlots(), "slots of", ring.BufSize(), "bytes,", ring.MaxFrame(), "bytes in all")
 	// Output:
 	// 1 0 true
-	// 1024 slots of 2048 bytes, 2095104 bytes in all
+	// 1024 slots of 2112 bytes, 2160576 bytes in all
 }
 
 // Frames that the loop has not come to stay in the ring.

@@ -111,6 +111,9 @@ func TestMoveBetweenAnyRings(t *testing.T) {
 		{"offset 64", func(testing.TB) []netmap.Option { return []netmap.Option{netmap.Offsets(64, 64)} }},
 		{"offset 130 of 300", func(testing.TB) []netmap.Option { return []netmap.Option{netmap.Offsets(300, 130)} }},
 		{"own memory", func(t testing.TB) []netmap.Option { return []netmap.Option{ownMemory(t, 2048)} }},
+		{"own memory, the same size", func(t testing.TB) []netmap.Option {
+			return []netmap.Option{ownMemory(t, embed.DefaultBufSize)}
+		}},
 		{"small buffers", func(t testing.TB) []netmap.Option { return []netmap.Option{ownMemory(t, 512)} }},
 		{"small buffers, offset 100", func(t testing.TB) []netmap.Option {
 			return []netmap.Option{ownMemory(t, 512), netmap.Offsets(100, 100)}
@@ -266,11 +269,11 @@ func TestMoveOutcomes(t *testing.T) {
 	drain()
 
 	source.TxSync()
-	tx.Send(patterned(4, 8*2048))
-	want("more slots than the ring has", 8*2048, netmap.TooLong, 0)
+	tx.Send(patterned(4, 8*embed.DefaultBufSize))
+	want("more slots than the ring has", 8*embed.DefaultBufSize, netmap.TooLong, 0)
 
 	for what, spoil := range map[string]func(s *abi.Slot){
-		"a length beyond the buffer": func(s *abi.Slot) { s.Len = 2049 },
+		"a length beyond the buffer": func(s *abi.Slot) { s.Len = embed.DefaultBufSize + 1 },
 		"an index beyond the pool":   func(s *abi.Slot) { s.BufIdx = 1 << 30 },
 		"the index of no frame":      func(s *abi.Slot) { s.BufIdx = 1 },
 	} {
@@ -363,13 +366,15 @@ func TestReader(t *testing.T) {
 // A frame that does not fit in the ring at all is told from one that does not fit now, also with
 // offsets.
 func TestMaxFrame(t *testing.T) {
+	const size = embed.DefaultBufSize
 	f := newFramework(t)
 	for _, tt := range []struct {
 		options []netmap.Option
 		want    int
 	}{
-		{nil, 7 * 2048}, {[]netmap.Option{netmap.Offsets(48, 48)}, 7 * 2000}, {[]netmap.Option{netmap.Offsets(2048, 2048)}, 7 * 2048},
-		{[]netmap.Option{netmap.Offsets(1000, 0)}, 7 * 2048},
+		{nil, 7 * size}, {[]netmap.Option{netmap.Offsets(48, 48)}, 7 * (size - 48)},
+		{[]netmap.Option{netmap.Offsets(size, size)}, 7 * size},
+		{[]netmap.Option{netmap.Offsets(1000, 0)}, 7 * size},
 	} {
 		p := opened(t, f, "x{1", append(tt.options, netmap.Slots(8, 8))...)
 		ring := p.Tx()[0]

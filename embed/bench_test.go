@@ -161,10 +161,9 @@ func bothWays(b *testing.B, size, batch int, tx string, rx ...string) {
 	b.Run("payload", func(b *testing.B) { benchmark(b, embed.Config{}, true, size, batch, tx, rx...) })
 }
 
-// BenchmarkSpread shows what buffers of 2048 bytes cost: their first lines share a few sets of every cache, and a ring of
-// 1024 is too many for them. Buffers of 2112 bytes start in all sets.
+// BenchmarkSpread shows what buffers of 2048 bytes cost, see embed.DefaultBufSize.
 func BenchmarkSpread(b *testing.B) {
-	for _, size := range []int{2048, 2112} {
+	for _, size := range []int{2048, 2112, 2176, 2240} {
 		c := embed.Config{BufSize: size}
 		b.Run(fmt.Sprintf("pipe/stride=%d", size), func(b *testing.B) { benchmark(b, c, true, 60, 512, "p{1", "p}1") })
 		b.Run(fmt.Sprintf("VALE/stride=%d", size), func(b *testing.B) { benchmark(b, c, true, 60, 512, "vale0:tx", "vale0:rx") })

@@ -8,6 +8,7 @@
 package embed
 
 import (
+	"cmp"
 	"log/slog"
 	"sync"
 	"time"
@@ -29,7 +30,7 @@ import (
 // slots of all its rings and some more.
 type Config struct {
 	Buffers  int // default 278528, for 100 VALE ports and 64 queues, but at most an eighth of the memory
-	BufSize  int // bytes of a buffer: 2048 by default, 4096 for jumbo frames; 2112 is kinder to caches, see BenchmarkSpread
+	BufSize  int // bytes of a buffer, which is also how far apart they lie; default DefaultBufSize, 4096 for jumbo frames
 	Rings    int // rings; default 1024
 	RingSize int // bytes of a ring object; default 36864, which is 2288 slots: larger rings take several objects
 	Ports    int // open at once; default 256. Without Buffers there are those of so many VALE ports
@@ -72,6 +73,13 @@ type Config struct {
 	StateDir string
 }
 
+// DefaultBufSize is how many bytes the buffers have, and lie apart, unless a Config says otherwise. Of every cache, buffers
+// that are 2048 bytes apart have their first lines, which hold all of a short frame, in the same few sets, and those of a
+// ring of 1024 slots push each other out: frames then cost up to twice as much. An odd number of cache lines spreads
+// over all sets, and 33 are the least that hold 2048 bytes. "netmap serve" has 2048 nevertheless, as old programs know no
+// other size; so may a program that wants frames cut into several slots as they are there.
+const DefaultBufSize = 33 * 64
+
 // Framework is a netmap of one's own. Its methods may be called by several goroutines.
 type Framework struct {
 	e       *engine.Engine
@@ -83,6 +91,7 @@ type Framework struct {
 
 // New makes a framework. Errors: EINVAL for a size out of netmap's limits, or an XDPMode that there is not, ENOMEM.
 func New(c Config) (*Framework, error) {
+	c.BufSize = cmp.Or(c.BufSize, DefaultBufSize)
 	nic := engine.NICConfig{Slots: uint32(c.NICSlots), Promisc: c.Promisc, StateDir: c.StateDir}
 	if c.OnNote != nil {
 		nic.OnEvent = func(e event.Event) {

@@ -156,8 +156,11 @@ func TestSendTakesWhatThereIsRoomFor(t *testing.T) {
 }
 
 func TestFramesLongerThanABuffer(t *testing.T) {
+	const size = embed.DefaultBufSize
 	for _, names := range [][2]string{{"vale0:a", "vale0:b"}, {"x{1", "x}1"}} {
-		for _, c := range []struct{ size, slots, sent int }{{2048, 1, 1}, {2049, 2, 1}, {4096, 2, 1}, {9000, 5, 1}, {7 * 2048, 7, 1}, {7*2048 + 1, 0, 0}, {65535, 0, 0}} {
+		for _, c := range []struct{ size, slots, sent int }{
+			{size, 1, 1}, {size + 1, 2, 1}, {2 * size, 2, 1}, {4*size + 1, 5, 1}, {7 * size, 7, 1}, {7*size + 1, 0, 0}, {65535, 0, 0},
+		} {
 			f := newFramework(t)
 			tx, rx := openPort(t, f, names[0], netmap.Slots(8, 8)), openPort(t, f, names[1], netmap.Slots(8, 8))
 			frame := everybody("")
@@ -281,7 +284,7 @@ func TestExtraBuffers(t *testing.T) {
 	}
 	seen := map[uint32]bool{}
 	for i, b := range spare {
-		if seen[b] || b < abi.ReservedBufs || len(p.Buf(b)) != 2048 {
+		if seen[b] || b < abi.ReservedBufs || len(p.Buf(b)) != embed.DefaultBufSize {
 			t.Errorf("buffer %d of %d bytes", b, len(p.Buf(b)))
 		}
 		seen[b] = true
@@ -315,7 +318,7 @@ func TestBufferThatIsNone(t *testing.T) {
 	f := newFramework(t)
 	p := openPort(t, f, "vale0:a", netmap.Slots(8, 8))
 	for _, i := range []uint32{0, 1 << 20, 1<<32 - 1} {
-		if b := p.Buf(i); &b[0] != &p.Tx()[0].Buf(0)[0] || len(b) != 2048 {
+		if b := p.Buf(i); &b[0] != &p.Tx()[0].Buf(0)[0] || len(b) != embed.DefaultBufSize {
 			t.Errorf("buffer %d is not buffer 0", i)
 		}
 	}
@@ -345,12 +348,12 @@ func TestOptions(t *testing.T) {
 				t.Fatalf("%d tx and %d rx rings, want %d and %d", len(p.Tx()), len(p.Rx()), c.tx, c.rx)
 			}
 			for i, r := range p.Tx() {
-				if !r.IsTx() || r.ID() != c.firstRings+i || r.NumSlots() != c.txSlots || r.BufSize() != 2048 {
+				if !r.IsTx() || r.ID() != c.firstRings+i || r.NumSlots() != c.txSlots || r.BufSize() != embed.DefaultBufSize {
 					t.Errorf("tx ring %d has %d slots", r.ID(), r.NumSlots())
 				}
 			}
 			for i, r := range p.Rx() {
-				if r.IsTx() || r.ID() != c.firstRings+i || r.NumSlots() != c.rxSlots || r.BufSize() != 2048 {
+				if r.IsTx() || r.ID() != c.firstRings+i || r.NumSlots() != c.rxSlots || r.BufSize() != embed.DefaultBufSize {
 					t.Errorf("rx ring %d has %d slots", r.ID(), r.NumSlots())
 				}
 			}

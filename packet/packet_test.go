@@ -16,6 +16,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/embed"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 	"github.com/seed-48afdc40/netmap/netmaptest"
 	"github.com/seed-48afdc40/netmap/packet"
@@ -224,7 +225,7 @@ func TestAFullRing(t *testing.T) {
 	a.SetWriteDeadline(time.Time{})
 
 	// A frame that takes all slots has to wait for all.
-	whole, sent := long(7*2048), make(chan error)
+	whole, sent := long(7*embed.DefaultBufSize), make(chan error)
 	go func() {
 		_, err := a.WriteTo(whole, nil)
 		sent <- err
@@ -250,7 +251,7 @@ func TestWriteErrors(t *testing.T) {
 		want  error
 	}{
 		{nil, nil, syscall.EINVAL},
-		{long(7*2048 + 1), nil, syscall.EMSGSIZE},
+		{long(7*embed.DefaultBufSize + 1), nil, syscall.EMSGSIZE},
 		{frame(""), &net.UDPAddr{}, syscall.EINVAL},
 		{frame("to an address"), &packet.Addr{HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 9}}, nil},
 	} {
@@ -478,7 +479,7 @@ func TestOffsets(t *testing.T) {
 			t.Errorf("%d bytes: %q", len(f.Data), f.Data[:min(40, len(f.Data))])
 		}
 	}
-	if _, err := a.WriteTo(long(7*2048), nil); !errors.Is(err, syscall.EMSGSIZE) {
+	if _, err := a.WriteTo(long(7*embed.DefaultBufSize), nil); !errors.Is(err, syscall.EMSGSIZE) {
 		t.Error(err)
 	}
 }

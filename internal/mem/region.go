@@ -312,14 +312,23 @@ func (r *Region) Reset() {
 	for i := range uint32(abi.ReservedBufs) {
 		b.reserve(i)
 	}
-	// A NIC in zero-copy mode needs a buffer and the 256 bytes before it to be contiguous: one that starts a huge
-	// page is not.
 	for at := roundUp(b.offset); at < r.size; at += shm.HugePage {
-		if i := b.index(at); b.at(i) == at {
-			b.reserve(i)
-		}
+		b.reserveAround(at)
 	}
 	r.tidyLater()
+}
+
+// nicRoom is what a NIC may want before a buffer that it fills.
+const nicRoom = 256
+
+// reserveAround takes the buffers out of use that a NIC in zero-copy mode cannot have, because they lie on both sides
+// of the start of a huge page, or their nicRoom does: one or two of those that are large enough for frames.
+func (p *pool) reserveAround(at uint64) {
+	for i := p.index(max(at-1, p.offset)); i < p.num && p.at(i) < at+nicRoom; i++ {
+		if p.at(i+1) > at {
+			p.reserve(i)
+		}
+	}
 }
 
 var poolNames = [3]string{"interfaces", "rings", "buffers"}

@@ -2,6 +2,7 @@ package mem
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -140,28 +141,36 @@ func TestSizesOutOfLimits(t *testing.T) {
 }
 
 func TestReservedBuffersAreNeverGiven(t *testing.T) {
-	r := newRegion(t, Config{If: Pool{1, 64}, Ring: Pool{2, 288}, Buf: Pool{4096, 2048}})
-	u := r.Usage()
-	bufs, err := r.NewBufs("all", int(u.BufFree))
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := r.Info().Buf.Offset
-	for _, b := range bufs {
-		if b < abi.ReservedBufs || !r.Bufs.Valid(b) {
-			t.Errorf("buffer %d was given", b)
-		}
-		if (at+uint64(b)*2048)%shm.HugePage == 0 {
-			t.Errorf("buffer %d starts a huge page", b)
-		}
-	}
-	for i := range r.Bufs.Total() {
-		if !slices.Contains(bufs, i) && r.FreeBuf(i) {
-			t.Errorf("buffer %d, which was not given, was taken back", i)
-		}
-	}
-	if got := r.Usage().BufFree; got != 0 {
-		t.Errorf("%d buffers are free", got)
+	for _, size := range []uint32{1856, 2048, 2112, 2176, 3072, 4096} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			r := newRegion(t, Config{If: Pool{1, 64}, Ring: Pool{2, 288}, Buf: Pool{4096, size}})
+			u := r.Usage()
+			bufs, err := r.NewBufs("all", int(u.BufFree))
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := r.Info().Buf.Offset
+			for _, b := range bufs {
+				if b < abi.ReservedBufs || !r.Bufs.Valid(b) {
+					t.Errorf("buffer %d was given", b)
+				}
+				start := at + uint64(b)*uint64(size)
+				if (start-256)/shm.HugePage != (start+uint64(size)-1)/shm.HugePage {
+					t.Errorf("buffer %d lies in two huge pages, or what a NIC wants before it does", b)
+				}
+			}
+			if lost, most := r.Bufs.Total()-uint32(len(bufs)), abi.ReservedBufs+2*uint32(r.Size()/shm.HugePage); lost > most {
+				t.Errorf("%d buffers are never given, more than %d", lost, most)
+			}
+			for i := range r.Bufs.Total() {
+				if !slices.Contains(bufs, i) && r.FreeBuf(i) {
+					t.Errorf("buffer %d, which was not given, was taken back", i)
+				}
+			}
+			if got := r.Usage().BufFree; got != 0 {
+				t.Errorf("%d buffers are free", got)
+			}
+		})
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/embed"
 )
 
 // Frames of either side start inside their buffers, of both, or of one.
@@ -105,11 +106,11 @@ func TestOffsetsOutOfBounds(t *testing.T) {
 func TestOffsetsLeaveRoomForFrames(t *testing.T) {
 	p := newPair(t, 1)
 	p.na.Do(func() {
-		if _, err := p.f.Open("netmap:va", netmap.Offsets(2048-1518+1, 0)); !errors.Is(err, syscall.EINVAL) {
+		if _, err := p.f.Open("netmap:va", netmap.Offsets(embed.DefaultBufSize-1518+1, 0)); !errors.Is(err, syscall.EINVAL) {
 			t.Errorf("offsets that leave no room for frames: %v, want %v", err, syscall.EINVAL)
 		}
 	})
-	p.open(p.na, "netmap:va", netmap.Offsets(2048-1518, 0))
+	p.open(p.na, "netmap:va", netmap.Offsets(embed.DefaultBufSize-1518, 0))
 }
 
 // An interface in memory of the program's own, and one in the framework's.

@@ -106,7 +106,7 @@ func (x *txSide) send(r *kring.Ring) {
 			offset, most = x.place(r, slot)
 			limit = min(most, x.longest)
 		}
-		if !bufs.Valid(w.BufIdx()) || uint32(w.Len()) > limit || w.Len() < etherHead || posted == room {
+		if !bufs.Valid(w.BufIdx()) || !s.CanSend(w.BufIdx()) || uint32(w.Len()) > limit || w.Len() < etherHead || posted == room {
 			if why, bad := x.check(bufs, w, offset, most); bad || posted == room {
 				if !bad {
 					why = kring.NoRoom
@@ -140,7 +140,7 @@ func (x *txSide) post(slot *abi.Slot, w abi.SlotWord, i, offset uint32) {
 // has room for most bytes.
 func (x *txSide) check(bufs shm.Bufs, w abi.SlotWord, offset, most uint32) (kring.Reason, bool) {
 	switch length := uint32(w.Len()); {
-	case !bufs.Valid(w.BufIdx()):
+	case !bufs.Valid(w.BufIdx()) || !x.socket.CanSend(w.BufIdx()):
 		return kring.BadBuffer, true
 	case length > most:
 		return kring.BadLength, true
@@ -209,7 +209,7 @@ func (x *txSide) place(r *kring.Ring, slot *abi.Slot) (offset, most uint32) {
 func (x *txSide) checkPacket(packet []kring.Fragment, bufs shm.Bufs) (kring.Reason, bool) {
 	first, length := packet[0], uint32(0)
 	for _, p := range packet {
-		if !bufs.Valid(p.BufIdx()) {
+		if !bufs.Valid(p.BufIdx()) || !x.socket.CanSend(p.BufIdx()) {
 			return kring.BadBuffer, true
 		}
 		if p.Len() == 0 || uint32(p.Len()) > min(p.Room, x.port.maxTx) {

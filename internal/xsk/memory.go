@@ -4,7 +4,6 @@ package xsk
 
 import (
 	"fmt"
-	"math/bits"
 
 	"golang.org/x/sys/unix"
 
@@ -81,8 +80,6 @@ func (m *Memory) check(zeroCopy bool) error {
 		return invalid(memoryOp, "", fmt.Sprintf("%d bytes are too few for two buffers", len(m.Mem)))
 	case zeroCopy && !m.Contiguous:
 		return noZeroCopy("zero-copy needs physically contiguous memory (huge pages): use those, or native copy")
-	case zeroCopy && bits.OnesCount32(m.Stride) != 1:
-		return noZeroCopy("zero-copy needs a buffer size that is a power of two, so that none crosses a huge page: use one, or native copy")
 	}
 	return nil
 }
@@ -94,12 +91,19 @@ func noZeroCopy(why string) error {
 
 // CanFill tells whether the chunk of the buffer is one that the kernel takes. It drops others without a trace.
 func (m *Memory) CanFill(buf uint32, zeroCopy bool) bool {
-	at := uint64(buf) * uint64(m.Stride)
-	switch {
-	case buf == 0 || buf >= m.Buffers():
+	if buf == 0 || buf >= m.Buffers() {
 		return false // before the start, or beyond the end
-	case zeroCopy && (m.Skew+at)%hugePage < headroom:
-		return false // would begin in the huge page before, which is somewhere else in physical memory
 	}
-	return true
+	return !zeroCopy || m.together(uint64(buf)*uint64(m.Stride)-headroom, m.chunk())
+}
+
+// CanSend tells whether a device can read frames of any length from the buffer by itself.
+func (m *Memory) CanSend(buf uint32) bool {
+	return m.together(uint64(buf)*uint64(m.Stride), m.MaxTx())
+}
+
+// together tells whether so many bytes lie in one huge page. What crosses into the next one is somewhere
+// else in physical memory from there on.
+func (m *Memory) together(at uint64, size uint32) bool {
+	return (m.Skew+at)%hugePage+uint64(size) <= hugePage
 }

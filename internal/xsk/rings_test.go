@@ -4,6 +4,7 @@ package xsk
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -174,11 +175,15 @@ func TestMemory(t *testing.T) {
 		zeroCopy bool
 		no       []uint32 // buffers that cannot be received into
 		yes      []uint32
+		unsent   []uint32 // buffers that a device cannot send from by itself
 	}{
-		{2048, 2048, false, []uint32{0, 4096, 1 << 31}, []uint32{1, 1024, 2048, 4095}},
-		{2048, 2048, true, []uint32{0, 1024, 2048, 3072, 4096}, []uint32{1, 1023, 1025, 4095}},
-		{1792, 1792, false, []uint32{0}, []uint32{1}},
-		{4096, 3840, false, []uint32{0, 2048}, []uint32{1, 2047}},
+		{2048, 2048, false, []uint32{0, 4096, 1 << 31}, []uint32{1, 1024, 2048, 4095}, nil},
+		{2048, 2048, true, []uint32{0, 1024, 2048, 3072, 4096}, []uint32{1, 1023, 1025, 4095}, nil},
+		{1792, 1792, false, []uint32{0}, []uint32{1}, nil},
+		{2112, 2112, false, []uint32{0, 3971}, []uint32{1, 992, 993, 1985, 3970}, nil},
+		// 993*2112 = 2 MiB + 64, 1986*2112 = 4 MiB + 128, 2979*2112 = 6 MiB + 192: the chunk reaches back across
+		{2112, 2112, true, []uint32{0, 992, 993, 1985, 1986, 2978, 2979, 3971}, []uint32{1, 991, 994, 1984, 1987, 2977, 2980, 3970}, []uint32{992, 1985, 2978}},
+		{4096, 3840, false, []uint32{0, 2048}, []uint32{1, 2047}, nil},
 	}
 	for _, tt := range tests {
 		m := &Memory{Mem: make([]byte, 8<<20), Stride: tt.stride, Contiguous: tt.zeroCopy}
@@ -196,6 +201,11 @@ func TestMemory(t *testing.T) {
 		for _, b := range tt.yes {
 			if !m.CanFill(b, tt.zeroCopy) {
 				t.Errorf("stride %d, zero-copy %v: buffer %d cannot be received into", tt.stride, tt.zeroCopy, b)
+			}
+		}
+		for b := range m.Buffers() {
+			if got := m.CanSend(b); tt.zeroCopy && got == slices.Contains(tt.unsent, b) {
+				t.Errorf("stride %d: buffer %d can be sent from: %v", tt.stride, b, got)
 			}
 		}
 	}

@@ -404,9 +404,12 @@ func (s *Socket) ZeroCopy() bool { return s.zeroCopy }
 func (s *Socket) Multi() bool { return s.multi }
 
 // CanFill tells whether a buffer can be received into. Those that cannot are the first buffer of the memory, and in
-// zero-copy mode the first of each 2 MiB: their chunk would begin where there is no memory, or other memory. A buffer
-// that is given to FillAt all the same never comes back.
+// zero-copy mode those at the end of each 2 MiB: their chunk would begin where there is no memory, or go on in other
+// memory. A buffer that is given to FillAt all the same never comes back.
 func (s *Socket) CanFill(buf uint32) bool { return s.memory.CanFill(buf, s.zeroCopy) }
+
+// CanSend tells the same of sending. The kernel drops what it cannot send, and the buffer never comes back.
+func (s *Socket) CanSend(buf uint32) bool { return !s.zeroCopy || s.memory.CanSend(buf) }
 
 // Close gives the queue back, to the host if the socket was in a Program, and every buffer with it: none comes back
 // through a ring any more. The data path must not be used during or after it. Closing twice does nothing.

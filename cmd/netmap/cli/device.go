@@ -189,13 +189,13 @@ const spin = 50 * time.Microsecond
 
 func (d *Device) newFramework(length int, ports []portname.Name) (*embed.Framework, error) {
 	note := func(note string) { fmt.Fprintln(os.Stderr, "netmap:", note) }
-	c := embed.Config{BufSize: 2048, Buffers: d.buffers(ports), NICSlots: d.RxSlots,
+	c := embed.Config{BufSize: embed.DefaultBufSize, Buffers: d.buffers(ports), NICSlots: d.RxSlots,
 		Promisc: d.Promisc, OnNote: note, XDPMode: d.mode.Name()}
 	if runtime.GOMAXPROCS(0) > 1 && d.RxSlots == 0 { // who has many slots can wait
 		c.Spin = spin
 	}
-	for c.BufSize < length {
-		c.BufSize *= 2
+	for size := 4096; c.BufSize < length; size *= 2 {
+		c.BufSize = size
 	}
 	return embed.New(c)
 }

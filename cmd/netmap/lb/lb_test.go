@@ -371,7 +371,7 @@ func TestFramesThatCannotPass(t *testing.T) {
 		}
 		tx := in.Tx()[0]
 		tx.Send(flowFrame(1, 0, 100), flowFrame(1, 0, 100), flowFrame(2, 0, 20000), flowFrame(1, 1, 100))
-		tx.Slot(1).Len = 2049
+		tx.Slot(1).Len = embed.DefaultBufSize + 1
 		in.TxSync()
 		b.in.RxSync()
 		if err := b.round(); err != nil {
