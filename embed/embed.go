@@ -50,7 +50,9 @@ type Config struct {
 	// and slots. // the module's parameter fwd
 	Forward bool
 
-	// Spin is how long Poll looks again and again before it sleeps: a wake-up costs microseconds, spinning a core.
+	// Spin is how long Poll looks again and again before it sleeps: a wake-up costs microseconds, spinning a core. With 0
+	// it sleeps at once, but where frames come from an interface in quick succession: there it looks for the next for 20 µs, as
+	// long as they do. Negative never looks.
 	Spin time.Duration
 
 	// Promisc has interfaces receive frames for any address, for as long as a port that receives is open.

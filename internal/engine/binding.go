@@ -14,6 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/nic"
 	"github.com/seed-48afdc40/netmap/internal/port"
+	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
 // Binding is one program's hold on a port: what an open descriptor of /dev/netmap is after NIOCREGIF.
@@ -35,9 +36,10 @@ type Binding struct {
 
 	sleepMu  sync.Mutex
 	sleepers []*sleeper // idle ones, kept for the next wait
-	hasFDs   bool       // some ring has news that nobody calls
-	mute     [2]bool    // by direction: some ring has news of which nobody tells
-	fetches  bool       // some ring has a source, which may have to be waited for by descriptor
+	pauses   wake.Pauses
+	hasFDs   bool    // some ring has news that nobody calls
+	mute     [2]bool // by direction: some ring has news of which nobody tells
+	fetches  bool    // some ring has a source, which may have to be waited for by descriptor
 
 	csb         atomic.Bool // CSB mode
 	loopMu      sync.Mutex

@@ -24,7 +24,8 @@ import (
 type Config struct {
 	Region mem.Config
 	// Spin is how long a waiting call looks again and again before it sleeps. A wake-up costs microseconds, spinning
-	// costs a core.
+	// costs a core. With 0 it does so for a moment on rings that the kernel feeds, while frames keep coming; see wake.Pauses.
+	// Negative is never.
 	Spin time.Duration
 	// MaxSwitches bounds the number of VALE switches; 0 is DefaultSwitches.
 	MaxSwitches int

@@ -22,11 +22,19 @@ func (b *Binding) Wait(ctx context.Context, events int16, timeout time.Duration)
 	if ready := b.Poll(events); ready != 0 || timeout == 0 {
 		return ready, nil
 	}
+	start := time.Now()
+	ready, err := b.lookAndSleep(ctx, events, start, timeout)
+	b.pauses.Over(time.Since(start), ready&wantIn != 0)
+	return ready, err
+}
+
+// lookAndSleep is Wait after a look that found nothing.
+func (b *Binding) lookAndSleep(ctx context.Context, events int16, start time.Time, timeout time.Duration) (int16, error) {
 	var deadline time.Time
 	if timeout > 0 {
-		deadline = time.Now().Add(timeout)
+		deadline = start.Add(timeout)
 	}
-	if ready := b.spin(events, deadline); ready != 0 {
+	if ready := b.spin(events, start, deadline); ready != 0 {
 		return ready, nil
 	}
 	s, err := b.sleeper()
@@ -69,12 +77,17 @@ func (b *Binding) silent(events int16) bool {
 	return events&wantOut != 0 && b.mute[abi.DirTx] || events&wantIn != 0 && b.mute[abi.DirRx]
 }
 
-// spin looks again and again for a while.
-func (b *Binding) spin(events int16, deadline time.Time) int16 {
-	if b.eng.cfg.Spin <= 0 {
+// spin looks again and again for a while. Frames that the kernel brings wake their receiver at the cost of
+// whoever sends them: for those it looks while they come in quick succession, too, if it is not told how long.
+func (b *Binding) spin(events int16, start, deadline time.Time) int16 {
+	length := b.eng.cfg.Spin
+	if length == 0 && b.hasFDs && events&wantIn != 0 {
+		length = b.pauses.Spin()
+	}
+	if length <= 0 {
 		return 0
 	}
-	end := time.Now().Add(b.eng.cfg.Spin)
+	end := start.Add(length)
 	if !deadline.IsZero() && deadline.Before(end) {
 		end = deadline
 	}
@@ -86,6 +99,9 @@ func (b *Binding) spin(events int16, deadline time.Time) int16 {
 		}
 		if !time.Now().Before(end) {
 			return 0
+		}
+		if b.hasFDs {
+			wake.Yield()
 		}
 	}
 }
