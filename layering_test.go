@@ -59,17 +59,20 @@ var mayImport = map[string][]string{
 	"internal/uplink": slices.Concat(core, []string{"internal/vale"}),
 
 	// What programs of old APIs see stands before the rings, whatever their kind.
-	"internal/shadow": core,
+	"internal/oldapi": core,
 
-	"internal/engine":  slices.Concat(core, system, telling, kinds, []string{"internal/uplink", "internal/shadow", "internal/status"}),
-	"internal/control": slices.Concat(core, []string{"portname", "internal/engine", "internal/wake", "internal/ifioctl"}),
+	// One program's hold on a port knows no kind of port, and no registry.
+	"internal/session": slices.Concat(core, []string{"internal/oldapi", "internal/wake", "internal/netdev"}),
+
+	"internal/engine":  slices.Concat(core, system, telling, kinds, []string{"internal/uplink", "internal/session", "internal/status"}),
+	"internal/control": slices.Concat(core, []string{"portname", "internal/engine", "internal/session", "internal/wake", "internal/ifioctl"}),
 	"internal/daemon":  slices.Concat(core, system, telling, []string{"internal/engine", "internal/control", "internal/chardev", "internal/ifioctl", "internal/takeover", "internal/status", "internal/statusapi", "internal/metrics"}),
 
 	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
 	"":                {"abi", "portname", "internal/fault", "internal/shm", "internal/device", "internal/netdev", "internal/status"},
 	"internal/device": {"abi", "portname", "internal/fault", "internal/shm", "internal/csb", "internal/wake", "internal/nioctl", "internal/netdev", "internal/status"},
 	"internal/nioctl": {"abi", "internal/fault"},
-	"embed":           {"", "abi", "portname", "internal/fault", "internal/shm", "internal/mem", "internal/engine", "internal/csb", "internal/wake", "internal/event", "internal/status", "internal/statusapi"},
+	"embed":           {"", "abi", "portname", "internal/fault", "internal/shm", "internal/mem", "internal/engine", "internal/session", "internal/csb", "internal/wake", "internal/event", "internal/status", "internal/statusapi"},
 	"embed/metrics":   {"embed", "internal/metrics"},
 	"packet":          {"", "abi", "internal/netdev", "portname", "internal/fault", "internal/filter"},
 	"source":          {"", "packet"},
@@ -83,7 +86,7 @@ var mayImport = map[string][]string{
 var mayImportAll = []string{"cmd/", "tests/", "bench/"}
 
 // standardOnly import nothing from outside of the module but the standard library.
-var standardOnly = []string{"abi", "portname", "internal/fault", "internal/mem", "internal/kring", "internal/port", "internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/shadow"}
+var standardOnly = []string{"abi", "portname", "internal/fault", "internal/mem", "internal/kring", "internal/port", "internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/oldapi"}
 
 // light are packages whose users shall not get these into their programs with them, nor with what they import.
 var light = []string{"", "embed", "packet", "netmaptest"}

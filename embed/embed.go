@@ -19,6 +19,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/session"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
@@ -159,7 +160,7 @@ func (f *Framework) Open(name string, options ...netmap.Option) (*netmap.Port, e
 // engineOptions are the options of an opening, as the engine knows them.
 func engineOptions(from netmap.Opening) (o engine.Options, err error) {
 	if p := from.Offsets; p != nil {
-		o.Offsets = &engine.Offsets{Max: p.MaxOffset, Initial: p.InitialOffset, Bits: p.OffsetBits, MinGap: p.MinGap}
+		o.Offsets = &session.Offsets{Max: p.MaxOffset, Initial: p.InitialOffset, Bits: p.OffsetBits, MinGap: p.MinGap}
 	}
 	x := from.Extmem
 	if x == nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/csb"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/session"
 	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
@@ -17,7 +18,7 @@ type loop struct {
 	*wake.Bell
 	f     *Framework
 	port  *csb.Port
-	run   *engine.Loop
+	run   *session.Loop
 	ended chan struct{}
 	err   atomic.Pointer[fault.Error]
 }
@@ -33,7 +34,7 @@ func (f *Framework) startLoop(name string, b *engine.Binding) (netmap.Transport,
 		return nil, fault.New(syscall.EINVAL, "start loop on", name, "no ring is bound")
 	}
 	atok, ktoa := make([]abi.CSBAtok, n), make([]abi.CSBKtoa, n)
-	err = b.EnableCSB(func(states []engine.RingState) error {
+	err = b.EnableCSB(func(states []session.RingState) error {
 		for i, s := range states {
 			s.Write(&atok[i], &ktoa[i])
 		}
@@ -46,7 +47,7 @@ func (f *Framework) startLoop(name string, b *engine.Binding) (netmap.Transport,
 	if l.run, err = b.StartLoop(); err != nil {
 		return nil, err
 	}
-	cfg := engine.LoopConfig{CSB: engine.CSB{Atok: atok, Ktoa: ktoa}, IRQs: make([]engine.Waiter, n)}
+	cfg := session.LoopConfig{CSB: session.CSB{Atok: atok, Ktoa: ktoa}, IRQs: make([]session.Waiter, n)}
 	for i := range cfg.IRQs {
 		cfg.IRQs[i] = l.Bell
 	}

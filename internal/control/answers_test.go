@@ -13,6 +13,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/control"
 	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/session"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
@@ -140,7 +141,7 @@ func (a *answers) call(what string) string {
 	case "rxsync":
 		e = a.c.Ioctl(a.p, abi.NIOCRXSYNC, nil)
 	case "poll":
-		in, out := a.c.Poll(a.p, engine.PollIn), a.c.Poll(a.p, engine.PollOut)
+		in, out := a.c.Poll(a.p, session.PollIn), a.c.Poll(a.p, session.PollOut)
 		return fmt.Sprintf("poll in %#x out %#x\n", in, out)
 	}
 	return fmt.Sprintf("%s: errno %d\n%s", what, int(e), a.memory())

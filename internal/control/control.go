@@ -16,6 +16,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/ifioctl"
 	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/session"
 )
 
 // Process is the one who makes a request.
@@ -89,7 +90,7 @@ func (c *Client) Ioctl(p Process, request uint32, data []byte) syscall.Errno {
 	case abi.NIOCTXSYNC:
 		return c.sync(func(b *engine.Binding) error { return txSync(b, p) })
 	case abi.NIOCRXSYNC:
-		return c.sync(rxSync)
+		return c.sync((*engine.Binding).RxSync)
 	}
 	if ifioctl.Handles(request) {
 		return fault.Errno(c.device(p, request))
@@ -137,41 +138,23 @@ func (c *Client) sync(f func(*engine.Binding) error) syscall.Errno {
 	return 0
 }
 
-// txSync and rxSync are what a program means by NIOCTXSYNC and NIOCRXSYNC. That a monitor sends
-// nothing only poll tells it: programs sync all rings that they have.
+// txSync is what a program means by NIOCTXSYNC. That a monitor sends nothing only poll tells it:
+// programs sync all rings that they have.
 func txSync(b *engine.Binding, p Process) (err error) {
-	if s := b.Shadow(); s != nil {
-		err = s.TxSync(p)
-	} else {
-		err = b.TxSyncFrom(p)
-	}
+	err = b.TxSyncFrom(p)
 	if b.Monitors() && errors.Is(err, syscall.EIO) {
 		return nil
 	}
 	return err
 }
 
-func rxSync(b *engine.Binding) error {
-	if s := b.Shadow(); s != nil {
-		return s.RxSync()
-	}
-	return b.RxSync()
-}
-
-func poll(b *engine.Binding, p Process, events int16) int16 {
-	if s := b.Shadow(); s != nil {
-		return s.Poll(p, events)
-	}
-	return b.PollFrom(p, events)
-}
-
 // Poll says which of the events are ready. When none is, the waker will hear.
 func (c *Client) Poll(p Process, events uint32) uint32 {
 	b := c.binding.Load()
 	if b == nil {
-		return engine.PollErr
+		return session.PollErr
 	}
-	ready := poll(b, p, int16(events))
+	ready := b.PollFrom(p, int16(events))
 	switch {
 	case !b.NeedsArm():
 	case ready == 0:
@@ -189,7 +172,7 @@ func (c *Client) armLate() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if b := c.binding.Load(); b != nil && !c.closed {
-		b.Arm(engine.PollIn)
+		b.Arm(session.PollIn)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/control"
-	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/session"
 )
 
 const (
@@ -189,7 +189,7 @@ func TestRegister(t *testing.T) {
 	wantErrno(t, "a second registration", e, syscall.EBUSY)
 	wantErrno(t, "txsync", c.Ioctl(p, abi.NIOCTXSYNC, nil), ok)
 	wantErrno(t, "rxsync", c.Ioctl(p, abi.NIOCRXSYNC, nil), ok)
-	if r := c.Poll(newProcess(), engine.PollIn|engine.PollOut); r != engine.PollOut {
+	if r := c.Poll(newProcess(), session.PollIn|session.PollOut); r != session.PollOut {
 		t.Errorf("poll says %#x, want POLLOUT", r)
 	}
 	c.Close()
@@ -204,8 +204,8 @@ func TestUnbound(t *testing.T) {
 	c, p := w.client(), newProcess()
 	wantErrno(t, "txsync", c.Ioctl(p, abi.NIOCTXSYNC, nil), syscall.ENXIO)
 	wantErrno(t, "rxsync", c.Ioctl(p, abi.NIOCRXSYNC, nil), syscall.ENXIO)
-	for _, events := range []uint32{0, engine.PollIn, engine.PollOut} {
-		if r := c.Poll(newProcess(), events); r != engine.PollErr {
+	for _, events := range []uint32{0, session.PollIn, session.PollOut} {
+		if r := c.Poll(newProcess(), events); r != session.PollErr {
 			t.Errorf("poll for %#x says %#x, want POLLERR", events, r)
 		}
 	}
@@ -511,7 +511,7 @@ func TestPollWakes(t *testing.T) {
 	c := control.New(w.engine, control.Policy{}, woken, func(string, string, error) {})
 	w.clients = append(w.clients, c)
 	w.bind(c, "x}1")
-	if r := c.Poll(newProcess(), engine.PollIn); r != 0 {
+	if r := c.Poll(newProcess(), session.PollIn); r != 0 {
 		t.Fatalf("poll says %#x", r)
 	}
 	sender := w.client()
@@ -524,7 +524,7 @@ func TestPollWakes(t *testing.T) {
 	if woken.woken == before {
 		t.Error("nobody was woken")
 	}
-	if r := c.Poll(newProcess(), engine.PollIn); r != engine.PollIn {
+	if r := c.Poll(newProcess(), session.PollIn); r != session.PollIn {
 		t.Errorf("poll says %#x, want POLLIN", r)
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap/abi"
-	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/session"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 	"github.com/seed-48afdc40/netmap/internal/wake"
 )
@@ -40,7 +40,7 @@ func (k *call) enableCSB() error {
 // useCSB puts the client's port into CSB mode.
 func (k *call) useCSB(o *option) error {
 	at := csb{binary.LittleEndian.Uint64(o.body), binary.LittleEndian.Uint64(o.body[8:])}
-	err := k.client.binding.Load().EnableCSB(func(states []engine.RingState) error {
+	err := k.client.binding.Load().EnableCSB(func(states []session.RingState) error {
 		if err := at.start(k.process, states); err != nil {
 			return err
 		}
@@ -52,7 +52,7 @@ func (k *call) useCSB(o *option) error {
 }
 
 // start writes what the arrays start with. Of the client's own words only those that are the framework's to set change.
-func (c csb) start(p Process, states []engine.RingState) error {
+func (c csb) start(p Process, states []session.RingState) error {
 	if c.atok%abi.CSBEntrySize != 0 || c.ktoa%abi.CSBEntrySize != 0 {
 		return fault.New(syscall.EINVAL, "enable CSB", "", "the arrays are to be aligned to %d bytes", abi.CSBEntrySize)
 	}
@@ -72,7 +72,7 @@ func (c csb) start(p Process, states []engine.RingState) error {
 
 // open makes the arrays accessible: as memory that is shared where the client has put them into such, otherwise as copies,
 // of all entries at once.
-func (c csb) open(p Process, rings int) (arrays engine.CSB, release func()) {
+func (c csb) open(p Process, rings int) (arrays session.CSB, release func()) {
 	size := rings * abi.CSBEntrySize
 	in, unmapIn := p.Share(c.atok, size)
 	out, unmapOut := p.Share(c.ktoa, size)
@@ -128,7 +128,7 @@ func (k *call) startLoop() error {
 }
 
 // endWhenInterrupted ends the loop when the client wants its answer, until the returned function is called.
-func endWhenInterrupted(l *engine.Loop, p Process) (stop func()) {
+func endWhenInterrupted(l *session.Loop, p Process) (stop func()) {
 	ended := make(chan struct{})
 	go func() {
 		select {
@@ -155,7 +155,7 @@ func (k *call) stopLoop() error {
 type loopCall struct {
 	*call
 	rings  int
-	cfg    engine.LoopConfig
+	cfg    session.LoopConfig
 	ringer *wake.Ringer
 	fds    []int
 }

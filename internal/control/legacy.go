@@ -70,8 +70,8 @@ func (c *Client) legacyRegister(p Process, api *abi.API, m *abi.Nmreq) error {
 
 // bindLegacy binds, or has a client that is bound already use other rings of its port, where its API allows that.
 func (c *Client) bindLegacy(p Process, api *abi.API, name string, req *abi.Register) error {
-	if b := c.binding.Load(); b != nil && b.Shadow() != nil && b.Shadow().API() == api && api.Rebind {
-		b, err := b.Shadow().Rebind(*req)
+	if b := c.binding.Load(); b != nil && b.API() == api && api.Rebind {
+		b, err := b.Rebind(*req)
 		c.log("choose rings", c.Port(), err)
 		if err == nil {
 			c.use(b)

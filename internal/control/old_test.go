@@ -15,6 +15,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/control"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/session"
 )
 
 var le = binary.LittleEndian
@@ -211,7 +212,7 @@ func TestOldSecondRequests(t *testing.T) {
 			wantErrno(t, "a ring", register(api, abi.HWRing), again)
 			wantErrno(t, "no such ring", register(api, abi.HWRing|1), wrong)
 			wantErrno(t, "sync", c.Ioctl(newProcess(), abi.NIOCTXSYNC, nil), ok)
-			if got := c.Poll(newProcess(), engine.PollOut); got != engine.PollOut {
+			if got := c.Poll(newProcess(), session.PollOut); got != session.PollOut {
 				t.Errorf("poll says %#x", got)
 			}
 			for _, other := range []string{"A0", "A5", "A10", "A14"} {

@@ -4,11 +4,13 @@ package control
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/session"
 )
 
 // registerWithOptions binds, with the options that the engine has to know beforehand.
@@ -29,20 +31,27 @@ func (k *call) registerWithOptions() error {
 		}
 	}
 	err := k.client.register(k.process, k.name, abi.View[abi.Register](k.body), o)
-	if extmem != nil {
-		extmem.status = fault.Errno(o.Extmem.Err)
+	var blamed *session.OptionError
+	errors.As(err, &blamed)
+	for _, o := range []*option{extmem, offsets} {
+		switch {
+		case o == nil:
+		case blamed != nil && blamed.Option == o.Type:
+			o.status = fault.Errno(err)
+		default:
+			o.status = 0
+		}
 	}
-	if offsets != nil {
-		offsets.status = fault.Errno(o.Offsets.Err)
-		binary.LittleEndian.PutUint64(offsets.body, o.Offsets.Max)
+	if err == nil && offsets != nil {
+		binary.LittleEndian.PutUint64(offsets.body, uint64(k.client.binding.Load().MaxOffset()))
 	}
 	return err
 }
 
 // offsets is what an OFFSETS option says. nro_tx_align is not looked at.
-func (o *option) offsets() *engine.Offsets {
+func (o *option) offsets() *session.Offsets {
 	word := binary.LittleEndian.Uint64
-	return &engine.Offsets{
+	return &session.Offsets{
 		Max: word(o.body), Initial: word(o.body[8:]), Bits: binary.LittleEndian.Uint32(o.body[16:]), MinGap: word(o.body[24:]),
 	}
 }

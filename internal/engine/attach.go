@@ -10,13 +10,14 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/netdev"
 	"github.com/seed-48afdc40/netmap/internal/nic"
+	"github.com/seed-48afdc40/netmap/internal/session"
 	"github.com/seed-48afdc40/netmap/internal/uplink"
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
 
 // valePort is what the port is on its switch, nil for one that is on none by its kind.
 func (p *entry) valePort() *vale.Port {
-	switch v := p.port.(type) {
+	switch v := p.Port.(type) {
 	case *vale.Port:
 		return v
 	case *uplink.Uplink:
@@ -28,18 +29,18 @@ func (p *entry) valePort() *vale.Port {
 // free says EBUSY for a port that an attachment has for itself.
 func (p *entry) free() error {
 	if p.owner != nil && p.owner.host == p {
-		return fault.New(syscall.EBUSY, "open", p.title(),
+		return fault.New(syscall.EBUSY, "open", p.Title(),
 			"it is the host stack of %s, attached to the switch; open another port of the "+
-				"switch, or detach it", p.owner.name)
+				"switch, or detach it", p.owner.Name)
 	}
 	if p.owner != nil {
-		return fault.New(syscall.EBUSY, "open", p.title(),
-			"it is attached to a switch as %s; detach it first", p.owner.name)
+		return fault.New(syscall.EBUSY, "open", p.Title(),
+			"it is attached to a switch as %s; detach it first", p.owner.Name)
 	}
 	if p.inner != nil {
-		return fault.New(syscall.EBUSY, "open", p.title(),
+		return fault.New(syscall.EBUSY, "open", p.Title(),
 			"it is %s, attached to the switch; open another port of the switch, or detach "+
-				"it", p.inner.title())
+				"it", p.inner.Title())
 	}
 	return nil
 }
@@ -84,7 +85,7 @@ func (e *Engine) tryAttach(name string, req abi.Register) (index int, err error)
 	}
 	defer e.drop(inner)
 	switch {
-	case len(inner.bindings) > 0 || inner.owner != nil:
+	case len(inner.Sessions) > 0 || inner.owner != nil:
 		return 0, fault.New(syscall.EBUSY, attachOp, name,
 			"%s is in use; close it, or detach it from the switch it is on", device)
 	case req.RingID != 0 || req.Mode != abi.RegAllNIC && req.Mode != abi.RegNICSW:
@@ -98,7 +99,7 @@ func (e *Engine) tryAttach(name string, req abi.Register) (index int, err error)
 
 // attachBoth makes an interface one port of the switch, and its host stack another.
 func (e *Engine) attachBoth(sw *vale.Switch, name string, inner *entry) (index int, err error) {
-	n, ok := inner.port.(*netIf)
+	n, ok := inner.Port.(*netIf)
 	if !ok {
 		return 0, fault.New(syscall.EOPNOTSUPP, attachOp, name, "it has no host rings; attach it without its host stack (vale-ctl -a)")
 	}
@@ -111,7 +112,7 @@ func (e *Engine) attachBoth(sw *vale.Switch, name string, inner *entry) (index i
 		e.detach(outer)
 		return 0, err
 	}
-	outer.host = &entry{name: hostName, key: key{name: hostName}, kind: "vale", port: u, region: inner.region, owner: outer}
+	outer.host = &entry{Target: session.Target{Name: hostName, Port: u, Region: inner.Region}, key: key{name: hostName}, kind: "vale", owner: outer}
 	e.ports[outer.host.key] = outer.host
 	return index, nil
 }
@@ -149,14 +150,14 @@ func (e *Engine) attachable(t target, req *abi.Register, region *mem.Region) (*e
 // attach makes a free port one of the switch. A persistent port is one already, but one that is on another switch has to
 // be wrapped as an interface is: it joins the two switches then.
 func (e *Engine) attach(sw *vale.Switch, name string, inner *entry) (int, error) {
-	if v, ok := inner.port.(*vale.Port); ok && v.Switch() == nil {
+	if v, ok := inner.Port.(*vale.Port); ok && v.Switch() == nil {
 		return e.joinSwitch(sw, name, inner, v)
 	}
-	u, err := uplink.Attach(sw, name, inner.port)
+	u, err := uplink.Attach(sw, name, inner.Port)
 	if err != nil {
 		return 0, err
 	}
-	outer := &entry{name: name, key: key{name: name}, kind: "vale", port: u, region: inner.region, inner: inner}
+	outer := &entry{Target: session.Target{Name: name, Port: u, Region: inner.Region}, key: key{name: name}, kind: "vale", inner: inner}
 	inner.owner = outer
 	e.ports[outer.key] = outer
 	return u.Port().Index(), nil
@@ -175,10 +176,10 @@ func (e *Engine) Detach(name string) (index int, err error) {
 		return 0, err
 	}
 	index = p.valePort().Index()
-	u, ok := p.port.(*uplink.Uplink)
+	u, ok := p.Port.(*uplink.Uplink)
 	switch {
 	case p.owner != nil:
-		return 0, fault.New(syscall.EBUSY, "detach", name, "it belongs to %s, too; detach that first", p.owner.name)
+		return 0, fault.New(syscall.EBUSY, "detach", name, "it belongs to %s, too; detach that first", p.owner.Name)
 	case p.device != nil:
 		e.leaveSwitch(p)
 		e.drop(p)
@@ -224,10 +225,10 @@ func (e *Engine) attached(dev netdev.ID, name string) *entry {
 	if p == nil {
 		return nil
 	}
-	there := p.alias // of a persistent port
+	there := p.Alias // of a persistent port
 	if p.owner != nil {
 		p = p.owner
-		there = p.name
+		there = p.Name
 	}
 	sw, _, _ := strings.Cut(name, ":")
 	if !strings.HasPrefix(there, sw+":") {

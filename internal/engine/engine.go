@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"cmp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,9 +12,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/monitor"
-	"github.com/seed-48afdc40/netmap/internal/netdev"
-	"github.com/seed-48afdc40/netmap/internal/port"
-	"github.com/seed-48afdc40/netmap/internal/shadow"
+	"github.com/seed-48afdc40/netmap/internal/session"
 	"github.com/seed-48afdc40/netmap/internal/tap"
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
@@ -50,26 +47,19 @@ const DefaultUserInterfaces = 64
 
 // entry is a port in the registry.
 type entry struct {
-	name     string // when it was opened
-	key      key    // in the registry
-	kind     string
-	port     port.Port
-	region   *mem.Region // where its rings and buffers are
-	bindings []*Binding
+	session.Target
+	key  key // in the registry
+	kind string
 
 	inner  *entry         // of an attachment: what is attached
 	owner  *entry         // the attachment that has this port for itself, nil when it is free
 	host   *entry         // of an attachment: the port that is the host stack of what is attached, if that is, too
-	dev    *netdev.Device // of an interface, and of a persistent port, what the host sees of it
-	buried bool           // that is gone, and what follows from it is done
+	buried bool           // the interface is gone, and what follows from it is done
 	device *tap.Interface // of a persistent port
-	alias  string         // of a persistent port on a switch: its name there, a second one in the registry
 	user   uint32         // for whom it was made
 
 	pipesOf *parent // of a persistent port that is there for pipes
 	pipeOf  *parent // of a pipe
-
-	shadows []*shadow.Port // of this port, one for each layout that a binding has
 
 	monitors []*monitor.Port // of this port, that are no orphans
 	watched  uint64          // monitors so far
@@ -77,18 +67,7 @@ type entry struct {
 }
 
 // active says whether somebody moves frames through the port.
-func (p *entry) active() bool { return len(p.bindings) > 0 || p.owner != nil || p.inner != nil }
-
-// title is the name of the port, which the host may have changed.
-func (p *entry) title() string {
-	if p.dev != nil {
-		return p.dev.Name()
-	}
-	return p.name
-}
-
-// shown is the name of the port for users: that on its switch, if it has one.
-func (p *entry) shown() string { return cmp.Or(p.alias, p.title()) }
+func (p *entry) active() bool { return len(p.Sessions) > 0 || p.owner != nil || p.inner != nil }
 
 // entries are all ports, each once.
 func (e *Engine) entries() []*entry {
@@ -113,7 +92,7 @@ type Engine struct {
 	parents  map[string]*parent
 	made     map[uint32]int // interfaces, by user
 	ending   sync.WaitGroup // interfaces that are being taken away
-	alarm    alarm
+	env      session.Env
 	seen     atomic.Pointer[view] // by the last Status
 	closed   bool
 }
@@ -133,6 +112,7 @@ func New(cfg Config) (*Engine, error) {
 	return &Engine{
 		cfg: cfg, region: region, foreign: map[uint16]*foreign{}, ports: map[key]*entry{}, switches: map[string]*vale.Switch{},
 		parents: map[string]*parent{}, made: map[uint32]int{},
+		env: session.Env{Spin: cfg.Spin, Forward: cfg.Forward},
 	}, nil
 }
 
@@ -149,13 +129,13 @@ func (e *Engine) Close() error {
 	}
 	e.closed = true
 	for _, p := range e.entries() {
-		for _, b := range slices.Clone(p.bindings) {
-			e.unbind(b)
+		for _, b := range slices.Clone(p.Sessions) {
+			e.unbind(b, p)
 		}
 	}
 	e.detachAll()
 	e.delIfs()
-	e.alarm.close()
+	e.env.Close()
 	return e.region.Close()
 }
 
@@ -176,7 +156,7 @@ func (e *Engine) lookup(t target, req *abi.Register, region *mem.Region) (*entry
 	if p := e.find(t.key); p != nil {
 		return p, nil
 	}
-	p := &entry{name: t.name, key: t.key, kind: t.kind, region: region}
+	p := &entry{Target: session.Target{Name: t.name, Region: region}, key: t.key, kind: t.kind}
 	if err := e.open(p, t, req); err != nil {
 		return nil, err
 	}
@@ -192,11 +172,11 @@ func (e *Engine) lookup(t target, req *abi.Register, region *mem.Region) (*entry
 func (e *Engine) open(p *entry, t target, req *abi.Register) (err error) {
 	switch t.kind {
 	case "null":
-		p.port, err = e.openNull(p.name, req, p.region)
+		p.Port, err = e.openNull(p.Name, req, p.Region)
 	case "pipe":
-		p.port, err = e.openPipe(t, req, p.region)
+		p.Port, err = e.openPipe(t, req, p.Region)
 	case "vale":
-		p.port, err = e.openVale(t, req, p.region)
+		p.Port, err = e.openVale(t, req, p.Region)
 	default:
 		err = e.openNIC(p, req)
 	}
@@ -205,9 +185,9 @@ func (e *Engine) open(p *entry, t target, req *abi.Register) (err error) {
 
 // close ends the port of an entry.
 func (p *entry) close() {
-	p.port.Close()
-	if p.dev != nil {
-		p.dev.Close()
+	p.Port.Close()
+	if p.Dev != nil {
+		p.Dev.Close()
 	}
 }
 
@@ -223,16 +203,16 @@ func (e *Engine) drop(p *entry) {
 			sw = v.Switch()
 		}
 		p.close()
-		if m, ok := p.port.(*monitor.Port); ok {
+		if m, ok := p.Port.(*monitor.Port); ok {
 			p.parent.monitors = slices.DeleteFunc(p.parent.monitors, func(o *monitor.Port) bool { return o == m })
 		}
 		e.prune(sw)
-		e.leave(p.region)
+		e.leave(p.Region)
 		e.dropParent(p.pipeOf)
 	} else if p.pipesOf != nil && p.pipesOf.pipes == 0 {
 		e.endParent(p.pipesOf)
 	}
-	if !slices.ContainsFunc(e.entries(), func(o *entry) bool { return o.active() && o.region == e.region }) {
+	if !slices.ContainsFunc(e.entries(), func(o *entry) bool { return o.active() && o.Region == e.region }) {
 		e.region.Reset() // what clients hid or overwrote comes back
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/session"
 )
 
 // Extmem is memory of a program's that is to be the region of a port. // NETMAP_REQ_OPT_EXTMEM
@@ -15,7 +16,6 @@ type Extmem struct {
 	Key   any    // equal for the same memory, whoever comes with it
 	Pools mem.Config
 	Free  func() error
-	Err   error // out: why there is no such region
 }
 
 // foreign is a region in a program's memory. It lives as long as there are ports in it.
@@ -35,8 +35,10 @@ type wish struct {
 func (e *Engine) regionWish(op, name string, id uint16, x *Extmem) (wish, error) {
 	if x != nil {
 		region, err := e.adopt(x)
-		x.Err = err
-		return wish{region, true}, err
+		if err != nil {
+			return wish{}, &session.OptionError{Option: abi.OptExtmem, Err: err}
+		}
+		return wish{region, true}, nil
 	}
 	if id == 0 || id == e.region.ID() {
 		return wish{e.region, false}, nil
@@ -77,7 +79,7 @@ func (e *Engine) leave(r *mem.Region) {
 	if f == nil || f.Region != r {
 		return
 	}
-	if !slices.ContainsFunc(e.entries(), func(p *entry) bool { return p.region == r }) {
+	if !slices.ContainsFunc(e.entries(), func(p *entry) bool { return p.Region == r }) {
 		delete(e.foreign, r.ID())
 		r.Close()
 	}
@@ -87,15 +89,15 @@ func (e *Engine) leave(r *mem.Region) {
 // region, so those who have no mapping of another cannot use a port in it.
 func (w wish) reachable(p *entry, own *mem.Region, x *Extmem) error {
 	switch {
-	case p.region == w.region, p.region == own && x == nil:
+	case p.Region == w.region, p.Region == own && x == nil:
 		return nil
 	case x != nil:
-		return fault.New(syscall.EBUSY, "open", p.title(),
-			"it is open already, in other memory (region %d)", p.region.ID())
+		return fault.New(syscall.EBUSY, "open", p.Title(),
+			"it is open already, in other memory (region %d)", p.Region.ID())
 	}
-	return fault.New(syscall.EBUSY, "open", p.title(),
+	return fault.New(syscall.EBUSY, "open", p.Title(),
 		"its memory is a program's own (region %d); bring the same memory, or share that "+
-			"program's mapping and ask for the region by its number", p.region.ID())
+			"program's mapping and ask for the region by its number", p.Region.ID())
 }
 
 // PoolsInfo describes the region of that number. EINVAL if there is none. // NETMAP_REQ_POOLS_INFO_GET

@@ -8,14 +8,6 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
-// acceptsHeader says EIO when the port's frames have virtio-net headers and the program does not know.
-func (p *entry) acceptsHeader(req *abi.Register) error {
-	if n := port.Header(p.port); n > 0 && req.Flags&abi.NRAcceptVnetHdr == 0 {
-		return fault.New(syscall.EIO, "open", p.shown(), "its frames start with virtio-net headers of %d bytes; say that you know (NR_ACCEPT_VNET_HDR), or set the length to 0", n)
-	}
-	return nil
-}
-
 // SetHeader sets the length of the virtio-net headers of a port's frames: 0, 10 or 12, EINVAL for others. ENXIO for what is
 // no port of a switch, EOPNOTSUPP for an interface that is attached to one: its frames have none. // NETMAP_REQ_PORT_HDR_SET
 func (e *Engine) SetHeader(name string, length uint32) error {
@@ -27,7 +19,7 @@ func (e *Engine) SetHeader(name string, length uint32) error {
 	}
 	p := e.find(key{name: name})
 	if p != nil {
-		if h, ok := p.port.(port.Headed); ok {
+		if h, ok := p.Port.(port.Headed); ok {
 			return h.SetHeader(length)
 		}
 	}
@@ -59,13 +51,5 @@ func (p *entry) header() uint32 {
 	if p.parent != nil {
 		return p.parent.header() // a monitor shows the frames as they are
 	}
-	return port.Header(p.port)
-}
-
-// Header is Engine.Header of the port.
-func (b *Binding) Header() (uint32, error) { return b.entry.header(), nil }
-
-// SetHeader is Engine.SetHeader of the port.
-func (b *Binding) SetHeader(length uint32) error {
-	return b.eng.SetHeader(b.Port(), length)
+	return port.Header(p.Port)
 }

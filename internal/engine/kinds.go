@@ -87,7 +87,7 @@ func (e *Engine) openPipe(t target, req *abi.Register, region *mem.Region) (port
 		return nil, fault.New(syscall.EINVAL, "open pipe", t.name, "a pipe has no host rings")
 	}
 	if other := e.ports[k.other()]; other != nil {
-		return other.port.(*pipe.End).Peer(), nil
+		return other.Port.(*pipe.End).Peer(), nil
 	}
 	clampPipe(req, e.ports[t.parent])
 	p := pipe.New(region, k.name+"{"+k.pipe, k.name+"}"+k.pipe, wishOf(req))
@@ -100,7 +100,7 @@ func (e *Engine) openPipe(t target, req *abi.Register, region *mem.Region) (port
 // regionOfPipe is the region of a pipe: the one in which its other end is, or the one wished for.
 func (e *Engine) regionOfPipe(k key, wish *mem.Region) *mem.Region {
 	if p := e.ports[k.other()]; p != nil {
-		return p.region
+		return p.Region
 	}
 	return wish
 }

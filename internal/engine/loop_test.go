@@ -17,6 +17,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/session"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
@@ -24,10 +25,10 @@ import (
 type looped struct {
 	*program
 	t    testing.TB
-	csb  engine.CSB
-	loop *engine.Loop
+	csb  session.CSB
+	loop *session.Loop
 	done chan error
-	cfg  engine.LoopConfig
+	cfg  session.LoopConfig
 	irqs []*counter
 }
 
@@ -47,13 +48,13 @@ func (c *counter) Wake() {
 
 var exclusive = flags(abi.NRExclusive)
 
-func openLooped(t testing.TB, e *engine.Engine, name string, req abi.Register, change ...func(*engine.LoopConfig)) *looped {
+func openLooped(t testing.TB, e *engine.Engine, name string, req abi.Register, change ...func(*session.LoopConfig)) *looped {
 	t.Helper()
 	req.Flags |= abi.NRExclusive
 	p := &looped{program: open(t, e, name, req), t: t, done: make(chan error, 1)}
 	p.enable()
 	n := len(p.csb.Atok)
-	p.cfg = engine.LoopConfig{CSB: p.csb, IRQs: make([]engine.Waiter, n)}
+	p.cfg = session.LoopConfig{CSB: p.csb, IRQs: make([]session.Waiter, n)}
 	for i := range n {
 		p.irqs = append(p.irqs, &counter{token: make(chan struct{}, 1)})
 		p.cfg.IRQs[i] = p.irqs[i]
@@ -67,8 +68,8 @@ func openLooped(t testing.TB, e *engine.Engine, name string, req abi.Register, c
 func (p *looped) enable() {
 	p.t.Helper()
 	n := len(p.tx) + len(p.rx)
-	p.csb = engine.CSB{Atok: make([]abi.CSBAtok, n), Ktoa: make([]abi.CSBKtoa, n)}
-	err := p.EnableCSB(func(states []engine.RingState) error {
+	p.csb = session.CSB{Atok: make([]abi.CSBAtok, n), Ktoa: make([]abi.CSBKtoa, n)}
+	err := p.EnableCSB(func(states []session.RingState) error {
 		if len(states) != n {
 			p.t.Fatalf("%d rings, want %d", len(states), n)
 		}
@@ -167,9 +168,9 @@ func eventfds(t testing.TB, n int) []int {
 }
 
 // copies makes a CSB of copies that are brought up to date, as of a program whose memory cannot be shared.
-func copies(c engine.CSB) engine.CSB {
+func copies(c session.CSB) session.CSB {
 	n := len(c.Atok)
-	mine := engine.CSB{Atok: make([]abi.CSBAtok, n), Ktoa: make([]abi.CSBKtoa, n)}
+	mine := session.CSB{Atok: make([]abi.CSBAtok, n), Ktoa: make([]abi.CSBKtoa, n)}
 	mine.Pull = func() error {
 		for i := range n {
 			from, to := &c.Atok[i], &mine.Atok[i]
@@ -195,8 +196,8 @@ func copies(c engine.CSB) engine.CSB {
 var loopModes = []string{"woken", "kicked", "sleeping", "spinning", "direct", "direct tx", "direct rx", "copies"}
 
 // loopMode changes a configuration to one of them.
-func loopMode(t testing.TB, name string) func(*engine.LoopConfig) {
-	return func(c *engine.LoopConfig) {
+func loopMode(t testing.TB, name string) func(*session.LoopConfig) {
+	return func(c *session.LoopConfig) {
 		switch name {
 		case "sleeping", "spinning":
 			c.Sleeps = true
@@ -375,7 +376,7 @@ func TestCSBModeIsForLoops(t *testing.T) {
 	tx.Tail.Store(before[2])
 	wantErrno(t, "TxSync", p.TxSync(), syscall.EBUSY)
 	wantErrno(t, "RxSync", p.RxSync(), syscall.EBUSY)
-	if got := p.Poll(in | out); got != engine.PollErr {
+	if got := p.Poll(in | out); got != session.PollErr {
 		t.Errorf("Poll = %#x", got)
 	}
 	p.start()
@@ -393,7 +394,7 @@ func TestCSBModeIsForLoops(t *testing.T) {
 
 func TestEnableCSBErrors(t *testing.T) {
 	e := newEngine(t)
-	none := func([]engine.RingState) error { t.Error("called"); return nil }
+	none := func([]session.RingState) error { t.Error("called"); return nil }
 	shared := open(t, e, "vale0:a", request(8))
 	wantErrno(t, "not exclusive", shared.EnableCSB(none), syscall.EINVAL)
 	_, err := shared.StartLoop()
@@ -405,7 +406,7 @@ func TestEnableCSBErrors(t *testing.T) {
 	wantErrno(t, "no rings, loop", err, syscall.EINVAL)
 
 	p := open(t, e, "vale0:c", request(8, exclusive))
-	wantErrno(t, "the function's error", p.EnableCSB(func([]engine.RingState) error { return syscall.EFAULT }), syscall.EFAULT)
+	wantErrno(t, "the function's error", p.EnableCSB(func([]session.RingState) error { return syscall.EFAULT }), syscall.EFAULT)
 	_, err = p.StartLoop()
 	wantErrno(t, "CSB that failed", err, syscall.EINVAL)
 
@@ -434,9 +435,9 @@ func TestCSBStartsWhereTheRingsAre(t *testing.T) {
 	p.Poll(in | out)
 	p.rx[0].move(1)
 	p.RxSync()
-	var got []engine.RingState
-	p.EnableCSB(func(states []engine.RingState) error { got = states; return nil })
-	want := []engine.RingState{{Head: 3, Cur: 3, HwCur: 3, HwTail: 7}, {Head: 1, Cur: 1, HwCur: 1, HwTail: 2}}
+	var got []session.RingState
+	p.EnableCSB(func(states []session.RingState) error { got = states; return nil })
+	want := []session.RingState{{Head: 3, Cur: 3, HwCur: 3, HwTail: 7}, {Head: 1, Cur: 1, HwCur: 1, HwTail: 2}}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
@@ -665,7 +666,7 @@ func TestEngineClosesUnderLoops(t *testing.T) {
 func TestLoopWithoutMemory(t *testing.T) {
 	e := newEngine(t)
 	gone := atomic.Bool{}
-	p := openLooped(t, e, "vale0:a", request(8), func(c *engine.LoopConfig) {
+	p := openLooped(t, e, "vale0:a", request(8), func(c *session.LoopConfig) {
 		c.Sleeps, c.Nap = true, time.Millisecond
 		c.CSB.Pull = func() error {
 			if gone.Load() {
@@ -739,7 +740,7 @@ func TestLoopWithIndirectSlots(t *testing.T) {
 	e := newEngine(t)
 	text := frame("from the program's own memory")
 	rx := openLooped(t, e, "vale0:b", request(8)).start().rxRing(0)
-	tx := openLooped(t, e, "vale0:a", request(8), func(c *engine.LoopConfig) { c.Program = elsewhere("...." + text) }).start().txRing(0)
+	tx := openLooped(t, e, "vale0:a", request(8), func(c *session.LoopConfig) { c.Program = elsewhere("...." + text) }).start().txRing(0)
 	tx.slots[0].Len, tx.slots[0].Flags, tx.slots[0].Ptr = uint16(len(text)), abi.NSIndirect, 4
 	tx.move(1)
 	rx.until(t, "a frame", func() bool { tx.sync(); return rx.mine() > 0 })

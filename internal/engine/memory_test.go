@@ -33,12 +33,12 @@ func TestHostileSlotsTakeNoMemory(t *testing.T) {
 	before, total := resident(), e.Region().Bufs.Total()
 	for lap := range uint32(20) {
 		for _, b := range ports {
-			for _, r := range b.rings[abi.DirRx] {
+			for _, r := range b.entry.Port.Rings(abi.DirRx) {
 				for i := range r.N {
 					r.Slot(i).SetWord(abi.MakeSlotWord(total-1-(lap*1000+i)*7%(total/2), 60, 0))
 				}
 			}
-			for _, r := range b.rings[abi.DirTx] {
+			for _, r := range b.entry.Port.Rings(abi.DirTx) {
 				for i := range r.N {
 					r.Slot(i).SetWord(abi.MakeSlotWord(total-1-(lap*999+i)*11%(total/2), 1500, 0))
 				}
@@ -50,7 +50,7 @@ func TestHostileSlotsTakeNoMemory(t *testing.T) {
 		}
 	}
 	for _, b := range ports {
-		if b.rings[abi.DirTx][0].Traffic.Frames.Load() == 0 {
+		if b.entry.Port.Rings(abi.DirTx)[0].Traffic.Frames.Load() == 0 {
 			t.Errorf("%v sent nothing", b)
 		}
 	}

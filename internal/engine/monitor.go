@@ -8,6 +8,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/monitor"
 	"github.com/seed-48afdc40/netmap/internal/port"
+	"github.com/seed-48afdc40/netmap/internal/session"
 )
 
 // openMonitor makes a monitor of the port that is meant. Errors are those of looking the port up,
@@ -26,23 +27,23 @@ func (e *Engine) openMonitor(t target, req *abi.Register, region *mem.Region) (*
 		return nil, err
 	}
 	err = parent.free()
-	if err == nil && len(parent.bindings) == 0 {
+	if err == nil && len(parent.Sessions) == 0 {
 		err = fault.New(syscall.EINVAL, "monitor", name, "nobody has it open; open it first, and then the monitor")
 	}
 	if err != nil {
 		e.drop(parent)
 		return nil, err
 	}
-	c := monitor.Config{Parent: parent.shown(), Serial: parent.watched, Flags: req.Flags}
-	like := port.ShapeOf(parent.port)
+	c := monitor.Config{Parent: parent.Shown(), Serial: parent.watched, Flags: req.Flags}
+	like := port.ShapeOf(parent.Port)
 	c.TxSlots, c.RxSlots = slotsLike(req.TxSlots, like.TxSlots), slotsLike(req.RxSlots, like.RxSlots)
 	if req.Flags&abi.NRZcopyMon != 0 {
-		region = parent.region
+		region = parent.Region
 	}
-	m := monitor.New(region, parent.port, c)
+	m := monitor.New(region, parent.Port, c)
 	parent.watched++
 	parent.monitors = append(parent.monitors, m)
-	p := &entry{name: c.Name(), key: e.newKey(), kind: "monitor", port: m, region: region, parent: parent}
+	p := &entry{Target: session.Target{Name: c.Name(), Port: m, Region: region}, key: e.newKey(), kind: "monitor", parent: parent}
 	e.ports[p.key] = p
 	return p, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/session"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
@@ -216,11 +217,11 @@ func TestPollOnMonitors(t *testing.T) {
 	if got := m.Poll(in); got != 0 {
 		t.Errorf("POLLIN: %#x", got)
 	}
-	if got := m.Poll(out); got&engine.PollErr == 0 {
+	if got := m.Poll(out); got&session.PollErr == 0 {
 		t.Errorf("POLLOUT: %#x", got)
 	}
 	quiet := open(t, e, "vale0:a", request(8, flags(monTx|abi.NRNoTxPoll)))
-	if got := quiet.Poll(in | out); got&engine.PollErr == 0 {
+	if got := quiet.Poll(in | out); got&session.PollErr == 0 {
 		t.Errorf("POLLOUT with NR_NO_TX_POLL: %#x", got)
 	}
 	wantErrno(t, "TxSync", m.TxSync(), syscall.EIO)
@@ -257,10 +258,10 @@ func TestWaitOnMonitors(t *testing.T) {
 			}
 			idle := wait(ctx, mr, in, -1)
 			b.Close()
-			wantOutcome(t, idle, engine.PollErr, nil)
+			wantOutcome(t, idle, session.PollErr, nil)
 			idle = wait(ctx, mt, in, -1)
 			mt.Close()
-			wantOutcome(t, idle, engine.PollErr, nil)
+			wantOutcome(t, idle, session.PollErr, nil)
 		})
 	}
 }
@@ -283,7 +284,7 @@ func TestOrphanedMonitors(t *testing.T) {
 			a.Close()
 			wantErrno(t, "RxSync with another one at the parent", m.RxSync(), 0)
 			again.Close()
-			if got := m.Poll(in); got != in|engine.PollErr {
+			if got := m.Poll(in); got != in|session.PollErr {
 				t.Errorf("poll = %#x", got)
 			}
 			var want []string
@@ -295,7 +296,7 @@ func TestOrphanedMonitors(t *testing.T) {
 			}
 			wantFrames(t, m.rx[0], want...)
 			wantErrno(t, "RxSync", m.RxSync(), syscall.EIO)
-			if got := m.Poll(in); got != engine.PollErr {
+			if got := m.Poll(in); got != session.PollErr {
 				t.Errorf("poll = %#x", got)
 			}
 
@@ -305,7 +306,7 @@ func TestOrphanedMonitors(t *testing.T) {
 			b.TxSync()
 			n.RxSync()
 			wantFrames(t, n.rx[0], frame("later"))
-			if got := m.Poll(in); got != engine.PollErr {
+			if got := m.Poll(in); got != session.PollErr {
 				t.Errorf("poll = %#x", got)
 			}
 			fresh := open(t, e, "vale0:a", request(8, flags(monRx)))

@@ -142,7 +142,7 @@ func (e *Engine) find(k key) *entry {
 
 // gone says whether the interface of the port has been deleted or moved to another network
 // namespace.
-func (p *entry) gone() bool { return p.dev != nil && !p.buried && p.dev.Gone() }
+func (p *entry) gone() bool { return p.Dev != nil && !p.buried && p.Dev.Gone() }
 
 // bury ends a port whose interface is gone, or that of what is attached as the port.
 //
@@ -160,11 +160,11 @@ func (e *Engine) bury(p *entry) {
 		return
 	}
 	p.buried = true
-	if a, ok := p.port.(port.Abandoner); ok {
+	if a, ok := p.Port.(port.Abandoner); ok {
 		a.Abandon()
 	}
 	if outer := p.owner; outer != nil {
-		e.report(event.Event{Kind: event.Detached, Port: outer.name, Interface: p.title()})
+		e.report(event.Event{Kind: event.Detached, Port: outer.Name, Interface: p.Title()})
 		e.detach(outer)
 	}
 	if p.device != nil {
@@ -198,7 +198,7 @@ func (e *Engine) follow(p *entry) bool {
 	}
 	defer unix.Close(fd)
 	var dev *netdev.Device
-	err = ns.Do(netns.NsHandle(fd), p.name, func() error {
+	err = ns.Do(netns.NsHandle(fd), p.Name, func() error {
 		name, err := p.device.NameNow()
 		if err != nil {
 			return err
@@ -213,9 +213,9 @@ func (e *Engine) follow(p *entry) bool {
 	if err != nil {
 		return false
 	}
-	p.dev.Close()
+	p.Dev.Close()
 	delete(e.ports, p.key)
-	p.dev = dev
+	p.Dev = dev
 	e.name(p, key{dev: dev.ID})
 	return true
 }

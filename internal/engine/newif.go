@@ -9,6 +9,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/netdev"
 	"github.com/seed-48afdc40/netmap/internal/port"
+	"github.com/seed-48afdc40/netmap/internal/session"
 	"github.com/seed-48afdc40/netmap/internal/tap"
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
@@ -34,8 +35,8 @@ func (e *Engine) NewIf(name string, user uint32, req abi.ValeNewIf) (abi.ValeNew
 	if err != nil {
 		return req, err
 	}
-	p := &entry{name: name, kind: "vale", user: user}
-	if p.device, p.dev, err = newDevice(name); err == nil { // which takes its time
+	p := &entry{Target: session.Target{Name: name}, kind: "vale", user: user}
+	if p.device, p.Dev, err = newDevice(name); err == nil { // which takes its time
 		err = e.addPersistent(p, &req)
 	}
 	if err != nil {
@@ -68,27 +69,27 @@ func (e *Engine) addPersistent(p *entry, req *abi.ValeNewIf) (err error) {
 	defer func() {
 		if err != nil {
 			p.device.Close()
-			p.dev.Close()
+			p.Dev.Close()
 		}
 	}()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		return fault.New(syscall.ENXIO, newIfOp, p.name, "the engine is closed")
+		return fault.New(syscall.ENXIO, newIfOp, p.Name, "the engine is closed")
 	}
 	e.buryAll()
-	w, err := e.regionWish(newIfOp, p.name, req.MemID, nil)
+	w, err := e.regionWish(newIfOp, p.Name, req.MemID, nil)
 	if err != nil {
 		return err
 	}
 	wish := abi.Register{TxRings: req.TxRings, RxRings: req.RxRings, TxSlots: req.TxSlots, RxSlots: req.RxSlots}
 	clampVale(&wish)
-	v, err := vale.NewPort(w.region, p.name, wishOf(&wish))
+	v, err := vale.NewPort(w.region, p.Name, wishOf(&wish))
 	if err != nil {
 		return err
 	}
-	p.port, p.region = v, w.region
-	e.name(p, key{dev: p.dev.ID})
+	p.Port, p.Region = v, w.region
+	e.name(p, key{dev: p.Dev.ID})
 	if p.pipesOf != nil {
 		p.pipesOf.port = p
 	}
@@ -138,15 +139,15 @@ func (e *Engine) tryDelIf(name string) (open bool, err error) {
 	case p == nil || p.device == nil:
 		return false, fault.New(syscall.EINVAL, delIfOp, name,
 			"the interface is not a persistent port")
-	case p.alias != "":
-		return false, fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.alias)
+	case p.Alias != "":
+		return false, fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.Alias)
 	case p.pipesOf != nil && p.pipesOf.pipes > 0:
 		return true, fault.New(syscall.EBUSY, delIfOp, name,
 			"it is the parent of pipes, and goes with the last")
-	case len(p.bindings) > 0:
+	case len(p.Sessions) > 0:
 		return true, fault.New(syscall.EBUSY, delIfOp, name, "somebody has it open")
 	case p.owner != nil:
-		return false, fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.owner.name)
+		return false, fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.owner.Name)
 	}
 	device = e.takeDevice(p)
 	e.drop(p)
@@ -186,7 +187,7 @@ func (e *Engine) joinSwitch(sw *vale.Switch, name string, p *entry, v *vale.Port
 	if err := sw.Join(v); err != nil {
 		return 0, err
 	}
-	p.alias = name
+	p.Alias = name
 	e.ports[key{name: name}] = p
 	return v.Index(), nil
 }
@@ -197,8 +198,8 @@ func (e *Engine) leaveSwitch(p *entry) {
 	sw := v.Switch()
 	v.Leave()
 	e.prune(sw)
-	if p.alias != "" {
-		delete(e.ports, key{name: p.alias})
-		p.alias = ""
+	if p.Alias != "" {
+		delete(e.ports, key{name: p.Alias})
+		p.Alias = ""
 	}
 }

@@ -18,18 +18,6 @@ import (
 // NICConfig is how interfaces are opened.
 type NICConfig = nic.Config
 
-// acceptsStamps says whether the port gives time stamps of received frames, if they are asked for.
-func (p *entry) acceptsStamps(req *abi.Register) error {
-	if req.Flags&abi.NRRxStamps == 0 {
-		return nil
-	}
-	if s, ok := p.port.(port.Stamper); ok {
-		return s.Stamps()
-	}
-	return fault.New(syscall.EOPNOTSUPP, "open", p.title(),
-		"only interfaces have time stamps of received frames; leave the wish out")
-}
-
 var (
 	_ port.Port       = (*netIf)(nil)
 	_ port.HostSender = (*netIf)(nil)
@@ -51,9 +39,9 @@ func (e *Engine) openNIC(p *entry, req *abi.Register) error {
 	cfg.Secret = rand.Uint64() | 1
 	name, err := netdev.Name(p.key.dev.Index)
 	if err != nil {
-		return noInterface("open", p.name, err)
+		return noInterface("open", p.Name, err)
 	}
-	np, err := nic.Open(p.region, name, cfg)
+	np, err := nic.Open(p.Region, name, cfg)
 	if err != nil {
 		return err
 	}
@@ -63,7 +51,7 @@ func (e *Engine) openNIC(p *entry, req *abi.Register) error {
 		layer = tap.Bare
 	}
 	tx, rx := len(np.Rings(abi.DirTx)), len(np.Rings(abi.DirRx))
-	host, err := hoststack.New(p.region, hoststack.Config{
+	host, err := hoststack.New(p.Region, hoststack.Config{
 		Name: np.Title, Index: index, MTU: np.MTU, Layer: layer, TxQueues: tx,
 		TxRings: max(req.HostTxRings, 1), RxRings: max(req.HostRxRings, 1), TxID: uint16(tx), RxID: uint16(rx),
 		Slots: np.Slots(), Piece: np.MaxTx(), Prefix: np.Prefix(), Address: np.Address(), Trouble: np.Trouble, OnEvent: cfg.OnEvent,
@@ -72,10 +60,10 @@ func (e *Engine) openNIC(p *entry, req *abi.Register) error {
 		np.Close()
 		return err
 	}
-	p.key.dev.Index, p.dev = index, np.Device()
+	p.key.dev.Index, p.Dev = index, np.Device()
 	n := &netIf{np, host, e.interfaceGone}
 	np.Follow(n)
-	p.port = n
+	p.Port = n
 	return nil
 }
 

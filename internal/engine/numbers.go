@@ -54,7 +54,7 @@ func clampVale(req *abi.Register) {
 func clampPipe(req *abi.Register, parent *entry) {
 	txSlots, rxSlots := uint32(defaultSlots), uint32(defaultSlots)
 	if parent != nil {
-		like := port.ShapeOf(parent.port)
+		like := port.ShapeOf(parent.Port)
 		txSlots, rxSlots = like.TxSlots, like.RxSlots
 	}
 	req.TxRings, req.RxRings = clamp(req.TxRings, 1, pipe.MaxRings), clamp(req.RxRings, 1, pipe.MaxRings)

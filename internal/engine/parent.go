@@ -11,6 +11,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/session"
 	"github.com/seed-48afdc40/netmap/internal/tap"
 )
 
@@ -71,11 +72,11 @@ func (e *Engine) makeParent(p *parent, user uint32) error {
 	if made || err != nil {
 		return err
 	}
-	port := &entry{name: p.name, kind: "vale", user: user, pipesOf: p}
-	if port.device, port.dev, err = newDevice(p.name); err == nil {
+	port := &entry{Target: session.Target{Name: p.name}, kind: "vale", user: user, pipesOf: p}
+	if port.device, port.Dev, err = newDevice(p.name); err == nil {
 		// The kernel gives it no address of its own when somebody sets it up. It fails where there
 		// is no IPv6.
-		link := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: port.dev.Index}}
+		link := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: port.Dev.Index}}
 		netlink.LinkSetIP6AddrGenMode(link, addrGenModeNone)
 		err = e.addPersistent(port, &abi.ValeNewIf{})
 	}
@@ -105,7 +106,7 @@ func (e *Engine) endParent(p *parent) {
 		defer p.making.Unlock()
 		e.mu.Lock()
 		var device *tap.Interface
-		if port := p.port; p.pipes == 0 && port != nil && !port.active() && port.alias == "" {
+		if port := p.port; p.pipes == 0 && port != nil && !port.active() && port.Alias == "" {
 			device = e.takeDevice(port)
 			e.drop(port)
 		}

@@ -5,12 +5,12 @@ import (
 	"testing"
 
 	"github.com/seed-48afdc40/netmap/abi"
-	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/session"
 )
 
 const (
-	in, out, inOut = engine.PollIn, engine.PollOut, engine.PollIn | engine.PollOut
-	pollErr        = engine.PollErr
+	in, out, inOut = session.PollIn, session.PollOut, session.PollIn | session.PollOut
+	pollErr        = session.PollErr
 	rdNorm, wrNorm = 0x40, 0x100
 )
 

@@ -27,7 +27,7 @@ func (e *Engine) polling(name string, f func(*uplink.Uplink) error) error {
 	if err != nil {
 		return err
 	}
-	u, ok := p.port.(*uplink.Uplink)
+	u, ok := p.Port.(*uplink.Uplink)
 	if !ok {
 		return fault.New(syscall.EOPNOTSUPP, "poll", name, "only interfaces that are attached to a switch are polled")
 	}

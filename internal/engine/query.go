@@ -28,10 +28,10 @@ func (e *Engine) PortInfo(name string, req abi.Register) (abi.PortInfo, error) {
 		return abi.PortInfo{}, err
 	}
 	defer e.drop(p)
-	info.MemSize, info.MemID = p.region.Size(), p.region.ID()
-	is := port.ShapeOf(p.port)
+	info.MemSize, info.MemID = p.Region.Size(), p.Region.ID()
+	is := port.ShapeOf(p.Port)
 	info.TxRings, info.RxRings, info.TxSlots, info.RxSlots = is.TxRings, is.RxRings, is.TxSlots, is.RxSlots
-	info.HostTxRings, info.HostRxRings = hostShape(p.port)
+	info.HostTxRings, info.HostRxRings = port.HostShape(p.Port)
 	return info, nil
 }
 

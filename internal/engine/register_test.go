@@ -14,6 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/session"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
@@ -319,9 +320,9 @@ func TestRingsOfOneSlot(t *testing.T) {
 				}
 				p.TxSync()
 				p.RxSync()
-				events := int16(engine.PollIn | engine.PollOut)
+				events := int16(session.PollIn | session.PollOut)
 				if p == m {
-					events = engine.PollIn
+					events = session.PollIn
 				}
 				if ready := p.Poll(events); head == 0 && ready != 0 {
 					t.Errorf("%v: poll says %#x", names, ready)
@@ -477,7 +478,7 @@ func TestAClosedEngine(t *testing.T) {
 	for _, b := range all {
 		wantErrno(t, "TxSync", b.TxSync(), syscall.ENXIO)
 		wantErrno(t, "RxSync", b.RxSync(), syscall.ENXIO)
-		if got := b.Poll(engine.PollIn | engine.PollOut); got != engine.PollErr {
+		if got := b.Poll(session.PollIn | session.PollOut); got != session.PollErr {
 			t.Errorf("Poll = %#x", got)
 		}
 		wantErrno(t, "Close", b.Close(), 0)
@@ -527,7 +528,7 @@ func TestOpenUseAndCloseAtTheSameTime(t *testing.T) {
 					for range 20 {
 						b.TxSync()
 						b.RxSync()
-						b.Poll(engine.PollIn | engine.PollOut)
+						b.Poll(session.PollIn | session.PollOut)
 					}
 				})
 				for range rnd.IntN(10) {

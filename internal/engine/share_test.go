@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/session"
 )
 
 // sharer is a program that has one ring with others, in whatever layout.
@@ -56,11 +57,11 @@ type veteran struct{ *oldProgram }
 
 func (p veteran) sync(t *testing.T) {
 	t.Helper()
-	wantErrno(t, "TxSync", p.Shadow().TxSync(nil), 0)
-	wantErrno(t, "RxSync", p.Shadow().RxSync(), 0)
+	wantErrno(t, "TxSync", p.TxSync(), 0)
+	wantErrno(t, "RxSync", p.RxSync(), 0)
 }
 
-func (p veteran) poll(events int16) int16 { return p.Shadow().Poll(nil, events) }
+func (p veteran) poll(events int16) int16 { return p.Poll(events) }
 
 func (p veteran) read(n int) (texts []string) {
 	for ; n > 0 && p.rx[0].avail() > 0; n-- {
@@ -124,7 +125,7 @@ func TestSharedRxRing(t *testing.T) {
 			p := crew[rnd.IntN(len(crew))]
 			if rnd.IntN(2) == 0 {
 				p.sync(t)
-			} else if ready := p.poll(engine.PollIn); ready&engine.PollErr != 0 {
+			} else if ready := p.poll(session.PollIn); ready&session.PollErr != 0 {
 				t.Fatalf("after %d frames poll says %#x", got, ready)
 			}
 			for _, text := range p.read(rnd.IntN(9)) {
@@ -151,7 +152,7 @@ func TestSharedTxRing(t *testing.T) {
 			p := crew[rnd.IntN(len(crew))]
 			if rnd.IntN(2) == 0 {
 				p.sync(t)
-			} else if ready := p.poll(engine.PollOut); ready&engine.PollErr != 0 {
+			} else if ready := p.poll(session.PollOut); ready&session.PollErr != 0 {
 				t.Fatalf("after %d frames poll says %#x", sent, ready)
 			}
 			var texts []string
@@ -194,7 +195,7 @@ func TestCarelessSharersSeeNoFrameTwice(t *testing.T) {
 			_, old := p.(veteran)
 			switch rnd.IntN(3) {
 			case 0:
-				if ready := p.poll(engine.PollIn | engine.PollOut); ready&engine.PollErr != 0 {
+				if ready := p.poll(session.PollIn | session.PollOut); ready&session.PollErr != 0 {
 					t.Fatalf("after %d frames poll says %#x", last[i], ready)
 				}
 			case 1:
@@ -230,11 +231,11 @@ func TestOthersSyncsKeepUnsyncedWords(t *testing.T) {
 	}
 	wantErrno(t, "TxSync", peer.TxSync(), 0)
 	wantErrno(t, "RxSync", today.RxSync(), 0)
-	wantErrno(t, "old RxSync", old.Shadow().RxSync(), 0)
+	wantErrno(t, "old RxSync", old.RxSync(), 0)
 	r := today.rx[0]
 	r.Flags.Store(abi.NRTimestamp)
 	r.move(2)
-	wantErrno(t, "old RxSync", old.Shadow().RxSync(), 0)
+	wantErrno(t, "old RxSync", old.RxSync(), 0)
 	if r.Head.Load() != 2 || r.Cur.Load() != 2 || r.Flags.Load() != abi.NRTimestamp {
 		t.Errorf("head %d, cur %d, flags %#x", r.Head.Load(), r.Cur.Load(), r.Flags.Load())
 	}
@@ -245,9 +246,9 @@ func TestOthersSyncsKeepUnsyncedWords(t *testing.T) {
 	}
 	r.Head.Store(5) // nonsense
 	old.rx[0].take()
-	wantErrno(t, "old RxSync", old.Shadow().RxSync(), 0)
+	wantErrno(t, "old RxSync", old.RxSync(), 0)
 	old.rx[0].want(t, "the old ring", 3, 0)
-	if got := today.Poll(engine.PollIn); got&engine.PollErr == 0 || r.Head.Load() != 3 {
+	if got := today.Poll(session.PollIn); got&session.PollErr == 0 || r.Head.Load() != 3 {
 		t.Errorf("nonsense: poll says %#x, head %d", got, r.Head.Load())
 	}
 }
@@ -267,7 +268,7 @@ func TestSharedRingKeepsExchangedBuffers(t *testing.T) {
 	tx.move(1)
 	for _, p := range []*oldProgram{old, other} {
 		p.tx[0].next(1)
-		wantErrno(t, "TxSync", p.Shadow().TxSync(nil), 0)
+		wantErrno(t, "TxSync", p.TxSync(), 0)
 	}
 	other.Close()
 	old.Close()
@@ -281,7 +282,7 @@ func TestSharedRingKeepsExchangedBuffers(t *testing.T) {
 func TestNobodySharesWithALoop(t *testing.T) {
 	e := newRoomy(t)
 	b := open(t, e, "vale0:a", request(8, flags(abi.NRExclusive)))
-	wantErrno(t, "EnableCSB", b.EnableCSB(func([]engine.RingState) error { return nil }), 0)
+	wantErrno(t, "EnableCSB", b.EnableCSB(func([]session.RingState) error { return nil }), 0)
 	for _, api := range append([]string{"A10"}, withAvail...) {
 		_, err := e.RegisterWith("vale0:a", request(8), engine.Options{API: apiOf(api)})
 		wantErrno(t, api, err, syscall.EBUSY)

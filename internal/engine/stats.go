@@ -2,16 +2,13 @@ package engine
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"net"
 	"slices"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
-	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/port"
@@ -98,12 +95,12 @@ func (e *Engine) lastView() *view {
 func (e *Engine) view() *view {
 	v := &view{names: map[*vale.Port]string{}}
 	for _, p := range e.entries() {
-		if p.owner != nil && p.owner.inner == p && p.alias == "" {
+		if p.owner != nil && p.owner.inner == p && p.Alias == "" {
 			continue // its rings are the attachment's
 		}
 		v.ports = append(v.ports, p.view())
 		if on := p.valePort(); on != nil {
-			v.names[on] = p.shown()
+			v.names[on] = p.Shown()
 		}
 	}
 	slices.SortFunc(v.ports, func(a, b portView) int {
@@ -125,32 +122,32 @@ func (e *Engine) view() *view {
 }
 
 func (p *entry) view() portView {
-	v := portView{Port: status.Port{Name: p.shown(), Kind: p.kind, Region: p.region.ID(), Users: len(p.bindings), Persistent: p.device != nil}}
-	v.Interfaces = make([]uint64, 0, len(p.bindings))
+	v := portView{Port: status.Port{Name: p.Shown(), Kind: p.kind, Region: p.Region.ID(), Users: len(p.Sessions), Persistent: p.device != nil}}
+	v.Interfaces = make([]uint64, 0, len(p.Sessions))
 	described := p
 	if p.inner != nil {
 		described = p.inner
-		v.Attached = p.inner.shown()
+		v.Attached = p.inner.Shown()
 	}
 	if p.isHost() {
-		v.Attached = p.owner.inner.shown() + "^"
+		v.Attached = p.owner.inner.Shown() + "^"
 	}
-	if described.dev != nil && described.kind == "nic" {
-		v.NetNS = strconv.FormatUint(described.dev.NS.Inode, 10)
+	if described.Dev != nil && described.kind == "nic" {
+		v.NetNS = strconv.FormatUint(described.Dev.NS.Inode, 10)
 	}
 	if p.kind == "null" { // several have one name
 		v.Name += fmt.Sprint("#", p.key.number)
 	}
-	for _, b := range p.bindings {
-		v.Interfaces = append(v.Interfaces, b.answer.Offset)
+	for _, b := range p.Sessions {
+		v.Interfaces = append(v.Interfaces, b.Register().Offset)
 	}
 	v.Header = p.header()
-	v.describer, _ = described.port.(port.Describer)
+	v.describer, _ = described.Port.(port.Describer)
 	for _, dir := range kring.Dirs {
-		for _, r := range p.port.Rings(dir) {
+		for _, r := range p.Port.Rings(dir) {
 			v.rings = append(v.rings, ringView{r, p.isHost(), p.uses(r)})
 		}
-		for _, r := range port.HostRings(p.port, dir) {
+		for _, r := range port.HostRings(p.Port, dir) {
 			v.rings = append(v.rings, ringView{r, true, p.uses(r)})
 		}
 	}
@@ -213,15 +210,4 @@ func regionStatus(r *mem.Region) status.Region {
 	u := r.Usage()
 	return status.Region{ID: r.ID(), Bytes: r.Size(), Taken: r.Taken(), Private: r.Private(),
 		Interfaces: status.Pool{Free: u.IfFree, Total: u.IfTotal}, Rings: status.Pool{Free: u.RingFree, Total: u.RingTotal}, Buffers: status.Pool{Free: u.BufFree, Total: u.BufTotal}}
-}
-
-// Status describes the port that is bound. ENXIO once the binding is closed.
-func (b *Binding) Status(context.Context) (status.Port, error) {
-	b.eng.mu.Lock()
-	closed, v := b.closed.Load(), b.entry.view()
-	b.eng.mu.Unlock()
-	if closed {
-		return status.Port{}, fault.New(syscall.ENXIO, "describe", b.port, "the port is closed")
-	}
-	return v.read(), nil
 }

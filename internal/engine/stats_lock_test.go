@@ -24,7 +24,7 @@ func TestStatusDoesNotWaitForOpening(t *testing.T) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	b.rings[abi.DirTx][0].Traffic.Add(7, 420)
+	b.entry.Port.Rings(abi.DirTx)[0].Traffic.Add(7, 420)
 	done := make(chan uint64)
 	go func() { done <- e.Status().Ports[0].Rings[0].Frames }()
 	select {

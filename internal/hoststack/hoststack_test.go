@@ -26,6 +26,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/session"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
@@ -74,8 +75,7 @@ func (l *lab) open(name string, options ...netmap.Option) *netmap.Port {
 	var b *engine.Binding
 	var more engine.Options
 	if p := o.Offsets; p != nil {
-		more.Offsets = &engine.Offsets{Max: p.MaxOffset, Initial: p.InitialOffset,
-			Bits: p.OffsetBits, MinGap: p.MinGap}
+		more.Offsets = &session.Offsets{Max: p.MaxOffset, Initial: p.InitialOffset, Bits: p.OffsetBits, MinGap: p.MinGap}
 	}
 	l.host.Do(func() { b, err = l.e.RegisterWith(o.Port, o.Register, more) })
 	testutil.Require(l.T, "AF_XDP and TCX", err)

@@ -6,7 +6,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// View is a ring in the memory of programs that know another layout than ours (package shadow).
+// View is a ring in the memory of programs that know another layout than ours (package oldapi).
 // Whatever the layouts, there is one ring: who syncs it takes over what the programs of all have
 // handed over. Only that program's words then say how it goes on; those of other views wait for
 // their own programs' syncs, and the ring's own head follows if its program has not moved it

@@ -85,6 +85,11 @@ func HostRings(p Port, dir kring.Dir) []*kring.Ring {
 	return nil
 }
 
+// HostShape is how many host rings a port of any kind has in each direction.
+func HostShape(p Port) (tx, rx uint16) {
+	return uint16(len(HostRings(p, abi.DirTx))), uint16(len(HostRings(p, abi.DirRx)))
+}
+
 // Header is the length of the virtio-net headers of a port of any kind.
 func Header(p Port) uint32 {
 	if h, ok := p.(Headed); ok {

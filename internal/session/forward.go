@@ -1,4 +1,4 @@
-package engine
+package session
 
 import (
 	"github.com/seed-48afdc40/netmap/abi"
@@ -11,33 +11,33 @@ import (
 // Config.Forward asks for all rings and all slots.
 
 // forward passes on what the program releases. The ring is held, and its prologue done.
-func (b *Binding) forward(r *kring.Ring) {
-	if b.host == nil || r.HwCur.Load() == r.Head() || !b.eng.cfg.Forward && !r.WantsForward() {
+func (s *Session) forward(r *kring.Ring) {
+	if s.host == nil || r.HwCur.Load() == r.Head() || !s.env.Forward && !r.WantsForward() {
 		return
 	}
-	switch hw := len(b.entry.port.Rings(abi.DirRx)); {
+	switch hw := len(s.target.Port.Rings(abi.DirRx)); {
 	case int(r.ID) < hw:
-		b.forwardUp(r)
-	case b.allTx:
-		b.forwardDown(r)
+		s.forwardUp(r)
+	case s.allTx:
+		s.forwardDown(r)
 	}
 }
 
 // forwards says whether a slot is to be passed on.
-func (b *Binding) forwards(w abi.SlotWord) bool {
-	return w.Flags()&abi.NSForward != 0 || b.eng.cfg.Forward
+func (s *Session) forwards(w abi.SlotWord) bool {
+	return w.Flags()&abi.NSForward != 0 || s.env.Forward
 }
 
 // forwardUp has the host receive frames. Of one in several slots the first says whether.
-func (b *Binding) forwardUp(r *kring.Ring) {
+func (s *Session) forwardUp(r *kring.Ring) {
 	for k, end := r.HwCur.Load(), r.Head(); k != end; {
 		w := r.Slot(k).Word()
-		if !b.forwards(w) {
+		if !s.forwards(w) {
 			k = packetEnd(r, k, end)
 			continue
 		}
 		r.Slot(k).Flags = w.Flags() &^ abi.NSForward
-		k = b.host.SendToHost(r, k, end)
+		k = s.host.SendToHost(r, k, end)
 	}
 }
 
@@ -54,23 +54,25 @@ func packetEnd(r *kring.Ring, k, end uint32) uint32 {
 
 // forwardDown moves packets of a host ring to the tx rings, all of which are the program's, and
 // sends them. What finds no room is lost.
-func (b *Binding) forwardDown(r *kring.Ring) {
+func (s *Session) forwardDown(r *kring.Ring) {
 	k, end := r.HwCur.Load(), r.Head()
-	for _, tx := range b.rings[abi.DirTx][:len(b.entry.port.Rings(abi.DirTx))] {
+	for _, tx := range s.rings[abi.DirTx][:len(s.target.Port.Rings(abi.DirTx))] {
 		if k == end {
 			return
 		}
-		if !hold(tx) {
+		if !tx.TryHold() {
 			continue
 		}
-		if tx.Prologue() {
-			k = b.moveDown(r, k, end, tx)
-			finish(tx, nil) // an error is for the program, which will meet it
+		if tx.Mapped() && tx.Prologue() {
+			k = s.moveDown(r, k, end, tx)
+			if tx.Sync(tx, nil) == nil { // an error is for the program, which will meet it
+				tx.Publish()
+			}
 		}
 		tx.Drop()
 	}
 	for ; k != end; k = packetEnd(r, k, end) {
-		if b.forwards(r.Slot(k).Word()) {
+		if s.forwards(r.Slot(k).Word()) {
 			r.Drops.Add(kring.NoRoom, 1)
 		}
 	}
@@ -79,13 +81,13 @@ func (b *Binding) forwardDown(r *kring.Ring) {
 // moveDown moves packets from slot k on, as many as a tx ring has room for, and returns the first
 // slot that it did not look at. A packet goes in its buffers if what stands before it may stand
 // there in the tx ring; else it is copied, and lost if it is too long for that.
-func (b *Binding) moveDown(r *kring.Ring, k, end uint32, tx *kring.Ring) uint32 {
+func (s *Session) moveDown(r *kring.Ring, k, end uint32, tx *kring.Ring) uint32 {
 	swap := r.HasOffsets() == tx.HasOffsets() && r.Offsets().Max <= tx.Offsets().Max
 	head, _, tail := tx.Agreed()
 	first := head
 	for k != end {
 		next := packetEnd(r, k, end)
-		if !b.forwards(r.Slot(k).Word()) {
+		if !s.forwards(r.Slot(k).Word()) {
 			k = next
 			continue
 		}
@@ -101,7 +103,7 @@ func (b *Binding) moveDown(r *kring.Ring, k, end uint32, tx *kring.Ring) uint32 
 			if from, to := r.Slot(k), tx.Slot(head); swap {
 				swapSlots(r, from, tx, to)
 			} else {
-				b.copySlot(r, from, tx, to)
+				s.copySlot(r, from, tx, to)
 			}
 			head = tx.Next(head)
 		}
@@ -136,10 +138,10 @@ func fits(r *kring.Ring, k, end uint32, tx *kring.Ring, head uint32) bool {
 
 // copySlot copies one slot's part of a packet. It trusts no length: the program may have changed it
 // since.
-func (b *Binding) copySlot(r *kring.Ring, from *abi.Slot, tx *kring.Ring, to *abi.Slot) {
+func (s *Session) copySlot(r *kring.Ring, from *abi.Slot, tx *kring.Ring, to *abi.Slot) {
 	w, free := from.Word(), to.Word()
 	offset, room := tx.Span(to)
-	bufs := b.entry.region.Bufs
+	bufs := s.target.Region.Bufs
 	part := bufs.Bytes(w.BufIdx())[r.OffsetOf(from):]
 	n := copy(bufs.Bytes(free.BufIdx())[offset:][:room], part[:min(len(part), int(w.Len()))])
 	to.SetWord(abi.MakeSlotWord(free.BufIdx(), uint16(n), w.Flags()&abi.NSMoreFrag))

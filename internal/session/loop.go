@@ -1,4 +1,4 @@
-package engine
+package session
 
 import (
 	"runtime"
@@ -14,7 +14,7 @@ import (
 
 // Loop syncs the rings of a binding in CSB mode until it is ended, so that the program needs no system calls.
 type Loop struct {
-	b     *Binding
+	s     *Session
 	cfg   LoopConfig
 	rings []loopRing
 	kicks uint32           // what KernNeedKick says
@@ -51,18 +51,15 @@ type LoopConfig struct {
 	DirectTx, DirectRx bool
 }
 
-// loopRing is a ring with its entries.
+// loopRing is a ring as a loop has it.
 type loopRing struct {
-	ring      *kring.Ring
-	atok      *abi.CSBAtok
-	ktoa      *abi.CSBKtoa
-	irq       kring.Waiter
-	head, cur uint32 // as read last, whether they made sense or not
-	hwcur     uint32 // as published
-	tell      bool   // there is news for the program
-	direct    bool
-	kicked    bool // a direct ring that is to be synced
-	flying    bool // there may be news of which nobody will tell: frames are not out yet
+	bound
+	csbView
+	irq    kring.Waiter
+	tell   bool // there is news for the program
+	direct bool
+	kicked bool // a direct ring that is to be synced
+	flying bool // there may be news of which nobody will tell: frames are not out yet
 }
 
 // loopDirection hears of news on the rings of a direction.
@@ -94,66 +91,66 @@ const (
 
 // StartLoop claims the binding for a loop. Run or Abandon of the loop has to follow. Errors: ENXIO for a closed binding,
 // EINVAL without CSB mode, EBUSY when there is a loop.
-func (b *Binding) StartLoop() (*Loop, error) {
-	b.loopMu.Lock()
-	defer b.loopMu.Unlock()
+func (s *Session) StartLoop() (*Loop, error) {
+	s.loopMu.Lock()
+	defer s.loopMu.Unlock()
 	switch {
-	case b.closed.Load():
-		return nil, b.closedError("start loop on")
-	case !b.csb.Load():
-		return nil, fault.New(syscall.EINVAL, "start loop on", b.entry.title(), "a loop needs CSB mode")
-	case b.loop != nil:
-		return nil, fault.New(syscall.EBUSY, "start loop on", b.entry.title(), "a loop runs already")
+	case s.closed.Load():
+		return nil, s.closedError("start loop on")
+	case !s.csb.Load():
+		return nil, fault.New(syscall.EINVAL, "start loop on", s.target.Title(), "a loop needs CSB mode")
+	case s.loop != nil:
+		return nil, fault.New(syscall.EBUSY, "start loop on", s.target.Title(), "a loop runs already")
 	}
-	l := &Loop{b: b, ended: make(chan struct{})}
-	b.loop, b.interrupted = l, false
-	for _, stop := range b.stops {
+	l := &Loop{s: s, ended: make(chan struct{})}
+	s.loop, s.interrupted = l, false
+	for _, stop := range s.stops {
 		l.stop()
 		stop <- l
 	}
-	b.stops = nil
+	s.stops = nil
 	return l, nil
 }
 
 // Rings is the number of rings that the loop syncs.
-func (l *Loop) Rings() int { return len(l.b.all()) }
+func (l *Loop) Rings() int { return len(l.s.all()) }
 
 // Abandon gives the claim up.
 func (l *Loop) Abandon() { l.finish() }
 
 // finish gives the claim up and says why the loop ended.
 func (l *Loop) finish() syscall.Errno {
-	l.b.loopMu.Lock()
-	l.b.loop = nil
+	l.s.loopMu.Lock()
+	l.s.loop = nil
 	why := syscall.Errno(max(l.end.Load(), 1) - 1)
-	l.b.interrupted = why == syscall.EINTR
-	l.b.loopMu.Unlock()
+	l.s.interrupted = why == syscall.EINTR
+	l.s.loopMu.Unlock()
 	close(l.ended)
 	return why
 }
 
 // StopLoop ends the loop and returns when it has ended. ENXIO for a closed binding. Without a loop it waits for a moment
 // whether one begins.
-func (b *Binding) StopLoop() error {
-	b.loopMu.Lock()
-	if b.closed.Load() {
-		b.loopMu.Unlock()
-		return b.closedError("stop loop on")
+func (s *Session) StopLoop() error {
+	s.loopMu.Lock()
+	if s.closed.Load() {
+		s.loopMu.Unlock()
+		return s.closedError("stop loop on")
 	}
-	l, patience := b.loop, stopPatience
+	l, patience := s.loop, stopPatience
 	var begins chan *Loop
 	if l != nil {
 		l.stop()
 	} else {
 		begins = make(chan *Loop, 1)
-		b.stops = append(b.stops, begins)
-		if b.interrupted {
+		s.stops = append(s.stops, begins)
+		if s.interrupted {
 			patience = signalsPatience
 		}
 	}
-	b.loopMu.Unlock()
+	s.loopMu.Unlock()
 	if l == nil {
-		if l = b.awaitLoop(begins, patience); l == nil {
+		if l = s.awaitLoop(begins, patience); l == nil {
 			return nil
 		}
 	}
@@ -162,7 +159,7 @@ func (b *Binding) StopLoop() error {
 }
 
 // awaitLoop waits for a loop to begin, and for no longer than that is likely.
-func (b *Binding) awaitLoop(begins chan *Loop, patience time.Duration) *Loop {
+func (s *Session) awaitLoop(begins chan *Loop, patience time.Duration) *Loop {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
@@ -170,11 +167,11 @@ func (b *Binding) awaitLoop(begins chan *Loop, patience time.Duration) *Loop {
 		return l
 	case <-timer.C:
 	}
-	b.loopMu.Lock()
-	defer b.loopMu.Unlock()
-	for i, s := range b.stops {
-		if s == begins {
-			b.stops = append(b.stops[:i], b.stops[i+1:]...)
+	s.loopMu.Lock()
+	defer s.loopMu.Unlock()
+	for i, stop := range s.stops {
+		if stop == begins {
+			s.stops = append(s.stops[:i], s.stops[i+1:]...)
 		}
 	}
 	select {
@@ -186,11 +183,11 @@ func (b *Binding) awaitLoop(begins chan *Loop, patience time.Duration) *Loop {
 }
 
 // closeLoop ends the loop of a binding that is being closed.
-func (b *Binding) closeLoop() {
-	b.loopMu.Lock()
-	defer b.loopMu.Unlock()
-	if b.loop != nil {
-		b.loop.End(syscall.ENXIO)
+func (s *Session) closeLoop() {
+	s.loopMu.Lock()
+	defer s.loopMu.Unlock()
+	if s.loop != nil {
+		s.loop.End(syscall.ENXIO)
 	}
 }
 
@@ -227,7 +224,7 @@ func (l *Loop) Run(cfg LoopConfig) error {
 	l.cfg = cfg
 	err := l.serve()
 	if why := l.finish(); err == nil && why != 0 {
-		err = fault.New(why, "run loop on", l.b.entry.title(), "")
+		err = fault.New(why, "run loop on", l.s.target.Title(), "")
 	}
 	return err
 }
@@ -235,39 +232,37 @@ func (l *Loop) Run(cfg LoopConfig) error {
 func (l *Loop) serve() error {
 	l.prepare()
 	if err := l.bell.open(l); err != nil {
-		return fault.Wrap(err, "start loop on", l.b.entry.title(), "")
+		return fault.Wrap(err, "start loop on", l.s.target.Title(), "")
 	}
 	l.setReady(true)
 	defer l.setReady(false)
 	defer l.listen()()
 	if err := l.run(); err != nil {
-		return fault.Wrap(err, "run loop on", l.b.entry.title(), "the memory of its CSB is gone")
+		return fault.Wrap(err, "run loop on", l.s.target.Title(), "the memory of its CSB is gone")
 	}
 	return nil
 }
 
 // prepare joins rings and entries. What is in Ktoa may be a copy that is empty so far.
 func (l *Loop) prepare() {
-	tx := len(l.b.rings[abi.DirTx])
-	for i, r := range l.b.all() {
-		lr := loopRing{ring: r, atok: &l.cfg.CSB.Atok[i], ktoa: &l.cfg.CSB.Ktoa[i], direct: l.cfg.DirectRx}
+	tx, all := len(l.s.rings[abi.DirTx]), l.s.all()
+	l.rings = make([]loopRing, len(all))
+	for i, r := range all {
+		lr := &l.rings[i]
+		lr.atok, lr.ktoa, lr.direct = &l.cfg.CSB.Atok[i], &l.cfg.CSB.Ktoa[i], l.cfg.DirectRx
+		lr.bound = bound{Ring: r, csb: &lr.csbView}
 		if i < tx {
 			lr.direct = l.cfg.DirectTx
 		}
 		if l.cfg.IRQs != nil {
 			lr.irq = l.cfg.IRQs[i]
 		}
-		state := stateOf(r)
-		lr.hwcur = state.HwCur
-		lr.ktoa.HwCur.Store(state.HwCur)
-		lr.ktoa.HwTail.Store(state.HwTail)
-		lr.ktoa.KernNeedKick.Store(1)
-		l.rings = append(l.rings, lr)
+		lr.begin(stateOf(r))
 	}
 	l.dirs[abi.DirTx].loop, l.dirs[abi.DirTx].direct = l, l.cfg.DirectTx
 	l.dirs[abi.DirRx].loop, l.dirs[abi.DirRx].direct = l, l.cfg.DirectRx
 	l.kicks = 1
-	l.spin = l.b.eng.cfg.Spin
+	l.spin = l.s.env.Spin
 	if l.cfg.Sleeps || l.cfg.DirectTx || l.cfg.DirectRx {
 		l.spin = 0 // there is a time to sleep, or it is the sleep that tells what was kicked
 	}
@@ -289,12 +284,12 @@ func (l *Loop) listen() (stop func()) {
 		return func() {}
 	}
 	for i := range l.rings {
-		r := l.rings[i].ring
+		r := &l.rings[i]
 		r.Waiters.Join(&l.dirs[r.Dir])
 	}
 	return func() {
 		for i := range l.rings {
-			r := l.rings[i].ring
+			r := &l.rings[i]
 			r.Waiters.Leave(&l.dirs[r.Dir])
 		}
 	}
@@ -386,7 +381,7 @@ func (l *Loop) round() (moved bool, err error) {
 	for i := range l.rings {
 		if r := &l.rings[i]; !r.direct || r.kicked {
 			r.kicked = false
-			if r.sync(l.cfg.Program) {
+			if l.sync(r) {
 				moved = true
 			}
 		}
@@ -435,7 +430,7 @@ func (l *Loop) tell() error {
 // forward passes news of the port to the program, which kicks the rings that it wants synced.
 func (l *Loop) forward(dir kring.Dir) {
 	for i := range l.rings {
-		if r := &l.rings[i]; r.ring.Dir == dir && r.irq != nil {
+		if r := &l.rings[i]; r.Dir == dir && r.irq != nil {
 			r.irq.Wake()
 		}
 	}
@@ -455,34 +450,19 @@ func (l *Loop) more() bool {
 	return l.dirs[abi.DirTx].news.Load() || l.dirs[abi.DirRx].news.Load()
 }
 
-// sync is a sync of one ring with what the program wrote to its entry. A head and cur that make no sense change nothing:
-// the ring stands still until they do. Neither does a sync that fails.
-func (r *loopRing) sync(program kring.Memory) (moved bool) {
-	r.head = r.atok.Head.Load() // before cur
-	r.cur = r.atok.Cur.Load()
-	if !await(r.ring) {
+// sync is a sync of one ring with what the program wrote to its entry. It says whether anything moved.
+// A sync that fails changes nothing.
+func (l *Loop) sync(r *loopRing) (moved bool) {
+	r.read()
+	if !l.s.await(&r.bound) {
 		return false
 	}
-	defer r.ring.Drop()
-	if !r.ring.Accept(r.head, r.cur) {
+	defer r.Drop()
+	if l.s.sync(&r.bound, l.cfg.Program) != nil {
 		return false
 	}
-	if r.ring.Sync(r.ring, program) != nil {
-		return false
-	}
-	hwcur := r.ring.HwCur.Load()
-	hwtail, tailMoved := r.ring.Settle()
-	if hwcur != r.hwcur {
-		r.hwcur = hwcur
-		r.ktoa.HwCur.Store(hwcur) // before hwtail
-		moved = true
-	}
-	if tailMoved {
-		r.ktoa.HwTail.Store(hwtail)
-		if r.tell = true; r.ring.Dir == abi.DirRx {
-			r.ring.Stamp(time.Now())
-		}
-	}
-	r.flying = r.ring.News == kring.Silent && (r.ring.Dir == abi.DirRx || r.ring.Next(hwtail) != hwcur)
-	return moved || tailMoved
+	r.tell = r.tell || r.tailMoved
+	_, _, tail := r.Agreed()
+	r.flying = r.News == kring.Silent && (r.Dir == abi.DirRx || r.Next(tail) != r.hwcur)
+	return r.moved || r.tailMoved
 }

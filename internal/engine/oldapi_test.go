@@ -15,6 +15,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/session"
 )
 
 var le = binary.LittleEndian
@@ -164,11 +165,11 @@ func TestOldRings(t *testing.T) {
 				for k := range n {
 					tx.put(fmt.Sprint(round, k))
 				}
-				wantOld(t, "TxSync", a.Shadow().TxSync(nil))
-				if a.Shadow().Poll(nil, engine.PollOut) == 0 != (n == 7) {
+				wantOld(t, "TxSync", a.TxSync())
+				if a.Poll(session.PollOut) == 0 != (n == 7) {
 					t.Errorf("round %d: %d slots are used; ready or not is wrong", round, n)
 				}
-				if got := b.Shadow().Poll(nil, engine.PollIn); got != engine.PollIn || rx.avail() != n {
+				if got := b.Poll(session.PollIn); got != session.PollIn || rx.avail() != n {
 					t.Fatalf("round %d: poll says %#x, %d frames, want %d", round, got, rx.avail(), n)
 				}
 				for k := range n {
@@ -176,8 +177,8 @@ func TestOldRings(t *testing.T) {
 						t.Errorf("round %d, frame %d: %q", round, k, got)
 					}
 				}
-				wantOld(t, "RxSync", b.Shadow().RxSync())
-				wantOld(t, "TxSync", a.Shadow().TxSync(nil))
+				wantOld(t, "RxSync", b.RxSync())
+				wantOld(t, "TxSync", a.TxSync())
 				tx.want(t, "all sent", tx.cur(), 7)
 				rx.want(t, "all read", tx.cur(), 0)
 			}
@@ -189,14 +190,13 @@ func TestOldSyncsDoNotAllocate(t *testing.T) {
 	for _, api := range withAvail {
 		e := newRoomy(t)
 		a, b := openOld(t, e, api, "x{1", request(8)), openOld(t, e, api, "x}1", request(8))
-		s, r := a.Shadow(), b.Shadow()
 		allocs := testing.AllocsPerRun(200, func() {
 			a.tx[0].put("x")
-			s.TxSync(nil)
-			r.Poll(nil, engine.PollIn)
+			a.TxSync()
+			b.Poll(session.PollIn)
 			b.rx[0].take()
-			r.RxSync()
-			s.Poll(nil, engine.PollIn|engine.PollOut)
+			b.RxSync()
+			a.Poll(session.PollIn | session.PollOut)
 		})
 		if allocs != 0 {
 			t.Errorf("API %s: %v allocations", api, allocs)
@@ -217,13 +217,13 @@ func TestReserved(t *testing.T) {
 			reserve := func(n uint32) { rx.set(rx.l.Reserved, n) }
 			sync := func() {
 				t.Helper()
-				wantOld(t, "RxSync", b.Shadow().RxSync())
-				wantOld(t, "TxSync", a.Shadow().TxSync(nil))
+				wantOld(t, "RxSync", b.RxSync())
+				wantOld(t, "TxSync", a.TxSync())
 			}
 			for range 5 {
 				tx.put("x")
 			}
-			wantOld(t, "TxSync", a.Shadow().TxSync(nil))
+			wantOld(t, "TxSync", a.TxSync())
 			sync()
 			rx.next(4)
 			reserve(3)
@@ -243,7 +243,7 @@ func TestReserved(t *testing.T) {
 				t.Error("reserved is not put right")
 			}
 			reserve(4) // of slots that were given back long ago
-			if got := b.Shadow().Poll(nil, engine.PollIn); got != engine.PollErr || rx.get(rx.l.Reserved) != 0 {
+			if got := b.Poll(session.PollIn); got != session.PollErr || rx.get(rx.l.Reserved) != 0 {
 				t.Errorf("poll says %#x, reserved %d", got, rx.get(rx.l.Reserved))
 			}
 		})
@@ -260,7 +260,7 @@ func TestOldNonsense(t *testing.T) {
 			for range 3 {
 				tx.put("x")
 			}
-			wantOld(t, "TxSync", a.Shadow().TxSync(nil))
+			wantOld(t, "TxSync", a.TxSync())
 			tx.want(t, "3 are on their way", 3, 4)
 			for what, spoil := range map[string]func(){
 				"cur past the end":     func() { tx.set(tx.l.Cur, 8) },
@@ -273,7 +273,7 @@ func TestOldNonsense(t *testing.T) {
 				cur := tx.cur()
 				slot := slices.Clone(tx.slotAt(cur))
 				spoil()
-				wantOld(t, what, a.Shadow().TxSync(nil))
+				wantOld(t, what, a.TxSync())
 				if tx.cur() != cur {
 					t.Errorf("%s: cur %d, want %d", what, tx.cur(), cur)
 				}
@@ -281,14 +281,14 @@ func TestOldNonsense(t *testing.T) {
 				if marked != apiOf(api).Reinits {
 					t.Errorf("%s: NR_REINIT is %v", what, marked)
 				}
-				if got := a.Shadow().Poll(nil, 0); (got == engine.PollErr) != marked {
+				if got := a.Poll(0); (got == session.PollErr) != marked {
 					t.Errorf("%s: the next poll says %#x", what, got)
 				}
 				copy(tx.slotAt(cur), slot)
-				if got := a.Shadow().Poll(nil, engine.PollOut); got != engine.PollOut {
+				if got := a.Poll(session.PollOut); got != session.PollOut {
 					t.Errorf("%s: afterwards poll says %#x", what, got)
 				}
-				wantOld(t, "TxSync", a.Shadow().TxSync(nil))
+				wantOld(t, "TxSync", a.TxSync())
 			}
 		})
 	}
@@ -305,7 +305,7 @@ func TestSwappedBuffersOfOldPrograms(t *testing.T) {
 	le.PutUint32(s, y)
 	le.PutUint32(u, x)
 	a.tx[0].put("x")
-	wantOld(t, "TxSync", a.Shadow().TxSync(nil))
+	wantOld(t, "TxSync", a.TxSync())
 	a.Close()
 	b.Close()
 	after := e.Region().Usage()
@@ -322,7 +322,7 @@ func TestOldAndNewOnOneRing(t *testing.T) {
 	peer := open(t, e, "x}1", request(8))
 	for round := range 10 {
 		old.tx[0].put("old")
-		wantOld(t, "TxSync", old.Shadow().TxSync(nil))
+		wantOld(t, "TxSync", old.TxSync())
 		wantErrno(t, "RxSync", peer.RxSync(), 0)
 		wantFrames(t, peer.rx[0], "old")
 		today.tx[0].put(t, "new")
@@ -330,7 +330,7 @@ func TestOldAndNewOnOneRing(t *testing.T) {
 		wantErrno(t, "RxSync", peer.RxSync(), 0)
 		wantFrames(t, peer.rx[0], "new")
 		wantErrno(t, "RxSync", peer.RxSync(), 0)
-		wantOld(t, "TxSync", old.Shadow().TxSync(nil))
+		wantOld(t, "TxSync", old.TxSync())
 		if round == 9 {
 			old.tx[0].want(t, "at the end", (2*10)%8, 7)
 		}
@@ -366,7 +366,7 @@ func TestUnevenRings(t *testing.T) {
 			r.put(t, fmt.Sprint(i))
 		}
 		wantErrno(t, "TxSync", b.TxSync(), 0)
-		wantOld(t, "RxSync", a.Shadow().RxSync())
+		wantOld(t, "RxSync", a.RxSync())
 		for i := range 3 {
 			if got := a.rx[i].take(); got != fmt.Sprint(i) {
 				t.Errorf("API %s, ring %d: %q", api, i, got)
@@ -381,24 +381,24 @@ func TestRebind(t *testing.T) {
 	e := newRoomy(t)
 	for _, api := range []string{"A0", "A5", "A10"} {
 		b := openAs(t, e, api, "vale0:a", request(8, rings(2, 2)))
-		offset, s := b.Register().Offset, b.Shadow()
-		if _, err := s.Rebind(request(8, ring(2))); err == nil {
+		offset := b.Register().Offset
+		if _, err := b.Rebind(request(8, ring(2))); err == nil {
 			t.Error("a ring that there is not")
 		}
-		wantOld(t, "the old binding", s.TxSync(nil))
-		next, err := s.Rebind(request(8, ring(1)))
+		wantOld(t, "the old binding", b.TxSync())
+		next, err := b.Rebind(request(8, ring(1)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if next.Register().Offset != offset {
 			t.Errorf("API %s: the interface has moved from %d to %d", api, offset, next.Register().Offset)
 		}
-		wantErrno(t, "the old binding", s.TxSync(nil), syscall.ENXIO)
-		if s.Poll(nil, engine.PollOut) != engine.PollErr {
+		wantErrno(t, "the old binding", b.TxSync(), syscall.ENXIO)
+		if b.Poll(session.PollOut) != session.PollErr {
 			t.Error("the old binding's poll")
 		}
-		wantOld(t, "the new binding", next.Shadow().TxSync(nil))
-		_, err = s.Rebind(request(8))
+		wantOld(t, "the new binding", next.TxSync())
+		_, err = b.Rebind(request(8))
 		wantErrno(t, "rebind of a closed one", err, syscall.ENXIO)
 		next.Close()
 	}
@@ -431,24 +431,19 @@ func oldTenants() (all []tenant) {
 func (a *attacked) meddle(t testing.TB, f *tape) {
 	i := int(f.byte()) % len(a.programs)
 	b := a.programs[i].Binding
-	s := b.Shadow()
 	switch op := f.byte() % 16; {
 	case op < 8:
 		atomic.StoreUint32(&a.area[(int(f.byte())<<8|int(f.byte()))%len(a.area)], f.word())
-	case s == nil && op < 10:
-		b.TxSync()
-	case s == nil:
-		b.RxSync()
 	case op < 10:
-		s.TxSync(nil)
-	case op < 12:
-		s.RxSync()
+		b.TxSync()
+	case op < 12 || b.API() == nil:
+		b.RxSync()
 	case op < 15:
-		if got := s.Poll(nil, int16(f.byte())); got&^0x14d != 0 {
+		if got := b.Poll(int16(f.byte())); got&^0x14d != 0 {
 			t.Errorf("poll = %#x", got)
 		}
 	default:
-		if next, err := s.Rebind(request(8, ring(uint16(f.byte()&1)))); err == nil {
+		if next, err := b.Rebind(request(8, ring(uint16(f.byte()&1)))); err == nil {
 			a.programs[i].Binding = next
 		}
 	}
@@ -484,19 +479,18 @@ func TestHostileOldProgramsWriteDuringSyncs(t *testing.T) {
 			b := p.Binding
 			for time.Now().Before(stop) {
 				atomic.StoreUint32(&a.area[rnd.IntN(len(a.area))], rnd.Uint32N(9))
-				s := b.Shadow()
-				if s == nil {
+				if b.API() == nil {
 					b.TxSync()
 					b.RxSync()
 					continue
 				}
-				old := s
-				if next, err := s.Rebind(request(8, ring(0))); err == nil {
-					b, s = next, next.Shadow()
+				old := b
+				if next, err := b.Rebind(request(8, ring(0))); err == nil {
+					b = next
 				}
 				old.RxSync()
-				s.TxSync(nil)
-				s.Poll(nil, engine.PollIn|engine.PollOut)
+				b.TxSync()
+				b.Poll(session.PollIn | session.PollOut)
 			}
 			p.Binding = b
 		})

@@ -1,4 +1,4 @@
-// Package shadow shows the rings of a port to programs that know another layout of rings than ours, that of the APIs before
+// Package oldapi shows the rings of a port to programs that know another layout of rings than ours, that of the APIs before
 // head and tail. A shadow is a second ring in the region, whose slots name the same buffers. A sync is one of the real
 // ring, with a step before and after:
 //
@@ -17,7 +17,7 @@
 //
 // The peer is as hostile as elsewhere: each of its words is read once, checked, and only then used. All methods of a ring
 // are for whoever holds the real one.
-package shadow
+package oldapi
 
 import (
 	"sync/atomic"

@@ -1,4 +1,4 @@
-package shadow
+package oldapi
 
 import (
 	"math"
@@ -9,13 +9,14 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/port"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
-// Shape is how many rings a port has, by direction, without host rings, and how many slots they have.
-type Shape struct {
-	Rings [2]int
-	Slots [2]uint32
+// shape is a port.Shape by direction.
+type shape struct {
+	rings [2]int
+	slots [2]uint32
 }
 
 // Port are the shadows of all rings of a port, in one layout, and those of a host ring in each direction: programs of the
@@ -30,7 +31,7 @@ type Port struct {
 }
 
 // New makes the shadows. EINVAL for buffers of a size that the programs cannot do with, ENOMEM.
-func New(api *abi.API, region *mem.Region, name string, sh Shape) (*Port, error) {
+func New(api *abi.API, region *mem.Region, name string, is port.Shape) (*Port, error) {
 	_, bufs, stride := region.BufPool()
 	switch {
 	case api.Stride != 0 && uint32(api.Stride) != stride:
@@ -38,37 +39,38 @@ func New(api *abi.API, region *mem.Region, name string, sh Shape) (*Port, error)
 	case stride > math.MaxUint16:
 		return nil, fault.New(syscall.EINVAL, "open", name, "the buffers have %d bytes, more than API %v can say", stride, api)
 	}
-	p := &Port{API: api, region: region, real: sh.Rings}
-	sh = sh.as(api)
+	p := &Port{API: api, region: region, real: [2]int{int(is.TxRings), int(is.RxRings)}}
+	sh := shapeFor(api, is)
 	var total uint64
-	for dir, n := range sh.Rings {
-		total += uint64(n+1) * size(api, sh.slots(dir))
+	for dir, n := range sh.rings {
+		total += uint64(n+1) * size(api, sh.length(dir))
 	}
 	var err error
 	if p.object, err = region.NewRingObject(name, int(total)); err != nil {
 		return nil, err
 	}
 	at := p.object.Offset
-	for dir, n := range sh.Rings {
+	for dir, n := range sh.rings {
 		for range n + 1 {
-			p.rings[dir] = append(p.rings[dir], newRing(api, region.Bytes(), at, bufs, stride, kring.Dir(dir), sh.slots(dir)))
-			at += size(api, sh.slots(dir))
+			p.rings[dir] = append(p.rings[dir], newRing(api, region.Bytes(), at, bufs, stride, kring.Dir(dir), sh.length(dir)))
+			at += size(api, sh.length(dir))
 		}
 	}
 	return p, nil
 }
 
-// as is the shape as the API can say it: the first ones count ring pairs. Rings that only make up a pair hold nothing.
-func (sh Shape) as(api *abi.API) Shape {
+// shapeFor is the shape as the API can say it: the first ones count ring pairs. Rings that only make up a pair hold nothing.
+func shapeFor(api *abi.API, is port.Shape) shape {
+	sh := shape{[2]int{int(is.TxRings), int(is.RxRings)}, [2]uint32{is.TxSlots, is.RxSlots}}
 	if api.If.NumQueues != 0 {
-		n := max(sh.Rings[abi.DirTx], sh.Rings[abi.DirRx])
-		sh.Rings = [2]int{n, n}
+		n := max(sh.rings[abi.DirTx], sh.rings[abi.DirRx])
+		sh.rings = [2]int{n, n}
 	}
 	return sh
 }
 
-// slots is the number of slots of a direction's rings, also where there are none but the host ring.
-func (sh *Shape) slots(dir int) uint32 { return max(sh.Slots[dir], 2) }
+// length is the number of slots of a direction's rings, also where there are none but the host ring.
+func (sh *shape) length(dir int) uint32 { return max(sh.slots[dir], 2) }
 
 // Ring is the shadow of a ring of that direction and number, nil for host rings after the first.
 func (p *Port) Ring(dir kring.Dir, id uint16) *Ring {
@@ -97,7 +99,7 @@ func (p *Port) Offsets() (offsets []uint64) {
 
 // NewIf makes a netmap_if in the API's layout: of a port of that shape, with rings at these offsets in the region, 0 for
 // one that is not to be found.
-func NewIf(api *abi.API, region *mem.Region, name string, sh Shape, offsets []uint64) (mem.Object, error) {
+func NewIf(api *abi.API, region *mem.Region, name string, is port.Shape, offsets []uint64) (mem.Object, error) {
 	l := api.If
 	o, err := region.NewIfObject(name, l.Size+8*len(offsets))
 	if err != nil {
@@ -109,10 +111,10 @@ func NewIf(api *abi.API, region *mem.Region, name string, sh Shape, offsets []ui
 			shm.At[atomic.Uint32](o.Bytes, uintptr(at)).Store(uint32(v))
 		}
 	}
-	sh = sh.as(api)
-	set(l.NumQueues, sh.Rings[abi.DirTx])
-	set(l.TxRings, sh.Rings[abi.DirTx])
-	set(l.RxRings, sh.Rings[abi.DirRx])
+	sh := shapeFor(api, is)
+	set(l.NumQueues, sh.rings[abi.DirTx])
+	set(l.TxRings, sh.rings[abi.DirTx])
+	set(l.RxRings, sh.rings[abi.DirRx])
 	SetOffsets(api, o, offsets)
 	return o, nil
 }

@@ -1,4 +1,4 @@
-package engine
+package session
 
 import (
 	"time"
@@ -30,7 +30,7 @@ const (
 
 // open makes the bell. A loop that sleeps for a time needs a clock that is better than a channel's.
 func (s *bell) open(l *Loop) (err error) {
-	if !l.cfg.Sleeps && l.cfg.Kicks == nil && !l.b.hasFDs {
+	if !l.cfg.Sleeps && l.cfg.Kicks == nil && !l.s.hasFDs {
 		s.woken = make(chan struct{}, 1)
 		return nil
 	}
@@ -59,7 +59,7 @@ func (s *bell) watch(l *Loop) error {
 				return err
 			}
 		}
-		if r := l.rings[i].ring; r.News == kring.Readable {
+		if r := &l.rings[i]; r.News == kring.Readable {
 			if err := s.add(int(r.FD.Load()), ringEvent, i); err != nil {
 				return err
 			}
@@ -111,8 +111,8 @@ func (s *bell) pause(d time.Duration) bool {
 
 // sleep waits for news, and notes what they are.
 func (s *bell) sleep(l *Loop) {
-	if l.b.fetches {
-		l.b.armRx(PollIn)
+	if l.s.fetches {
+		l.s.armRx(PollIn)
 	}
 	if s.woken != nil {
 		<-s.woken

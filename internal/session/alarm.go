@@ -1,4 +1,4 @@
-package engine
+package session
 
 import (
 	"sync"
@@ -11,53 +11,53 @@ import (
 )
 
 // Subscribe has w woken whenever something happens on a bound ring, until the binding closes. It is for transports whose
-// clients sleep elsewhere; Wait needs it not. Rings that the kernel feeds need Arm, too.
-func (b *Binding) Subscribe(w kring.Waiter) {
-	b.subscriber = w
-	for _, r := range b.all() {
+// clients sleep elsewhere; Wait does not need it. Rings that the kernel feeds need Arm, too.
+func (s *Session) Subscribe(w kring.Waiter) {
+	s.subscriber = w
+	for _, r := range s.all() {
 		r.Waiters.Join(w)
 	}
-	b.nap = time.AfterFunc(time.Hour, w.Wake)
-	b.nap.Stop()
+	s.nap = time.AfterFunc(time.Hour, w.Wake)
+	s.nap.Stop()
 }
 
 // unsubscribe ends what Subscribe began: others go on using the rings.
-func (b *Binding) unsubscribe() {
-	if b.subscriber == nil {
+func (s *Session) unsubscribe() {
+	if s.subscriber == nil {
 		return
 	}
-	for _, r := range b.all() {
-		r.Waiters.Leave(b.subscriber)
+	for _, r := range s.all() {
+		r.Waiters.Leave(s.subscriber)
 	}
-	b.nap.Stop()
+	s.nap.Stop()
 }
 
 // Arm has the subscriber woken once when one of the events may have come to a ring that the kernel feeds. It is called
 // after every Poll that found nothing.
-func (b *Binding) Arm(events int16) {
-	if b.NeedsArm() {
-		b.armRx(events)
+func (s *Session) Arm(events int16) {
+	if s.NeedsArm() {
+		s.armRx(events)
 	}
-	if b.silent(events) {
-		b.nap.Reset(silentNap)
+	if s.silent(events) {
+		s.nap.Reset(silentNap)
 	}
 }
 
 // NeedsArm says whether Arm does anything: whether the kernel feeds any ring.
-func (b *Binding) NeedsArm() bool { return b.hasFDs || b.fetches }
+func (s *Session) NeedsArm() bool { return s.hasFDs || s.fetches }
 
 // armRx has those who wait on the rx rings woken once when something may have come from the kernel. A ring that fetches
 // is woken by its source's waiters. A source that is full cannot fetch, and its descriptor would go on saying that there
 // is something: who has room made there tells.
-func (b *Binding) armRx(events int16) {
+func (s *Session) armRx(events int16) {
 	if events&wantIn == 0 {
 		return
 	}
-	for _, r := range b.rings[abi.DirRx] {
-		if s := r.Source.Load(); s == nil {
-			b.eng.alarm.arm(r)
-		} else if s.Room() > 0 {
-			b.eng.alarm.arm(s)
+	for _, r := range s.rings[abi.DirRx] {
+		if source := r.Source.Load(); source == nil {
+			s.env.alarm.arm(r)
+		} else if source.Room() > 0 {
+			s.env.alarm.arm(source)
 		}
 	}
 }

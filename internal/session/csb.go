@@ -1,7 +1,8 @@
-package engine
+package session
 
 import (
 	"syscall"
+	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
@@ -56,23 +57,67 @@ func (s RingState) Write(a *abi.CSBAtok, k *abi.CSBKtoa) {
 	k.KernNeedKick.Store(1)
 }
 
+// csbView is a ring as a program in CSB mode has it: in its entries.
+type csbView struct {
+	atok             *abi.CSBAtok
+	ktoa             *abi.CSBKtoa
+	head, cur        uint32 // as read last, whether they made sense or not
+	hwcur            uint32 // as published
+	moved, tailMoved bool   // in the last sync
+}
+
+// begin shows the program where the ring is. What is in Ktoa may be a copy that is empty so far.
+func (v *csbView) begin(state RingState) {
+	v.hwcur = state.HwCur
+	v.ktoa.HwCur.Store(state.HwCur)
+	v.ktoa.HwTail.Store(state.HwTail)
+	v.ktoa.KernNeedKick.Store(1)
+}
+
+// read reads what the program wrote.
+func (v *csbView) read() {
+	v.head = v.atok.Head.Load() // before cur
+	v.cur = v.atok.Cur.Load()
+}
+
+// enter hands over what was read. A head and a cur that make no sense change nothing: the ring stands
+// still until they do.
+func (v *csbView) enter(r *kring.Ring) bool { return r.Accept(v.head, v.cur) }
+
+// leave publishes what came of a sync.
+func (v *csbView) leave(r *kring.Ring) {
+	hwcur := r.HwCur.Load()
+	hwtail, tailMoved := r.Settle()
+	v.moved, v.tailMoved = hwcur != v.hwcur, tailMoved
+	if v.moved {
+		v.hwcur = hwcur
+		v.ktoa.HwCur.Store(hwcur) // before hwtail
+	}
+	if tailMoved {
+		v.ktoa.HwTail.Store(hwtail)
+		if r.Dir == abi.DirRx {
+			r.Stamp(time.Now())
+		}
+	}
+}
+
 // EnableCSB puts the binding into CSB mode: syncs are for a loop from now on, TxSync and RxSync fail with EBUSY, and Poll
 // says POLLERR. The function gets the state of the bound rings and writes it to where the program finds it; its error is
 // returned, and nothing is enabled then. Errors: EBUSY while a loop runs, EINVAL unless the binding has its rings
 // exclusively. For a binding without rings it does nothing.
-func (b *Binding) EnableCSB(write func([]RingState) error) error {
-	b.loopMu.Lock()
-	defer b.loopMu.Unlock()
-	rings := b.all()
+func (s *Session) EnableCSB(write func([]RingState) error) error {
+	s.loopMu.Lock()
+	defer s.loopMu.Unlock()
+	rings := s.all()
 	switch {
-	case b.closed.Load():
-		return b.closedError("enable CSB")
-	case b.loop != nil:
-		return fault.New(syscall.EBUSY, "enable CSB", b.entry.title(), "a loop runs; stop it first")
+	case s.closed.Load():
+		return s.closedError("enable CSB")
+	case s.loop != nil:
+		return fault.New(syscall.EBUSY, "enable CSB", s.target.Title(), "a loop runs; stop it first")
 	case len(rings) == 0:
 		return nil
-	case b.answer.Flags&abi.NRExclusive == 0:
-		return fault.New(syscall.EINVAL, "enable CSB", b.entry.title(),
+	case s.answer.Flags&abi.NRExclusive == 0:
+		return fault.New(syscall.EINVAL, "enable CSB", s.target.Title(),
 			"open the port exclusively: others could sync its rings")
 	}
 	states := make([]RingState, len(rings))
@@ -82,7 +127,7 @@ func (b *Binding) EnableCSB(write func([]RingState) error) error {
 	if err := write(states); err != nil {
 		return err
 	}
-	b.csb.Store(true)
+	s.csb.Store(true)
 	return nil
 }
 
@@ -94,7 +139,7 @@ func stateOf(r *kring.Ring) RingState {
 }
 
 // csbError is what syncs answer in CSB mode.
-func (b *Binding) csbError(op string) error {
-	return fault.New(syscall.EBUSY, op, b.entry.title(),
+func (s *Session) csbError(op string) error {
+	return fault.New(syscall.EBUSY, op, s.target.Title(),
 		"the port is in CSB mode: its rings are a loop's to sync")
 }

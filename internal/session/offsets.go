@@ -1,4 +1,4 @@
-package engine
+package session
 
 import (
 	"math"
@@ -13,11 +13,10 @@ import (
 
 // Offsets let frames start inside their buffers, where the slot's ptr says. // NETMAP_REQ_OPT_OFFSETS
 type Offsets struct {
-	Max     uint64 // bytes; what there is, in the answer
+	Max     uint64 // bytes; see Session.MaxOffset for what there is
 	Initial uint64 // of all slots of rings that nobody else has
 	Bits    uint32 // of ptr that are the offset; 0 is all
 	MinGap  uint64 // bytes that the framework may write from an offset on; 0 is up to the buffer's end
-	Err     error  // out: what is wrong with it
 }
 
 // kringOffsets is the option as rings take it. EINVAL for what does not fit together.
@@ -41,24 +40,29 @@ func (o *Offsets) kringOffsets(name string, size uint32) (kring.Offsets, error) 
 	return k, nil
 }
 
-// setOffsets lets the frames of the bound rings start inside their buffers: of all, or of none if there is an error. EBUSY
-// when a ring has offsets already that are not enough; EOPNOTSUPP for zero-copy monitors, whose buffers are exchanged with
-// the parent's, which decides.
-func (b *Binding) setOffsets(o *Offsets) error {
-	if o == nil {
-		return nil
+// setOffsets lets the frames of the bound rings start inside their buffers: of all, or of none if
+// there is an error, an OptionError. EBUSY when a ring has offsets already that are not enough.
+func (s *Session) setOffsets(req *abi.Register, o *Offsets) error {
+	err := s.ptrHasOneUse(req, o)
+	switch {
+	case o == nil:
+		return err
+	case err == nil:
+		err = s.trySetOffsets(o)
 	}
-	o.Err = b.trySetOffsets(o)
-	return o.Err
+	if err != nil {
+		return &OptionError{abi.OptOffsets, err}
+	}
+	return nil
 }
 
-func (b *Binding) trySetOffsets(o *Offsets) error {
-	name := b.entry.shown()
-	want, err := o.kringOffsets(name, b.entry.region.Bufs.Size())
+func (s *Session) trySetOffsets(o *Offsets) error {
+	name := s.target.Shown()
+	want, err := o.kringOffsets(name, s.target.Region.Bufs.Size())
 	if err != nil {
 		return err
 	}
-	rings := b.all()
+	rings := s.all()
 	for _, r := range rings {
 		if have := r.Offsets(); have.Mask != 0 && (have.Mask&want.Mask != want.Mask || have.Max < want.Max) {
 			return fault.New(syscall.EBUSY, "use offsets on", name,
@@ -66,7 +70,7 @@ func (b *Binding) trySetOffsets(o *Offsets) error {
 					"more", label(r), have.Max, have.Mask)
 		}
 	}
-	if p, ok := b.entry.port.(port.OffsetAcceptor); ok {
+	if p, ok := s.target.Port.(port.OffsetAcceptor); ok {
 		if err := p.AcceptOffsets(want.Max); err != nil {
 			return err
 		}
@@ -83,14 +87,13 @@ func (b *Binding) trySetOffsets(o *Offsets) error {
 		}
 		r.Drop()
 	}
-	o.Max = uint64(want.Max)
 	return nil
 }
 
 // MaxOffset is the largest offset in bytes that all bound rings allow; 0 where one has none.
-func (b *Binding) MaxOffset() int {
+func (s *Session) MaxOffset() int {
 	most := uint32(math.MaxUint32)
-	for _, r := range b.all() {
+	for _, r := range s.all() {
 		most = min(most, r.Offsets().Max)
 	}
 	if most == math.MaxUint32 { // no rings
@@ -101,18 +104,15 @@ func (b *Binding) MaxOffset() int {
 
 // ptrHasOneUse says EBUSY when a slot's ptr would have to be an offset and a time stamp: for this program or for another one
 // that has the port open.
-func (b *Binding) ptrHasOneUse(req *abi.Register, o *Offsets) error {
+func (s *Session) ptrHasOneUse(req *abi.Register, o *Offsets) error {
 	stamps := req.Flags&abi.NRRxStamps != 0
-	for _, other := range b.entry.bindings {
+	for _, other := range s.target.Sessions {
 		stamps = stamps || other.answer.Flags&abi.NRRxStamps != 0
 	}
-	offsets := o != nil || slices.ContainsFunc(b.rings[abi.DirRx], (*kring.Ring).HasOffsets)
+	offsets := o != nil || slices.ContainsFunc(s.rings[abi.DirRx], (*kring.Ring).HasOffsets)
 	if !stamps || !offsets {
 		return nil
 	}
-	err := fault.New(syscall.EBUSY, "use offsets on", b.entry.shown(), "time stamps of received frames stand where offsets would; use one of the two")
-	if o != nil {
-		o.Err = err
-	}
-	return err
+	return fault.New(syscall.EBUSY, "use offsets on", s.target.Shown(),
+		"time stamps of received frames stand where offsets would; use one of the two")
 }

@@ -1,4 +1,4 @@
-package engine
+package session
 
 import (
 	"context"
@@ -18,35 +18,35 @@ const silentNap = 100 * time.Microsecond
 
 // Wait is Poll that sleeps until an event is ready, the timeout is over (0 is Poll, negative is for ever) or the context
 // ends, whose error it returns then. It returns no events after a timeout.
-func (b *Binding) Wait(ctx context.Context, events int16, timeout time.Duration) (int16, error) {
-	if ready := b.Poll(events); ready != 0 || timeout == 0 {
+func (s *Session) Wait(ctx context.Context, events int16, timeout time.Duration) (int16, error) {
+	if ready := s.Poll(events); ready != 0 || timeout == 0 {
 		return ready, nil
 	}
 	start := time.Now()
-	ready, err := b.lookAndSleep(ctx, events, start, timeout)
-	b.pauses.Over(time.Since(start), ready&wantIn != 0)
+	ready, err := s.lookAndSleep(ctx, events, start, timeout)
+	s.pauses.Over(time.Since(start), ready&wantIn != 0)
 	return ready, err
 }
 
 // lookAndSleep is Wait after a look that found nothing.
-func (b *Binding) lookAndSleep(ctx context.Context, events int16, start time.Time, timeout time.Duration) (int16, error) {
+func (s *Session) lookAndSleep(ctx context.Context, events int16, start time.Time, timeout time.Duration) (int16, error) {
 	var deadline time.Time
 	if timeout > 0 {
 		deadline = start.Add(timeout)
 	}
-	if ready := b.spin(events, start, deadline); ready != 0 {
+	if ready := s.spin(events, start, deadline); ready != 0 {
 		return ready, nil
 	}
-	s, err := b.sleeper()
+	sl, err := s.sleeper()
 	if err != nil {
 		return 0, err
 	}
-	defer b.retire(s)
-	b.join(s, events)
-	defer b.leave(s, events)
-	defer wake.On(ctx, s)()
+	defer s.retire(sl)
+	s.join(sl, events)
+	defer s.leave(sl, events)
+	defer wake.On(ctx, sl)()
 	for {
-		if ready := b.Poll(events); ready != 0 {
+		if ready := s.Poll(events); ready != 0 {
 			return ready, nil
 		}
 		if err := ctx.Err(); err != nil {
@@ -58,31 +58,31 @@ func (b *Binding) lookAndSleep(ctx context.Context, events int16, start time.Tim
 				return 0, nil
 			}
 		}
-		if b.hasFDs {
-			if b.silent(events) && (left < 0 || left > silentNap) {
+		if s.hasFDs {
+			if s.silent(events) && (left < 0 || left > silentNap) {
 				left = silentNap
 			}
-			s.sleepFDs(b, events, left)
+			sl.sleepFDs(s, events, left)
 		} else {
-			if b.fetches {
-				b.armRx(events)
+			if s.fetches {
+				s.armRx(events)
 			}
-			s.bell.Sleep(left)
+			sl.bell.Sleep(left)
 		}
 	}
 }
 
 // silent says whether an event may come of which nobody tells.
-func (b *Binding) silent(events int16) bool {
-	return events&wantOut != 0 && b.mute[abi.DirTx] || events&wantIn != 0 && b.mute[abi.DirRx]
+func (s *Session) silent(events int16) bool {
+	return events&wantOut != 0 && s.mute[abi.DirTx] || events&wantIn != 0 && s.mute[abi.DirRx]
 }
 
 // spin looks again and again for a while. Frames that the kernel brings wake their receiver at the cost of
 // whoever sends them: for those it looks while they come in quick succession, too, if it is not told how long.
-func (b *Binding) spin(events int16, start, deadline time.Time) int16 {
-	length := b.eng.cfg.Spin
-	if length == 0 && b.hasFDs && events&wantIn != 0 {
-		length = b.pauses.Spin()
+func (s *Session) spin(events int16, start, deadline time.Time) int16 {
+	length := s.env.Spin
+	if length == 0 && s.hasFDs && events&wantIn != 0 {
+		length = s.pauses.Spin()
 	}
 	if length <= 0 {
 		return 0
@@ -93,14 +93,14 @@ func (b *Binding) spin(events int16, start, deadline time.Time) int16 {
 	}
 	for {
 		for range 16 {
-			if ready := b.Poll(events); ready != 0 {
+			if ready := s.Poll(events); ready != 0 {
 				return ready
 			}
 		}
 		if !time.Now().Before(end) {
 			return 0
 		}
-		if b.hasFDs {
+		if s.hasFDs {
 			wake.Yield()
 		}
 	}
@@ -113,42 +113,42 @@ type sleeper struct {
 	fds   []unix.PollFd
 }
 
-func (b *Binding) sleeper() (*sleeper, error) {
-	b.sleepMu.Lock()
-	defer b.sleepMu.Unlock()
-	if n := len(b.sleepers); n > 0 {
-		s := b.sleepers[n-1]
-		b.sleepers = b.sleepers[:n-1]
-		return s, nil
+func (s *Session) sleeper() (*sleeper, error) {
+	s.sleepMu.Lock()
+	defer s.sleepMu.Unlock()
+	if n := len(s.sleepers); n > 0 {
+		sl := s.sleepers[n-1]
+		s.sleepers = s.sleepers[:n-1]
+		return sl, nil
 	}
-	s := &sleeper{bell: wake.NewBell(), event: -1}
-	if b.hasFDs {
+	sl := &sleeper{bell: wake.NewBell(), event: -1}
+	if s.hasFDs {
 		fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 		if err != nil {
 			return nil, err
 		}
-		s.event = fd
+		sl.event = fd
 	}
-	return s, nil
+	return sl, nil
 }
 
-func (b *Binding) retire(s *sleeper) {
-	b.sleepMu.Lock()
-	defer b.sleepMu.Unlock()
-	if b.closed.Load() {
-		s.close()
+func (s *Session) retire(sl *sleeper) {
+	s.sleepMu.Lock()
+	defer s.sleepMu.Unlock()
+	if s.closed.Load() {
+		sl.close()
 		return
 	}
-	b.sleepers = append(b.sleepers, s)
+	s.sleepers = append(s.sleepers, sl)
 }
 
-func (b *Binding) closeSleepers() {
-	b.sleepMu.Lock()
-	defer b.sleepMu.Unlock()
-	for _, s := range b.sleepers {
-		s.close()
+func (s *Session) closeSleepers() {
+	s.sleepMu.Lock()
+	defer s.sleepMu.Unlock()
+	for _, sl := range s.sleepers {
+		sl.close()
 	}
-	b.sleepers = nil
+	s.sleepers = nil
 }
 
 func (s *sleeper) close() {
@@ -157,26 +157,26 @@ func (s *sleeper) close() {
 	}
 }
 
-func (b *Binding) join(s *sleeper, events int16) {
-	b.waiting.Join(s)
-	b.eachWaited(events, func(r *kring.Ring) { r.Waiters.Join(s) })
+func (s *Session) join(sl *sleeper, events int16) {
+	s.waiting.Join(sl)
+	s.eachWaited(events, func(r *kring.Ring) { r.Waiters.Join(sl) })
 }
 
-func (b *Binding) leave(s *sleeper, events int16) {
-	b.eachWaited(events, func(r *kring.Ring) { r.Waiters.Leave(s) })
-	b.waiting.Leave(s)
-	s.bell.Forget()
+func (s *Session) leave(sl *sleeper, events int16) {
+	s.eachWaited(events, func(r *kring.Ring) { r.Waiters.Leave(sl) })
+	s.waiting.Leave(sl)
+	sl.bell.Forget()
 }
 
 // eachWaited calls f for the rings that can bring the events.
-func (b *Binding) eachWaited(events int16, f func(*kring.Ring)) {
+func (s *Session) eachWaited(events int16, f func(*kring.Ring)) {
 	if events&wantOut != 0 {
-		for _, r := range b.rings[abi.DirTx] {
+		for _, r := range s.rings[abi.DirTx] {
 			f(r)
 		}
 	}
 	if events&wantIn != 0 {
-		for _, r := range b.rings[abi.DirRx] {
+		for _, r := range s.rings[abi.DirRx] {
 			f(r)
 		}
 	}
@@ -193,10 +193,10 @@ func (s *sleeper) Wake() {
 }
 
 // sleepFDs waits for the rings' descriptors, for Wake, or until the time is over.
-func (s *sleeper) sleepFDs(b *Binding, events int16, left time.Duration) {
+func (s *sleeper) sleepFDs(of *Session, events int16, left time.Duration) {
 	s.fds = append(s.fds[:0], unix.PollFd{Fd: int32(s.event), Events: unix.POLLIN})
 	if events&wantIn != 0 {
-		for _, r := range b.rings[abi.DirRx] {
+		for _, r := range of.rings[abi.DirRx] {
 			s.fds = append(s.fds, unix.PollFd{Fd: r.FD.Load(), Events: unix.POLLIN}) // poll skips -1
 		}
 	}

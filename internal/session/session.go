@@ -1,0 +1,383 @@
+// Package session is one program's hold on a port: which rings it has, its syncs, polls and sleeps,
+// offsets, transparent mode, CSB mode and its loops, and what programs of old APIs see. It knows no
+// kind of port, and no registry: whoever opens a session says of which port (Target).
+//
+// It is larger than other packages because all of these work on the same bound rings, each of which
+// is synced in one place (Session.sync).
+package session
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/netdev"
+	"github.com/seed-48afdc40/netmap/internal/oldapi"
+	"github.com/seed-48afdc40/netmap/internal/port"
+	"github.com/seed-48afdc40/netmap/internal/wake"
+)
+
+// Env is what the sessions of a framework have in common. The zero value is good.
+type Env struct {
+	// Spin is how long a waiting call looks again and again before it sleeps: 0 is as long as
+	// wake.Pauses says, negative is never.
+	Spin time.Duration
+	// Forward passes on all frames that programs release on rx rings of ports with a host stack.
+	Forward bool
+
+	alarm alarm
+}
+
+// Close ends what the sessions shared. All of them have ended.
+func (e *Env) Close() { e.alarm.close() }
+
+// Target is a port as its sessions share it. The lock of the registry guards it.
+type Target struct {
+	Port     port.Port
+	Region   *mem.Region    // where its rings and buffers are
+	Name     string         // when it was opened
+	Alias    string         // a second name, by which users know it
+	Dev      *netdev.Device // the interface that it is, or that the host sees of it
+	Sessions []*Session
+
+	old []*oldapi.Port // its rings in old layouts, one for each that a session has
+}
+
+// Title is the name of the port, which the host may have changed.
+func (t *Target) Title() string {
+	if t.Dev != nil {
+		return t.Dev.Name()
+	}
+	return t.Name
+}
+
+// Shown is the name of the port for users: that on its switch, if it has one.
+func (t *Target) Shown() string { return cmp.Or(t.Alias, t.Title()) }
+
+// Session is one program's hold on a port: what an open descriptor of /dev/netmap is after NIOCREGIF.
+// The zero value is not open.
+type Session struct {
+	env    *Env
+	target *Target
+	name   string  // of the port
+	nifp   *mem.If // nil where a program of an old API has another one
+	answer abi.Register
+	rings  [2][]*kring.Ring // the bound ones, by direction
+	synced [2][]bound       // of these, those at which syncs look: all, but for some old APIs
+	old    *old             // of a program that knows another API, else nil
+	closed atomic.Bool
+	host   port.HostSender // the port, if it has a host stack
+	allTx  bool            // all its hardware tx rings are bound
+
+	waiting    kring.Waiters // everybody in Wait, whatever for
+	subscriber kring.Waiter  // of Subscribe
+	nap        *time.Timer
+
+	sleepMu  sync.Mutex
+	sleepers []*sleeper // idle ones, kept for the next wait
+	pauses   wake.Pauses
+	hasFDs   bool    // some ring has news that nobody calls
+	mute     [2]bool // by direction: some ring has news of which nobody tells
+	fetches  bool    // some ring has a source, which may have to be waited for by descriptor
+
+	csb         atomic.Bool // CSB mode
+	loopMu      sync.Mutex
+	loop        *Loop
+	interrupted bool         // the last loop was ended by a signal
+	stops       []chan *Loop // of StopLoop calls that wait for a loop to begin
+}
+
+// Options are what a session may be opened with.
+type Options struct {
+	// API is that of a program for which interface and rings are laid out as it knows them; nil is
+	// today's.
+	API     *abi.API
+	Offsets *Offsets
+}
+
+// OptionError is an error for which an option of the request is to blame.
+type OptionError struct {
+	Option uint32 // abi.OptOffsets, abi.OptExtmem
+	Err    error
+}
+
+func (e *OptionError) Error() string { return e.Err.Error() }
+func (e *OptionError) Unwrap() error { return e.Err }
+
+// Open binds the session to a port; the request says how, as NETMAP_REQ_REGISTER does. Nobody else
+// opens or ends a session of the port meanwhile. Errors: EINVAL for what the port cannot give, EBUSY,
+// ENOMEM, EIO for frames with virtio-net headers of which the program does not know.
+func (s *Session) Open(env *Env, t *Target, req *abi.Register, o Options) error {
+	return s.open(env, t, req, o, nil)
+}
+
+// Replace is Open in place of a session of the same port whose program chooses other rings, and knows
+// an old API. What it knows of the port stays where it is. The other session has to be ended when
+// there is no error.
+func (s *Session) Replace(other *Session, req *abi.Register) error {
+	if other.closed.Load() {
+		return other.closedError("open")
+	}
+	return s.open(other.env, other.target, req, Options{API: other.API()}, other.old)
+}
+
+func (s *Session) open(env *Env, t *Target, req *abi.Register, o Options, before *old) error {
+	s.env, s.target = env, t
+	if err := CheckMode(t.Title(), req); err != nil {
+		return err
+	}
+	if n := port.Header(t.Port); n > 0 && req.Flags&abi.NRAcceptVnetHdr == 0 {
+		return fault.New(syscall.EIO, "open", t.Shown(), "its frames start with virtio-net headers of %d bytes; "+
+			"say that you know (NR_ACCEPT_VNET_HDR), or set the length to 0", n)
+	}
+	if err := s.bind(req, o.Offsets); err != nil {
+		return err
+	}
+	if o.API != nil {
+		if err := s.cast(o.API, before); err != nil {
+			s.release()
+			return err
+		}
+	}
+	s.name = t.Shown()
+	t.Sessions = append(t.Sessions, s)
+	return nil
+}
+
+// CheckMode says EINVAL for a mode that does not exist.
+func CheckMode(name string, req *abi.Register) error {
+	switch m := req.Mode; {
+	case m == abi.RegDefault, m == abi.RegPipeMaster, m == abi.RegPipeSlave, m > abi.RegOneSW:
+		return fault.New(syscall.EINVAL, "open", name, "mode %d does not exist", m)
+	}
+	return nil
+}
+
+// bind chooses the rings, starts those that are new in use, and fills the answer.
+func (s *Session) bind(req *abi.Register, o *Offsets) error {
+	if err := s.choose(req); err != nil {
+		return err
+	}
+	if err := s.start(req.Flags&abi.NRExclusive != 0); err != nil {
+		return err
+	}
+	err := s.acceptsStamps(req)
+	if err == nil {
+		err = s.setOffsets(req, o)
+	}
+	if err == nil {
+		err = s.describe()
+	}
+	if err != nil {
+		s.stop()
+		return err
+	}
+	p, region := s.target.Port, s.target.Region
+	if h, ok := p.(port.HostSender); ok {
+		unbound := func(r *kring.Ring) bool { return !slices.Contains(s.rings[abi.DirTx], r) }
+		s.host, s.allTx = h, !slices.ContainsFunc(p.Rings(abi.DirTx), unbound)
+	}
+	for dir, rings := range s.rings {
+		for _, r := range rings {
+			s.synced[dir] = append(s.synced[dir], bound{Ring: r})
+		}
+	}
+	a := *req
+	a.Offset, a.MemSize, a.MemID = s.nifp.Offset, region.Size(), region.ID()
+	is := port.ShapeOf(p)
+	a.TxRings, a.RxRings, a.TxSlots, a.RxSlots = is.TxRings, is.RxRings, is.TxSlots, is.RxSlots
+	a.HostTxRings, a.HostRxRings = port.HostShape(p)
+	if req.ExtraBufs > 0 {
+		var head uint32
+		head, a.ExtraBufs = region.NewExtra(req.ExtraBufs)
+		s.nifp.BufsHead.Store(head)
+	}
+	s.answer = a
+	return nil
+}
+
+// acceptsStamps says whether the port gives time stamps of received frames, if they are asked for.
+func (s *Session) acceptsStamps(req *abi.Register) error {
+	if req.Flags&abi.NRRxStamps == 0 {
+		return nil
+	}
+	if p, ok := s.target.Port.(port.Stamper); ok {
+		return p.Stamps()
+	}
+	return fault.New(syscall.EOPNOTSUPP, "open", s.target.Title(),
+		"only interfaces have time stamps of received frames; open it without NR_RX_STAMPS")
+}
+
+// choose finds the rings that mode, number and flags of the request mean.
+func (s *Session) choose(req *abi.Register) error {
+	name := s.target.Title()
+	hosts := req.Mode == abi.RegSW || req.Mode == abi.RegNICSW || req.Mode == abi.RegOneSW
+	for _, dir := range kring.Dirs {
+		hw, host := s.target.Port.Rings(dir), port.HostRings(s.target.Port, dir)
+		switch {
+		case hosts && len(host) == 0:
+			return fault.New(syscall.EINVAL, "open", name, "the port has no host rings")
+		case req.Mode == abi.RegNICSW:
+			s.rings[dir] = slices.Concat(hw, host)
+		case hosts:
+			s.rings[dir] = host
+		default:
+			s.rings[dir] = hw
+		}
+	}
+	if req.Mode == abi.RegOneNIC || req.Mode == abi.RegOneSW {
+		i, tx, rx := int(req.RingID), len(s.rings[abi.DirTx]), len(s.rings[abi.DirRx])
+		if i >= tx && i >= rx {
+			return fault.New(syscall.EINVAL, "open", name, "ring %d; the port has tx rings 0 to %d and rx rings 0 to %d", i, tx-1, rx-1)
+		}
+		s.rings[abi.DirTx] = one(s.rings[abi.DirTx], i)
+		s.rings[abi.DirRx] = one(s.rings[abi.DirRx], i)
+	}
+	if req.Flags&abi.NRRxRingsOnly != 0 {
+		s.rings[abi.DirTx] = nil
+	}
+	if req.Flags&abi.NRTxRingsOnly != 0 {
+		s.rings[abi.DirRx] = nil
+	}
+	return nil
+}
+
+// one is ring i, or ring 0 where there is no ring i.
+func one(rings []*kring.Ring, i int) []*kring.Ring {
+	if i >= len(rings) {
+		i = 0
+	}
+	return rings[i:min(i+1, len(rings))]
+}
+
+// all are the bound rings of both directions.
+func (s *Session) all() []*kring.Ring { return slices.Concat(s.rings[abi.DirTx], s.rings[abi.DirRx]) }
+
+// start takes every ring, all or none. EBUSY when a ring is held exclusively, or is to be and is in use.
+func (s *Session) start(alone bool) error {
+	rings := slices.Concat(s.rings[abi.DirRx], s.rings[abi.DirTx]) // receiving first: see Port.Start of package nic
+	for _, r := range rings {
+		if n, taken := r.Users(); taken || alone && n > 0 {
+			return fault.New(syscall.EBUSY, "open", s.target.Title(),
+				"%s is in use by %d others and somebody wants it exclusively", label(r), n)
+		}
+	}
+	for i, r := range rings {
+		n, _ := r.Users()
+		if n == 0 {
+			if err := s.startRing(r); err != nil {
+				s.rings = [2][]*kring.Ring{rings[:i]} // what stop has to undo
+				s.stop()
+				return err
+			}
+		}
+		r.SetUsers(n+1, alone)
+		s.hasFDs = s.hasFDs || r.News != kring.Called
+		source := r.Source.Load()
+		s.fetches = s.fetches || source != nil
+		if r.News == kring.Silent || source != nil && source.News == kring.Silent {
+			s.mute[r.Dir] = true
+		}
+	}
+	return nil
+}
+
+// label is what users call a ring, whatever its port was called when it was made.
+func label(r *kring.Ring) string { return fmt.Sprint(r.Dir, " ring ", r.ID) }
+
+func (s *Session) startRing(r *kring.Ring) error {
+	r.Hold()
+	defer r.Drop()
+	return s.target.Port.Start(r)
+}
+
+// stop gives every ring back and stops those that nobody uses any more.
+func (s *Session) stop() {
+	for _, r := range s.all() {
+		n, _ := r.Users()
+		r.SetUsers(n-1, false)
+		if n > 1 {
+			continue
+		}
+		r.Hold()
+		r.Flush()
+		s.target.Port.Stop(r)
+		r.Drop()
+	}
+}
+
+// describe makes the session's netmap_if: offsets of the bound rings, zero for the others.
+func (s *Session) describe() error {
+	tx, rx := len(s.target.Port.Rings(abi.DirTx)), len(s.target.Port.Rings(abi.DirRx))
+	hostTx, hostRx := port.HostShape(s.target.Port)
+	hostTx, hostRx = max(hostTx, 1), max(hostRx, 1) // clients count on finding the rx rings behind them
+	f, err := s.target.Region.NewIf(s.target.Shown(), tx+int(hostTx)+rx+int(hostRx))
+	if err != nil {
+		return err
+	}
+	f.TxRings, f.RxRings, f.HostTxRings, f.HostRxRings = uint32(tx), uint32(rx), uint32(hostTx), uint32(hostRx)
+	for _, r := range s.rings[abi.DirTx] {
+		f.RingOfs[r.ID] = int64(r.Offset()) - int64(f.Offset)
+	}
+	for _, r := range s.rings[abi.DirRx] {
+		f.RingOfs[tx+int(hostTx)+int(r.ID)] = int64(r.Offset()) - int64(f.Offset)
+	}
+	if s.target.Region.Private() {
+		f.Flags |= abi.NIPrivMem
+	}
+	s.nifp = f
+	return nil
+}
+
+// End closes the session, and says no if that was done before. Syncs that are under way finish first,
+// waits return POLLERR.
+func (s *Session) End() bool {
+	if s.closed.Swap(true) {
+		return false
+	}
+	s.waiting.Wake()
+	s.closeLoop()
+	s.unsubscribe()
+	if s.old != nil {
+		s.uncast(s.old)
+	}
+	s.release()
+	s.closeSleepers()
+	s.target.Sessions = slices.DeleteFunc(s.target.Sessions, func(o *Session) bool { return o == s })
+	return true
+}
+
+// Closed says whether the session has ended.
+func (s *Session) Closed() bool { return s.closed.Load() }
+
+// release undoes bind.
+func (s *Session) release() {
+	s.stop()
+	if s.nifp != nil {
+		s.target.Region.FreeExtra(s.nifp.BufsHead.Load())
+		s.target.Region.FreeIf(s.nifp)
+	}
+}
+
+// Register is the answer to the request.
+func (s *Session) Register() abi.Register { return s.answer }
+
+// Memory is the region that the offsets in the answer refer to.
+func (s *Session) Memory() []byte { return s.target.Region.Bytes() }
+
+// Port is the name of the port: the one that an interface has now, else the one when the session
+// began.
+func (s *Session) Port() string {
+	if s.host != nil {
+		return s.target.Title()
+	}
+	return s.name
+}
