@@ -27,7 +27,7 @@ const (
 	capturedGap = 100 * time.Microsecond
 )
 
-// capturedFrame is frame i of a file to be replayed.
+// capturedFrame returns frame i of the file that replay sends.
 func capturedFrame(i int) []byte {
 	f := make([]byte, 60+i)
 	copy(f, "\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x88\xb5")
@@ -48,13 +48,13 @@ func captureFile(t *testing.T) string {
 	return name
 }
 
-// tool starts a command of netmap in a namespace.
+// tool starts a command of netmap in a network namespace.
 func (n *node) tool(ns *testutil.NS, args ...string) *client {
 	n.t.Helper()
 	return start(n.t, ns, "netmap", args...)
 }
 
-// capture starts a capture, and returns when it writes.
+// capture starts a capture, and returns when it has begun to write.
 func (n *node) capture(ns *testutil.NS, args string) (c *client, file string) {
 	n.t.Helper()
 	file = filepath.Join(n.t.TempDir(), "out")
@@ -66,7 +66,8 @@ func (n *node) capture(ns *testutil.NS, args string) (c *client, file string) {
 	return c, file
 }
 
-// wantCaptured wants the frames of captureFile in a file, in order if there is one.
+// wantCaptured checks that a file has the frames of captureFile; their order matters only if
+// ordered is set.
 func wantCaptured(t *testing.T, file string, ordered bool) {
 	t.Helper()
 	f, err := os.Open(file)
@@ -102,8 +103,8 @@ func wantCaptured(t *testing.T, file string, ordered bool) {
 	}
 }
 
-// TestCaptureAndReplay sends a file from one process and captures it in another: over a NIC, through the device and inside
-// the process, through a pipe and a switch, and by monitors, which take nothing away.
+// TestCaptureAndReplay sends a file from one process and captures it in another: over an interface,
+// through the device and inside the process, and over a pipe and a switch.
 func TestCaptureAndReplay(t *testing.T) {
 	testutil.Require(t, "the program netmap", buildDaemon())
 	n := newNode(t)
@@ -128,17 +129,17 @@ func TestCaptureAndReplay(t *testing.T) {
 			inNode := func(s string) string { return strings.ReplaceAll(s, "NODE", n.path) }
 			c, out := n.capture(b, inNode("-c 500 "+tt.capture))
 			r := n.tool(a, append([]string{"replay", "-f", file}, strings.Fields(inNode(tt.replay))...)...)
-			if text := r.wait()["complaints"]; !strings.Contains(text, "Sent 500 frames, ") {
-				t.Errorf("replay says %s", text)
+			if text := r.wait()["text"]; !strings.Contains(text, "Sent 500 frames, ") {
+				t.Errorf("replay prints %s", text)
 			}
 			c.wait()
 			wantCaptured(t, out, !tt.nic)
 			said := c.stderr.String()
 			if !strings.Contains(said, "500 packets captured\n500 packets received by filter\n") {
-				t.Errorf("capture says %s", said)
+				t.Errorf("capture prints %s", said)
 			}
 			if !strings.Contains(said, "\n0 packets dropped by the port\n") && !strings.Contains(tt.capture, "NODE") {
-				t.Errorf("capture knows nothing of lost frames: %s", said)
+				t.Errorf("capture does not report lost frames: %s", said)
 			}
 		})
 	}
@@ -163,13 +164,13 @@ func TestCaptureMonitor(t *testing.T) {
 			wantCaptured(t, took, true)
 			wantCaptured(t, saw, true)
 			if said := c.stderr.String(); !strings.Contains(said, "dropped by the port: not known") {
-				t.Errorf("capture says %s", said)
+				t.Errorf("capture prints %s", said)
 			}
 		})
 	}
 }
 
-// An interrupt ends a capture as it should end: with all that came, with a summary, and with status 0.
+// An interrupted capture has written all received frames, and ends with a summary and status 0.
 func TestCaptureInterrupted(t *testing.T) {
 	testutil.Require(t, "the program netmap", buildDaemon())
 	n := newNode(t)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Every way to wait, through every way to register.
+// All ways to wait work with all ways to register.
 func TestPipe(t *testing.T) {
 	n := newNode(t)
 	for _, how := range []string{"poll", "select", "epoll", "epollet", "sync"} {
@@ -37,7 +37,8 @@ func TestPipe(t *testing.T) {
 	})
 }
 
-// A switch drops what a receiver has no room for, so these send no more than a ring holds.
+// A switch drops frames for which a receiver has no room, so these clients send no more than a ring
+// holds.
 func TestVale(t *testing.T) {
 	n := newNode(t)
 	for _, how := range []string{"poll", "select", "epoll", "epollet", "sync"} {
@@ -45,7 +46,7 @@ func TestVale(t *testing.T) {
 	}
 }
 
-// Clients that find out what is wrong by themselves.
+// Clients that check the answers themselves.
 func TestRequests(t *testing.T) {
 	for _, client := range []string{"errors", "options"} {
 		t.Run(client, func(t *testing.T) {
@@ -66,7 +67,8 @@ func values(c *client) (all []string) {
 	return all
 }
 
-// How long bindings live: with forks, with descriptors that travel, with several descriptors on a port, one after another.
+// Lifetimes of bindings: with forks, with descriptors that are passed to other processes, with
+// several descriptors on a port, one after another.
 func TestLifetime(t *testing.T) {
 	n := newNode(t)
 	for _, name := range []string{"fork", "pass", "several", "exclusive", "reopen"} {
@@ -77,7 +79,7 @@ func TestLifetime(t *testing.T) {
 	}
 }
 
-// Clients that sleep cost nothing.
+// Sleeping clients need no processor time.
 func TestIdle(t *testing.T) {
 	n := newNode(t)
 	for i := range 20 {
@@ -87,7 +89,7 @@ func TestIdle(t *testing.T) {
 	}
 	const window = 2 * time.Second
 	var share float64
-	for range 3 { // somebody else's interrupts may be counted as ours once
+	for range 3 { // interrupts of other processes may be counted as ours once
 		before := cpuTime(t)
 		time.Sleep(window)
 		share = float64(cpuTime(t)-before) / float64(window)
@@ -99,7 +101,7 @@ func TestIdle(t *testing.T) {
 	t.Errorf("20 sleeping clients cost %.2f %% of a processor, want less than 1 %%", share*100)
 }
 
-// cpuTime is what this process has used.
+// cpuTime returns the processor time of this process.
 func cpuTime(t *testing.T) time.Duration {
 	t.Helper()
 	var u syscall.Rusage

@@ -13,7 +13,7 @@ import (
 )
 
 // Programs that look for a pipe's parent with getifaddrs, to learn which end is theirs, find each
-// other: whatever request they make, and without any permission to make interfaces.
+// other with every kind of request, and without permission to make interfaces.
 func TestProgramsFindTheirEnds(t *testing.T) {
 	n := newNodeWith(t, func(c *daemon.Config) { c.Engine.PipeInterfaces = true })
 	ns := testutil.NewNS(t)
@@ -35,7 +35,7 @@ func TestProgramsFindTheirEnds(t *testing.T) {
 					t.Errorf("program %d: %v, want the %s end and process %d", i, c.result, want, other.cmd.Process.Pid)
 				}
 			}
-			eventually(t, "the interface goes with the last end", func() bool {
+			eventually(t, "the interface is removed with the last end", func() bool {
 				gone := false
 				ns.Do(func() {
 					_, err := netlink.LinkByName("foo")

@@ -20,8 +20,8 @@ func (n *node) gen(ns *testutil.NS, args string) *client {
 	return start(n.t, ns, "netmap", append([]string{"gen", device}, strings.Fields(args)...)...)
 }
 
-// TestGen sends between two programs what one process alone cannot: over the device, over a NIC, from memory that the
-// switch reads, and the examples of pkt-gen's manual page.
+// TestGen tests traffic between two processes: over the device, over an interface, from memory that
+// the switch reads (NS_INDIRECT), and the examples of pkt-gen's manual page.
 func TestGen(t *testing.T) {
 	testutil.Require(t, "the program netmap", buildDaemon())
 	n := newNode(t)
@@ -45,14 +45,14 @@ func TestGen(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := &node{t: t, path: n.path, d: n.d}
-			defer n.wantEmpty() // or the next one finds the NIC still taken
+			defer n.wantEmpty() // or the interface is still in use in the next test
 			var a, b *testutil.NS
 			if tt.nic {
 				a, b = h.a, h.b
 			}
 			rx := n.gen(b, tt.rx).waitReady()
-			tx := n.gen(a, fmt.Sprintf("%s -n %d", tt.tx, frames)).wait()["complaints"]
-			text := rx.wait()["complaints"]
+			tx := n.gen(a, fmt.Sprintf("%s -n %d", tt.tx, frames)).wait()["text"]
+			text := rx.wait()["text"]
 			if want := fmt.Sprintf("Received %d packets %d bytes ", frames, frames*tt.size); !strings.Contains(text, want) {
 				t.Errorf("received:\n%s%swant %s; sent:\n%s", text, rx.stderr.String(), want, tx)
 			}
@@ -63,12 +63,12 @@ func TestGen(t *testing.T) {
 	}
 }
 
-// TestGenPings has the answers come from another process.
+// TestGenPings pings another process.
 func TestGenPings(t *testing.T) {
 	testutil.Require(t, "the program netmap", buildDaemon())
 	n := newNode(t)
 	pong := n.gen(nil, "-f pong -i vale0:b -n 200").waitReady()
-	ping := n.gen(nil, "-f ping -i vale0:a -n 200 -l 500 -R 1000").wait()["complaints"]
+	ping := n.gen(nil, "-f ping -i vale0:a -n 200 -l 500 -R 1000").wait()["text"]
 	if !strings.Contains(ping, "Of 200 frames sent, 0 did not come back.") || !strings.Contains(ping, "Round trip: min ") {
 		t.Errorf("%s", ping)
 	}

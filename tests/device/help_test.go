@@ -1,7 +1,8 @@
 //go:build linux
 
-// Package device runs C programs on a device node, as they would run on the kernel module's: the daemon serves them from
-// inside the test or as a process of its own, and they and it are killed in the middle of their work.
+// Package device runs C programs on a device node, as they would run on the kernel module's. The
+// daemon serves them inside the test or in a process of its own. Some tests kill clients and
+// daemons while they work.
 package device
 
 import (
@@ -29,10 +30,10 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// soak is the environment variable that, set to 1, makes the tests that kill go on for long.
+// soak is the environment variable that, set to 1, makes the tests that kill run for long.
 const soak = "NETMAP_SOAK"
 
-// rounds is how often a test repeats what it does.
+// rounds returns the number of repetitions: few, or many in a soak test.
 func rounds(few, many int) int {
 	if os.Getenv(soak) == "1" {
 		return many
@@ -40,10 +41,10 @@ func rounds(few, many int) int {
 	return few
 }
 
-// patience is how long anything may take that does not hang.
+// patience is the time after which a test gives up.
 const patience = 20 * time.Second
 
-// binDir is where the tests' programs are built, once.
+// binDir is the directory in which the tests' programs are built, once.
 var binDir string
 
 func TestMain(m *testing.M) {
@@ -58,7 +59,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// recipes are the C clients: what makes each from its source.
+// recipes has the compiler's arguments for each C client.
 var recipes = func() map[string][]string {
 	all := map[string][]string{}
 	for _, name := range []string{"gen", "sink", "lifetime", "errors", "options", "manual", "page", "ends", "netdev"} {
@@ -71,7 +72,7 @@ var recipes = func() map[string][]string {
 	return all
 }()
 
-// compile makes the C clients.
+// compile builds the C clients.
 var compile = sync.OnceValue(func() error {
 	cc, err := exec.LookPath("cc")
 	if err != nil {
@@ -96,7 +97,7 @@ var compile = sync.OnceValue(func() error {
 	return err
 })
 
-// buildDaemon makes the program "netmap".
+// buildDaemon builds the program "netmap".
 var buildDaemon = sync.OnceValue(func() error {
 	out, err := exec.Command("go", "build", "-o", filepath.Join(binDir, "netmap"), "../../cmd/netmap").CombinedOutput()
 	if err != nil && len(out) > 0 {
@@ -105,20 +106,21 @@ var buildDaemon = sync.OnceValue(func() error {
 	return err
 })
 
-// node is a device node and who serves it.
+// node is a device node and its daemon.
 type node struct {
 	t    *testing.T
 	path string
-	d    *daemon.Daemon // nil of a daemon in a process of its own
+	d    *daemon.Daemon // nil for a daemon in a process of its own
 }
 
-// newNode serves a node from inside the test. At the end nothing may be left of it and its clients.
+// newNode serves a node inside the test. At the end it checks that nothing is left of the node and
+// its clients.
 func newNode(t *testing.T) *node {
 	t.Helper()
 	return newNodeWith(t, func(*daemon.Config) {})
 }
 
-// newNodeWith is newNode of a daemon that is told something else as well.
+// newNodeWith is newNode with a changed configuration.
 func newNodeWith(t *testing.T, change func(*daemon.Config)) *node {
 	t.Helper()
 	testutil.Require(t, "a C compiler", compile())
@@ -142,13 +144,13 @@ func newNodeWith(t *testing.T, change func(*daemon.Config)) *node {
 	return n
 }
 
-// mounted says whether anything is mounted on a path.
+// mounted returns whether anything is mounted on a path.
 func mounted(path string) bool {
 	b, err := os.ReadFile("/proc/self/mounts")
 	return err != nil || bytes.Contains(b, []byte(" "+path+" "))
 }
 
-// eventually waits for what comes soon, and fails when it does not.
+// eventually waits until a condition holds, and fails the test when its patience ends.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !is(); time.Sleep(2 * time.Millisecond) {
@@ -158,7 +160,7 @@ func eventually(t testing.TB, what string, is func() bool) {
 	}
 }
 
-// wantEmpty waits until the clients have left nothing in the daemon's memory.
+// wantEmpty waits until the daemon's memory is free of the clients' objects.
 func (n *node) wantEmpty() {
 	n.t.Helper()
 	usage := n.d.Engine().Region().Usage
@@ -170,8 +172,8 @@ func (n *node) wantEmpty() {
 	}
 }
 
-// census counts what this process has open, and its goroutines.
-func census() (descriptors, goroutines int) {
+// countOpen counts the descriptors and goroutines of this process.
+func countOpen() (descriptors, goroutines int) {
 	entries, _ := os.ReadDir("/proc/self/fd")
 	return len(entries), runtime.NumGoroutine()
 }
@@ -181,23 +183,24 @@ type client struct {
 	t      *testing.T
 	what   string
 	cmd    *exec.Cmd
-	ready  chan struct{} // closed when it says so, or ends
+	ready  chan struct{} // closed when the client is ready, or ends
 	ended  chan struct{}
 	err    error             // after ended
 	result map[string]string // what it printed as key=value; after ended
 	stderr bytes.Buffer
-	says   func() // that it is ready
+	done   func() // closes ready
 }
 
-// Write takes what the client writes to standard error, which is where the daemon logs that it serves.
+// Write receives the client's standard error, to which the daemon logs that it serves.
 func (c *client) Write(text []byte) (int, error) {
 	if bytes.Contains(text, []byte("event=serving ")) || bytes.Contains(text, []byte(`"event":"serving"`)) {
-		c.says()
+		c.done()
 	}
 	return c.stderr.Write(text)
 }
 
-// start starts a client in a network namespace, nil for the test's own. It is killed at the end if it runs still.
+// start starts a client in a network namespace; nil is the test's own. At the end of the test the
+// client is killed if it still runs.
 func (n *node) start(ns *testutil.NS, program string, args ...string) *client {
 	n.t.Helper()
 	return start(n.t, ns, program, append([]string{"-d", n.path}, args...)...)
@@ -207,7 +210,7 @@ func start(t *testing.T, ns *testutil.NS, program string, args ...string) *clien
 	t.Helper()
 	c := &client{t: t, what: program + " " + strings.Join(args, " "), cmd: exec.Command(filepath.Join(binDir, program), args...),
 		ready: make(chan struct{}), ended: make(chan struct{}), result: map[string]string{}}
-	c.says = sync.OnceFunc(func() { close(c.ready) })
+	c.done = sync.OnceFunc(func() { close(c.ready) })
 	c.cmd.Stderr = c
 	stdout, err := c.cmd.StdoutPipe()
 	if err != nil {
@@ -227,11 +230,11 @@ func start(t *testing.T, ns *testutil.NS, program string, args ...string) *clien
 
 func (c *client) listen(stdout io.Reader) {
 	defer close(c.ended)
-	defer c.says()
+	defer c.done()
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		if line := lines.Text(); line == "ready" || strings.HasPrefix(line, "Receiving from ") ||
 			strings.HasPrefix(line, "Working on ") {
-			c.says()
+			c.done()
 		} else {
 			c.take(line)
 		}
@@ -239,7 +242,7 @@ func (c *client) listen(stdout io.Reader) {
 	c.err = c.cmd.Wait()
 }
 
-// take notes what the client found. Text that is no result is a complaint.
+// take stores a line of the client: a result, or other text, which is kept under the key "text".
 func (c *client) take(line string) {
 	for field := range strings.FieldsSeq(line) {
 		if key, value, ok := strings.Cut(field, "="); ok {
@@ -247,7 +250,7 @@ func (c *client) take(line string) {
 		}
 	}
 	if !strings.Contains(line, "=") {
-		c.result["complaints"] += line + "\n"
+		c.result["text"] += line + "\n"
 	}
 }
 
@@ -274,23 +277,23 @@ func await(t *testing.T, what string, c <-chan struct{}) {
 	}
 }
 
-// wait waits for the client's end, which has to be a good one, and returns what it found.
+// wait waits for the client's end, fails the test if the client failed, and returns its results.
 func (c *client) wait() map[string]string {
 	c.t.Helper()
 	await(c.t, c.what+" ends", c.ended)
 	if c.err != nil {
-		c.t.Fatalf("%s: %v\n%s%s", c.what, c.err, c.stderr.String(), c.result["complaints"])
+		c.t.Fatalf("%s: %v\n%s%s", c.what, c.err, c.stderr.String(), c.result["text"])
 	}
 	return c.result
 }
 
-// kill kills the client, and returns when it is gone.
+// kill kills the client, and returns when it has ended.
 func (c *client) kill() {
 	c.cmd.Process.Kill()
 	<-c.ended
 }
 
-// alive says whether the client runs.
+// alive returns whether the client runs.
 func (c *client) alive() bool {
 	select {
 	case <-c.ended:
@@ -300,7 +303,7 @@ func (c *client) alive() bool {
 	}
 }
 
-// count is a number that a client found, -1 if it found none.
+// count returns a number among the client's results, -1 if there is none.
 func (c *client) count(key string) int {
 	n, err := strconv.Atoi(c.result[key])
 	if err != nil {
@@ -309,7 +312,8 @@ func (c *client) count(key string) int {
 	return n
 }
 
-// transfer sends frames from one port to others and wants each to get them all, whole, and in order if there is one ring.
+// transfer sends frames from one port to others, and checks that each gets them all, unchanged, and
+// in order if ordered is set.
 func (n *node) transfer(frames int, from endpoint, ordered bool, to ...endpoint) {
 	n.t.Helper()
 	var sinks []*client
@@ -326,7 +330,7 @@ func (n *node) transfer(frames int, from endpoint, ordered bool, to ...endpoint)
 	}
 }
 
-// endpoint is a port, where its client runs, and what else to tell the client.
+// endpoint is a port, the network namespace of its client, and the client's other arguments.
 type endpoint struct {
 	ns   *testutil.NS
 	port string
@@ -340,7 +344,7 @@ func (e endpoint) in(ns *testutil.NS) endpoint {
 	return e
 }
 
-// stale says whether a path is the mount of a daemon that is dead.
+// stale returns whether a path is the mount of a dead daemon.
 func stale(path string) bool {
 	var sf unix.Statfs_t
 	err := unix.Statfs(path, &sf)

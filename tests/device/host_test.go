@@ -21,8 +21,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// inline opens the interface of host A with its host rings, and moves all frames between them until the daemon is gone or stop
-// is called.
+// inline opens the interface of host A with its host rings, and moves all frames between them until
+// the daemon ends or stop is called.
 func inline(t *testing.T, path string, h hosts) (stop func()) {
 	t.Helper()
 	var p *netmap.Port
@@ -61,7 +61,8 @@ func pass(from, to *netmap.Ring) {
 	rx.Commit()
 }
 
-// dump is what can be seen of host A's interfaces, but for settings, which outlive a daemon that is killed.
+// dump lists host A's interfaces, queueing disciplines and TCX programs. Settings are not in it:
+// they stay changed when a daemon is killed.
 func (h hosts) dump(t *testing.T) (all []string) {
 	t.Helper()
 	h.a.Do(func() {
@@ -88,8 +89,8 @@ func (h hosts) dump(t *testing.T) (all []string) {
 	return all
 }
 
-// The daemon ends while the host talks through its rings: by itself, when it is asked to, and by force. The host has its
-// interface again at once, as it was.
+// The daemon ends while the host's traffic passes through its rings: by itself, by a signal, and
+// killed. The host has its interface back at once, as it was before.
 func TestHostAfterDaemon(t *testing.T) {
 	testutil.CheckLeaks(t)
 	h := newHosts(t)
@@ -108,13 +109,13 @@ func TestHostAfterDaemon(t *testing.T) {
 					t.Errorf("%d of 50 pings lost through the rings", lost)
 				}
 				if slices.Equal(h.dump(t), before) {
-					t.Error("nothing can be seen of the open port")
+					t.Error("the open port does not show")
 				}
 				end(s)
 				stop()
 				eventually(t, "the interface is as it was", func() bool { return slices.Equal(h.dump(t), before) })
 				if lost := h.a.Ping(t, addrB, 50, 1000, time.Millisecond); lost > 0 {
-					t.Errorf("%d of 50 pings lost when the daemon was gone", lost)
+					t.Errorf("%d of 50 pings lost after the daemon ended", lost)
 				}
 			}
 		})
@@ -122,7 +123,7 @@ func TestHostAfterDaemon(t *testing.T) {
 	h.wantOwnStack(t)
 }
 
-// A host lives behind its rings for long: an hour with NETMAP_SOAK=1, a few seconds without.
+// A host is connected through its rings for an hour with NETMAP_SOAK=1, for a few seconds without.
 func TestSoakHost(t *testing.T) {
 	n, h := newNode(t), newHosts(t)
 	h.b.Offloads(t, nic, "tx", "off")
@@ -132,7 +133,7 @@ func TestSoakHost(t *testing.T) {
 	}
 	bytes := int64(rounds(10, 200)) << 20
 	out, in := transfer(bytes)
-	t.Logf("the plain stack: TCP out %.0f, in %.0f Mbit/s", out, in)
+	t.Logf("without netmap: TCP out %.0f, in %.0f Mbit/s", out, in)
 	defer inline(t, n.path, h)()
 	end := time.Now().Add(time.Duration(rounds(2, 3600)) * time.Second)
 	for i := 0; i == 0 || time.Now().Before(end); i++ {

@@ -18,8 +18,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// Either end of a connection is killed under full load, again and again. The other end goes on, what the dead one had is
-// free at once, and the next client works.
+// Both ends of a connection are killed in turn under full load, again and again. The other end goes
+// on, what the dead client had is free at once, and the next client works.
 func TestKillClients(t *testing.T) {
 	for name, ends := range map[string][2]endpoint{
 		"pipe": {at("x{1", "-k", "256"), at("x}1")},
@@ -45,8 +45,8 @@ func TestKillClients(t *testing.T) {
 	})
 }
 
-// killRounds lets one send to the other and kills both, sometimes the one first and sometimes the other, at a moment that
-// nobody chose. Check is called now and then when both are gone.
+// killRounds lets one client send to the other and kills both at random moments, in alternating
+// order. check is called after some rounds.
 func (n *node) killRounds(count int, from, to endpoint, check func()) {
 	n.t.Helper()
 	var descriptors, goroutines int
@@ -71,17 +71,17 @@ func (n *node) killRounds(count int, from, to endpoint, check func()) {
 			n.wantEmpty()
 		}
 		if round == 0 {
-			descriptors, goroutines = census()
+			descriptors, goroutines = countOpen()
 		}
 	}
 	eventually(n.t, "no descriptor and no goroutine more than after the first round", func() bool {
-		d, g := census()
+		d, g := countOpen()
 		return d <= descriptors && g <= goroutines
 	})
 	n.t.Logf("%d rounds", count)
 }
 
-// server is the daemon in a process of its own.
+// server is a daemon in a process of its own.
 type server struct {
 	*node
 	*client
@@ -95,7 +95,7 @@ func serve(t *testing.T, path string, args ...string) *server {
 	c := start(t, nil, "netmap", append([]string{"serve", "--path", path}, args...)...)
 	t.Cleanup(func() {
 		c.kill()
-		unix.Unmount(path, unix.MNT_DETACH) // of a test that failed
+		unix.Unmount(path, unix.MNT_DETACH) // if the test failed
 	})
 	return &server{&node{t: t, path: path}, c.waitReady()}
 }
@@ -107,8 +107,8 @@ func asRoot() error {
 	return nil
 }
 
-// The daemon is killed under full load. Its clients get errors and no more, whoever slept is woken, the interfaces answer
-// their hosts again, and the next daemon finds its way.
+// The daemon is killed under full load. Its clients get errors but do not crash, sleeping clients
+// are woken, the hosts have their interfaces back, and the next daemon can start.
 func TestKillDaemon(t *testing.T) {
 	testutil.CheckLeaks(t)
 	h := newHosts(t)
@@ -151,7 +151,7 @@ func TestKillDaemon(t *testing.T) {
 	}
 }
 
-// requireXDPOfServer is requireXDP for a daemon whose memory cannot be looked at.
+// requireXDPOfServer is requireXDP for a daemon in a process of its own.
 func (s *server) requireXDPOfServer(h hosts) {
 	s.node.t.Helper()
 	c := s.node.start(h.a, "sink", "-i", nic, "-n", "1", "-t", "1")
@@ -168,7 +168,7 @@ func (s *server) terminate() {
 	s.client.wait()
 }
 
-// A daemon that is asked to end takes everything away: node, mount, XDP programs.
+// A daemon that ends by SIGTERM removes its node, mount and XDP programs.
 func TestTerminateDaemon(t *testing.T) {
 	testutil.CheckLeaks(t)
 	h := newHosts(t)
@@ -188,7 +188,7 @@ func TestTerminateDaemon(t *testing.T) {
 		t.Errorf("%s is still mounted", path)
 	}
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
-		t.Errorf("the node that the daemon made is still there: %v", err)
+		t.Errorf("the daemon's node still exists: %v", err)
 	}
 	h.wantOwnStack(t)
 }

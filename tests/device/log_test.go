@@ -13,7 +13,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// events reads a log of JSON lines, and wants nothing else in it.
+// events parses a log, which must consist of JSON lines only.
 func events(t *testing.T, log string) (names []string, last map[string]any) {
 	t.Helper()
 	for line := range strings.Lines(log) {
@@ -26,7 +26,7 @@ func events(t *testing.T, log string) (names []string, last map[string]any) {
 	return names, last
 }
 
-// From the first line to the last the daemon writes log lines, and to standard error only.
+// The daemon writes nothing but log lines, and only to standard error.
 func TestServeLogs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "node")
 	s := serve(t, path, "--log-format", "json", "--state-dir", t.TempDir())
@@ -46,7 +46,7 @@ func TestServeLogs(t *testing.T) {
 	}
 }
 
-// So does one that cannot start.
+// A daemon that cannot start logs that.
 func TestServeLogsItsFailure(t *testing.T) {
 	testutil.Require(t, "to build the daemon", buildDaemon())
 	path := filepath.Join(t.TempDir(), "nosuch", "node")

@@ -18,7 +18,7 @@ import (
 	"github.com/seed-48afdc40/netmap/source"
 )
 
-// offerStatus has the node's daemon offer its status where it is looked for.
+// offerStatus lets the node's daemon offer its status API at the default socket.
 func (n *node) offerStatus() {
 	n.t.Helper()
 	if err := n.d.ServeStatus(daemon.StatusConfig{Socket: status.DefaultSocket(n.path)}); err != nil {
@@ -36,7 +36,7 @@ func (n *node) open(name string, options ...netmap.Option) *netmap.Port {
 	return p
 }
 
-// flood sends frames to everybody, whether they find room or not.
+// flood sends broadcast frames, whether or not receivers have room.
 func flood(t *testing.T, p *netmap.Port, frames int) {
 	t.Helper()
 	frame := append(bytes.Repeat([]byte{0xff}, 6), make([]byte, 54)...)
@@ -50,8 +50,8 @@ func flood(t *testing.T, p *netmap.Port, frames int) {
 	}
 }
 
-// A capture that was kept from its port through the device says how many frames were lost there, of
-// a port of a switch and of a monitor, and no others.
+// A capture through the device that was stopped for a while reports the frames that its own port
+// lost, and no others, for a port of a switch and for a monitor.
 func TestCaptureCountsLosses(t *testing.T) {
 	testutil.Require(t, "the program netmap", buildDaemon())
 	n := newNode(t)
@@ -87,8 +87,8 @@ func TestCaptureCountsLosses(t *testing.T) {
 	}
 }
 
-// What a port lost is known through the device to who has it, whatever it is called, and also in
-// CSB mode. Ports of one name are told apart.
+// Port.Drops works through the device, also in CSB mode, and is right if several ports have the
+// same name.
 func TestDropsThroughTheDevice(t *testing.T) {
 	n := newNode(t)
 	tx, rx := n.open("vale0:a"), n.open("vale0:b@conf:slots=64")

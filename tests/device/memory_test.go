@@ -19,8 +19,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// held is what a daemon has of the machine's memory: its own, and what lies in its region, in
-// bytes.
+// held returns the memory in bytes that a daemon takes from the machine: its own, and that of its
+// region.
 func (s *server) held() (own, region uint64) {
 	s.node.t.Helper()
 	proc := fmt.Sprintf("/proc/%d/", s.cmd.Process.Pid)
@@ -46,7 +46,7 @@ func (s *server) held() (own, region uint64) {
 	return own << 10, region
 }
 
-// A daemon that has nothing to do takes next to nothing, whatever it promises.
+// An idle daemon takes little memory, whatever the size of its region.
 func TestIdleDaemonIsSmall(t *testing.T) {
 	testutil.CheckLeaks(t)
 	s := serve(t, filepath.Join(t.TempDir(), "node"))
@@ -63,8 +63,8 @@ func TestIdleDaemonIsSmall(t *testing.T) {
 	}
 }
 
-// A daemon without memory says so to who opens a port, and goes on serving the others. Clients have
-// nothing to do with it.
+// When a daemon is out of memory, opening a port fails with ENOMEM, and clients with open ports are
+// not affected.
 func TestDaemonWithoutMemory(t *testing.T) {
 	testutil.CheckLeaks(t)
 	h := newHosts(t)
@@ -86,7 +86,7 @@ func TestDaemonWithoutMemory(t *testing.T) {
 	if !errors.Is(err, syscall.ENOMEM) || len(ports) < 2 {
 		t.Fatalf("%d ports opened, then: %v", len(ports), err)
 	}
-	for _, p := range ports { // all that was granted is there
+	for _, p := range ports { // open ports have all their memory
 		for range p.Tx()[0].NumSlots() - 1 {
 			p.Tx()[0].Send(make([]byte, 2000))
 		}
@@ -99,7 +99,7 @@ func TestDaemonWithoutMemory(t *testing.T) {
 	}
 }
 
-// limitMemory lets the daemon have no more than so much.
+// limitMemory limits the memory of the daemon with a control group.
 func (s *server) limitMemory(limit int) {
 	s.node.t.Helper()
 	name := fmt.Sprintf("netmap-test-%d", s.cmd.Process.Pid)
@@ -110,7 +110,7 @@ func (s *server) limitMemory(limit int) {
 	testutil.Require(s.node.t, "a control group", os.Mkdir(dir, 0o755))
 	s.node.t.Cleanup(func() {
 		s.kill()
-		eventually(s.node.t, "the control group goes", func() bool { return os.Remove(dir) == nil })
+		eventually(s.node.t, "the control group can be removed", func() bool { return os.Remove(dir) == nil })
 	})
 	for name, value := range map[string]int{file: limit, "cgroup.procs": s.cmd.Process.Pid} {
 		testutil.Require(s.node.t, "a control group with "+name, os.WriteFile(filepath.Join(dir, name), []byte(strconv.Itoa(value)), 0))

@@ -11,8 +11,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// Clients sleep on monitors of an interface that the kernel feeds and whose own client does not read: the daemon has to
-// notice frames for them, and room.
+// Clients sleep on monitors of an interface whose own client does not read. The daemon has to
+// notice frames from the kernel, and room in rings, and wake them.
 func TestMonitorsOfAnInterface(t *testing.T) {
 	n, h := newNode(t), newHosts(t)
 	n.requireXDP(h)
@@ -25,7 +25,8 @@ func TestMonitorsOfAnInterface(t *testing.T) {
 		}
 		return p
 	}
-	// One queue only, or there would not be enough buffers. A ring that nobody reads fills up.
+	// There is one queue only, as there are not enough buffers for more. A ring that is not read
+	// fills up.
 	var a *netmap.Port
 	var err error
 	h.a.Do(func() { a, err = netmap.OpenDevice(n.path, nic+"-0") })
@@ -62,7 +63,7 @@ func TestMonitorsOfAnInterface(t *testing.T) {
 				got := 0
 				for end := time.Now().Add(patience); got == 0; got += seen(m) {
 					if ready, err := m.Poll(t.Context(), netmap.In, patience); ready != netmap.In || err != nil || time.Now().After(end) {
-						woken <- fmt.Errorf("poll says %v, %v", ready, err)
+						woken <- fmt.Errorf("poll returns %v, %v", ready, err)
 						return
 					}
 				}
@@ -83,7 +84,7 @@ func TestMonitorsOfAnInterface(t *testing.T) {
 		}
 	}
 	if ready, err := b.Poll(t.Context(), netmap.In, patience); ready != netmap.In || err != nil {
-		t.Fatalf("poll says %v, %v", ready, err)
+		t.Fatalf("poll returns %v, %v", ready, err)
 	}
 	if got := seen(b); got != 200 {
 		t.Errorf("the interface's own client has %d frames", got)

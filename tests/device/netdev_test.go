@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// A descriptor answers the ioctls of network devices as a socket does, on the interface that it is bound to.
+// A descriptor answers the ioctls of network devices as a socket does, for the interface to which
+// it is bound.
 func TestIoctlsOfNetworkDevices(t *testing.T) {
 	n := newNode(t)
 	h := newHosts(t)

@@ -21,7 +21,7 @@ const (
 	queues = 4
 )
 
-// hosts are two network namespaces, joined by interfaces that have the same name on both sides.
+// hosts are two network namespaces, joined by interfaces of the same name.
 type hosts struct{ a, b *testutil.NS }
 
 func newHosts(t *testing.T) hosts {
@@ -42,8 +42,8 @@ func newHosts(t *testing.T) hosts {
 	return h
 }
 
-// talk wants a datagram and its answer to pass between the two hosts' own stacks. It is repeated: one may meet the moment
-// in which an interface is being handed over.
+// talk checks that a datagram and its answer pass between the two hosts' own stacks. It tries
+// several times, because a datagram can be lost while an interface is given back.
 func (h hosts) talk(t *testing.T) {
 	t.Helper()
 	server := listen(t, h.b, addrB)
@@ -78,7 +78,8 @@ func listen(t *testing.T, ns *testutil.NS, addr string) (c *net.UDPConn) {
 	return c
 }
 
-// wantOwnStack wants both interfaces as they were: no XDP program, and the hosts talk to each other.
+// wantOwnStack checks that both hosts have their interfaces back: no XDP program, and traffic
+// passes.
 func (h hosts) wantOwnStack(t *testing.T) {
 	t.Helper()
 	for _, ns := range []*testutil.NS{h.a, h.b} {
@@ -93,7 +94,7 @@ func (h hosts) wantOwnStack(t *testing.T) {
 	h.talk(t)
 }
 
-// requireXDP skips the test where an interface cannot be opened for want of rights or of AF_XDP.
+// requireXDP skips the test if interfaces cannot be opened: without privileges or without AF_XDP.
 func (n *node) requireXDP(h hosts) {
 	n.t.Helper()
 	c := n.start(h.a, "sink", "-i", nic, "-n", "1", "-t", "1")
@@ -104,10 +105,12 @@ func (n *node) requireXDP(h hosts) {
 	n.wantEmpty()
 }
 
-// A few frames at a time: the queues of the kernel between the interfaces are short.
+// gently sends a few frames at a time, because the kernel's queues between the interfaces are
+// short.
 var gently = []string{"-b", "8", "-g", "1000"}
 
-// A name means the interface of the client's own namespace: both clients say the same and get different ones.
+// A name means the interface of the client's network namespace: two clients open the same name and
+// get different interfaces.
 func TestNIC(t *testing.T) {
 	n, h := newNode(t), newHosts(t)
 	n.requireXDP(h)
@@ -142,14 +145,15 @@ func TestNIC(t *testing.T) {
 	}
 }
 
-// While a client has a single queue, the others are the host's; with all of them it has everything.
+// A client with one queue leaves the other queues to the host; a client with all queues gets all
+// frames.
 func TestNICOneQueue(t *testing.T) {
 	n, h := newNode(t), newHosts(t)
 	n.requireXDP(h)
 	n.transfer(600, at(nic, append([]string{"-r", "2"}, gently...)...).in(h.a), false, at(nic, "-r", "2").in(h.b))
 	one := n.start(h.a, "sink", "-i", nic, "-r", "3", "-H").waitReady()
 	all := n.start(h.b, "sink", "-i", nic, "-H").waitReady()
-	eventually(t, "a client with all rings gets what is for the host", func() bool {
+	eventually(t, "a client with all rings gets the host's frames", func() bool {
 		c := listen(t, h.a, addrA)
 		defer c.Close()
 		c.WriteTo([]byte("ping"), &net.UDPAddr{IP: net.ParseIP(addrB), Port: 9})
@@ -171,5 +175,5 @@ func TestNICExclusive(t *testing.T) {
 	if c.count("errno") != int(syscall.EBUSY) {
 		t.Errorf("%v: %v", errNotExclusive, c.result)
 	}
-	n.start(h.b, "sink", "-i", nic, "-x", exclusive, "-H").waitReady() // B's is another interface
+	n.start(h.b, "sink", "-i", nic, "-x", exclusive, "-H").waitReady() // host B has another interface
 }

@@ -23,7 +23,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// settings are what an operator sees of both interfaces: everything that netmap mode could have changed.
+// settings lists everything of both interfaces that netmap mode could change, as an administrator
+// sees it.
 func (h hosts) settings(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
@@ -61,7 +62,8 @@ func programs(t *testing.T) string {
 	return b.String()
 }
 
-// wantSettings waits until the interfaces are as they were: the kernel detaches what a killed process had a little later.
+// wantSettings waits until the interfaces are as they were. The kernel detaches a killed process's
+// programs a little later.
 func (h hosts) wantSettings(t *testing.T, what, want string) {
 	t.Helper()
 	var got string
@@ -74,7 +76,7 @@ func (h hosts) wantSettings(t *testing.T, what, want string) {
 	t.Errorf("%s: the interfaces are not as they were: %s", what, difference(want, got))
 }
 
-// difference are the lines of two texts that are in one of them only.
+// difference returns the lines that are in only one of two texts.
 func difference(want, got string) string {
 	var b strings.Builder
 	only := func(sign, text, other string) {
@@ -89,7 +91,7 @@ func difference(want, got string) string {
 	return b.String()
 }
 
-// requireTools skips the test where there are none of the tools that show settings.
+// requireTools skips the test if a tool that shows settings is missing.
 func requireTools(t *testing.T) {
 	t.Helper()
 	for _, tool := range []string{"ethtool", "ip", "tc"} {
@@ -98,19 +100,20 @@ func requireTools(t *testing.T) {
 	}
 }
 
-// taken wants the interfaces to be netmap's, or there would be nothing to give back.
+// taken checks that the interfaces are in netmap mode, so that there is something to put back.
 func (h hosts) taken(t *testing.T, was string) {
 	t.Helper()
 	d := difference(was, h.settings(t))
 	for _, want := range []string{"+ rx-vlan-offload: off", "+ rx-vlan-stag-hw-parse: off", "prog/xdp", "promiscuity 1"} {
 		if !strings.Contains(d, want) {
-			t.Fatalf("no %q among what changed: %s", want, d)
+			t.Fatalf("no %q among the changes: %s", want, d)
 		}
 	}
 }
 
-// However the use of an interface ends, it is what it was before: offloads, queues, promiscuous mode, BPF programs, and that
-// of its other end, to which drivers do things by themselves.
+// However the use of an interface ends, all its settings are as before: offloads, queues,
+// promiscuous mode, BPF programs. So are those of its other end, which its driver may change by
+// itself.
 func TestInterfacesAreGivenBack(t *testing.T) {
 	testutil.CheckLeaks(t)
 	requireTools(t)
@@ -172,7 +175,7 @@ func TestInterfacesAreGivenBack(t *testing.T) {
 	}
 }
 
-// The daemon is killed at a moment that nobody chose, while clients open and close the interfaces.
+// The daemon is killed at a random moment, while clients open and close the interfaces.
 func TestKillWhileTakingOver(t *testing.T) {
 	testutil.CheckLeaks(t)
 	requireTools(t)
@@ -209,7 +212,7 @@ func TestKillWhileTakingOver(t *testing.T) {
 	t.Logf("something to restore %d times", found)
 }
 
-// attachTCX puts a program of somebody else's where programs for tc are.
+// attachTCX attaches a TCX program that is not netmap's.
 func (h hosts) attachTCX(t *testing.T) {
 	t.Helper()
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "their_tcx", Type: ebpf.SchedCLS, License: "GPL",
@@ -227,7 +230,8 @@ func (h hosts) attachTCX(t *testing.T) {
 	})
 }
 
-// An interface with an XDP program of somebody else's is EBUSY, which names it, and stays as it is.
+// An interface with another XDP program is EBUSY, the error names the program, and the interface is
+// not changed.
 func TestOthersXDPProgram(t *testing.T) {
 	testutil.CheckLeaks(t)
 	requireTools(t)
@@ -270,7 +274,7 @@ func TestOthersXDPProgram(t *testing.T) {
 		}
 		h.wantSettings(t, mode+": refused", before)
 		if _, err := os.Stat(state); err == nil {
-			t.Errorf("%s: settings were changed for a moment", mode)
+			t.Errorf("%s: settings were changed", mode)
 		}
 		if err := attach(-1); err != nil {
 			t.Fatal(err)

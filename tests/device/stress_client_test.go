@@ -18,10 +18,10 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
-// stressEnv tells the test's binary that it is a client of TestStress: "path seed manners".
+// stressEnv tells the test's binary that it is a client of TestStress: "path seed behaviour".
 const stressEnv = "NETMAP_TEST_STRESS"
 
-// What requests are, for those who count and watch them.
+// Kinds of requests, for statistics.
 const (
 	doOpen = iota
 	doClose
@@ -57,7 +57,8 @@ var doNames = [doKinds]string{"open", "close", "register", "legacy register", "l
 // stressThreads is how many threads of a client make requests.
 const stressThreads = 2
 
-// beat is memory that a client and the test share: what each thread does since when, and how requests went.
+// beat is memory that a client and the test share. It has each thread's current request with its
+// start, and the numbers of successful and failed requests.
 type beat struct {
 	threads [stressThreads]struct {
 		since atomic.Int64 // monotonic clock, ns; 0 between requests
@@ -76,7 +77,8 @@ func monotonic() int64 {
 	return ts.Nano()
 }
 
-// stressFile is an open file of the device, and what the client knows of it.
+// stressFile is an open file of the device, with its mapping and the answer to its last
+// registration.
 type stressFile struct {
 	mu     sync.RWMutex // held to read while fd and memory are in use
 	fd     atomic.Int32
@@ -84,10 +86,10 @@ type stressFile struct {
 	answer atomic.Pointer[abi.Register]
 }
 
-// stressClient makes requests that mean something, mean nothing, and mean harm.
+// stressClient makes valid, invalid and malicious requests.
 type stressClient struct {
 	path    string
-	hostile bool // it writes into memory what it likes, wherever it likes
+	hostile bool // writes anything anywhere into the memory
 	beat    *beat
 	files   [3]stressFile
 	looping atomic.Int32
@@ -99,7 +101,7 @@ type stressThread struct {
 	*stressClient
 	id    int
 	rnd   *rand.Rand
-	arena []byte // what requests point into
+	arena []byte // the memory to which requests point
 }
 
 const (
@@ -109,15 +111,15 @@ const (
 	arenaOption = 40 << 10
 )
 
-// stressMain is the client. It ends well when it has made all of its requests.
+// stressMain runs the client. It returns nil after all of its requests.
 func stressMain(config string) error {
 	c := &stressClient{}
 	var seed uint64
-	var manners string
-	if _, err := fmt.Sscan(config, &c.path, &seed, &manners); err != nil {
+	var behaviour string
+	if _, err := fmt.Sscan(config, &c.path, &seed, &behaviour); err != nil {
 		return err
 	}
-	c.hostile = manners == "hostile"
+	c.hostile = behaviour == "hostile"
 	shared, err := unix.Mmap(3, 0, beatSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return err
@@ -153,7 +155,7 @@ func (t *stressThread) run() {
 	}
 }
 
-// stressActions are what clients do, the frequent things several times.
+// stressActions lists the actions of clients, frequent ones several times.
 var stressActions = []func(*stressThread, *stressFile){
 	(*stressThread).register, (*stressThread).register, (*stressThread).register, (*stressThread).register, (*stressThread).register,
 	(*stressThread).legacyRegister, (*stressThread).legacyInfo, (*stressThread).unknown, (*stressThread).portInfo,
@@ -163,7 +165,7 @@ var stressActions = []func(*stressThread, *stressFile){
 	(*stressThread).mapMemory, (*stressThread).scribble, (*stressThread).scribble, (*stressThread).frames, (*stressThread).frames, (*stressThread).frames,
 }
 
-// do makes a request under the eyes of the test.
+// do makes a request, and notes its start and result in beat.
 func (t *stressThread) do(what int, request func() syscall.Errno) syscall.Errno {
 	me := &t.beat.threads[t.id]
 	me.what.Store(int64(what))
@@ -184,7 +186,7 @@ func (c *stressClient) count(what int, e syscall.Errno) {
 
 func pick[T any](t *stressThread, from ...T) T { return from[t.rnd.IntN(len(from))] }
 
-// rarely is the second where the first would do.
+// rarely returns the unusual value in one of eight calls.
 func rarely[T any](t *stressThread, usual, unusual T) T {
 	if t.rnd.IntN(8) == 0 {
 		return unusual
@@ -255,7 +257,7 @@ func (t *stressThread) wish() abi.Register {
 	return r
 }
 
-// control makes a NIOCCTRL request, mostly without options.
+// control makes a NIOCCTRL request, usually without options.
 func (t *stressThread) control(what int, f *stressFile, kind uint16, name string, body []byte) syscall.Errno {
 	return t.controlWith(what, f, kind, name, body, rarely(t, 0, t.badOptions()))
 }
@@ -264,7 +266,8 @@ func (t *stressThread) controlWith(what int, f *stressFile, kind uint16, name st
 	h := abi.Header{Version: rarely(t, abi.Version, uint16(12+t.rnd.IntN(5))), Type: kind, Options: options}
 	if t.rnd.IntN(50) == 0 {
 		h.Reserved = t.rnd.Uint32N(2)
-		if odd := uint16(t.rnd.IntN(20)); odd != abi.ReqSyncKloopStart { // which takes as long as it takes
+		// START takes as long as its loop.
+		if odd := uint16(t.rnd.IntN(20)); odd != abi.ReqSyncKloopStart {
 			h.Type = odd
 		}
 	}
@@ -290,7 +293,8 @@ func (t *stressThread) option(at int, o abi.Option, body ...byte) uint64 {
 	return addressOf(where)
 }
 
-// badOptions are lists that are too long, go in circles, lead nowhere, or contain what nobody asked for.
+// badOptions makes lists of options that are too long, are circular, point to unmapped memory, or
+// contain unexpected options.
 func (t *stressThread) badOptions() uint64 {
 	first := t.badAddress()
 	at := func(i int) uint64 { return addressOf(t.arena[arenaOption+256*i:]) }
@@ -326,7 +330,7 @@ func (t *stressThread) registerAs(f *stressFile, name string, wish abi.Register,
 	return e
 }
 
-// nmreq is a legacy request of any version, about any port.
+// nmreq returns a legacy request of any version for any port.
 func (t *stressThread) nmreq() *abi.Nmreq {
 	w := t.wish()
 	m := &abi.Nmreq{
@@ -397,7 +401,7 @@ func (t *stressThread) delIf(f *stressFile) {
 
 func (t *stressThread) polling(f *stressFile) {
 	req := abi.ValePolling{Mode: uint32(1 + t.rnd.IntN(2)), FirstCPU: rarely(t, 0, t.rnd.Uint32N(4)), NumPollingCPUs: rarely(t, 1, t.rnd.Uint32N(4))}
-	// One that goes on takes a processor away: it is switched off at once, by most.
+	// Polling takes a whole processor, so in most cases it is switched off at once.
 	name := t.attached()
 	if t.control(doPolling, f, abi.ReqValePollingEnable, name, abi.Bytes(&req)) == 0 && t.rnd.IntN(4) > 0 {
 		time.Sleep(time.Millisecond)
@@ -417,7 +421,7 @@ func (t *stressThread) enableCSB(f *stressFile) {
 	t.controlWith(doCSB, f, abi.ReqCSBEnable, "", nil, t.csb(0))
 }
 
-// loop does what a program without system calls does, and leaves its loop to somebody else to end, or to nobody.
+// loop starts a sync loop. It does not stop it: another thread may, or no thread does.
 func (t *stressThread) loop(f *stressFile) {
 	w := t.wish()
 	w.Mode, w.Flags, w.MemID = abi.RegAllNIC, w.Flags&^uint64(abi.NRMonitorTx|abi.NRMonitorRx|abi.NRZcopyMon)|abi.NRExclusive, 0
@@ -444,7 +448,8 @@ func (t *stressThread) scribbleCSB() {
 	}
 }
 
-// startLoop starts a loop in a thread of its own. What that does is not watched: it takes as long as it takes.
+// startLoop starts a loop in a thread of its own. That request is not timed, because it takes as
+// long as the loop.
 func (t *stressThread) startLoop(f *stressFile) {
 	if t.looping.Load() > 4 {
 		return
@@ -457,7 +462,7 @@ func (t *stressThread) startLoop(f *stressFile) {
 	go func() {
 		defer t.looping.Add(-1)
 		f.mu.RLock()
-		fd, err := unix.Dup(int(f.fd.Load())) // so that closing need not wait
+		fd, err := unix.Dup(int(f.fd.Load())) // so that close does not wait for the loop
 		f.mu.RUnlock()
 		if err != nil {
 			return
@@ -468,7 +473,7 @@ func (t *stressThread) startLoop(f *stressFile) {
 	time.Sleep(time.Duration(t.rnd.IntN(300)) * time.Microsecond)
 }
 
-// eventfds are options of a START, with descriptors that are eventfds or not.
+// eventfds makes options of START with descriptors that may or may not be eventfds.
 func (t *stressThread) eventfds(f *stressFile) uint64 {
 	a := f.answer.Load()
 	if a == nil {
@@ -524,7 +529,9 @@ func (t *stressThread) mapMemory(f *stressFile) {
 	if f.memory == nil && f.answer.Load() != nil {
 		t.do(doMap, func() syscall.Errno {
 			var st unix.Stat_t
-			if err := unix.Fstat(int(f.fd.Load()), &st); err != nil { // an answer may be anything: the request may have been another one
+			// The size in the answer may be wrong: the last request may not have been a
+			// registration.
+			if err := unix.Fstat(int(f.fd.Load()), &st); err != nil {
 				return errno(err)
 			}
 			m, err := unix.Mmap(int(f.fd.Load()), 0, int(st.Size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
@@ -534,7 +541,8 @@ func (t *stressThread) mapMemory(f *stressFile) {
 	}
 }
 
-// rings are those of the file's port as its memory says, where that makes sense: others write there, too.
+// rings returns the offsets of the port's rings according to the shared memory, where these are
+// valid: other clients write there, too.
 func (f *stressFile) rings(a *abi.Register) (all []uint64) {
 	const offsets = 56
 	for i := range 8 {
@@ -550,14 +558,14 @@ func (f *stressFile) rings(a *abi.Register) (all []uint64) {
 	return all
 }
 
-// stressRing is a ring and the slots of it that lie in memory.
+// stressRing is a ring with those of its slots that are inside the memory.
 type stressRing struct {
 	*abi.Ring
 	slots []abi.Slot
-	words []atomic.Uint32 // the same
+	words []atomic.Uint32 // the slots as words
 }
 
-// set writes all of a slot but whose buffer is in it: the framework may exchange that at the same time.
+// set writes a slot except for its buffer index, which the framework may change at the same time.
 func (r *stressRing) set(i uint32, length, flags uint16) {
 	r.words[4*i+1].Store(uint32(length) | uint32(flags)<<16)
 }
@@ -584,7 +592,7 @@ func (t *stressThread) withRing(f *stressFile, do func(stressRing)) {
 	do(stressRing{r, shm.Slice[abi.Slot](f.memory, uintptr(at)+abi.RingSize, int(n)), shm.Slice[atomic.Uint32](f.memory, uintptr(at)+abi.RingSize, 4*int(n))})
 }
 
-// frames does what rings are for: it sends on a tx ring and reads on an rx ring, some packets of several slots.
+// frames sends on a tx ring or reads on an rx ring, some packets of several slots.
 func (t *stressThread) frames(f *stressFile) {
 	t.withRing(f, func(r stressRing) {
 		n := uint32(len(r.slots))
@@ -605,7 +613,7 @@ func (t *stressThread) frames(f *stressFile) {
 	pick(t, (*stressThread).txSync, (*stressThread).rxSync, (*stressThread).poll)(t, f)
 }
 
-// scribble writes nonsense. A client with manners leaves alone what says whose a buffer is.
+// scribble writes random values. A polite client does not change buffer indices.
 func (t *stressThread) scribble(f *stressFile) {
 	t.withRing(f, func(r stressRing) {
 		t.count(doScribble, 0)
@@ -624,7 +632,7 @@ func (t *stressThread) scribble(f *stressFile) {
 	}
 }
 
-// scribbleAnywhere writes where interfaces and rings are, whoever has them, and into lists of buffers.
+// scribbleAnywhere writes into interfaces and rings of any client, and into lists of buffers.
 func (t *stressThread) scribbleAnywhere(f *stressFile) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -637,7 +645,7 @@ func (t *stressThread) scribbleAnywhere(f *stressFile) {
 	}
 }
 
-// runStressClient makes the test's binary a client when it was started as one.
+// runStressClient runs the client if the test's binary was started as one.
 func runStressClient() {
 	if config := os.Getenv(stressEnv); config != "" {
 		if err := stressMain(config); err != nil {

@@ -26,29 +26,30 @@ import (
 )
 
 const (
-	// stressSeedEnv repeats a run: the seed of its first client.
+	// stressSeedEnv has the seed of the first client, to repeat a run.
 	stressSeedEnv = "NETMAP_STRESS_SEED"
-	// stressAtOnce is how many clients there are at once.
+	// stressAtOnce is the number of clients at once.
 	stressAtOnce = 5
-	// requestPatience is how long a request may take: much longer than any does, or something hangs.
+	// requestPatience is the time after which a request counts as hanging, much longer than any
+	// takes.
 	requestPatience = 30 * time.Second
 )
 
-// Clients make requests of all kinds, that mean something or nothing, several at once, on a few ports that they all
-// share, and many are killed in the middle. No request hangs, and nothing is left of them.
+// Clients make valid and invalid requests of all kinds, several at once, on a few ports that they
+// all share, and many clients are killed. No request hangs, and nothing is left of the clients.
 //
-// A client with manners writes nonsense into rings, but not into what says whose a buffer is. When all of them are gone
-// every buffer is back, while a port that is in use all along keeps the region from starting afresh. After hostile ones
-// it has to be enough that it can.
+// A polite client writes random values into rings, but does not change buffer indices. When all of
+// them are gone every buffer is free again, although the test holds a port so that the region is
+// not reset. Hostile clients lose buffers, so after them the region has to be reset.
 func TestStress(t *testing.T) {
-	for _, manners := range []string{"polite", "hostile"} {
-		t.Run(manners, func(t *testing.T) {
-			s := newStress(t, manners)
-			s.run(2 * stressAtOnce) // what is made once and kept
-			descriptors, goroutines := census()
+	for _, behaviour := range []string{"polite", "hostile"} {
+		t.Run(behaviour, func(t *testing.T) {
+			s := newStress(t, behaviour)
+			s.run(2 * stressAtOnce) // makes what the daemon keeps
+			descriptors, goroutines := countOpen()
 			s.run(rounds(20, 200))
 			eventually(t, "no descriptor and no goroutine more than after the first clients", func() bool {
-				d, g := census()
+				d, g := countOpen()
 				return d <= descriptors && g <= goroutines
 			})
 			s.report()
@@ -61,21 +62,21 @@ func TestStress(t *testing.T) {
 // stress is a daemon under stress.
 type stress struct {
 	*node
-	hosts   hosts
-	manners string
-	seed    uint64
-	clients int
-	killed  int
-	slowest time.Duration
-	slow    string
+	hosts     hosts
+	behaviour string
+	seed      uint64
+	clients   int
+	killed    int
+	slowest   time.Duration
+	slow      string
 
 	mu        sync.Mutex
 	good, bad [doKinds]uint64
 }
 
-func newStress(t *testing.T, manners string) *stress {
+func newStress(t *testing.T, behaviour string) *stress {
 	t.Helper()
-	s := &stress{node: newNode(t), hosts: newHosts(t), manners: manners, seed: rand.Uint64() >> 32}
+	s := &stress{node: newNode(t), hosts: newHosts(t), behaviour: behaviour, seed: rand.Uint64() >> 32}
 	s.requireXDP(s.hosts)
 	if text := os.Getenv(stressSeedEnv); text != "" {
 		var err error
@@ -87,11 +88,11 @@ func newStress(t *testing.T, manners string) *stress {
 	return s
 }
 
-// run lets so many clients do their worst, waits for their end, and wants nothing to be left of them.
+// run runs that many clients to their end, and checks that nothing is left of them.
 func (s *stress) run(clients int) {
 	s.t.Helper()
 	e := s.d.Engine()
-	if s.manners == "polite" {
+	if s.behaviour == "polite" {
 		watch, err := e.Register("vale63:watch", abi.Register{Mode: abi.RegAllNIC, TxSlots: 4, RxSlots: 4})
 		if err != nil {
 			s.t.Fatal(err)
@@ -123,7 +124,7 @@ func (s *stress) run(clients int) {
 	}
 }
 
-// client runs one client, to its end or until it is killed.
+// client runs one client until it ends or is killed.
 func (s *stress) client(seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 1<<32))
 	memfd, err := unix.MemfdCreate("beat", unix.MFD_CLOEXEC)
@@ -151,10 +152,10 @@ func (s *stress) client(seed uint64) {
 		time.AfterFunc(20*time.Millisecond+time.Duration(rnd.IntN(500))*time.Millisecond, cancel)
 	}
 	cmd := exec.CommandContext(life, "/proc/self/exe")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %s", stressEnv, s.path, seed, s.manners))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %s", stressEnv, s.path, seed, s.behaviour))
 	cmd.ExtraFiles = []*os.File{shared}
-	var complaints strings.Builder
-	cmd.Stderr = &complaints
+	var output strings.Builder
+	cmd.Stderr = &output
 	where.Do(func() { err = cmd.Start() })
 	if err != nil {
 		s.t.Error(err)
@@ -164,13 +165,14 @@ func (s *stress) client(seed uint64) {
 	go func() { ended <- cmd.Wait() }()
 	s.watch(seed, cmd.Process.Pid, beatIn(b), ended, life)
 	if err := <-ended; err != nil && life.Err() == nil {
-		s.t.Errorf("client %d: %v\n%s", seed, err, complaints.String())
+		s.t.Errorf("client %d: %v\n%s", seed, err, output.String())
 	}
 	s.tally(beatIn(b), killed && life.Err() != nil)
 }
 
-// watch waits until the client's process has gone, and fails the whole program when one of its requests hangs, or the
-// process after it was killed: then there is no end to wait for, and what is needed is what the daemon was doing.
+// watch waits until the client's process has ended. If one of its requests hangs, or the process
+// after it was killed, watch ends the whole program with all stacks, which show what the daemon is
+// doing.
 func (s *stress) watch(seed uint64, pid int, b *beat, ended chan error, life context.Context) {
 	var dead time.Time
 	for {
@@ -195,7 +197,7 @@ func (s *stress) watch(seed uint64, pid int, b *beat, ended chan error, life con
 	}
 }
 
-// took keeps the time of the slowest request.
+// took records the time of the slowest request.
 func (s *stress) took(d time.Duration, what string, pid int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -211,11 +213,11 @@ func (s *stress) took(d time.Duration, what string, pid int) {
 		fmt.Fprintf(os.Stderr, "%s\n%s", path, text)
 	}
 	unix.Unmount(s.path, unix.MNT_DETACH)
-	debug.SetTraceback("all") // the daemon is in here
+	debug.SetTraceback("all") // the daemon runs in this process
 	panic(fmt.Sprintf("a request hangs: %s takes %v; run again with %s=%d", what, d, stressSeedEnv, s.seed))
 }
 
-// tally adds up what a client did.
+// tally adds a client's requests to the statistics.
 func (s *stress) tally(b *beat, killed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,7 +230,7 @@ func (s *stress) tally(b *beat, killed bool) {
 	}
 }
 
-// sweep takes away what outlives its maker, which is nobody's leak.
+// sweep removes persistent and attached ports, which outlive the clients that made them.
 func (s *stress) sweep(e *engine.Engine) {
 	for _, ns := range []*testutil.NS{s.hosts.a, s.hosts.b} {
 		ns.Do(func() {
@@ -260,8 +262,8 @@ func (s *stress) sweep(e *engine.Engine) {
 	}
 }
 
-// report says what was done, and wants every kind of request to have been answered with success, too, if there were many:
-// errors only would prove little.
+// report logs the statistics. After many requests it checks that every kind of request has
+// succeeded at least once, because errors alone would prove little.
 func (s *stress) report() {
 	s.t.Helper()
 	var all uint64
@@ -270,8 +272,8 @@ func (s *stress) report() {
 		fmt.Fprintf(&b, " %s %d/%d", name, s.good[kind], s.good[kind]+s.bad[kind])
 		all += s.good[kind] + s.bad[kind]
 		if s.good[kind] == 0 && kind != doUnknown && s.clients > 100 {
-			s.t.Errorf("no %s went well", name)
+			s.t.Errorf("no %s succeeded", name)
 		}
 	}
-	s.t.Logf("%d clients, %d killed; %d requests, the slowest %v (%s); well of all:%s", s.clients, s.killed, all, s.slowest, s.slow, &b)
+	s.t.Logf("%d clients, %d killed; %d requests, the slowest %v (%s); successful of all:%s", s.clients, s.killed, all, s.slowest, s.slow, &b)
 }

@@ -17,19 +17,20 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// tool is a running command of the program "netmap" that goes on until it is interrupted.
+// tool is a command of the program "netmap" that runs until it is interrupted.
 type tool struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	what   string
-	ready  chan struct{} // closed when it says so, or ends
+	ready  chan struct{} // closed when the command is ready, or ends
 	stdout strings.Builder
 	stderr strings.Builder
-	end    func() string // interrupts it, which has to end well, and returns what it wrote to standard output
+	end    func() string // interrupts the command, checks its status, and returns its standard output
 	kill   func()
 }
 
-// startTool starts a command in a network namespace, nil for the test's own, and waits until it is ready.
+// startTool starts a command in a network namespace, and waits until it is ready. nil is the test's
+// own namespace.
 func startTool(t *testing.T, ns *testutil.NS, args ...string) *tool {
 	t.Helper()
 	testutil.Require(t, "the program netmap", buildDaemon())
@@ -72,7 +73,7 @@ func startTool(t *testing.T, ns *testutil.NS, args ...string) *tool {
 	return tool
 }
 
-// lines are the lines of JSON in what a command wrote.
+// lines parses the lines of JSON in a command's output.
 func lines(t *testing.T, text string) (all []map[string]any) {
 	t.Helper()
 	for line := range strings.Lines(text) {
@@ -87,7 +88,8 @@ func lines(t *testing.T, text string) (all []map[string]any) {
 	return all
 }
 
-// C programs speak to each other through "netmap bridge": over pipes, a pipe and a switch, with and without copying.
+// C programs exchange frames through "netmap bridge": between two pipes and between a pipe and a
+// switch, with and without copying.
 func TestBridge(t *testing.T) {
 	n := newNode(t)
 	for _, args := range []string{"", "-c", "-b 5"} {
@@ -111,7 +113,8 @@ func TestBridge(t *testing.T) {
 	b.end()
 }
 
-// Two interfaces are bridged, zero-copy through the daemon and in a process of its own; what does not match the filter stays out.
+// Two interfaces are bridged without a copy, through the daemon and in a process of its own. Frames
+// that do not match the filter are dropped.
 func TestBridgeNICs(t *testing.T) {
 	n := newNode(t)
 	a, middle, b := testutil.NewNS(t), testutil.NewNS(t), testutil.NewNS(t)
@@ -139,7 +142,7 @@ func TestBridgeNICs(t *testing.T) {
 	}
 }
 
-// Frames that "netmap gen" makes of many flows come out of the pipes of "netmap lb", each in one, and none is missing.
+// "netmap lb" passes all frames of "netmap gen" to its pipes, each flow to one pipe of a group.
 func TestLB(t *testing.T) {
 	n := newNode(t)
 	const frames = 60000
@@ -165,7 +168,7 @@ func TestLB(t *testing.T) {
 	n.wantEmpty()
 }
 
-// A balancer that is killed leaves nothing behind, and the next one can have the pipes.
+// A balancer that is killed leaves nothing behind, and the next one can open the same pipes.
 func TestKillLB(t *testing.T) {
 	n := newNode(t)
 	for range rounds(5, 50) {

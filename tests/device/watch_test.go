@@ -23,7 +23,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// user runs commands of netmap with a directory for their sockets.
+// user runs commands of netmap as an ordinary user, with directories for their sockets.
 type user struct {
 	t       *testing.T
 	id      uint32
@@ -31,14 +31,14 @@ type user struct {
 	temp    string // TMPDIR
 }
 
-// newUser is an ordinary user.
+// newUser returns an ordinary user.
 func newUser(t *testing.T) *user {
 	t.Helper()
 	testutil.Require(t, "the program netmap", buildDaemon())
 	if os.Geteuid() != 0 {
 		testutil.Require(t, "another user (root)", syscall.EPERM)
 	}
-	dir, err := os.MkdirTemp("", "nm") // others than root do not get into those of t.TempDir
+	dir, err := os.MkdirTemp("", "nm") // only root may enter directories of t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func (u *user) bridge(more ...string) *exec.Cmd {
 	return c
 }
 
-// end ends a command, if it has not ended.
+// end ends a command, if it still runs.
 func end(c *exec.Cmd, how syscall.Signal) error {
 	if c.ProcessState != nil {
 		return nil
@@ -83,10 +83,10 @@ func end(c *exec.Cmd, how syscall.Signal) error {
 	return c.Wait()
 }
 
-// watched are the processes of commands that top sees.
+// watched returns the processes of the commands that top shows.
 func (u *user) watched() (pids []int) {
 	u.t.Helper()
-	out, _ := u.command("top", "--json").Output() // it fails where there is none
+	out, _ := u.command("top", "--json").Output() // top fails if there is none
 	for d := json.NewDecoder(bytes.NewReader(out)); ; {
 		var s status.Status
 		if err := d.Decode(&s); errors.Is(err, io.EOF) {
@@ -118,9 +118,9 @@ func (u *user) sockets() []string {
 	return found
 }
 
-// What commands open inside themselves is seen, each for itself, by their user. One that is killed
-// leaves a socket that the next command removes, one that is stopped hides nobody, and in the end
-// there is nothing.
+// top shows each command that has ports inside its process to the user of the command. The socket
+// of a killed command is removed by the next command. A stopped command does not hide the others.
+// At the end no socket is left.
 func TestCommandsAreWatched(t *testing.T) {
 	u := newUser(t)
 	one, two := u.bridge(), u.bridge()
@@ -143,7 +143,7 @@ func TestCommandsAreWatched(t *testing.T) {
 	for _, c := range []*exec.Cmd{one, two} {
 		want := fmt.Sprintf("Inside netmap bridge, process %d:\nvale0", c.Process.Pid)
 		if !strings.Contains(string(out), want) {
-			t.Errorf("vale list says %s, %v; want %q", out, err, want)
+			t.Errorf("vale list prints %s, %v; want %q", out, err, want)
 		}
 	}
 	one.Process.Signal(syscall.SIGSTOP)
@@ -169,7 +169,7 @@ func TestCommandsAreWatched(t *testing.T) {
 	}
 }
 
-// Where no socket can be made, the command runs all the same, unless somebody asked for one.
+// If no socket can be made, the command runs without one, unless --status names it.
 func TestNoPlaceForASocket(t *testing.T) {
 	u := newUser(t)
 	u.runtime = ""
@@ -195,7 +195,7 @@ func TestNoPlaceForASocket(t *testing.T) {
 	}
 	if !strings.Contains(text, "netmap: warning: offer the status at /proc/nosuch/netmap") ||
 		!strings.Contains(text, "Ready") {
-		t.Errorf("the bridge says %s, %v", text, err)
+		t.Errorf("the bridge prints %s, %v", text, err)
 	}
 	for _, flag := range []string{"--status=/proc/nosuch/sock", "--http=nosuch.invalid:1"} {
 		out, err := u.command("gen", "--time=1s", flag).CombinedOutput()
@@ -205,7 +205,7 @@ func TestNoPlaceForASocket(t *testing.T) {
 	}
 }
 
-// A command tells Prometheus what it has open, at the address that it was given.
+// A command offers metrics of its ports for Prometheus at the address that --http names.
 func TestCommandOffersMetrics(t *testing.T) {
 	u := newUser(t)
 	socket := filepath.Join(u.runtime, "here")
@@ -220,7 +220,7 @@ func TestCommandOffersMetrics(t *testing.T) {
 		t.Errorf("%v, %s", err, out)
 	}
 	if all := u.sockets(); len(all) > 0 {
-		t.Errorf("sockets that nobody wanted: %q", all)
+		t.Errorf("unexpected sockets: %q", all)
 	}
 	text := httpGet(t, socket, "/metrics")
 	for _, want := range []string{
@@ -232,11 +232,11 @@ func TestCommandOffersMetrics(t *testing.T) {
 		}
 	}
 	if text := httpGet(t, socket, "/"); !strings.HasPrefix(text, "netmap bridge, process ") {
-		t.Errorf("/ says %s", text)
+		t.Errorf("/ returns %s", text)
 	}
 }
 
-// httpGet asks at a unix socket.
+// httpGet makes a request to a unix socket.
 func httpGet(t *testing.T, socket, path string) string {
 	t.Helper()
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -11,13 +11,13 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// An extra buffer takes the place of one with a frame that is kept for later.
+// A program keeps a frame, and puts an extra buffer into its slot.
 func extraBuffers(w *world) {
 	before := w.usage().BufFree
 	a, b := w.open("x{1", netmap.Slots(16, 16)), w.open("x}1", netmap.ExtraBufs(20))
 	spare := b.TakeExtra()
 	if b.Request().ExtraBufs != 20 || len(spare) != 20 {
-		w.Fatalf("%d extra buffers granted and %d there, want 20", b.Request().ExtraBufs, len(spare))
+		w.Fatalf("%d extra buffers granted and %d in the list, want 20", b.Request().ExtraBufs, len(spare))
 	}
 	if len(b.TakeExtra()) != 0 {
 		w.Error("the same buffers can be taken twice")
@@ -25,7 +25,7 @@ func extraBuffers(w *world) {
 	sorted := slices.Clone(spare)
 	slices.Sort(sorted)
 	if len(slices.Compact(sorted)) != 20 {
-		w.Errorf("a buffer is there twice: %v", spare)
+		w.Errorf("a buffer is in the list twice: %v", spare)
 	}
 	w.send(a, 0, frame(1, 2, "to be kept"))
 	w.must(b.RxSync())
@@ -51,7 +51,7 @@ func extraBuffers(w *world) {
 	w.eventually("all buffers are free again", func() bool { return w.usage().BufFree == before })
 }
 
-// What a program keeps for itself comes back when the framework is empty.
+// Extra buffers that a program does not return are free again when the framework is empty.
 func extraBuffersLost(w *world) {
 	p := w.open("vale0:a", netmap.ExtraBufs(100))
 	p.TakeExtra()
@@ -60,7 +60,7 @@ func extraBuffersLost(w *world) {
 	w.eventually("everything is free again", func() bool { return w.usage().Full() })
 	most := w.open("vale0:a", netmap.ExtraBufs(1<<30))
 	if n := most.Request().ExtraBufs; n == 0 || n > buffers {
-		w.Errorf("%d extra buffers are granted to one who wants too many", n)
+		w.Errorf("%d extra buffers are granted to a request for too many", n)
 	}
 }
 
@@ -70,7 +70,7 @@ func exclusive(w *world) {
 	w.wantErrno("next to an exclusive port", err, syscall.EBUSY)
 	_, err = w.tryOpen("vale0:a", netmap.Exclusive())
 	w.wantErrno("two exclusive ports", err, syscall.EBUSY)
-	w.open("vale0:b") // another port of the switch is no concern
+	w.open("vale0:b") // another port of the switch is free
 	for range 50 {
 		w.must(a.Close())
 		a = w.open("vale0:a", netmap.Exclusive()) // at once, without EBUSY
@@ -78,7 +78,7 @@ func exclusive(w *world) {
 	w.must(a.Close())
 	w.open("vale0:a")
 	_, err = w.tryOpen("vale0:a/x")
-	w.wantErrno("exclusive where somebody is", err, syscall.EBUSY)
+	w.wantErrno("exclusive use of a port in use", err, syscall.EBUSY)
 
 	// The ends of a pipe are two ports.
 	w.open("x{1/x")
@@ -114,7 +114,7 @@ func oneDirection(w *world) {
 	w.wantTexts(rx, "in")
 }
 
-// Two who have the same rings see the same slots: what one takes is gone for the other.
+// Two ports with the same rings see the same slots: a frame that one takes is gone for the other.
 func twoBindings(w *world) {
 	a, b := w.open("x{1", netmap.Slots(16, 16)), w.open("x}1")
 	again := w.open("x}1")
@@ -169,7 +169,7 @@ func errorNumbers(w *world) {
 	}
 	p := w.open("vale0:a")
 	w.must(p.Close())
-	w.must(p.Close()) // once more is no harm
+	w.must(p.Close()) // a second Close has no effect
 	w.wantErrno("txsync when it is closed", p.TxSync(), syscall.ENXIO)
 	w.wantErrno("rxsync when it is closed", p.RxSync(), syscall.ENXIO)
 	if got, err := p.Poll(w.Context(), netmap.In, -1); got != netmap.Err || err != nil {
@@ -177,7 +177,7 @@ func errorNumbers(w *world) {
 	}
 }
 
-// A sync passes over a head that makes no sense; a poll says it.
+// A sync ignores a bad head; a poll returns POLLERR.
 func badHead(w *world) {
 	a, b := w.open("x{1", netmap.Slots(16, 16)), w.open("x}1")
 	a.Tx()[0].SetHead(99)
@@ -188,10 +188,10 @@ func badHead(w *world) {
 	}
 	a.Tx()[0].SetHead(99)
 	if got := w.poll(a, netmap.In|netmap.Out); got&netmap.Err == 0 {
-		w.Errorf("poll says %#x, want POLLERR", got)
+		w.Errorf("poll returns %#x, want POLLERR", got)
 	}
 	if got := w.poll(a, netmap.Out); got != netmap.Out {
-		w.Errorf("poll says %#x when all is well again", got)
+		w.Errorf("poll returns %#x after the head was corrected", got)
 	}
 	w.send(a, 0, frame(1, 2, "well again"))
 	w.wantTexts(b, "well again")
@@ -206,7 +206,7 @@ func answers(w *world) {
 	if a.Tx()[0].NumSlots() != 33 || a.Rx()[2].NumSlots() != 50 || a.Tx()[0].BufSize() != 2048 || a.Tx()[0].Len() != 32 || a.Rx()[0].Len() != 0 {
 		w.Errorf("the rings are not what was granted")
 	}
-	// Who comes later gets what is there.
+	// A later program gets the rings that exist.
 	if again := w.open("vale0:a", netmap.Rings(1, 1)).Request(); again.TxRings != 2 || again.RxSlots != 50 {
 		w.Errorf("granted the second time: %+v", again)
 	}
@@ -216,6 +216,6 @@ func outOfMemory(w *world) {
 	free := w.usage()
 	_, err := w.tryOpen("x{1", netmap.Rings(8, 8), netmap.Slots(4096, 4096))
 	w.wantErrno("a pipe that is too large", err, syscall.ENOMEM)
-	w.eventually("nothing is kept of it", func() bool { return w.usage() == free })
+	w.eventually("all its memory is free again", func() bool { return w.usage() == free })
 	w.open("x{1")
 }

@@ -18,13 +18,13 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// inline is a host whose interface "v" is netmap's, and a peer that is no more than a peer.
+// inline is a host whose interface "v" is in netmap mode, and a peer with an ordinary interface.
 type inline struct {
 	*world
 	host, peer *testutil.NS
 }
 
-// Addresses of the two, and of nobody.
+// Addresses of the host and the peer, and one that neither has.
 const (
 	hostIP, peerIP   = "10.98.0.1", "10.98.0.2"
 	hostIP6, peerIP6 = "fd98::1", "fd98::2"
@@ -34,7 +34,8 @@ func newInline(w *world, queues int) *inline {
 	w.Helper()
 	in := &inline{w, testutil.NewNS(w.T), testutil.NewNS(w.T)}
 	testutil.Veth(w.T, in.host, "v", in.peer, "v", queues)
-	// What the peer leaves to its interface would have to be done by ours, which has nobody to ask.
+	// The peer must not leave checksums and segments to its interface: a veth passes them on
+	// unfinished.
 	in.peer.Offloads(w.T, "v", "tx", "off", "txvlan", "off")
 	in.host.AddAddr(w.T, "v", hostIP+"/24")
 	in.host.AddAddr(w.T, "v", hostIP6+"/64")
@@ -52,10 +53,11 @@ func (in *inline) open(name string, options ...netmap.Option) (p *netmap.Port) {
 	return p
 }
 
-// lane is where frames go from.
+// lane is one direction of a forwarder: its frames go from some rings to others.
 type lane struct{ from, to []*netmap.Ring }
 
-// forwarder moves frames between ports until the test ends. Look sees each and says whether it may pass; nil is that all may.
+// forwarder moves frames between ports until the test ends. look decides for each frame whether it
+// may pass; with nil all pass.
 type forwarder struct {
 	lanes []lane
 	look  func(up bool, frame []byte) bool
@@ -63,7 +65,8 @@ type forwarder struct {
 	ended sync.WaitGroup
 }
 
-// forward starts a forwarder for a port that has hardware and host rings, or for two, the host's first.
+// forward starts a forwarder for a port with hardware and host rings, or for two ports, the host's
+// first.
 func (in *inline) forward(look func(up bool, frame []byte) bool, ports ...*netmap.Port) *forwarder {
 	ctx, stop := context.WithCancel(in.Context())
 	f := &forwarder{look: look, stop: stop}
@@ -88,7 +91,7 @@ func (in *inline) forward(look func(up bool, frame []byte) bool, ports ...*netma
 
 func hosts(n uint16, rings []*netmap.Ring) int { return min(int(n), len(rings)) }
 
-var moving sync.Mutex // a port is for one goroutine at a time
+var moving sync.Mutex // only one goroutine at a time may use a port
 
 func (f *forwarder) move(ports []*netmap.Port) {
 	moving.Lock()
@@ -129,7 +132,7 @@ func transferred() int64 {
 	return 10 << 20
 }
 
-// wantConnected wants all kinds of traffic between host and peer to pass.
+// wantConnected checks that all kinds of traffic pass between host and peer.
 func (in *inline) wantConnected(how string) {
 	in.Helper()
 	if lost := in.host.Ping(in.T, peerIP, 500, 56, 2*time.Millisecond); lost > 0 {
@@ -155,8 +158,8 @@ func (in *inline) wantConnected(how string) {
 
 func rate(n int64, d time.Duration) float64 { return float64(n) * 8 / 1e6 / d.Seconds() }
 
-// The host keeps its connectivity through a program that stands between it and the wire, and gets it back at the end. Of
-// checksums and segments that the host leaves to its interface the program sees nothing.
+// The host stays connected through a program that forwards between it and the wire, and after the
+// program ends. The program sees no unfinished checksums and no uncut segments.
 func hostForwarder(w *world) {
 	in := newInline(w, 1)
 	in.wantConnected("before")
@@ -176,7 +179,8 @@ func hostForwarder(w *world) {
 	in.wantConnected("after")
 }
 
-// awaitOwn waits until the interface is the host's again: of a device a daemon hears a moment later that it was closed.
+// awaitOwn waits until the host has the interface back. FUSE tells the daemon of the close a moment
+// later.
 func (in *inline) awaitOwn() {
 	in.Helper()
 	for end := time.Now().Add(5 * time.Second); in.host.Ping(in.T, peerIP, 1, 56, 0) > 0; {
@@ -211,7 +215,7 @@ func hostForwarderTagged(w *world) {
 	}
 }
 
-// Two ports, as upstream's bridge has them, and the host's opened first.
+// Two ports as in upstream's bridge; the host's is opened first.
 func hostForwarderTwoPorts(w *world) {
 	in := newInline(w, 2)
 	host := in.open("netmap:v^")
@@ -239,14 +243,14 @@ func hostForwarderLoop(w *world) {
 	in.wantConnected("in a sync loop")
 }
 
-// Frames may start inside their buffers, on both sides.
+// Frames start inside their buffers, on both sides.
 func hostForwarderOffsets(w *world) {
 	in := newInline(w, 1)
 	in.forward(nil, in.open("netmap:v*", netmap.Offsets(128, 66)))
 	in.wantConnected("with offsets")
 }
 
-// In transparent mode the program only says which frames may pass, and does not touch them.
+// In transparent mode the program only decides which frames pass, and does not move them.
 func transparentMode(w *world)    { transparent(w) }
 func transparentOffsets(w *world) { transparent(w, netmap.Offsets(128, 66)) }
 
@@ -277,7 +281,7 @@ func transparent(w *world, options ...netmap.Option) {
 		}
 	})
 	in.wantConnected("transparent")
-	// Of three ports one is closed, both ways.
+	// One of three UDP ports is closed in both directions.
 	for _, port := range []int{closed - 1, closed, closed + 1} {
 		for _, d := range []struct {
 			from, to *testutil.NS
@@ -293,7 +297,7 @@ func transparent(w *world, options ...netmap.Option) {
 	}
 }
 
-// udpPort is the port that an IPv4 datagram is for, 0 for other frames.
+// udpPort returns the destination port of a UDP datagram in IPv4, 0 for other frames.
 func udpPort(b []byte) int {
 	if len(b) < 42 || b[12] != 8 || b[13] != 0 || b[23] != syscall.IPPROTO_UDP || b[14] != 0x45 {
 		return 0
@@ -301,7 +305,7 @@ func udpPort(b []byte) int {
 	return int(binary.BigEndian.Uint16(b[36:]))
 }
 
-// wantDatagrams sends ten to a port and wants all of them to arrive, or none.
+// wantDatagrams sends ten datagrams to a port, of which all have to arrive, or none.
 func (in *inline) wantDatagrams(from, to *testutil.NS, addr string, port int, all bool) {
 	in.Helper()
 	const count = 10
@@ -345,7 +349,7 @@ func (in *inline) say(from *testutil.NS, to string, count int) {
 	}
 }
 
-// introduce tells both hosts the other's hardware address, so that no frames but theirs are on the way.
+// introduce gives each host the other's hardware address, so that there are no ARP frames.
 func (in *inline) introduce() {
 	in.Helper()
 	if in.host.Ping(in.T, peerIP, 1, 56, 0) > 0 {
@@ -353,15 +357,15 @@ func (in *inline) introduce() {
 	}
 }
 
-// While only the host rings are open the interface is the host's: it sends and receives as ever. What the program sends on the
-// host ring, the host receives besides.
+// While only the host rings are open, the host sends and receives on the interface as usual. It
+// also receives what the program sends on the host ring.
 func hostRingsAlone(w *world) {
 	in := newInline(w, 1)
 	in.introduce()
 	p := in.open("netmap:v^")
 	in.wantConnected("with host rings open")
 	if got := len(w.texts(p)); got > 0 {
-		in.Errorf("%d frames in the host ring, and the interface is not netmap's", got)
+		in.Errorf("%d frames in the host ring, although the interface is not in netmap mode", got)
 	}
 	server := in.listen(in.host, hostIP, 5000)
 	defer server.Close()
@@ -372,7 +376,7 @@ func hostRingsAlone(w *world) {
 		mac = l.HardwareAddr
 	})
 	tx := p.Tx()[0]
-	for i := range 3000 { // more than the ring has: it is always writable
+	for i := range 3000 { // more than the ring has slots: there is always room
 		if tx.Send(datagram(mac, 5000, fmt.Sprint(i))) != 1 {
 			in.Fatalf("no room for frame %d", i)
 		}
@@ -386,7 +390,7 @@ func hostRingsAlone(w *world) {
 			in.Fatalf("datagram %d: %q from %v, %v", i, b[:n], from, err)
 		}
 	}
-	// What cannot be a frame is lost, and nothing else.
+	// Slots that hold no valid frame are lost, and only those.
 	bad := tx.Window()
 	for _, s := range []abi.Slot{{BufIdx: bad.Slot().BufIdx, Len: 13}, {BufIdx: 1 << 30, Len: 60}, {BufIdx: bad.Slot().BufIdx, Len: 2049}} {
 		saved := *tx.Slot(tx.Head())
@@ -405,7 +409,7 @@ func hostRingsAlone(w *world) {
 	}
 }
 
-// datagram is a frame with a UDP datagram from the peer to the host, without checksum.
+// datagram returns a frame with a UDP datagram from the peer to the host, without checksum.
 func datagram(to net.HardwareAddr, port uint16, text string) []byte {
 	udp := binary.BigEndian.AppendUint16([]byte{0, 99}, port)
 	udp = binary.BigEndian.AppendUint16(udp, uint16(8+len(text)))
@@ -424,7 +428,7 @@ func datagram(to net.HardwareAddr, port uint16, text string) []byte {
 	return append(append(append(append([]byte{}, to...), 2, 0, 0, 0, 0, 9, 8, 0), ip...), udp...)
 }
 
-// numbered are the datagrams in a port's host rings, by ring.
+// numbered returns the texts of the datagrams in each host ring of a port.
 func numbered(p *netmap.Port, port int) (all [][]string) {
 	p.RxSync()
 	for _, r := range p.Rx() {
@@ -440,7 +444,8 @@ func numbered(p *netmap.Port, port int) (all [][]string) {
 	return all
 }
 
-// What the host sends while nobody has a host ring open does not reach the wire. It waits, as far as there is room for it.
+// Frames that the host sends while no host ring is open do not reach the wire. They wait, while
+// there is room.
 func hostRingsOpenLate(w *world) {
 	in := newInline(w, 1)
 	in.introduce()
@@ -450,7 +455,7 @@ func hostRingsOpenLate(w *world) {
 	in.say(in.host, peerIP+":5000", 30)
 	server.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	if _, _, err := server.ReadFrom(make([]byte, 100)); err == nil {
-		in.Error("a datagram of the host reached the wire, and its interface is netmap's")
+		in.Error("a datagram of the host reached the wire, although the interface is in netmap mode")
 	}
 	host := in.open("netmap:v^")
 	got := numbered(host, 5000)[0]
@@ -467,7 +472,7 @@ func hostRingsOpenLate(w *world) {
 	in.awaitOwn()
 }
 
-// A host whose interface is netmap's only in part goes on sending on it.
+// While netmap uses only some rings of an interface, the host goes on sending on it.
 func hostKeepsQueues(w *world) {
 	in := newInline(w, 2)
 	in.introduce()
@@ -493,7 +498,7 @@ func hostRingNumbers(w *world) {
 	if r := rx.Request(); r.HostTxRings != 3 || r.HostRxRings != 3 {
 		in.Fatalf("%d tx and %d rx host rings, want 3", r.HostTxRings, r.HostRxRings)
 	}
-	one := in.open("netmap:v^2", netmap.HostRings(7, 7)) // too late for another number
+	one := in.open("netmap:v^2", netmap.HostRings(7, 7)) // the number is fixed already
 	if r := one.Request(); r.HostTxRings != 3 || len(one.Rx()) != 1 || one.Rx()[0].ID() != 4 || one.Tx()[0].ID() != 4 {
 		in.Fatalf("%v of %d, the rx ring is %d", one, r.HostTxRings, one.Rx()[0].ID())
 	}
@@ -505,7 +510,7 @@ func hostRingNumbers(w *world) {
 		in.say(in.host, fmt.Sprintf("%s:%d", peerIP, 5000+i), 5)
 	}
 	all.RxSync()
-	where := map[int]map[int]int{} // port, ring: datagrams
+	where := map[int]map[int]int{} // number of datagrams by port and ring
 	for k, r := range all.Rx() {
 		for _, b := range r.Frames() {
 			if p := udpPort(b); p != 0 {
@@ -540,7 +545,8 @@ func (in *inline) try(name string) (p *netmap.Port, err error) {
 	return p, err
 }
 
-// Monitors of host rings see what the host sends and receives, copies early and the frames themselves late.
+// Monitors of host rings show what the host sends and receives: copies before, and the frames
+// themselves after the port's program has read them.
 func hostMonitors(w *world) {
 	in := newInline(w, 1)
 	in.introduce()
@@ -552,7 +558,7 @@ func hostMonitors(w *world) {
 		in.Fatalf("%d rings, the first is %d", n, zero.Rx()[0].ID())
 	}
 	in.say(in.host, peerIP+":5000", 20)
-	if got := numbered(copyRx, 5000)[0]; len(got) != 20 || got[19] != "datagram 19" { // nobody has read the ring itself
+	if got := numbered(copyRx, 5000)[0]; len(got) != 20 || got[19] != "datagram 19" { // before the ring itself was read
 		in.Errorf("the copy monitor sees %q", got)
 	}
 	if got := numbered(zero, 5000)[0]; len(got) != 0 {

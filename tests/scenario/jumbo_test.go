@@ -15,7 +15,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// openNIC opens an interface of a namespace.
+// openNIC opens an interface of a network namespace.
 func (w *world) openNIC(ns *testutil.NS, name string, options ...netmap.Option) *netmap.Port {
 	w.Helper()
 	var p *netmap.Port
@@ -26,7 +26,8 @@ func (w *world) openNIC(ns *testutil.NS, name string, options ...netmap.Option) 
 	return p
 }
 
-// veth are two interfaces that are joined, in namespaces of their own, with that MTU.
+// veth makes a veth pair with that MTU. Each end has a network namespace of its own, va in na and
+// vb in nb.
 func (w *world) veth(mtu int) (na, nb *testutil.NS) {
 	w.Helper()
 	na, nb = testutil.NewNS(w), testutil.NewNS(w)
@@ -41,7 +42,7 @@ func (w *world) veth(mtu int) (na, nb *testutil.NS) {
 	return na, nb
 }
 
-// packets takes what came, frames of several slots put together.
+// packets returns the received frames, and joins frames of several slots.
 func (w *world) packets(p *netmap.Port) (all [][]byte) {
 	w.Helper()
 	w.poll(p, netmap.In)
@@ -53,12 +54,13 @@ func (w *world) packets(p *netmap.Port) (all [][]byte) {
 		}
 	}
 	if whole != nil {
-		w.Errorf("%s: %d bytes of a frame have come, and not its end", p.Name(), len(whole))
+		w.Errorf("%s: %d bytes of a frame arrived without its end", p.Name(), len(whole))
 	}
 	return all
 }
 
-// Frames longer than a buffer pass interfaces in several slots, in both directions and between short ones.
+// Frames longer than a buffer pass interfaces in several slots, in both directions and mixed with
+// short frames.
 func nicLongFrames(w *world) {
 	na, nb := w.veth(9000)
 	a, b := w.openNIC(na, "netmap:va"), w.openNIC(nb, "netmap:vb")
@@ -66,8 +68,8 @@ func nicLongFrames(w *world) {
 		for _, way := range [][2]*netmap.Port{{a, b}, {b, a}} {
 			sent := [][]byte{
 				frame(1, 2, strings.Repeat(string(rune('a'+round%26)), 9000)), // 5 slots
-				frame(1, 2, "short enough for every interface that there is, and longer than its shortest"),
-				frame(1, 2, strings.Repeat("0123456789", 300)), // 2
+				frame(1, 2, "a frame of less than 1500 bytes, longer than the shortest frame of Ethernet"),
+				frame(1, 2, strings.Repeat("0123456789", 300)), // 2 slots
 			}
 			w.send(way[0], 0, sent...)
 			var got [][]byte
@@ -86,7 +88,8 @@ func nicLongFrames(w *world) {
 	}
 }
 
-// A ring shows when its last sync brought something; with NR_TIMESTAMP, when its last sync was.
+// A ring shows the time of the last sync that brought frames. With NR_TIMESTAMP it shows the time
+// of the last sync.
 func timestamps(w *world) {
 	a, b := w.open("x{1"), w.open("x}1")
 	r := b.Rx()[0]
@@ -101,14 +104,14 @@ func timestamps(w *world) {
 	for _, how := range []string{"rxsync", "poll"} {
 		sync(how)
 		if t := r.Time(); how == "rxsync" && t.Unix() != 0 {
-			w.Errorf("%s: nothing has come, and its time is %v", how, t)
+			w.Errorf("%s: no frame has arrived, and the ring's time is %v", how, t)
 		}
 		before := time.Now().Truncate(time.Microsecond)
 		w.send(a, 0, frame(1, 2, how))
 		sync(how)
 		came := r.Time()
 		if came.Before(before) || came.After(time.Now()) {
-			w.Errorf("%s: a frame came at %v, not after %v", how, came, before)
+			w.Errorf("%s: a frame arrived at %v, want a time after %v", how, came, before)
 		}
 		w.wantTexts(b, how)
 		came = r.Time()
@@ -120,13 +123,14 @@ func timestamps(w *world) {
 		time.Sleep(2 * time.Microsecond)
 		sync(how)
 		if t := r.Time(); !t.After(came) || t.After(time.Now()) {
-			w.Errorf("%s: asked for, the time of a sync is %v; the one before was at %v", how, t, came)
+			w.Errorf("%s: with NR_TIMESTAMP the time of a sync is %v; the one before was at %v", how, t, came)
 		}
 		r.Timestamp(false)
 	}
 }
 
-// A framework without room for time stamps of frames says so when somebody wants them, and ports that never have any do.
+// A request for times of frames is refused if the framework has no room for them, and for ports
+// that never have any.
 func noFrameTimes(w *world) {
 	na, _ := w.veth(1500)
 	w.openNIC(na, "netmap:va").Close()

@@ -10,7 +10,8 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// wantSeen syncs a monitor and takes what it has, frames from tx rings with "> " before.
+// wantSeen syncs a monitor and compares the frames that it shows. "> " precedes frames from tx
+// rings.
 func (w *world) wantSeen(m *netmap.Port, want ...string) {
 	w.Helper()
 	var all []string
@@ -33,7 +34,7 @@ func copyMonitors(w *world) {
 		w.send(a, 0, frame(1, 0, "one"), frame(1, 0, "two"))
 		for _, m := range []*netmap.Port{sent, received, both} { // before the receiver looks
 			if got := w.poll(m, netmap.In); got != netmap.In {
-				w.Errorf("%s: poll says %v", m.Name(), got)
+				w.Errorf("%s: poll returns %v", m.Name(), got)
 			}
 		}
 		w.wantSeen(sent, "> one", "> two")
@@ -68,7 +69,7 @@ func zeroCopyMonitors(w *world) {
 	}
 }
 
-// Whoever sleeps on a monitor wakes for frames, and when the port that it watches is closed.
+// A poll of a monitor wakes for frames, and when the monitor's parent is closed.
 func monitorsWake(w *world) {
 	a, b := w.open("vale0:a"), w.open("vale0:b")
 	for _, name := range []string{"vale0:a/t", "vale0:b/r"} {
@@ -82,7 +83,7 @@ func monitorsWake(w *world) {
 			time.Sleep(time.Millisecond)
 			w.send(a, 0, frame(1, 0, "x"))
 			if got := <-woken; got != netmap.In {
-				w.Errorf("%s: poll says %v", name, got)
+				w.Errorf("%s: poll returns %v", name, got)
 			}
 			w.texts(m)
 			w.texts(b)
@@ -100,12 +101,12 @@ func monitorsWake(w *world) {
 	w.must(b.Close())
 	for range 2 {
 		if got := <-woken; got != netmap.Err {
-			w.Errorf("after the port was closed, poll says %v", got)
+			w.Errorf("after the port was closed, poll returns %v", got)
 		}
 	}
 }
 
-// What was queued when the watched port was closed stays readable.
+// Frames that were queued when the monitor's parent was closed can still be read.
 func orphanedMonitor(w *world) {
 	a, b := w.open("vale0:a"), w.open("vale0:b")
 	m := w.open("vale0:b/r")
@@ -125,7 +126,7 @@ func orphanedMonitor(w *world) {
 	b = w.open("vale0:b")
 	w.send(a, 0, frame(1, 0, "too late"))
 	if got := w.poll(m, netmap.In); got != netmap.Err {
-		w.Errorf("poll says %v", got)
+		w.Errorf("poll returns %v", got)
 	}
 	w.wantTexts(b, "too late")
 }
@@ -139,10 +140,10 @@ func monitorErrors(w *world) {
 		w.wantErrno(name, err, want)
 		w.must(b.Close())
 	}
-	w.open("vale0:a/x") // exclusively: monitors are no rivals
+	w.open("vale0:a/x") // exclusive use does not exclude monitors
 	m := w.open("vale0:a/rx")
 	if got := w.poll(m, netmap.Out); got&netmap.Err == 0 {
-		w.Errorf("poll for room to send says %v", got)
+		w.Errorf("poll for room to send returns %v", got)
 	}
 	if r := m.Request(); r.TxRings != 1 || r.RxRings != 1 || r.RxSlots != 1024 {
 		w.Errorf("the answer is %+v", r)

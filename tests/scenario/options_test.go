@@ -16,7 +16,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// Frames start where the sender has put them and arrive where the receiver wants them, each with or without offsets.
+// Frames start at the sender's offset and arrive at the receiver's; each side may have offsets or
+// not.
 func offsets(w *world) {
 	const far = 512
 	for _, from := range []int{0, 2, 64, far} {
@@ -24,7 +25,7 @@ func offsets(w *world) {
 			for _, names := range [][2]string{{"vale0:a", "vale0:b"}, {"x{1", "x}1"}} {
 				a, b := w.openAt(names[0], from, far), w.openAt(names[1], to, far)
 				w.Logf("%s from %d to %d", names, from, to)
-				for i := range 40 { // the slots of a pipe go around, and take their offsets along
+				for i := range 40 { // the slots of a pipe go around with their offsets
 					text := fmt.Sprint(i, strings.Repeat("x", i*29))
 					w.send(a, 0, frame(1, 0, text))
 					w.wantTexts(b, text)
@@ -37,7 +38,8 @@ func offsets(w *world) {
 	}
 }
 
-// openAt opens a port of 8 slots whose frames start at an offset; 0 is for a port that knows nothing of offsets.
+// openAt opens a port of 8 slots whose frames start at an offset; with offset 0 the port has no
+// offsets.
 func (w *world) openAt(name string, offset, most int, options ...netmap.Option) *netmap.Port {
 	w.Helper()
 	options = append(options, netmap.Slots(8, 8))
@@ -55,8 +57,8 @@ func (w *world) openAt(name string, offset, most int, options ...netmap.Option) 
 	return p
 }
 
-// Frames behind offsets are passed on without a copy, where the sending ring takes offsets as large,
-// and else are copied; with a sync loop, too.
+// Frames behind offsets are passed on without a copy if the sending ring takes offsets as large;
+// else they are copied. The same holds with a sync loop.
 func swapWithOffsets(w *world) {
 	for _, options := range [][]netmap.Option{nil, {netmap.SyncLoop()}} {
 		for _, most := range []int{64, 63} {
@@ -92,25 +94,26 @@ func swapWithOffsets(w *world) {
 	}
 }
 
-// A receiver finds its offset kept, and no byte before it written.
+// A receiver's offset is kept, and no byte before it is written.
 func offsetsKeepRoom(w *world) {
 	a, b := w.open("vale0:a", netmap.Slots(8, 8)), w.openAt("vale0:b", 100, 200)
 	ring, mark := b.Rx()[0], bytes.Repeat([]byte{0xab}, 100)
 	for i := range uint32(ring.NumSlots()) {
 		copy(ring.Buf(ring.Slot(i).BufIdx), mark)
 	}
-	w.send(a, 0, frame(1, 0, "behind the room"))
+	w.send(a, 0, frame(1, 0, "behind the offset"))
 	w.must(b.RxSync())
 	win := ring.Window()
-	if win.Len() != 1 || string(win.Frame()[14:]) != "behind the room" || ring.Offset(win.Slot()) != 100 {
+	if win.Len() != 1 || string(win.Frame()[14:]) != "behind the offset" || ring.Offset(win.Slot()) != 100 {
 		w.Fatalf("%d frames, the first %q", win.Len(), win.Frame())
 	}
 	if got := b.Buf(win.Slot().BufIdx)[:100]; !bytes.Equal(got, mark) {
-		w.Errorf("the room before the frame has been written: %x", got)
+		w.Errorf("bytes before the frame were written: %x", got)
 	}
 }
 
-// A packet that has no room behind the receiver's offset takes several slots; one behind the sender's own is dropped.
+// A packet without enough room behind the receiver's offset takes several slots. A packet without
+// enough room behind the sender's offset is dropped.
 func offsetsLongFrames(w *world) {
 	a, b := w.openAt("vale0:a", 48, 2048), w.openAt("vale0:b", 1500, 2048)
 	long := frame(1, 0, strings.Repeat("0123456789", 100))
@@ -135,7 +138,7 @@ func offsetsLongFrames(w *world) {
 	w.wantTexts(b, "not too long")
 }
 
-// Slots whose ptr is out of bounds cost their own frame at most.
+// A slot whose ptr is out of bounds loses at most its own frame.
 func offsetsOutOfBounds(w *world) {
 	for _, names := range [][2]string{{"vale0:a", "vale0:b"}, {"x{1", "x}1"}} {
 		a, b := w.openAt(names[0], 8, 1024), w.openAt(names[1], 8, 1024)
@@ -166,15 +169,15 @@ func offsetsOutOfBounds(w *world) {
 				ring.Slot(i).Ptr = 8
 			}
 		}
-		w.send(a, 0, frame(1, 0, "all is well"))
-		w.wantTexts(b, "all is well")
+		w.send(a, 0, frame(1, 0, "after bad slots"))
+		w.wantTexts(b, "after bad slots")
 		for _, p := range []*netmap.Port{mon, zero, b, a} {
 			w.must(p.Close())
 		}
 	}
 }
 
-// Monitors find the frames, wherever they start.
+// Monitors show frames wherever they start.
 func offsetsMonitored(w *world) {
 	for _, names := range [][2]string{{"vale0:a", "vale0:b"}, {"x{1", "x}1"}} {
 		a, b := w.openAt(names[0], 64, 256), w.openAt(names[1], 64, 256)
@@ -232,11 +235,11 @@ func offsetErrors(w *world) {
 	w.must(a.Close())
 	w.must(second.Close())
 	if r := w.open("vale1:a").Tx()[0]; r.Offset(&abi.Slot{Ptr: 8}) != 0 {
-		w.Error("a fresh ring has offsets")
+		w.Error("a new ring has offsets")
 	}
 }
 
-// memory is what a program maps to have a port in it.
+// memory maps memory for external memory.
 func (w *world) memory(size int) []byte {
 	w.Helper()
 	m, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
@@ -250,8 +253,8 @@ var pools = abi.PoolsInfo{If: abi.PoolInfo{ObjTotal: 8, ObjSize: 1024}, Ring: ab
 
 const memorySize = 1 << 20
 
-// A port in memory of the program's own passes frames to one in the framework's, by way of a switch, and to one in the same
-// memory, by way of a pipe.
+// A port in a program's own memory passes frames through a switch to a port in the framework's
+// memory, and through a pipe to a port in the same memory.
 func externalMemory(w *world) {
 	m := w.memory(memorySize)
 	own := netmap.ExternalMemory(m, pools)
@@ -285,7 +288,8 @@ func externalMemory(w *world) {
 	w.wantTexts(zero, "watched")
 }
 
-// Buffers of one region may be smaller than those of another: a packet takes as many slots as it needs.
+// Buffers of one region may be smaller than those of another: a packet takes as many slots as it
+// needs.
 func externalMemoryOfSmallBuffers(w *world) {
 	small := pools
 	small.Buf = abi.PoolInfo{ObjTotal: 256, ObjSize: 256}
@@ -307,7 +311,8 @@ func externalMemoryOfSmallBuffers(w *world) {
 	}
 }
 
-// Nobody gets rings in memory that he has not got, and the memory is forgotten with the last port in it.
+// A program gets no rings in memory that it does not have. The region is gone when its last port is
+// closed.
 func externalMemoryIsPrivate(w *world) {
 	own := netmap.ExternalMemory(w.memory(memorySize), pools)
 	a := w.open("x{1", own, netmap.Slots(16, 16))
@@ -364,15 +369,16 @@ func externalMemoryErrors(w *world) {
 		}
 	}
 	_, err := w.tryOpen("netmap:nothing", netmap.ExternalMemory(m, pools))
-	w.wantErrno("an interface that is not there", err, syscall.ENXIO)
+	w.wantErrno("an interface that does not exist", err, syscall.ENXIO)
 	_, err = w.tryOpen("netmap:x@extmem:file=/nowhere")
-	w.wantErrno("a file that is not there", err, syscall.ENOENT)
+	w.wantErrno("a file that does not exist", err, syscall.ENOENT)
 	if p := w.open("vale0:a", netmap.ExternalMemory(w.memory(16<<20), abi.PoolsInfo{})); p.Request().TxSlots != 1024 {
 		w.Errorf("%+v", p.Request())
 	}
 }
 
-// A program punches holes into its memory while a port in it is in use, and while others send to it: zeros are what it gets.
+// A program punches holes into its memory while a port in it is in use and others send to it: it
+// reads zeros.
 func externalMemoryWithHoles(w *world) {
 	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	testutil.Require(w.T, "memfd", err)
@@ -388,12 +394,12 @@ func externalMemoryWithHoles(w *world) {
 		} else {
 			w.must(unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, memorySize))
 		}
-		w.send(b, 0, frame(2, 0, "to whom it may concern"))
+		w.send(b, 0, frame(2, 0, "into a hole"))
 		a.TxSync()
 		a.RxSync()
 	}
 	w.must(a.Close())
 	c := w.open("vale0:c", netmap.Slots(16, 16))
-	w.send(b, 0, frame(2, 0, "others are well"))
-	w.wantTexts(c, "others are well")
+	w.send(b, 0, frame(2, 0, "others still receive"))
+	w.wantTexts(c, "others still receive")
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/seed-48afdc40/netmap/packet"
 )
 
-// Both ends of a link send and receive at once, frames of one slot and of several, each end in two goroutines; nothing is lost.
+// Both ends of a link send and receive frames of one slot and of several at once, each end in two
+// goroutines. Nothing is lost.
 func rawLink(w *world) {
 	const count = 300
 	a, b := packet.New(w.open("x{1", netmap.Slots(64, 64))), packet.New(w.open("x}1"))
@@ -58,7 +59,8 @@ func rawLink(w *world) {
 	}
 }
 
-// Deadlines and Close end calls that wait, and Close does not take the memory from under one that reads.
+// Deadlines and Close end calls that wait. Close does not unmap memory that another call still
+// reads.
 func rawLinkEnds(w *world) {
 	for range 10 {
 		a, b := packet.New(w.open("x{1", netmap.Slots(16, 16))), packet.New(w.open("x}1"))
@@ -99,7 +101,7 @@ func rawLinkEnds(w *world) {
 		time.Sleep(2 * time.Millisecond)
 		a.SetDeadline(time.Now())
 		want(2, os.ErrDeadlineExceeded)
-		time.Sleep(time.Millisecond) // b waits for room, and for frames
+		time.Sleep(time.Millisecond) // b waits for room and for frames
 		b.Close()
 		want(2, net.ErrClosed)
 		a.Close()

@@ -1,7 +1,8 @@
 //go:build linux
 
-// Package scenario holds what a program may expect of netmap, whatever carries its requests: each scenario runs once in
-// a framework inside the process, once on a device node that a daemon serves, and once on one that speaks API 11 only.
+// Package scenario tests what a program may expect of netmap with every transport. Each scenario
+// runs in a framework inside the process, on a device node that a daemon serves, and on a device
+// node that knows API 11 only.
 package scenario
 
 import (
@@ -25,7 +26,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// scenario is one thing that a program may do.
+// scenario is one use of netmap by a program.
 type scenario struct {
 	name string
 	run  func(*world)
@@ -43,7 +44,7 @@ var scenarios = []scenario{
 	{"zero copy between two pipes", swapBetweenPorts},
 	{"one region", oneRegion},
 	{"extra buffers", extraBuffers},
-	{"extra buffers that nobody returns", extraBuffersLost},
+	{"extra buffers that are not returned", extraBuffersLost},
 	{"exclusive", exclusive},
 	{"one ring of several", oneRing},
 	{"one direction", oneDirection},
@@ -53,22 +54,22 @@ var scenarios = []scenario{
 	{"timeouts", timeouts},
 	{"contexts", contexts},
 	{"close ends a poll", closeEndsPoll},
-	{"two who wait", twoWait},
-	{"two who wait on one port", bothDirectionsWait},
+	{"two ports wait for one ring", twoWait},
+	{"two goroutines wait on one port", bothDirectionsWait},
 	{"a raw link", rawLink},
 	{"a raw link ends", rawLinkEnds},
 	{"error numbers", errorNumbers},
-	{"a head that makes no sense", badHead},
-	{"what was asked and granted", answers},
-	{"memory that is used up", outOfMemory},
+	{"a bad head", badHead},
+	{"requested and granted numbers", answers},
+	{"out of memory", outOfMemory},
 	{"copy monitors", copyMonitors},
 	{"zero-copy monitors", zeroCopyMonitors},
 	{"monitors wake", monitorsWake},
 	{"monitor of a closed port", orphanedMonitor},
-	{"monitors that cannot be", monitorErrors},
+	{"refused monitors", monitorErrors},
 	{"frames longer than a buffer on interfaces", nicLongFrames},
 	{"the time of a sync", timestamps},
-	{"times of frames that cannot be had", noFrameTimes},
+	{"refused times of frames", noFrameTimes},
 	{"a forwarder between host and wire", hostForwarder},
 	{"a forwarder between host and wire, with VLAN tags", hostForwarderTagged},
 	{"a forwarder between host and wire, two ports", hostForwarderTwoPorts},
@@ -79,19 +80,19 @@ var scenarios = []scenario{
 	{"monitors of host rings", hostMonitors},
 }
 
-// laterScenarios need what came with NIOCCTRL: options, and more host rings than one.
+// laterScenarios need options or several host rings, which came with NIOCCTRL.
 var laterScenarios = []scenario{
 	{"offsets", offsets},
-	{"offsets keep the room before them", offsetsKeepRoom},
+	{"offsets keep the bytes before them", offsetsKeepRoom},
 	{"offsets and long frames", offsetsLongFrames},
 	{"offsets out of bounds", offsetsOutOfBounds},
 	{"offsets and monitors", offsetsMonitored},
-	{"offsets that cannot be", offsetErrors},
+	{"refused offsets", offsetErrors},
 	{"zero copy between two pipes, with offsets", swapWithOffsets},
 	{"external memory", externalMemory},
 	{"external memory of small buffers", externalMemoryOfSmallBuffers},
 	{"external memory is private", externalMemoryIsPrivate},
-	{"external memory that cannot be", externalMemoryErrors},
+	{"refused external memory", externalMemoryErrors},
 	{"external memory with holes", externalMemoryWithHoles},
 	{"a forwarder between host and wire, several rings", hostForwarderRings},
 	{"a forwarder between host and wire, in sync loops", hostForwarderLoop},
@@ -108,7 +109,7 @@ func TestScenarios(t *testing.T) {
 	}{
 		{"embedded", embedded, slices.Concat(scenarios, laterScenarios)},
 		{"device", device, slices.Concat(scenarios, laterScenarios)},
-		{"device of before NIOCCTRL", legacyDevice, scenarios}, // and TestOptionsOfLegacyDevices
+		{"device without NIOCCTRL", legacyDevice, scenarios}, // and TestOptionsOfLegacyDevices
 	} {
 		t.Run(tr.name, func(t *testing.T) {
 			for _, s := range tr.list {
@@ -121,14 +122,15 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// world is a framework with nothing in it. At the end its ports are closed, and everything has to be back in the pools.
+// world is a framework without ports. At the end of a test its ports are closed, and all objects
+// have to be back in the pools.
 type world struct {
 	*testing.T
 	tryOpen func(name string, options ...netmap.Option) (*netmap.Port, error)
 	usage   func() mem.Usage
 }
 
-// The size of a world: large enough for a few ports.
+// The size of a world is enough for a few ports.
 const (
 	buffers = 12288
 	rings   = 64
@@ -156,7 +158,7 @@ func TestOptionsOfLegacyDevices(t *testing.T) {
 	w.open("vale0:a")
 }
 
-// legacyDevice is one that knows nothing after API 11.
+// legacyDevice serves a device that knows no API after 11.
 func legacyDevice(t *testing.T) *world { return served(t, control.Policy{LegacyOnly: true}) }
 
 func served(t *testing.T, policy control.Policy) *world {
@@ -177,7 +179,7 @@ func served(t *testing.T, policy control.Policy) *world {
 func newWorld(t *testing.T, open func(string, ...netmap.Option) (*netmap.Port, error), usage func() mem.Usage) *world {
 	w := &world{T: t, tryOpen: open, usage: usage}
 	t.Cleanup(func() {
-		// A daemon hears of a closed descriptor a moment later.
+		// FUSE tells the daemon of a closed descriptor a moment later.
 		for end := time.Now().Add(2 * time.Second); !usage().Full() && time.Now().Before(end); time.Sleep(time.Millisecond) {
 		}
 		if u := usage(); !u.Full() {
@@ -187,7 +189,7 @@ func newWorld(t *testing.T, open func(string, ...netmap.Option) (*netmap.Port, e
 	return w
 }
 
-// open opens a port, which is closed at the end.
+// open opens a port, which is closed at the end of the test.
 func (w *world) open(name string, options ...netmap.Option) *netmap.Port {
 	w.Helper()
 	p, err := w.tryOpen(name, options...)
@@ -212,7 +214,7 @@ func (w *world) wantErrno(what string, err error, want syscall.Errno) {
 	}
 }
 
-// poll polls for at most five seconds, which is to say until the event is there.
+// poll waits for the events, for at most five seconds.
 func (w *world) poll(p *netmap.Port, events netmap.Events) netmap.Events {
 	w.Helper()
 	got, err := p.Poll(w.Context(), events, 5*time.Second)
@@ -220,7 +222,8 @@ func (w *world) poll(p *netmap.Port, events netmap.Events) netmap.Events {
 	return got
 }
 
-// frame is one from a station to a station, 0 for all, that carries a text.
+// frame returns a frame between two stations that contains a text. Station 0 is the broadcast
+// address.
 func frame(from, to byte, text string) []byte {
 	dst := []byte{2, 0, 0, 0, 0, to}
 	if to == 0 {
@@ -229,7 +232,7 @@ func frame(from, to byte, text string) []byte {
 	return append(append(dst, 2, 0, 0, 0, 0, from, 0x88, 0xb5), text...)
 }
 
-// send sends one frame on a ring.
+// send sends frames on a ring.
 func (w *world) send(p *netmap.Port, ring int, frames ...[]byte) {
 	w.Helper()
 	if n := p.Tx()[ring].Send(frames...); n != len(frames) {
@@ -238,7 +241,7 @@ func (w *world) send(p *netmap.Port, ring int, frames ...[]byte) {
 	w.must(p.TxSync())
 }
 
-// texts syncs a port and takes what came, without addresses.
+// texts syncs a port and returns the received frames without their headers.
 func (w *world) texts(p *netmap.Port) (all []string) {
 	w.Helper()
 	w.must(p.RxSync())

@@ -12,7 +12,8 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// A switch sends to everybody what it does not know the place of, and only there when it knows.
+// A switch sends frames for an unknown address to all ports, and frames for a known address to its
+// port only.
 func valeUnicastAndBroadcast(w *world) {
 	a, b, c := w.open("vale0:a"), w.open("vale0:b"), w.open("vale0:c")
 	other := w.open("vale1:a")
@@ -55,7 +56,7 @@ func valeFullReceiver(w *world) {
 		w.send(a, 0, frame(1, 0, fmt.Sprint(i)))
 	}
 	if got := w.poll(a, netmap.Out); got != netmap.Out {
-		w.Errorf("the sender's poll says %#x", got)
+		w.Errorf("the sender's poll returns %#x", got)
 	}
 	w.wantTexts(b, numbers(0, 15)...)
 	w.send(a, 0, frame(1, 0, "again"))
@@ -97,7 +98,8 @@ func pipeOfSeveralRings(w *world) {
 	w.wantTexts(b, "ring 0", "ring 1", "ring 2")
 }
 
-// One slot always stays with the framework. There is room again when the other end has given slots back.
+// One slot always stays with the framework. There is room again after the other end has released
+// slots.
 func pipeBlocks(w *world) {
 	a, b := w.open("x{1", netmap.Slots(16, 16)), w.open("x}1")
 	for i := range 15 {
@@ -108,11 +110,11 @@ func pipeBlocks(w *world) {
 	}
 	got, err := a.Poll(w.Context(), netmap.Out, 0)
 	if got != 0 || err != nil {
-		w.Errorf("poll of a full pipe says %#x, %v", got, err)
+		w.Errorf("poll of a full pipe returns %#x, %v", got, err)
 	}
 	w.wantTexts(b, numbers(0, 15)...)
 	if got := w.poll(a, netmap.Out); got != netmap.Out || a.Tx()[0].Len() != 15 {
-		w.Errorf("poll says %#x, and there are %d slots, want 15", got, a.Tx()[0].Len())
+		w.Errorf("poll returns %#x, and there are %d slots, want 15", got, a.Tx()[0].Len())
 	}
 }
 
@@ -142,7 +144,7 @@ func pipeOfLargeRings(w *world) {
 	w.wantTexts(b, numbers(0, 4095)...)
 }
 
-// Frames pass from one pipe to another in the buffers in which they came.
+// Frames pass from one pipe to another in the buffers in which they arrived.
 func swapBetweenPorts(w *world) {
 	source, in := w.open("left{1", netmap.Slots(32, 32)), w.open("left}1")
 	out, sink := w.open("right{1", netmap.Slots(32, 32)), w.open("right}1")
@@ -178,7 +180,7 @@ func swapBetweenPorts(w *world) {
 	}
 }
 
-// Buffers may be swapped between all ports of a framework, whatever kind they are and in whatever order they come and go.
+// Buffers may be swapped between all ports of a framework, of any kind and opened in any order.
 func oneRegion(w *world) {
 	a, b := w.open("vale0:a"), w.open("x{1")
 	if !a.SameRegion(b) || !b.SameRegion(a) || a.Request().MemID != b.Request().MemID {

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-48afdc40/netmap"
 )
 
-// eventually waits for what comes soon, and fails when it does not.
+// eventually waits until a condition holds, and fails the test after five seconds.
 func (w *world) eventually(what string, is func() bool) {
 	w.Helper()
 	for end := time.Now().Add(5 * time.Second); !is(); time.Sleep(time.Millisecond) {
@@ -20,7 +20,8 @@ func (w *world) eventually(what string, is func() bool) {
 	}
 }
 
-// Poll sends what is pending, whatever it waits for. With NoTxPoll it does only when it waits for room.
+// Poll sends pending frames, whatever events it waits for. With NoTxPoll it sends only when it
+// waits for room.
 func noTxPoll(w *world) {
 	a, b := w.open("x{1", netmap.NoTxPoll()), w.open("x}1")
 	poll := func(p *netmap.Port, events netmap.Events) {
@@ -68,7 +69,7 @@ func contexts(w *world) {
 		if got, err := b.Poll(ctx, netmap.In, -1); got != 0 || !errors.Is(err, context.Canceled) {
 			w.Fatalf("poll whose context ends: %#x, %v", got, err)
 		}
-		// What ended one wait does not end the next.
+		// The end of one context does not end the next wait.
 		if got, err := b.Poll(w.Context(), netmap.In, 2*time.Millisecond); got != 0 || err != nil {
 			w.Fatalf("the next poll: %#x, %v", got, err)
 		}
@@ -78,7 +79,7 @@ func contexts(w *world) {
 	if got, err := b.Poll(ctx, netmap.In, 10*time.Second); got != 0 || !errors.Is(err, context.DeadlineExceeded) {
 		w.Errorf("poll whose context has a deadline: %#x, %v", got, err)
 	}
-	// A context that is over does not hide what is there, and asking without waiting needs none.
+	// A context that has ended hides no frames, and a poll that does not wait ignores it.
 	if got, err := b.Poll(ctx, netmap.In, 0); got != 0 || err != nil {
 		w.Errorf("poll that does not wait: %#x, %v", got, err)
 	}
@@ -88,7 +89,7 @@ func contexts(w *world) {
 	}
 }
 
-// Close may be called by anybody; a poll returns.
+// Close by another goroutine ends a poll.
 func closeEndsPoll(w *world) {
 	for _, timeout := range []time.Duration{-1, 10 * time.Second} {
 		p := w.open("x{1")
@@ -103,7 +104,7 @@ func closeEndsPoll(w *world) {
 	}
 }
 
-// Two goroutines have a port, one for each direction, and both of their contexts end at once: both waits do.
+// Two goroutines use a port, one for each direction. When their context ends, both waits end.
 func bothDirectionsWait(w *world) {
 	p := w.open("x{1", netmap.Slots(16, 16))
 	for p.Tx()[0].Send(frame(1, 2, "until it is full")) == 1 {
@@ -128,7 +129,7 @@ func bothDirectionsWait(w *world) {
 	}
 }
 
-// A frame wakes both who wait for the same ring.
+// A frame wakes both ports that wait for the same ring.
 func twoWait(w *world) {
 	a := w.open("x{1")
 	for _, delay := range []time.Duration{0, 20 * time.Microsecond, 2 * time.Millisecond} {
