@@ -10,11 +10,12 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// testBridge bridges this card and the next one on the left, so that the right ends of both cables talk through it.
+// testBridge bridges this card and the next one on the left side. Frames pass between the right
+// ends of both cables.
 //
 //	right: this card --> left: this card == bridge == left: next card --> right: next card
 func testBridge(t *testing.T, p *pair) {
-	for _, s := range []*side{&p.a, &p.next.a} { // what is to be passed on has addresses and VLANs of others
+	for _, s := range []*side{&p.a, &p.next.a} { // the frames have addresses and VLANs of other hosts
 		s.promiscuous(t, true)
 		defer s.promiscuous(t, false)
 	}

@@ -50,7 +50,8 @@ func (p *pair) pull(t *testing.T) {
 	p.ready(t)
 }
 
-// wantTrouble wants the port to say that its interface is not there: an error event that wakes who sleeps, and EIO.
+// wantTrouble checks that a port whose interface is gone or down returns an error event from a poll
+// that sleeps, and EIO from a sync.
 func wantTrouble(t *testing.T, port *netmap.Port) {
 	t.Helper()
 	events, err := port.Poll(t.Context(), netmap.In, patience)
@@ -62,7 +63,7 @@ func wantTrouble(t *testing.T, port *netmap.Port) {
 	}
 }
 
-// testChange changes what can be changed while frames are on their way.
+// testChange changes the MTU and the number of queues under traffic.
 func testChange(t *testing.T, p *pair) {
 	for i, w := range p.lab.ways() {
 		p.underTraffic(t, i, w, "MTU", func() (undo func(), err error) {
@@ -87,19 +88,20 @@ func testChange(t *testing.T, p *pair) {
 	}
 }
 
-// changesQueues says why the interface cannot have another number of queues: its driver cannot, or there is one.
+// changesQueues returns why the number of queues cannot be changed: the driver cannot, or there is
+// only one.
 func (s *side) changesQueues(t *testing.T) error {
 	c, err := s.channels(t)
 	if err != nil {
 		return err
 	}
 	if max(c.MaxCombined, c.MaxRx) <= 1 {
-		return errors.New("there is one")
+		return errors.New("there is only one")
 	}
-	return s.setChannels(t, c) // as they are
+	return s.setChannels(t, c) // without a change
 }
 
-// channels are the interface's queues.
+// channels returns the interface's queues.
 func (s *side) channels(t *testing.T) (c ethtool.Channels, err error) {
 	index := s.link(t).Attrs().Index
 	s.ns.Do(func() { c, err = ethtool.AskChannels(index) })
@@ -115,7 +117,8 @@ func (s *side) setChannels(t *testing.T, c ethtool.Channels) (err error) {
 // flowGap is the time between two frames while something changes.
 const flowGap = 100 * time.Microsecond
 
-// underTraffic changes something while frames flow. The port goes on, or says EIO and can be opened again.
+// underTraffic changes something under traffic. The port goes on, or returns EIO and can be opened
+// again.
 func (p *pair) underTraffic(t *testing.T, i int, w way, what string, change func() (func(), error)) {
 	t.Helper()
 	ways := p.lab.ways()
@@ -143,7 +146,7 @@ func (p *pair) underTraffic(t *testing.T, i int, w way, what string, change func
 	undo, err := change()
 	pause := 300 * time.Millisecond
 	if err == nil && what == "queues" {
-		pause = 1500 * time.Millisecond // they are looked at once a second
+		pause = 1500 * time.Millisecond // netmap looks at queues once a second
 	}
 	trouble := drain(pause)
 	if err == nil {
@@ -151,7 +154,7 @@ func (p *pair) underTraffic(t *testing.T, i int, w way, what string, change func
 	}
 	cancel()
 	<-flowing
-	p.note("%s, %s: change says %v, the port %v", w.name, what, err, trouble)
+	p.note("%s, %s: the change returns %v, the port %v", w.name, what, err, trouble)
 	if trouble != nil && !errors.Is(trouble, unix.EIO) {
 		t.Errorf("%s: %v, want EIO", what, trouble)
 	}

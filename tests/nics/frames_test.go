@@ -16,7 +16,7 @@ import (
 	"github.com/seed-48afdc40/netmap"
 )
 
-// testFrames has frames of all lengths pass in both directions, on all queues and on single ones.
+// testFrames sends frames of all lengths in both directions, on all queues and on single ones.
 func testFrames(t *testing.T, p *pair) {
 	for _, w := range p.lab.ways() {
 		a, b := p.a.open(t, w, ""), p.b.open(t, w, "")
@@ -41,8 +41,9 @@ func testFrames(t *testing.T, p *pair) {
 	}
 }
 
-// exchange sends frames from one port to the other, never more at once than any card has room for, and wants each to arrive
-// once, as it was sent. It returns how many came on each ring.
+// exchange sends frames from one port to the other, and checks that each arrives once and
+// unchanged. It never has more frames on the way than the smallest card has room for. It returns
+// the number of frames on each ring.
 func (p *pair) exchange(t *testing.T, from, to *netmap.Port, frames int) []int {
 	t.Helper()
 	p.warmUp(t, from, to)
@@ -77,8 +78,9 @@ func (p *pair) exchange(t *testing.T, from, to *netmap.Port, frames int) []int {
 	return r.spread
 }
 
-// warmUp sends a frame now and then until one arrives. QEMU's e1000 holds back what comes within a second of a change of its
-// receive settings, and then drops what does not fit into its ring; real cards lose frames while they renegotiate.
+// warmUp sends frames until one arrives. QEMU's e1000 delays frames that arrive within a second
+// after a change of its receive settings, and then drops those that do not fit into its ring. Real
+// cards lose frames while they renegotiate.
 func (p *pair) warmUp(t *testing.T, from, to *netmap.Port) {
 	t.Helper()
 	defer func() {
@@ -103,7 +105,8 @@ func (p *pair) warmUp(t *testing.T, from, to *netmap.Port) {
 	})
 }
 
-// counters are what the kernel and we have counted on both interfaces, for people who wonder where frames went.
+// counters returns the counters of the kernel and of netmap for both interfaces, for the report of
+// a failed test.
 func (p *pair) counters(t *testing.T) string {
 	var b strings.Builder
 	for _, s := range []*side{&p.a, &p.b} {
@@ -116,13 +119,15 @@ func (p *pair) counters(t *testing.T) string {
 	return b.String()
 }
 
-// inFlight is how many frames may be on their way at once: 8139cp has room for 64, and its processor may be away for long.
+// inFlight is the number of frames that may be on the way at once. 8139cp has room for 64, and the
+// guest's processor may stop for a long time.
 const inFlight = 32
 
-// send sends numbered frames, a batch whenever may says so of the number sent before, through all rings in turn.
+// send sends numbered frames in batches, through all rings in turn. It waits until may, given the
+// number of frames sent so far, returns true.
 func send(ctx context.Context, port *netmap.Port, series uint32, frames int, may func(sent int) bool) error {
 	const batch = 16
-	for i := 0; ctx.Err() == nil; { // to the end, as some drivers send only while they are asked to
+	for i := 0; ctx.Err() == nil; { // sync until the end, as some drivers send only in a sync
 		if i < frames && may(i) {
 			ring := port.Tx()[i/batch%len(port.Tx())]
 			for end := min(i+batch, frames); i < end && ctx.Err() == nil; {
@@ -147,7 +152,7 @@ type receiver struct {
 	seen            []bool
 	count, repeated int
 	bad             []string
-	strips          bool // frames come without the tags with which they were sent
+	strips          bool // frames arrive without their VLAN tags
 	spread          []int
 }
 
@@ -155,7 +160,7 @@ func newReceiver(series uint32, frames int) *receiver {
 	return &receiver{series: series, seen: make([]bool, frames)}
 }
 
-// take takes in what is in the port's rings.
+// take checks the frames in the port's rings, and releases them.
 func (r *receiver) take(port *netmap.Port) {
 	if r.spread == nil {
 		r.spread = make([]int, len(port.Rx()))
@@ -170,7 +175,7 @@ func (r *receiver) take(port *netmap.Port) {
 func (r *receiver) look(ring int, frame []byte) {
 	series, n := number(frame)
 	switch {
-	case series != r.series: // the host's own, or late
+	case series != r.series: // a frame of the host, or a late one
 	case n >= len(r.seen) || !bytes.Equal(frame, r.wanted(n)):
 		r.bad = append(r.bad, fmt.Sprintf("number %d, %d bytes, starts with %x", n, len(frame), frame[:min(len(frame), 20)]))
 	case r.seen[n]:
@@ -183,7 +188,7 @@ func (r *receiver) look(ring int, frame []byte) {
 	}
 }
 
-// wanted is the frame of a number, as it is to arrive.
+// wanted returns the frame of a number as it has to arrive.
 func (r *receiver) wanted(n int) []byte {
 	b := makeFrame(r.series, n)
 	if r.strips && binary.BigEndian.Uint16(b[12:]) == 0x8100 {
@@ -201,15 +206,16 @@ func (r *receiver) missing() (all []int) {
 	return all
 }
 
-// lastSeries numbers series of frames, so that late frames of one are not taken for those of the next.
+// lastSeries is the number of the last series of frames. It tells late frames of one series from
+// those of the next.
 var lastSeries atomic.Uint32
 
 const firstSeries = 0x6e6d0000
 
 func nextSeries() uint32 { return firstSeries + lastSeries.Add(1) }
 
-// The parts of a frame: addresses, perhaps a VLAN tag, IPv4, UDP with many ports so that cards spread them over queues, the
-// series, the number, and bytes that depend on it.
+// A frame has addresses, an optional VLAN tag, IPv4, UDP with many ports so that cards spread
+// frames over queues, the series, the number, and bytes that depend on the number.
 const (
 	headers   = 14 + 20 + 8
 	smallest  = 60
@@ -217,8 +223,8 @@ const (
 	tagLength = 4
 )
 
-// makeFrame makes frame number n: every length between 60 and 1514 comes up, the ends most often; every fourth has a tag,
-// which makes it longer.
+// makeFrame makes frame number n. Lengths are between 60 and 1514, both ends most often. Every
+// fourth frame has a tag, which makes it longer.
 func makeFrame(series uint32, n int) []byte {
 	length := smallest + n*37%(largest-smallest+1)
 	switch n % 10 {
@@ -251,7 +257,7 @@ func makeFrame(series uint32, n int) []byte {
 	return b
 }
 
-// ipv4 is the header of a packet between addresses that no host has.
+// ipv4 returns the header of a packet between addresses that no host has.
 func ipv4(length, n int) []byte {
 	h := []byte{0x45, 0, 0, 0, byte(n >> 8), byte(n), 0, 0, 64, 17, 0, 0, 198, 18, 0, byte(n), 198, 19, byte(n >> 8), byte(n * 3)}
 	binary.BigEndian.PutUint16(h[2:], uint16(length-14))
@@ -264,7 +270,7 @@ func ipv4(length, n int) []byte {
 	return h
 }
 
-// number says which frame of which series this is; series 0 is none.
+// number returns the series and number of a frame; series 0 is no frame of a test.
 func number(frame []byte) (series uint32, n int) {
 	if len(frame) > 14 && binary.BigEndian.Uint16(frame[12:]) == 0x8100 {
 		frame = frame[tagLength:]

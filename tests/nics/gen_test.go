@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// testGen has our generator send and receive, both ways, one after the other: that is slow enough for the smallest card.
+// testGen runs "netmap gen" in both directions, one after the other, slow enough for the smallest
+// card.
 func testGen(t *testing.T, p *pair) {
 	for _, w := range p.lab.ways() {
 		p.gen(t, w, &p.a, &p.b)
@@ -29,13 +30,14 @@ func (p *pair) gen(t *testing.T, w way, from, to *side) {
 	sent, received := tx.end(), rx.end()
 	for _, want := range []string{fmt.Sprintf("Received %d packets %d bytes ", frames, frames*length), fmt.Sprintf("%d good, 0 lost, 0 repeated, ", frames), " 0 changed, 0 of unknown"} {
 		if !strings.Contains(received, want) {
-			t.Errorf("%s, from %s: no %q in what was received:\n%s\nsent:\n%s\n%s", w.name, from.id, want, received, sent, p.counters(t))
+			t.Errorf("%s, from %s: no %q in the receiver's output:\n%s\nthe sender's:\n%s\n%s", w.name, from.id, want, received, sent, p.counters(t))
 			return
 		}
 	}
 }
 
-// pause is how many seconds a card needs before it receives after its settings were changed: see warmUp.
+// pause returns the seconds that a card needs before it receives after a change of its settings:
+// see warmUp.
 func (c card) pause() int {
 	switch c.Device {
 	case "e1000", "e1000e":
@@ -46,8 +48,8 @@ func (c card) pause() int {
 	return 0
 }
 
-// testC has C programs do so, through the device. They do not wait for cards that renegotiate, so ports that are open already
-// keep the cards as they are.
+// testC runs C programs through the device in both directions. They do not wait until cards have
+// renegotiated, so the test keeps ports open.
 func testC(t *testing.T, p *pair) {
 	const frames = 500
 	device := p.lab.ways()[1]

@@ -1,9 +1,11 @@
 #!/bin/sh
-# Gets what the tests of network cards need: QEMU, installed unless it is there, and kernels of Debian, unpacked below DIR.
+# Gets what the tests of network cards need: installs QEMU if it is missing, and unpacks kernels of
+# Debian below DIR.
 #
-#   get.sh DIR [VERSION...]     versions as in 6.12 and 6.18, which are also the default
+#   get.sh DIR [VERSION...]     the default versions are 6.12 and 6.18
 #
-# Packages come from wherever this machine gets Debian from; its own configuration stays as it is. Needs root on Debian.
+# Packages come from this machine's Debian mirror; its own configuration is not changed. Needs root
+# on Debian.
 set -eu
 dir=$(mkdir -p "$1" && cd "$1" && pwd)
 shift
@@ -21,7 +23,7 @@ EOF
 [ -n "$uri" ] || { echo "no source of Debian is configured" >&2; exit 1; }
 release=${release%%-*}
 
-# A configuration of our own: the machine's release and the ones that have the kernels.
+# A separate configuration with the machine's release and the ones that have the kernels.
 apt=$dir/.apt
 mkdir -p "$apt/sources" "$apt/lists/partial" "$apt/archives/partial"
 cat >"$apt/sources/debian.sources" <<EOF

@@ -28,7 +28,7 @@ func testHost(t *testing.T, p *pair) {
 	p.talk(t)
 }
 
-// talk wants the hosts to reach each other, without loss once the cards have settled.
+// talk checks that the hosts reach each other, without loss after the cards have renegotiated.
 func (p *pair) talk(t *testing.T) {
 	t.Helper()
 	defer func() {

@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// drivers are the kernel modules that a guest loads.
+// drivers lists the kernel modules that a guest loads.
 var drivers = []string{"e1000", "e1000e", "8139cp", "virtio_net", "vmxnet3", "igb", "tun", "veth"}
 
 // kernel is an unpacked package of a distribution's kernel.
@@ -31,7 +31,8 @@ type kernel struct {
 	modules      map[string]string // files by name of the module
 }
 
-// findKernels looks for kernels in the folders of a directory, each the unpacked files of one kernel's packages.
+// findKernels looks for kernels in the subdirectories of dir. Each has the unpacked files of one
+// kernel's packages.
 func findKernels(dir string) (all []kernel, err error) {
 	var images []string
 	for _, pattern := range []string{"*/boot/vmlinuz-*", "*/usr/lib/modules/*/vmlinuz"} {
@@ -43,7 +44,7 @@ func findKernels(dir string) (all []kernel, err error) {
 		root, _, _ := strings.Cut(strings.TrimPrefix(image, dir+"/"), "/")
 		m := number.FindStringSubmatch(strings.TrimPrefix(image, filepath.Join(dir, root)))
 		if m == nil {
-			return nil, fmt.Errorf("what version is %s?", image)
+			return nil, fmt.Errorf("%s has no version in its name", image)
 		}
 		k := kernel{version: m[0], image: image, modules: map[string]string{}}
 		k.major, _ = strconv.Atoi(m[1])
@@ -68,16 +69,16 @@ func (k kernel) atLeast(major, minor int) bool {
 	return k.major > major || k.major == major && k.minor >= minor
 }
 
-// moduleName is how the kernel writes a module's name, whatever its file is called.
+// moduleName returns the kernel's spelling of a module's name, which may differ from its file's.
 func moduleName(s string) string { return strings.ReplaceAll(s, "-", "_") }
 
-// module is a kernel module as it is loaded.
+// module is a kernel module with its code.
 type module struct {
 	name string
 	code []byte
 }
 
-// load adds a module behind those that it depends on.
+// load appends a module and, before it, the modules on which it depends.
 func (k kernel) load(name string, to []module) ([]module, error) {
 	name = moduleName(name)
 	if slices.ContainsFunc(to, func(m module) bool { return m.name == name }) {
@@ -113,7 +114,7 @@ func readModule(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// depends reads what a module says of itself.
+// depends reads the names of the modules on which a module depends.
 func depends(code []byte) ([]string, error) {
 	f, err := elf.NewFile(bytes.NewReader(code))
 	if err != nil {
@@ -131,10 +132,10 @@ func depends(code []byte) ([]string, error) {
 	return nil, nil
 }
 
-// programs are what guests run, by name; build makes them.
+// programs has the programs that guests run, by name; build makes them.
 var programs = map[string][]byte{}
 
-// build makes the programs that scenarios run: ours and C clients.
+// build builds the programs that scenarios run: netmap and C clients.
 func build(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
@@ -196,7 +197,8 @@ func image(k kernel, m machine) ([]byte, error) {
 	return c.end(), nil
 }
 
-// archive is a cpio archive as the kernel takes it. // Documentation/driver-api/early-userspace/buffer-format.rst
+// archive is a cpio archive in the kernel's format
+// (Documentation/driver-api/early-userspace/buffer-format.rst).
 type archive struct {
 	b bytes.Buffer
 	n int

@@ -15,10 +15,11 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// wire is the way to the host, nil outside of a guest.
+// wire is the connection to the host, nil outside of a guest.
 var wire *channel
 
-// runGuest is the guest's first process: it makes a system of what the kernel leaves it, runs the scenarios and switches off.
+// runGuest is the guest's first process. It mounts file systems, loads drivers, runs the scenarios
+// and switches off.
 func runGuest(m *testing.M) {
 	code := 1
 	if err := boot(); err != nil {
@@ -30,8 +31,8 @@ func runGuest(m *testing.M) {
 	if wire != nil {
 		wire.send(message{Ended: &code})
 	}
-	time.Sleep(300 * time.Millisecond)         // serial lines are slow
-	unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART) // QEMU is told to end then
+	time.Sleep(300 * time.Millisecond)         // the serial line is slow
+	unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART) // ends QEMU (-no-reboot)
 }
 
 func boot() error {
@@ -47,7 +48,7 @@ func boot() error {
 	if err != nil {
 		return err
 	}
-	for _, path := range modules { // the order of names is that of loading
+	for _, path := range modules { // they are loaded in the order of their names
 		f, err := os.Open(path)
 		if err != nil {
 			return err
@@ -61,7 +62,7 @@ func boot() error {
 	return err
 }
 
-// channel carries JSON, a line a message, over a serial line.
+// channel is a serial line with one JSON message a line.
 type channel struct {
 	file    *os.File
 	answers *json.Decoder
@@ -84,14 +85,14 @@ func openChannel(path string) (*channel, error) {
 	return &channel{f, json.NewDecoder(f)}, nil
 }
 
-// message is what a guest tells its host.
+// message is a message from a guest to its host.
 type message struct {
 	Result *result  `json:",omitempty"`
 	Ask    *command `json:",omitempty"`
 	Ended  *int     `json:",omitempty"`
 }
 
-// command is one of QMP's.
+// command is a command of QMP.
 type command struct {
 	Execute   string         `json:"execute"`
 	Arguments map[string]any `json:"arguments,omitempty"`
@@ -107,7 +108,7 @@ func (c *channel) send(m message) {
 	}
 }
 
-// ask has the host give QEMU a command, and returns why it failed, or "".
+// ask asks the host to give QEMU a command. It returns the reason of a failure, or "".
 func (c *channel) ask(t *testing.T, execute string, arguments map[string]any) (failed string) {
 	t.Helper()
 	c.send(message{Ask: &command{execute, arguments}})

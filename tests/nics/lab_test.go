@@ -22,11 +22,11 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// patience is how long anything may take that does not hang: emulated processors are slow.
+// patience is the time after which a test gives up. Emulated processors are slow.
 const patience = 30 * time.Second
 
-// lab is where scenarios run: two network namespaces with one interface of every pair in each, a daemon and a framework of
-// our own.
+// lab is the environment of scenarios: two network namespaces, each with one interface of every
+// pair, a daemon, and a framework in this process.
 //
 //	       left                         right
 //	 e1000 10.77.1.1  <-- cable -->  e1000 10.77.1.2
@@ -49,10 +49,10 @@ type side struct {
 	id   string // QEMU's for the card
 
 	before string // its state when nobody has it open
-	last   string // the way that it was opened last
+	last   string // the way in which it was opened last
 }
 
-// pair is two interfaces of a kind, joined by a cable.
+// pair is two interfaces of one kind, joined by a cable.
 type pair struct {
 	lab    *lab
 	card   card
@@ -63,15 +63,15 @@ type pair struct {
 	strips bool   // VLAN tags are taken out of frames before they arrive
 }
 
-// plan is what a guest is told to do.
+// plan tells a guest what to run.
 type plan struct {
 	Cards    []card
-	Stacked  bool   // interfaces that stand on others, too
-	Card     string // the name of the one that is tried, "" for all
-	Scenario string // "" is all
+	Stacked  bool   // with interfaces that stand on others
+	Card     string // the name of the card to test, "" for all
+	Scenario string // "" for all
 }
 
-// chosen are the scenarios to run.
+// chosen returns the scenarios to run.
 func chosen() (all []scenario) {
 	for _, s := range scenarios {
 		if *oneTask == "" || *oneTask == s.name {
@@ -81,7 +81,7 @@ func chosen() (all []scenario) {
 	return all
 }
 
-// TestGuest runs every scenario on every pair of the machine that it runs on.
+// TestGuest runs every scenario on every pair of its machine.
 func TestGuest(t *testing.T) {
 	if wire == nil {
 		t.Skip("TestNICs runs this, in a guest")
@@ -141,7 +141,7 @@ func (l *lab) run(t *testing.T, stacked bool) {
 	}
 }
 
-// try runs a scenario and tells how it went.
+// try runs a scenario and reports the result.
 func (p *pair) try(t *testing.T, s scenario) {
 	r := result{Card: p.card.Name, Device: p.card.Device, Scenario: s.name, Kernel: release()}
 	start := time.Now()
@@ -151,11 +151,11 @@ func (p *pair) try(t *testing.T, s scenario) {
 	wire.send(message{Result: &r})
 }
 
-// pass runs a scenario and says whether it went well.
+// pass runs a scenario and returns whether it passed.
 func (p *pair) pass(t *testing.T, s scenario) bool {
 	return t.Run(s.name, func(t *testing.T) {
 		p.vacate(t)
-		t.Cleanup(func() { p.wantEmpty(t) }) // after those of the scenario, as cleanups run last in, first out
+		t.Cleanup(func() { p.wantEmpty(t) }) // runs after the cleanups of the scenario
 		p.note = t.Logf
 		s.run(t, p)
 	})
@@ -167,7 +167,7 @@ func release() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// wantEmpty wants a scenario to have left nothing in the memory of the framework.
+// wantEmpty checks that a scenario has left nothing in the memory of the framework.
 func (p *pair) wantEmpty(t *testing.T) {
 	t.Helper()
 	eventually(t, "nothing is in use", func() bool { return p.lab.inside.Usage().Full() })
@@ -178,7 +178,7 @@ func (s *side) driver() (driver string) {
 	return driver
 }
 
-// queues is how many queues a port of the interface has.
+// queues returns the number of queues of the interface's port.
 func (s *side) queues() (n int) {
 	s.ns.Do(func() {
 		if l, err := netlink.LinkByName(s.name); err == nil {
@@ -191,7 +191,7 @@ func (s *side) queues() (n int) {
 	return n
 }
 
-// link is the interface.
+// link returns the interface.
 func (s *side) link(t *testing.T) (l netlink.Link) {
 	t.Helper()
 	var err error
@@ -202,7 +202,8 @@ func (s *side) link(t *testing.T) (l netlink.Link) {
 	return l
 }
 
-// settle finds the interface of a card in the namespace that the kernel puts it in, and brings it to its own.
+// settle moves the interface of a card from the namespace in which the kernel makes it to the
+// side's own.
 func (p *pair) settle(t *testing.T, s *side, which int) {
 	t.Helper()
 	mac := p.card.mac(which)
@@ -244,7 +245,7 @@ func (s *side) setUp(t *testing.T, up bool) {
 	}
 }
 
-// set changes the interface.
+// set calls a function that changes the interface.
 func (s *side) set(t *testing.T, change func(netlink.Link) error) {
 	t.Helper()
 	l := s.link(t)
@@ -254,7 +255,8 @@ func (s *side) set(t *testing.T, change func(netlink.Link) error) {
 	}
 }
 
-// ready waits until both ends have a carrier: some drivers renegotiate when an XDP program comes or goes.
+// ready waits until both ends have a carrier: some drivers renegotiate when an XDP program is
+// attached or detached.
 func (p *pair) ready(t *testing.T) {
 	t.Helper()
 	for _, s := range []*side{&p.a, &p.b} {
@@ -262,7 +264,7 @@ func (p *pair) ready(t *testing.T) {
 	}
 }
 
-// eventually waits for what comes soon, and fails when it does not.
+// eventually waits until a condition holds, and fails the test when its patience ends.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !is(); time.Sleep(20 * time.Millisecond) {
@@ -272,11 +274,11 @@ func eventually(t testing.TB, what string, is func() bool) {
 	}
 }
 
-// way is how a port is opened: in this process, or through the device.
+// way is one of two ways to open a port: in this process, or through the device.
 type way struct {
 	name string
 	open func(port string, o ...netmap.Option) (*netmap.Port, error)
-	tool string // the same for our commands
+	tool string // the flag that selects it in commands of netmap
 }
 
 func (l *lab) ways() []way {
@@ -288,8 +290,8 @@ func (l *lab) ways() []way {
 	}
 }
 
-// open opens a port of the interface: suffix chooses rings, such as "-0" or "^". An interface that the other framework had is
-// waited for: a daemon hears of a close later than it happens.
+// open opens a port of the interface. suffix chooses rings, such as "-0" or "^". If the other
+// framework had the interface, open waits for it: FUSE tells a daemon of a close later.
 func (s *side) open(t *testing.T, w way, suffix string, o ...netmap.Option) *netmap.Port {
 	t.Helper()
 	if s.last != w.name {
@@ -305,7 +307,7 @@ func (s *side) open(t *testing.T, w way, suffix string, o ...netmap.Option) *net
 	return p
 }
 
-// vacate waits until nobody has either end: for commands, which do not wait.
+// vacate waits until neither end is in use, for commands, which do not wait.
 func (p *pair) vacate(t *testing.T) {
 	t.Helper()
 	for _, s := range []*side{&p.a, &p.b} {
@@ -314,10 +316,10 @@ func (p *pair) vacate(t *testing.T) {
 	}
 }
 
-// free says whether the interface is as it was before anybody opened it.
+// free returns whether the interface is as it was before it was opened.
 func (s *side) free(t *testing.T) bool { return s.state(t) == s.before }
 
-// state is what opening changes.
+// state returns everything that opening a port changes.
 func (s *side) state(t *testing.T) string {
 	t.Helper()
 	a := s.link(t).Attrs()
@@ -329,7 +331,7 @@ func (s *side) state(t *testing.T) string {
 	return fmt.Sprintf("promiscuous %d, XDP %v, %d queues, %v", a.Promisc, a.Xdp != nil && a.Xdp.Attached, s.queues(), f.Active)
 }
 
-// mode is how the framework in this process moves the interface's frames; a port is open.
+// mode returns the mode of an interface that the framework in this process has open.
 func (l *lab) mode(name string) string {
 	for _, p := range l.inside.Stats() {
 		if strings.TrimPrefix(p.Name, "netmap:") == name && p.Detail != "" {
@@ -352,7 +354,7 @@ func serve(t *testing.T, l *lab, name string) *daemon {
 	return d
 }
 
-// start starts a program in a network namespace, nil for the process's own.
+// start starts a program in a network namespace; nil is the process's own.
 func (l *lab) start(t *testing.T, ns *testutil.NS, program string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, what: program + " " + strings.Join(args, " "), cmd: exec.Command(filepath.Join("/bin", program), args...), ended: make(chan struct{})}
@@ -388,7 +390,7 @@ func (p *process) wait(text string) *process {
 	p.t.Helper()
 	for end := time.Now().Add(patience); !strings.Contains(p.text.String(), text); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) || p.over() && !strings.Contains(p.text.String(), text) {
-			p.t.Fatalf("%s does not say %q: %v\n%s", p.what, text, p.err, p.text.String())
+			p.t.Fatalf("%s does not print %q: %v\n%s", p.what, text, p.err, p.text.String())
 		}
 	}
 	return p
@@ -403,7 +405,7 @@ func (p *process) over() bool {
 	}
 }
 
-// end waits for the program's end, which has to be a good one, and returns what it wrote.
+// end waits for the program's end, fails the test if the program failed, and returns its output.
 func (p *process) end() string {
 	p.t.Helper()
 	select {

@@ -35,9 +35,10 @@ func testReopen(t *testing.T, p *pair) {
 	b.Close()
 }
 
-// testKill kills a daemon while programs have both interfaces open, one of them with its host rings.
+// testKill kills a daemon while programs have both interfaces open, one of them with its host
+// rings.
 func testKill(t *testing.T, p *pair) {
-	eventually(t, "ways to the host stack are gone", func() bool { return p.a.taps(t)+p.b.taps(t) == 0 })
+	eventually(t, "the TAPs are gone", func() bool { return p.a.taps(t)+p.b.taps(t) == 0 })
 	before := p.settings(t)
 	d := serve(t, p.lab, "killed")
 	ways := p.lab.ways()[1]
@@ -46,7 +47,7 @@ func testKill(t *testing.T, p *pair) {
 	p.ready(t)
 	p.talk(t)
 	if d := difference(before, p.settings(t)); len(d) == 0 {
-		t.Error("nothing can be seen of the open port")
+		t.Error("the open port does not show")
 	}
 	d.signal(unix.SIGKILL)
 	killed := time.Now()
@@ -66,7 +67,8 @@ func testKill(t *testing.T, p *pair) {
 	unix.Unmount(d.path, unix.MNT_DETACH)
 }
 
-// taps is how many TAPs are beside the interface: ways to the host stack, which go away a while after their port.
+// taps returns the number of TAPs in the interface's namespace. They lead to the host stack, and
+// are removed some time after their port is closed.
 func (s *side) taps(t *testing.T) (n int) {
 	t.Helper()
 	for _, l := range s.links(t) {
@@ -77,10 +79,10 @@ func (s *side) taps(t *testing.T) (n int) {
 	return n
 }
 
-// links are the interfaces beside it, and itself.
+// links returns all interfaces in the namespace.
 func (s *side) links(t *testing.T) (links []netlink.Link) {
 	t.Helper()
-	eventually(t, "interfaces are listed without changing", func() (ok bool) {
+	eventually(t, "the list of interfaces is complete", func() (ok bool) {
 		s.ns.Do(func() {
 			var err error
 			if links, err = netlink.LinkList(); err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
@@ -93,40 +95,40 @@ func (s *side) links(t *testing.T) (links []netlink.Link) {
 	return links
 }
 
-// settings are what netmap mode could have changed of both interfaces, a line each.
+// settings returns everything of both interfaces that netmap mode could change, one setting a line.
 func (p *pair) settings(t *testing.T) (all []string) {
 	t.Helper()
 	for _, s := range []*side{&p.a, &p.b} {
 		l := s.link(t)
 		s.ns.Do(func() {
-			say := func(format string, args ...any) { all = append(all, s.id+": "+fmt.Sprintf(format, args...)) }
+			add := func(format string, args ...any) { all = append(all, s.id+": "+fmt.Sprintf(format, args...)) }
 			f, err := ethtool.AskFeatures(l.Attrs().Index)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for name := range f.Active {
-				say("%s on", name)
+				add("%s on", name)
 			}
 			for name := range f.Wanted {
-				say("%s wanted", name)
+				add("%s wanted", name)
 			}
 			c, _ := ethtool.AskChannels(l.Attrs().Index)
-			say("queues %+v", c)
+			add("queues %+v", c)
 			a := l.Attrs()
-			say("MTU %d, promiscuous %d, XDP %v", a.MTU, a.Promisc, a.Xdp != nil && a.Xdp.Attached)
+			add("MTU %d, promiscuous %d, XDP %v", a.MTU, a.Promisc, a.Xdp != nil && a.Xdp.Attached)
 			for _, at := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
 				if r, err := link.QueryPrograms(link.QueryOptions{Target: a.Index, Attach: at}); err == nil && len(r.Programs) > 0 {
-					say("%v: %d programs", at, len(r.Programs))
+					add("%v: %d programs", at, len(r.Programs))
 				}
 			}
-			say("%d interfaces", len(s.links(t)))
+			add("%d interfaces", len(s.links(t)))
 		})
 	}
 	slices.Sort(all)
 	return all
 }
 
-// difference are the lines that only one of two sorted lists has.
+// difference returns the lines that are in only one of two sorted lists.
 func difference(before, after []string) (d []string) {
 	for _, line := range before {
 		if !slices.Contains(after, line) {

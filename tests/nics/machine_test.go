@@ -24,33 +24,34 @@ import (
 
 const qemu = "qemu-system-x86_64"
 
-// machine is a computer with cards in it.
+// machine is a computer with network cards.
 type machine struct {
 	name       string
 	board      string // pc, whose slots are PCI, or q35: PCI Express
 	processors int
 	cards      []card
-	since      [2]int // the first kernel that it is of interest with
-	stacked    bool   // interfaces that stand on others are tried, too
-	until      [2]int // the first that it is of no interest with any more, 0 for none
+	since      [2]int // the first kernel to test it with
+	stacked    bool   // interfaces that stand on others are tested, too
+	until      [2]int // the first kernel not to test it with, 0 for none
 }
 
-// card is a kind of network card, of which a machine has two, joined by a cable.
+// card is a kind of network card. A machine has two of each, joined by a cable.
 type card struct {
-	Name    string         // of the interfaces
-	Device  string         // QEMU's
-	Options map[string]any // more for QEMU
+	Name    string         // of the pair
+	Device  string         // in QEMU
+	Options map[string]any // further options for QEMU
 	Queues  int
-	Index   int  // 1 for the machine's first
+	Index   int  // from 1
 	Express bool // in a slot of PCI Express
 }
 
-// zeroCopy makes virtio-net's rings of memory that the device reaches by the addresses that the driver maps: without that it
-// has no zero-copy.
+// zeroCopy makes virtio-net use addresses that the driver maps, which is a condition of its
+// zero-copy.
 var zeroCopy = map[string]any{"iommu_platform": true, "disable-legacy": "on"}
 
-// machines are all that there are. The first has the cards that spend their time waiting for the link, which leaves the host's
-// processors to the second; the third has the drivers that got zero-copy after Linux 6.12.
+// machines lists all machines. The first has the cards that wait for the link most of the time, so
+// that the second can use the host's processors meanwhile. The third has the drivers that got
+// zero-copy after Linux 6.12.
 var machines = []machine{
 	{name: "link", board: "pc", processors: 1, until: [2]int{6, 13}, cards: []card{
 		{Name: "e1000", Device: "e1000", Queues: 1},
@@ -73,27 +74,28 @@ func (m machine) fits(k kernel) bool {
 	return k.atLeast(m.since[0], m.since[1]) && (m.until[0] == 0 || !k.atLeast(m.until[0], m.until[1]))
 }
 
-// has says whether the machine has a card of that name, or any if that is "".
+// has returns whether the machine has a card of that name; every machine has "".
 func (m machine) has(name string) bool {
 	return name == "" || m.stacked && name == stackedCard || slices.ContainsFunc(m.cards, func(c card) bool { return c.Name == name })
 }
 
-// haveQEMU looks for QEMU.
+// haveQEMU returns an error if there is no QEMU.
 func haveQEMU() error {
 	_, err := exec.LookPath(qemu)
 	return err
 }
 
-// knows says whether this QEMU has a device.
+// knows returns whether this QEMU has a device.
 func knows(device string) bool {
 	out, err := exec.Command(qemu, "-device", "help").CombinedOutput()
 	return err == nil && bytes.Contains(out, []byte(`"`+device+`"`))
 }
 
-// guestPatience is how long a guest may be silent: a scenario that fails may wait for several things in vain.
+// guestPatience is the time that a guest may take between two messages. A failing scenario may time
+// out several times.
 const guestPatience = 3 * time.Minute
 
-// device are the arguments that plug a card in: side 0 is a, side 1 is b.
+// device returns the arguments that plug in a card. Side 0 is a, side 1 is b.
 func (c card) device(side int) map[string]any {
 	d := map[string]any{"driver": c.Device, "id": c.id(side), "netdev": "net-" + c.id(side), "mac": c.mac(side).String(), "romfile": ""}
 	if c.Express {
@@ -112,10 +114,11 @@ func (c card) mac(side int) net.HardwareAddr {
 	return net.HardwareAddr{0x52, 0x54, 0, 0, byte(c.Index), byte(side + 1)}
 }
 
-// tapped says whether the cable is made of TAPs: QEMU has no other with several queues, and virtio-net has as many as its cable.
+// tapped returns whether the cable is made of TAPs. virtio-net has as many queues as its cable, and
+// only TAPs have several in QEMU.
 func (c card) tapped() bool { return c.Device == "virtio-net-pci" && c.Queues > 1 }
 
-// args are the arguments that give QEMU both ends of the cable and both cards.
+// args returns QEMU's arguments for both ends of the cable and both cards.
 func (c card) args() (args []string) {
 	for side := range 2 {
 		cable := fmt.Sprintf("hubport,id=net-%s,hubid=%d", c.id(side), c.Index)
@@ -124,7 +127,7 @@ func (c card) args() (args []string) {
 		}
 		device, _ := json.Marshal(c.device(side))
 		args = append(args, "-netdev", cable)
-		if c.Express { // slots for cards that can be pulled are behind ports of their own
+		if c.Express { // a card that can be pulled needs a port of its own
 			args = append(args, "-device", fmt.Sprintf("pcie-root-port,id=port-%s,chassis=%d,slot=%[2]d", c.id(side), 2*c.Index+side))
 		}
 		args = append(args, "-device", string(device))
@@ -132,7 +135,7 @@ func (c card) args() (args []string) {
 	return args
 }
 
-// lay lays the cable in a network namespace, if it is one of TAPs: two on a bridge.
+// lay makes the cable in a network namespace, if it consists of TAPs: two on a bridge.
 func (c card) lay(t *testing.T, ns *testutil.NS) {
 	if !c.tapped() {
 		return
@@ -184,7 +187,7 @@ func run(t *testing.T, k kernel, m machine) []result {
 	for _, r := range results {
 		t.Run(r.Card+"/"+r.Scenario, func(t *testing.T) {
 			if !r.OK {
-				t.Error("failed; the guest's console says why")
+				t.Error("failed; see the guest's console")
 			}
 			t.Logf("%.1f s in the guest", r.Seconds)
 		})
@@ -198,7 +201,7 @@ func run(t *testing.T, k kernel, m machine) []result {
 	return results
 }
 
-// wanted is how many results a guest is to have.
+// wanted returns the number of results that a guest has to report.
 func (m machine) wanted() (n int) {
 	for _, c := range m.cards {
 		if *oneCard == "" || *oneCard == c.Name {
@@ -223,7 +226,7 @@ type guest struct {
 	qmp     *qmp
 }
 
-// console is what a guest has written to its own, without carriage returns.
+// console collects the text of a guest's console without carriage returns.
 type console struct{ testutil.Buffer }
 
 func (c *console) Write(p []byte) (int, error) {
@@ -255,7 +258,8 @@ func start(t *testing.T, k kernel, m machine) *guest {
 	g := &guest{t: t, cmd: exec.Command(qemu, args...), ended: make(chan struct{})}
 	g.cmd.Stdout, g.cmd.Stderr = &g.console, &g.console
 	talk, control := listen(t, filepath.Join(dir, "talk")), listen(t, filepath.Join(dir, "qmp"))
-	g.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that is killed leaves no machine running
+	// If the test is killed, QEMU is killed, too.
+	g.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	ns.Do(func() { err = g.cmd.Start() })
 	if err != nil {
 		t.Fatal(err)
@@ -283,7 +287,7 @@ func listen(t *testing.T, path string) *net.UnixListener {
 	return l
 }
 
-// accept waits for QEMU's connection, which comes while it starts.
+// accept waits for QEMU's connection, which QEMU makes when it starts.
 func (g *guest) accept(l *net.UnixListener) net.Conn {
 	g.t.Helper()
 	l.SetDeadline(time.Now().Add(time.Minute))
@@ -295,7 +299,7 @@ func (g *guest) accept(l *net.UnixListener) net.Conn {
 	return c
 }
 
-// serve does what the guest asks for, and collects what it finds.
+// serve executes the guest's commands, and collects its results.
 func (g *guest) serve() (results []result) {
 	for lines := json.NewDecoder(g.talk); ; {
 		var m message
@@ -317,7 +321,7 @@ func (g *guest) serve() (results []result) {
 			if *m.Ended != 0 {
 				g.t.Errorf("the guest's tests end with %d", *m.Ended)
 			}
-			select { // its last words may still be on their way
+			select { // further messages may be on their way
 			case <-g.ended:
 			case <-time.After(20 * time.Second):
 				g.t.Error("the guest does not switch off")
@@ -327,7 +331,7 @@ func (g *guest) serve() (results []result) {
 	}
 }
 
-// qmp is a connection to QEMU's control.
+// qmp is a connection to QEMU's monitor protocol.
 type qmp struct {
 	conn net.Conn
 	in   *json.Decoder
@@ -342,7 +346,7 @@ func newQMP(t *testing.T, conn net.Conn) *qmp {
 	return q
 }
 
-// do gives a command and waits for its answer, passing over greeting and events.
+// do sends a command and waits for its answer. It skips the greeting and events.
 func (q *qmp) do(c command) error {
 	b, err := json.Marshal(c)
 	if err != nil {

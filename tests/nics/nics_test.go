@@ -1,17 +1,19 @@
 //go:build linux
 
-// Package nics tests netmap mode on the drivers of real network cards, inside guests that QEMU emulates in software.
+// Package nics tests netmap mode on the drivers of real network cards, inside guests that QEMU
+// emulates in software.
 //
-//	TestNICs                                            TestGuest, the same binary as the guest's /init
-//	  builds the initial RAM disk        image_test.go
-//	  starts QEMU, speaks QMP to it      machine_test.go
-//	  boots ---------------------------> mounts, loads drivers   init_test.go
-//	                                     two namespaces, a pair of interfaces a driver, joined by wires of QEMU's  lab_test.go
-//	  does as asked: unplugs, replugs <- runs every scenario on every pair: one file each
-//	  collects <------------------------ tells results           report_test.go
-//	  writes doc/nics.md                 powers off
+//	TestNICs                            TestGuest, the same binary as the guest's /init
+//	  builds the initial RAM disk         image_test.go
+//	  starts QEMU, speaks QMP to it       machine_test.go
+//	  boots ----------------------------> mounts, loads drivers   init_test.go
+//	                                      makes two namespaces, joined by cards   lab_test.go
+//	  unplugs and plugs on request <----- runs every scenario on every pair: one file each
+//	  collects <------------------------- reports results         report_test.go
+//	  writes doc/nics.md                  powers off
 //
-// "make test-nics" gets QEMU and kernels, and runs it. What can be seen on veth pairs, package device tests.
+// "make test-nics" gets QEMU and kernels, and runs the tests. Package device tests what can be
+// tested on veth pairs.
 package nics
 
 import (
@@ -24,7 +26,7 @@ import (
 )
 
 var (
-	update  = flag.Bool("update", false, "write doc/nics.md from what was found")
+	update  = flag.Bool("update", false, "write the results into doc/nics.md")
 	only    = flag.String("machine", "", "run this machine only")
 	oneCard = flag.String("card", "", "use this card only")
 	oneTask = flag.String("scenario", "", "run this scenario only")
@@ -38,10 +40,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// scenario is what is done with every pair of interfaces.
+// scenario is a test that runs with every pair of interfaces.
 type scenario struct {
 	name string
-	what string // for the table's legend
+	what string // explanation below the table
 	run  func(t *testing.T, p *pair)
 }
 
@@ -61,7 +63,7 @@ var scenarios = []scenario{
 // kernels is the environment variable that names a directory with unpacked packages of kernels.
 const kernels = "NETMAP_KERNELS"
 
-// TestNICs boots a guest for every machine whose kernel is there.
+// TestNICs boots a guest for every machine and kernel.
 func TestNICs(t *testing.T) {
 	dir := os.Getenv(kernels)
 	if dir == "" {
@@ -86,7 +88,8 @@ func TestNICs(t *testing.T) {
 	}
 }
 
-// runAll runs all machines, as many at once as -parallel says, and returns what they found in the order of the machines.
+// runAll runs all machines, at most -parallel at once, and returns their results in the order of
+// the machines.
 func runAll(t *testing.T, found []kernel) (all []result) {
 	var guests []*[]result
 	t.Run("guests", func(t *testing.T) { // returns when all have ended

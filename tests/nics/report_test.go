@@ -11,12 +11,12 @@ import (
 	"testing"
 )
 
-// result is how a scenario went on a pair of interfaces.
+// result is the result of a scenario on a pair of interfaces.
 type result struct {
 	Kernel   string
 	Card     string // the name of the pair
-	Device   string // QEMU's
-	Driver   string // Linux's
+	Device   string // in QEMU
+	Driver   string // in Linux
 	Mode     string // of AF_XDP
 	Queues   int
 	Scenario string
@@ -24,7 +24,7 @@ type result struct {
 	Seconds  float64
 }
 
-// table is what was found.
+// table returns the tables of all results.
 func table(all []result) string {
 	isStacked := func(r result) bool { return r.Card == stackedCard }
 	var above []result
@@ -36,7 +36,7 @@ func table(all []result) string {
 	return cardTable(slices.DeleteFunc(slices.Clone(all), isStacked)) + stackedTable(above)
 }
 
-// stackedTable has a line an interface that stands on others, and a column a kernel.
+// stackedTable has a row for each interface that stands on others, and a column for each kernel.
 func stackedTable(all []result) string {
 	var kernels []string
 	for _, r := range all {
@@ -45,8 +45,8 @@ func stackedTable(all []result) string {
 		}
 	}
 	var b strings.Builder
-	b.WriteString("\nInterfaces that stand on others: on pairs of veth, whose driver runs XDP programs, and on a card.\n\n")
-	b.WriteString("| interface | what is tried | mode |")
+	b.WriteString("\nThese interfaces stand on others: on veth pairs, whose driver runs XDP programs, and on a card.\n\n")
+	b.WriteString("| interface | what is tested | mode |")
 	for _, k := range kernels {
 		version, _, _ := strings.Cut(k, "+")
 		b.WriteString(" " + version + " |")
@@ -68,7 +68,7 @@ func stackedTable(all []result) string {
 	return b.String()
 }
 
-// cardTable has a line a card and kernel, and a column a scenario.
+// cardTable has a row for each card and kernel, and a column for each scenario.
 func cardTable(all []result) string {
 	var b strings.Builder
 	b.WriteString("| kernel | driver | QEMU device | mode | queues |")
@@ -93,7 +93,7 @@ func cardTable(all []result) string {
 	return b.String()
 }
 
-// row is a line of the table: what was found with one card.
+// row returns the row of one card.
 func row(all []result) string {
 	ways := map[string]string{}
 	r := all[0]

@@ -19,8 +19,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// stacked are the interfaces that stand on others, of drivers which Debian's kernel has. Each is tried on veth pairs, whose driver
-// runs XDP programs:
+// stacked lists interfaces that stand on others and whose drivers are in Debian's kernel. Each is
+// tested on veth pairs, whose driver runs XDP programs:
 //
 //	   left                      right
 //	top 10.78.0.1  <-------->  top 10.78.0.2
@@ -39,30 +39,30 @@ var stacked = []stack{
 }
 
 const (
-	both    = "frames both ways, the host has it back"
+	both    = "frames both ways, then the host has the interface back"
 	bothAnd = both + "; a forwarder to the host: ping and TCP"
-	onCard  = both + "; TCP through a forwarder; the card's offloads are back, after a kill, too"
-	quiet   = "opens, sends, waits: nothing arrives, nothing breaks"
+	onCard  = both + "; TCP through a forwarder; the card's offloads are put back, also after a kill"
+	quiet   = "opens, sends, waits: nothing arrives, nothing fails"
 )
 
-// stackedModules are the kernel's modules of these.
+// stackedModules lists the kernel modules of these interfaces.
 var stackedModules = []string{"bonding", "team", "team_mode_roundrobin", "8021q", "vrf", "wireguard"}
 
 // stack is a kind of interface that stands on others.
 type stack struct {
 	name   string
-	what   string                                                      // is tried, for the table
+	what   string                                                      // what is tested, for the table
 	add    func(attrs netlink.LinkAttrs, members []netlink.Link) error // in the calling thread's namespace; members are down
-	untags bool                                                        // the kernel takes VLAN tags out of frames before they arrive on it
+	untags bool                                                        // frames arrive on it without VLAN tags
 	test   func(t *testing.T, p *pair)
-	queues int  // 0 for as many as its driver gives it
+	queues int  // 0 for the driver's default
 	lacp   bool // members negotiate whether frames pass
 	card   bool // the left end stands on the machine's last card, and the right end is that card's
 }
 
 const top = "top"
 
-// runStacked tries all of them.
+// runStacked tests all interfaces that stand on others.
 func (l *lab) runStacked(t *testing.T) {
 	for _, s := range stacked {
 		if *oneTask != "" && *oneTask != s.name {
@@ -92,10 +92,10 @@ func (l *lab) runStacked(t *testing.T) {
 	}
 }
 
-// stackedCard stands for these interfaces in results.
+// stackedCard is the card's name in results of these interfaces.
 const stackedCard = "stacked"
 
-// build makes both ends, and returns the members of the left one.
+// build makes both ends, and returns the members of the left end.
 func (p *pair) build(t *testing.T, s stack) *pair {
 	t.Helper()
 	if s.card {
@@ -120,7 +120,8 @@ func (p *pair) build(t *testing.T, s stack) *pair {
 	return &pair{a: m("m0"), b: m("m1")}
 }
 
-// negotiate waits until all members of both bonds receive and send: frames that come before are dropped.
+// negotiate waits until all members of both bonds receive and send. Frames that arrive before are
+// dropped.
 func (p *pair) negotiate(t *testing.T) {
 	t.Helper()
 	const passes = 0x30 // LACP_STATE_COLLECTING, LACP_STATE_DISTRIBUTING
@@ -137,7 +138,8 @@ func (p *pair) negotiate(t *testing.T) {
 	})
 }
 
-// buildOnCard makes the left end of the machine's last card a member, and returns it. Nobody needs it as a card any more.
+// buildOnCard makes the left end of the machine's last card a member, and returns it. That card has
+// no further tests.
 func (p *pair) buildOnCard(t *testing.T, s stack) *pair {
 	t.Helper()
 	cards := p.lab.pairs[len(p.lab.pairs)-1]
@@ -162,7 +164,7 @@ func (s stack) up(ip string, names ...string) error {
 		if err == nil {
 			err = netlink.LinkSetDown(m)
 		}
-		if err == nil && !s.card { // there is no card that would do it
+		if err == nil && !s.card { // a veth passes frames on with unfinished checksums
 			err = ethtool.SetFeatures(m.Attrs().Index, map[string]bool{ethtool.FeatureTxCsum: false})
 		}
 		if err != nil {
@@ -207,7 +209,8 @@ func addBond(mode netlink.BondMode) func(netlink.LinkAttrs, []netlink.Link) erro
 		bond := netlink.NewLinkBond(attrs)
 		bond.Mode, bond.Miimon = mode, 50
 		if mode == netlink.BOND_MODE_802_3AD {
-			bond.XmitHashPolicy = netlink.BOND_XMIT_HASH_POLICY_LAYER3_4 // slow LACP: who waits for a processor is not taken for dead
+			// Slow LACP tolerates a guest that waits for a processor.
+			bond.XmitHashPolicy = netlink.BOND_XMIT_HASH_POLICY_LAYER3_4
 		}
 		if err := netlink.LinkAdd(bond); err != nil {
 			return err
@@ -230,7 +233,7 @@ func addTeam(attrs netlink.LinkAttrs, members []netlink.Link) error {
 	return join(members)
 }
 
-// setTeamMode sets a team's mode, without which it drops everything. // TEAM_CMD_OPTIONS_SET
+// setTeamMode sets a team's mode (TEAM_CMD_OPTIONS_SET). A team without a mode drops all frames.
 func setTeamMode(index int, mode string) error {
 	f, err := netlink.GenlFamilyGet("team")
 	if err != nil {
@@ -245,7 +248,8 @@ func setTeamMode(index int, mode string) error {
 	item.AddRtAttr(3, []byte{5})                               // TEAM_ATTR_OPTION_TYPE: NLA_STRING
 	item.AddRtAttr(4, nl.ZeroTerminated(mode))                 // TEAM_ATTR_OPTION_DATA
 	req.AddData(list)
-	if _, err = req.Execute(unix.NETLINK_GENERIC, 0); errors.Is(err, unix.ESRCH) { // it is set, and nobody listens to the news of it
+	// ESRCH: the mode is set, but no program listens to the notification.
+	if _, err = req.Execute(unix.NETLINK_GENERIC, 0); errors.Is(err, unix.ESRCH) {
 		return nil
 	}
 	return err
@@ -267,7 +271,8 @@ func addWireguard(attrs netlink.LinkAttrs, _ []netlink.Link) error {
 	return netlink.LinkAdd(&netlink.Wireguard{LinkAttrs: attrs})
 }
 
-// testStackAndHost is testStack with a look at what is said of the mode, and a forwarder between the interface and its host.
+// testStackAndHost is testStack with a check of the mode that netmap info prints, and a forwarder
+// between the interface and its host.
 func testStackAndHost(t *testing.T, p *pair) {
 	testStack(t, p)
 	p.wantRefusal(t)
@@ -281,7 +286,7 @@ func testStackAndHost(t *testing.T, p *pair) {
 	p.talk(t)
 }
 
-// testStack has frames pass both ways, and wants the host to have the interface back.
+// testStack passes frames both ways, and checks that the host has the interface back.
 func testStack(t *testing.T, p *pair) {
 	p.talk(t)
 	before := p.settings(t)
@@ -299,11 +304,11 @@ func testStack(t *testing.T, p *pair) {
 	}
 	p.vacate(t)
 	p.talk(t)
-	eventually(t, "the host has it back", func() bool { return len(difference(before, p.settings(t))) == 0 })
+	eventually(t, "the host has the interface back", func() bool { return len(difference(before, p.settings(t))) == 0 })
 }
 
-// testOnCard has frames pass between the interface and a card, and sends much to the host behind the interface, which the card's
-// driver or the kernel would join on the way.
+// testOnCard passes frames between the interface and a card. It also sends TCP to the host behind
+// the interface, whose segments the card's driver or the kernel would join (LRO, GRO).
 func testOnCard(t *testing.T, p *pair) {
 	p.talk(t)
 	a, b := p.a.open(t, p.lab.ways()[0], ""), p.b.open(t, p.lab.ways()[1], "")
@@ -327,7 +332,7 @@ func testOnCard(t *testing.T, p *pair) {
 	p.talk(t)
 }
 
-// killed kills a daemon that has the left interface, and puts back what it could not.
+// killed kills a daemon that has the left interface open, and puts the settings back.
 func (p *pair) killed(t *testing.T) {
 	t.Helper()
 	d := serve(t, p.lab, "killed above")
@@ -339,29 +344,30 @@ func (p *pair) killed(t *testing.T) {
 	unix.Unmount(d.path, unix.MNT_DETACH)
 }
 
-// wantTold wants netmap info to have told the mode.
+// wantTold checks that netmap info prints the mode.
 func (p *pair) wantTold(t *testing.T) {
 	t.Helper()
 	if told := p.lab.start(t, p.b.ns, "netmap", "info", top).end(); !strings.Contains(told, "mode        "+p.mode+":") {
-		t.Errorf("the mode is %s, and netmap info says\n%s", p.mode, told)
+		t.Errorf("the mode is %s, and netmap info prints\n%s", p.mode, told)
 	}
 }
 
-// wantRefusal wants a mode in which the interface would not receive to be refused.
+// wantRefusal checks that a mode in which the interface would not receive is refused.
 func (p *pair) wantRefusal(t *testing.T) {
 	t.Helper()
 	asked := p.lab.start(t, p.b.ns, "netmap", "gen", "--device=embedded", "-i", "netmap:"+top, "-f", "rx", "-w", "0", "--xdp-mode=native")
 	select {
 	case <-asked.ended:
 	case <-time.After(patience):
-		t.Error("a mode that is impossible is taken")
+		t.Error("an impossible mode is accepted")
 	}
 	if text := asked.text.String(); asked.err == nil || !strings.Contains(text, "--xdp-mode generic") {
-		t.Errorf("asked for native mode: %v\n%s", asked.err, text)
+		t.Errorf("native mode: %v\n%s", asked.err, text)
 	}
 }
 
-// testQuiet opens, sends and waits in vain: what arrives on a member does not arrive here, and nothing breaks.
+// testQuiet opens, sends and waits. Frames that arrive on a member do not arrive here, and nothing
+// fails.
 func testQuiet(t *testing.T, p *pair) {
 	before := p.settings(t)
 	other := &side{ns: p.b.ns, name: "m0", id: "a member, right"}
@@ -392,5 +398,5 @@ func testQuiet(t *testing.T, p *pair) {
 		a.Close()
 		member.Close()
 	}
-	eventually(t, "the host has it back", func() bool { return len(difference(before, p.settings(t))) == 0 })
+	eventually(t, "the host has the interface back", func() bool { return len(difference(before, p.settings(t))) == 0 })
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// testUnplug pulls a card out of the machine while a port of it is open, and puts it in again.
+// testUnplug pulls a card out of the machine while its port is open, and puts it in again.
 func testUnplug(t *testing.T, p *pair) {
 	ways := p.lab.ways()
 	for i, w := range ways {
@@ -27,7 +27,7 @@ func testUnplug(t *testing.T, p *pair) {
 			p.a.ns.Do(func() { _, err = netlink.LinkByName(p.a.name) })
 			return err != nil
 		})
-		eventually(t, "QEMU has let go of the card", func() bool { return wire.ask(t, "device_add", p.card.device(0)) == "" })
+		eventually(t, "QEMU has removed the card", func() bool { return wire.ask(t, "device_add", p.card.device(0)) == "" })
 		p.settle(t, &p.a, 0)
 		a = p.a.open(t, w, "")
 		p.ready(t)
