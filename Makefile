@@ -1,4 +1,4 @@
-# The few things that are more than one go command.
+# Tasks that take more than one go command.
 .PHONY: all test test-nics doc-nics soak bench fuzz man deb
 
 all:
@@ -7,38 +7,42 @@ all:
 test:
 	go test ./...
 
-# Manual pages, into build/man.
+# Writes the manual pages into build/man.
 man:
 	go run ./cmd/netmap man build/man
 
-# A Debian package, in build/. As root, packaging/test and packaging/container-test try it out.
+# Builds a Debian package in build/. packaging/test and packaging/container-test test it, as root.
 deb:
 	packaging/build deb
 
-# The tests that kill, requests of all kinds from several processes at once, two hundred rounds of each, and for an hour a host
-# behind its own rings with 200 MB of TCP again and again; as root.
+# Runs long tests, as root: two hundred rounds of the tests that kill clients and daemons and of the
+# stress test, and for an hour TCP of 200 MB at a time between a host and its peer through the host
+# rings.
 soak:
 	NETMAP_SOAK=1 go test -timeout 4h -count 1 -v -run 'TestKill|TestStress|Host' ./tests/device
 	NETMAP_SOAK=1 go test -timeout 1h -count 1 -v -run 'TestScenarios//(forwarder|transparent)' ./tests/scenario
 
-# Netmap mode on the drivers of real cards, in guests that QEMU emulates in software: minutes, as root on Debian. Installs QEMU and
-# unpacks kernels into a directory that goes away; NETMAP_KERNELS names one that stays.
+# Tests the drivers of real cards, in guests that QEMU emulates in software. Takes minutes, as root
+# on Debian. Installs QEMU, and unpacks kernels into a temporary directory; NETMAP_KERNELS names one
+# to keep.
 NICS_VERSIONS ?= 6.12 6.18
 test-nics:
 	@dir=$${NETMAP_KERNELS:-$$(mktemp -d)}; [ -n "$$NETMAP_KERNELS" ] || trap "rm -rf $$dir" EXIT; \
 	tests/nics/get.sh $$dir $(NICS_VERSIONS) && \
 	NETMAP_KERNELS=$$dir NETMAP_REQUIRE_ALL=1 go test -count 1 -timeout 40m -v -run TestNICs ./tests/nics $(NICS_FLAGS)
 
-# The same, and the table of doc/nics.md.
+# The same, and writes the tables of doc/nics.md.
 doc-nics:
 	$(MAKE) test-nics NICS_FLAGS=-update
 
-# Side by side with DPDK and AF_PACKET, five minutes, as root; writes doc/performance.md.
+# Measures side by side with DPDK and AF_PACKET, and writes doc/performance.md. Takes five minutes,
+# as root.
 bench:
 	go run ./bench
 
-# A minute for every fuzz target. CI runs their seed corpora only. Of targets with goroutines no
-# two runs are the same: to make an input smaller would take all of the time.
+# Runs every fuzz target for a minute. CI runs only their seed corpora. Targets with goroutines are
+# not deterministic, so that minimizing an input could take all of the time: it is limited to a
+# second.
 FUZZTIME ?= 60s
 fuzz:
 	@for p in $$(go list ./...); do \

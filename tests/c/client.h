@@ -1,5 +1,5 @@
-/* What the test clients share: options, opening a port in both ways, waiting in five ways, and frames that tell whether
- * they are whole. */
+/* Shared by the test clients: options, both ways to open a port, five ways to wait, and frames with
+ * contents that can be checked. */
 #ifndef TESTS_CLIENT_H
 #define TESTS_CLIENT_H
 
@@ -92,7 +92,8 @@ static inline int open_device(const struct options *o)
 	return fd;
 }
 
-/* Opens a port, or ends the program: exit status 2 says that an errno, printed as errno=N, came from the request. */
+/* Opens a port, or ends the program. Exit status 2 means that the request failed with the errno that
+ * is printed as errno=N. */
 static inline void port_open(struct port *p, const struct options *o)
 {
 	int e = port_bind(p, open_device(o), o);
@@ -109,7 +110,7 @@ static inline void port_close(struct port *p)
 	close(p->fd);
 }
 
-/* Whoever started the client waits for this line. */
+/* The test waits for this line. */
 static inline void say_ready(void)
 {
 	printf("ready\n");
@@ -125,7 +126,7 @@ static inline enum how parse_how(const char *s)
 	for (int i = 0; i < 5; i++)
 		if (!strcmp(s, names[i]))
 			return (enum how)i;
-	errx(1, "no way to wait: %s", s);
+	errx(1, "unknown way to wait: %s", s);
 }
 
 struct waiter {
@@ -161,7 +162,7 @@ static inline short wait_select(const struct waiter *w, int ms)
 	return (short)((FD_ISSET(w->fd, &in) ? POLLIN : 0) | (FD_ISSET(w->fd, &out) ? POLLOUT : 0));
 }
 
-/* Syncs without waiting, which is what SYNC does instead; a little sleep keeps it from taking the processor. */
+/* Mode sync does not wait for events: it syncs, and sleeps a little to leave the processor free. */
 static inline short wait_sync(const struct waiter *w)
 {
 	if (w->events & POLLIN && ioctl(w->fd, NIOCRXSYNC))
@@ -172,7 +173,7 @@ static inline short wait_sync(const struct waiter *w)
 	return w->events;
 }
 
-/* Returns the events that are there, none after a timeout. */
+/* Waits, and returns the events; 0 after a timeout. */
 static inline short waiter_wait(const struct waiter *w, int ms)
 {
 	struct pollfd p = {.fd = w->fd, .events = w->events};
@@ -191,7 +192,7 @@ static inline short waiter_wait(const struct waiter *w, int ms)
 	return 0;
 }
 
-/* Options that all clients understand. Returns 0 for one that is the client's own. */
+/* Options of all clients. Returns 0 for an option of one client. */
 #define COMMON_OPTIONS "d:i:L:x:r:q:k:"
 static inline int common_option(struct options *o, int c, const char *arg)
 {

@@ -1,7 +1,8 @@
-/* Two programs that find each other through a pipe: ends -d DEVICE -i PARENT [-u USER, who it goes on as]
- * Each takes the end that is free. The parent of a pipe is an interface from the first open on, so whoever finds it is the second,
- * and takes the slave end. Each sends its process id and waits for the other's.
- * Prints end=master or end=slave, and peer=, the process that it has found. */
+/* Two programs that find each other through a pipe: ends -d DEVICE -i PARENT [-u USER to become]
+ * Each takes the end that is free. The parent of a pipe is an interface from the first open on, so
+ * a program that finds the interface is the second, and takes the slave end. Each sends its process
+ * id and waits for the other's.
+ * Prints end=master or end=slave, and peer=, the process at the other end. */
 #include <ifaddrs.h>
 
 #include "client.h"
@@ -38,7 +39,7 @@ static int hear(const struct port *p)
 	for (int i = 0; netmap_space(ring) == 0; i++) {
 		struct pollfd f = {.fd = p->fd, .events = POLLIN};
 		if (i == 100)
-			errx(1, "nobody is at the other end");
+			errx(1, "no program is at the other end");
 		poll(&f, 1, 100);
 	}
 	memcpy(&peer, netmap_buf(ring, ring->slot[ring->head].buf_idx), sizeof(peer));

@@ -1,4 +1,4 @@
-/* What requests that make no sense get: errors -d DEVICE. Says every answer that is not the expected one. */
+/* Tests the answers to wrong requests: errors -d DEVICE. Prints every unexpected answer. */
 #include "client.h"
 
 static struct options o = {.port = "vale0:errors"};
@@ -19,7 +19,8 @@ static void want_events(const char *what, int fd, short events, short expected)
 	int n = poll(&w, 1, 0);
 	if (w.revents == expected && n == (expected != 0))
 		return;
-	printf("%s: poll says %#x, want %#x\n", what, w.revents, expected);
+	printf("%s: poll returns %#x, want %#x\
+", what, w.revents, expected);
 	wrong = 1;
 }
 
@@ -31,15 +32,15 @@ static void unbound(void)
 	want("NIOCRXSYNC", ioctl(fd, NIOCRXSYNC), ENXIO);
 	want("an unknown ioctl", ioctl(fd, _IO('i', 99)), EOPNOTSUPP);
 	want("an unknown ioctl with data", ioctl(fd, _IOWR('i', 99, char[16]), (char[16]){0}), EOPNOTSUPP);
-	want("NIOCUNREGIF, which only programs of 2011 begin with", ioctl(fd, NIOCUNREGIF), ENXIO);
+	want("NIOCUNREGIF as the first request", ioctl(fd, NIOCUNREGIF), ENXIO);
 	want("read", (int)read(fd, &c, 1), EINVAL);
 	want("write", (int)write(fd, &c, 1), EINVAL);
 	want_events("unbound", fd, POLLIN | POLLOUT, POLLERR);
-	want_events("unbound, nothing wanted", fd, 0, POLLERR);
+	want_events("unbound, no events", fd, 0, POLLERR);
 	close(fd);
 }
 
-/* Requests that differ from a good one in one thing. */
+/* Requests that differ from a valid one in one thing. */
 struct bad {
 	const char *what;
 	int expected;
@@ -77,8 +78,8 @@ static void bad_registrations(void)
 		{"version 16", EINVAL, HEADER(16, NETMAP_REQ_REGISTER, "vale0:e"), {.nr_mode = 1}, 0},
 		{"reserved", EINVAL, REGISTER("vale0:e", .nr_reserved = 1), {.nr_mode = 1}, 0},
 		{"no body", EINVAL, REGISTER("vale0:e"), {0}, 1},
-		{"a body nowhere", EFAULT, REGISTER("vale0:e", .nr_body = 8), {0}, 1},
-		{"an option nowhere", EFAULT, REGISTER("vale0:e", .nr_options = 8), {.nr_mode = 1}, 0},
+		{"an unmapped body", EFAULT, REGISTER("vale0:e", .nr_body = 8), {0}, 1},
+		{"an unmapped option", EFAULT, REGISTER("vale0:e", .nr_options = 8), {.nr_mode = 1}, 0},
 		{"an unknown option", EOPNOTSUPP, REGISTER("vale0:e", .nr_options = (uintptr_t)&stranger), {.nr_mode = 1}, 0},
 		{"an option of type 0", EINVAL, REGISTER("vale0:e", .nr_options = (uintptr_t)&zero), {.nr_mode = 1}, 0},
 		{"endless options", EMSGSIZE, REGISTER("vale0:e", .nr_options = (uintptr_t)&cycle), {.nr_mode = 1}, 0},
@@ -132,15 +133,15 @@ static void bad_legacy(void)
 	}
 }
 
-/* A head that makes no sense is poll's to report, not the sync's. */
+/* A bad head is reported by poll, not by the sync. */
 static void bad_rings(void)
 {
 	struct port p;
 	port_open(&p, &o);
-	want_events("a fresh port", p.fd, POLLIN | POLLOUT, POLLOUT);
+	want_events("a new port", p.fd, POLLIN | POLLOUT, POLLOUT);
 	p.tx[0]->head = p.tx[0]->cur = p.tx[0]->num_slots + 5;
 	want("NIOCTXSYNC with a bad head", ioctl(p.fd, NIOCTXSYNC), 0);
-	want_events("after it has been put right", p.fd, POLLOUT, POLLOUT);
+	want_events("after it was put back", p.fd, POLLOUT, POLLOUT);
 	p.tx[0]->head = p.tx[0]->cur = p.tx[0]->num_slots + 5;
 	want_events("a bad head", p.fd, POLLOUT, POLLOUT | POLLERR);
 	if (port_bind(&p, p.fd, &o) != EBUSY) {

@@ -1,11 +1,11 @@
-/* Frames that tell whether they are whole. */
+/* Frames whose contents can be checked. */
 #ifndef TESTS_FRAME_H
 #define TESTS_FRAME_H
 
 #include <stdint.h>
 #include <string.h>
 
-/* A frame: addresses, type, who sent it, a number, and bytes that follow from the number. */
+/* A frame: addresses, type, sender, number, and bytes that are computed from the number. */
 struct frame {
 	uint8_t  dst[6], src[6], type[2];
 	uint16_t sender;

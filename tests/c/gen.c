@@ -1,5 +1,6 @@
-/* Sends numbered frames: gen -d DEVICE -i PORT [-n FRAMES, 0 for ever] [-l LENGTH] [-b BATCH] [-g µs between batches]
- * [-w poll|select|epoll|epollet|sync] [-D last byte of the destination, without: broadcast] [-S sender] [-s first number] */
+/* Sends numbered frames: gen -d DEVICE -i PORT [-n FRAMES, 0 for ever] [-l LENGTH] [-b BATCH]
+ * [-g µs between batches] [-w poll|select|epoll|epollet|sync]
+ * [-D last byte of the destination, default: broadcast] [-S sender] [-s first number] */
 #include "client.h"
 
 struct job {
@@ -8,7 +9,7 @@ struct job {
 	uint8_t dst[6];
 };
 
-/* Puts up to a batch of frames into a ring and returns how many there were. */
+/* Puts up to a batch of frames into a ring and returns their number. */
 static uint32_t fill(struct netmap_ring *ring, const struct job *j, uint32_t seq, uint32_t most)
 {
 	uint32_t n = netmap_space(ring), i = ring->head;
@@ -34,7 +35,7 @@ static int pending(const struct port *p)
 	return 0;
 }
 
-/* Waits until everything is out: a pipe has room as soon as the other end has taken the frames. */
+/* Waits until all frames are sent. A pipe has room after the other end has taken the frames. */
 static void flush(const struct port *p)
 {
 	for (int i = 0; i < 100000; i++) {
@@ -52,7 +53,7 @@ static void run(const struct port *p, const struct job *j, enum how how)
 	struct waiter w = waiter_new(how, p->fd, POLLOUT);
 	uint32_t sent = 0;
 	for (int ring = 0; j->frames == 0 || sent < j->frames;) {
-		/* An edge comes once, so what is there has to be used up; trying costs nothing in the other modes. */
+		/* epoll reports an edge once, so all room has to be used. */
 		uint32_t n = 0;
 		for (int i = 0; i < p->ntx && (j->frames == 0 || sent < j->frames); i++, ring = (ring + 1) % p->ntx) {
 			uint32_t left = j->frames ? j->frames - sent : UINT32_MAX;
@@ -71,7 +72,7 @@ static void run(const struct port *p, const struct job *j, enum how how)
 		if (got == 0)
 			errx(1, "no room for 10 s after %u frames", sent);
 		if (got & POLLERR)
-			errx(1, "poll says %#x after %u frames", got, sent);
+			errx(1, "poll returns %#x after %u frames", got, sent);
 	}
 	flush(p);
 	printf("sent=%u\n", sent);

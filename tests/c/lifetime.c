@@ -1,5 +1,5 @@
-/* How long a binding lives: lifetime -d DEVICE fork|pass|several|exclusive|reopen
- * Each test says what is wrong and fails, or is silent. */
+/* Tests how long a binding exists: lifetime -d DEVICE fork|pass|several|exclusive|reopen
+ * A test that fails prints the reason; one that passes prints nothing. */
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -27,7 +27,7 @@ static void want(const char *what, int got, int expected)
 		errx(1, "%s: %s, want %s", what, strerror(got), strerror(expected));
 }
 
-/* What fork has left behind is read through a pipe: its end says that the child has gone. */
+/* The child holds one end of a pipe: end of file on the other end shows that the child has ended. */
 static void child_ends(int release, pid_t child)
 {
 	int status;
@@ -36,7 +36,7 @@ static void child_ends(int release, pid_t child)
 		errx(1, "child ended with status %#x", status);
 }
 
-/* A child inherits the descriptor. The port is bound until the child has ended, too. */
+/* A child inherits the descriptor. The port stays bound until the child has ended, too. */
 static void test_fork(void)
 {
 	struct port p;
@@ -87,7 +87,7 @@ static int receive_fd(int sock)
 	return fd;
 }
 
-/* A bound descriptor goes to another process, which uses it. While it is under way, it is open. */
+/* A bound descriptor is passed to another process, which uses it. It counts as open on the way. */
 static void test_pass(void)
 {
 	struct port p;
@@ -103,7 +103,7 @@ static void test_pass(void)
 		int fd = receive_fd(sock[1]);
 		struct pollfd w = {.fd = fd, .events = POLLOUT};
 		if (ioctl(fd, NIOCTXSYNC) || poll(&w, 1, 1000) != 1 || w.revents != POLLOUT)
-			errx(1, "the descriptor is of no use in the child: revents %#x", w.revents);
+			errx(1, "the descriptor does not work in the child: revents %#x", w.revents);
 		send_fd(sock[1], fd);
 		close(fd);
 		_exit(0);
@@ -117,7 +117,7 @@ static void test_pass(void)
 	child_ends(release[1], child);
 	want("exclusive while it is on its way back", try_exclusive(), EBUSY);
 	close(receive_fd(sock[0]));
-	want("exclusive after it", try_exclusive(), 0);
+	want("exclusive after it was closed", try_exclusive(), 0);
 }
 
 /* Several descriptors share the rings of a port; each has a netmap_if of its own. */
@@ -153,12 +153,12 @@ static void test_exclusive(void)
 	port_close(&q);
 }
 
-/* When close has returned, the port is free. */
+/* After close has returned, the port is free. */
 static void test_reopen(void)
 {
 	for (int i = 0; i < 500; i++)
 		want("exclusive again", try_exclusive(), 0);
-	for (int i = 0; i < 50; i++) { /* likewise when the process has ended */
+	for (int i = 0; i < 50; i++) { /* also after the process has ended */
 		pid_t child = fork();
 		int status;
 		if (child == 0) {

@@ -1,4 +1,5 @@
-/* What the first manual page promises, one thing after another: manual -d DEVICE -i PORT -o ANOTHER-PORT-OF-THE-SWITCH. */
+/* Checks what the first manual page documents:
+ * manual -d DEVICE -i PORT -o ANOTHER-PORT-OF-THE-SWITCH. */
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -49,7 +50,7 @@ static struct netmap_if *bind_port(int fd, const char *name, int ringid)
 	struct nmreq r = request(name, ringid);
 	if (ioctl(fd, NIOCREGIF, &r))
 		err(1, "NIOCREGIF %s", name);
-	WANT(r.nr_ringid == ringid, "nr_ringid says which rings");
+	WANT(r.nr_ringid == ringid, "nr_ringid selects the rings");
 	return NETMAP_IF(mem, r.nr_offset);
 }
 
@@ -59,7 +60,7 @@ static short events(int fd, short wanted)
 	return poll(&p, 1, 0) > 0 ? p.revents : 0;
 }
 
-/* Before NIOCREGIF. The memory is mapped here, too. */
+/* Before NIOCREGIF. This also maps the memory. */
 static void unbound(int fd)
 {
 	struct nmreq r = request("", 0);
@@ -70,8 +71,8 @@ static void unbound(int fd)
 	r = request(port, 0);
 	WANT(ioctl(fd, NIOCGINFO, &r) == 0 && r.nr_numrings == 1 && r.nr_numslots == 1024, "NIOCGINFO");
 	r = request("nosuchif0", 0);
-	FAILS(ioctl(fd, NIOCGINFO, &r), ENXIO, "NIOCGINFO of nothing");
-	FAILS(ioctl(fd, NIOCREGIF, &r), ENXIO, "NIOCREGIF of nothing");
+	FAILS(ioctl(fd, NIOCGINFO, &r), ENXIO, "NIOCGINFO of a port that does not exist");
+	FAILS(ioctl(fd, NIOCREGIF, &r), ENXIO, "NIOCREGIF of a port that does not exist");
 	FAILS(ioctl(fd, NIOCTXSYNC), ENXIO, "NIOCTXSYNC, unbound");
 	FAILS(ioctl(fd, NIOCRXSYNC), ENXIO, "NIOCRXSYNC, unbound");
 	FAILS(ioctl(fd, NIOCUNREGIF), ENXIO, "NIOCUNREGIF, unbound");
@@ -88,7 +89,7 @@ static void fresh_rings(const struct netmap_if *nifp)
 		WANT(tx->slot[i].buf_idx >= 2 && tx->slot[i].len == 2048, "tx slot");
 	struct netmap_ring *host_tx = NETMAP_TXRING(nifp, 1), *host_rx = NETMAP_RXRING(nifp, 1);
 	WANT(host_tx->num_slots == 1024 && host_tx->avail == 0 && host_rx->num_slots == 1024 && host_rx->avail == 0, "ring pair N");
-	WANT(host_tx != tx && host_rx != rx && host_tx != host_rx, "rings are different ones");
+	WANT(host_tx != tx && host_rx != rx && host_tx != host_rx, "the rings differ");
 }
 
 /* Puts a frame into the ring. */
@@ -110,7 +111,7 @@ static void want_frame(int fd, struct netmap_ring *ring, uint32_t seq)
 	const struct netmap_slot *slot = &ring->slot[ring->cur];
 	const struct frame *f = (const struct frame *)NETMAP_BUF(ring, slot->buf_idx);
 	WANT(slot->len == MIN_FRAME && frame_is_ours(f, slot->len) && frame_is_whole(f, slot->len) && f->seq == seq, "the frame is whole");
-	WANT(slot->flags == 0, "flags that the API does not know");
+	WANT(slot->flags == 0, "no flags that the API does not know");
 	WANT(ring->ts.tv_sec > 0, "ts");
 	WANT(events(fd, POLLIN) == POLLIN && ring->avail == 1, "the frame stays until it is read");
 	ring->cur = NETMAP_RING_NEXT(ring, ring->cur);
@@ -118,7 +119,8 @@ static void want_frame(int fd, struct netmap_ring *ring, uint32_t seq)
 	WANT(events(fd, POLLIN) == 0, "no frame");
 }
 
-/* Sending: by ioctl, by poll for something else, not by poll with NETMAP_NO_TX_POLL, and from another buffer. */
+/* Frames are sent by ioctl, by poll for other events, not by poll with NETMAP_NO_TX_POLL, and from
+ * another buffer. */
 static void sends(int fd, struct netmap_if *nifp, int to, struct netmap_ring *rx)
 {
 	struct netmap_ring *tx = NETMAP_TXRING(nifp, 0);
@@ -145,17 +147,17 @@ static void sends(int fd, struct netmap_if *nifp, int to, struct netmap_ring *rx
 	want_frame(to, rx, 4);
 }
 
-/* The page: NIOCREGIF can be used multiple times, always within the same device. */
+/* NIOCREGIF may be called several times on a descriptor, for the same port. */
 static void rebinds(int fd, struct netmap_if *nifp)
 {
 	struct nmreq r = request(port, NETMAP_HW_RING | 1);
-	FAILS(ioctl(fd, NIOCREGIF, &r), EINVAL, "a ring that there is not");
+	FAILS(ioctl(fd, NIOCREGIF, &r), EINVAL, "a ring that does not exist");
 	r.nr_ringid = NETMAP_SW_RING;
 	FAILS(ioctl(fd, NIOCREGIF, &r), EINVAL, "host rings of a switch");
-	WANT(ioctl(fd, NIOCTXSYNC) == 0, "what was bound still is");
+	WANT(ioctl(fd, NIOCTXSYNC) == 0, "the rings are still bound");
 	WANT(bind_port(fd, port, NETMAP_HW_RING | 0) == nifp, "the interface stays where it is");
 
-	/* Threads open descriptors of their own, and use the mapping of the first. */
+	/* Threads open descriptors of their own, and use the first one's mapping. */
 	int thread = open_device();
 	struct netmap_if *its = bind_port(thread, port, NETMAP_HW_RING | 0);
 	WANT(NETMAP_TXRING(its, 0) == NETMAP_TXRING(nifp, 0) && NETMAP_RXRING(its, 0) == NETMAP_RXRING(nifp, 0), "one ring for all");
@@ -163,23 +165,23 @@ static void rebinds(int fd, struct netmap_if *nifp)
 	bind_port(fd, port, 0);
 }
 
-/* A ring that makes no sense: poll says so, for it and once more for the interface, and it is put right. */
+/* A bad ring: a sync puts it back, and poll reports it. */
 static void nonsense(int fd, struct netmap_if *nifp)
 {
 	struct netmap_ring *tx = NETMAP_TXRING(nifp, 0);
 	uint32_t cur = tx->cur;
 	tx->cur = tx->num_slots + 5;
-	WANT(ioctl(fd, NIOCTXSYNC) == 0 && tx->cur == cur && tx->avail == 1023, "NIOCTXSYNC puts cur right");
+	WANT(ioctl(fd, NIOCTXSYNC) == 0 && tx->cur == cur && tx->avail == 1023, "NIOCTXSYNC puts cur back");
 	WANT(tx->flags & NR_REINIT, "NR_REINIT");
 	WANT(events(fd, POLLOUT) == POLLERR && !(tx->flags & NR_REINIT), "poll reports and clears NR_REINIT");
 	uint32_t mine = tx->slot[cur].buf_idx;
 	tx->slot[cur].buf_idx = 0x7fffffff;
 	tx->cur = NETMAP_RING_NEXT(tx, cur);
-	WANT(events(fd, POLLIN) & POLLERR, "a buffer that there is not");
+	WANT(events(fd, POLLIN) & POLLERR, "a buffer that does not exist");
 	WANT(tx->cur == cur && tx->slot[cur].buf_idx == 0 && tx->slot[cur].len == 0, "the slot is emptied");
 	tx->slot[cur].buf_idx = mine;
 	WANT(events(fd, POLLOUT) == POLLERR, "once more");
-	WANT(events(fd, POLLOUT) == POLLOUT, "all is well again");
+	WANT(events(fd, POLLOUT) == POLLOUT, "no error after that");
 }
 
 int main(int argc, char **argv)

@@ -1,5 +1,5 @@
-/* The ioctls of network devices on a descriptor of the device: netdev -d DEVICE -i INTERFACE. Each answer has to be the
- * one that a socket gives. Says every answer that is not. */
+/* The ioctls of network devices on a descriptor of the device: netdev -d DEVICE -i INTERFACE.
+ * Prints every answer that differs from a socket's. */
 #include "client.h"
 
 #include <linux/ethtool.h>
@@ -61,7 +61,7 @@ static void readers(int fd, int sock)
 	want("SIOCGIFNAME of lo", ioctl(fd, SIOCGIFNAME, &a), EINVAL);
 }
 
-/* Everything that a command may write, and what stands behind it. */
+/* Room for everything that a command may write. */
 static void ethtool(int fd, int sock, const char *what, const void *head, size_t size)
 {
 	static char a[64 << 10], b[64 << 10];
@@ -107,7 +107,7 @@ static void ethtools(int fd, int sock)
 	}
 	struct ifreq r = named(o.port);
 	r.ifr_data = (char *)8;
-	want("ethtool, data nowhere", ioctl(fd, SIOCETHTOOL, &r), EFAULT);
+	want("ethtool, unmapped data", ioctl(fd, SIOCETHTOOL, &r), EFAULT);
 	uint32_t unknown = 0x7777;
 	r.ifr_data = (char *)&unknown;
 	want("ethtool, unknown command", ioctl(fd, SIOCETHTOOL, &r), EOPNOTSUPP);
@@ -136,16 +136,17 @@ static void setters(int fd, int sock, int expected)
 	want("ethtool --offload", ioctl(fd, SIOCETHTOOL, &r), expected);
 }
 
-/* Those who may not set: somebody without the capability, and somebody who has it in a user namespace of his own. */
+/* Two users may not change settings: one without the capability, and one that has it in a user
+ * namespace of its own. */
 static void strangers(int fd, int sock)
 {
 	for (int own = 0; own < 2; own++) {
 		pid_t pid = fork();
 		if (pid == 0) {
 			if (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534) || (own && unshare(CLONE_NEWUSER)))
-				err(1, "become somebody else");
+				err(1, "become another user");
 			struct ifreq r = named(o.port);
-			want("SIOCGIFFLAGS of a stranger", ioctl(fd, SIOCGIFFLAGS, &r), 0);
+			want("SIOCGIFFLAGS of another user", ioctl(fd, SIOCGIFFLAGS, &r), 0);
 			setters(fd, sock, EPERM);
 			fflush(stdout);
 			_exit(wrong);
@@ -186,7 +187,7 @@ static void others(int fd)
 
 static void on_alarm(int sig) { (void)sig; }
 
-/* An argument in memory that never answers holds up nobody else, and a signal ends it. */
+/* An argument in memory that never answers delays no other program, and a signal ends the request. */
 static void sleeping(int fd)
 {
 	struct uffdio_api api = {.api = UFFD_API};
@@ -203,7 +204,7 @@ static void sleeping(int fd)
 		err(1, "register memory");
 	struct sigaction a = {.sa_handler = on_alarm};
 	sigaction(SIGALRM, &a, NULL);
-	for (int i = 0; i < 12; i++) { /* more than there are threads for one user */
+	for (int i = 0; i < 12; i++) { /* more than the threads of a user */
 		struct itimerval soon = {.it_value = {.tv_usec = 30000}};
 		setitimer(ITIMER_REAL, &soon, NULL);
 		want("memory that never answers", ioctl(fd, SIOCGIFFLAGS, m), EINTR);

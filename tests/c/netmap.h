@@ -1,6 +1,6 @@
-/*
- * The binary interface of /dev/netmap, API 14, on a little-endian machine with 64-bit pointers: what a C program has to
- * know to open a port and move frames. Names and numbers are those of the interface; every layout is asserted.
+/* The binary interface of /dev/netmap, API 14, on a little-endian machine with 64-bit pointers, as
+ * far as a C program needs it to open a port and move frames. Names and numbers are those of the
+ * interface; every layout is asserted.
  */
 #ifndef TESTS_NETMAP_H
 #define TESTS_NETMAP_H
@@ -29,7 +29,7 @@ AT(netmap_slot, len, 4);
 AT(netmap_slot, flags, 6);
 AT(netmap_slot, ptr, 8);
 
-#define NS_BUF_CHANGED 0x0001 /* buf_idx is another one than before */
+#define NS_BUF_CHANGED 0x0001 /* buf_idx has changed */
 #define NS_REPORT      0x0002
 #define NS_FORWARD     0x0004
 #define NS_NO_LEARN    0x0008
@@ -38,7 +38,8 @@ AT(netmap_slot, ptr, 8);
 #define NS_TXMON       0x0040
 #define NS_RFRAGS(slot) ((slot)->flags >> 8) /* slots of a packet that came from a VALE switch */
 
-/* A ring; num_slots slots follow it. The program owns the slots from head to tail, and writes head and cur. */
+/* A ring, which num_slots slots follow. The program owns the slots from head to before tail, and
+ * writes head and cur. */
 struct netmap_ring {
 	int64_t  buf_ofs; /* from here to buffer 0 */
 	uint32_t num_slots;
@@ -74,7 +75,8 @@ AT(netmap_ring, slot, 256);
 #define NR_TIMESTAMP 0x0002
 #define NR_FORWARD   0x0004
 
-/* What a descriptor has bound. ring_ofs holds distances from here: tx, host tx, rx, host rx rings; 0 for the others. */
+/* The bound rings of a descriptor. ring_ofs has their distances from here: tx, host tx, rx and host
+ * rx rings; 0 for rings that are not bound. */
 struct netmap_if {
 	char     ni_name[16];
 	uint32_t ni_version;
@@ -138,7 +140,7 @@ AT(nmreq, nr_flags, 52);
 
 #define NETMAP_BDG_LIST 4 /* nr_cmd */
 
-/* Starts every NIOCCTRL request. */
+/* The header of every NIOCCTRL request. */
 struct nmreq_header {
 	uint16_t nr_version;
 	uint16_t nr_reqtype; /* NETMAP_REQ_* */
@@ -172,7 +174,7 @@ enum {
 	NETMAP_REQ_CSB_ENABLE,
 };
 
-/* Starts every option of a request. */
+/* The header of every option of a request. */
 struct nmreq_option {
 	uint64_t nro_next; /* address */
 	uint32_t nro_reqtype;
@@ -322,7 +324,7 @@ static_assert(NIOCREGIF == 0xC03C6992, "NIOCREGIF");
 static_assert(NIOCTXSYNC == 0x6994 && NIOCRXSYNC == 0x6995, "NIOC*SYNC");
 static_assert(NIOCCTRL == 0xC0586997, "NIOCCTRL");
 
-/* The rx rings lie behind the tx rings and the host tx rings. */
+/* The rx rings follow the tx rings and the host tx rings. */
 static inline struct netmap_ring *netmap_ring_at(struct netmap_if *nifp, uint32_t i)
 {
 	return nifp->ring_ofs[i] ? (struct netmap_ring *)((char *)nifp + nifp->ring_ofs[i]) : NULL;
@@ -348,14 +350,14 @@ static inline uint32_t netmap_next(struct netmap_ring *ring, uint32_t i)
 	return i + 1 == ring->num_slots ? 0 : i + 1;
 }
 
-/* The number of slots that are the program's. Tail is published by the framework: read it before the slots. */
+/* The number of the program's slots. The framework publishes tail: read it before the slots. */
 static inline uint32_t netmap_space(struct netmap_ring *ring)
 {
 	uint32_t tail = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
 	return tail >= ring->head ? tail - ring->head : tail + ring->num_slots - ring->head;
 }
 
-/* Hands over all slots before i. */
+/* Releases all slots before i. */
 static inline void netmap_advance(struct netmap_ring *ring, uint32_t i)
 {
 	__atomic_store_n(&ring->cur, i, __ATOMIC_RELEASE);

@@ -1,5 +1,5 @@
-/* A port in memory of the program's own, whose frames start inside of their buffers, and an ordinary one on the same switch:
- * options -d DEVICE. Says everything that is not as it should be. */
+/* A port in the program's own memory, with offsets, and an ordinary port on the same switch:
+ * options -d DEVICE. Prints every wrong value. */
 #include "client.h"
 
 static struct options o = {.port = "vale0:own"};
@@ -23,7 +23,7 @@ static char *shared(size_t size, int flags)
 
 enum { MEMORY = 1 << 20, MAX_OFFSET = 200, OFFSET = 100, SLOTS = 16 };
 
-/* Registers with both options; the status of each is left in it. Returns an errno. */
+/* Registers with both options, which receive their status. Returns an errno. */
 static int open_own(int fd, char *memory, struct nmreq_register *r, struct nmreq_opt_extmem *x, struct nmreq_opt_offsets *f)
 {
 	struct nmreq_header h = {.nr_version = NETMAP_API, .nr_reqtype = NETMAP_REQ_REGISTER, .nr_body = (uintptr_t)r,
@@ -53,7 +53,8 @@ static void pass(struct netmap_ring *tx, size_t at, int txfd, struct netmap_ring
 	s = &rx->slot[rx->head];
 	b = netmap_buf(rx, s->buf_idx) + (s->ptr & rx->offset_mask);
 	if (memcmp(b, head, sizeof(head)) || strcmp(b + sizeof(head), text)) {
-		printf("another frame came than was sent: %s\n", text);
+		printf("the received frame differs from the sent one: %s\
+", text);
 		wrong = 1;
 	}
 	rx->head = rx->cur = rx->tail;

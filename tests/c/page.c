@@ -1,5 +1,5 @@
-/* The example of the first manual page as it is printed, but for typing errors: page -d DEVICE -i PORT [-n FRAMES]. It sends
- * numbered frames until it is killed, FRAMES of them at most. */
+/* The example of the first manual page as printed, without its typing errors:
+ * page -d DEVICE -i PORT [-n FRAMES]. It sends numbered frames, at most FRAMES, until it is killed. */
 #include <err.h>
 #include <fcntl.h>
 #include <poll.h>

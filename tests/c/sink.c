@@ -1,6 +1,7 @@
-/* Receives numbered frames: sink -d DEVICE -i PORT [-n FRAMES, 0 for ever] [-t ms without a frame that end it]
- * [-w poll|select|epoll|epollet|sync] [-H until it is killed, hold the port and do nothing]
- * Prints how many frames came, how many were broken, and how many came out of order from their sender. */
+/* Receives numbered frames: sink -d DEVICE -i PORT [-n FRAMES, 0 for ever]
+ * [-t milliseconds without a frame after which it ends] [-w poll|select|epoll|epollet|sync]
+ * [-H only hold the port until it is killed]
+ * Prints the numbers of frames received, damaged, and out of their sender's order. */
 #include "client.h"
 
 static struct {
@@ -10,7 +11,7 @@ static struct {
 static void look(const struct frame *f, uint32_t len)
 {
 	if (!frame_is_ours(f, len))
-		return; /* the host's own */
+		return; /* a frame of the host itself */
 	count.got++;
 	if (!frame_is_whole(f, len))
 		count.bad++;
@@ -36,7 +37,7 @@ static uint32_t drain_all(const struct port *p)
 	return n;
 }
 
-/* Takes what is there. An edge comes once, so after one everything has to be taken. */
+/* Takes all frames that are there. epoll reports an edge once, so no frame may be left. */
 static void take(const struct port *p, enum how how)
 {
 	while (drain_all(p) && how == EPOLL_ET)
@@ -72,7 +73,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	struct waiter w = waiter_new(how, p.fd, POLLIN);
-	int waited = 0; /* ms, in mode sync, where waiting is ours */
+	int waited = 0; /* ms, in mode sync */
 	while (frames == 0 || count.got < frames) {
 		uint32_t before = count.got;
 		short got = waiter_wait(&w, frames ? patience : -1);
@@ -85,7 +86,7 @@ int main(int argc, char **argv)
 		if (got == 0 || (how == SYNC && waited > patience * 10))
 			break;
 	}
-	ioctl(p.fd, NIOCRXSYNC); /* gives the slots back: a sender on a pipe waits for them */
+	ioctl(p.fd, NIOCRXSYNC); /* releases the slots: a sender on a pipe waits for them */
 	printf("got=%u bad=%u reordered=%u\n", count.got, count.bad, count.reordered);
 	port_close(&p);
 	return 0;

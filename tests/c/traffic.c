@@ -1,7 +1,8 @@
-/* The traffic generator of the first manual page, a receiver, and a forwarder between an interface and its host stack, until it is
- * killed: traffic -d DEVICE -i PORT -f tx|rx|host [-n FRAMES]
- * [-r RING, without: all] [-w poll|select|sync] [-b most frames a sync] [-g µs between syncs] [-t ms that end a receiver]
- * [-m map before binding]
+/* The traffic generator of the first manual page, a receiver, and a forwarder between an interface
+ * and its host stack, which runs until it is killed:
+ * traffic -d DEVICE -i PORT -f tx|rx|host [-n FRAMES] [-r RING, default: all]
+ * [-w poll|select|sync] [-b frames a sync at most] [-g µs between syncs]
+ * [-t milliseconds without a frame after which a receiver ends] [-m map before binding]
  * It is compiled once for every API, with -DNETMAP_H naming the header. */
 #include <err.h>
 #include <errno.h>
@@ -21,14 +22,14 @@ static const char *device, *port, *how = "poll";
 static uint32_t frames = 1000, most = 256, gap;
 static int ringid = -1, patience = 10000, map_first;
 
-/* What is bound. */
+/* A bound port. */
 struct port {
 	int fd;
 	struct netmap_if *nifp;
 	uint32_t first, rings; /* in each direction */
 };
 
-/* The program's slots in a ring: how many from cur on, and moving past one. */
+/* The number of the program's slots from cur on, and the step past one of them. */
 #if defined(NETMAP_API) && NETMAP_API >= 10
 static uint32_t slots(const struct netmap_ring *ring)
 {
@@ -145,7 +146,7 @@ static int await(int fd, short events, int ms)
 	if (poll(&p, 1, ms) <= 0)
 		return 0;
 	if (p.revents & POLLERR)
-		errx(1, "poll says %#x", p.revents);
+		errx(1, "poll returns %#x", p.revents);
 	return 1;
 }
 
@@ -177,7 +178,7 @@ static void generate(const struct port *p)
 			usleep(gap);
 		}
 	}
-	/* What is left goes out before the descriptor closes: a pipe has room when the other end has taken the frames. */
+	/* Send all frames before close: a pipe has room after the other end has taken the frames. */
 	for (uint32_t r = p->first; r < p->first + p->rings; r++) {
 		struct netmap_ring *ring = NETMAP_TXRING(p->nifp, r);
 		int tries = 0;
@@ -205,7 +206,7 @@ static void receive(const struct port *p)
 				const struct frame *f = (const struct frame *)NETMAP_BUF(ring, slot->buf_idx);
 				idle = 0;
 				if (!frame_is_ours(f, slot->len))
-					continue; /* the host's own */
+					continue; /* a frame of the host itself */
 				got++;
 				bad += !frame_is_whole(f, slot->len);
 				reordered += f->seq < next;
@@ -213,7 +214,7 @@ static void receive(const struct port *p)
 			}
 		}
 	}
-	ioctl(fd, NIOCRXSYNC); /* gives the slots back: a sender on a pipe waits for them */
+	ioctl(fd, NIOCRXSYNC); /* releases the slots: a sender on a pipe waits for them */
 	printf("got=%u bad=%u reordered=%u\n", got, bad, reordered);
 }
 
@@ -243,7 +244,7 @@ static void forward(const struct port *wire, const struct port *host)
 		move_frames(wire, host);
 		move_frames(host, wire);
 	}
-	errx(1, "poll says %#x and %#x", p[0].revents, p[1].revents);
+	errx(1, "poll returns %#x and %#x", p[0].revents, p[1].revents);
 }
 
 int main(int argc, char **argv)

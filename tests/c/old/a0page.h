@@ -1,4 +1,5 @@
-/* The structures as the first manual page prints them: some names are other ones, and a ring has no time stamp. */
+/* The structures as printed in the first manual page: some names differ, and a ring has no time
+ * stamp. */
 #include "assert.h"
 
 struct netmap_if {

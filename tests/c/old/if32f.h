@@ -1,4 +1,4 @@
-/* An interface of API 5, with flags. Mind the order of rx and tx. */
+/* An interface of API 5, with flags. rx comes before tx. */
 #include "assert.h"
 
 struct netmap_if {

@@ -1,4 +1,4 @@
-/* An interface of API 2 to 4. Mind the order of rx and tx. */
+/* An interface of API 2 to 4. rx comes before tx. */
 #include "assert.h"
 
 struct netmap_if {

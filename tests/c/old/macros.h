@@ -1,4 +1,4 @@
-/* Constants, requests without a body, and address macros. Without NETMAP_API they are those of June 2011. */
+/* Constants, requests without a body, and address macros; without NETMAP_API those of June 2011. */
 #include "assert.h"
 
 #define NETMAP_RING_MASK 0x0fff

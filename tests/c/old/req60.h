@@ -1,4 +1,4 @@
-/* A request of API 2 and later. The spare words were put to use one after another. */
+/* A request of API 2 and later. Later APIs use the spare words. */
 #include "assert.h"
 
 struct nmreq {

@@ -1,4 +1,4 @@
-/* A ring since API 10: head, cur and tail. The slots come first: slot16.h. */
+/* A ring since API 10: head, cur and tail. Include slot16.h first. */
 #include "assert.h"
 
 struct netmap_ring {

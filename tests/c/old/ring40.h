@@ -1,4 +1,4 @@
-/* A ring of 2011. cur and avail say which slots are the program's. The slots come first: slot8.h. */
+/* A ring of 2011. The program owns avail slots from cur on. Include slot8.h first. */
 #include "assert.h"
 
 struct netmap_ring {

@@ -1,4 +1,4 @@
-/* A ring of API 2 to 5, with slots that the program reserves. The slots come first: slot8.h or slot16.h. */
+/* A ring of API 2 to 5, with slots that the program reserves. Include slot8.h or slot16.h first. */
 #include "assert.h"
 
 struct netmap_ring {
