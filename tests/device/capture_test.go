@@ -128,7 +128,8 @@ func TestCaptureAndReplay(t *testing.T) {
 			}
 			inNode := func(s string) string { return strings.ReplaceAll(s, "NODE", n.path) }
 			c, out := n.capture(b, inNode("-c 500 "+tt.capture))
-			r := n.tool(a, append([]string{"replay", "-f", file}, strings.Fields(inNode(tt.replay))...)...)
+			r := n.tool(a, append([]string{"replay", "-f", file},
+				strings.Fields(inNode(tt.replay))...)...)
 			if text := r.wait()["text"]; !strings.Contains(text, "Sent 500 frames, ") {
 				t.Errorf("replay prints %s", text)
 			}
@@ -138,7 +139,8 @@ func TestCaptureAndReplay(t *testing.T) {
 			if !strings.Contains(said, "500 packets captured\n500 packets received by filter\n") {
 				t.Errorf("capture prints %s", said)
 			}
-			if !strings.Contains(said, "\n0 packets dropped by the port\n") && !strings.Contains(tt.capture, "NODE") {
+			if !strings.Contains(said, "\n0 packets dropped by the port\n") &&
+				!strings.Contains(tt.capture, "NODE") {
 				t.Errorf("capture does not report lost frames: %s", said)
 			}
 		})
@@ -153,9 +155,12 @@ func TestCaptureMonitor(t *testing.T) {
 			n := &node{t: t, path: n.path, d: n.d}
 			defer n.wantEmpty()
 			sink, took := n.capture(nil, "-i vale0:b -c 500 --device="+n.path)
-			r := n.tool(nil, "replay", "-i", "vale0:a", "-D", "2s", "-f", captureFile(t), "--device="+n.path)
+			r := n.tool(nil, "replay", "-i", "vale0:a", "-D", "2s", "-f", captureFile(t),
+				"--device="+n.path)
 			eventually(t, "replay opens its port", func() bool {
-				return slices.ContainsFunc(n.d.Engine().Stats(), func(p engine.PortStats) bool { return p.Name == "vale0:a" })
+				return slices.ContainsFunc(n.d.Engine().Stats(), func(p engine.PortStats) bool {
+					return p.Name == "vale0:a"
+				})
 			})
 			c, saw := n.capture(nil, "-i vale0:a/"+how+" -c 500 --device="+n.path)
 			for _, p := range []*client{r, c, sink} {
@@ -163,7 +168,8 @@ func TestCaptureMonitor(t *testing.T) {
 			}
 			wantCaptured(t, took, true)
 			wantCaptured(t, saw, true)
-			if said := c.stderr.String(); !strings.Contains(said, "dropped by the port: not known") {
+			said := c.stderr.String()
+			if !strings.Contains(said, "dropped by the port: not known") {
 				t.Errorf("capture prints %s", said)
 			}
 		})

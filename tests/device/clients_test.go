@@ -16,7 +16,8 @@ func TestPipe(t *testing.T) {
 		for _, api := range []string{"0", "11", "14"} {
 			t.Run(how+" with API "+api, func(t *testing.T) {
 				n := &node{t, n.path, n.d}
-				n.transfer(20000, at("x{1", "-w", how, "-L", api, "-k", "256"), true, at("x}1", "-w", how, "-L", api))
+				n.transfer(20000, at("x{1", "-w", how, "-L", api, "-k", "256"), true,
+					at("x}1", "-w", how, "-L", api))
 			})
 		}
 	}
@@ -33,7 +34,8 @@ func TestPipe(t *testing.T) {
 	t.Run("a pipe of a switch's port, by the old modes", func(t *testing.T) {
 		n := &node{t, n.path, n.d}
 		const master, slave = "0x5", "0x6"
-		n.transfer(3000, at("vale0:a", "-L", "11", "-x", master), true, at("vale0:a", "-L", "11", "-x", slave))
+		n.transfer(3000, at("vale0:a", "-L", "11", "-x", master), true,
+			at("vale0:a", "-L", "11", "-x", slave))
 	})
 }
 

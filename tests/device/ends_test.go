@@ -25,14 +25,18 @@ func TestProgramsFindTheirEnds(t *testing.T) {
 		"of two ordinary users": {{"-u", "65534"}, {"-u", "65533"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			first := start(t, ns, "ends", append([]string{"-d", n.path, "-i", "foo"}, args[0]...)...).waitReady()
-			second := start(t, ns, "ends", append([]string{"-d", n.path, "-i", "foo"}, args[1]...)...)
+			first := start(t, ns, "ends", append([]string{"-d", n.path, "-i", "foo"},
+				args[0]...)...).waitReady()
+			second := start(t, ns, "ends", append([]string{"-d", n.path, "-i", "foo"},
+				args[1]...)...)
 			first.wait()
 			second.wait()
 			for i, want := range []string{"master", "slave"} {
 				c, other := []*client{first, second}[i], []*client{second, first}[i]
-				if c.result["end"] != want || c.result["peer"] != strconv.Itoa(other.cmd.Process.Pid) {
-					t.Errorf("program %d: %v, want the %s end and process %d", i, c.result, want, other.cmd.Process.Pid)
+				if c.result["end"] != want ||
+					c.result["peer"] != strconv.Itoa(other.cmd.Process.Pid) {
+					t.Errorf("program %d: %v, want the %s end and process %d", i, c.result, want,
+						other.cmd.Process.Pid)
 				}
 			}
 			eventually(t, "the interface is removed with the last end", func() bool {

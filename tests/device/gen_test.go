@@ -27,6 +27,8 @@ func TestGen(t *testing.T) {
 	n := newNode(t)
 	h := newHosts(t)
 	const frames = 500
+	const manualPage = "-i netmap:" + nic + " -f tx -s 172.16.0.1:53 -d 172.16.1.3:53 " +
+		"-D 00:07:43:29:2a:e0 -l 128 -w 0 -R 20k"
 	for _, tt := range []struct {
 		name, rx, tx string
 		nic          bool
@@ -39,9 +41,9 @@ func TestGen(t *testing.T) {
 		{"headers of one side", "-i vale0:b -W", "-f tx -i vale0:a -R 20k -H 10", false, 60},
 		{"IPv6", "-i vale0:b -W", "-f tx -i vale0:a -R 20k -6 -z -Z", false, 80},
 		{"manual page, over the device", "-i " + nic + " -f rx -W -w 0",
-			"-i netmap:" + nic + " -f tx -s 172.16.0.1:53 -d 172.16.1.3:53 -D 00:07:43:29:2a:e0 -l 128 -w 0 -R 20k", true, 128},
+			manualPage, true, 128},
 		{"manual page, inside", "-i " + nic + " -f rx -W -w 0 --device=embedded",
-			"-i netmap:" + nic + " -f tx -s 172.16.0.1:53 -d 172.16.1.3:53 -D 00:07:43:29:2a:e0 -l 128 -w 0 -R 20k --device=embedded", true, 128},
+			manualPage + " --device=embedded", true, 128},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			n := &node{t: t, path: n.path, d: n.d}
@@ -53,10 +55,13 @@ func TestGen(t *testing.T) {
 			rx := n.gen(b, tt.rx).waitReady()
 			tx := n.gen(a, fmt.Sprintf("%s -n %d", tt.tx, frames)).wait()["text"]
 			text := rx.wait()["text"]
-			if want := fmt.Sprintf("Received %d packets %d bytes ", frames, frames*tt.size); !strings.Contains(text, want) {
+			want := fmt.Sprintf("Received %d packets %d bytes ", frames, frames*tt.size)
+			if !strings.Contains(text, want) {
 				t.Errorf("received:\n%s%swant %s; sent:\n%s", text, rx.stderr.String(), want, tx)
 			}
-			if want := fmt.Sprintf("%d good, 0 lost, 0 repeated, ", frames); !strings.Contains(text, want) || !strings.Contains(text, " 0 changed, 0 of unknown") {
+			good := fmt.Sprintf("%d good, 0 lost, 0 repeated, ", frames)
+			if !strings.Contains(text, good) ||
+				!strings.Contains(text, " 0 changed, 0 of unknown") {
 				t.Errorf("received:\n%swant %s", text, want)
 			}
 		})
@@ -69,7 +74,8 @@ func TestGenPings(t *testing.T) {
 	n := newNode(t)
 	pong := n.gen(nil, "-f pong -i vale0:b -n 200").waitReady()
 	ping := n.gen(nil, "-f ping -i vale0:a -n 200 -l 500 -R 1000").wait()["text"]
-	if !strings.Contains(ping, "Of 200 frames sent, 0 did not come back.") || !strings.Contains(ping, "Round trip: min ") {
+	if !strings.Contains(ping, "Of 200 frames sent, 0 did not come back.") ||
+		!strings.Contains(ping, "Round trip: min ") {
 		t.Errorf("%s", ping)
 	}
 	pong.wait()

@@ -62,13 +62,16 @@ func TestMain(m *testing.M) {
 // recipes has the compiler's arguments for each C client.
 var recipes = func() map[string][]string {
 	all := map[string][]string{}
-	for _, name := range []string{"gen", "sink", "lifetime", "errors", "options", "manual", "page", "ends", "netdev"} {
+	for _, name := range []string{
+		"gen", "sink", "lifetime", "errors", "options", "manual", "page", "ends", "netdev",
+	} {
 		all[name] = []string{name + ".c"}
 	}
 	for _, api := range old {
 		all["traffic-"+api] = []string{"traffic.c", `-DNETMAP_H="old/` + api + `.h"`}
 	}
-	all["traffic-a0page"] = []string{"traffic.c", `-DNETMAP_H="old/a0page.h"`, "-Dnr_numrings=nr_numqueues"}
+	all["traffic-a0page"] = []string{"traffic.c", `-DNETMAP_H="old/a0page.h"`,
+		"-Dnr_numrings=nr_numqueues"}
 	return all
 }()
 
@@ -81,7 +84,8 @@ var compile = sync.OnceValue(func() error {
 	results := make(chan error)
 	for name, how := range recipes {
 		go func() {
-			args := append([]string{"-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-o", filepath.Join(binDir, name)}, how...)
+			args := append([]string{"-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra",
+				"-Werror", "-o", filepath.Join(binDir, name)}, how...)
 			cmd := exec.Command(cc, args...)
 			cmd.Dir = filepath.Join("..", "c")
 			out, err := cmd.CombinedOutput()
@@ -99,7 +103,8 @@ var compile = sync.OnceValue(func() error {
 
 // buildDaemon builds the program "netmap".
 var buildDaemon = sync.OnceValue(func() error {
-	out, err := exec.Command("go", "build", "-o", filepath.Join(binDir, "netmap"), "../../cmd/netmap").CombinedOutput()
+	out, err := exec.Command("go", "build", "-o", filepath.Join(binDir, "netmap"),
+		"../../cmd/netmap").CombinedOutput()
 	if err != nil && len(out) > 0 {
 		err = fmt.Errorf("%v\n%s", err, out)
 	}
@@ -128,7 +133,8 @@ func newNodeWith(t *testing.T, change func(*daemon.Config)) *node {
 	n := &node{t: t, path: filepath.Join(t.TempDir(), "node")}
 	cfg := daemon.Config{
 		Engine: engine.Config{Region: mem.Config{Buf: mem.Pool{Num: 24576}, NoHuge: true}},
-		Path:   n.path, Mode: 0o600, Spin: 20 * time.Microsecond, Log: slog.New(slog.DiscardHandler),
+		Path:   n.path, Mode: 0o600, Spin: 20 * time.Microsecond,
+		Log: slog.New(slog.DiscardHandler),
 	}
 	change(&cfg)
 	var err error
@@ -193,7 +199,8 @@ type client struct {
 
 // Write receives the client's standard error, to which the daemon logs that it serves.
 func (c *client) Write(text []byte) (int, error) {
-	if bytes.Contains(text, []byte("event=serving ")) || bytes.Contains(text, []byte(`"event":"serving"`)) {
+	if bytes.Contains(text, []byte("event=serving ")) ||
+		bytes.Contains(text, []byte(`"event":"serving"`)) {
 		c.done()
 	}
 	return c.stderr.Write(text)
@@ -208,7 +215,8 @@ func (n *node) start(ns *testutil.NS, program string, args ...string) *client {
 
 func start(t *testing.T, ns *testutil.NS, program string, args ...string) *client {
 	t.Helper()
-	c := &client{t: t, what: program + " " + strings.Join(args, " "), cmd: exec.Command(filepath.Join(binDir, program), args...),
+	c := &client{t: t, what: program + " " + strings.Join(args, " "),
+		cmd:   exec.Command(filepath.Join(binDir, program), args...),
 		ready: make(chan struct{}), ended: make(chan struct{}), result: map[string]string{}}
 	c.done = sync.OnceFunc(func() { close(c.ready) })
 	c.cmd.Stderr = c
@@ -318,9 +326,11 @@ func (n *node) transfer(frames int, from endpoint, ordered bool, to ...endpoint)
 	n.t.Helper()
 	var sinks []*client
 	for _, e := range to {
-		sinks = append(sinks, n.start(e.ns, "sink", append([]string{"-i", e.port, "-n", strconv.Itoa(frames)}, e.args...)...).waitReady())
+		sinks = append(sinks, n.start(e.ns, "sink",
+			append([]string{"-i", e.port, "-n", strconv.Itoa(frames)}, e.args...)...).waitReady())
 	}
-	gen := n.start(from.ns, "gen", append([]string{"-i", from.port, "-n", strconv.Itoa(frames)}, from.args...)...)
+	gen := n.start(from.ns, "gen", append([]string{"-i", from.port, "-n", strconv.Itoa(frames)},
+		from.args...)...)
 	gen.wait()
 	for _, s := range sinks {
 		s.wait()

@@ -113,7 +113,9 @@ func TestHostAfterDaemon(t *testing.T) {
 				}
 				end(s)
 				stop()
-				eventually(t, "the interface is as it was", func() bool { return slices.Equal(h.dump(t), before) })
+				eventually(t, "the interface is as it was", func() bool {
+					return slices.Equal(h.dump(t), before)
+				})
 				if lost := h.a.Ping(t, addrB, 50, 1000, time.Millisecond); lost > 0 {
 					t.Errorf("%d of 50 pings lost after the daemon ended", lost)
 				}
@@ -129,7 +131,8 @@ func TestSoakHost(t *testing.T) {
 	h.b.Offloads(t, nic, "tx", "off")
 	transfer := func(bytes int64) (out, in float64) {
 		rate := func(d time.Duration) float64 { return float64(bytes) * 8 / 1e6 / d.Seconds() }
-		return rate(h.a.Transfer(t, h.b, addrB, bytes, 5*time.Minute)), rate(h.b.Transfer(t, h.a, addrA, bytes, 5*time.Minute))
+		return rate(h.a.Transfer(t, h.b, addrB, bytes, 5*time.Minute)),
+			rate(h.b.Transfer(t, h.a, addrA, bytes, 5*time.Minute))
 	}
 	bytes := int64(rounds(10, 200)) << 20
 	out, in := transfer(bytes)

@@ -51,8 +51,10 @@ func (n *node) killRounds(count int, from, to endpoint, check func()) {
 	n.t.Helper()
 	var descriptors, goroutines int
 	for round := range count {
-		sink := n.start(to.ns, "sink", append([]string{"-i", to.port, "-n", "0"}, to.args...)...).waitReady()
-		gen := n.start(from.ns, "gen", append([]string{"-i", from.port, "-n", "0"}, from.args...)...).waitReady()
+		sink := n.start(to.ns, "sink", append([]string{"-i", to.port, "-n", "0"},
+			to.args...)...).waitReady()
+		gen := n.start(from.ns, "gen", append([]string{"-i", from.port, "-n", "0"},
+			from.args...)...).waitReady()
 		first, second := gen, sink
 		if round%2 == 1 {
 			first, second = sink, gen
@@ -62,7 +64,8 @@ func (n *node) killRounds(count int, from, to endpoint, check func()) {
 		first.kill()
 		nap()
 		if !second.alive() {
-			n.t.Fatalf("round %d: %s died with %s: %v %s", round, second.what, first.what, second.err, second.stderr.String())
+			n.t.Fatalf("round %d: %s died with %s: %v %s", round, second.what, first.what,
+				second.err, second.stderr.String())
 		}
 		second.kill()
 		n.wantEmpty()
@@ -118,7 +121,8 @@ func TestKillDaemon(t *testing.T) {
 		s.requireXDPOfServer(h)
 		var busy, asleep []*client
 		for _, how := range []string{"poll", "select", "epoll", "epollet"} {
-			asleep = append(asleep, s.node.start(nil, "sink", "-i", "vale7:"+how, "-k", "64", "-H", "-w", how).waitReady())
+			asleep = append(asleep, s.node.start(nil, "sink", "-i", "vale7:"+how, "-k", "64", "-H",
+				"-w", how).waitReady())
 		}
 		busy = append(busy,
 			s.node.start(h.b, "sink", "-i", nic, "-n", "0").waitReady(),
@@ -139,7 +143,8 @@ func TestKillDaemon(t *testing.T) {
 			t.Errorf("round %d: %s is not the mount of a dead daemon", round, path)
 		}
 		_, err := netmap.OpenDevice(path, "vale0:a")
-		if !errors.Is(err, syscall.ENOTCONN) || !strings.Contains(err.Error(), "start netmap serve") {
+		if !errors.Is(err, syscall.ENOTCONN) ||
+			!strings.Contains(err.Error(), "start netmap serve") {
 			t.Errorf("opening the node of a dead daemon: %v", err)
 		}
 	}

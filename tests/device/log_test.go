@@ -50,12 +50,14 @@ func TestServeLogs(t *testing.T) {
 func TestServeLogsItsFailure(t *testing.T) {
 	testutil.Require(t, "to build the daemon", buildDaemon())
 	path := filepath.Join(t.TempDir(), "nosuch", "node")
-	cmd := exec.Command(filepath.Join(binDir, "netmap"), "serve", "--path", path, "--log-format", "json", "--log-level", "error")
+	cmd := exec.Command(filepath.Join(binDir, "netmap"), "serve", "--path", path, "--log-format",
+		"json", "--log-level", "error")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	err := cmd.Run()
 	names, last := events(t, stderr.String())
-	if cmd.ProcessState.ExitCode() != 1 || len(names) != 1 || last["event"] != "failed" || last["errno"] == nil || last["device"] != path {
+	if cmd.ProcessState.ExitCode() != 1 || len(names) != 1 || last["event"] != "failed" ||
+		last["errno"] == nil || last["device"] != path {
 		t.Errorf("%v: %s", err, stderr.String())
 	}
 }

@@ -21,7 +21,8 @@ import (
 // offerStatus lets the node's daemon offer its status API at the default socket.
 func (n *node) offerStatus() {
 	n.t.Helper()
-	if err := n.d.ServeStatus(daemon.StatusConfig{Socket: status.DefaultSocket(n.path)}); err != nil {
+	config := daemon.StatusConfig{Socket: status.DefaultSocket(n.path)}
+	if err := n.d.ServeStatus(config); err != nil {
 		n.t.Fatal(err)
 	}
 }

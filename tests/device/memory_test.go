@@ -39,7 +39,8 @@ func (s *server) held() (own, region uint64) {
 	}
 	for _, e := range entries {
 		var st unix.Stat_t
-		if to, _ := os.Readlink(proc + "fd/" + e.Name()); strings.HasPrefix(to, "/memfd:netmap") && unix.Stat(proc+"fd/"+e.Name(), &st) == nil {
+		if to, _ := os.Readlink(proc + "fd/" + e.Name()); strings.HasPrefix(to, "/memfd:netmap") &&
+			unix.Stat(proc+"fd/"+e.Name(), &st) == nil {
 			region += uint64(st.Blocks) * 512
 		}
 	}
@@ -110,9 +111,12 @@ func (s *server) limitMemory(limit int) {
 	testutil.Require(s.node.t, "a control group", os.Mkdir(dir, 0o755))
 	s.node.t.Cleanup(func() {
 		s.kill()
-		eventually(s.node.t, "the control group can be removed", func() bool { return os.Remove(dir) == nil })
+		eventually(s.node.t, "the control group can be removed", func() bool {
+			return os.Remove(dir) == nil
+		})
 	})
 	for name, value := range map[string]int{file: limit, "cgroup.procs": s.cmd.Process.Pid} {
-		testutil.Require(s.node.t, "a control group with "+name, os.WriteFile(filepath.Join(dir, name), []byte(strconv.Itoa(value)), 0))
+		testutil.Require(s.node.t, "a control group with "+name,
+			os.WriteFile(filepath.Join(dir, name), []byte(strconv.Itoa(value)), 0))
 	}
 }

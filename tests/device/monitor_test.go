@@ -62,7 +62,8 @@ func TestMonitorsOfAnInterface(t *testing.T) {
 			go func() {
 				got := 0
 				for end := time.Now().Add(patience); got == 0; got += seen(m) {
-					if ready, err := m.Poll(t.Context(), netmap.In, patience); ready != netmap.In || err != nil || time.Now().After(end) {
+					if ready, err := m.Poll(t.Context(), netmap.In, patience); ready != netmap.In ||
+						err != nil || time.Now().After(end) {
 						woken <- fmt.Errorf("poll returns %v, %v", ready, err)
 						return
 					}
@@ -73,7 +74,8 @@ func TestMonitorsOfAnInterface(t *testing.T) {
 		if i%2 == 0 {
 			time.Sleep(time.Millisecond) // they sleep
 		}
-		a.Tx()[0].Send(append([]byte("\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x88\xb5"), make([]byte, 46)...))
+		a.Tx()[0].Send(append([]byte("\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x88\xb5"),
+			make([]byte, 46)...))
 		if err := a.TxSync(); err != nil {
 			t.Fatal(err)
 		}

@@ -32,7 +32,9 @@ func newHosts(t *testing.T) hosts {
 		ns.Do(func() {
 			link, err := netlink.LinkByName(nic)
 			if err == nil {
-				err = netlink.AddrAdd(link, &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP(addr).To4(), Mask: net.CIDRMask(24, 32)}})
+				err = netlink.AddrAdd(link,
+					&netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP(addr).To4(),
+						Mask: net.CIDRMask(24, 32)}})
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -137,7 +139,8 @@ func TestNIC(t *testing.T) {
 		{at(nic, "-r", "4").in(h.a), syscall.EINVAL},
 		{at("nm1").in(h.a), syscall.ENXIO},
 	} {
-		c := n.start(tt.where.ns, "sink", append([]string{"-i", tt.where.port}, tt.where.args...)...)
+		c := n.start(tt.where.ns, "sink", append([]string{"-i", tt.where.port},
+			tt.where.args...)...)
 		await(t, "sink ends", c.ended)
 		if c.count("errno") != int(tt.want) {
 			t.Errorf("%s: %v %v, want %v", c.what, c.result, c.stderr.String(), tt.want)
@@ -150,7 +153,8 @@ func TestNIC(t *testing.T) {
 func TestNICOneQueue(t *testing.T) {
 	n, h := newNode(t), newHosts(t)
 	n.requireXDP(h)
-	n.transfer(600, at(nic, append([]string{"-r", "2"}, gently...)...).in(h.a), false, at(nic, "-r", "2").in(h.b))
+	n.transfer(600, at(nic, append([]string{"-r", "2"}, gently...)...).in(h.a), false,
+		at(nic, "-r", "2").in(h.b))
 	one := n.start(h.a, "sink", "-i", nic, "-r", "3", "-H").waitReady()
 	all := n.start(h.b, "sink", "-i", nic, "-H").waitReady()
 	eventually(t, "a client with all rings gets the host's frames", func() bool {
@@ -175,5 +179,6 @@ func TestNICExclusive(t *testing.T) {
 	if c.count("errno") != int(syscall.EBUSY) {
 		t.Errorf("%v: %v", errNotExclusive, c.result)
 	}
-	n.start(h.b, "sink", "-i", nic, "-x", exclusive, "-H").waitReady() // host B has another interface
+	// Host B has another interface.
+	n.start(h.b, "sink", "-i", nic, "-x", exclusive, "-H").waitReady()
 }

@@ -24,7 +24,8 @@ func (n *node) startTraffic(e endpoint, api, function string, frames int) *clien
 
 // exchange sends frames from a program of one API to programs of others, and checks that all
 // arrive.
-func (n *node) exchange(frames int, ordered bool, from endpoint, fromAPI string, to endpoint, toAPIs ...string) {
+func (n *node) exchange(frames int, ordered bool, from endpoint, fromAPI string, to endpoint,
+	toAPIs ...string) {
 	n.t.Helper()
 	var receivers []*client
 	for _, api := range toAPIs {
@@ -51,7 +52,8 @@ func TestOldOnSwitch(t *testing.T) {
 		t.Run("from "+from, func(t *testing.T) {
 			n := &node{t, n.path, n.d}
 			how := []string{"poll", "select", "sync"}[i%3]
-			n.exchange(1000, true, at("vale0:from", "-w", how), from, at("vale0:to", "-w", how), append(old, "")...)
+			n.exchange(1000, true, at("vale0:from", "-w", how), from, at("vale0:to", "-w", how),
+				append(old, "")...)
 			n.wantEmpty()
 		})
 	}
@@ -83,7 +85,8 @@ func TestOldOnNIC(t *testing.T) {
 	t.Run("one ring", func(t *testing.T) {
 		n := &node{t, n.path, n.d}
 		for _, api := range old {
-			n.exchange(300, true, at(nic, append([]string{"-r", "2"}, gently...)...).in(h.a), api, at(nic, "-r", "2").in(h.b), api)
+			n.exchange(300, true, at(nic, append([]string{"-r", "2"}, gently...)...).in(h.a), api,
+				at(nic, "-r", "2").in(h.b), api)
 		}
 	})
 	h.wantOwnStack(t)
@@ -157,7 +160,8 @@ func TestOldSharesRing(t *testing.T) {
 		var receivers []*client
 		for k, api := range apis {
 			how := []string{"poll", "select", "sync"}[(i+k)%3]
-			receivers = append(receivers, n.startTraffic(at("vale0:to", "-w", how, "-t", "60"), api, "rx", 1000000).waitReady())
+			receivers = append(receivers, n.startTraffic(at("vale0:to", "-w", how, "-t", "60"), api,
+				"rx", 1000000).waitReady())
 		}
 		n.startTraffic(at("vale0:from"), "", "tx", 1000).wait()
 		got := 0

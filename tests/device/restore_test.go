@@ -30,7 +30,10 @@ func (h hosts) settings(t *testing.T) string {
 	var b strings.Builder
 	for _, ns := range []*testutil.NS{h.a, h.b} {
 		ns.Do(func() {
-			for _, command := range []string{"ethtool -k", "ethtool -l", "ethtool -g", "ip -d link show dev", "tc qdisc show dev", "tc filter show dev"} {
+			for _, command := range []string{
+				"ethtool -k", "ethtool -l", "ethtool -g",
+				"ip -d link show dev", "tc qdisc show dev", "tc filter show dev",
+			} {
 				args := append(strings.Fields(command), nic)
 				out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
 				if err != nil && args[1] != "-g" { // a veth has no ring sizes
@@ -52,7 +55,9 @@ func programs(t *testing.T) string {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	for name, at := range map[string]ebpf.AttachType{"ingress": ebpf.AttachTCXIngress, "egress": ebpf.AttachTCXEgress} {
+	for name, at := range map[string]ebpf.AttachType{
+		"ingress": ebpf.AttachTCXIngress, "egress": ebpf.AttachTCXEgress,
+	} {
 		r, err := link.QueryPrograms(link.QueryOptions{Target: i.Index, Attach: at})
 		testutil.Require(t, "TCX", err)
 		for _, p := range r.Programs {
@@ -104,7 +109,9 @@ func requireTools(t *testing.T) {
 func (h hosts) taken(t *testing.T, was string) {
 	t.Helper()
 	d := difference(was, h.settings(t))
-	for _, want := range []string{"+ rx-vlan-offload: off", "+ rx-vlan-stag-hw-parse: off", "prog/xdp", "promiscuity 1"} {
+	for _, want := range []string{
+		"+ rx-vlan-offload: off", "+ rx-vlan-stag-hw-parse: off", "prog/xdp", "promiscuity 1",
+	} {
 		if !strings.Contains(d, want) {
 			t.Fatalf("no %q among the changes: %s", want, d)
 		}
@@ -122,8 +129,10 @@ func TestInterfacesAreGivenBack(t *testing.T) {
 	args := []string{"--promisc", "--state-dir", filepath.Join(dir, "state")}
 	h := newHosts(t)
 	h.a.Do(func() {
-		for _, command := range []string{"ethtool -L nm0 rx 3 tx 2", "ethtool -K nm0 tx-tcp-segmentation off rx-gro-list on", "tc qdisc add dev nm0 clsact",
-			"ip link set dev nm0 mtu 1400"} {
+		for _, command := range []string{
+			"ethtool -L nm0 rx 3 tx 2", "ethtool -K nm0 tx-tcp-segmentation off rx-gro-list on",
+			"tc qdisc add dev nm0 clsact", "ip link set dev nm0 mtu 1400",
+		} {
 			if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
 				t.Fatalf("%s: %v\n%s", command, err, out)
 			}
@@ -165,7 +174,8 @@ func TestInterfacesAreGivenBack(t *testing.T) {
 
 	open()
 	s.client.kill()
-	out, err := exec.Command(filepath.Join(binDir, "netmap"), "doctor", "--restore", "--state-dir", args[2]).CombinedOutput()
+	out, err := exec.Command(filepath.Join(binDir, "netmap"), "doctor", "--restore", "--state-dir",
+		args[2]).CombinedOutput()
 	if err != nil || strings.Count(string(out), "nm0 is as it was") != 2 {
 		t.Errorf("netmap doctor --restore: %v, %s", err, out)
 	}
@@ -215,7 +225,8 @@ func TestKillWhileTakingOver(t *testing.T) {
 // attachTCX attaches a TCX program that is not netmap's.
 func (h hosts) attachTCX(t *testing.T) {
 	t.Helper()
-	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "their_tcx", Type: ebpf.SchedCLS, License: "GPL",
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "their_tcx", Type: ebpf.SchedCLS,
+		License:      "GPL",
 		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()}}) // TCX_NEXT
 	testutil.Require(t, "BPF", err)
 	defer p.Close()
@@ -224,7 +235,8 @@ func (h hosts) attachTCX(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l, err := link.AttachTCX(link.TCXOptions{Interface: i.Index, Program: p, Attach: ebpf.AttachTCXIngress})
+		l, err := link.AttachTCX(link.TCXOptions{Interface: i.Index, Program: p,
+			Attach: ebpf.AttachTCXIngress})
 		testutil.Require(t, "TCX", err)
 		t.Cleanup(func() { l.Close() })
 	})
@@ -244,8 +256,10 @@ func TestOthersXDPProgram(t *testing.T) {
 	h.wantSettings(t, "tried", before)
 	os.Remove(state)
 	var wanted []string
-	for mode, flags := range map[string]int{"native": 1 << 2, "generic": 1 << 1} { // XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE
-		p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "their_filter", Type: ebpf.XDP, License: "GPL",
+	// XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE
+	for mode, flags := range map[string]int{"native": 1 << 2, "generic": 1 << 1} {
+		p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "their_filter", Type: ebpf.XDP,
+			License:      "GPL",
 			Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()}})
 		testutil.Require(t, "BPF", err)
 		defer p.Close()
@@ -283,7 +297,8 @@ func TestOthersXDPProgram(t *testing.T) {
 	}
 	s.terminate()
 	log := s.client.stderr.String()
-	for _, want := range append(wanted, "ip link set dev nm0 xdpdrv off", "ip link set dev nm0 xdpgeneric off") {
+	for _, want := range append(wanted, "ip link set dev nm0 xdpdrv off",
+		"ip link set dev nm0 xdpgeneric off") {
 		if !strings.Contains(log, want) {
 			t.Errorf("no %s in the log: %s", want, log)
 		}

@@ -50,8 +50,10 @@ const (
 	doKinds
 )
 
-var doNames = [doKinds]string{"open", "close", "register", "legacy register", "legacy info", "unknown ioctl", "port info", "pools info",
-	"attach", "detach", "list", "header", "newif", "delif", "polling", "loop start", "loop stop", "csb", "txsync", "rxsync", "poll", "mmap",
+var doNames = [doKinds]string{"open", "close", "register", "legacy register", "legacy info",
+	"unknown ioctl", "port info", "pools info",
+	"attach", "detach", "list", "header", "newif", "delif", "polling", "loop start", "loop stop",
+	"csb", "txsync", "rxsync", "poll", "mmap",
 	"scribble", "frames"}
 
 // stressThreads is how many threads of a client make requests.
@@ -136,7 +138,9 @@ func stressMain(config string) error {
 	var threads sync.WaitGroup
 	for id := range stressThreads {
 		t := &stressThread{stressClient: c, id: id, rnd: rand.New(rand.NewPCG(seed, uint64(id)))}
-		if t.arena, err = unix.Mmap(-1, 0, arenaSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON); err != nil {
+		t.arena, err = unix.Mmap(-1, 0, arenaSize, unix.PROT_READ|unix.PROT_WRITE,
+			unix.MAP_PRIVATE|unix.MAP_ANON)
+		if err != nil {
 			return err
 		}
 		threads.Go(t.run)
@@ -157,12 +161,18 @@ func (t *stressThread) run() {
 
 // stressActions lists the actions of clients, frequent ones several times.
 var stressActions = []func(*stressThread, *stressFile){
-	(*stressThread).register, (*stressThread).register, (*stressThread).register, (*stressThread).register, (*stressThread).register,
-	(*stressThread).legacyRegister, (*stressThread).legacyInfo, (*stressThread).unknown, (*stressThread).portInfo,
-	(*stressThread).poolsInfo, (*stressThread).attach, (*stressThread).attach, (*stressThread).detach, (*stressThread).list, (*stressThread).header,
-	(*stressThread).newIf, (*stressThread).delIf, (*stressThread).polling, (*stressThread).loop, (*stressThread).loop, (*stressThread).startLoop,
-	(*stressThread).stopLoop, (*stressThread).enableCSB, (*stressThread).txSync, (*stressThread).rxSync, (*stressThread).poll, (*stressThread).poll,
-	(*stressThread).mapMemory, (*stressThread).scribble, (*stressThread).scribble, (*stressThread).frames, (*stressThread).frames, (*stressThread).frames,
+	(*stressThread).register, (*stressThread).register, (*stressThread).register,
+	(*stressThread).register, (*stressThread).register,
+	(*stressThread).legacyRegister, (*stressThread).legacyInfo, (*stressThread).unknown,
+	(*stressThread).portInfo,
+	(*stressThread).poolsInfo, (*stressThread).attach, (*stressThread).attach,
+	(*stressThread).detach, (*stressThread).list, (*stressThread).header,
+	(*stressThread).newIf, (*stressThread).delIf, (*stressThread).polling, (*stressThread).loop,
+	(*stressThread).loop, (*stressThread).startLoop,
+	(*stressThread).stopLoop, (*stressThread).enableCSB, (*stressThread).txSync,
+	(*stressThread).rxSync, (*stressThread).poll, (*stressThread).poll,
+	(*stressThread).mapMemory, (*stressThread).scribble, (*stressThread).scribble,
+	(*stressThread).frames, (*stressThread).frames, (*stressThread).frames,
 }
 
 // do makes a request, and notes its start and result in beat.
@@ -229,9 +239,11 @@ var valeNames = []string{"vale0:a", "vale0:b", "vale0:c", "vale1:a", "vale2:a"}
 func (t *stressThread) portName() string {
 	return pick(t,
 		pick(t, valeNames...), pick(t, valeNames...),
-		pick(t, "x{1", "x}1", "x{2", "y}1"), pick(t, "x{1", "x}1"), pick(t, "vale0:a{1", "vale0:a}1", nic+"{3", nic+"}3"),
+		pick(t, "x{1", "x}1", "x{2", "y}1"), pick(t, "x{1", "x}1"),
+		pick(t, "vale0:a{1", "vale0:a}1", nic+"{3", nic+"}3"),
 		nic, nic, t.persistent(), "vale0:"+t.persistent(), t.attached(),
-		pick(t, "", "vale", "vale0", "vale0:", "{", "x{", "{1", "lo", "nobody", "vale0:a:b", strings.Repeat("v", 63), "vale0:"+strings.Repeat("v", 57)),
+		pick(t, "", "vale", "vale0", "vale0:", "{", "x{", "{1", "lo", "nobody", "vale0:a:b",
+			strings.Repeat("v", 63), "vale0:"+strings.Repeat("v", 57)),
 	)
 }
 
@@ -243,27 +255,35 @@ func (t *stressThread) attached() string {
 
 func (t *stressThread) wish() abi.Register {
 	r := abi.Register{
-		Mode:    rarely(t, uint32(abi.RegAllNIC), pick[uint32](t, abi.RegNull, abi.RegOneNIC, abi.RegOneNIC, uint32(t.rnd.IntN(17)))),
-		RingID:  rarely(t, 0, uint16(t.rnd.IntN(6))),
-		TxRings: rarely(t, 1, uint16(t.rnd.IntN(20))), RxRings: rarely(t, 1, uint16(t.rnd.IntN(20))),
-		TxSlots: pick[uint32](t, 0, 2, 64, 64, 256, t.rnd.Uint32N(6000)), RxSlots: pick[uint32](t, 0, 2, 64, 64, 256, t.rnd.Uint32N(6000)),
+		Mode: rarely(t, uint32(abi.RegAllNIC),
+			pick[uint32](t, abi.RegNull, abi.RegOneNIC, abi.RegOneNIC, uint32(t.rnd.IntN(17)))),
+		RingID:    rarely(t, 0, uint16(t.rnd.IntN(6))),
+		TxRings:   rarely(t, 1, uint16(t.rnd.IntN(20))),
+		RxRings:   rarely(t, 1, uint16(t.rnd.IntN(20))),
+		TxSlots:   pick[uint32](t, 0, 2, 64, 64, 256, t.rnd.Uint32N(6000)),
+		RxSlots:   pick[uint32](t, 0, 2, 64, 64, 256, t.rnd.Uint32N(6000)),
 		MemID:     rarely(t, 0, uint16(t.rnd.IntN(3))),
 		ExtraBufs: rarely(t, 0, pick(t, 8, 1<<31, t.rnd.Uint32N(3000))),
 	}
-	r.Flags = rarely(t, 0, pick[uint64](t, abi.NRExclusive, abi.NRRxRingsOnly, abi.NRTxRingsOnly, abi.NRNoTxPoll, abi.NRAcceptVnetHdr, t.rnd.Uint64N(1<<19)))
+	r.Flags = rarely(t, 0, pick[uint64](t, abi.NRExclusive, abi.NRRxRingsOnly, abi.NRTxRingsOnly,
+		abi.NRNoTxPoll, abi.NRAcceptVnetHdr, t.rnd.Uint64N(1<<19)))
 	if t.rnd.IntN(4) == 0 {
-		r.Flags |= pick[uint64](t, abi.NRMonitorTx, abi.NRMonitorRx, abi.NRMonitorTx|abi.NRMonitorRx, abi.NRZcopyMon)
+		r.Flags |= pick[uint64](t, abi.NRMonitorTx, abi.NRMonitorRx,
+			abi.NRMonitorTx|abi.NRMonitorRx, abi.NRZcopyMon)
 	}
 	return r
 }
 
 // control makes a NIOCCTRL request, usually without options.
-func (t *stressThread) control(what int, f *stressFile, kind uint16, name string, body []byte) syscall.Errno {
+func (t *stressThread) control(what int, f *stressFile, kind uint16, name string,
+	body []byte) syscall.Errno {
 	return t.controlWith(what, f, kind, name, body, rarely(t, 0, t.badOptions()))
 }
 
-func (t *stressThread) controlWith(what int, f *stressFile, kind uint16, name string, body []byte, options uint64) syscall.Errno {
-	h := abi.Header{Version: rarely(t, abi.Version, uint16(12+t.rnd.IntN(5))), Type: kind, Options: options}
+func (t *stressThread) controlWith(what int, f *stressFile, kind uint16, name string, body []byte,
+	options uint64) syscall.Errno {
+	h := abi.Header{Version: rarely(t, abi.Version, uint16(12+t.rnd.IntN(5))), Type: kind,
+		Options: options}
 	if t.rnd.IntN(50) == 0 {
 		h.Reserved = t.rnd.Uint32N(2)
 		// START takes as long as its loop.
@@ -308,14 +328,16 @@ func (t *stressThread) badOptions() uint64 {
 			body[k] = byte(t.rnd.Uint32())
 		}
 		size := pick(t, 24, 24, 40, 56, 96, t.rnd.Uint64N(5000), 1<<63)
-		first = t.option(256*i, abi.Option{Next: next, Type: uint32(t.rnd.IntN(9)), Size: size}, body...)
+		first = t.option(256*i, abi.Option{Next: next, Type: uint32(t.rnd.IntN(9)), Size: size},
+			body...)
 	}
 	return first
 }
 
 func (t *stressThread) register(f *stressFile) { t.registerAs(f, t.portName(), t.wish(), 0) }
 
-func (t *stressThread) registerAs(f *stressFile, name string, wish abi.Register, options uint64) syscall.Errno {
+func (t *stressThread) registerAs(f *stressFile, name string, wish abi.Register,
+	options uint64) syscall.Errno {
 	if f.answer.Load() != nil && t.rnd.IntN(4) > 0 {
 		t.reopen(f)
 	}
@@ -334,9 +356,11 @@ func (t *stressThread) registerAs(f *stressFile, name string, wish abi.Register,
 func (t *stressThread) nmreq() *abi.Nmreq {
 	w := t.wish()
 	m := &abi.Nmreq{
-		Version: rarely(t, uint32(abi.Version), pick[uint32](t, 0, 4, 11, 12, 13, 99)), TxSlots: w.TxSlots, RxSlots: w.RxSlots,
-		TxRings: w.TxRings, RxRings: w.RxRings, Flags: w.Mode&abi.ModeMask | uint32(w.Flags), RingID: w.RingID | rarely(t, 0, uint16(t.rnd.Uint32())),
-		Arg1: rarely(t, 0, uint16(t.rnd.IntN(20))), Arg2: w.MemID, Arg3: w.ExtraBufs,
+		Version: rarely(t, uint32(abi.Version), pick[uint32](t, 0, 4, 11, 12, 13, 99)),
+		TxSlots: w.TxSlots, RxSlots: w.RxSlots,
+		TxRings: w.TxRings, RxRings: w.RxRings, Flags: w.Mode&abi.ModeMask | uint32(w.Flags),
+		RingID: w.RingID | rarely(t, 0, uint16(t.rnd.Uint32())),
+		Arg1:   rarely(t, 0, uint16(t.rnd.IntN(20))), Arg2: w.MemID, Arg3: w.ExtraBufs,
 	}
 	copy(m.Name[:abi.IfNameSize-1], t.portName())
 	return m
@@ -357,7 +381,8 @@ func (t *stressThread) legacyInfo(f *stressFile) {
 }
 
 func (t *stressThread) unknown(f *stressFile) {
-	request := pick(t, abi.NIOCCONFIG, 0xc0206991, 0xc0246992, 0xc02c6992, 0x6993, 0x5401, 0xffffffff, t.rnd.Uint32())
+	request := pick(t, abi.NIOCCONFIG, 0xc0206991, 0xc0246992, 0xc02c6992, 0x6993, 0x5401,
+		0xffffffff, t.rnd.Uint32())
 	t.ioctl(doUnknown, f, request, t.arena[:1<<14])
 }
 
@@ -371,12 +396,14 @@ func (t *stressThread) poolsInfo(f *stressFile) {
 
 func (t *stressThread) attach(f *stressFile) {
 	w := t.wish()
-	w.Mode, w.Flags = rarely(t, uint32(abi.RegAllNIC), pick[uint32](t, abi.RegNICSW, abi.RegOneNIC)), 0
+	w.Mode, w.Flags = rarely(t, uint32(abi.RegAllNIC),
+		pick[uint32](t, abi.RegNICSW, abi.RegOneNIC)), 0
 	t.control(doAttach, f, abi.ReqValeAttach, t.attached(), abi.Bytes(&abi.ValeAttach{Reg: w}))
 }
 
 func (t *stressThread) detach(f *stressFile) {
-	t.control(doDetach, f, abi.ReqValeDetach, rarely(t, t.attached(), t.portName()), abi.Bytes(&abi.ValeDetach{}))
+	t.control(doDetach, f, abi.ReqValeDetach, rarely(t, t.attached(), t.portName()),
+		abi.Bytes(&abi.ValeDetach{}))
 }
 
 func (t *stressThread) list(f *stressFile) {
@@ -386,13 +413,16 @@ func (t *stressThread) list(f *stressFile) {
 
 func (t *stressThread) header(f *stressFile) {
 	hdr := abi.PortHdr{HdrLen: pick[uint32](t, 0, 10, 12, 11)}
-	t.control(doHeader, f, pick[uint16](t, abi.ReqPortHdrSet, abi.ReqPortHdrGet), t.portName(), abi.Bytes(&hdr))
+	t.control(doHeader, f, pick[uint16](t, abi.ReqPortHdrSet, abi.ReqPortHdrGet), t.portName(),
+		abi.Bytes(&hdr))
 }
 
 func (t *stressThread) newIf(f *stressFile) {
 	w := t.wish()
-	req := abi.ValeNewIf{TxSlots: w.TxSlots, RxSlots: w.RxSlots, TxRings: w.TxRings, RxRings: w.RxRings, MemID: w.MemID}
-	t.control(doNewIf, f, abi.ReqValeNewIf, rarely(t, t.persistent(), t.portName()), abi.Bytes(&req))
+	req := abi.ValeNewIf{TxSlots: w.TxSlots, RxSlots: w.RxSlots, TxRings: w.TxRings,
+		RxRings: w.RxRings, MemID: w.MemID}
+	t.control(doNewIf, f, abi.ReqValeNewIf, rarely(t, t.persistent(), t.portName()),
+		abi.Bytes(&req))
 }
 
 func (t *stressThread) delIf(f *stressFile) {
@@ -400,10 +430,12 @@ func (t *stressThread) delIf(f *stressFile) {
 }
 
 func (t *stressThread) polling(f *stressFile) {
-	req := abi.ValePolling{Mode: uint32(1 + t.rnd.IntN(2)), FirstCPU: rarely(t, 0, t.rnd.Uint32N(4)), NumPollingCPUs: rarely(t, 1, t.rnd.Uint32N(4))}
+	req := abi.ValePolling{Mode: uint32(1 + t.rnd.IntN(2)),
+		FirstCPU: rarely(t, 0, t.rnd.Uint32N(4)), NumPollingCPUs: rarely(t, 1, t.rnd.Uint32N(4))}
 	// Polling takes a whole processor, so in most cases it is switched off at once.
 	name := t.attached()
-	if t.control(doPolling, f, abi.ReqValePollingEnable, name, abi.Bytes(&req)) == 0 && t.rnd.IntN(4) > 0 {
+	if t.control(doPolling, f, abi.ReqValePollingEnable, name, abi.Bytes(&req)) == 0 &&
+		t.rnd.IntN(4) > 0 {
 		time.Sleep(time.Millisecond)
 		t.control(doPolling, f, abi.ReqValePollingDisable, name, abi.Bytes(&req))
 	}
@@ -411,8 +443,10 @@ func (t *stressThread) polling(f *stressFile) {
 
 func (t *stressThread) csb(at int) uint64 {
 	body := make([]byte, 16)
-	for i, where := range []uint64{addressOf(t.arena[arenaCSB:]), addressOf(t.arena[arenaCSB+(16<<10):])} {
-		shm.Slice[atomic.Uint64](body, 0, 2)[i].Store(rarely(t, where, pick(t, where+4, t.badAddress())))
+	atok, ktoa := addressOf(t.arena[arenaCSB:]), addressOf(t.arena[arenaCSB+(16<<10):])
+	for i, where := range []uint64{atok, ktoa} {
+		shm.Slice[atomic.Uint64](body, 0, 2)[i].Store(rarely(t, where,
+			pick(t, where+4, t.badAddress())))
 	}
 	return t.option(at, abi.Option{Type: abi.OptCSB, Size: 40}, body...)
 }
@@ -424,7 +458,8 @@ func (t *stressThread) enableCSB(f *stressFile) {
 // loop starts a sync loop. It does not stop it: another thread may, or no thread does.
 func (t *stressThread) loop(f *stressFile) {
 	w := t.wish()
-	w.Mode, w.Flags, w.MemID = abi.RegAllNIC, w.Flags&^uint64(abi.NRMonitorTx|abi.NRMonitorRx|abi.NRZcopyMon)|abi.NRExclusive, 0
+	w.Mode, w.Flags, w.MemID = abi.RegAllNIC,
+		w.Flags&^uint64(abi.NRMonitorTx|abi.NRMonitorRx|abi.NRZcopyMon)|abi.NRExclusive, 0
 	name := pick(t, fmt.Sprint("vale0:l", t.rnd.IntN(3)), "z{1", "z}1", nic)
 	if t.registerAs(f, name, w, t.csb(0)) != 0 {
 		return
@@ -487,9 +522,11 @@ func (t *stressThread) eventfds(f *stressFile) uint64 {
 	}
 	mode := uint64(0)
 	if t.rnd.IntN(2) == 0 {
-		mode = t.option(1024, abi.Option{Type: abi.OptSyncKloopMode, Size: 32}, byte(t.rnd.IntN(5)), 0, 0, 0, 0, 0, 0, 0)
+		mode = t.option(1024, abi.Option{Type: abi.OptSyncKloopMode, Size: 32}, byte(t.rnd.IntN(5)),
+			0, 0, 0, 0, 0, 0, 0)
 	}
-	return t.option(512, abi.Option{Next: mode, Type: abi.OptSyncKloopEventfds, Size: uint64(24 + len(pairs))}, pairs...)
+	return t.option(512, abi.Option{Next: mode, Type: abi.OptSyncKloopEventfds,
+		Size: uint64(24 + len(pairs))}, pairs...)
 }
 
 func (t *stressThread) eventfd() int32 {
@@ -513,7 +550,8 @@ func (t *stressThread) rxSync(f *stressFile) { t.ioctl(doRxSync, f, abi.NIOCRXSY
 func (t *stressThread) poll(f *stressFile) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	fds := []unix.PollFd{{Fd: f.fd.Load(), Events: pick[int16](t, 0, unix.POLLIN, unix.POLLOUT, unix.POLLIN|unix.POLLOUT)}}
+	fds := []unix.PollFd{{Fd: f.fd.Load(),
+		Events: pick[int16](t, 0, unix.POLLIN, unix.POLLOUT, unix.POLLIN|unix.POLLOUT)}}
 	t.do(doPoll, func() syscall.Errno {
 		_, err := unix.Poll(fds, t.rnd.IntN(10))
 		if e := errno(err); e != unix.EINTR { // Go's own signals
@@ -534,7 +572,8 @@ func (t *stressThread) mapMemory(f *stressFile) {
 			if err := unix.Fstat(int(f.fd.Load()), &st); err != nil {
 				return errno(err)
 			}
-			m, err := unix.Mmap(int(f.fd.Load()), 0, int(st.Size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+			m, err := unix.Mmap(int(f.fd.Load()), 0, int(st.Size), unix.PROT_READ|unix.PROT_WRITE,
+				unix.MAP_SHARED)
 			f.memory = m
 			return errno(err)
 		})
@@ -589,7 +628,8 @@ func (t *stressThread) withRing(f *stressFile, do func(stressRing)) {
 	if n == 0 {
 		return
 	}
-	do(stressRing{r, shm.Slice[abi.Slot](f.memory, uintptr(at)+abi.RingSize, int(n)), shm.Slice[atomic.Uint32](f.memory, uintptr(at)+abi.RingSize, 4*int(n))})
+	do(stressRing{r, shm.Slice[abi.Slot](f.memory, uintptr(at)+abi.RingSize, int(n)),
+		shm.Slice[atomic.Uint32](f.memory, uintptr(at)+abi.RingSize, 4*int(n))})
 }
 
 // frames sends on a tx ring or reads on an rx ring, some packets of several slots.
@@ -602,7 +642,8 @@ func (t *stressThread) frames(f *stressFile) {
 				break
 			}
 			if r.Dir == abi.RingTx {
-				r.set(head, pick[uint16](t, 0, 13, 60, 60, 1514, 2048), rarely(t, 0, pick[uint16](t, abi.NSMoreFrag, abi.NSReport)))
+				r.set(head, pick[uint16](t, 0, 13, 60, 60, 1514, 2048),
+					rarely(t, 0, pick[uint16](t, abi.NSMoreFrag, abi.NSReport)))
 			}
 			head = (head + 1) % n
 		}
@@ -619,12 +660,14 @@ func (t *stressThread) scribble(f *stressFile) {
 		t.count(doScribble, 0)
 		n := uint32(len(r.slots))
 		for range 1 + t.rnd.IntN(4) {
-			pick(t, &r.Head, &r.Cur, &r.Tail, &r.Flags).Store(pick(t, t.rnd.Uint32(), t.rnd.Uint32N(n+2)))
+			pick(t, &r.Head, &r.Cur, &r.Tail, &r.Flags).Store(pick(t, t.rnd.Uint32(),
+				t.rnd.Uint32N(n+2)))
 		}
 		i := t.rnd.Uint32N(n)
 		r.set(i, uint16(t.rnd.Uint32()), uint16(t.rnd.Uint32()))
 		if t.hostile {
-			r.slots[i].SetWord(abi.MakeSlotWord(pick(t, t.rnd.Uint32(), t.rnd.Uint32N(25000)), uint16(t.rnd.Uint32()), uint16(t.rnd.Uint32())))
+			r.slots[i].SetWord(abi.MakeSlotWord(pick(t, t.rnd.Uint32(), t.rnd.Uint32N(25000)),
+				uint16(t.rnd.Uint32()), uint16(t.rnd.Uint32())))
 		}
 	})
 	if t.hostile && t.rnd.IntN(4) == 0 {
@@ -641,7 +684,8 @@ func (t *stressThread) scribbleAnywhere(f *stressFile) {
 	}
 	for range 100 {
 		at := t.rnd.Uint64N(uint64(len(f.memory))/8) * 8
-		shm.Slice[atomic.Uint64](f.memory, uintptr(at), 1)[0].Store(pick(t, t.rnd.Uint64(), t.rnd.Uint64N(30000)))
+		shm.Slice[atomic.Uint64](f.memory, uintptr(at),
+			1)[0].Store(pick(t, t.rnd.Uint64(), t.rnd.Uint64N(30000)))
 	}
 }
 

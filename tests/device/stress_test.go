@@ -48,10 +48,11 @@ func TestStress(t *testing.T) {
 			s.run(2 * stressAtOnce) // makes what the daemon keeps
 			descriptors, goroutines := countOpen()
 			s.run(rounds(20, 200))
-			eventually(t, "no descriptor and no goroutine more than after the first clients", func() bool {
-				d, g := countOpen()
-				return d <= descriptors && g <= goroutines
-			})
+			eventually(t, "no descriptor and no goroutine more than after the first clients",
+				func() bool {
+					d, g := countOpen()
+					return d <= descriptors && g <= goroutines
+				})
 			s.report()
 			s.transfer(20000, at("x{1"), true, at("x}1"))
 			s.hosts.wantOwnStack(t)
@@ -76,7 +77,8 @@ type stress struct {
 
 func newStress(t *testing.T, behaviour string) *stress {
 	t.Helper()
-	s := &stress{node: newNode(t), hosts: newHosts(t), behaviour: behaviour, seed: rand.Uint64() >> 32}
+	s := &stress{node: newNode(t), hosts: newHosts(t), behaviour: behaviour,
+		seed: rand.Uint64() >> 32}
 	s.requireXDP(s.hosts)
 	if text := os.Getenv(stressSeedEnv); text != "" {
 		var err error
@@ -93,7 +95,8 @@ func (s *stress) run(clients int) {
 	s.t.Helper()
 	e := s.d.Engine()
 	if s.behaviour == "polite" {
-		watch, err := e.Register("vale63:watch", abi.Register{Mode: abi.RegAllNIC, TxSlots: 4, RxSlots: 4})
+		watch, err := e.Register("vale63:watch",
+			abi.Register{Mode: abi.RegAllNIC, TxSlots: 4, RxSlots: 4})
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -119,7 +122,8 @@ func (s *stress) run(clients int) {
 	usage := e.Region().Usage
 	for end := time.Now().Add(patience); usage() != before; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			s.t.Fatalf("after clients up to %d: %+v, before %+v", s.seed+uint64(s.clients)-1, usage(), before)
+			s.t.Fatalf("after clients up to %d: %+v, before %+v", s.seed+uint64(s.clients)-1,
+				usage(), before)
 		}
 	}
 }
@@ -184,7 +188,9 @@ func (s *stress) watch(seed uint64, pid int, b *beat, ended chan error, life con
 		}
 		for i := range b.threads {
 			if since := b.threads[i].since.Load(); since != 0 {
-				s.took(time.Duration(monotonic()-since), fmt.Sprintf("%s of client %d", doNames[b.threads[i].what.Load()%doKinds], seed), pid)
+				s.took(time.Duration(monotonic()-since),
+					fmt.Sprintf("%s of client %d", doNames[b.threads[i].what.Load()%doKinds], seed),
+					pid)
 			}
 		}
 		switch {
@@ -214,7 +220,8 @@ func (s *stress) took(d time.Duration, what string, pid int) {
 	}
 	unix.Unmount(s.path, unix.MNT_DETACH)
 	debug.SetTraceback("all") // the daemon runs in this process
-	panic(fmt.Sprintf("a request hangs: %s takes %v; run again with %s=%d", what, d, stressSeedEnv, s.seed))
+	panic(fmt.Sprintf("a request hangs: %s takes %v; run again with %s=%d", what, d, stressSeedEnv,
+		s.seed))
 }
 
 // tally adds a client's requests to the statistics.
@@ -252,7 +259,9 @@ func (s *stress) sweep(e *engine.Engine) {
 		})
 	}
 	watched := func(p engine.PortStats) bool { return p.Name == "vale63:watch" }
-	eventually(s.t, "no port is left", func() bool { return len(slices.DeleteFunc(e.Stats(), watched)) == 0 })
+	eventually(s.t, "no port is left", func() bool {
+		return len(slices.DeleteFunc(e.Stats(), watched)) == 0
+	})
 	for _, ns := range []*testutil.NS{s.hosts.a, s.hosts.b} {
 		ns.Do(func() {
 			if links, err := netlink.LinkList(); err != nil || len(links) != 2 {
@@ -275,5 +284,6 @@ func (s *stress) report() {
 			s.t.Errorf("no %s succeeded", name)
 		}
 	}
-	s.t.Logf("%d clients, %d killed; %d requests, the slowest %v (%s); successful of all:%s", s.clients, s.killed, all, s.slowest, s.slow, &b)
+	s.t.Logf("%d clients, %d killed; %d requests, the slowest %v (%s); successful of all:%s",
+		s.clients, s.killed, all, s.slowest, s.slow, &b)
 }

@@ -25,8 +25,9 @@ type tool struct {
 	ready  chan struct{} // closed when the command is ready, or ends
 	stdout strings.Builder
 	stderr strings.Builder
-	end    func() string // interrupts the command, checks its status, and returns its standard output
-	kill   func()
+	// Interrupts the command, checks its status, and returns its standard output.
+	end  func() string
+	kill func()
 }
 
 // startTool starts a command in a network namespace, and waits until it is ready. nil is the test's
@@ -34,7 +35,8 @@ type tool struct {
 func startTool(t *testing.T, ns *testutil.NS, args ...string) *tool {
 	t.Helper()
 	testutil.Require(t, "the program netmap", buildDaemon())
-	tool := &tool{t: t, what: strings.Join(args, " "), cmd: exec.Command(filepath.Join(binDir, "netmap"), args...), ready: make(chan struct{})}
+	tool := &tool{t: t, what: strings.Join(args, " "),
+		cmd: exec.Command(filepath.Join(binDir, "netmap"), args...), ready: make(chan struct{})}
 	tool.cmd.Stdout = &tool.stdout
 	stderr, err := tool.cmd.StderrPipe()
 	if err != nil {
@@ -93,7 +95,8 @@ func lines(t *testing.T, text string) (all []map[string]any) {
 func TestBridge(t *testing.T) {
 	n := newNode(t)
 	for _, args := range []string{"", "-c", "-b 5"} {
-		b := startTool(t, nil, append(strings.Fields("bridge --json --device="+n.path+" "+args), "-i", "x}1", "-i", "y}2")...)
+		b := startTool(t, nil, append(strings.Fields("bridge --json --device="+n.path+" "+args),
+			"-i", "x}1", "-i", "y}2")...)
 		n.transfer(20000, at("x{1", "-k", "256"), true, at("y{2"))
 		n.transfer(20000, at("y{2", "-k", "256", "-l", "1514"), true, at("x{1"))
 		all := lines(t, b.end())
@@ -101,7 +104,8 @@ func TestBridge(t *testing.T) {
 			t.Fatalf("%s: %v", args, all)
 		}
 		for _, m := range all[len(all)-2:] {
-			if m["event"] != "summary" || m["frames"] != 20000.0 || m["zero_copy"] != (args != "-c") {
+			if m["event"] != "summary" || m["frames"] != 20000.0 ||
+				m["zero_copy"] != (args != "-c") {
 				t.Errorf("%s: %v", args, m)
 			}
 		}
@@ -122,7 +126,8 @@ func TestBridgeNICs(t *testing.T) {
 	testutil.Veth(t, b, nic, middle, "right", 2)
 	n.requireXDP(hosts{a, b})
 	for _, args := range []string{"--device=" + n.path, ""} {
-		tool := startTool(t, middle, append(strings.Fields("bridge -w 0 --json "+args), "-i", "netmap:left", "-i", "netmap:right")...)
+		tool := startTool(t, middle, append(strings.Fields("bridge -w 0 --json "+args), "-i",
+			"netmap:left", "-i", "netmap:right")...)
 		n.transfer(600, at(nic, gently...).in(a), false, at(nic).in(b))
 		n.transfer(600, at(nic, gently...).in(b), false, at(nic).in(a))
 		all := lines(t, tool.end())
@@ -133,7 +138,8 @@ func TestBridgeNICs(t *testing.T) {
 		}
 		n.wantEmpty()
 	}
-	tool := startTool(t, middle, "bridge", "-w", "0", "--json", "--filter", "less 100", "-i", "left", "-i", "right")
+	tool := startTool(t, middle, "bridge", "-w", "0", "--json", "--filter", "less 100", "-i",
+		"left", "-i", "right")
 	n.start(a, "gen", append([]string{"-i", nic, "-n", "200", "-l", "200"}, gently...)...).wait()
 	n.transfer(600, at(nic, gently...).in(a), false, at(nic).in(b))
 	all := lines(t, tool.end())
@@ -146,12 +152,14 @@ func TestBridgeNICs(t *testing.T) {
 func TestLB(t *testing.T) {
 	n := newNode(t)
 	const frames = 60000
-	lb := startTool(t, nil, "lb", "--device="+n.path, "-i", "in}1", "-p", "out:2", "-p", "all:1", "-B", "2000", "-o", "1")
+	lb := startTool(t, nil, "lb", "--device="+n.path, "-i", "in}1", "-p", "out:2", "-p", "all:1",
+		"-B", "2000", "-o", "1")
 	var sinks []*client
 	for _, port := range []string{"out}0", "out}1", "all}0"} {
 		sinks = append(sinks, n.start(nil, "sink", "-i", port, "-n", "0").waitReady())
 	}
-	gen := exec.Command(filepath.Join(binDir, "netmap"), "gen", "--device="+n.path, "-f", "tx", "-i", "in{1", "-n", strconv.Itoa(frames), "-R", "30k", "-b", "64",
+	gen := exec.Command(filepath.Join(binDir, "netmap"), "gen", "--device="+n.path, "-f", "tx",
+		"-i", "in{1", "-n", strconv.Itoa(frames), "-R", "30k", "-b", "64",
 		"-s", "10.0.0.1:1000-10.0.0.200:1200")
 	if out, err := gen.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -38,7 +38,8 @@ umount /sys/module
 rm -r "$dir"
 [ ! -e /sys/module/netmap ]
 `
-	sh := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-c", strings.Replace(program, "%s", script, 1))
+	sh := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-c",
+		strings.Replace(program, "%s", script, 1))
 	if out, err := sh.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -15,7 +15,8 @@ import (
 //
 //	right: this card --> left: this card == bridge == left: next card --> right: next card
 func testBridge(t *testing.T, p *pair) {
-	for _, s := range []*side{&p.a, &p.next.a} { // the frames have addresses and VLANs of other hosts
+	// The frames have addresses and VLANs of other hosts.
+	for _, s := range []*side{&p.a, &p.next.a} {
 		s.promiscuous(t, true)
 		defer s.promiscuous(t, false)
 	}
@@ -24,7 +25,8 @@ func testBridge(t *testing.T, p *pair) {
 		for _, s := range []*side{&p.a, &p.next.a} {
 			eventually(t, s.id+" is free", func() bool { return s.free(t) })
 		}
-		bridge := p.lab.start(t, p.a.ns, "netmap", "bridge", w.tool, "-w", "0", "--json", "-i", "netmap:"+p.a.name, "-i", "netmap:"+p.next.a.name).wait("Ready")
+		bridge := p.lab.start(t, p.a.ns, "netmap", "bridge", w.tool, "-w", "0", "--json", "-i",
+			"netmap:"+p.a.name, "-i", "netmap:"+p.next.a.name).wait("Ready")
 		other := p.lab.ways()[1-i]
 		near, far := p.b.open(t, other, ""), p.next.b.open(t, other, "")
 		p.ready(t)

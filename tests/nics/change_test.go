@@ -40,12 +40,15 @@ func testLink(t *testing.T, p *pair) {
 func (p *pair) pull(t *testing.T) {
 	t.Helper()
 	set := func(up bool) {
-		if failed := wire.ask(t, "set_link", map[string]any{"name": p.a.id, "up": up}); failed != "" {
+		link := map[string]any{"name": p.a.id, "up": up}
+		if failed := wire.ask(t, "set_link", link); failed != "" {
 			t.Fatal(failed)
 		}
 	}
 	set(false)
-	eventually(t, "no carrier", func() bool { return p.a.link(t).Attrs().OperState != netlink.OperUp })
+	eventually(t, "no carrier", func() bool {
+		return p.a.link(t).Attrs().OperState != netlink.OperUp
+	})
 	set(true)
 	p.ready(t)
 }
@@ -82,7 +85,8 @@ func testChange(t *testing.T, p *pair) {
 				return nil, err
 			}
 			was := c
-			c.Combined, c.Rx = max(c.Combined/2, min(c.MaxCombined, 1)), max(c.Rx/2, min(c.MaxRx, 1))
+			c.Combined, c.Rx = max(c.Combined/2, min(c.MaxCombined, 1)),
+				max(c.Rx/2, min(c.MaxRx, 1))
 			return func() { p.a.setChannels(t, was) }, p.a.setChannels(t, c)
 		})
 	}
@@ -119,7 +123,8 @@ const flowGap = 100 * time.Microsecond
 
 // underTraffic changes something under traffic. The port goes on, or returns EIO and can be opened
 // again.
-func (p *pair) underTraffic(t *testing.T, i int, w way, what string, change func() (func(), error)) {
+func (p *pair) underTraffic(t *testing.T, i int, w way, what string,
+	change func() (func(), error)) {
 	t.Helper()
 	ways := p.lab.ways()
 	a, b := p.a.open(t, w, ""), p.b.open(t, ways[1-i], "")
@@ -129,7 +134,9 @@ func (p *pair) underTraffic(t *testing.T, i int, w way, what string, change func
 	series := nextSeries()
 	start := time.Now()
 	go func() {
-		flowing <- send(ctx, b, series, 1<<30, func(sent int) bool { return sent < int(time.Since(start)/flowGap) })
+		flowing <- send(ctx, b, series, 1<<30, func(sent int) bool {
+			return sent < int(time.Since(start)/flowGap)
+		})
 	}()
 	sink := newReceiver(series, 1<<20)
 	drain := func(d time.Duration) (err error) {

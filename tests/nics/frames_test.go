@@ -26,13 +26,15 @@ func testFrames(t *testing.T, p *pair) {
 		}
 		p.ready(t)
 		spread := p.exchange(t, a, b, 600)
-		p.note("%s: %d queues, received on each: %v, the other way %v", w.name, len(spread), spread, p.exchange(t, b, a, 600))
+		p.note("%s: %d queues, received on each: %v, the other way %v", w.name, len(spread), spread,
+			p.exchange(t, b, a, 600))
 		a.Close()
 		b.Close()
 	}
 	for i, w := range p.lab.ways() {
 		last := p.a.queues() - 1
-		queue := fmt.Sprintf("-%d", i*last) // the first in this process, the last through the device
+		// The first in this process, the last through the device.
+		queue := fmt.Sprintf("-%d", i*last)
 		a, b := p.a.open(t, w, queue), p.b.open(t, w, "")
 		p.ready(t)
 		p.exchange(t, a, b, 300)
@@ -55,7 +57,9 @@ func (p *pair) exchange(t *testing.T, from, to *netmap.Port, frames int) []int {
 	r.strips = p.strips
 	var arrived atomic.Int64
 	go func() {
-		sent <- send(ctx, from, series, frames, func(sent int) bool { return sent-int(arrived.Load()) < inFlight })
+		sent <- send(ctx, from, series, frames, func(sent int) bool {
+			return sent-int(arrived.Load()) < inFlight
+		})
 	}()
 	var err error
 	for last, count := time.Now(), 0; r.count < frames && time.Since(last) < 5*time.Second; {
@@ -72,7 +76,9 @@ func (p *pair) exchange(t *testing.T, from, to *netmap.Port, frames int) []int {
 		t.Errorf("%s: send: %v", from.Name(), e)
 	}
 	if err != nil || r.count < frames || len(r.bad) > 0 {
-		t.Errorf("from %s to %s: %d of %d frames arrived, on queues %v, %d repeated, %d damaged: %v %v", from.Name(), to.Name(), r.count, frames, r.spread, r.repeated, len(r.bad), r.bad[:min(len(r.bad), 5)], err)
+		t.Errorf("from %s to %s: %d of %d frames arrived, on queues %v, %d repeated, %d damaged: "+
+			"%v %v", from.Name(), to.Name(), r.count, frames, r.spread, r.repeated, len(r.bad),
+			r.bad[:min(len(r.bad), 5)], err)
 		t.Logf("missing %v; %s", r.missing(), p.counters(t))
 	}
 	return r.spread
@@ -111,7 +117,9 @@ func (p *pair) counters(t *testing.T) string {
 	var b strings.Builder
 	for _, s := range []*side{&p.a, &p.b} {
 		c := s.link(t).Attrs().Statistics
-		fmt.Fprintf(&b, "%s: sent %d, dropped %d, received %d, dropped %d, missed %d, overruns %d; ", s.id, c.TxPackets, c.TxDropped, c.RxPackets, c.RxDropped, c.RxMissedErrors, c.RxOverErrors)
+		fmt.Fprintf(&b, "%s: sent %d, dropped %d, received %d, dropped %d, missed %d, overruns %d; ",
+			s.id, c.TxPackets, c.TxDropped, c.RxPackets, c.RxDropped, c.RxMissedErrors,
+			c.RxOverErrors)
 	}
 	for _, s := range p.lab.inside.Stats() {
 		fmt.Fprintf(&b, "%s: %v; ", s.Name, s.Drops)
@@ -125,7 +133,8 @@ const inFlight = 32
 
 // send sends numbered frames in batches, through all rings in turn. It waits until may, given the
 // number of frames sent so far, returns true.
-func send(ctx context.Context, port *netmap.Port, series uint32, frames int, may func(sent int) bool) error {
+func send(ctx context.Context, port *netmap.Port, series uint32, frames int,
+	may func(sent int) bool) error {
 	const batch = 16
 	for i := 0; ctx.Err() == nil; { // sync until the end, as some drivers send only in a sync
 		if i < frames && may(i) {
@@ -177,7 +186,8 @@ func (r *receiver) look(ring int, frame []byte) {
 	switch {
 	case series != r.series: // a frame of the host, or a late one
 	case n >= len(r.seen) || !bytes.Equal(frame, r.wanted(n)):
-		r.bad = append(r.bad, fmt.Sprintf("number %d, %d bytes, starts with %x", n, len(frame), frame[:min(len(frame), 20)]))
+		r.bad = append(r.bad, fmt.Sprintf("number %d, %d bytes, starts with %x", n, len(frame),
+			frame[:min(len(frame), 20)]))
 	case r.seen[n]:
 		r.repeated++
 		r.bad = append(r.bad, fmt.Sprintf("number %d again", n))
@@ -259,7 +269,8 @@ func makeFrame(series uint32, n int) []byte {
 
 // ipv4 returns the header of a packet between addresses that no host has.
 func ipv4(length, n int) []byte {
-	h := []byte{0x45, 0, 0, 0, byte(n >> 8), byte(n), 0, 0, 64, 17, 0, 0, 198, 18, 0, byte(n), 198, 19, byte(n >> 8), byte(n * 3)}
+	h := []byte{0x45, 0, 0, 0, byte(n >> 8), byte(n), 0, 0, 64, 17, 0, 0, 198, 18, 0, byte(n), 198,
+		19, byte(n >> 8), byte(n * 3)}
 	binary.BigEndian.PutUint16(h[2:], uint16(length-14))
 	var sum uint32
 	for i := 0; i < len(h); i += 2 {
@@ -275,7 +286,8 @@ func number(frame []byte) (series uint32, n int) {
 	if len(frame) > 14 && binary.BigEndian.Uint16(frame[12:]) == 0x8100 {
 		frame = frame[tagLength:]
 	}
-	if len(frame) < headers+8 || binary.BigEndian.Uint32(frame[headers:])&0xffff0000 != firstSeries {
+	if len(frame) < headers+8 ||
+		binary.BigEndian.Uint32(frame[headers:])&0xffff0000 != firstSeries {
 		return 0, 0
 	}
 	return binary.BigEndian.Uint32(frame[headers:]), int(binary.BigEndian.Uint32(frame[headers+4:]))

@@ -49,18 +49,21 @@ func findKernels(dir string) (all []kernel, err error) {
 		k := kernel{version: m[0], image: image, modules: map[string]string{}}
 		k.major, _ = strconv.Atoi(m[1])
 		k.minor, _ = strconv.Atoi(m[2])
-		err := filepath.WalkDir(filepath.Join(dir, root, "usr/lib/modules", k.version, "kernel"), func(path string, _ fs.DirEntry, err error) error {
-			if name, _, ok := strings.Cut(filepath.Base(path), ".ko"); ok {
-				k.modules[moduleName(name)] = path
-			}
-			return err
-		})
+		err := filepath.WalkDir(filepath.Join(dir, root, "usr/lib/modules", k.version, "kernel"),
+			func(path string, _ fs.DirEntry, err error) error {
+				if name, _, ok := strings.Cut(filepath.Base(path), ".ko"); ok {
+					k.modules[moduleName(name)] = path
+				}
+				return err
+			})
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, k)
 	}
-	slices.SortFunc(all, func(a, b kernel) int { return slices.Compare([]int{a.major, a.minor}, []int{b.major, b.minor}) })
+	slices.SortFunc(all, func(a, b kernel) int {
+		return slices.Compare([]int{a.major, a.minor}, []int{b.major, b.minor})
+	})
 	return all, nil
 }
 
@@ -139,7 +142,8 @@ var programs = map[string][]byte{}
 func build(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
-	cc := []string{"cc", "-static", "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-o"}
+	cc := []string{"cc", "-static", "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra",
+		"-Werror", "-o"}
 	for name, command := range map[string][]string{
 		"netmap": {"go", "build", "-ldflags=-s -w", "-o", "netmap", "../../cmd/netmap"},
 		"init":   {"go", "test", "-c", "-ldflags=-s -w", "-o", "init", "."},
@@ -207,7 +211,8 @@ type archive struct {
 func (a *archive) add(path string, mode uint32, dev uint64, data []byte) {
 	a.n++
 	fmt.Fprintf(&a.b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00",
-		a.n, mode, 0, 0, 1, 0, len(data), 0, 0, unix.Major(dev), unix.Minor(dev), len(path)+1, 0, path)
+		a.n, mode, 0, 0, 1, 0, len(data), 0, 0, unix.Major(dev), unix.Minor(dev), len(path)+1, 0,
+		path)
 	a.pad()
 	a.b.Write(data)
 	a.pad()

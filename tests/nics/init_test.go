@@ -36,7 +36,9 @@ func runGuest(m *testing.M) {
 }
 
 func boot() error {
-	for dir, kind := range map[string]string{"/proc": "proc", "/sys": "sysfs", "/dev": "devtmpfs", "/tmp": "tmpfs", "/run": "tmpfs"} {
+	for dir, kind := range map[string]string{
+		"/proc": "proc", "/sys": "sysfs", "/dev": "devtmpfs", "/tmp": "tmpfs", "/run": "tmpfs",
+	} {
 		if err := unix.Mount(kind, dir, kind, 0, ""); err != nil {
 			return fmt.Errorf("mount %s: %w", dir, err)
 		}

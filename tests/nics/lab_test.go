@@ -109,7 +109,8 @@ func newLab(t *testing.T, cards []card) *lab {
 	for _, c := range cards {
 		l.pairs = append(l.pairs, &pair{lab: l, card: c,
 			a: side{ns: l.left, name: c.Name, ip: fmt.Sprintf("10.77.%d.1", c.Index), id: c.id(0)},
-			b: side{ns: l.right, name: c.Name, ip: fmt.Sprintf("10.77.%d.2", c.Index), id: c.id(1)}})
+			b: side{ns: l.right, name: c.Name, ip: fmt.Sprintf("10.77.%d.2", c.Index),
+				id: c.id(1)}})
 	}
 	for i, p := range l.pairs {
 		p.next = l.pairs[(i+1)%len(l.pairs)]
@@ -120,7 +121,8 @@ func newLab(t *testing.T, cards []card) *lab {
 // run runs all scenarios.
 func (l *lab) run(t *testing.T, stacked bool) {
 	var err error
-	l.inside, err = embed.New(embed.Config{Buffers: 40960, StateDir: filepath.Join(l.dir, "inside"), Promisc: true})
+	l.inside, err = embed.New(embed.Config{Buffers: 40960, StateDir: filepath.Join(l.dir, "inside"),
+		Promisc: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +215,9 @@ func (p *pair) settle(t *testing.T, s *side, which int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		i := slices.IndexFunc(all, func(l netlink.Link) bool { return l.Attrs().HardwareAddr.String() == mac.String() })
+		i := slices.IndexFunc(all, func(l netlink.Link) bool {
+			return l.Attrs().HardwareAddr.String() == mac.String()
+		})
 		if i >= 0 {
 			link = all[i]
 		}
@@ -260,7 +264,9 @@ func (s *side) set(t *testing.T, change func(netlink.Link) error) {
 func (p *pair) ready(t *testing.T) {
 	t.Helper()
 	for _, s := range []*side{&p.a, &p.b} {
-		eventually(t, s.id+" has a carrier", func() bool { return s.link(t).Attrs().OperState == netlink.OperUp })
+		eventually(t, s.id+" has a carrier", func() bool {
+			return s.link(t).Attrs().OperState == netlink.OperUp
+		})
 	}
 }
 
@@ -328,7 +334,8 @@ func (s *side) state(t *testing.T) string {
 	if s.ns.Do(func() { f, err = ethtool.AskFeatures(a.Index) }); err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("promiscuous %d, XDP %v, %d queues, %v", a.Promisc, a.Xdp != nil && a.Xdp.Attached, s.queues(), f.Active)
+	return fmt.Sprintf("promiscuous %d, XDP %v, %d queues, %v", a.Promisc,
+		a.Xdp != nil && a.Xdp.Attached, s.queues(), f.Active)
 }
 
 // mode returns the mode of an interface that the framework in this process has open.
@@ -349,15 +356,18 @@ type daemon struct {
 
 func serve(t *testing.T, l *lab, name string) *daemon {
 	t.Helper()
-	d := &daemon{path: filepath.Join(l.dir, name+".node"), state: filepath.Join(l.dir, name+".state")}
-	d.process = l.start(t, nil, "netmap", "serve", "--promisc", "--path", d.path, "--buffers", "40960", "--state-dir", d.state).wait("serving")
+	d := &daemon{path: filepath.Join(l.dir, name+".node"),
+		state: filepath.Join(l.dir, name+".state")}
+	d.process = l.start(t, nil, "netmap", "serve", "--promisc", "--path", d.path, "--buffers",
+		"40960", "--state-dir", d.state).wait("serving")
 	return d
 }
 
 // start starts a program in a network namespace; nil is the process's own.
 func (l *lab) start(t *testing.T, ns *testutil.NS, program string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, what: program + " " + strings.Join(args, " "), cmd: exec.Command(filepath.Join("/bin", program), args...), ended: make(chan struct{})}
+	p := &process{t: t, what: program + " " + strings.Join(args, " "),
+		cmd: exec.Command(filepath.Join("/bin", program), args...), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.text, &p.text
 	run := func(f func()) { f() }
 	if ns != nil {
@@ -388,7 +398,8 @@ type process struct {
 // wait waits until the program has written a text.
 func (p *process) wait(text string) *process {
 	p.t.Helper()
-	for end := time.Now().Add(patience); !strings.Contains(p.text.String(), text); time.Sleep(5 * time.Millisecond) {
+	end := time.Now().Add(patience)
+	for ; !strings.Contains(p.text.String(), text); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) || p.over() && !strings.Contains(p.text.String(), text) {
 			p.t.Fatalf("%s does not print %q: %v\n%s", p.what, text, p.err, p.text.String())
 		}

@@ -43,7 +43,8 @@ func testKill(t *testing.T, p *pair) {
 	d := serve(t, p.lab, "killed")
 	ways := p.lab.ways()[1]
 	ways.tool = "--device=" + d.path
-	forwarder := p.lab.start(t, p.a.ns, "netmap", "bridge", ways.tool, "-w", "0", "-i", "netmap:"+p.a.name).wait("Ready")
+	forwarder := p.lab.start(t, p.a.ns, "netmap", "bridge", ways.tool, "-w", "0", "-i",
+		"netmap:"+p.a.name).wait("Ready")
 	p.ready(t)
 	p.talk(t)
 	if d := difference(before, p.settings(t)); len(d) == 0 {
@@ -60,7 +61,9 @@ func testKill(t *testing.T, p *pair) {
 	}
 	doctor := p.lab.start(t, nil, "netmap", "doctor", "--restore", "--state-dir", d.state)
 	doctor.end()
-	eventually(t, "all settings are back", func() bool { return len(difference(before, p.settings(t))) == 0 })
+	eventually(t, "all settings are back", func() bool {
+		return len(difference(before, p.settings(t))) == 0
+	})
 	if left, err := os.ReadDir(d.state); err == nil && len(left) > 0 {
 		t.Errorf("records are left: %v", left)
 	}
@@ -85,7 +88,8 @@ func (s *side) links(t *testing.T) (links []netlink.Link) {
 	eventually(t, "the list of interfaces is complete", func() (ok bool) {
 		s.ns.Do(func() {
 			var err error
-			if links, err = netlink.LinkList(); err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			if links, err = netlink.LinkList(); err != nil &&
+				!errors.Is(err, netlink.ErrDumpInterrupted) {
 				t.Fatal(err)
 			}
 			ok = err == nil
@@ -101,7 +105,9 @@ func (p *pair) settings(t *testing.T) (all []string) {
 	for _, s := range []*side{&p.a, &p.b} {
 		l := s.link(t)
 		s.ns.Do(func() {
-			add := func(format string, args ...any) { all = append(all, s.id+": "+fmt.Sprintf(format, args...)) }
+			add := func(format string, args ...any) {
+				all = append(all, s.id+": "+fmt.Sprintf(format, args...))
+			}
 			f, err := ethtool.AskFeatures(l.Attrs().Index)
 			if err != nil {
 				t.Fatal(err)
@@ -117,7 +123,8 @@ func (p *pair) settings(t *testing.T) (all []string) {
 			a := l.Attrs()
 			add("MTU %d, promiscuous %d, XDP %v", a.MTU, a.Promisc, a.Xdp != nil && a.Xdp.Attached)
 			for _, at := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
-				if r, err := link.QueryPrograms(link.QueryOptions{Target: a.Index, Attach: at}); err == nil && len(r.Programs) > 0 {
+				r, err := link.QueryPrograms(link.QueryOptions{Target: a.Index, Attach: at})
+				if err == nil && len(r.Programs) > 0 {
 					add("%v: %d programs", at, len(r.Programs))
 				}
 			}

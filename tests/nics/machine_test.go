@@ -63,20 +63,23 @@ var machines = []machine{
 		{Name: "virtio4", Device: "virtio-net-pci", Queues: 4},
 		{Name: "vmxnet3", Device: "vmxnet3", Queues: 2},
 	}},
-	{name: "zerocopy", board: "q35", processors: 2, stacked: true, since: [2]int{6, 13}, cards: []card{
-		{Name: "igb", Device: "igb", Queues: 2},
-		{Name: "virtio", Device: "virtio-net-pci", Options: zeroCopy, Queues: 1},
-		{Name: "virtio4", Device: "virtio-net-pci", Options: zeroCopy, Queues: 4},
-	}},
+	{name: "zerocopy", board: "q35", processors: 2, stacked: true, since: [2]int{6, 13},
+		cards: []card{
+			{Name: "igb", Device: "igb", Queues: 2},
+			{Name: "virtio", Device: "virtio-net-pci", Options: zeroCopy, Queues: 1},
+			{Name: "virtio4", Device: "virtio-net-pci", Options: zeroCopy, Queues: 4},
+		}},
 }
 
 func (m machine) fits(k kernel) bool {
-	return k.atLeast(m.since[0], m.since[1]) && (m.until[0] == 0 || !k.atLeast(m.until[0], m.until[1]))
+	return k.atLeast(m.since[0], m.since[1]) &&
+		(m.until[0] == 0 || !k.atLeast(m.until[0], m.until[1]))
 }
 
 // has returns whether the machine has a card of that name; every machine has "".
 func (m machine) has(name string) bool {
-	return name == "" || m.stacked && name == stackedCard || slices.ContainsFunc(m.cards, func(c card) bool { return c.Name == name })
+	return name == "" || m.stacked && name == stackedCard ||
+		slices.ContainsFunc(m.cards, func(c card) bool { return c.Name == name })
 }
 
 // haveQEMU returns an error if there is no QEMU.
@@ -97,7 +100,8 @@ const guestPatience = 3 * time.Minute
 
 // device returns the arguments that plug in a card. Side 0 is a, side 1 is b.
 func (c card) device(side int) map[string]any {
-	d := map[string]any{"driver": c.Device, "id": c.id(side), "netdev": "net-" + c.id(side), "mac": c.mac(side).String(), "romfile": ""}
+	d := map[string]any{"driver": c.Device, "id": c.id(side), "netdev": "net-" + c.id(side),
+		"mac": c.mac(side).String(), "romfile": ""}
 	if c.Express {
 		d["bus"] = "port-" + c.id(side)
 	}
@@ -123,12 +127,15 @@ func (c card) args() (args []string) {
 	for side := range 2 {
 		cable := fmt.Sprintf("hubport,id=net-%s,hubid=%d", c.id(side), c.Index)
 		if c.tapped() {
-			cable = fmt.Sprintf("tap,id=net-%s,ifname=%s,queues=%d,vnet_hdr=off,script=no,downscript=no", c.id(side), c.id(side), c.Queues)
+			cable = fmt.Sprintf("tap,id=net-%s,ifname=%[1]s,queues=%[2]d,vnet_hdr=off,"+
+				"script=no,downscript=no", c.id(side), c.Queues)
 		}
 		device, _ := json.Marshal(c.device(side))
 		args = append(args, "-netdev", cable)
 		if c.Express { // a card that can be pulled needs a port of its own
-			args = append(args, "-device", fmt.Sprintf("pcie-root-port,id=port-%s,chassis=%d,slot=%[2]d", c.id(side), 2*c.Index+side))
+			args = append(args, "-device",
+				fmt.Sprintf("pcie-root-port,id=port-%s,chassis=%d,slot=%[2]d", c.id(side),
+					2*c.Index+side))
 		}
 		args = append(args, "-device", string(device))
 	}
@@ -149,7 +156,8 @@ func (c card) lay(t *testing.T, ns *testutil.NS) {
 		for side := range 2 {
 			attrs := netlink.NewLinkAttrs()
 			attrs.Name = c.id(side)
-			tap := &netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TAP, Queues: c.Queues, Flags: netlink.TUNTAP_MULTI_QUEUE | netlink.TUNTAP_NO_PI}
+			tap := &netlink.Tuntap{LinkAttrs: attrs, Mode: netlink.TUNTAP_MODE_TAP,
+				Queues: c.Queues, Flags: netlink.TUNTAP_MULTI_QUEUE | netlink.TUNTAP_NO_PI}
 			testutil.Require(t, "TAPs", netlink.LinkAdd(tap))
 			for _, f := range tap.Fds {
 				f.Close()
@@ -209,7 +217,8 @@ func (m machine) wanted() (n int) {
 		}
 	}
 	for _, s := range stacked {
-		if m.stacked && (*oneCard == "" || *oneCard == stackedCard) && (*oneTask == "" || *oneTask == s.name) {
+		if m.stacked && (*oneCard == "" || *oneCard == stackedCard) &&
+			(*oneTask == "" || *oneTask == s.name) {
 			n++
 		}
 	}
@@ -248,9 +257,12 @@ func start(t *testing.T, k kernel, m machine) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"-machine", m.board, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", strconv.Itoa(m.processors), "-m", "1536", "-nodefaults", "-display", "none", "-no-reboot",
-		"-kernel", k.image, "-initrd", filepath.Join(dir, "initrd"), "-append", "console=ttyS0 quiet panic=-1 oops=panic net.ifnames=0",
-		"-serial", "stdio", "-serial", "unix:" + filepath.Join(dir, "talk"), "-qmp", "unix:" + filepath.Join(dir, "qmp")}
+	args := []string{"-machine", m.board, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp",
+		strconv.Itoa(m.processors), "-m", "1536", "-nodefaults", "-display", "none", "-no-reboot",
+		"-kernel", k.image, "-initrd", filepath.Join(dir, "initrd"), "-append",
+		"console=ttyS0 quiet panic=-1 oops=panic net.ifnames=0",
+		"-serial", "stdio", "-serial", "unix:" + filepath.Join(dir, "talk"), "-qmp",
+		"unix:" + filepath.Join(dir, "qmp")}
 	for _, c := range m.cards {
 		c.lay(t, ns)
 		args = append(args, c.args()...)

@@ -67,7 +67,8 @@ const kernels = "NETMAP_KERNELS"
 func TestNICs(t *testing.T) {
 	dir := os.Getenv(kernels)
 	if dir == "" {
-		t.Skipf("boots guests with kernels from $%s: 'make test-nics' gets them and runs this", kernels)
+		t.Skipf("boots guests with kernels from $%s: 'make test-nics' gets them and runs this",
+			kernels)
 	}
 	found, err := findKernels(dir)
 	if err != nil || len(found) == 0 {

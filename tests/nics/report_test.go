@@ -45,7 +45,8 @@ func stackedTable(all []result) string {
 		}
 	}
 	var b strings.Builder
-	b.WriteString("\nThese interfaces stand on others: on veth pairs, whose driver runs XDP programs, and on a card.\n\n")
+	b.WriteString("\nThese interfaces stand on others: on veth pairs, " +
+		"whose driver runs XDP programs, and on a card.\n\n")
 	b.WriteString("| interface | what is tested | mode |")
 	for _, k := range kernels {
 		version, _, _ := strings.Cut(k, "+")
@@ -150,20 +151,28 @@ func replaceTable(page, table string) (string, error) {
 func TestTable(t *testing.T) {
 	var all []result
 	for i, s := range scenarios {
-		all = append(all, result{Kernel: "6.12.1+deb13-amd64", Card: "one", Device: "e1000", Driver: "e1000", Queues: 1, Scenario: s.name, OK: i != 1})
+		all = append(all, result{Kernel: "6.12.1+deb13-amd64", Card: "one", Device: "e1000",
+			Driver: "e1000", Queues: 1, Scenario: s.name, OK: i != 1})
 	}
 	all[0].Mode = "generic"
-	all = append(all, result{Kernel: "6.12.1+deb13-amd64", Card: "two", Device: "igb", Driver: "igb", Mode: "zero-copy", Queues: 2, Scenario: "gen", OK: true})
-	above := result{Kernel: "6.12.1+deb13-amd64", Card: stackedCard, Scenario: stacked[0].name, Mode: "generic", OK: true}
+	all = append(all, result{Kernel: "6.12.1+deb13-amd64", Card: "two", Device: "igb",
+		Driver: "igb", Mode: "zero-copy", Queues: 2, Scenario: "gen", OK: true})
+	above := result{Kernel: "6.12.1+deb13-amd64", Card: stackedCard, Scenario: stacked[0].name,
+		Mode: "generic", OK: true}
 	text := table(append(all, above))
-	for _, want := range []string{"| " + stacked[0].name + " | " + stacked[0].what + " | generic | ok |", "| " + stacked[1].name + " | " + stacked[1].what + " | – | – |",
-		"| 6.12.1 | e1000 | e1000 | generic | 1 | ok | no | ok |", "| 6.12.1 | igb | igb | zero-copy | 2 | – | ok | – |"} {
+	for _, want := range []string{
+		"| " + stacked[0].name + " | " + stacked[0].what + " | generic | ok |",
+		"| " + stacked[1].name + " | " + stacked[1].what + " | – | – |",
+		"| 6.12.1 | e1000 | e1000 | generic | 1 | ok | no | ok |",
+		"| 6.12.1 | igb | igb | zero-copy | 2 | – | ok | – |",
+	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
 	page, err := replaceTable("a\n"+tableStart+"old\n"+tableEnd+"z\n", text)
-	if err != nil || !strings.HasPrefix(page, "a\n") || !strings.HasSuffix(page, "z\n") || !strings.Contains(page, text) || strings.Contains(page, "old") {
+	if err != nil || !strings.HasPrefix(page, "a\n") || !strings.HasSuffix(page, "z\n") ||
+		!strings.Contains(page, text) || strings.Contains(page, "old") {
 		t.Errorf("%v\n%s", err, page)
 	}
 	if b, err := os.ReadFile("../../doc/nics.md"); err != nil {

@@ -41,19 +41,22 @@ var stacked = []stack{
 const (
 	both    = "frames both ways, then the host has the interface back"
 	bothAnd = both + "; a forwarder to the host: ping and TCP"
-	onCard  = both + "; TCP through a forwarder; the card's offloads are put back, also after a kill"
-	quiet   = "opens, sends, waits: nothing arrives, nothing fails"
+	onCard  = both + "; TCP through a forwarder; " +
+		"the card's offloads are put back, also after a kill"
+	quiet = "opens, sends, waits: nothing arrives, nothing fails"
 )
 
 // stackedModules lists the kernel modules of these interfaces.
-var stackedModules = []string{"bonding", "team", "team_mode_roundrobin", "8021q", "vrf", "wireguard"}
+var stackedModules = []string{"bonding", "team", "team_mode_roundrobin", "8021q", "vrf",
+	"wireguard"}
 
 // stack is a kind of interface that stands on others.
 type stack struct {
-	name   string
-	what   string                                                      // what is tested, for the table
-	add    func(attrs netlink.LinkAttrs, members []netlink.Link) error // in the calling thread's namespace; members are down
-	untags bool                                                        // frames arrive on it without VLAN tags
+	name string
+	what string // what is tested, for the table
+	// In the calling thread's namespace; members are down.
+	add    func(attrs netlink.LinkAttrs, members []netlink.Link) error
+	untags bool // frames arrive on it without VLAN tags
 	test   func(t *testing.T, p *pair)
 	queues int  // 0 for the driver's default
 	lacp   bool // members negotiate whether frames pass
@@ -84,7 +87,9 @@ func (l *lab) runStacked(t *testing.T) {
 					t.Log(difference(before, members.settings(t)))
 				}
 			})
-			eventually(t, "members are as they were", func() bool { return len(difference(before, members.settings(t))) == 0 })
+			eventually(t, "members are as they were", func() bool {
+				return len(difference(before, members.settings(t))) == 0
+			})
 			p.wantEmpty(t)
 		})
 		r.Seconds, r.Mode = time.Since(start).Seconds(), p.mode
@@ -107,7 +112,8 @@ func (p *pair) build(t *testing.T, s stack) *pair {
 		testutil.Veth(t, left, name, right, name, 1)
 	}
 	for i, ns := range []*testutil.NS{left, right} {
-		end := side{ns: ns, name: top, ip: fmt.Sprintf("10.78.0.%d", i+1), id: s.name + []string{", left", ", right"}[i]}
+		end := side{ns: ns, name: top, ip: fmt.Sprintf("10.78.0.%d", i+1),
+			id: s.name + []string{", left", ", right"}[i]}
 		var err error
 		ns.Do(func() { err = s.up(end.ip, "m0", "m1") })
 		if err != nil {
@@ -165,7 +171,8 @@ func (s stack) up(ip string, names ...string) error {
 			err = netlink.LinkSetDown(m)
 		}
 		if err == nil && !s.card { // a veth passes frames on with unfinished checksums
-			err = ethtool.SetFeatures(m.Attrs().Index, map[string]bool{ethtool.FeatureTxCsum: false})
+			err = ethtool.SetFeatures(m.Attrs().Index,
+				map[string]bool{ethtool.FeatureTxCsum: false})
 		}
 		if err != nil {
 			return err
@@ -220,7 +227,8 @@ func addBond(mode netlink.BondMode) func(netlink.LinkAttrs, []netlink.Link) erro
 }
 
 func addTeam(attrs netlink.LinkAttrs, members []netlink.Link) error {
-	if err := netlink.LinkAdd(&netlink.GenericLink{LinkAttrs: attrs, LinkType: "team"}); err != nil {
+	err := netlink.LinkAdd(&netlink.GenericLink{LinkAttrs: attrs, LinkType: "team"})
+	if err != nil {
 		return err
 	}
 	l, err := netlink.LinkByName(attrs.Name)
@@ -257,7 +265,8 @@ func setTeamMode(index int, mode string) error {
 
 func addVLAN(attrs netlink.LinkAttrs, members []netlink.Link) error {
 	attrs.ParentIndex = members[0].Attrs().Index
-	return netlink.LinkAdd(&netlink.Vlan{LinkAttrs: attrs, VlanId: 7, VlanProtocol: netlink.VLAN_PROTOCOL_8021Q})
+	return netlink.LinkAdd(&netlink.Vlan{LinkAttrs: attrs, VlanId: 7,
+		VlanProtocol: netlink.VLAN_PROTOCOL_8021Q})
 }
 
 func addVRF(attrs netlink.LinkAttrs, members []netlink.Link) error {
@@ -277,7 +286,8 @@ func testStackAndHost(t *testing.T, p *pair) {
 	testStack(t, p)
 	p.wantRefusal(t)
 	p.wantTold(t)
-	forwarder := p.lab.start(t, p.a.ns, "netmap", "bridge", p.lab.ways()[0].tool, "-w", "0", "-i", "netmap:"+top).wait("Ready")
+	forwarder := p.lab.start(t, p.a.ns, "netmap", "bridge", p.lab.ways()[0].tool, "-w", "0", "-i",
+		"netmap:"+top).wait("Ready")
 	p.talk(t)
 	p.a.ns.Transfer(t, p.b.ns, p.b.ip, 1<<18, patience)
 	p.b.ns.Transfer(t, p.a.ns, p.a.ip, 1<<18, patience)
@@ -304,7 +314,9 @@ func testStack(t *testing.T, p *pair) {
 	}
 	p.vacate(t)
 	p.talk(t)
-	eventually(t, "the host has the interface back", func() bool { return len(difference(before, p.settings(t))) == 0 })
+	eventually(t, "the host has the interface back", func() bool {
+		return len(difference(before, p.settings(t))) == 0
+	})
 }
 
 // testOnCard passes frames between the interface and a card. It also sends TCP to the host behind
@@ -320,7 +332,8 @@ func testOnCard(t *testing.T, p *pair) {
 	a.Close()
 	b.Close()
 	p.vacate(t)
-	forwarder := p.lab.start(t, p.a.ns, "netmap", "bridge", p.lab.ways()[0].tool, "-w", "0", "-i", "netmap:"+top).wait("Ready")
+	forwarder := p.lab.start(t, p.a.ns, "netmap", "bridge", p.lab.ways()[0].tool, "-w", "0", "-i",
+		"netmap:"+top).wait("Ready")
 	p.talk(t)
 	p.b.ns.Transfer(t, p.a.ns, p.a.ip, 1<<20, patience)
 	forwarder.signal(os.Interrupt)
@@ -347,7 +360,8 @@ func (p *pair) killed(t *testing.T) {
 // wantTold checks that netmap info prints the mode.
 func (p *pair) wantTold(t *testing.T) {
 	t.Helper()
-	if told := p.lab.start(t, p.b.ns, "netmap", "info", top).end(); !strings.Contains(told, "mode        "+p.mode+":") {
+	told := p.lab.start(t, p.b.ns, "netmap", "info", top).end()
+	if !strings.Contains(told, "mode        "+p.mode+":") {
 		t.Errorf("the mode is %s, and netmap info prints\n%s", p.mode, told)
 	}
 }
@@ -355,13 +369,15 @@ func (p *pair) wantTold(t *testing.T) {
 // wantRefusal checks that a mode in which the interface would not receive is refused.
 func (p *pair) wantRefusal(t *testing.T) {
 	t.Helper()
-	asked := p.lab.start(t, p.b.ns, "netmap", "gen", "--device=embedded", "-i", "netmap:"+top, "-f", "rx", "-w", "0", "--xdp-mode=native")
+	asked := p.lab.start(t, p.b.ns, "netmap", "gen", "--device=embedded", "-i", "netmap:"+top, "-f",
+		"rx", "-w", "0", "--xdp-mode=native")
 	select {
 	case <-asked.ended:
 	case <-time.After(patience):
 		t.Error("an impossible mode is accepted")
 	}
-	if text := asked.text.String(); asked.err == nil || !strings.Contains(text, "--xdp-mode generic") {
+	if text := asked.text.String(); asked.err == nil ||
+		!strings.Contains(text, "--xdp-mode generic") {
 		t.Errorf("native mode: %v\n%s", asked.err, text)
 	}
 }
@@ -384,7 +400,8 @@ func testQuiet(t *testing.T, p *pair) {
 				t.Fatalf("send: %v", err)
 			}
 		}
-		if events, err := a.Poll(t.Context(), netmap.In, 50*time.Millisecond); err != nil || events&netmap.Err != 0 {
+		if events, err := a.Poll(t.Context(), netmap.In, 50*time.Millisecond); err != nil ||
+			events&netmap.Err != 0 {
 			t.Errorf("poll: %v, %v", events, err)
 		}
 		for _, ring := range a.Rx() {
@@ -398,5 +415,7 @@ func testQuiet(t *testing.T, p *pair) {
 		a.Close()
 		member.Close()
 	}
-	eventually(t, "the host has the interface back", func() bool { return len(difference(before, p.settings(t))) == 0 })
+	eventually(t, "the host has the interface back", func() bool {
+		return len(difference(before, p.settings(t))) == 0
+	})
 }

@@ -27,7 +27,9 @@ func testUnplug(t *testing.T, p *pair) {
 			p.a.ns.Do(func() { _, err = netlink.LinkByName(p.a.name) })
 			return err != nil
 		})
-		eventually(t, "QEMU has removed the card", func() bool { return wire.ask(t, "device_add", p.card.device(0)) == "" })
+		eventually(t, "QEMU has removed the card", func() bool {
+			return wire.ask(t, "device_add", p.card.device(0)) == ""
+		})
 		p.settle(t, &p.a, 0)
 		a = p.a.open(t, w, "")
 		p.ready(t)

@@ -17,7 +17,8 @@ func extraBuffers(w *world) {
 	a, b := w.open("x{1", netmap.Slots(16, 16)), w.open("x}1", netmap.ExtraBufs(20))
 	spare := b.TakeExtra()
 	if b.Request().ExtraBufs != 20 || len(spare) != 20 {
-		w.Fatalf("%d extra buffers granted and %d in the list, want 20", b.Request().ExtraBufs, len(spare))
+		w.Fatalf("%d extra buffers granted and %d in the list, want 20", b.Request().ExtraBufs,
+			len(spare))
 	}
 	if len(b.TakeExtra()) != 0 {
 		w.Error("the same buffers can be taken twice")
@@ -127,7 +128,9 @@ func twoBindings(w *world) {
 }
 
 func nullPort(w *world) {
-	asNull := func(r *netmap.Opening) { r.Mode, r.MemID, r.TxRings, r.RxRings, r.TxSlots = abi.RegNull, 1, 2, 0, 32 }
+	asNull := func(r *netmap.Opening) {
+		r.Mode, r.MemID, r.TxRings, r.RxRings, r.TxSlots = abi.RegNull, 1, 2, 0, 32
+	}
 	p := w.open("netmap:nothing", asNull, netmap.ExtraBufs(7))
 	if len(p.Tx()) != 2 || len(p.Rx()) != 0 || p.Tx()[1].NumSlots() != 32 {
 		w.Fatalf("%v", p)
@@ -200,14 +203,17 @@ func badHead(w *world) {
 func answers(w *world) {
 	a := w.open("vale0:a", netmap.Rings(2, 3), netmap.Slots(33, 50), netmap.ExtraBufs(4))
 	got := a.Request()
-	if got.TxRings != 2 || got.RxRings != 3 || got.TxSlots != 33 || got.RxSlots != 50 || got.ExtraBufs != 4 || got.MemID != 1 {
+	if got.TxRings != 2 || got.RxRings != 3 || got.TxSlots != 33 || got.RxSlots != 50 ||
+		got.ExtraBufs != 4 || got.MemID != 1 {
 		w.Errorf("granted: %+v", got)
 	}
-	if a.Tx()[0].NumSlots() != 33 || a.Rx()[2].NumSlots() != 50 || a.Tx()[0].BufSize() != 2048 || a.Tx()[0].Len() != 32 || a.Rx()[0].Len() != 0 {
+	if a.Tx()[0].NumSlots() != 33 || a.Rx()[2].NumSlots() != 50 || a.Tx()[0].BufSize() != 2048 ||
+		a.Tx()[0].Len() != 32 || a.Rx()[0].Len() != 0 {
 		w.Errorf("the rings are not what was granted")
 	}
 	// A later program gets the rings that exist.
-	if again := w.open("vale0:a", netmap.Rings(1, 1)).Request(); again.TxRings != 2 || again.RxSlots != 50 {
+	if again := w.open("vale0:a", netmap.Rings(1, 1)).Request(); again.TxRings != 2 ||
+		again.RxSlots != 50 {
 		w.Errorf("granted the second time: %+v", again)
 	}
 }

@@ -76,7 +76,9 @@ func (in *inline) forward(look func(up bool, frame []byte) bool, ports ...*netma
 		r := nic.Request()
 		tx, rx = int(r.TxRings), int(r.RxRings)
 	}
-	f.lanes = []lane{{nic.Rx()[:rx], host.Tx()[len(host.Tx())-hosts(host.Request().HostTxRings, host.Tx()):]}, {host.Rx()[len(host.Rx())-hosts(host.Request().HostRxRings, host.Rx()):], nic.Tx()[:tx]}}
+	hostTx := host.Tx()[len(host.Tx())-hosts(host.Request().HostTxRings, host.Tx()):]
+	hostRx := host.Rx()[len(host.Rx())-hosts(host.Request().HostRxRings, host.Rx()):]
+	f.lanes = []lane{{nic.Rx()[:rx], hostTx}, {hostRx, nic.Tx()[:tx]}}
 	for _, p := range ports {
 		f.ended.Go(func() {
 			for ctx.Err() == nil {
@@ -153,7 +155,8 @@ func (in *inline) wantConnected(how string) {
 	out := in.host.Transfer(in.T, in.peer, peerIP, n, 5*time.Minute)
 	back := in.peer.Transfer(in.T, in.host, hostIP, n, 5*time.Minute)
 	six := in.host.Transfer(in.T, in.peer, peerIP6, n/4, 5*time.Minute)
-	in.Logf("%s: TCP out %.0f, in %.0f, IPv6 out %.0f Mbit/s", how, rate(n, out), rate(n, back), rate(n/4, six))
+	in.Logf("%s: TCP out %.0f, in %.0f, IPv6 out %.0f Mbit/s", how, rate(n, out), rate(n, back),
+		rate(n/4, six))
 }
 
 func rate(n int64, d time.Duration) float64 { return float64(n) * 8 / 1e6 / d.Seconds() }
@@ -386,13 +389,17 @@ func hostRingsAlone(w *world) {
 		}
 		b := make([]byte, 100)
 		server.SetReadDeadline(time.Now().Add(time.Second))
-		if n, from, err := server.ReadFrom(b); err != nil || string(b[:n]) != fmt.Sprint(i) || from.(*net.UDPAddr).IP.String() != peerIP {
+		if n, from, err := server.ReadFrom(b); err != nil || string(b[:n]) != fmt.Sprint(i) ||
+			from.(*net.UDPAddr).IP.String() != peerIP {
 			in.Fatalf("datagram %d: %q from %v, %v", i, b[:n], from, err)
 		}
 	}
 	// Slots that hold no valid frame are lost, and only those.
 	bad := tx.Window()
-	for _, s := range []abi.Slot{{BufIdx: bad.Slot().BufIdx, Len: 13}, {BufIdx: 1 << 30, Len: 60}, {BufIdx: bad.Slot().BufIdx, Len: 2049}} {
+	buf := bad.Slot().BufIdx
+	for _, s := range []abi.Slot{
+		{BufIdx: buf, Len: 13}, {BufIdx: 1 << 30, Len: 60}, {BufIdx: buf, Len: 2049},
+	} {
 		saved := *tx.Slot(tx.Head())
 		*tx.Slot(tx.Head()) = s
 		at := tx.Head()
@@ -455,7 +462,7 @@ func hostRingsOpenLate(w *world) {
 	in.say(in.host, peerIP+":5000", 30)
 	server.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	if _, _, err := server.ReadFrom(make([]byte, 100)); err == nil {
-		in.Error("a datagram of the host reached the wire, although the interface is in netmap mode")
+		in.Error("a datagram of the host reached the wire of an interface in netmap mode")
 	}
 	host := in.open("netmap:v^")
 	got := numbered(host, 5000)[0]
@@ -464,7 +471,9 @@ func hostRingsOpenLate(w *world) {
 	}
 	in.say(in.host, peerIP+":5000", 3000)
 	got = numbered(host, 5000)[0]
-	if most := host.Rx()[0].NumSlots() - 1; len(got) > most || len(got) < most-100 || got[0] != "datagram 0" { // there may be other frames
+	// There may be other frames.
+	if most := host.Rx()[0].NumSlots() - 1; len(got) > most || len(got) < most-100 ||
+		got[0] != "datagram 0" {
 		in.Errorf("%d datagrams of 3000 found room, want nearly %d", len(got), most)
 	}
 	nic.Close()
@@ -499,7 +508,8 @@ func hostRingNumbers(w *world) {
 		in.Fatalf("%d tx and %d rx host rings, want 3", r.HostTxRings, r.HostRxRings)
 	}
 	one := in.open("netmap:v^2", netmap.HostRings(7, 7)) // the number is fixed already
-	if r := one.Request(); r.HostTxRings != 3 || len(one.Rx()) != 1 || one.Rx()[0].ID() != 4 || one.Tx()[0].ID() != 4 {
+	if r := one.Request(); r.HostTxRings != 3 || len(one.Rx()) != 1 || one.Rx()[0].ID() != 4 ||
+		one.Tx()[0].ID() != 4 {
 		in.Fatalf("%v of %d, the rx ring is %d", one, r.HostTxRings, one.Rx()[0].ID())
 	}
 	_, err := in.try("netmap:v^3")
@@ -536,7 +546,8 @@ func hostRingNumbers(w *world) {
 	in.awaitOwn()
 	again := in.open("netmap:v")
 	if r := again.Request(); r.HostTxRings != 1 || r.HostRxRings != 1 {
-		in.Errorf("%d tx and %d rx host rings when all have been closed, want 1", r.HostTxRings, r.HostRxRings)
+		in.Errorf("%d tx and %d rx host rings when all have been closed, want 1", r.HostTxRings,
+			r.HostRxRings)
 	}
 }
 
@@ -558,7 +569,8 @@ func hostMonitors(w *world) {
 		in.Fatalf("%d rings, the first is %d", n, zero.Rx()[0].ID())
 	}
 	in.say(in.host, peerIP+":5000", 20)
-	if got := numbered(copyRx, 5000)[0]; len(got) != 20 || got[19] != "datagram 19" { // before the ring itself was read
+	// The ring itself was not read yet.
+	if got := numbered(copyRx, 5000)[0]; len(got) != 20 || got[19] != "datagram 19" {
 		in.Errorf("the copy monitor sees %q", got)
 	}
 	if got := numbered(zero, 5000)[0]; len(got) != 0 {

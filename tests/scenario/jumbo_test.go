@@ -68,12 +68,13 @@ func nicLongFrames(w *world) {
 		for _, way := range [][2]*netmap.Port{{a, b}, {b, a}} {
 			sent := [][]byte{
 				frame(1, 2, strings.Repeat(string(rune('a'+round%26)), 9000)), // 5 slots
-				frame(1, 2, "a frame of less than 1500 bytes, longer than the shortest frame of Ethernet"),
+				frame(1, 2, "longer than the shortest frame, and not longer than an MTU of 1500"),
 				frame(1, 2, strings.Repeat("0123456789", 300)), // 2 slots
 			}
 			w.send(way[0], 0, sent...)
 			var got [][]byte
-			for end := time.Now().Add(5 * time.Second); len(got) < len(sent) && time.Now().Before(end); {
+			end := time.Now().Add(5 * time.Second)
+			for len(got) < len(sent) && time.Now().Before(end) {
 				got = append(got, w.packets(way[1])...)
 			}
 			if len(got) != len(sent) {
@@ -81,7 +82,8 @@ func nicLongFrames(w *world) {
 			}
 			for i := range sent {
 				if !bytes.Equal(got[i], sent[i]) {
-					w.Fatalf("round %d: frame %d has %d bytes, want %d", round, i, len(got[i]), len(sent[i]))
+					w.Fatalf("round %d: frame %d has %d bytes, want %d", round, i, len(got[i]),
+						len(sent[i]))
 				}
 			}
 		}
@@ -117,13 +119,15 @@ func timestamps(w *world) {
 		came = r.Time()
 		sync(how)
 		if t := r.Time(); t != came {
-			w.Errorf("%s: the time of a sync that brought nothing is %v, want that of the one before, %v", how, t, came)
+			w.Errorf("%s: after a sync without frames the time is %v, want %v",
+				how, t, came)
 		}
 		r.Timestamp(true)
 		time.Sleep(2 * time.Microsecond)
 		sync(how)
 		if t := r.Time(); !t.After(came) || t.After(time.Now()) {
-			w.Errorf("%s: with NR_TIMESTAMP the time of a sync is %v; the one before was at %v", how, t, came)
+			w.Errorf("%s: with NR_TIMESTAMP the time of a sync is %v; the one before was at %v",
+				how, t, came)
 		}
 		r.Timestamp(false)
 	}

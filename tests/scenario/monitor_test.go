@@ -133,7 +133,8 @@ func orphanedMonitor(w *world) {
 
 func monitorErrors(w *world) {
 	for name, want := range map[string]syscall.Errno{
-		"vale0:a/r": syscall.EINVAL, "x{1/z": syscall.EINVAL, "nosuchif0/t": syscall.ENXIO, "vale0:b^/r": syscall.EINVAL, "vale0:b-1/r": syscall.EINVAL,
+		"vale0:a/r": syscall.EINVAL, "x{1/z": syscall.EINVAL, "nosuchif0/t": syscall.ENXIO,
+		"vale0:b^/r": syscall.EINVAL, "vale0:b-1/r": syscall.EINVAL,
 	} {
 		b := w.open("vale0:b")
 		_, err := w.tryOpen(name)

@@ -85,7 +85,8 @@ func swapWithOffsets(w *world) {
 				w.poll(sink, netmap.In)
 				w.wantTexts(sink, text)
 				w.must(sink.RxSync())
-				w.eventually("the slot comes back", func() bool { w.must(out.TxSync()); return out.Tx()[0].Len() == 7 })
+				w.eventually("the slot comes back",
+					func() bool { w.must(out.TxSync()); return out.Tx()[0].Len() == 7 })
 			}
 			for _, p := range []*netmap.Port{source, in, out, sink} {
 				w.must(p.Close())
@@ -104,7 +105,8 @@ func offsetsKeepRoom(w *world) {
 	w.send(a, 0, frame(1, 0, "behind the offset"))
 	w.must(b.RxSync())
 	win := ring.Window()
-	if win.Len() != 1 || string(win.Frame()[14:]) != "behind the offset" || ring.Offset(win.Slot()) != 100 {
+	if win.Len() != 1 || string(win.Frame()[14:]) != "behind the offset" ||
+		ring.Offset(win.Slot()) != 100 {
 		w.Fatalf("%d frames, the first %q", win.Len(), win.Frame())
 	}
 	if got := b.Buf(win.Slot().BufIdx)[:100]; !bytes.Equal(got, mark) {
@@ -181,7 +183,8 @@ func offsetsOutOfBounds(w *world) {
 func offsetsMonitored(w *world) {
 	for _, names := range [][2]string{{"vale0:a", "vale0:b"}, {"x{1", "x}1"}} {
 		a, b := w.openAt(names[0], 64, 256), w.openAt(names[1], 64, 256)
-		plain, shifted, zero := w.open(names[0]+"/t"), w.openAt(names[1]+"/r", 32, 32), w.open(names[0]+"/z")
+		plain, shifted, zero := w.open(names[0]+"/t"), w.openAt(names[1]+"/r", 32, 32),
+			w.open(names[0]+"/z")
 		for i := range 20 {
 			text := fmt.Sprint("frame ", i)
 			w.send(a, 0, frame(1, 0, text))
@@ -222,7 +225,8 @@ func offsetErrors(w *world) {
 		}
 	}
 	a := w.open("vale1:a@offset:initial=32,bits=8", netmap.Slots(8, 8))
-	for name, o := range map[string]netmap.Option{"more": netmap.Offsets(33, 0), "more bits": bits(9, 32, 0)} {
+	more := map[string]netmap.Option{"more": netmap.Offsets(33, 0), "more bits": bits(9, 32, 0)}
+	for name, o := range more {
 		_, err := w.tryOpen("vale1:a", o)
 		w.wantErrno(name+" than a ring in use has", err, syscall.EBUSY)
 	}
@@ -242,14 +246,17 @@ func offsetErrors(w *world) {
 // memory maps memory for external memory.
 func (w *world) memory(size int) []byte {
 	w.Helper()
-	m, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	m, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_SHARED|unix.MAP_ANONYMOUS)
 	w.must(err)
 	w.Cleanup(func() { unix.Munmap(m) })
 	return m
 }
 
 // pools are enough for a few small ports.
-var pools = abi.PoolsInfo{If: abi.PoolInfo{ObjTotal: 8, ObjSize: 1024}, Ring: abi.PoolInfo{ObjTotal: 16, ObjSize: 1024}, Buf: abi.PoolInfo{ObjTotal: 256, ObjSize: 2048}}
+var pools = abi.PoolsInfo{If: abi.PoolInfo{ObjTotal: 8, ObjSize: 1024},
+	Ring: abi.PoolInfo{ObjTotal: 16, ObjSize: 1024},
+	Buf:  abi.PoolInfo{ObjTotal: 256, ObjSize: 2048}}
 
 const memorySize = 1 << 20
 
@@ -259,8 +266,10 @@ func externalMemory(w *world) {
 	m := w.memory(memorySize)
 	own := netmap.ExternalMemory(m, pools)
 	a, b := w.open("vale0:a", own, netmap.Slots(16, 16)), w.open("vale0:b", netmap.Slots(16, 16))
-	if got := a.Request(); got.MemID == b.Request().MemID || got.MemSize > memorySize || a.SameRegion(b) {
-		w.Fatalf("memory %d of %d bytes; the framework's has number %d", got.MemID, got.MemSize, b.Request().MemID)
+	if got := a.Request(); got.MemID == b.Request().MemID || got.MemSize > memorySize ||
+		a.SameRegion(b) {
+		w.Fatalf("memory %d of %d bytes; the framework's has number %d", got.MemID, got.MemSize,
+			b.Request().MemID)
 	}
 	slot := a.Tx()[0].Slot(0)
 	a.Buf(slot.BufIdx)[7] = 0x5a
@@ -293,7 +302,8 @@ func externalMemory(w *world) {
 func externalMemoryOfSmallBuffers(w *world) {
 	small := pools
 	small.Buf = abi.PoolInfo{ObjTotal: 256, ObjSize: 256}
-	a, b := w.open("vale0:a", netmap.ExternalMemory(w.memory(memorySize), small), netmap.Slots(16, 16)), w.open("vale0:b", netmap.Slots(16, 16))
+	own := netmap.ExternalMemory(w.memory(memorySize), small)
+	a, b := w.open("vale0:a", own, netmap.Slots(16, 16)), w.open("vale0:b", netmap.Slots(16, 16))
 	for _, size := range []int{46, 256 - 14, 257 - 14, 1000, 1400} {
 		long := frame(1, 0, strings.Repeat("z", size))
 		for _, way := range [][2]*netmap.Port{{a, b}, {b, a}} {
@@ -372,7 +382,8 @@ func externalMemoryErrors(w *world) {
 	w.wantErrno("an interface that does not exist", err, syscall.ENXIO)
 	_, err = w.tryOpen("netmap:x@extmem:file=/nowhere")
 	w.wantErrno("a file that does not exist", err, syscall.ENOENT)
-	if p := w.open("vale0:a", netmap.ExternalMemory(w.memory(16<<20), abi.PoolsInfo{})); p.Request().TxSlots != 1024 {
+	large := netmap.ExternalMemory(w.memory(16<<20), abi.PoolsInfo{})
+	if p := w.open("vale0:a", large); p.Request().TxSlots != 1024 {
 		w.Errorf("%+v", p.Request())
 	}
 }
@@ -387,12 +398,14 @@ func externalMemoryWithHoles(w *world) {
 	m, err := unix.Mmap(fd, 0, memorySize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	w.must(err)
 	w.Cleanup(func() { unix.Munmap(m) })
-	a, b := w.open("vale0:a", netmap.ExternalMemory(m, pools), netmap.Slots(16, 16)), w.open("vale0:b", netmap.Slots(16, 16))
+	a, b := w.open("vale0:a", netmap.ExternalMemory(m, pools), netmap.Slots(16, 16)),
+		w.open("vale0:b", netmap.Slots(16, 16))
 	for i := range 200 {
 		if i%2 == 0 {
 			w.must(unix.Madvise(m, unix.MADV_REMOVE))
 		} else {
-			w.must(unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, memorySize))
+			w.must(unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0,
+				memorySize))
 		}
 		w.send(b, 0, frame(2, 0, "into a hole"))
 		a.TxSync()

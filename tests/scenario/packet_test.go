@@ -22,7 +22,9 @@ func rawLink(w *world) {
 	ctx, cancel := context.WithTimeout(w.Context(), 20*time.Second)
 	defer cancel()
 	errs := make(chan error)
-	texts := func(i int) []byte { return frame(1, 2, string(bytes.Repeat([]byte{byte(i)}, 1+i*37%6000))) }
+	texts := func(i int) []byte {
+		return frame(1, 2, string(bytes.Repeat([]byte{byte(i)}, 1+i*37%6000)))
+	}
 	for _, c := range []*packet.Conn{a, b} {
 		go func() {
 			for i := range count {

@@ -151,7 +151,8 @@ func device(t *testing.T) *world { return served(t, control.Policy{}) }
 func TestOptionsOfLegacyDevices(t *testing.T) {
 	testutil.CheckLeaks(t)
 	w := legacyDevice(t)
-	for _, o := range []netmap.Option{netmap.Offsets(64, 0), netmap.ExternalMemory(make([]byte, 4096), abi.PoolsInfo{}), netmap.SyncLoop()} {
+	memory := netmap.ExternalMemory(make([]byte, 4096), abi.PoolsInfo{})
+	for _, o := range []netmap.Option{netmap.Offsets(64, 0), memory, netmap.SyncLoop()} {
 		_, err := w.tryOpen("vale0:a", o)
 		w.wantErrno("an option", err, syscall.EOPNOTSUPP)
 	}
@@ -165,8 +166,10 @@ func served(t *testing.T, policy control.Policy) *world {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "node")
 	d, err := daemon.Start(daemon.Config{
-		Engine: engine.Config{Region: mem.Config{Buf: mem.Pool{Num: buffers}, Ring: mem.Pool{Num: rings}, NoHuge: true}},
-		Path:   path, Mode: 0o600, Policy: policy, Spin: 20 * time.Microsecond, Log: slog.New(slog.DiscardHandler),
+		Engine: engine.Config{Region: mem.Config{Buf: mem.Pool{Num: buffers},
+			Ring: mem.Pool{Num: rings}, NoHuge: true}},
+		Path: path, Mode: 0o600, Policy: policy, Spin: 20 * time.Microsecond,
+		Log: slog.New(slog.DiscardHandler),
 	})
 	testutil.Require(t, "a device node (root, FUSE passthrough of Linux 6.9)", err)
 	t.Cleanup(func() { d.Close() })
@@ -176,11 +179,14 @@ func served(t *testing.T, policy control.Policy) *world {
 	return newWorld(t, open, d.Engine().Region().Usage)
 }
 
-func newWorld(t *testing.T, open func(string, ...netmap.Option) (*netmap.Port, error), usage func() mem.Usage) *world {
+func newWorld(t *testing.T, open func(string, ...netmap.Option) (*netmap.Port, error),
+	usage func() mem.Usage) *world {
 	w := &world{T: t, tryOpen: open, usage: usage}
 	t.Cleanup(func() {
 		// FUSE tells the daemon of a closed descriptor a moment later.
-		for end := time.Now().Add(2 * time.Second); !usage().Full() && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		end := time.Now().Add(2 * time.Second)
+		for !usage().Full() && time.Now().Before(end) {
+			time.Sleep(time.Millisecond)
 		}
 		if u := usage(); !u.Full() {
 			t.Errorf("objects are missing at the end: %+v", u)

@@ -44,7 +44,8 @@ func valeLongPackets(w *world) {
 	if !bytes.Equal(got, long) {
 		w.Errorf("%d bytes arrive, want %d", len(got), len(long))
 	}
-	if want := []uint16{3<<abi.NSPortShift | abi.NSMoreFrag, 3<<abi.NSPortShift | abi.NSMoreFrag, 3 << abi.NSPortShift}; !slices.Equal(flags, want) {
+	const slots, more = 3 << abi.NSPortShift, abi.NSMoreFrag
+	if want := []uint16{slots | more, slots | more, slots}; !slices.Equal(flags, want) {
 		w.Errorf("the slots' flags are %#x, want %#x", flags, want)
 	}
 }
@@ -86,7 +87,8 @@ func pipeOfSeveralRings(w *world) {
 	if len(a.Tx()) != 3 || len(a.Rx()) != 2 || len(b.Tx()) != 2 || len(b.Rx()) != 3 {
 		w.Fatalf("%v, %v", a, b)
 	}
-	if a.Tx()[0].NumSlots() != 8 || b.Rx()[2].NumSlots() != 8 || a.Rx()[0].NumSlots() != 16 || b.Tx()[1].NumSlots() != 16 {
+	if a.Tx()[0].NumSlots() != 8 || b.Rx()[2].NumSlots() != 8 || a.Rx()[0].NumSlots() != 16 ||
+		b.Tx()[1].NumSlots() != 16 {
 		w.Error("the ends do not mirror each other")
 	}
 	for i, r := range a.Tx() {

@@ -49,7 +49,8 @@ func timeouts(w *world) {
 	for _, timeout := range []time.Duration{0, time.Millisecond, 30 * time.Millisecond} {
 		start := time.Now()
 		got, err := p.Poll(w.Context(), netmap.In, timeout)
-		if took := time.Since(start); got != 0 || err != nil || took < timeout || took > timeout+3*time.Second {
+		if took := time.Since(start); got != 0 || err != nil || took < timeout ||
+			took > timeout+3*time.Second {
 			w.Errorf("poll with a timeout of %v: %#x, %v after %v", timeout, got, err, took)
 		}
 	}
@@ -76,7 +77,8 @@ func contexts(w *world) {
 	}
 	ctx, cancel := context.WithTimeout(w.Context(), 5*time.Millisecond)
 	defer cancel()
-	if got, err := b.Poll(ctx, netmap.In, 10*time.Second); got != 0 || !errors.Is(err, context.DeadlineExceeded) {
+	if got, err := b.Poll(ctx, netmap.In, 10*time.Second); got != 0 ||
+		!errors.Is(err, context.DeadlineExceeded) {
 		w.Errorf("poll whose context has a deadline: %#x, %v", got, err)
 	}
 	// A context that has ended hides no frames, and a poll that does not wait ignores it.
@@ -98,7 +100,8 @@ func closeEndsPoll(w *world) {
 			p.Close()
 		}()
 		start := time.Now()
-		if got, err := p.Poll(context.Background(), netmap.In, timeout); got != netmap.Err || err != nil || time.Since(start) > 5*time.Second {
+		if got, err := p.Poll(context.Background(), netmap.In, timeout); got != netmap.Err ||
+			err != nil || time.Since(start) > 5*time.Second {
 			w.Errorf("poll of a port that is closed: %#x, %v after %v", got, err, time.Since(start))
 		}
 	}
