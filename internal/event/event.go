@@ -1,5 +1,5 @@
-// Package event is what a framework and its daemon say of themselves while they run: the one place
-// that knows which events there are, which fields they have, and how they look in a log.
+// Package event defines the events that a framework and its daemon report while they run: their
+// kinds, their fields, and how they look in a log.
 package event
 
 import (
@@ -14,7 +14,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// Keys of a line in a log, which mean the same in each. doc/monitoring.md explains them.
+// Keys of the fields in a log line. A key means the same in every line. doc/monitoring.md explains
+// the keys.
 const (
 	KeyEvent          = "event"
 	KeyPID            = "pid"
@@ -47,12 +48,12 @@ const (
 	KeyError          = "error"
 )
 
-// Kind is what happened.
+// Kind is a kind of event.
 type Kind struct {
 	Name  string // the value of KeyEvent, for programs
 	Text  string // the message, for people
 	Level slog.Level
-	Own   bool // it happens to the daemon itself: nobody else can have it said again and again
+	Own   bool // about the daemon itself: never left out, as clients cannot cause many
 }
 
 // The kinds of events.
@@ -82,14 +83,14 @@ var (
 	Renamed     = kind("renamed", "interface renamed", slog.LevelInfo)
 	NewMTU      = kind("mtu", "interface has another MTU", slog.LevelInfo)
 	Down        = kind("down", "interface is down", slog.LevelWarn)
-	Up          = kind("up", "interface is up again", slog.LevelWarn) // for all who heard of its end
+	Up          = kind("up", "interface is up again", slog.LevelWarn) // at the level of Down
 	Gone        = kind("gone", "interface cannot be used any more", slog.LevelWarn)
 	HostTrouble = kind("host-trouble", "interface and host stack are not joined as they should be", slog.LevelWarn)
 	Detached    = kind("detached", "port detached from its switch: its interface is gone", slog.LevelWarn)
 	NoParent    = kind("no-parent", "the parent of a pipe is no interface", slog.LevelInfo)
 )
 
-// Kinds are all of them.
+// Kinds are all kinds of events.
 var Kinds []*Kind
 
 func kind(name, text string, level slog.Level) *Kind {
@@ -103,41 +104,43 @@ func (k *Kind) own() *Kind {
 	return k
 }
 
-// Event is something that happened. What it does not say is empty.
+// Event is something that happened. Fields that do not apply are zero.
 type Event struct {
 	Kind    *Kind
 	PID     int // of the client
 	Program string
-	User    string // who opened the device, a number
+	User    string // number of the user who opened the device
 	Request string
 	Device  string
 	Version string
 	Socket  string
 	Address string
-	Port    string // as it is opened
+	Port    string // the name with which it is opened
 	Ports   []string
 	Clients int
 
-	Interface      string
-	Mode           string
-	Setting        string
-	Was            string // its name before
-	MTU            int
-	Reason         string
-	Bytes          uint64
-	Buffers        uint64
-	Rings          uint64
-	InterfaceRings uint64 // that there are buffers for
-	ValePorts      uint64 // or pipes, instead
+	Interface string
+	Mode      string
+	Setting   string
+	Was       string // the interface's former name
+	MTU       int
+	Reason    string
+	Bytes     uint64
+	Buffers   uint64
+	Rings     uint64
+	// InterfaceRings is the number of rings of interfaces for which there are buffers; ValePorts
+	// is the number of VALE ports or pipes for which the same buffers would do instead.
+	InterfaceRings uint64
+	ValePorts      uint64
 	Queues         int
-	// KernelBytes is what the kernel takes for each of the queues.
+	// KernelBytes is the memory that the kernel allocates for each queue.
 	KernelBytes uint64
 	Uptime      time.Duration
 	Omitted     uint64
 	Err         error
 }
 
-// String is a sentence for people.
+// String describes the event in a sentence.
 func (e Event) String() string {
 	what := cmp.Or(e.Reason, e.Kind.Text)
 	if e.Err != nil {
@@ -149,7 +152,7 @@ func (e Event) String() string {
 	return what
 }
 
-// Log says it.
+// Log writes the event to a log.
 func (e Event) Log(l *slog.Logger) {
 	ctx := context.Background()
 	if l.Enabled(ctx, e.Kind.Level) {
@@ -157,7 +160,7 @@ func (e Event) Log(l *slog.Logger) {
 	}
 }
 
-// Attrs are its fields.
+// Attrs are the event's fields for a log line. Zero fields are left out.
 func (e Event) Attrs() []slog.Attr {
 	list := []slog.Attr{slog.String(KeyEvent, e.Kind.Name)}
 	text := func(key, value string) {

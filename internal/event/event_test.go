@@ -18,7 +18,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// full is an event with all fields.
+// full is an event in which every field is set.
 func full(t *testing.T) Event {
 	t.Helper()
 	e := Event{Kind: Memory, Err: fault.New(syscall.EBUSY, "open", "eth0", "wait")}
@@ -50,7 +50,7 @@ func keysOf(e Event) (keys []string) {
 	return keys
 }
 
-// Each key and each event of a log is explained, and nothing else is.
+// doc/monitoring.md explains every key and every event of the log, and no others.
 func TestDocumentation(t *testing.T) {
 	text, err := os.ReadFile("../../doc/monitoring.md")
 	if err != nil {
@@ -88,7 +88,7 @@ func TestDocumentation(t *testing.T) {
 	}
 }
 
-// What an event does not say stands in no line.
+// Zero fields are left out.
 func TestEmptyFields(t *testing.T) {
 	if got := keysOf(Event{Kind: Up, Interface: "eth0"}); !slices.Equal(got, []string{KeyEvent, KeyInterface}) {
 		t.Errorf("keys %q", got)
@@ -96,7 +96,8 @@ func TestEmptyFields(t *testing.T) {
 }
 
 func TestFormats(t *testing.T) {
-	refused := Event{Kind: Refused, PID: 7, Program: "a b\n<3>c", User: "0", Request: "open", Port: "x\x1b\"\xff", Err: fault.New(syscall.EBUSY, "open", "x", "")}
+	refused := Event{Kind: Refused, PID: 7, Program: "a b\n<3>c", User: "0", Request: "open",
+		Port: "x\x1b\"\xff", Err: fault.New(syscall.EBUSY, "open", "x", "")}
 	for _, format := range Formats {
 		var out bytes.Buffer
 		l := slog.New(NewHandler(&out, format, slog.LevelInfo))
@@ -128,14 +129,19 @@ func TestPriorities(t *testing.T) {
 	for _, k := range Kinds {
 		var out bytes.Buffer
 		Event{Kind: k}.Log(slog.New(NewHandler(&out, Journal, slog.LevelDebug)))
-		want := map[slog.Level]string{slog.LevelDebug: "<7>", slog.LevelInfo: "<6>", slog.LevelWarn: "<4>", slog.LevelError: "<3>"}[k.Level]
+		want := map[slog.Level]string{
+			slog.LevelDebug: "<7>",
+			slog.LevelInfo:  "<6>",
+			slog.LevelWarn:  "<4>",
+			slog.LevelError: "<3>",
+		}[k.Level]
 		if want == "" || !strings.HasPrefix(out.String(), want+k.Text) {
 			t.Errorf("%s: %q, want %s", k.Name, out.String(), want)
 		}
 	}
 }
 
-// A line with attributes of its logger, as slog's users make one, has them once.
+// Attributes and groups of a logger, which users of slog may set, appear once in a line.
 func TestLoggerWithAttributes(t *testing.T) {
 	var out bytes.Buffer
 	l := slog.New(NewHandler(&out, Journal, slog.LevelInfo)).With("a", 1).WithGroup("g")

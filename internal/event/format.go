@@ -11,18 +11,18 @@ import (
 	"syscall"
 )
 
-// Formats are how a log can be written. Journal is for the standard error of a service of systemd:
-// lines start with a priority, and have no time, which the journal knows.
+// Text, JSON and Journal are the formats of a log. Journal is for the standard error of a systemd
+// service: lines start with a priority and have no time, because the journal adds the time.
 const (
 	Text    = "text"
 	JSON    = "json"
 	Journal = "journal"
 )
 
-// Formats are all of them.
+// Formats are all formats.
 var Formats = []string{Text, JSON, Journal}
 
-// NewHandler writes a log. A format that is none of Formats is text.
+// NewHandler returns a handler that writes a log. An unknown format means Text.
 func NewHandler(w io.Writer, format string, level slog.Level) slog.Handler {
 	switch format {
 	case JSON:
@@ -33,7 +33,7 @@ func NewHandler(w io.Writer, format string, level slog.Level) slog.Handler {
 	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level})
 }
 
-// priority is that of syslog(3) for a level.
+// priority is the priority in syslog(3) of a level.
 func priority(l slog.Level) int {
 	switch {
 	case l >= slog.LevelError:
@@ -46,28 +46,31 @@ func priority(l slog.Level) int {
 	return 7
 }
 
-// lines writes the priority as sd-daemon(3) has it, the message, and fields as slog's text does.
+// lines writes the priority as in sd-daemon(3), the message, and the fields as slog's text handler
+// does.
 type lines struct {
-	*page
-	fields slog.Handler // writes to the page
+	*lineBuffer
+	fields slog.Handler // writes to lineBuffer.line
 }
 
-// page is a line that is being written.
-type page struct {
+// lineBuffer holds the line that is being written.
+type lineBuffer struct {
 	mu   sync.Mutex
 	w    io.Writer
 	line bytes.Buffer
 }
 
 func newLines(w io.Writer, level slog.Level) slog.Handler {
-	p := &page{w: w}
+	p := &lineBuffer{w: w}
 	drop := func(groups []string, a slog.Attr) slog.Attr {
-		if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
+		if len(groups) == 0 &&
+			(a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == slog.MessageKey) {
 			return slog.Attr{}
 		}
 		return a
 	}
-	return &lines{p, slog.NewTextHandler(&p.line, &slog.HandlerOptions{Level: level, ReplaceAttr: drop})}
+	return &lines{p,
+		slog.NewTextHandler(&p.line, &slog.HandlerOptions{Level: level, ReplaceAttr: drop})}
 }
 
 func (h *lines) Enabled(ctx context.Context, l slog.Level) bool { return h.fields.Enabled(ctx, l) }
@@ -85,15 +88,15 @@ func (h *lines) Handle(ctx context.Context, r slog.Record) error {
 }
 
 func (h *lines) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &lines{h.page, h.fields.WithAttrs(attrs)}
+	return &lines{h.lineBuffer, h.fields.WithAttrs(attrs)}
 }
 
 func (h *lines) WithGroup(name string) slog.Handler {
-	return &lines{h.page, h.fields.WithGroup(name)}
+	return &lines{h.lineBuffer, h.fields.WithGroup(name)}
 }
 
-// GoesToJournal says whether what is written to f comes into systemd's journal. See
-// systemd.exec(5), $JOURNAL_STREAM.
+// GoesToJournal reports whether f is connected to systemd's journal. See $JOURNAL_STREAM in
+// systemd.exec(5).
 func GoesToJournal(f *os.File) bool {
 	info, err := f.Stat()
 	if err != nil {

@@ -8,45 +8,46 @@ import (
 	"time"
 )
 
-// How much is said. A client that does nothing but make requests that are refused, in one process
-// or in many, adds some 20 MB a day to the log.
+// Limits of the log. A client that makes refused requests all the time, in one process or in many,
+// adds some 20 MB a day.
 const (
-	burst      = 10               // messages on one subject, a client process or an interface, at once
-	pause      = 10 * time.Second // after which there may be one more
-	burstOfAll = 100              // likewise, of all subjects together
+	burst      = 10               // messages at once about one client process or interface
+	pause      = 10 * time.Second // time between further ones
+	burstOfAll = 100              // messages at once about all clients, or all interfaces
 	pauseOfAll = time.Second
-	subjects   = 1024 // that are told apart
+	subjects   = 1024 // most subjects with their own limit
 )
 
-// Throttle says events, but leaves out some of those that others can bring about as often as they
-// like. It says how many.
+// Throttle logs events. It leaves out some of those that clients or interfaces can cause as often
+// as they like, and logs how many it left out.
 type Throttle struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
 	budgets map[string]*budget
-	clients *budget // of all
-	nics    *budget
+	clients *budget     // shared by all client processes
+	nics    *budget     // shared by all interfaces
 	timer   *time.Timer // runs while there are budgets
 	closed  bool
 }
 
-// budget is how many messages there may still be.
+// budget limits the messages about one subject, or about all.
 type budget struct {
 	burst   int
 	pause   time.Duration
-	full    time.Time // when it has recovered
-	subject Event     // whose it is
+	full    time.Time // when burst messages are permitted again
+	subject Event     // the fields that identify the subject
 	omitted uint64
 }
 
-// NewThrottle is a throttle before a log.
+// NewThrottle returns a throttle that writes to l.
 func NewThrottle(l *slog.Logger) *Throttle {
 	return &Throttle{log: l, budgets: map[string]*budget{},
-		clients: &budget{burst: burstOfAll, pause: pauseOfAll}, nics: &budget{burst: burstOfAll, pause: pauseOfAll}}
+		clients: &budget{burst: burstOfAll, pause: pauseOfAll},
+		nics:    &budget{burst: burstOfAll, pause: pauseOfAll}}
 }
 
-// Say says an event, or counts it.
+// Say logs an event, or counts it as left out.
 func (t *Throttle) Say(e Event) {
 	switch {
 	case e.Kind.Own:
@@ -60,7 +61,7 @@ func (t *Throttle) Say(e Event) {
 	}
 }
 
-// permits says whether there is room for an event, and takes it.
+// permits reports whether an event may be logged, and charges the budgets for it.
 func (t *Throttle) permits(e Event) bool {
 	now, all := time.Now(), t.all(e)
 	b := t.budget(e)
@@ -70,7 +71,7 @@ func (t *Throttle) permits(e Event) bool {
 			return false
 		}
 	}
-	t.tell(b)
+	t.logOmitted(b)
 	all.take(now)
 	if b != all {
 		b.take(now)
@@ -78,8 +79,8 @@ func (t *Throttle) permits(e Event) bool {
 	return true
 }
 
-// all is the budget that the event's subject shares with others. Clients cannot keep an interface's
-// trouble from being told.
+// all is the budget that an event's subject shares with others. Clients and interfaces have
+// different ones, so that clients cannot displace messages about interfaces.
 func (t *Throttle) all(e Event) *budget {
 	if e.PID != 0 {
 		return t.clients
@@ -87,8 +88,8 @@ func (t *Throttle) all(e Event) *budget {
 	return t.nics
 }
 
-// budget is the event's subject's own, or when there are too many subjects to tell them apart, the
-// one of all.
+// budget is the budget of the event's subject. If there are too many subjects, it is the shared
+// budget.
 func (t *Throttle) budget(e Event) *budget {
 	key := fmt.Sprint(e.PID, " ", e.Interface)
 	b := t.budgets[key]
@@ -96,11 +97,12 @@ func (t *Throttle) budget(e Event) *budget {
 		if len(t.budgets) == subjects {
 			return t.all(e)
 		}
-		b = &budget{burst: burst, pause: pause, subject: Event{PID: e.PID, Program: e.Program, User: e.User, Interface: e.Interface}}
+		subject := Event{PID: e.PID, Program: e.Program, User: e.User, Interface: e.Interface}
+		b = &budget{burst: burst, pause: pause, subject: subject}
 		t.budgets[key] = b
 	}
 	if t.timer == nil && !t.closed {
-		t.timer = time.AfterFunc(pause, t.tidy)
+		t.timer = time.AfterFunc(pause, t.expire)
 	}
 	return b
 }
@@ -116,8 +118,8 @@ func (b *budget) take(now time.Time) {
 	b.full = b.full.Add(b.pause)
 }
 
-// tell says how many messages of a budget were left out.
-func (t *Throttle) tell(b *budget) {
+// logOmitted logs how many messages of a budget were left out.
+func (t *Throttle) logOmitted(b *budget) {
 	if b.omitted > 0 {
 		e := b.subject
 		e.Kind, e.Omitted = Omitted, b.omitted
@@ -126,41 +128,42 @@ func (t *Throttle) tell(b *budget) {
 	}
 }
 
-// tidy tells what was left out, and forgets who has been quiet for a while.
-func (t *Throttle) tidy() {
+// expire logs what was left out, and deletes the budgets of subjects without recent messages.
+func (t *Throttle) expire() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
 	for key, b := range t.budgets {
 		if b.omitted > 0 && b.has(now) {
-			t.tellOne(b, now)
+			t.logOmittedOf(b, now)
 		}
 		if b.omitted == 0 && b.full.Before(now) {
 			delete(t.budgets, key)
 		}
 	}
-	t.tell(t.clients)
-	t.tell(t.nics)
+	t.logOmitted(t.clients)
+	t.logOmitted(t.nics)
 	t.timer = nil
 	if len(t.budgets) > 0 && !t.closed {
-		t.timer = time.AfterFunc(pause, t.tidy)
+		t.timer = time.AfterFunc(pause, t.expire)
 	}
 }
 
-// tellOne tells what was left out of one subject, unless too much is said of all.
-func (t *Throttle) tellOne(b *budget, now time.Time) {
+// logOmittedOf logs how many messages about one subject were left out, unless the shared budget is
+// used up.
+func (t *Throttle) logOmittedOf(b *budget, now time.Time) {
 	all := t.all(b.subject)
 	if !all.has(now) {
 		all.omitted += b.omitted
 		b.omitted = 0
 		return
 	}
-	t.tell(b)
+	t.logOmitted(b)
 	b.take(now)
 	all.take(now)
 }
 
-// Close tells what was left out and not told yet.
+// Close logs what was left out and not logged yet.
 func (t *Throttle) Close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -171,9 +174,9 @@ func (t *Throttle) Close() {
 	now := time.Now()
 	for _, b := range t.budgets {
 		if b.omitted > 0 {
-			t.tellOne(b, now)
+			t.logOmittedOf(b, now)
 		}
 	}
-	t.tell(t.clients)
-	t.tell(t.nics)
+	t.logOmitted(t.clients)
+	t.logOmitted(t.nics)
 }

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// journal counts what is said.
+// journal counts the messages that are logged.
 type journal struct {
 	slog.Handler
 	mu      sync.Mutex
 	lines   []string
 	omitted uint64
-	said    map[string]int // by event
+	said    map[string]int // number of messages by event
 }
 
 func newJournal() *journal {
@@ -46,7 +46,8 @@ func (j *journal) Handle(_ context.Context, r slog.Record) error {
 
 func refusal(pid int) Event { return Event{Kind: Refused, PID: pid, Program: "evil", User: "1"} }
 
-// A client that asks without end fills no log, and nothing it did is missing from the counts.
+// A client that makes refused requests all the time does not fill the log. Every refusal is logged
+// or counted.
 func TestOneClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
@@ -59,13 +60,13 @@ func TestOneClient(t *testing.T) {
 		throttle.Say(Event{Kind: Refused, PID: 8, Program: "other"})
 		throttle.Close()
 		if n := j.said["refused"]; n < burst+1 || n > burst+1+int(100*time.Second/pause) {
-			t.Errorf("%d refusals are said", n)
+			t.Errorf("%d refusals were logged", n)
 		}
 		if !strings.Contains(strings.Join(j.lines, "\n"), "program=other") {
-			t.Error("another client is not heard")
+			t.Error("another client's refusal was not logged")
 		}
 		if all := uint64(j.said["refused"]) + j.omitted; all != asked+1 {
-			t.Errorf("%d refusals are said or counted, want %d", all, asked+1)
+			t.Errorf("%d refusals were logged or counted, want %d", all, asked+1)
 		}
 		if len(j.lines) > 2*burst+40 {
 			t.Errorf("%d lines", len(j.lines))
@@ -76,8 +77,8 @@ func TestOneClient(t *testing.T) {
 	})
 }
 
-// Many processes, as of one who forks, do not either, and keep nobody from hearing of interfaces
-// and of the daemon.
+// Many client processes do not fill the log either, and do not displace messages about interfaces
+// and the daemon.
 func TestManyClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
@@ -91,13 +92,13 @@ func TestManyClients(t *testing.T) {
 		throttle.Say(Event{Kind: Stopping})
 		throttle.Close()
 		if n := j.said["refused"]; n < burstOfAll || n > burstOfAll+61 {
-			t.Errorf("%d refusals are said", n)
+			t.Errorf("%d refusals were logged", n)
 		}
 		if j.said["down"] != 1 || j.said["stopping"] != 1 {
-			t.Errorf("said %v", j.said)
+			t.Errorf("logged: %v", j.said)
 		}
 		if all := uint64(j.said["refused"]) + j.omitted; all != asked {
-			t.Errorf("%d refusals are said or counted, want %d", all, asked)
+			t.Errorf("%d refusals were logged or counted, want %d", all, asked)
 		}
 		if len(j.lines) > 300 {
 			t.Errorf("%d lines", len(j.lines))
@@ -105,8 +106,8 @@ func TestManyClients(t *testing.T) {
 	})
 }
 
-// An interface that goes up and down all the time is one subject, one that is renamed all the time
-// is bounded, too.
+// An interface that goes up and down all the time is one subject. One that is renamed all the time
+// is many subjects, which share a budget.
 func TestInterfaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, name := range []string{"eth0", "eth%d"} {
@@ -120,14 +121,16 @@ func TestInterfaces(t *testing.T) {
 				throttle.Say(Event{Kind: Renamed, Interface: n})
 			}
 			throttle.Close()
-			if n := j.said["renamed"]; n < burst || n > burstOfAll || uint64(n)+j.omitted != 10_000 {
-				t.Errorf("%s: %d are said, %d left out", name, n, j.omitted)
+			if n := j.said["renamed"]; n < burst || n > burstOfAll ||
+				uint64(n)+j.omitted != 10_000 {
+				t.Errorf("%s: %d were logged, %d left out", name, n, j.omitted)
 			}
 		}
 	})
 }
 
-// What was left out is said soon, also of a client that asks no more; then it is forgotten.
+// What was left out is logged soon, also if the client makes no more requests. Then its budget is
+// deleted.
 func TestQuietClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
@@ -138,7 +141,7 @@ func TestQuietClient(t *testing.T) {
 		time.Sleep(2*pause + time.Second)
 		synctest.Wait()
 		if j.omitted != 5 {
-			t.Errorf("%d are said to be left out, want 5: %q", j.omitted, j.lines)
+			t.Errorf("%d were left out, want 5: %q", j.omitted, j.lines)
 		}
 		time.Sleep(20 * pause)
 		synctest.Wait()
@@ -149,7 +152,7 @@ func TestQuietClient(t *testing.T) {
 	})
 }
 
-// What nobody reads costs nothing of what may be said.
+// Messages below the log's level are not charged.
 func TestLevel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
