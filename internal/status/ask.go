@@ -15,17 +15,18 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// Path is where the API has the document.
+// Path is the path of the status in the API's URLs.
 const Path = "/v1/status"
 
-// Patience is how long an answer may take.
+// Patience is the longest time that Ask waits for the whole answer.
 const Patience = 5 * time.Second
 
-// Longest is the longest answer that is read. Whoever is asked may write without an end.
+// Longest is the number of bytes of an answer after which reading ends: the other side might not
+// stop.
 const Longest = 64 << 20
 
-// DefaultSocket is the unix socket of the daemon that serves a device node: in /run/netmap for
-// nodes in /dev, else beside the node.
+// DefaultSocket is the path of the unix socket at which the daemon of a device node offers its
+// status: in /run/netmap for nodes in /dev, else beside the node.
 func DefaultSocket(device string) string {
 	if name, ok := strings.CutPrefix(device, "/dev/"); ok {
 		return filepath.Join("/run/netmap", strings.ReplaceAll(name, "/", "-")+".sock")
@@ -33,9 +34,9 @@ func DefaultSocket(device string) string {
 	return device + ".sock"
 }
 
-// Ask asks at a unix socket. It speaks HTTP just well enough for that, so that a program that opens
-// a port of a device does not get all of HTTP with it. Errors are those of the connection,
-// ETIMEDOUT, the context's, and EPROTO for an answer that is none.
+// Ask reads the status at a unix socket. It speaks a minimum of HTTP, so that a program that opens
+// a port does not link package net/http. Errors are those of the connection, the context's,
+// ETIMEDOUT, and EPROTO for an answer that is not a status.
 func Ask(ctx context.Context, socket string) (*Status, error) {
 	const op = "ask for the status at"
 	ctx, stop := context.WithTimeout(ctx, Patience)
@@ -72,7 +73,7 @@ func Ask(ctx context.Context, socket string) (*Status, error) {
 	return s, nil
 }
 
-// askError says why there was no answer.
+// askError is the error when there is no answer.
 func askError(ctx context.Context, err error, op, socket string) error {
 	switch ctx.Err() {
 	case context.DeadlineExceeded:
@@ -87,7 +88,7 @@ func askError(ctx context.Context, err error, op, socket string) error {
 	return fault.Wrap(err, op, socket, "")
 }
 
-// Hint is what to do when nobody answers.
+// Hint tells what to do about the errno of a failed connection.
 func Hint(errno syscall.Errno) string {
 	switch errno {
 	case syscall.ENOENT, syscall.ECONNREFUSED:

@@ -1,5 +1,5 @@
-// Package statusapi is how the status of a framework is offered and asked for: HTTP, on unix
-// sockets and TCP. The document itself is package status.
+// Package statusapi serves the status of a framework, and reads it, by HTTP on unix sockets and
+// TCP. The document itself is in package status.
 package statusapi
 
 import (
@@ -14,14 +14,14 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/status"
 )
 
-// Source is a framework that can be asked, again and again.
+// Source is a framework whose status can be read repeatedly.
 type Source struct {
 	address string
 	url     string // empty for a unix socket
 	http    *http.Client
 }
 
-// At is the framework at an address: the path of a unix socket, host:port, or a URL.
+// At returns the Source at an address: the path of a unix socket, host:port, or a URL.
 func At(address string) *Source {
 	s := &Source{address: address}
 	switch {
@@ -36,10 +36,11 @@ func At(address string) *Source {
 	return s
 }
 
-// Address is where it is.
+// Address is the address of the source.
 func (s *Source) Address() string { return s.address }
 
-// Get asks. Errors are those of the connection, and EPROTO for an answer that is none.
+// Get reads the status. Errors are those of the connection, and EPROTO for an answer that is not a
+// status.
 func (s *Source) Get(ctx context.Context) (*status.Status, error) {
 	const op = "ask for the status at"
 	if s.url == "" {

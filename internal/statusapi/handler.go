@@ -17,7 +17,7 @@ import (
 
 const opOffer = "offer the status at"
 
-// Complete adds to what a framework says of itself what its process knows.
+// Complete adds what the process knows to the status of its framework.
 func Complete(s *status.Status, started time.Time) {
 	s.Time, s.Started, s.PID, s.Version = time.Now(), started, os.Getpid(), version()
 	if s.Clients == nil { // arrays in JSON also when there are none
@@ -28,7 +28,7 @@ func Complete(s *status.Status, started time.Time) {
 	}
 }
 
-// version is the module's, if the program was built from a released one, else the revision.
+// version is the version of the module if the program was built from a release, else the revision.
 var version = sync.OnceValue(func() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -37,8 +37,7 @@ var version = sync.OnceValue(func() string {
 	return info.Main.Version
 })
 
-// Handler answers the requests of the status API. Metrics are told to Prometheus if there is a
-// handler for that.
+// Handler serves the status API. If metrics is not nil, it serves requests for /metrics.
 func Handler(describe func() status.Status, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+status.Path, func(w http.ResponseWriter, _ *http.Request) {
@@ -57,19 +56,20 @@ func Handler(describe func() status.Status, metrics http.Handler) http.Handler {
 	return mux
 }
 
-// Serve answers at l until stop is called. Trouble with connections is told to the log, if there is
-// one.
+// Serve serves requests at l until stop is called. Errors of connections go to trouble, which may
+// be nil.
 func Serve(l net.Listener, h http.Handler, trouble *log.Logger) (stop func()) {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: status.Patience, IdleTimeout: time.Minute,
 		ErrorLog: trouble}
 	go s.Serve(l) // until it is closed
 	return func() {
-		l.Close() // Serve may not have begun
+		l.Close() // needed if the goroutine has not called Serve yet
 		s.Close()
 	}
 }
 
-// ListenTCP is net.Listen for the status API. It says whether other machines can reach the address.
+// ListenTCP is net.Listen for the status API. It also reports whether other machines can reach the
+// address.
 func ListenTCP(address string) (l net.Listener, exposed bool, err error) {
 	l, err = net.Listen("tcp", address)
 	if err != nil {

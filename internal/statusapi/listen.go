@@ -20,21 +20,20 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// Access is who may use a socket. The numbers are -1 where owner or group stay those of the
-// process.
+// Access tells who may use a socket. UID or GID -1 means the process's own.
 type Access struct {
 	Mode     os.FileMode
 	UID, GID int
 }
 
-// socket is a listening unix socket that is removed with Close.
+// socket is a listening unix socket whose file Close removes.
 type socket struct {
 	*net.UnixListener
 	path string
 	once sync.Once
 }
 
-// Close implements net.Listener.
+// Close closes the socket and removes its file. It implements net.Listener.
 func (s *socket) Close() (err error) {
 	s.once.Do(func() {
 		os.Remove(s.path)
@@ -43,9 +42,8 @@ func (s *socket) Close() (err error) {
 	return err
 }
 
-// Listen makes a unix socket, and its directory. One at which nobody listens any more is replaced:
-// a process that was killed left it. EADDRINUSE where somebody listens, or where something else
-// stands.
+// Listen makes a unix socket and its directory. It replaces a socket at which nobody listens: a
+// killed process has left it. EADDRINUSE if somebody listens, or if the path is not a socket.
 func Listen(path string, a Access) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fault.Wrap(err, opOffer, path, "")
@@ -53,48 +51,49 @@ func Listen(path string, a Access) (net.Listener, error) {
 	if c, err := net.Dial("unix", path); err == nil {
 		c.Close()
 		return nil, fault.New(syscall.EADDRINUSE, opOffer, path,
-			"somebody listens there already; name another socket with --status")
+			"somebody listens there already: name another socket with --status")
 	} else if isDead(path, err) {
 		os.Remove(path)
 	}
 	return listen(path, a)
 }
 
-// isDead says whether nobody listens at a socket to which a connection failed so.
+// isDead reports whether nobody listens at the socket, where a connection has failed with err.
 func isDead(path string, err error) bool {
 	info, e := os.Lstat(path)
 	return e == nil && info.Mode().Type() == os.ModeSocket && errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// serial tells apart the sockets that this process is about to make.
+// serial distinguishes the temporary names of this process's sockets.
 var serial atomic.Uint32
 
-// listen makes a socket under a name that nobody looks for, and gives it the right one when it is
-// ready: so one at which nobody listens is one that was left, and nobody gets in before it has its
-// owners.
+// listen makes a socket under a temporary name, and renames it when it is ready. So a socket at
+// which nobody listens was left by a killed process, and nobody connects before owner and mode are
+// set.
 func listen(path string, a Access) (_ net.Listener, err error) {
-	draft := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%d-%d", os.Getpid(), serial.Add(1)))
-	os.Remove(draft) // of a process of this number that was killed
+	temporary := filepath.Join(filepath.Dir(path),
+		fmt.Sprintf(".%d-%d", os.Getpid(), serial.Add(1)))
+	os.Remove(temporary) // a killed process with this pid may have left it
 	closed := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
 		failed := c.Control(func(fd uintptr) {
-			err = unix.Fchmod(int(fd), 0) // bind takes this for the file
+			err = unix.Fchmod(int(fd), 0) // bind gives the file this mode
 		})
 		return errors.Join(failed, err)
 	}}
-	l, err := closed.Listen(context.Background(), "unix", draft)
+	l, err := closed.Listen(context.Background(), "unix", temporary)
 	if err != nil {
 		return nil, fault.Wrap(err, opOffer, path, "")
 	}
-	s := &socket{UnixListener: l.(*net.UnixListener), path: draft}
+	s := &socket{UnixListener: l.(*net.UnixListener), path: temporary}
 	s.SetUnlinkOnClose(false)
 	if a.UID >= 0 || a.GID >= 0 {
-		err = os.Chown(draft, a.UID, a.GID)
+		err = os.Chown(temporary, a.UID, a.GID)
 	}
 	if err == nil {
-		err = os.Chmod(draft, a.Mode)
+		err = os.Chmod(temporary, a.Mode)
 	}
 	if err == nil {
-		err = unix.Renameat2(unix.AT_FDCWD, draft, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+		err = unix.Renameat2(unix.AT_FDCWD, temporary, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
 	}
 	switch {
 	case err == nil:
@@ -107,16 +106,16 @@ func listen(path string, a Access) (_ net.Listener, err error) {
 	return nil, fault.Wrap(err, opOffer, path, "")
 }
 
-// announced is the name of a socket that Announce made, draft the one that a socket has at first.
+// announced matches the names of sockets that Announce makes, temporary their first names.
 var (
 	announced = regexp.MustCompile(`^[a-z]+-[0-9]+(\.[0-9]+)?\.sock$`)
-	draft     = regexp.MustCompile(`^\.[0-9]+-[0-9]+$`)
+	temporary = regexp.MustCompile(`^\.[0-9]+-[0-9]+$`)
 )
 
-// Announce makes a socket for a framework inside a program, for its user alone, in a directory
-// where others have theirs: it is named after the program and the process, such as
-// bridge-1234.sock. Those that programs left there that were killed are removed. EPERM for a
-// directory that somebody else may write to.
+// Announce makes a socket for a framework inside a program. Only the program's user may use it. Its
+// name consists of the program and the process, such as bridge-1234.sock. Announce removes the
+// sockets in the directory that killed programs have left. EPERM if another user may write to the
+// directory.
 func Announce(dir, program string) (net.Listener, error) {
 	mode := os.FileMode(0o700)
 	if os.Geteuid() == 0 {
@@ -127,10 +126,11 @@ func Announce(dir, program string) (net.Listener, error) {
 	}
 	if !trusted(dir) {
 		return nil, fault.New(syscall.EPERM, opOffer, dir,
-			"others may write to the directory, or it is somebody else's")
+			"others may write to the directory, or own it")
 	}
 	sweep(dir)
-	const most = 100 // of one process, or of such that have one number in several containers
+	// sockets of one process, or of processes with the same pid in several containers
+	const most = 100
 	var l net.Listener
 	err := error(syscall.EADDRINUSE)
 	for n := 1; n <= most && errors.Is(err, syscall.EADDRINUSE); n++ {
@@ -143,7 +143,7 @@ func Announce(dir, program string) (net.Listener, error) {
 	return l, err
 }
 
-// trusted says whether only this user, or root, can have put something into the directory.
+// trusted reports whether only this user and root can create files in the directory.
 func trusted(dir string) bool {
 	info, err := os.Lstat(dir)
 	if err != nil || !info.IsDir() || info.Mode().Perm()&0o022 != 0 {
@@ -153,9 +153,9 @@ func trusted(dir string) bool {
 	return ok && (owner.Uid == 0 || int(owner.Uid) == os.Geteuid())
 }
 
-// sweep removes the sockets of programs that were killed.
+// sweep removes the sockets of killed programs.
 func sweep(dir string) {
-	entries, _ := os.ReadDir(dir) // what cannot be seen stays
+	entries, _ := os.ReadDir(dir) // an unreadable directory is left as it is
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
 		switch {
@@ -167,7 +167,8 @@ func sweep(dir string) {
 			} else if isDead(path, err) {
 				os.Remove(path)
 			}
-		case draft.MatchString(e.Name()): // one of now is about to get its name
+		case temporary.MatchString(e.Name()):
+			// A recent one is about to be renamed.
 			if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > time.Minute {
 				os.Remove(path)
 			}
@@ -175,12 +176,12 @@ func sweep(dir string) {
 	}
 }
 
-// Sockets are the sockets in a directory, whether somebody listens there or not.
+// Sockets returns the paths of the sockets in a directory, including those at which nobody listens.
 func Sockets(dir string) (paths []string) {
 	if !trusted(dir) {
 		return nil
 	}
-	entries, _ := os.ReadDir(dir) // without it, there are none
+	entries, _ := os.ReadDir(dir) // an unreadable directory has no sockets for us
 	for _, e := range entries {
 		if e.Type() == os.ModeSocket && filepath.Ext(e.Name()) == ".sock" {
 			paths = append(paths, filepath.Join(dir, e.Name()))

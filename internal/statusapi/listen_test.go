@@ -20,7 +20,7 @@ import (
 
 var mine = Access{0o640, os.Getuid(), os.Getgid()}
 
-// abandon makes a socket as a process leaves it that is killed.
+// abandon makes a socket at which nobody listens, as a killed process leaves it.
 func abandon(t *testing.T, path string) {
 	t.Helper()
 	l, err := net.Listen("unix", path)
@@ -43,7 +43,8 @@ func names(t *testing.T, dir string) (all []string) {
 	return all
 }
 
-// A socket that a killed daemon left is replaced; that of one that lives is not, nor is a file.
+// Listen replaces a socket that a killed daemon left, but neither one at which somebody listens nor
+// a file.
 func TestListen(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "below", "sock")
@@ -64,7 +65,7 @@ func TestListen(t *testing.T) {
 		t.Fatal(err)
 	}
 	second.Close()
-	first.Close() // again: it must not take another's away
+	first.Close() // closing twice does not remove the second socket's file
 	if all := names(t, filepath.Dir(path)); len(all) > 0 {
 		t.Errorf("%q are left", all)
 	}
@@ -78,7 +79,8 @@ func TestListen(t *testing.T) {
 	}
 }
 
-// Several announce themselves side by side. What killed ones left goes, and nothing else.
+// Several sockets of a process stand side by side. Announce removes the sockets of killed
+// processes, and nothing else.
 func TestAnnounce(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "netmap")
 	one, err := Announce(dir, "bridge")
@@ -124,12 +126,12 @@ func TestAnnounce(t *testing.T) {
 	one.Close()
 	two.Close()
 	if all := names(t, dir); slices.Contains(all, first) || slices.Contains(all, second) {
-		t.Errorf("closed ones are left: %q", all)
+		t.Errorf("sockets are left after Close: %q", all)
 	}
 }
 
-// Nothing is put into, nor believed of, a directory that somebody else may write to, such as one
-// that he made in /tmp.
+// A directory to which another user may write, such as one in /tmp, is neither used for sockets nor
+// searched for them.
 func TestUntrustedDirectories(t *testing.T) {
 	dir := t.TempDir()
 	abandon(t, filepath.Join(dir, "netmap.sock"))
@@ -163,7 +165,7 @@ func TestUntrustedDirectories(t *testing.T) {
 	}
 }
 
-// answering is a socket at which every connection is answered so.
+// answering is a socket at which answer is called for every connection.
 func answering(t *testing.T, answer func(net.Conn)) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "sock")
@@ -184,7 +186,7 @@ func answering(t *testing.T, answer func(net.Conn)) string {
 	return path
 }
 
-// Whoever has a socket may answer anything, or nothing.
+// The process that owns the socket may answer anything, or nothing.
 func TestAskStrangers(t *testing.T) {
 	say := func(s string) func(net.Conn) {
 		return func(c net.Conn) {
