@@ -1,5 +1,5 @@
-// Package metrics gives the status of a framework the form that Prometheus reads. Nothing is counted here: a scrape asks for
-// the status, and what it says is what there is.
+// Package metrics presents the status of a framework to Prometheus. It counts nothing itself: each
+// scrape reads the status.
 package metrics
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/status"
 )
 
-// metric is a metric and how it is read from a status.
+// metric is a metric, and the function that reads it from a status.
 type metric struct {
 	name, help string
 	kind       prometheus.ValueType
@@ -21,7 +21,7 @@ type metric struct {
 	read       reader
 }
 
-// reader tells the values that a metric has in a status.
+// reader calls is for each value of a metric in a status.
 type reader = func(s *status.Status, is func(value float64, labels ...string))
 
 const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
@@ -31,35 +31,56 @@ var (
 	ringLabels = []string{"port", "netns", "direction", "ring"}
 )
 
-// table is all metrics. doc/monitoring.md has the same.
+// table lists all metrics. A test holds doc/monitoring.md to it.
 var table = []metric{
-	{"netmap_ring_frames_total", "Frames that passed through a ring: of a tx ring all that its program handed over, of an interface's what the kernel took, of an rx ring those put into it.", counter, ringLabels,
+	{"netmap_ring_frames_total",
+		"Frames that passed through a ring. Of a tx ring, those that its program handed over; " +
+			"of an interface's tx ring, those that the kernel took; of an rx ring, those put into " +
+			"it.",
+		counter, ringLabels,
 		eachRing(func(r *status.Ring) float64 { return float64(r.Frames) })},
 	{"netmap_ring_bytes_total", "Bytes of these frames, without CRC.", counter, ringLabels,
 		eachRing(func(r *status.Ring) float64 { return float64(r.Bytes) })},
-	{"netmap_drops_total", "Frames lost, by reason; direction and ring are empty for those that the kernel lost on its side of a port.", counter, append(ringLabels[:4:4], "reason"), drops},
+	{"netmap_drops_total",
+		"Frames lost, by reason. Direction and ring are empty for frames that the kernel lost " +
+			"on its side of a port.",
+		counter, append(ringLabels[:4:4], "reason"), drops},
 	{"netmap_ring_slots", "Slots of a ring.", gauge, ringLabels,
 		eachRing(func(r *status.Ring) float64 { return float64(r.Slots) })},
-	{"netmap_ring_used_slots", "Slots that hold frames: sent and not out yet, or received and not released.", gauge, ringLabels,
+	{"netmap_ring_used_slots",
+		"Slots that hold frames: handed over and not sent, or received and not released.",
+		gauge, ringLabels,
 		eachRing(func(r *status.Ring) float64 { return float64(r.Used) })},
-	{"netmap_port_users", "Descriptors, or programs in the same process, that have the port open.", gauge, portLabels,
+	{"netmap_port_users",
+		"Descriptors, or programs in the same process, that have the port open.",
+		gauge, portLabels,
 		eachPort(func(p *status.Port) float64 { return float64(p.Users) })},
-	{"netmap_port_info", "Always 1; the labels tell what the port is.", gauge, append(portLabels[:2:2], "kind", "detail", "attached"), portInfo},
+	{"netmap_port_info",
+		"Always 1. The labels describe the port.",
+		gauge, append(portLabels[:2:2], "kind", "detail", "attached"), portInfo},
 	{"netmap_switch_ports", "Ports of a VALE switch.", gauge, []string{"switch"},
 		eachSwitch(func(s *status.Switch) float64 { return float64(len(s.Ports)) })},
-	{"netmap_switch_addresses", "MAC addresses that a VALE switch has learned.", gauge, []string{"switch"},
+	{"netmap_switch_addresses",
+		"MAC addresses that a VALE switch has learned.",
+		gauge, []string{"switch"},
 		eachSwitch(func(s *status.Switch) float64 { return float64(len(s.Addresses)) })},
 	{"netmap_clients", "Processes that have the device open.", gauge, nil,
 		func(s *status.Status, is func(float64, ...string)) { is(float64(len(s.Clients))) }},
-	{"netmap_memory_bytes", "Bytes of memory that a region has from the system.", gauge, []string{"region"},
+	{"netmap_memory_bytes",
+		"Bytes of memory that a region has from the system.",
+		gauge, []string{"region"},
 		func(s *status.Status, is func(float64, ...string)) {
 			for _, m := range s.Memory {
 				is(float64(m.Taken), strconv.Itoa(int(m.ID)))
 			}
 		}},
-	{"netmap_memory_objects", "Interfaces, rings and buffers that a region has.", gauge, []string{"region", "pool"},
+	{"netmap_memory_objects",
+		"Interfaces, rings and buffers that a region has.",
+		gauge, []string{"region", "pool"},
 		eachPool(func(p status.Pool) float64 { return float64(p.Total) })},
-	{"netmap_memory_free_objects", "Interfaces, rings and buffers that are free.", gauge, []string{"region", "pool"},
+	{"netmap_memory_free_objects",
+		"Interfaces, rings and buffers that are free.",
+		gauge, []string{"region", "pool"},
 		eachPool(func(p status.Pool) float64 { return float64(p.Free) })},
 }
 
@@ -119,20 +140,20 @@ func drops(s *status.Status, is func(float64, ...string)) {
 	}
 }
 
-// collector reads the status at each scrape.
+// collector reads the status at each scrape. It implements prometheus.Collector.
 type collector struct {
 	status func() status.Status
 	descs  []*prometheus.Desc
 }
 
-// Describe implements prometheus.Collector.
+// Describe sends the descriptions of all metrics.
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range c.descs {
 		to <- d
 	}
 }
 
-// Collect implements prometheus.Collector.
+// Collect reads the status and sends all metrics.
 func (c *collector) Collect(to chan<- prometheus.Metric) {
 	s := c.status()
 	for i, m := range table {
@@ -142,7 +163,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// New is a collector that asks for the status at each scrape.
+// New returns a collector that calls status at each scrape.
 func New(status func() status.Status) prometheus.Collector {
 	c := &collector{status: status}
 	for _, m := range table {
@@ -151,9 +172,10 @@ func New(status func() status.Status) prometheus.Collector {
 	return c
 }
 
-// Handler answers scrapes with metrics of the status, and of the process.
+// Handler serves the metrics of the status and of the process.
 func Handler(status func() status.Status) http.Handler {
 	r := prometheus.NewRegistry()
-	r.MustRegister(New(status), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	process := collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})
+	r.MustRegister(New(status), collectors.NewGoCollector(), process)
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/status"
 )
 
-var update = flag.Bool("update", false, "write the table in doc/monitoring.md anew")
+var update = flag.Bool("update", false, "rewrite the table in doc/monitoring.md")
 
 var sample = status.Status{
 	Ports: []status.Port{
@@ -24,15 +24,18 @@ var sample = status.Status{
 			{Direction: "rx", Index: 4, Host: true, Slots: 1024, Frames: 1 << 40, Bytes: 1 << 50}}},
 		{Name: "eth0", Kind: "nic", NetNS: "2", Rings: []status.Ring{{Direction: "tx"}}},
 	},
-	Switches: []status.Switch{{Name: "vale0", Ports: make([]status.SwitchPort, 3), Addresses: make([]status.Address, 7)}},
-	Clients:  make([]status.Client, 2),
-	Memory:   []status.Region{{ID: 1, Taken: 4 << 20, Buffers: status.Pool{Free: 6, Total: 9}}, {ID: 2}},
+	Switches: []status.Switch{{Name: "vale0", Ports: make([]status.SwitchPort, 3),
+		Addresses: make([]status.Address, 7)}},
+	Clients: make([]status.Client, 2),
+	Memory: []status.Region{{ID: 1, Taken: 4 << 20, Buffers: status.Pool{Free: 6, Total: 9}},
+		{ID: 2}},
 }
 
 func scrape(t *testing.T, s status.Status) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	Handler(func() status.Status { return s }).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	Handler(func() status.Status { return s }).ServeHTTP(w,
+		httptest.NewRequest("GET", "/metrics", nil))
 	if w.Code != 200 {
 		t.Fatalf("%d: %s", w.Code, w.Body)
 	}
@@ -64,7 +67,7 @@ func TestScrape(t *testing.T) {
 	}
 }
 
-// Names and help are as Prometheus wants them.
+// Names and help texts follow Prometheus' conventions.
 func TestConventions(t *testing.T) {
 	problems, err := promlint.New(strings.NewReader(scrape(t, sample))).Lint()
 	if err != nil {
@@ -79,7 +82,7 @@ func TestConventions(t *testing.T) {
 
 const doc = "../../doc/monitoring.md"
 
-// The table of metrics in the documentation is this package's.
+// doc/monitoring.md has the table of metrics that this package has.
 func TestDocumentedMetrics(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("| metric | type | labels | what it is |\n|---|---|---|---|\n")
@@ -88,7 +91,8 @@ func TestDocumentedMetrics(t *testing.T) {
 		if m.kind == counter {
 			kind = "counter"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.name, kind, strings.Join(m.labels, ", "), m.help)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.name, kind, strings.Join(m.labels, ", "),
+			m.help)
 	}
 	text, err := os.ReadFile(doc)
 	if err != nil {
@@ -106,7 +110,7 @@ func TestDocumentedMetrics(t *testing.T) {
 	}
 }
 
-// Every field of the status is documented.
+// doc/monitoring.md names every field of the status.
 func TestDocumentedFields(t *testing.T) {
 	text, err := os.ReadFile(doc)
 	if err != nil {
@@ -118,7 +122,8 @@ func TestDocumentedFields(t *testing.T) {
 		if typ.Kind() == reflect.Slice {
 			typ = typ.Elem()
 		}
-		if typ.Kind() != reflect.Struct || typ.PkgPath() != reflect.TypeFor[status.Status]().PkgPath() || seen[typ] {
+		if typ.Kind() != reflect.Struct ||
+			typ.PkgPath() != reflect.TypeFor[status.Status]().PkgPath() || seen[typ] {
 			return
 		}
 		seen[typ] = true
