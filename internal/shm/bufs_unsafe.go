@@ -8,22 +8,22 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// Bufs is the buffer pool for the data path: no locks, no allocation. Every method is safe for every index, because
-// indexes come from peers: a bad one stands for buffer 0, which holds no packet. The content of a buffer may change at any
-// time.
+// Bufs is the buffer pool for the data path: no locks, no allocation. Indexes come from peers, so
+// every method is safe for every index: an invalid one means buffer 0, which holds no packet. The
+// content of a buffer may change at any time.
 type Bufs struct {
 	base   unsafe.Pointer
 	stride uint32
-	size   uint32 // of a buffer, as far as frames may use it
+	size   uint32 // bytes of a buffer that frames may use
 	total  uint32
 }
 
-// NewBufs views a pool that starts with buffer 0. Size is a multiple of 64.
+// NewBufs returns a view of a pool that starts with buffer 0. size is a multiple of 64.
 func NewBufs(pool []byte, size uint32) Bufs {
 	return Bufs{unsafe.Pointer(unsafe.SliceData(pool)), size, size, uint32(uint64(len(pool)) / uint64(size))}
 }
 
-// Spare are the same buffers, the last n bytes of each left out. N is a multiple of 64.
+// Spare returns the same buffers without the last n bytes of each. n is a multiple of 64.
 func (b Bufs) Spare(n uint32) Bufs {
 	b.size -= n
 	return b
@@ -32,10 +32,10 @@ func (b Bufs) Spare(n uint32) Bufs {
 // Size is the size of a buffer in bytes.
 func (b Bufs) Size() uint32 { return b.size }
 
-// Total is the number of buffers, the reserved ones included.
+// Total is the number of buffers, including the reserved ones.
 func (b Bufs) Total() uint32 { return b.total }
 
-// Valid says whether a packet may be in buffer i.
+// Valid reports whether buffer i can hold a packet.
 func (b Bufs) Valid(i uint32) bool { return i-abi.ReservedBufs < b.total-abi.ReservedBufs }
 
 func (b Bufs) at(i uint32) unsafe.Pointer {
@@ -45,7 +45,7 @@ func (b Bufs) at(i uint32) unsafe.Pointer {
 	return unsafe.Add(b.base, uintptr(i)*uintptr(b.stride))
 }
 
-// Bytes is buffer i whole.
+// Bytes returns buffer i.
 func (b Bufs) Bytes(i uint32) []byte { return unsafe.Slice((*byte)(b.at(i)), b.size) }
 
 // Head loads the first 16 bytes of buffer i: the MAC addresses of a frame, in two little-endian words.
@@ -57,10 +57,11 @@ func (b Bufs) Head(i uint32) (lo, hi uint64) {
 // Line is the first 64 bytes of a buffer, a cache line.
 type Line [4][16]byte
 
-// Line is the start of buffer i.
+// Line returns the first 64 bytes of buffer i.
 func (b Bufs) Line(i uint32) *Line { return (*Line)(b.at(i)) }
 
-// Set copies a line. It goes by 16 bytes, the largest piece that the compiler copies without calling memmove.
+// Set copies a line in pieces of 16 bytes, the largest that the compiler copies without calling
+// memmove.
 func (l *Line) Set(from *Line) {
 	l[0] = from[0]
 	l[1] = from[1]
@@ -68,11 +69,11 @@ func (l *Line) Set(from *Line) {
 	l[3] = from[3]
 }
 
-// smallCopy is where a call of memmove becomes cheaper than copying blocks of 64 in line.
+// smallCopy is the length up to which copying blocks of 64 bytes is cheaper than calling memmove.
 const smallCopy = 256
 
-// Copy copies the first n bytes of buffer src to dst. Up to smallCopy it works in blocks of 64, so that bytes past n may
-// be overwritten; n above the size of a buffer counts as the size.
+// Copy copies the first n bytes of buffer src to dst; n is limited to the size of a buffer. Up to
+// smallCopy it copies blocks of 64 bytes, so it may overwrite bytes behind n.
 func (b Bufs) Copy(dst, src, n uint32) {
 	d, s := b.at(dst), b.at(src)
 	n = min(n, b.size)
@@ -85,8 +86,8 @@ func (b Bufs) Copy(dst, src, n uint32) {
 	}
 }
 
-// Link is the index that stands in the first four bytes of buffer i: the next one in a list of buffers.
+// Link is the number in the first four bytes of buffer i: the index of the next buffer in a list.
 func (b Bufs) Link(i uint32) uint32 { return *(*uint32)(b.at(i)) }
 
-// SetLink writes it.
+// SetLink sets the number in the first four bytes of buffer i.
 func (b Bufs) SetLink(i, next uint32) { *(*uint32)(b.at(i)) = next }

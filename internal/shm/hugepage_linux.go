@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// KernelHugePage is how large the kernel's huge pages are, in bytes: 2 MiB where its pages have 4 KiB,
-// 32 or 512 MiB on arm64 with larger ones, and 0 where it has none.
+// KernelHugePage is the size of the kernel's huge pages in bytes: 2 MiB if its pages have 4 KiB, 32
+// or 512 MiB on arm64 with larger pages, and 0 if it has no huge pages.
 var KernelHugePage = sync.OnceValue(func() uint64 {
 	text, _ := os.ReadFile("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
 	return parseSize(text)
@@ -22,5 +22,5 @@ func parseSize(text []byte) uint64 {
 	return size
 }
 
-// mayBeHuge says whether blocks can be huge pages.
+// mayBeHuge reports whether a block can be a huge page.
 func mayBeHuge(kernel uint64) bool { return kernel == HugePage }

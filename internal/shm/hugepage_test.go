@@ -4,7 +4,7 @@ package shm
 
 import "testing"
 
-// Blocks are huge pages only where the kernel says that its are as large as they.
+// Blocks are huge pages only if the kernel's huge pages have the size of a block.
 func TestHugePageSize(t *testing.T) {
 	for text, want := range map[string]struct {
 		size uint64

@@ -4,8 +4,9 @@ package shm
 
 import "github.com/seed-48afdc40/netmap/abi"
 
-// Rings finds the bound rings of the interface at that place in the memory: where they start, in the order of their
-// numbers, host rings last. It panics as At does when the interface makes no sense; whether the rings do, it does not know.
+// Rings returns the places in mem of the bound rings of the interface at place iface. They are in
+// the order of their numbers; host rings come last. Rings panics as At does if the interface is
+// invalid. It does not check the rings.
 func Rings(mem []byte, iface uint64) (tx, rx []uint64) {
 	f := At[abi.If](mem, iface)
 	ntx, nrx := int(f.TxRings)+int(f.HostTxRings), int(f.RxRings)+int(f.HostRxRings)

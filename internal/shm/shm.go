@@ -1,6 +1,7 @@
 //go:build unix
 
-// Package shm is shared memory: a mapping of a file that other processes may map too, and typed views into it.
+// Package shm is shared memory: a mapping of a file that other processes may map as well, and typed
+// views of it.
 package shm
 
 import (
@@ -11,17 +12,17 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// HugePage is the size of the blocks of a Sparse, and of the huge pages of kernels whose pages have 4 KiB.
-// On other kernels, see KernelHugePage, blocks are in ordinary pages.
+// HugePage is the size of a block of a Sparse, and of a huge page in kernels whose pages have 4
+// KiB. In other kernels, blocks consist of ordinary pages: see KernelHugePage.
 const HugePage = 2 << 20
 
 // Mapping is a shared, writable mapping of the first bytes of a file.
 type Mapping struct {
 	bytes []byte
-	lent  bool // somebody else unmaps it
+	lent  bool // Close does not unmap
 }
 
-// Map maps the first size bytes of the file fd, which stays the caller's.
+// Map maps the first size bytes of the file fd. The caller still owns fd.
 func Map(fd, size int) (*Mapping, error) {
 	b, err := unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
@@ -30,7 +31,7 @@ func Map(fd, size int) (*Mapping, error) {
 	return &Mapping{bytes: b}, nil
 }
 
-// MapFile maps a file as large as it is.
+// MapFile maps a whole file.
 func MapFile(path string) (*Mapping, error) {
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -44,13 +45,13 @@ func MapFile(path string) (*Mapping, error) {
 	return Map(fd, int(size))
 }
 
-// Borrow is memory that somebody else has mapped, and unmaps: Close does nothing.
+// Borrow returns a Mapping of memory that the caller has mapped and unmaps: Close does nothing.
 func Borrow(memory []byte) *Mapping { return &Mapping{bytes: memory, lent: true} }
 
-// Bytes is the memory. Whoever shares it may write it at any time.
+// Bytes returns the memory. Other processes may write to it at any time.
 func (m *Mapping) Bytes() []byte { return m.bytes }
 
-// Close unmaps the memory. No view into it may be used afterwards. Closing nil does nothing.
+// Close unmaps the memory. Views of it must not be used afterwards. Close of nil does nothing.
 func (m *Mapping) Close() error {
 	if m == nil || m.lent {
 		return nil

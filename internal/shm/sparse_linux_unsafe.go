@@ -14,19 +14,19 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// Sparse is an anonymous file whose memory is taken block by block, a HugePage each. Others may map
-// all of the file at any time. In Bytes, a block that is not taken is a stand-in, the same memory
-// for all such blocks: whatever offset somebody else names, using it costs no memory and cannot
-// fail. What is written there is lost.
+// Sparse is an anonymous file to which memory is allocated in blocks of size HugePage. Others may
+// map all of the file at any time. In Bytes, blocks without memory are replaced by a dummy block,
+// the same one for all. So every offset can be used: that costs no memory and cannot fail, but what
+// is written there is lost.
 //
-// Its methods are called one at a time; the memory may be used meanwhile.
+// The methods are called one at a time. The memory may be used meanwhile.
 type Sparse struct {
 	fd     int
-	none   int    // the file of the stand-in, one block
+	none   int    // the file of the dummy block
 	bytes  []byte // whole blocks
 	blocks []block
-	taken  int // blocks
-	small  int // taken blocks that are no huge page
+	taken  int // blocks with memory
+	small  int // blocks with memory that are no huge page
 	huge   bool
 }
 
@@ -38,9 +38,8 @@ const (
 	large        // a huge page
 )
 
-// NewSparse makes a file of size bytes, rounded up to whole blocks, of which nothing is taken. With
-// huge, the kernel is asked for huge pages; whether it gives them is what Huge says, and a refusal
-// is no error.
+// NewSparse makes a file of size bytes, rounded up to whole blocks, without memory. If huge is set,
+// it asks the kernel for huge pages. Getting none is no error; Huge tells.
 func NewSparse(name string, size int, huge bool) (*Sparse, error) {
 	size = (size + HugePage - 1) &^ (HugePage - 1)
 	s := &Sparse{fd: -1, none: -1, huge: huge && mayBeHuge(KernelHugePage()), blocks: make([]block, size/HugePage)}
@@ -64,23 +63,22 @@ func NewSparse(name string, size int, huge bool) (*Sparse, error) {
 	return s, nil
 }
 
-// newFile is a variable for tests, which want files with less room than they promise.
+// newFile is a variable for tests that need files with too little room.
 var newFile = func(name string) (int, error) { return unix.MemfdCreate(name, unix.MFD_CLOEXEC) }
 
-// Bytes is the memory.
+// Bytes returns the memory.
 func (s *Sparse) Bytes() []byte { return s.bytes }
 
-// FD is the file, for others to map.
+// FD is the descriptor of the file, for others to map.
 func (s *Sparse) FD() int { return s.fd }
 
-// Taken is how many bytes are taken.
+// Taken is the number of bytes that have memory.
 func (s *Sparse) Taken() uint64 { return uint64(s.taken) * HugePage }
 
-// Huge says whether everything that is taken lies in huge pages, which makes each of its blocks
-// physically contiguous.
+// Huge reports whether all memory is in huge pages. Then each block is physically contiguous.
 func (s *Sparse) Huge() bool { return s.small == 0 }
 
-// Missing is how many bytes Take(from, to) would have to find.
+// Missing is the number of bytes that Take(from, to) would allocate.
 func (s *Sparse) Missing(from, to uint64) (bytes uint64) {
 	for i := from / HugePage; i*HugePage < to; i++ {
 		if s.blocks[i] == absent {
@@ -90,8 +88,8 @@ func (s *Sparse) Missing(from, to uint64) (bytes uint64) {
 	return bytes
 }
 
-// Take takes all blocks with bytes from up to to. Their pages are there then: using them takes no
-// memory any more, and causes no fault in this process. ENOMEM leaves everything as it was.
+// Take allocates memory for all blocks with bytes in [from, to). Afterwards, using them allocates
+// nothing and causes no page fault in this process. ENOMEM leaves everything unchanged.
 func (s *Sparse) Take(from, to uint64) error {
 	first, end := int(from/HugePage), int((to+HugePage-1)/HugePage)
 	was := append([]block(nil), s.blocks[first:end]...)
@@ -106,15 +104,15 @@ func (s *Sparse) Take(from, to uint64) error {
 	return nil
 }
 
-// Give gives the blocks that lie between two offsets back to the kernel, as far as they are taken
-// and of no use to keep.
+// Give returns the memory of whole blocks in [from, to) to the kernel, except of those for which
+// keep returns true.
 func (s *Sparse) Give(from, to uint64, keep func(block int) bool) error {
 	first, end := int((from+HugePage-1)/HugePage), int(to/HugePage)
 	return eachRun(first, end, func(i int) bool { return s.blocks[i] != absent && !keep(i) }, s.drop)
 }
 
-// eachRun calls f for each longest run of numbers from first up to end that is has, until there is
-// an error.
+// eachRun calls f for each longest run of numbers in [first, end) for which is returns true. An
+// error ends it.
 func eachRun(first, end int, is func(int) bool, f func(i, j int) error) error {
 	for i := first; i < end; i++ {
 		j := i
@@ -131,8 +129,8 @@ func eachRun(first, end int, is func(int) bool, f func(i, j int) error) error {
 	return nil
 }
 
-// show brings blocks that are absent into being somewhere else, and then moves the mapping to where
-// it belongs: nobody sees a block for which there is no memory.
+// show allocates memory for absent blocks in another place, and then moves the mapping. So nobody
+// sees a mapped block without memory.
 func (s *Sparse) show(i, j int) error {
 	at, size := uintptr(i)*HugePage, (j-i)*HugePage
 	stage, err := reserve(size)
@@ -155,10 +153,10 @@ func (s *Sparse) show(i, j int) error {
 	return nil
 }
 
-// drop is the inverse of show.
+// drop undoes show.
 func (s *Sparse) drop(i, j int) error {
 	for k := i; k < j; k++ {
-		if err := s.hide(k, k+1); err != nil { // the process has as many mappings as it may
+		if err := s.hide(k, k+1); err != nil { // fails if the process has too many mappings
 			return errors.Join(err, s.punch(i, k))
 		}
 		s.mark(k, k+1, absent)
@@ -166,8 +164,8 @@ func (s *Sparse) drop(i, j int) error {
 	return s.punch(i, j)
 }
 
-// collapse makes huge pages of blocks that were taken when the kernel had none. It may, while they
-// are in use.
+// collapse makes huge pages of blocks for which the kernel had none when they were taken. The
+// blocks may be in use.
 func (s *Sparse) collapse(i, j int) error {
 	if unix.Madvise(s.bytes[i*HugePage:j*HugePage], unix.MADV_COLLAPSE) == nil {
 		s.mark(i, j, large)
@@ -191,7 +189,7 @@ func count(is bool) int {
 	return 0
 }
 
-// hide puts the stand-in where blocks are.
+// hide maps the dummy block in the place of blocks.
 func (s *Sparse) hide(i, j int) (err error) {
 	for ; err == nil && i < j; i++ {
 		err = mapOver(s.bytes[i*HugePage:(i+1)*HugePage], s.none, 0)
@@ -199,13 +197,13 @@ func (s *Sparse) hide(i, j int) (err error) {
 	return err
 }
 
-// punch has the kernel forget the pages.
+// punch frees the pages of blocks in the file.
 func (s *Sparse) punch(i, j int) error {
 	const mode = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
 	return unix.Fallocate(s.fd, mode, int64(i)*HugePage, int64(j-i)*HugePage)
 }
 
-// Close unmaps the memory and closes the file. No view into it may be used afterwards.
+// Close unmaps the memory and closes the file. Views of the memory must not be used afterwards.
 func (s *Sparse) Close() error {
 	var errs []error
 	if s.bytes != nil {
@@ -220,7 +218,7 @@ func (s *Sparse) Close() error {
 	return errors.Join(errs...)
 }
 
-// makeStandIn makes a file of one block that is taken.
+// makeStandIn makes the file of the dummy block.
 func makeStandIn(name string) (fd int, err error) {
 	if fd, err = unix.MemfdCreate(name+"-none", unix.MFD_CLOEXEC); err != nil {
 		return -1, err
@@ -242,8 +240,7 @@ func makeStandIn(name string) (fd int, err error) {
 	return fd, nil
 }
 
-// reserve finds room in the address space that starts at a multiple of HugePage, without which no
-// huge page fits.
+// reserve reserves address space that starts at a multiple of HugePage, as huge pages require.
 func reserve(size int) ([]byte, error) {
 	room := uintptr(size) + HugePage
 	const flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE
@@ -262,7 +259,7 @@ func reserve(size int) ([]byte, error) {
 	return unsafe.Slice((*byte)(from), size), nil
 }
 
-// mapOver maps a piece of a file where something else is.
+// mapOver maps a part of a file in the place of b.
 func mapOver(b []byte, fd int, offset int64) error {
 	const access, flags = unix.PROT_READ | unix.PROT_WRITE, unix.MAP_SHARED | unix.MAP_FIXED
 	_, err := unix.MmapPtr(fd, offset, start(b), uintptr(len(b)), access, flags)
@@ -275,7 +272,7 @@ func unmap(b []byte) error {
 	return unix.MunmapPtr(start(b), uintptr(len(b)))
 }
 
-// populateAll is populate by several threads, where that is worth it: the kernel clears all of it.
+// populateAll is populate with several threads if there is much to do: the kernel clears all pages.
 func populateAll(b []byte, fd int, offset int64, huge bool) (block, error) {
 	const worth = 16 * HugePage
 	n := min(runtime.GOMAXPROCS(0), max(len(b)/worth, 1))
@@ -290,9 +287,9 @@ func populateAll(b []byte, fd int, offset int64, huge bool) (block, error) {
 	return slices.Min(kinds), errors.Join(errs...)
 }
 
-// populate has the kernel find all pages of a mapping. MADV_COLLAPSE gives huge ones whatever the
-// system's policy for shared memory is, given a page to start from in each; a kernel older than 6.1
-// or one without room says no.
+// populate allocates all pages of a mapping. MADV_COLLAPSE makes huge pages whatever the system's
+// policy for shared memory is, if one page of each exists. It fails before Linux 6.1, and if no
+// huge page is free.
 func populate(b []byte, fd int, offset int64, huge bool) (block, error) {
 	if len(b) == 0 {
 		return large, nil
@@ -309,8 +306,8 @@ func populate(b []byte, fd int, offset int64, huge bool) (block, error) {
 	return kind, touch(b, fd, offset)
 }
 
-// touch brings the pages of a mapping into being. Other than writing to them it says what is wrong
-// when there is no memory.
+// touch allocates the pages of a mapping. Unlike writing to them, it returns an error if there is
+// no memory.
 func touch(b []byte, fd int, offset int64) error {
 	if err := unix.Madvise(b, unix.MADV_POPULATE_WRITE); err != unix.EINVAL {
 		return err
@@ -318,7 +315,7 @@ func touch(b []byte, fd int, offset int64) error {
 	return touchOld(b, fd, offset)
 }
 
-// touchOld is touch before Linux 5.14.
+// touchOld is touch for kernels before 5.14.
 func touchOld(b []byte, fd int, offset int64) error {
 	if err := unix.Fallocate(fd, 0, offset, int64(len(b))); err != nil {
 		return err

@@ -30,7 +30,7 @@ func newSparse(t *testing.T, blocks int, huge bool) *Sparse {
 	return s
 }
 
-// resident is how much memory the file really has.
+// resident is the number of bytes of memory that the file has.
 func resident(t *testing.T, s *Sparse) uint64 {
 	t.Helper()
 	var st unix.Stat_t
@@ -40,7 +40,7 @@ func resident(t *testing.T, s *Sparse) uint64 {
 	return uint64(st.Blocks) * 512
 }
 
-// faults is how often this thread had to wait for a page.
+// faults is the number of page faults of this thread.
 func faults(t *testing.T) int64 {
 	t.Helper()
 	var u unix.Rusage
@@ -75,7 +75,7 @@ func TestTakeAndGive(t *testing.T) {
 			}
 			copy(s.Bytes()[2*HugePage:], "mine")
 			copy(other.Bytes()[HugePage:], "theirs")
-			if err := s.Take(0, 4*HugePage); err != nil { // around those that are there
+			if err := s.Take(0, 4*HugePage); err != nil { // including blocks with memory
 				t.Fatal(err)
 			}
 			check("four", 4)
@@ -87,19 +87,20 @@ func TestTakeAndGive(t *testing.T) {
 			}
 			check("one", 1)
 			if !bytes.HasPrefix(s.Bytes()[2*HugePage:], []byte("mine")) {
-				t.Error("the block that was kept has lost what was in it")
+				t.Error("the content of the block that was kept has changed")
 			}
 			if err := s.Take(HugePage, 2*HugePage); err != nil {
 				t.Fatal(err)
 			}
 			if s.Bytes()[HugePage] != 0 {
-				t.Error("what was given back shows old data")
+				t.Error("a block shows old data after Give and Take")
 			}
 		})
 	}
 }
 
-// Whatever is named that is not taken costs nothing, and what is written there reaches nobody.
+// Blocks without memory cost no memory when they are used, and what is written there reaches
+// nobody.
 func TestStandIn(t *testing.T) {
 	s := newSparse(t, 8, true)
 	if err := s.Take(3*HugePage, 4*HugePage); err != nil {
@@ -114,14 +115,14 @@ func TestStandIn(t *testing.T) {
 		s.Bytes()[i] = 7
 	}
 	if got := resident(t, s); got != HugePage {
-		t.Errorf("the file has %d bytes of memory after use of what is not taken", got)
+		t.Errorf("the file has %d bytes of memory after use of blocks without memory", got)
 	}
 	if other.Bytes()[5*HugePage] != 0 {
-		t.Error("what was written to a stand-in is in the file")
+		t.Error("what was written to the dummy block is in the file")
 	}
 }
 
-// Memory that is taken is used without a fault.
+// Using memory that was taken causes no page faults.
 func TestTakenCausesNoFaults(t *testing.T) {
 	for _, huge := range []bool{false, true} {
 		s := newSparse(t, 8, huge)
@@ -135,12 +136,12 @@ func TestTakenCausesNoFaults(t *testing.T) {
 			s.Bytes()[i] = 1
 		}
 		if n := faults(t) - before; n > 20 { // some are the runtime's
-			t.Errorf("huge=%v: %d faults in memory that was taken", huge, n)
+			t.Errorf("huge=%v: %d page faults", huge, n)
 		}
 	}
 }
 
-// limited has files with room for so many blocks only.
+// limited makes files that have room for only so many blocks.
 func limited(t *testing.T, blocks int) {
 	t.Helper()
 	dir := t.TempDir()
@@ -172,7 +173,7 @@ func TestNoMemoryLeft(t *testing.T) {
 				t.Errorf("%d bytes taken, %d there", s.Taken(), resident(t, s))
 			}
 			for i := 0; i < len(s.Bytes()); i += 4096 {
-				s.Bytes()[i] = 1 // and no SIGBUS
+				s.Bytes()[i] = 1 // no SIGBUS
 			}
 			if err := s.Take(0, 4*HugePage); err != nil {
 				t.Errorf("take what there is: %v", err)
@@ -196,6 +197,6 @@ func TestTouchOld(t *testing.T) {
 		t.Errorf("%v, %d bytes", err, resident(t, s))
 	}
 	if err := touchOld(b, s.FD(), HugePage); err == nil {
-		t.Error("more was found than there is")
+		t.Error("more memory was allocated than there is")
 	}
 }

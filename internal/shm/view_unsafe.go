@@ -7,23 +7,23 @@ import (
 	"unsafe"
 )
 
-// SameStart says whether two pieces of memory start at the same byte.
+// SameStart reports whether two slices start at the same byte.
 func SameStart(a, b []byte) bool { return unsafe.SliceData(a) == unsafe.SliceData(b) }
 
-// Address is where a piece of memory starts, as a request to the framework names it.
+// Address is the address of a slice, for requests to the framework.
 func Address(m []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(m)))) }
 
-// place is what an offset into memory may be given as. Offsets in requests have 64 bits, which a uintptr
-// of a 32-bit machine would cut.
+// place is the type of an offset in memory. Offsets in requests have 64 bits, more than a uintptr
+// has on a 32-bit machine.
 type place interface{ int | uintptr | uint64 }
 
-// At views the T that starts at byte ofs. A view outside the memory or not aligned for T is a bug of the caller, not
-// input: At panics.
+// At returns a view of the T that starts at byte ofs. It panics if the T is outside mem or not
+// aligned: the caller must have checked ofs.
 func At[T any, O place](mem []byte, ofs O) *T {
 	return &Slice[T](mem, ofs, 1)[0]
 }
 
-// Slice views n consecutive T that start at byte ofs, with the terms of At.
+// Slice returns a view of n consecutive T that start at byte ofs, and panics as At does.
 func Slice[T any, O place](mem []byte, ofs O, n int) []T {
 	var t T
 	size, align := unsafe.Sizeof(t), uintptr(unsafe.Alignof(t))
