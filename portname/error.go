@@ -5,13 +5,14 @@ import (
 	"syscall"
 )
 
-// Error says what is wrong in a port name, where, and what would be right. It unwraps to Errno.
+// Error describes the part of a port name that is wrong, and what would be right. It unwraps to
+// Errno.
 type Error struct {
 	Input  string        // the whole name
-	Offset int           // of the part that is wrong, in bytes
-	Found  string        // that part: `ring number "x"`
+	Offset int           // where the wrong part starts, in bytes
+	Found  string        // the wrong part: `ring number "x"`
 	Want   string        // what would be right: "a decimal number"
-	Errno  syscall.Errno // EINVAL; ENAMETOOLONG where a name would be right if it were shorter
+	Errno  syscall.Errno // EINVAL, or ENAMETOOLONG for a name that is right but too long
 }
 
 func (e *Error) Error() string {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// option is what may follow @ in a name. The first of its keys is the one that @option=value sets.
+// option is an option of a name. @option=value sets the first of its keys.
 type option struct {
 	keys  []string
 	parse func(n *Name, name span, values map[string]span) error
@@ -20,7 +20,7 @@ var options = map[string]option{
 	"share":  {[]string{"port"}, (*Name).parseShare},
 }
 
-// parseOption reads one option, without its @.
+// parseOption parses one option, without its @.
 func (n *Name) parseOption(s span) error {
 	name, rest := s.cut(":=")
 	opt, ok := options[name.String()]
@@ -44,7 +44,7 @@ func (n *Name) parseOption(s span) error {
 	return opt.parse(n, name, map[string]span{opt.keys[0]: body})
 }
 
-// parseValues reads key=value,key=value. A key without value, "rings=", is as good as absent.
+// parseValues parses key=value,key=value. A key with an empty value ("rings=") is ignored.
 func parseValues(s span, keys []string) (map[string]span, error) {
 	values := make(map[string]span)
 	for !s.empty() {
@@ -68,7 +68,7 @@ func parseValues(s span, keys []string) (map[string]span, error) {
 	return values, nil
 }
 
-// parseShare wants the bare name of a port: what it would be opened for has no meaning here.
+// parseShare accepts a port without rings and flags, because none are opened.
 func (n *Name) parseShare(name span, values map[string]span) error {
 	value, ok := values["port"]
 	if !ok || n.Share != "" {
@@ -83,7 +83,7 @@ func (n *Name) parseShare(name span, values map[string]span) error {
 	return err
 }
 
-// parseConf may meet several @conf: the later ones add to the earlier.
+// parseConf may be called for several @conf options: later ones add to earlier ones.
 func (n *Name) parseConf(_ span, values map[string]span) error {
 	return set(&n.Conf, confKeys, values)
 }
@@ -112,7 +112,7 @@ type numberKey[T any] struct {
 	set func(*T, uint64)
 }
 
-// confKeys has the keys for both directions before those for one, which therefore win.
+// confKeys has the keys for both directions before those for one direction, so that the latter win.
 var confKeys = []numberKey[Conf]{
 	{"rings", math.MaxUint16, func(c *Conf, v uint64) { c.TxRings, c.RxRings = uint16(v), uint16(v) }},
 	{"tx-rings", math.MaxUint16, func(c *Conf, v uint64) { c.TxRings = uint16(v) }},
@@ -137,7 +137,7 @@ var extmemKeys = []numberKey[Extmem]{
 var offsetKeys = []numberKey[Offset]{
 	{"initial", math.MaxUint64, func(o *Offset, v uint64) { o.Initial = v }},
 	{"bits", wholePtr, func(o *Offset, v uint64) {
-		if v != 0 { // 0 asks for the whole ptr, as no value does
+		if v != 0 { // 0 means all bits of ptr, as no value does
 			o.Bits = uint32(v)
 		}
 	}},
@@ -151,7 +151,7 @@ func keysOf[T any](list []numberKey[T]) []string {
 	return keys
 }
 
-// set stores the values that list knows.
+// set stores the values of the keys in list.
 func set[T any](dst *T, list []numberKey[T], values map[string]span) error {
 	for _, k := range list {
 		value, ok := values[k.key]

@@ -14,20 +14,22 @@ const (
 	pipeMarks    = "{}" // master end, slave end
 
 	maxIfName  = abi.IfNameSize - 1  // without the terminating zero
-	maxAltName = 127                 // of an interface's other names (ALTIFNAMSIZ)
-	maxPort    = abi.ReqNameSize - 1 // likewise
+	maxAltName = 127                 // of an altname (ALTIFNAMSIZ)
+	maxPort    = abi.ReqNameSize - 1 // without the terminating zero
 
-	maxRing  = abi.RingMask - 1 // upstream's limit; the last number is never given out
-	wholePtr = 64               // Offset.Bits where the name gives none
+	maxRing  = abi.RingMask - 1 // upstream's limit; this number itself never occurs
+	wholePtr = 64               // Offset.Bits if the name does not set it
 )
 
-// Parse takes a port name apart. A name without prefix is taken for an interface: "eth0" is "netmap:eth0".
-// The error is an *Error that wraps EINVAL, or ENAMETOOLONG for a name that is too long.
+// Parse parses a port name. A name without prefix is that of an interface: "eth0" means
+// "netmap:eth0". The error is an *Error that wraps EINVAL, or ENAMETOOLONG for a name that is too
+// long.
 func Parse(s string) (Name, error) { return ParseWith(s, nil) }
 
-// ParseWith is Parse for those who can say whether there is an interface of a name. A name that is one's as a whole, in spite of
-// the - ^ * / or @ in it, means that interface, and so does the longest part of it from the front: where there is an
-// interface eth-0, eth-0 is that, and eth-0-1 its ring pair 1.
+// ParseWith is Parse with a function that reports whether an interface exists. The names of
+// interfaces may contain the characters - ^ * / @. If the whole name is an interface's, it means
+// that interface. Otherwise the port is the longest beginning of the name that is an interface's:
+// if eth-0 exists, eth-0-1 means its ring pair 1.
 func ParseWith(s string, isInterface func(name string) bool) (Name, error) {
 	n := Name{Mode: abi.RegAllNIC}
 	port, rest := span{s, 0, len(s)}.cutPort(isInterface)
@@ -45,10 +47,10 @@ func ParseWith(s string, isInterface func(name string) bool) (Name, error) {
 	return n, nil
 }
 
-// endsPort are the characters that end a port's name, where they are not part of an interface's.
+// endsPort are the characters that end a port's name, unless they belong to an interface's name.
 const endsPort = "-^*/@"
 
-// cutPort cuts off the port with its pipe.
+// cutPort splits off the port with its pipe.
 func (s span) cutPort(isInterface func(string) bool) (port, rest span) {
 	port, rest = s.cut(endsPort)
 	body := s
@@ -98,10 +100,10 @@ func parsePort(s span) (string, error) {
 	return s.String(), checkInterface(parent)
 }
 
-// isBlank reports whether r would make a name unreadable, or end it early in a C string.
+// isBlank reports whether r makes a name unreadable, or ends it early in a C string.
 func isBlank(r rune) bool { return r <= ' ' || r == 0x7f }
 
-// checkPipe wants something before and after every brace. A pipe may have pipes of its own.
+// checkPipe requires a name before and an id after every brace. A pipe may have pipes of its own.
 func checkPipe(parent, pipe span) error {
 	if parent.empty() {
 		return parent.fail("port", "a port before the pipe, as in eth0{1")
@@ -116,7 +118,8 @@ func checkPipe(parent, pipe span) error {
 	return nil
 }
 
-// checkVALE checks the name of a switch and its port, either of which may be empty but for the prefix.
+// checkVALE checks the name of a switch and of its port. Both may be empty after "vale" and the
+// colon.
 func checkVALE(s span) error {
 	bridge, port := s.cut(":")
 	if port.empty() {
@@ -148,7 +151,7 @@ func checkInterface(s span) error {
 	return nil
 }
 
-// parseMode reads the choice of rings: "", "*", "-N", "^" or "^N".
+// parseMode parses the choice of rings: "", "*", "-N", "^" or "^N".
 func (n *Name) parseMode(s span) error {
 	if s.empty() {
 		return nil
@@ -179,8 +182,8 @@ func (n *Name) parseRing(s span) error {
 	return err
 }
 
-// parseSuffixes reads flags, memory id and options. What follows @ and is no number is an option, which only another @
-// can end: the file of @extmem has slashes.
+// parseSuffixes parses flags, memory id and options. An option starts with @ and no digit. It ends
+// at the next @, not at a slash, because the file of @extmem has slashes.
 func (n *Name) parseSuffixes(s span) error {
 	for !s.empty() {
 		var err error
@@ -203,7 +206,7 @@ func (n *Name) parseSuffixes(s span) error {
 	return nil
 }
 
-// parseFlags reads flag letters. There may be none before an @.
+// parseFlags parses flag letters. There may be no letters before an @.
 func (n *Name) parseFlags(s span) error {
 	if s.empty() && s.to == len(s.in) {
 		return s.fail("flags", "some of "+allFlags())

@@ -1,28 +1,31 @@
-// Package portname reads and writes the names by which netmap programs open ports.
+// Package portname parses and formats the names by which netmap programs open ports.
 //
 //	[netmap:]interface[pipe][mode][suffix...]
 //	vale[switch]:[port][pipe][mode][suffix...]
 //
 //	pipe     {id     the master end of a pipe
-//	         }id     its slave end
+//	         }id     the slave end of a pipe
 //	mode     -N      one hardware ring pair
 //	         ^       the host rings
 //	         ^N      one host ring pair
 //	         *       hardware and host rings
-//	suffix   /flags  x exclusive, z zero-copy monitor, t and r monitors of tx and rx, R and T rx or tx rings only
+//	suffix   /flags  x exclusive, z zero-copy monitor, t and r monitors of tx and rx,
+//	                 R and T rx or tx rings only
 //	         @N      use the memory region N
 //	         @share=name, @conf:key=value,..., @extmem:key=value,..., @offset:key=value,...
 //
-// Each half of a VALE name is at most 15 bytes long, the name of an interface, which may be an altname, at most 127, and the
-// port with its pipe at most 63. A name that starts with "vale" is always that of a switch. The characters - ^ * / @ end
-// the port; ParseWith knows which are part of an interface's name.
+// In a VALE name, switch and port have at most 15 bytes each. An interface's name, which may be an
+// altname, has at most 127 bytes; a port with its pipe at most 63. A name that starts with "vale"
+// is always that of a switch's port. The characters - ^ * / @ end the port, unless ParseWith finds
+// that they belong to an interface's name.
 //
-// The keys of @conf are rings, slots and host-rings, each also for one direction (tx-rings, host-rx-rings), which wins
-// over the key for both. Those of @extmem are file, and num and size of the pools if, ring and buf (buf-size). Those of
-// @offset are initial and bits, that of @share is port. In a key, _ stands for - as well. @conf=N is short for rings,
-// @extmem=F for file, @offset=N for initial, @share=P for port.
+// The keys of @conf are rings, slots and host-rings. Each exists also for one direction (tx-rings,
+// host-rx-rings), which wins over the key for both. The keys of @extmem are file, and num and size
+// of the pools if, ring and buf (buf-size). The keys of @offset are initial and bits; that of
+// @share is port. In a key, _ means the same as -. @conf=N is short for rings, @extmem=F for file,
+// @offset=N for initial, @share=P for port.
 //
-// The package checks the form of a name. Whether there is such a port, with such rings, is known when it is opened.
+// The package checks the form of a name. Opening the port shows whether it and its rings exist.
 package portname
 
 import (
@@ -33,20 +36,21 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// Name is a port name taken apart: which port, which of its rings, and how to open it. Names can be compared with ==.
+// Name is a parsed port name: which port, which of its rings, and how to open it. Names can be
+// compared with ==.
 type Name struct {
 	Port   string // as the framework knows it, with the pipe: "eth0", "vale0:a", "eth0{1"
 	Mode   uint32 // abi.RegAllNIC, RegOneNIC, RegSW, RegOneSW or RegNICSW; 0 is RegAllNIC
 	Ring   uint16 // for RegOneNIC and RegOneSW: which ring pair
-	Flags  uint64 // abi.NRExclusive, NRZcopyMon, NRMonitorTx, NRMonitorRx, NRRxRingsOnly, NRTxRingsOnly
-	MemID  uint16 // the memory region; 0 leaves the choice to the framework
-	Share  string // the port whose region to use, in the form of Port; "" is none
+	Flags  uint64 // abi.NRExclusive, NRZcopyMon, NRMonitorTx and Rx, NRTxRingsOnly and Rx
+	MemID  uint16 // the memory region; 0 lets the framework choose
+	Share  string // the port whose region to use, in the form of Port, or ""
 	Conf   Conf
 	Extmem Extmem
 	Offset Offset
 }
 
-// Conf holds the sizes wished for a port that comes to be by opening it; 0 leaves the choice to the framework.
+// Conf holds the sizes for a port that opening creates. 0 lets the framework choose.
 type Conf struct {
 	TxRings, RxRings         uint16
 	HostTxRings, HostRxRings uint16
@@ -59,19 +63,19 @@ type Extmem struct {
 	If, Ring, Buf Pool
 }
 
-// Pool holds the number of objects in a pool and the bytes of each; 0 leaves the choice to the framework.
+// Pool holds the number of objects in a pool and the bytes of each. 0 lets the framework choose.
 type Pool struct {
 	Num, Size uint32
 }
 
-// Offset lets packets start inside their buffers. It is absent if Bits is 0.
+// Offset makes packets start inside their buffers. It is absent if Bits is 0.
 type Offset struct {
-	Initial uint64 // where packets start in every slot, in bytes; also the largest offset that can be used
+	Initial uint64 // where packets start in every slot, in bytes; also the largest offset
 	Bits    uint32 // how many bits of a slot's ptr hold the offset, 1 to 64
 }
 
-// Register is the body of the request that opens the port. Share, Extmem and Offset are not in it: the first has to be
-// looked up, the others are options of the request.
+// Register returns the body of the request that opens the port. It does not include Share, Extmem
+// and Offset: the port of Share has to be looked up, and the others are options of the request.
 func (n Name) Register() abi.Register {
 	return abi.Register{
 		TxSlots:     n.Conf.TxSlots,
@@ -87,7 +91,8 @@ func (n Name) Register() abi.Register {
 	}
 }
 
-// Option is the request option for memory of size bytes at the address ptr, where the caller has mapped e.File.
+// Option returns the request option for memory at address ptr of size bytes, to which the caller
+// has mapped e.File.
 func (e Extmem) Option(ptr, size uint64) abi.OptionExtmem {
 	pool := func(p Pool) abi.PoolInfo { return abi.PoolInfo{ObjTotal: p.Num, ObjSize: p.Size} }
 	return abi.OptionExtmem{
@@ -97,7 +102,7 @@ func (e Extmem) Option(ptr, size uint64) abi.OptionExtmem {
 	}
 }
 
-// Option is the request option.
+// Option returns the request option.
 func (o Offset) Option() abi.OptionOffsets {
 	return abi.OptionOffsets{
 		Option:        abi.Option{Type: abi.OptOffsets},
@@ -120,8 +125,11 @@ var flagLetters = []struct {
 	{'T', abi.NRTxRingsOnly},
 }
 
-// String is the canonical form of the name. For every Name that Parse returned, Parse(n.String()) == n, and the same holds for
-// ParseWith where no interface is called like a ring of another (eth-0 and eth-00); a mode or a flag that has no place in the grammar is left out.
+// String returns the canonical form of the name. It leaves out a mode or flag that the grammar does
+// not have.
+//
+// For every Name that Parse returned, Parse(n.String()) == n. The same holds for ParseWith unless
+// an interface's name looks like a ring of another one (eth-0 and eth-00).
 func (n Name) String() string {
 	var b strings.Builder
 	b.WriteString(withPrefix(n.Port))
@@ -155,7 +163,7 @@ func (n Name) String() string {
 	return b.String()
 }
 
-// withPrefix is a port in the form that every netmap program takes.
+// withPrefix returns a port in the form that every netmap program accepts.
 func withPrefix(port string) string {
 	if OnSwitch(port) {
 		return port
@@ -163,7 +171,7 @@ func withPrefix(port string) string {
 	return netmapPrefix + port
 }
 
-// suffix is the @conf option, or "" if there is nothing in it.
+// suffix is the @conf option, or "" if it would be empty.
 func (c Conf) suffix() string {
 	var k keyList
 	k.addPair("", "rings", uint64(c.TxRings), uint64(c.RxRings))
@@ -175,8 +183,8 @@ func (c Conf) suffix() string {
 	return "@conf:" + k.String()
 }
 
-// suffix is the @extmem option, or "" if there is none. A file with a comma in its name is written in the short form,
-// the only one that can hold it; Parse returns no such file with other keys.
+// suffix is the @extmem option, or "". A file with a comma in its name is written in the short
+// form, the only form for such a name. Parse returns no such file together with other keys.
 func (e Extmem) suffix() string {
 	if e.File == "" {
 		return ""
@@ -194,7 +202,7 @@ func (e Extmem) suffix() string {
 	return "@extmem:" + k.String()
 }
 
-// suffix is the @offset option, or "" if there is none.
+// suffix is the @offset option, or "".
 func (o Offset) suffix() string {
 	switch o.Bits {
 	case 0:
@@ -205,7 +213,7 @@ func (o Offset) suffix() string {
 	return fmt.Sprintf("@offset:initial=%d,bits=%d", o.Initial, o.Bits)
 }
 
-// keyList is the key=value list of an option. Zeros are not in it: they are what a missing key means.
+// keyList is the key=value list of an option. Zeros are left out: a missing key means zero.
 type keyList []string
 
 func (k keyList) String() string { return strings.Join(k, ",") }
@@ -216,7 +224,7 @@ func (k *keyList) add(key string, v uint64) {
 	}
 }
 
-// addPair adds one key for both directions where they are equal.
+// addPair adds the key for both directions if their values are equal.
 func (k *keyList) addPair(prefix, key string, tx, rx uint64) {
 	if tx == rx {
 		k.add(prefix+key, tx)

@@ -10,10 +10,10 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// allNIC is what most names ask for.
+// allNIC is the Name with all hardware rings of a port.
 func allNIC(port string) Name { return Name{Port: port, Mode: abi.RegAllNIC} }
 
-// with changes a copy of n.
+// with returns a changed copy of n.
 func with(n Name, change func(*Name)) Name {
 	change(&n)
 	return n
@@ -22,7 +22,7 @@ func with(n Name, change func(*Name)) Name {
 var good = []struct {
 	in   string
 	want Name
-	text string // the canonical form, where it is not in
+	text string // the canonical form if it differs from in
 }{
 	// Ports.
 	{"netmap:eth0", allNIC("eth0"), ""},
@@ -95,7 +95,8 @@ var good = []struct {
 	{"netmap:eth0@extmem=a,b", with(allNIC("eth0"), func(n *Name) { n.Extmem.File = "a,b" }), ""},
 	{"netmap:eth0@extmem=file=a", with(allNIC("eth0"), func(n *Name) { n.Extmem.File = "file=a" }), ""},
 	{"netmap:eth0@extmem:file=/a:b,if-num=1,if-size=2,ring-num=3,ring-size=4,buf-num=5,buf-size=6",
-		with(allNIC("eth0"), func(n *Name) { n.Extmem = Extmem{"/a:b", Pool{1, 2}, Pool{3, 4}, Pool{5, 6}} }), ""},
+		with(allNIC("eth0"),
+			func(n *Name) { n.Extmem = Extmem{"/a:b", Pool{1, 2}, Pool{3, 4}, Pool{5, 6}} }), ""},
 	{"netmap:eth0@extmem:buf_num=4096,file=a", with(allNIC("eth0"), func(n *Name) {
 		n.Extmem = Extmem{File: "a", Buf: Pool{Num: 4096}}
 	}), "netmap:eth0@extmem:file=a,buf-num=4096"},
@@ -238,7 +239,7 @@ func TestParseTooLong(t *testing.T) {
 	}
 }
 
-// TestParseEveryRing goes through all ring numbers and the first that is none.
+// TestParseEveryRing tests all ring numbers, and the first invalid one.
 func TestParseEveryRing(t *testing.T) {
 	for ring := uint16(0); ring < abi.RingMask; ring++ {
 		for _, mode := range []uint32{abi.RegOneNIC, abi.RegOneSW} {
@@ -248,13 +249,15 @@ func TestParseEveryRing(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Parse(Name{Port: "eth0", Mode: abi.RegOneNIC, Ring: abi.RingMask}.String()); err == nil {
-		t.Error("the ring number that is the mask was taken")
+	mask := Name{Port: "eth0", Mode: abi.RegOneNIC, Ring: abi.RingMask}
+	if _, err := Parse(mask.String()); err == nil {
+		t.Error("the ring number RingMask was accepted")
 	}
 }
 
 func TestRegister(t *testing.T) {
-	n, err := Parse("vale0:a-5/xR@7@conf:tx-rings=1,rx-rings=2,host-tx-rings=3,host-rx-rings=4,tx-slots=5,rx-slots=6")
+	n, err := Parse("vale0:a-5/xR@7@conf:tx-rings=1,rx-rings=2," +
+		"host-tx-rings=3,host-rx-rings=4,tx-slots=5,rx-slots=6")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,8 +298,11 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// odd are interfaces whose names have characters that mean something in the grammar.
-var odd = map[string]bool{"eth-0": true, "br-lan-": true, "a@b": true, "w^1": true, "x/y": true, "-": true, "s*": true, "p-4": true, "vale-0": true}
+// odd are interfaces whose names contain characters of the grammar.
+var odd = map[string]bool{
+	"eth-0": true, "br-lan-": true, "a@b": true, "w^1": true, "x/y": true, "-": true, "s*": true,
+	"p-4": true, "vale-0": true,
+}
 
 func isOdd(name string) bool { return odd[name] }
 
@@ -332,13 +338,15 @@ func TestParseWith(t *testing.T) {
 			t.Errorf("ParseWith(%q) = %+v, %v, want %+v again", n.String(), again, err, n)
 		}
 	}
-	for _, in := range []string{"netmap:eth-", "netmap:eth--0", "vale-0", "netmap:eth-0x", "eth-0{", "eth-0@eth-0"} {
+	for _, in := range []string{"netmap:eth-", "netmap:eth--0", "vale-0", "netmap:eth-0x", "eth-0{",
+		"eth-0@eth-0"} {
 		if n, err := ParseWith(in, isOdd); err == nil {
 			t.Errorf("ParseWith(%q) = %+v", in, n)
 		}
 	}
-	// Nobody is asked where nothing is to be decided.
-	for _, in := range []string{"eth0", "netmap:eth0", "x{1", "vale0:a-1", "netmap:" + strings.Repeat("a", 300)} {
+	// isInterface is not called if there is nothing to decide.
+	for _, in := range []string{"eth0", "netmap:eth0", "x{1", "vale0:a-1",
+		"netmap:" + strings.Repeat("a", 300)} {
 		ParseWith(in, func(name string) bool {
 			t.Errorf("%q: asked for %q", in, name)
 			return false
@@ -346,8 +354,8 @@ func TestParseWith(t *testing.T) {
 	}
 }
 
-// FuzzParse holds that Parse never panics, that what it returns can be written and read again, and that its errors
-// point into the input, whatever interfaces there are.
+// FuzzParse tests that Parse does not panic, that String and Parse are inverse, and that errors
+// point into the input, with and without interfaces of odd names.
 func FuzzParse(f *testing.F) {
 	for _, tt := range good {
 		f.Add(tt.in)
@@ -385,8 +393,9 @@ func fuzzed(t *testing.T, in string, isInterface func(string) bool) {
 		t.Fatalf("ParseWith(%q): ring %d", in, n.Ring)
 	}
 	text := n.String()
-	if port, _ := (span{text, 0, len(text)}).cutPort(isInterface); strings.TrimPrefix(port.String(), netmapPrefix) != n.Port {
-		return // eth-00 was a ring of eth, and eth-0 is an interface
+	port, _ := span{text, 0, len(text)}.cutPort(isInterface)
+	if strings.TrimPrefix(port.String(), netmapPrefix) != n.Port {
+		return // in names a ring of eth, but its String the interface eth-0
 	}
 	if again, err := ParseWith(n.String(), isInterface); again != n || err != nil {
 		t.Fatalf("ParseWith(%q) = %+v, but ParseWith(%q) = %+v, %v", in, n, n.String(), again, err)

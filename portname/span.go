@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// span is a part of the input that still knows where it stands, so that an error can say so.
+// span is a part of the input. It knows its position for errors.
 type span struct {
 	in       string
 	from, to int
@@ -19,10 +19,10 @@ func (s span) String() string { return s.in[s.from:s.to] }
 
 func (s span) empty() bool { return s.from == s.to }
 
-// skip is s without its first n bytes, or what is left of it.
+// skip returns s without its first n bytes.
 func (s span) skip(n int) span { return span{s.in, min(s.from+n, s.to), s.to} }
 
-// first is the first character of s, which is not empty.
+// first returns the first character of s. s must not be empty.
 func (s span) first() span {
 	_, size := utf8.DecodeRuneInString(s.String())
 	return span{s.in, s.from, s.from + size}
@@ -32,7 +32,7 @@ func (s span) startsWithDigit() bool {
 	return !s.empty() && '0' <= s.in[s.from] && s.in[s.from] <= '9'
 }
 
-// cut splits s before the first of the separators; without any, tail is empty.
+// cut splits s before the first of the separators. If there is none, tail is empty.
 func (s span) cut(separators string) (head, tail span) {
 	at := s.to
 	if i := strings.IndexAny(s.String(), separators); i >= 0 {
@@ -41,7 +41,7 @@ func (s span) cut(separators string) (head, tail span) {
 	return span{s.in, s.from, at}, span{s.in, at, s.to}
 }
 
-// number reads s as a decimal number of the given range. What it would be goes into the error.
+// number parses s as a decimal number from low to high. what names the number in errors.
 func (s span) number(what string, low, high uint64) (uint64, error) {
 	v, err := strconv.ParseUint(s.String(), 10, 64)
 	switch {
@@ -53,7 +53,7 @@ func (s span) number(what string, low, high uint64) (uint64, error) {
 	return v, nil
 }
 
-// fail is the error for s, which is not the thing that it should be.
+// fail returns the error for s, which should be want.
 func (s span) fail(what, want string) error {
 	return s.error(what, want, syscall.EINVAL)
 }
@@ -63,5 +63,6 @@ func (s span) tooLong(what string, limit int) error {
 }
 
 func (s span) error(what, want string, errno syscall.Errno) error {
-	return &Error{Input: s.in, Offset: s.from, Found: fmt.Sprintf("%s %q", what, s), Want: want, Errno: errno}
+	return &Error{Input: s.in, Offset: s.from, Found: fmt.Sprintf("%s %q", what, s), Want: want,
+		Errno: errno}
 }
