@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package capability tells, before anything is done, which of the rights that it takes this process
-// does not have, all at once.
+// Package capability checks, before anything is done, whether this process has the capabilities
+// that it needs, and names all that are missing.
 package capability
 
 import (
@@ -16,31 +16,32 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// Capability is a right, by its number in capabilities(7).
+// Capability is a capability, by its number in capabilities(7).
 type Capability uint
 
-// What interfaces take.
+// Capabilities that interfaces need.
 const (
 	NetAdmin Capability = unix.CAP_NET_ADMIN // settings, XDP and TCX programs, TAPs
 	NetRaw   Capability = unix.CAP_NET_RAW   // AF_XDP sockets
-	IPCLock  Capability = unix.CAP_IPC_LOCK  // memory of sockets beyond the limit of locked memory
+	IPCLock  Capability = unix.CAP_IPC_LOCK  // memory of sockets beyond the limit on locked memory
 	BPF      Capability = unix.CAP_BPF       // programs; CAP_SYS_ADMIN includes it
 )
 
-var names = map[Capability]string{NetAdmin: "CAP_NET_ADMIN", NetRaw: "CAP_NET_RAW", IPCLock: "CAP_IPC_LOCK", BPF: "CAP_BPF"}
+var names = map[Capability]string{NetAdmin: "CAP_NET_ADMIN", NetRaw: "CAP_NET_RAW",
+	IPCLock: "CAP_IPC_LOCK", BPF: "CAP_BPF"}
 
 func (c Capability) String() string { return names[c] }
 
-// isInitial says whether the kernel asks for the capability in the initial user namespace, and that
-// in a container's counts for nothing.
+// isInitial reports whether the kernel requires the capability in the initial user namespace. In a
+// container's own user namespace it has no effect.
 func (c Capability) isInitial() bool { return c == IPCLock || c == BPF }
 
-// Need says EPERM with all that are missing of the capabilities that it takes to do op on an
-// interface, and what can be done.
+// Need returns EPERM if the process lacks capabilities of the list. op and object tell what they
+// are needed for. The error names all that are missing, and what to do.
 func Need(op, object string, list ...Capability) error {
 	set, err := effective()
 	if err != nil {
-		return nil // the kernel will say
+		return nil // then the kernel refuses what it must
 	}
 	return need(op, object, set, inInitial(), list)
 }
@@ -55,7 +56,8 @@ func need(op, object string, set uint64, initial bool, list []Capability) error 
 		switch {
 		case has(c):
 		case c == IPCLock:
-			missing = append(missing, c.String()+" (or more memory that can be locked: ulimit -l, LimitMEMLOCK=)")
+			missing = append(missing,
+				c.String()+" (or more memory that can be locked: ulimit -l, LimitMEMLOCK=)")
 		default:
 			missing = append(missing, c.String())
 		}
@@ -70,12 +72,13 @@ func need(op, object string, set uint64, initial bool, list []Capability) error 
 	}
 	return fault.New(syscall.EPERM, op, object,
 		"it takes %s: run as root, or 'sudo setcap %s+ep %s', "+
-			"or use the device of netmap serve, which takes membership of its group and no capability",
+			"or use the device of netmap serve, "+
+			"which takes membership of its group and no capability",
 		join(missing), grant, program())
 }
 
-// grant are the capabilities with which a program can do everything with interfaces: setcap(8)
-// replaces those that a program had.
+// grant lists all capabilities that interfaces need, because setcap(8) replaces those that a
+// program had.
 const grant = "cap_net_raw,cap_net_admin,cap_bpf,cap_ipc_lock"
 
 // join writes "a, b and c".
@@ -95,7 +98,7 @@ func program() string {
 	return path
 }
 
-// effective are the calling thread's capabilities, a bit each.
+// effective returns the calling thread's effective capabilities, one bit each.
 func effective() (uint64, error) {
 	h := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var d [2]unix.CapUserData
@@ -105,10 +108,11 @@ func effective() (uint64, error) {
 	return uint64(d[1].Effective)<<32 | uint64(d[0].Effective), nil
 }
 
-// initialNS is the inode of the initial user namespace. // PROC_USER_INIT_INO
+// initialNS is the inode of the initial user namespace (PROC_USER_INIT_INO).
 const initialNS = 0xEFFFFFFD
 
-// inInitial says whether this process is in the initial user namespace, as far as can be known.
+// inInitial reports whether this process is in the initial user namespace. It also does so if that
+// cannot be found out.
 func inInitial() bool {
 	target, err := os.Readlink("/proc/self/ns/user")
 	return err != nil || target == fmt.Sprintf("user:[%d]", uint32(initialNS))

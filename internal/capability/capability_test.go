@@ -23,9 +23,9 @@ func TestNeed(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		set     uint64
-		inside  bool // of a user namespace
+		inside  bool // in a user namespace other than the initial one
 		need    []Capability
-		want    string // "" for none missing
+		want    string // "" for no error
 		without string
 	}{
 		{"nothing", 0, false, all, "CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF: run as root, or 'sudo setcap cap_net_raw,cap_net_admin,cap_bpf,cap_ipc_lock+ep /", ""},
@@ -44,13 +44,14 @@ func TestNeed(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s: %v", tt.name, err)
 			}
-		case !errors.Is(err, syscall.EPERM) || !strings.Contains(err.Error(), tt.want) || tt.without != "" && strings.Contains(err.Error(), tt.without):
+		case !errors.Is(err, syscall.EPERM) || !strings.Contains(err.Error(), tt.want) ||
+			tt.without != "" && strings.Contains(err.Error(), tt.without):
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}
 	}
 }
 
-// What the kernel tells of this process is what it tells in /proc.
+// effective returns what /proc shows of this thread.
 func TestEffective(t *testing.T) {
 	set, err := effective()
 	if err != nil {

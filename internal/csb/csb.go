@@ -1,13 +1,14 @@
 //go:build linux || freebsd
 
-// Package csb is the program's side of a sync loop: a transport whose syncs are loads and stores. What a program writes to a
-// ring's head and cur goes into the ring's entry of one array, and the tail comes from the other:
+// Package csb is the program's side of a sync loop: a transport whose syncs are loads and stores. A
+// ring's head and cur are copied into the ring's entry of one array; its tail comes from the entry
+// of another array:
 //
 //	program           this package                          loop
 //	ring.Head, Cur -> Atok: cur, then head ------- kick --> syncs
-//	ring.Tail      <- Ktoa: hwtail        <------- ring --- publishes
+//	ring.Tail      <- Ktoa: hwtail        <------- kick --- publishes
 //
-// Each side wakes the other only when that one sleeps.
+// Each side wakes the other side only if it sleeps.
 package csb
 
 import (
@@ -39,27 +40,29 @@ type Binding interface {
 	Close() error
 }
 
-// Loop is what runs on the other side.
+// Loop is the other side: what syncs the rings.
 type Loop interface {
 	// Kick wakes the loop.
 	Kick()
-	// Sleep returns when the loop has rung or Wake was called, be it before, or when the time is over; negative is for
-	// ever.
+	// Sleep returns when the loop has kicked the program, when Wake is called or was called before,
+	// or when the time is over. A negative time does not end.
 	Sleep(time.Duration)
 	// Wake ends Sleep.
 	Wake()
-	// Err is why the loop has ended, nil while it runs. When it ends by itself, it wakes the program.
+	// Err is the reason why the loop has ended, nil while it runs. A loop that ends by itself wakes
+	// the program.
 	Err() error
-	// Close ends the loop, if it has not ended, and returns when it has.
+	// Close ends the loop and waits until it has ended.
 	Close()
 }
 
-// Rings finds the bound rings in the memory of a port: tx rings first, as their entries are. EPROTO when what stands in the
-// memory makes no sense.
+// Rings finds the bound rings in the memory of a port. Their entries are in the same order: tx
+// rings first. EPROTO if the memory has invalid content.
 func Rings(name string, b Binding) (tx, rx []*abi.Ring, err error) {
 	defer func() {
-		if r := recover(); r != nil { // a view outside of the memory
-			err = fault.New(syscall.EPROTO, "open", name, "the framework's answer makes no sense: %v", r)
+		if r := recover(); r != nil { // a view outside the memory
+			err = fault.New(syscall.EPROTO, "open", name,
+				"the framework's answer is invalid: %v", r)
 		}
 	}()
 	atTx, atRx := shm.Rings(b.Memory(), b.Register().Offset)
@@ -72,37 +75,40 @@ func Rings(name string, b Binding) (tx, rx []*abi.Ring, err error) {
 	return tx, rx, nil
 }
 
-// Port is a port that a loop syncs. It is a netmap.Transport.
+// Port is a port whose rings a loop syncs. It implements netmap.Transport.
 type Port struct {
 	binding Binding
 	name    string
 	loop    Loop
 	tx, rx  []ring
 	spin    time.Duration
-	noTx    bool // NR_NO_TX_POLL
+	noTx    bool // (NR_NO_TX_POLL)
 
-	use    sync.RWMutex // held for reading by whoever uses the memory
+	use    sync.RWMutex // held for reading while the memory is used
 	closed atomic.Bool
 }
 
-// ring is a bound ring with its entries.
+// ring is a bound ring and its entries.
 type ring struct {
 	*abi.Ring
 	n         uint32
 	atok      *abi.CSBAtok
 	ktoa      *abi.CSBKtoa
-	head, cur uint32 // as passed on last
+	head, cur uint32 // last values passed to the loop
 }
 
-// New is the port whose rings have these entries, tx rings first. Wait looks for that long before it sleeps.
-func New(name string, b Binding, tx, rx []*abi.Ring, atok []abi.CSBAtok, ktoa []abi.CSBKtoa, loop Loop, spin time.Duration) *Port {
-	p := &Port{binding: b, name: name, loop: loop, spin: spin, noTx: b.Register().Flags&abi.NRNoTxPoll != 0}
+// New returns the port whose rings have these entries, tx rings first. Wait polls for the time spin
+// before it sleeps.
+func New(name string, b Binding, tx, rx []*abi.Ring, atok []abi.CSBAtok, ktoa []abi.CSBKtoa,
+	loop Loop, spin time.Duration) *Port {
+	p := &Port{binding: b, name: name, loop: loop, spin: spin,
+		noTx: b.Register().Flags&abi.NRNoTxPoll != 0}
 	p.tx = join(tx, atok, ktoa)
 	p.rx = join(rx, atok[len(tx):], ktoa[len(tx):])
 	return p
 }
 
-// Unwrap is the port beneath.
+// Unwrap returns the binding.
 func (p *Port) Unwrap() any { return p.binding }
 
 func join(rings []*abi.Ring, atok []abi.CSBAtok, ktoa []abi.CSBKtoa) []ring {
@@ -116,16 +122,17 @@ func join(rings []*abi.Ring, atok []abi.CSBAtok, ktoa []abi.CSBKtoa) []ring {
 	return all
 }
 
-// Register implements netmap.Transport.
+// Register returns the binding's registration.
 func (p *Port) Register() abi.Register { return p.binding.Register() }
 
-// Memory implements netmap.Transport.
+// Memory returns the binding's memory.
 func (p *Port) Memory() []byte { return p.binding.Memory() }
 
 // MaxOffset is the largest offset in bytes of frames in their buffers.
 func (p *Port) MaxOffset() int { return p.binding.MaxOffset() }
 
-// TxSync passes on what the program put into the tx rings, and takes note of what the loop has done so far.
+// TxSync passes head and cur of the tx rings to the loop, and takes over the tails that the loop
+// has published.
 func (p *Port) TxSync() error { return p.sync("txsync", p.tx) }
 
 // RxSync is TxSync for rx rings.
@@ -144,7 +151,8 @@ func (p *Port) sync(op string, rings []ring) error {
 	return nil
 }
 
-// exchange passes heads on and takes tails in. It says whether a ring is ready, and whether one makes no sense.
+// exchange passes heads on and takes tails over. It reports whether a ring is ready, and whether
+// one is invalid.
 func (p *Port) exchange(rings []ring) (ready, bad bool) {
 	kick := false
 	for i := range rings {
@@ -166,19 +174,20 @@ func (p *Port) exchange(rings []ring) (ready, bad bool) {
 	return ready, bad
 }
 
-// pass passes head and cur on, and says whether the loop wants to be kicked. What makes no sense is not passed on.
+// pass passes head and cur on if they are valid. It reports whether the loop wants a kick.
 func (r *ring) pass() (kick, ok bool) {
 	head, cur := r.Head.Load(), r.Cur.Load()
 	if head == r.head && cur == r.cur {
 		return false, true
 	}
 	tail := r.Tail.Load()
-	if head >= r.n || cur >= r.n || tail >= r.n || r.dist(r.head, head) > r.dist(r.head, tail) || r.dist(head, cur) > r.dist(head, tail) {
+	if head >= r.n || cur >= r.n || tail >= r.n || r.dist(r.head, head) > r.dist(r.head, tail) ||
+		r.dist(head, cur) > r.dist(head, tail) {
 		return false, false
 	}
 	r.head, r.cur = head, cur
 	r.atok.Cur.Store(cur)
-	r.atok.Head.Store(head) // after cur
+	r.atok.Head.Store(head) // after cur: the loop reads head first
 	return r.ktoa.KernNeedKick.Load() != 0, true
 }
 
@@ -189,7 +198,7 @@ func (r *ring) dist(a, b uint32) uint32 {
 	return b + r.n - a
 }
 
-// Wait implements netmap.Transport.
+// Wait is poll(2) with the port's events.
 func (p *Port) Wait(ctx context.Context, events int16, timeout time.Duration) (int16, error) {
 	p.use.RLock()
 	defer p.use.RUnlock()
@@ -201,8 +210,8 @@ func (p *Port) Wait(ctx context.Context, events int16, timeout time.Duration) (i
 		return ready, nil
 	}
 	defer wake.On(ctx, p.loop)()
-	p.wish(events, 1)
-	defer p.wish(events, 0)
+	p.setKick(events, 1)
+	defer p.setKick(events, 0)
 	for {
 		if ready := p.poll(events); ready != 0 {
 			return ready, nil
@@ -220,7 +229,7 @@ func (p *Port) Wait(ctx context.Context, events int16, timeout time.Duration) (i
 	}
 }
 
-// poll is poll(2) without its sleep.
+// poll is poll(2) without sleeping.
 func (p *Port) poll(events int16) (ready int16) {
 	if p.closed.Load() || p.loop.Err() != nil {
 		return pollErr
@@ -246,7 +255,7 @@ func (p *Port) poll(events int16) (ready int16) {
 	return ready
 }
 
-// spinFor looks again and again for a while, and lets other goroutines run: the loop may be one.
+// spinFor polls for a short time. It lets other goroutines run, since the loop may be one of them.
 func (p *Port) spinFor(events int16, timeout time.Duration) int16 {
 	d := p.spin
 	if timeout > 0 {
@@ -263,8 +272,8 @@ func (p *Port) spinFor(events int16, timeout time.Duration) int16 {
 	return 0
 }
 
-// wish says whether the loop is to ring when one of the events comes.
-func (p *Port) wish(events int16, on uint32) {
+// setKick tells the loop whether to kick the program when one of the events occurs.
+func (p *Port) setKick(events int16, on uint32) {
 	if events&pollOut != 0 {
 		for i := range p.tx {
 			p.tx[i].atok.ApplNeedKick.Store(on)
@@ -277,7 +286,7 @@ func (p *Port) wish(events int16, on uint32) {
 	}
 }
 
-// Close ends the loop and the binding. A Wait that is under way returns POLLERR.
+// Close ends the loop and closes the binding. A Wait in progress returns POLLERR.
 func (p *Port) Close() error {
 	if p.closed.Swap(true) {
 		return nil

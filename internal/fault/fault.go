@@ -1,4 +1,5 @@
-// Package fault is the one shape of error in netmap: what was tried, on what, which errno came of it, and what to do.
+// Package fault has the one type of errors in netmap: an operation, its object, an errno, and what
+// to do.
 package fault
 
 import (
@@ -7,33 +8,33 @@ import (
 	"syscall"
 )
 
-// Error is a failed operation. errors.Is finds its errno.
+// Error describes a failed operation. errors.Is finds its errno.
 type Error struct {
-	Op     string        // what was tried: "open", "allocate buffers"
-	Object string        // on what: a port name, a ring; may be empty
-	Errno  syscall.Errno // what a C program would have seen
-	Hint   string        // why, and what to do next
-	Cause  error         // what lies beneath, may be nil
+	Op     string        // the operation: "open", "allocate buffers"
+	Object string        // its object: a port name, a ring; may be empty
+	Errno  syscall.Errno // what a C program gets
+	Hint   string        // the reason, and what to do next
+	Cause  error         // may be nil
 }
 
-// New is an Error without a cause. The hint is a format with its arguments.
+// New returns an Error without a cause. The hint is a format for args.
 func New(errno syscall.Errno, op, object, hint string, args ...any) *Error {
 	return &Error{Op: op, Object: object, Errno: errno, Hint: fmt.Sprintf(hint, args...)}
 }
 
-// Wrap is an Error with a cause, whose errno it keeps; EIO where the cause has none.
+// Wrap returns an Error with a cause and the cause's errno, which is EIO if the cause has none.
 func Wrap(cause error, op, object, hint string, args ...any) *Error {
 	e := New(Errno(cause), op, object, hint, args...)
 	e.Cause = cause
 	return e
 }
 
-// Hints say what to do about each errno of one call. An errno that is not among them gets no hint:
-// one that is guessed misleads.
+// Hints are the hints for the errnos of one call. An errno that is not in the map gets no hint,
+// because a guessed hint misleads.
 type Hints map[syscall.Errno]string
 
-// Wrap is Wrap with the hint for the errno of the cause. A cause that has a hint of its own gets no
-// second one.
+// Wrap is Wrap with the hint for the errno of the cause. If the cause has a hint of its own, no
+// second one is added.
 func (h Hints) Wrap(cause error, op, object string) *Error {
 	var told *Error
 	if errors.As(cause, &told) && told.Hint != "" {
@@ -42,7 +43,7 @@ func (h Hints) Wrap(cause error, op, object string) *Error {
 	return Wrap(cause, op, object, "%s", h[Errno(cause)])
 }
 
-// Errno is the errno that err carries, EIO if it carries none, 0 for nil.
+// Errno is the errno of err: EIO if err has none, 0 for nil.
 func Errno(err error) syscall.Errno {
 	if err == nil {
 		return 0
@@ -54,7 +55,7 @@ func Errno(err error) syscall.Errno {
 	return syscall.EIO
 }
 
-// Error is "op object: errno: hint".
+// Error formats the error: "op object: errno: hint".
 func (e *Error) Error() string {
 	s := e.Op
 	if e.Object != "" {
@@ -71,7 +72,7 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Unwrap gives errors.Is the errno and the cause.
+// Unwrap returns errno and cause for errors.Is.
 func (e *Error) Unwrap() []error {
 	if e.Cause == nil {
 		return []error{e.Errno}

@@ -26,19 +26,21 @@ func TestHints(t *testing.T) {
 		{told, "do x: inner: operation not permitted: it says so itself"},
 	} {
 		err := h.Wrap(tt.cause, "do", "x")
-		if err.Error() != tt.want || err.Errno != fault.Errno(tt.cause) || !errors.Is(err, tt.cause) {
+		if err.Error() != tt.want || err.Errno != fault.Errno(tt.cause) ||
+			!errors.Is(err, tt.cause) {
 			t.Errorf("%v (%v), want %s", err, err.Errno, tt.want)
 		}
 	}
 }
 
-// What to do about a call that failed depends on its errno: in the packages that talk to the kernel
-// about interfaces no hint is given to all errors of a call. What follows from other facts than the
-// error may be said of all.
+// What to do about a failed call depends on the errno. So the packages that ask the kernel about
+// interfaces give no hint to all errors of a call, unless the hint follows from other facts.
 func TestHintsComeFromTheErrno(t *testing.T) {
-	fromOtherFacts := []string{"netmap doctor --restore", "the record is", "it is not a record of netmap", "at most 15 characters"}
+	fromOtherFacts := []string{"netmap doctor --restore", "the record is",
+		"it is not a record of netmap", "at most 15 characters"}
 	calls := 0
-	for _, dir := range []string{"nic", "hoststack", "tap", "xsk", "takeover", "ethtool", "ns", "netdev"} {
+	for _, dir := range []string{"nic", "hoststack", "tap", "xsk", "takeover", "ethtool", "ns",
+		"netdev"} {
 		files, err := filepath.Glob(filepath.Join("..", dir, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no files in %s: %v", dir, err)
@@ -61,7 +63,8 @@ func TestHintsComeFromTheErrno(t *testing.T) {
 					allowed = allowed || ok && strings.Contains(hint.Value, fact)
 				}
 				if !allowed {
-					t.Errorf("%v: one hint for every errno: use fault.Hints", set.Position(call.Pos()))
+					t.Errorf("%v: one hint for every errno: use fault.Hints",
+						set.Position(call.Pos()))
 				}
 				return true
 			})
@@ -72,7 +75,7 @@ func TestHintsComeFromTheErrno(t *testing.T) {
 	}
 }
 
-// isWrap says whether a call is one of fault.Wrap.
+// isWrap reports whether a call is one of fault.Wrap.
 func isWrap(call *ast.CallExpr) bool {
 	f, ok := call.Fun.(*ast.SelectorExpr)
 	if !ok || f.Sel.Name != "Wrap" || len(call.Args) < 4 {

@@ -11,14 +11,14 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// ValePorts calls yield with the ports of all switches, one after another, until it says no: a port that comes or goes meanwhile
-// may be missing.
+// ValePorts calls yield with each port of all switches until yield returns false. It may miss ports
+// that appear or disappear meanwhile.
 func ValePorts(fd int, yield func(name string, at abi.ValeList) bool) error {
 	at := abi.ValeList{}
 	for {
 		h := abi.Header{Version: abi.Version, Type: abi.ReqValeList}
 		if err := Control(fd, &h, &at); err != nil {
-			if errors.Is(err, syscall.ENOENT) { // that was the last one
+			if errors.Is(err, syscall.ENOENT) { // no more ports
 				return nil
 			}
 			return err

@@ -1,6 +1,6 @@
 //go:build linux || freebsd
 
-// Package nioctl sends requests to a netmap device, ours or the kernel's.
+// Package nioctl sends requests to a netmap device, this daemon's or the kernel module's.
 package nioctl
 
 import (
@@ -13,17 +13,19 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// Do sends a request with its structure, which the answer replaces, or nil.
+// Do sends a request. arg is its structure or nil; the answer overwrites it.
 func Do[T any](fd int, request uint, arg *T) syscall.Errno {
 	for {
-		if _, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(request), uintptr(unsafe.Pointer(arg))); e != unix.EINTR {
+		_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(request),
+			uintptr(unsafe.Pointer(arg)))
+		if e != unix.EINTR {
 			return e
 		}
 	}
 }
 
-// Control sends a request of NIOCCTRL with its body, which the answer replaces, and options. The framework reads them through
-// their addresses. A body of no size is none.
+// Control sends a request of NIOCCTRL with its body and options. The answer overwrites the body. A
+// body of size 0 is not sent. The framework reads body and options through their addresses.
 func Control[T any](fd int, h *abi.Header, body *T, options ...[]byte) error {
 	var pin runtime.Pinner
 	defer pin.Unpin()

@@ -10,8 +10,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// Open opens a device node. Errors are those of open(2), each with what to do about it; ENOTCONN
-// for a node whose daemon has died.
+// Open opens a device node. Errors are those of open(2), each with a hint; ENOTCONN for a node
+// whose daemon has died.
 func Open(path string) (fd int, err error) {
 	fd, err = unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -20,7 +20,7 @@ func Open(path string) (fd int, err error) {
 	return fd, nil
 }
 
-// IsDead says whether an error is that of a node whose daemon has died without taking it away.
+// IsDead reports whether an error is that of a node whose daemon has died without removing it.
 func IsDead(err error) bool {
 	return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED)
 }
@@ -30,21 +30,23 @@ func openHint(err error) string {
 	case errors.Is(err, unix.EISDIR):
 		return "name a node in it, such as netmap"
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ENXIO):
-		return "start netmap serve, load netmap's kernel module, name another node, or use the embedded framework"
+		return "start netmap serve, load netmap's kernel module, name another node, " +
+			"or use the embedded framework"
 	case IsDead(err):
-		return "the daemon behind it has died: start netmap serve again; netmap doctor tells what it left behind"
+		return "the daemon behind it has died: start netmap serve again; " +
+			"netmap doctor tells what it left behind"
 	case errors.Is(err, unix.EACCES):
 		return "join the group of the device, or run as root"
 	}
 	return ""
 }
 
-// IsNone says whether an error is that of a file that takes no requests: the plain one under a
-// device that is gone, or something else than a device.
+// IsNone reports whether an error is that of a file that takes no ioctls: the file below the mount
+// point of a device that is gone, or something that is no device.
 func IsNone(err error) bool { return errors.Is(err, unix.ENOTTY) }
 
-// NoneHint is what to do about such a file.
+// NoneHint tells what to do about such a file.
 func NoneHint(path string) string {
-	return path + " is no netmap device, though it is there: start netmap serve, " +
+	return path + " exists, but is no netmap device: start netmap serve, " +
 		"load netmap's kernel module, or name another node"
 }

@@ -14,14 +14,15 @@ import (
 
 var enterHints = fault.Hints{syscall.EPERM: "needs CAP_SYS_ADMIN"}
 
-// Do calls f in a network namespace: sockets that f opens and interfaces that it names are those of the namespace. Of,
-// for errors, is whose namespace it is. A thread that cannot return to its own is not used again.
+// Do calls f in a network namespace: sockets that f opens and interfaces that it names are those of
+// the namespace. of describes the owner of the namespace in errors. A thread that cannot return to
+// its own namespace ends.
 func Do(target netns.NsHandle, of string, f func() error) error {
 	runtime.LockOSThread()
 	here, err := netns.Get()
 	if err != nil {
 		runtime.UnlockOSThread()
-		return fault.Wrap(err, "find own network namespace", "", "")
+		return fault.Wrap(err, "find the network namespace of this thread", "", "")
 	}
 	defer here.Close()
 	if here.Equal(target) {
