@@ -16,7 +16,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// layout is a structure with the size and the offsets that netmap's C headers give it.
+// layout is a structure with its size and its offsets in netmap's C headers.
 type layout struct {
 	name   string
 	v      reflect.Value
@@ -25,7 +25,8 @@ type layout struct {
 	fields []field
 }
 
-// field is a leaf: Nested.Field for one of an inner structure, without the name of one that is embedded.
+// field is a field that has no fields of its own. The field of an inner structure is named
+// Nested.Field; one of an embedded structure just Field.
 type field struct {
 	name string
 	at   int
@@ -40,17 +41,22 @@ func layoutOf[T any](size int, fields ...field) layout {
 var layouts = []layout{
 	layoutOf[abi.Slot](16, field{"BufIdx", 0}, field{"Len", 4}, field{"Flags", 6}, field{"Ptr", 8}),
 	layoutOf[abi.Ring](256,
-		field{"BufOfs", 0}, field{"NumSlots", 8}, field{"BufSize", 12}, field{"RingID", 16}, field{"Dir", 18},
+		field{"BufOfs", 0}, field{"NumSlots", 8}, field{"BufSize", 12}, field{"RingID", 16},
+		field{"Dir", 18},
 		field{"Head", 20}, field{"Cur", 24}, field{"Tail", 28}, field{"Flags", 32},
-		field{"Ts.Sec", 40}, field{"Ts.Usec", 48}, field{"OffsetMask", 56}, field{"BufAlign", 64}, field{"Sem", 128}),
+		field{"Ts.Sec", 40}, field{"Ts.Usec", 48}, field{"OffsetMask", 56}, field{"BufAlign", 64},
+		field{"Sem", 128}),
 	layoutOf[abi.Timeval](16, field{"Sec", 0}, field{"Usec", 8}),
 	layoutOf[abi.If](56,
-		field{"Name", 0}, field{"Version", 16}, field{"Flags", 20}, field{"TxRings", 24}, field{"RxRings", 28},
+		field{"Name", 0}, field{"Version", 16}, field{"Flags", 20}, field{"TxRings", 24},
+		field{"RxRings", 28},
 		field{"BufsHead", 32}, field{"HostTxRings", 36}, field{"HostRxRings", 40}),
 	layoutOf[abi.Nmreq](60,
 		field{"Name", 0}, field{"Version", 16}, field{"Offset", 20}, field{"MemSize", 24},
-		field{"TxSlots", 28}, field{"RxSlots", 32}, field{"TxRings", 36}, field{"RxRings", 38}, field{"RingID", 40},
-		field{"Cmd", 42}, field{"Arg1", 44}, field{"Arg2", 46}, field{"Arg3", 48}, field{"Flags", 52}),
+		field{"TxSlots", 28}, field{"RxSlots", 32}, field{"TxRings", 36}, field{"RxRings", 38},
+		field{"RingID", 40},
+		field{"Cmd", 42}, field{"Arg1", 44}, field{"Arg2", 46}, field{"Arg3", 48},
+		field{"Flags", 52}),
 	layoutOf[abi.Header](88,
 		field{"Version", 0}, field{"Type", 2}, field{"Reserved", 4}, field{"Name", 8},
 		field{"Options", 72}, field{"Body", 80}),
@@ -58,22 +64,30 @@ var layouts = []layout{
 	// The bodies of requests.
 	layoutOf[abi.Register](56,
 		field{"Offset", 0}, field{"MemSize", 8}, field{"TxSlots", 16}, field{"RxSlots", 20},
-		field{"TxRings", 24}, field{"RxRings", 26}, field{"HostTxRings", 28}, field{"HostRxRings", 30},
-		field{"MemID", 32}, field{"RingID", 34}, field{"Mode", 36}, field{"ExtraBufs", 40}, field{"Flags", 48}),
+		field{"TxRings", 24}, field{"RxRings", 26}, field{"HostTxRings", 28},
+		field{"HostRxRings", 30},
+		field{"MemID", 32}, field{"RingID", 34}, field{"Mode", 36}, field{"ExtraBufs", 40},
+		field{"Flags", 48}),
 	layoutOf[abi.PortInfo](32,
-		field{"MemSize", 0}, field{"TxSlots", 8}, field{"RxSlots", 12}, field{"TxRings", 16}, field{"RxRings", 18},
+		field{"MemSize", 0}, field{"TxSlots", 8}, field{"RxSlots", 12}, field{"TxRings", 16},
+		field{"RxRings", 18},
 		field{"HostTxRings", 20}, field{"HostRxRings", 22}, field{"MemID", 24}),
 	layoutOf[abi.ValeAttach](64,
-		field{"Reg.Offset", 0}, field{"Reg.MemSize", 8}, field{"Reg.TxSlots", 16}, field{"Reg.RxSlots", 20},
-		field{"Reg.TxRings", 24}, field{"Reg.RxRings", 26}, field{"Reg.HostTxRings", 28}, field{"Reg.HostRxRings", 30},
-		field{"Reg.MemID", 32}, field{"Reg.RingID", 34}, field{"Reg.Mode", 36}, field{"Reg.ExtraBufs", 40},
+		field{"Reg.Offset", 0}, field{"Reg.MemSize", 8}, field{"Reg.TxSlots", 16},
+		field{"Reg.RxSlots", 20},
+		field{"Reg.TxRings", 24}, field{"Reg.RxRings", 26}, field{"Reg.HostTxRings", 28},
+		field{"Reg.HostRxRings", 30},
+		field{"Reg.MemID", 32}, field{"Reg.RingID", 34}, field{"Reg.Mode", 36},
+		field{"Reg.ExtraBufs", 40},
 		field{"Reg.Flags", 48}, field{"PortIndex", 56}),
 	layoutOf[abi.ValeDetach](8, field{"PortIndex", 0}),
 	layoutOf[abi.ValeList](8, field{"BridgeIdx", 0}, field{"PortIdx", 4}),
 	layoutOf[abi.PortHdr](8, field{"HdrLen", 0}),
 	layoutOf[abi.ValeNewIf](16,
-		field{"TxSlots", 0}, field{"RxSlots", 4}, field{"TxRings", 8}, field{"RxRings", 10}, field{"MemID", 12}),
-	layoutOf[abi.ValePolling](16, field{"Mode", 0}, field{"FirstCPU", 4}, field{"NumPollingCPUs", 8}),
+		field{"TxSlots", 0}, field{"RxSlots", 4}, field{"TxRings", 8}, field{"RxRings", 10},
+		field{"MemID", 12}),
+	layoutOf[abi.ValePolling](16, field{"Mode", 0}, field{"FirstCPU", 4},
+		field{"NumPollingCPUs", 8}),
 	layoutOf[abi.PoolInfo](16, field{"Offset", 0}, field{"ObjTotal", 8}, field{"ObjSize", 12}),
 	layoutOf[abi.PoolsInfo](64,
 		field{"MemSize", 0}, field{"MemID", 8},
@@ -83,29 +97,35 @@ var layouts = []layout{
 	layoutOf[abi.SyncKloopStart](8, field{"SleepUs", 0}),
 
 	// Options.
-	layoutOf[abi.Option](24, field{"Next", 0}, field{"Type", 8}, field{"Status", 12}, field{"Size", 16}),
+	layoutOf[abi.Option](24, field{"Next", 0}, field{"Type", 8}, field{"Status", 12},
+		field{"Size", 16}),
 	layoutOf[abi.OptionExtmem](96,
 		field{"Next", 0}, field{"Type", 8}, field{"Status", 12}, field{"Size", 16},
 		field{"UsrPtr", 24}, field{"Info.MemSize", 32}, field{"Info.MemID", 40},
 		field{"Info.If.Offset", 48}, field{"Info.If.ObjTotal", 56}, field{"Info.If.ObjSize", 60},
-		field{"Info.Ring.Offset", 64}, field{"Info.Ring.ObjTotal", 72}, field{"Info.Ring.ObjSize", 76},
-		field{"Info.Buf.Offset", 80}, field{"Info.Buf.ObjTotal", 88}, field{"Info.Buf.ObjSize", 92}),
+		field{"Info.Ring.Offset", 64}, field{"Info.Ring.ObjTotal", 72},
+		field{"Info.Ring.ObjSize", 76},
+		field{"Info.Buf.Offset", 80}, field{"Info.Buf.ObjTotal", 88},
+		field{"Info.Buf.ObjSize", 92}),
 	layoutOf[abi.OptionCSB](40,
 		field{"Next", 0}, field{"Type", 8}, field{"Status", 12}, field{"Size", 16},
 		field{"Atok", 24}, field{"Ktoa", 32}),
 	layoutOf[abi.KloopEventfd](8, field{"IoEventfd", 0}, field{"IrqFd", 4}),
 	layoutOf[abi.OptionKloopMode](32,
-		field{"Next", 0}, field{"Type", 8}, field{"Status", 12}, field{"Size", 16}, field{"Mode", 24}),
+		field{"Next", 0}, field{"Type", 8}, field{"Status", 12}, field{"Size", 16},
+		field{"Mode", 24}),
 	layoutOf[abi.OptionOffsets](56,
 		field{"Next", 0}, field{"Type", 8}, field{"Status", 12}, field{"Size", 16},
-		field{"MaxOffset", 24}, field{"InitialOffset", 32}, field{"OffsetBits", 40}, field{"TxAlign", 44},
+		field{"MaxOffset", 24}, field{"InitialOffset", 32}, field{"OffsetBits", 40},
+		field{"TxAlign", 44},
 		field{"MinGap", 48}),
-	layoutOf[abi.CSBAtok](64, field{"Head", 0}, field{"Cur", 4}, field{"ApplNeedKick", 8}, field{"SyncFlags", 12}),
+	layoutOf[abi.CSBAtok](64, field{"Head", 0}, field{"Cur", 4}, field{"ApplNeedKick", 8},
+		field{"SyncFlags", 12}),
 	layoutOf[abi.CSBKtoa](64, field{"HwCur", 0}, field{"HwTail", 4}, field{"KernNeedKick", 8}),
 }
 
-// TestLayout fills one field after another, each byte of a structure with a value of its own, and wants those bytes
-// and no others in memory. What no field covers, the padding, therefore stays zero.
+// TestLayout fills one field after another. Each byte of a structure gets its own value, and only
+// these bytes may change in memory. So padding, which belongs to no field, stays zero.
 func TestLayout(t *testing.T) {
 	for _, l := range layouts {
 		t.Run(l.name, func(t *testing.T) {
@@ -124,14 +144,15 @@ func TestLayout(t *testing.T) {
 				store(t, v, pattern)
 				copy(want[f.at:], pattern)
 				if !bytes.Equal(l.mem, want) {
-					t.Fatalf("after %s, expected at %d:\ngot  %x\nwant %x", f.name, f.at, l.mem, want)
+					t.Fatalf("after %s, expected at %d:\ngot  %x\nwant %x", f.name, f.at, l.mem,
+						want)
 				}
 			}
 		})
 	}
 }
 
-// TestEveryField wants every field in its table, so that none is left untested.
+// TestEveryField tests that the table of a structure has all its fields.
 func TestEveryField(t *testing.T) {
 	for _, l := range layouts {
 		var listed []string
@@ -146,7 +167,7 @@ func TestEveryField(t *testing.T) {
 
 var atomicUint32 = reflect.TypeFor[atomic.Uint32]()
 
-// leaves are the names of the fields of typ, without padding.
+// leaves returns the names of the fields of typ, without padding.
 func leaves(typ reflect.Type, prefix string) []string {
 	var names []string
 	for f := range typ.Fields() {
@@ -194,7 +215,7 @@ func store(t *testing.T, v reflect.Value, b []byte) {
 	}
 }
 
-// constant is a number with the value that netmap's C headers give it.
+// constant is a number and its value in netmap's C headers.
 type constant struct {
 	name      string
 	got, want uint64
@@ -328,7 +349,8 @@ func TestConstants(t *testing.T) {
 	}
 }
 
-// TestNothingForgotten reads the source of the package and wants its structures and its numbers in the tables.
+// TestNothingForgotten reads the package's source and tests that its structures and numbers are in
+// the tables.
 func TestNothingForgotten(t *testing.T) {
 	tested := map[string]bool{}
 	for _, l := range layouts {
@@ -344,7 +366,7 @@ func TestNothingForgotten(t *testing.T) {
 	}
 }
 
-// declared are the exported structures and constants of the package.
+// declared returns the exported structures and constants of the package.
 func declared(t *testing.T) []string {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
@@ -352,7 +374,8 @@ func declared(t *testing.T) []string {
 	}
 	var names []string
 	for _, path := range files {
-		if strings.HasSuffix(path, "_test.go") || path == "api.go" || path == "body.go" { // those have tables of their own
+		isOther := path == "api.go" || path == "body.go" // these have tables of their own
+		if isOther || strings.HasSuffix(path, "_test.go") {
 			continue
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
@@ -404,7 +427,8 @@ func TestSlotWord(t *testing.T) {
 	for _, tt := range slotWords {
 		w := abi.MakeSlotWord(tt.bufIdx, tt.len, tt.flags)
 		if w != tt.word {
-			t.Errorf("MakeSlotWord(%#x, %#x, %#x) = %#x, want %#x", tt.bufIdx, tt.len, tt.flags, w, tt.word)
+			t.Errorf("MakeSlotWord(%#x, %#x, %#x) = %#x, want %#x", tt.bufIdx, tt.len, tt.flags, w,
+				tt.word)
 		}
 		if w.BufIdx() != tt.bufIdx || w.Len() != tt.len || w.Flags() != tt.flags {
 			t.Errorf("%#x has %#x, %#x, %#x", w, w.BufIdx(), w.Len(), w.Flags())
@@ -412,7 +436,7 @@ func TestSlotWord(t *testing.T) {
 	}
 }
 
-// TestSlotSetWord goes from the word to the fields, and from the fields to the word, and wants Ptr left alone.
+// TestSlotSetWord converts words to fields and fields to words. Ptr must not change.
 func TestSlotSetWord(t *testing.T) {
 	const ptr = 0x1122334455667788
 	for _, tt := range slotWords {

@@ -1,73 +1,75 @@
 package abi
 
-// API is a generation of the interface: what its programs put into requests and find in shared memory. In the layouts,
-// numbers are offsets in bytes, and 0 is a field that the generation does not have.
+// API is a generation of netmap's interface: the layouts of requests and of shared memory, and the
+// rules that changed later. In the layouts, numbers are offsets in bytes; 0 means that the
+// generation does not have the field.
 type API struct {
-	// Label is how this project calls the generation. Version numbers do not do: the first generations have none, and
-	// number 4 stands for two.
+	// Label is this project's name of the generation. Version does not identify a generation: the
+	// first ones have none, and two have number 4.
 	Label   string
-	Version uint32 // NETMAP_API, 0 before there was one
+	Version uint32 // NETMAP_API; 0 for the first generations
 
 	Req  *ReqLayout
 	If   *IfLayout
 	Ring *RingLayout
 
-	SlotSize  int    // bytes: BufIdx, Len and Flags, and in 16 also Ptr
-	SlotFlags uint16 // NS_* that its programs know
-	RingFlags uint32 // NR_* of a ring that its programs know
-	MaxCmd    uint16 // the last nr_cmd, where the request has one
+	SlotSize  int    // bytes: BufIdx, Len and Flags; with 16 also Ptr
+	SlotFlags uint16 // NS_* flags that the generation has
+	RingFlags uint32 // NR_* ring flags that the generation has
+	MaxCmd    uint16 // largest nr_cmd, if the request has one
 
 	Unreg   Unreg
-	Rebind  bool // NIOCREGIF of a bound descriptor chooses other rings
-	Sizes   bool // rings and slots in a request are wishes; before, they were whatever the program left there
+	Rebind  bool // NIOCREGIF of a bound descriptor selects other rings
+	Sizes   bool // a request's numbers of rings and slots are wishes; earlier, anything
 	AnyName bool // "vale1" without a colon is a port, of switch "vale"
-	Stride  int  // of buffers in bytes, where programs have it built in
-	Reinits bool // NRReinit marks a ring that made no sense, and one poll says POLLERR for it
+	Stride  int  // bytes from buffer to buffer, if programs have a constant for it
+	Reinits bool // NRReinit marks a ring with invalid indexes, and one poll returns POLLERR for it
 }
 
-// NRReinit is a ring flag of the first APIs, set by the framework. // NR_REINIT
+// NRReinit is a ring flag of the first APIs, set by the framework (NR_REINIT).
 const NRReinit = 0x0001
 
-// Unreg is what NIOCUNREGIF does.
+// Unreg is the effect of NIOCUNREGIF.
 type Unreg uint8
 
-// Kinds of Unreg.
+// Effects of NIOCUNREGIF.
 const (
-	UnregUnknown Unreg = iota // EOPNOTSUPP: there is no such request any more
+	UnregUnknown Unreg = iota // EOPNOTSUPP: the request does not exist any more
 	UnregRefused              // EINVAL: deprecated
-	UnregEnds                 // it ends the binding; ENXIO where there is none
+	UnregEnds                 // ends the binding; ENXIO if there is none
 )
 
-// ReqLayout is a struct nmreq, with its name at 0. All are u32 but the rings, RingID, Cmd, Arg1 and Arg2, which are u16.
+// ReqLayout describes a struct nmreq, whose name is at 0. NumRings, TxRings, RxRings, RingID, Cmd,
+// Arg1 and Arg2 are u16; all others are u32.
 type ReqLayout struct {
 	Label                              string
 	Size                               int
 	Version, Offset, MemSize           int
-	NumSlots, NumRings                 int // of both directions, instead of the next four
+	NumSlots, NumRings                 int // for both directions, instead of the next four
 	TxSlots, RxSlots, TxRings, RxRings int
 	RingID, Cmd, Arg1, Arg2            int
 	Arg3, Flags                        int
 }
 
-// IfLayout is a struct netmap_if, with its name at 0 and the ring offsets from Size on. All are u32. Behind the hardware
-// rings of a direction comes one host ring, however many there are.
+// IfLayout describes a struct netmap_if, whose name is at 0. The offsets of the rings follow at
+// Size. All fields are u32. In each direction one host ring follows the hardware rings.
 type IfLayout struct {
 	Label                string
 	Size                 int
 	Version, Flags       int
-	NumQueues, RxQueues  int // ring pairs; RxQueues is 0 for "as many"
+	NumQueues, RxQueues  int // RxQueues is 0 if there are as many as NumQueues
 	RxRings, TxRings     int
 	ExtraTx, ExtraRx     int
 	BufsHead             int
-	HostTx, HostRx, Rest int // Rest is where the spare words start, of the layouts that have some
+	HostTx, HostRx, Rest int // Rest is where the spare words start, if there are any
 }
 
-// RingLayout is a struct netmap_ring, with BufOfs at 0, NumSlots at 8 and the slots from Size on. All are u32 but RingID and
-// Dir, which are u16, and Ts.
+// RingLayout describes a struct netmap_ring: BufOfs is at 0, NumSlots at 8, and the slots start at
+// Size. RingID and Dir are u16, Ts is a timeval, and all others are u32.
 type RingLayout struct {
 	Label           string
 	Size            int
-	Avail, Reserved int // of the protocol before head and tail
+	Avail, Reserved int // of the protocol that head and tail replaced
 	Cur             int
 	BufSize, Flags  int
 	Narrow          bool // BufSize and Flags are u16
@@ -82,19 +84,19 @@ var (
 	q36 = &ReqLayout{Label: "Q36", Size: 36, Version: 16, Offset: 20, MemSize: 24, NumSlots: 28, NumRings: 32, RingID: 34}
 	q44 = later("Q44", 44, ReqLayout{})
 	q60 = later("Q60", 60, ReqLayout{})
-	// The spare words were put to use one after another.
+	// Later APIs use some of the spare words.
 	q60Cmd = later("Q60", 60, ReqLayout{Cmd: 42, Arg1: 44, Arg2: 46})
 	q60All = later("Q60", 60, ReqLayout{Cmd: 42, Arg1: 44, Arg2: 46, Arg3: 48, Flags: 52})
 )
 
-// later completes a request of API 2 and later.
+// later completes the layout of a request since API 2.
 func later(label string, size int, l ReqLayout) *ReqLayout {
 	l.Label, l.Size, l.Version, l.Offset, l.MemSize = label, size, 16, 20, 24
 	l.TxSlots, l.RxSlots, l.TxRings, l.RxRings, l.RingID = 28, 32, 36, 38, 40
 	return &l
 }
 
-// Layouts of interfaces. Mind the order of tx and rx.
+// Layouts of interfaces. Their order of tx and rx differs.
 var (
 	i24  = &IfLayout{Label: "I24", Size: 24, NumQueues: 16}
 	i32q = &IfLayout{Label: "I32q", Size: 32, Version: 16, NumQueues: 20, RxQueues: 24}
@@ -107,7 +109,7 @@ var (
 
 // Layouts of rings.
 var (
-	// As the first manual page prints it.
+	// The ring in the first manual page.
 	r24 = &RingLayout{Label: "R24", Size: 24, Avail: 12, Cur: 16, BufSize: 20, Flags: 22, Narrow: true}
 
 	r40  = &RingLayout{Label: "R40", Size: 40, Avail: 12, Cur: 16, BufSize: 20, Flags: 22, Narrow: true, Ts: 24}
@@ -115,7 +117,7 @@ var (
 	r256 = &RingLayout{Label: "R256", Size: RingSize, BufSize: 12, RingID: 16, Dir: 18, Head: 20, Cur: 24, Tail: 28, Flags: 32, Ts: 40}
 )
 
-// What programs know of flags.
+// Flags that the generations have.
 const (
 	flagsOf2011 = NSBufChanged | NSReport
 	flagsOf2012 = flagsOf2011 | NSForward | NSNoLearn
@@ -154,23 +156,22 @@ var APIs = []*API{
 	modern("A14", Version, i56h, CmdVnetHdrGet),
 }
 
-// modern is one of the generations that share rings, legacy request and interface.
+// modern returns one of the generations with the same rings and legacy request.
 func modern(label string, version uint32, iface *IfLayout, maxCmd uint16) *API {
 	return &API{Label: label, Version: version, Req: q60All, If: iface, Ring: r256, SlotSize: SlotSize,
 		SlotFlags: flagsSince | NSTxMon, RingFlags: ringSince, MaxCmd: maxCmd, Sizes: true}
 }
 
-// Variants choose between generations that a request does not tell apart.
+// Variants choose between generations whose requests look the same.
 type Variants struct {
-	// Page takes programs of the first API for such that know the ring that its manual page
-	// prints. That of the first header has a time stamp before the slots.
+	// Page selects the ring in the manual page of the first API. The ring in its first header has a
+	// timestamp before the slots.
 	Page bool
-	// Slots8 takes programs of API 4 for FreeBSD's of 2013, whose slots have 8 bytes. On Linux
-	// they had 16.
+	// Slots8 selects FreeBSD's API 4 of 2013, whose slots have 8 bytes. On Linux they had 16.
 	Slots8 bool
 }
 
-// fit says whether a generation is the one chosen of two.
+// fit reports whether v selects a and not the generation whose requests look the same.
 func (v Variants) fit(a *API) bool {
 	switch {
 	case a.Req == q32:
@@ -181,8 +182,8 @@ func (v Variants) fit(a *API) bool {
 	return true
 }
 
-// Find is the generation that a legacy request is of, from the request's size and, where it says one, the version in it;
-// nil for one that never was. A version after Version counts as that.
+// Find returns the generation of a legacy request with this size and, if the generation has one,
+// this version. It returns nil if there is none. A version above Version counts as Version.
 func Find(size int, version uint32, v Variants) *API {
 	for _, a := range APIs {
 		switch {
@@ -194,11 +195,11 @@ func Find(size int, version uint32, v Variants) *API {
 	return nil
 }
 
-// NativeIf and NativeRing say whether the layout is that of If and of Ring and Slot. An IfLayout without host rings is,
-// where their numbers stand in spare words.
+// NativeIf reports whether the generation's interface has the layout of If. That includes an
+// IfLayout without host rings: their numbers are in spare words.
 func (a *API) NativeIf() bool { return a.If == i56 || a.If == i56h }
 
-// NativeRing is the other half of NativeIf.
+// NativeRing reports whether the generation's rings and slots have the layouts of Ring and Slot.
 func (a *API) NativeRing() bool { return a.Ring == r256 }
 
 func (a *API) String() string { return a.Label }

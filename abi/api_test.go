@@ -10,7 +10,8 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// generations are the facts about every generation of the interface, a column each; a dash is a field that there is not.
+// generations are properties of every generation, one column each. A dash means that the generation
+// does not have the field.
 const generations = `
 API           A0p   A0   A1   A2p  A2   A3   A4a  A4b  A5   A10  A11  A12  A13  A14
 version       -    -    -    -    2    3    4    4    5    10   11   12   13   14
@@ -82,7 +83,7 @@ Tail          -    -    -    -    -    -    -    -    -    28   28   28   28   2
 Ts            -    24   24   32   32   32   32   32   32   40   40   40   40   40
 `
 
-// cell is a value as the tables show it.
+// cell formats a value as in the tables.
 func cell(v any) string {
 	switch v := v.(type) {
 	case bool:
@@ -91,7 +92,8 @@ func cell(v any) string {
 		}
 		return "-"
 	case abi.Unreg:
-		return map[abi.Unreg]string{abi.UnregEnds: "end", abi.UnregRefused: "EINVAL", abi.UnregUnknown: "no"}[v]
+		return map[abi.Unreg]string{abi.UnregEnds: "end", abi.UnregRefused: "EINVAL",
+			abi.UnregUnknown: "no"}[v]
 	}
 	if s := fmt.Sprint(v); s != "0" {
 		return s
@@ -99,7 +101,7 @@ func cell(v any) string {
 	return "-"
 }
 
-// row is a line of a table.
+// row formats a line of a table.
 func row(name string, value func(*abi.API) any) string {
 	cells := []string{name}
 	for _, a := range abi.APIs {
@@ -110,17 +112,20 @@ func row(name string, value func(*abi.API) any) string {
 
 func hex[T uint16 | uint32](v T) string { return fmt.Sprintf("%x", v) }
 
-// offsets are the rows of a layout's fields.
+// offsets formats the rows of a layout's fields.
 func offsets(layout func(*abi.API) any) (rows []string) {
 	for f := range reflect.TypeOf(layout(abi.APIs[0])).Elem().Fields() {
 		if f.Name != "Label" {
-			rows = append(rows, row(f.Name, func(a *abi.API) any { return reflect.ValueOf(layout(a)).Elem().FieldByName(f.Name).Interface() }))
+			value := func(a *abi.API) any {
+				return reflect.ValueOf(layout(a)).Elem().FieldByName(f.Name).Interface()
+			}
+			rows = append(rows, row(f.Name, value))
 		}
 	}
 	return rows
 }
 
-// The tables of all generations, made from the code, are those above.
+// The tables above agree with abi.APIs.
 func TestAPIs(t *testing.T) {
 	general := []string{
 		row("version", func(a *abi.API) any { return a.Version }),
@@ -135,7 +140,9 @@ func TestAPIs(t *testing.T) {
 		row("unregif", func(a *abi.API) any { return a.Unreg }),
 		row("rebind", func(a *abi.API) any { return a.Rebind }),
 		row("reinit", func(a *abi.API) any { return a.Reinits }),
-		row("ginfo", func(a *abi.API) any { return hex(uint32(abi.NIOCGINFO)&^abi.SizeMask | uint32(a.Req.Size)<<16) }),
+		row("ginfo", func(a *abi.API) any {
+			return hex(uint32(abi.NIOCGINFO)&^abi.SizeMask | uint32(a.Req.Size)<<16)
+		}),
 	}
 	for want, got := range map[string][]string{
 		generations:     general,
@@ -154,14 +161,15 @@ func TestAPIs(t *testing.T) {
 	}
 }
 
-// The layouts of today's API are those of the structures of this package.
-func TestTodaysLayouts(t *testing.T) {
+// The layouts of the current API agree with the structures of this package.
+func TestCurrentLayouts(t *testing.T) {
 	today := abi.APIs[len(abi.APIs)-1]
 	for name, ours := range map[string]any{"Nmreq": today.Req, "If": today.If, "Ring": today.Ring} {
 		i := slices.IndexFunc(layouts, func(l layout) bool { return l.name == name })
 		found := 0
 		for f, v := range reflect.ValueOf(ours).Elem().Fields() {
-			goName := map[string]string{"HostTx": "HostTxRings", "HostRx": "HostRxRings", "Ts": "Ts.Sec"}[f.Name]
+			goName := map[string]string{"HostTx": "HostTxRings", "HostRx": "HostRxRings",
+				"Ts": "Ts.Sec"}[f.Name]
 			if goName == "" {
 				goName = f.Name
 			}
@@ -169,7 +177,8 @@ func TestTodaysLayouts(t *testing.T) {
 				if field.name == goName {
 					found++
 					if int(v.Int()) != field.at {
-						t.Errorf("%s.%s at %d, in the structure at %d", name, f.Name, v.Int(), field.at)
+						t.Errorf("%s.%s at %d, in the structure at %d", name, f.Name, v.Int(),
+							field.at)
 					}
 				}
 			}
@@ -179,7 +188,7 @@ func TestTodaysLayouts(t *testing.T) {
 		}
 	}
 	if !today.NativeIf() || !today.NativeRing() {
-		t.Error("today's API is not our own")
+		t.Error("the current API does not have the native layouts")
 	}
 }
 
@@ -204,17 +213,18 @@ func TestFind(t *testing.T) {
 			got = a.Label
 		}
 		if got != tt.want {
-			t.Errorf("%d bytes, version %d, %+v: %q, want %q", tt.size, tt.version, tt.choose, got, tt.want)
+			t.Errorf("%d bytes, version %d, %+v: %q, want %q", tt.size, tt.version, tt.choose, got,
+				tt.want)
 		}
 	}
 }
 
-// bodies are where the fields of NIOCCTRL bodies stand in API 12, 13 and 14, where they differ.
+// bodies are fields of NIOCCTRL bodies, and their offsets in API 12, 13 and 14.
 var bodies = []struct {
 	kind uint16
 	name string
 	size int // of the field
-	v12  int // -1: not there
+	v12  int // -1: no such field
 	v13  int
 	v14  int
 }{
@@ -249,11 +259,14 @@ var bodies = []struct {
 	{kind: abi.ReqSyncKloopStart, name: "sleep_us", size: 4, v12: 0, v13: 0, v14: 0},
 }
 
-// sizes are the bytes of bodies in API 12, 13 and 14.
+// sizes are the sizes of bodies in API 12, 13 and 14.
 var sizes = map[uint16][3]int{
-	abi.ReqRegister: {56, 48, 56}, abi.ReqPortInfoGet: {32, 24, 32}, abi.ReqValeAttach: {64, 56, 64}, abi.ReqValeDetach: {4, 8, 8},
-	abi.ReqValeList: {8, 8, 8}, abi.ReqPortHdrSet: {4, 8, 8}, abi.ReqPortHdrGet: {4, 8, 8}, abi.ReqValeNewIf: {16, 16, 16},
-	abi.ReqValePollingEnable: {12, 16, 16}, abi.ReqValePollingDisable: {12, 16, 16}, abi.ReqPoolsInfoGet: {64, 64, 64},
+	abi.ReqRegister: {56, 48, 56}, abi.ReqPortInfoGet: {32, 24, 32},
+	abi.ReqValeAttach: {64, 56, 64}, abi.ReqValeDetach: {4, 8, 8},
+	abi.ReqValeList: {8, 8, 8}, abi.ReqPortHdrSet: {4, 8, 8}, abi.ReqPortHdrGet: {4, 8, 8},
+	abi.ReqValeNewIf:         {16, 16, 16},
+	abi.ReqValePollingEnable: {12, 16, 16}, abi.ReqValePollingDisable: {12, 16, 16},
+	abi.ReqPoolsInfoGet:   {64, 64, 64},
 	abi.ReqSyncKloopStart: {4, 8, 8},
 }
 
@@ -276,7 +289,7 @@ func TestOldBodies(t *testing.T) {
 	}
 }
 
-// checkField marks a field of an old body and wants the mark where it belongs, and back.
+// checkField fills a field of an old body and checks where it is in the current body, and back.
 func checkField(t *testing.T, version, kind uint16, name string, at, v14, size int) {
 	t.Helper()
 	b, ok := abi.OldBody(version, kind)
@@ -292,13 +305,14 @@ func checkField(t *testing.T, version, kind uint16, name string, at, v14, size i
 	if at >= 0 {
 		copy(old[at:], mark)
 		copy(want[v14:], mark)
-	} else { // what the old one lacks is not made up
+	} else { // the field stays as it was in the current body
 		copy(today[v14:], mark)
 		copy(want[v14:], mark)
 	}
 	b.ToNew(today, old)
 	b.ToOld(back, today)
 	if !slices.Equal(today, want) || !slices.Equal(back, old) {
-		t.Errorf("API %d, type %d, %s: %v becomes %v, and back %v; want %v", version, kind, name, old, today, back, want)
+		t.Errorf("API %d, type %d, %s: %v becomes %v, and back %v; want %v", version, kind, name,
+			old, today, back, want)
 	}
 }

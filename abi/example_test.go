@@ -6,7 +6,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// A request as it travels through ioctl(2), and back.
+// Converts a request to the bytes that ioctl(2) takes, and back.
 func ExampleBytes() {
 	r := abi.Register{Mode: abi.RegOneNIC, RingID: 3, TxSlots: 512}
 	b := abi.Bytes(&r)
@@ -16,7 +16,8 @@ func ExampleBytes() {
 	// 56 bytes; true 3 512
 }
 
-// The first half of a slot is read in one load, so that what was checked is what is used.
+// Reads the first half of a slot in one load, so that the values that are checked are those that
+// are used.
 func ExampleSlot_Word() {
 	slot := abi.Slot{BufIdx: 17, Len: 60, Flags: abi.NSMoreFrag}
 	w := slot.Word()

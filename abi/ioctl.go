@@ -1,7 +1,7 @@
 package abi
 
-// Ioctl request numbers, as Linux encodes them. FreeBSD encodes those that carry a structure alike, and marks those
-// that carry none with bit 29.
+// Numbers of ioctl requests on Linux. On FreeBSD, those with a structure are the same, and those
+// without have bit 29 set.
 const (
 	NIOCGINFO   = ioctlRW | sizeofNmreq<<16 | ioctlNetmap | 145
 	NIOCREGIF   = ioctlRW | sizeofNmreq<<16 | ioctlNetmap | 146
@@ -11,11 +11,11 @@ const (
 	NIOCCONFIG  = ioctlRW | 272<<16 | ioctlNetmap | 150
 	NIOCCTRL    = ioctlRW | sizeofHeader<<16 | ioctlNetmap | 151
 
-	// FreeBSDVoid is or-ed into the numbers without a structure on FreeBSD. // IOC_VOID
+	// FreeBSDVoid is set on FreeBSD in the numbers without a structure (IOC_VOID).
 	FreeBSDVoid = 0x20000000
 
-	// SizeMask are the bits of a number that hold the size of the structure. NIOCGINFO and NIOCREGIF of the first APIs are
-	// those above with another size.
+	// SizeMask is the mask of the structure's size in a number. NIOCGINFO and NIOCREGIF of the
+	// first APIs differ from those above in the size only.
 	SizeMask = 0x3fff << 16
 
 	ioctlRW     = 3 << 30

@@ -2,7 +2,8 @@ package abi
 
 import "sync/atomic"
 
-// Nmreq is the request of the legacy ioctls NIOCGINFO and NIOCREGIF, APIs 11 to 14. // struct nmreq
+// Nmreq is the request of the legacy ioctls NIOCGINFO and NIOCREGIF in APIs 11 to 14 (struct
+// nmreq).
 type Nmreq struct {
 	Name    [IfNameSize]byte // nr_name
 	Version uint32           // nr_version
@@ -33,7 +34,7 @@ const (
 const (
 	LegacyMin = 11  // the first API with the layout of Nmreq
 	ModeMask  = 0xf // NR_REG_MASK: the mode in Nmreq.Flags
-	BdgHost   = 1   // NETMAP_BDG_HOST: Arg1 of an attach that takes the host stack along
+	BdgHost   = 1   // NETMAP_BDG_HOST: Arg1 of an attach that includes the host stack
 )
 
 // Values of Nmreq.Cmd.
@@ -54,14 +55,14 @@ const (
 	CmdPoolsInfoGet  = 13 // NETMAP_POOLS_INFO_GET
 )
 
-// Header starts every NIOCCTRL request. // struct nmreq_header
+// Header starts every NIOCCTRL request (struct nmreq_header).
 type Header struct {
 	Version  uint16            // nr_version
 	Type     uint16            // nr_reqtype: Req*
 	Reserved uint32            // nr_reserved: 0
 	Name     [ReqNameSize]byte // nr_name: the port
 	Options  uint64            // nr_options: address of the first Option, 0 for none
-	Body     uint64            // nr_body: address of the body, 0 where the type has none
+	Body     uint64            // nr_body: address of the body, 0 if the type has none
 }
 
 // Types of a request.
@@ -83,14 +84,15 @@ const (
 	ReqCSBEnable          = 15 // NETMAP_REQ_CSB_ENABLE
 )
 
-// ReqMaxSize bounds body and options of one request together. // NETMAP_REQ_MAXSIZE
+// ReqMaxSize limits the size of a request's body and options together, in bytes
+// (NETMAP_REQ_MAXSIZE).
 const ReqMaxSize = 4096
 
-// Register binds a descriptor to a port. // struct nmreq_register
+// Register binds a descriptor to a port (struct nmreq_register).
 type Register struct {
 	Offset      uint64 // nr_offset: of the If in the region; out
 	MemSize     uint64 // nr_memsize: of the region, bytes; out
-	TxSlots     uint32 // nr_tx_slots: a wish, the answer is what there is; likewise below
+	TxSlots     uint32 // nr_tx_slots: a wish; the answer is the actual number; likewise below
 	RxSlots     uint32 // nr_rx_slots
 	TxRings     uint16 // nr_tx_rings
 	RxRings     uint16 // nr_rx_rings
@@ -113,7 +115,7 @@ const (
 	RegOneNIC     = 4 // NR_REG_ONE_NIC: one hardware ring pair
 	RegPipeMaster = 5 // NR_REG_PIPE_MASTER: legacy
 	RegPipeSlave  = 6 // NR_REG_PIPE_SLAVE: legacy
-	RegNull       = 7 // NR_REG_NULL: a port without device
+	RegNull       = 7 // NR_REG_NULL: a port without a device
 	RegOneSW      = 8 // NR_REG_ONE_SW: one host ring pair
 )
 
@@ -127,14 +129,15 @@ const (
 	NRRxRingsOnly   = 0x2000  // NR_RX_RINGS_ONLY
 	NRTxRingsOnly   = 0x4000  // NR_TX_RINGS_ONLY
 	NRAcceptVnetHdr = 0x8000  // NR_ACCEPT_VNET_HDR
-	NRDoRxPoll      = 0x10000 // NR_DO_RX_POLL: inert
-	NRNoTxPoll      = 0x20000 // NR_NO_TX_POLL: poll pushes tx only when asked for POLLOUT
+	NRDoRxPoll      = 0x10000 // NR_DO_RX_POLL: no effect
+	NRNoTxPoll      = 0x20000 // NR_NO_TX_POLL: poll sends only if POLLOUT is asked for
 
-	// NRRxStamps wants the time of its arrival in Ptr of every received slot. It is ours: no netmap has it.
+	// NRRxStamps asks for the time of arrival in Ptr of every received slot. Only this project has
+	// it.
 	NRRxStamps = 0x40000000
 )
 
-// PortInfo answers ReqPortInfoGet. // struct nmreq_port_info_get
+// PortInfo is the answer to ReqPortInfoGet (struct nmreq_port_info_get).
 type PortInfo struct {
 	MemSize     uint64 // nr_memsize
 	TxSlots     uint32 // nr_tx_slots
@@ -147,33 +150,34 @@ type PortInfo struct {
 	_           [3]uint16
 }
 
-// ValeAttach attaches a NIC to a switch. // struct nmreq_vale_attach
+// ValeAttach attaches a NIC to a switch (struct nmreq_vale_attach).
 type ValeAttach struct {
 	Reg       Register // reg
 	PortIndex uint32   // port_index; out
 	_         uint32
 }
 
-// ValeDetach takes it off again. // struct nmreq_vale_detach
+// ValeDetach detaches a NIC from a switch (struct nmreq_vale_detach).
 type ValeDetach struct {
 	PortIndex uint32 // port_index; out
 	_         uint32
 }
 
-// ValeList walks the ports of all switches. // struct nmreq_vale_list
+// ValeList asks for one port of all switches (struct nmreq_vale_list).
 type ValeList struct {
 	BridgeIdx uint16 // nr_bridge_idx
 	_         uint16
 	PortIdx   uint32 // nr_port_idx
 }
 
-// PortHdr carries the length of a port's virtio-net header: 0, 10 or 12 bytes. // struct nmreq_port_hdr
+// PortHdr carries the length of a port's virtio-net header: 0, 10 or 12 bytes (struct
+// nmreq_port_hdr).
 type PortHdr struct {
 	HdrLen uint32 // nr_hdr_len
 	_      uint32
 }
 
-// ValeNewIf creates a persistent port. // struct nmreq_vale_newif
+// ValeNewIf creates a persistent port (struct nmreq_vale_newif).
 type ValeNewIf struct {
 	TxSlots uint32 // nr_tx_slots
 	RxSlots uint32 // nr_rx_slots
@@ -183,7 +187,7 @@ type ValeNewIf struct {
 	_       uint16
 }
 
-// ValePolling lets processors poll a NIC for a switch. // struct nmreq_vale_polling
+// ValePolling makes processors poll a NIC for a switch (struct nmreq_vale_polling).
 type ValePolling struct {
 	Mode           uint32 // nr_mode: PollingSingleCPU or PollingMultiCPU
 	FirstCPU       uint32 // nr_first_cpu_id
@@ -197,14 +201,14 @@ const (
 	PollingMultiCPU  = 2 // NETMAP_POLLING_MODE_MULTI_CPU
 )
 
-// PoolInfo is one pool in PoolsInfo.
+// PoolInfo describes a pool in PoolsInfo.
 type PoolInfo struct {
 	Offset   uint64 // bytes from the start of the region
 	ObjTotal uint32
 	ObjSize  uint32 // bytes
 }
 
-// PoolsInfo answers ReqPoolsInfoGet. // struct nmreq_pools_info
+// PoolsInfo is the answer to ReqPoolsInfoGet (struct nmreq_pools_info).
 type PoolsInfo struct {
 	MemSize uint64 // nr_memsize
 	MemID   uint16 // nr_mem_id
@@ -214,18 +218,18 @@ type PoolsInfo struct {
 	Buf     PoolInfo // nr_buf_pool_*
 }
 
-// SyncKloopStart runs the sync loop until it is stopped. // struct nmreq_sync_kloop_start
+// SyncKloopStart runs the sync loop until it is stopped (struct nmreq_sync_kloop_start).
 type SyncKloopStart struct {
 	SleepUs uint32 // sleep_us
 	_       uint32
 }
 
-// Option starts every option of a request. // struct nmreq_option
+// Option starts every option of a request (struct nmreq_option).
 type Option struct {
-	Next   uint64 // nro_next: address of the next one, 0 ends the list
+	Next   uint64 // nro_next: address of the next option, 0 at the end
 	Type   uint32 // nro_reqtype: Opt*
 	Status uint32 // nro_status: 0 or an errno; out
-	Size   uint64 // nro_size: bytes, this header included; read for options of variable size
+	Size   uint64 // nro_size: bytes, including this header; read for options of variable size
 }
 
 // Types of an option.
@@ -238,14 +242,14 @@ const (
 	OptMax               = 6 // NETMAP_REQ_OPT_MAX
 )
 
-// OptionExtmem offers the caller's own memory as region. // struct nmreq_opt_extmem
+// OptionExtmem offers the caller's own memory as a region (struct nmreq_opt_extmem).
 type OptionExtmem struct {
 	Option
 	UsrPtr uint64    // nro_usrptr
 	Info   PoolsInfo // nro_info
 }
 
-// OptionCSB names the arrays through which a sync loop is driven. // struct nmreq_opt_csb
+// OptionCSB names the two arrays of a sync loop (struct nmreq_opt_csb).
 type OptionCSB struct {
 	Option
 	Atok uint64 // csb_atok: application to framework
@@ -258,7 +262,7 @@ type KloopEventfd struct {
 	IrqFd     int32 // irqfd: framework to application
 }
 
-// OptionKloopMode asks for direct modes. // struct nmreq_opt_sync_kloop_mode
+// OptionKloopMode asks for direct modes (struct nmreq_opt_sync_kloop_mode).
 type OptionKloopMode struct {
 	Option
 	Mode uint32 // mode: KloopDirectTx, KloopDirectRx
@@ -271,7 +275,7 @@ const (
 	KloopDirectRx = 2 // NM_OPT_SYNC_KLOOP_DIRECT_RX
 )
 
-// OptionOffsets lets packets start inside their buffers. // struct nmreq_opt_offsets
+// OptionOffsets makes packets start inside their buffers (struct nmreq_opt_offsets).
 type OptionOffsets struct {
 	Option
 	MaxOffset     uint64 // nro_max_offset
@@ -281,27 +285,29 @@ type OptionOffsets struct {
 	MinGap        uint64 // nro_min_gap
 }
 
-// CSBAtok is the application's word to a sync loop about one ring. // struct nm_csb_atok
+// CSBAtok is what the application tells a sync loop about one ring (struct nm_csb_atok).
 //
-// Shared memory: the application writes Cur before Head, and the loop reads Head before Cur, so that the loop never sees a
-// head without the cur that belongs to it.
+// It is in shared memory. The application writes it; the framework initializes it. The application
+// writes Cur before Head, and the loop reads Head before Cur: so the loop never reads a head with a
+// cur that is older.
 type CSBAtok struct {
-	Head         atomic.Uint32 // head: as in Ring; written by the application, once by the framework at the start, likewise below
+	Head         atomic.Uint32 // head: as in Ring
 	Cur          atomic.Uint32 // cur
-	ApplNeedKick atomic.Uint32 // appl_need_kick: the application sleeps, or is about to, and wants to be woken
-	SyncFlags    atomic.Uint32 // sync_flags: what a driver shall insist on; inert here, where every sync does all there is to do
+	ApplNeedKick atomic.Uint32 // appl_need_kick: the application sleeps or is about to: wake it
+	SyncFlags    atomic.Uint32 // sync_flags: no effect here; upstream, flags for the driver's sync
 	_            [48]byte
 }
 
-// CSBKtoa is the sync loop's answer. // struct nm_csb_ktoa
+// CSBKtoa is what a sync loop tells the application about one ring (struct nm_csb_ktoa).
 //
-// The loop writes HwCur before HwTail, and the application reads HwTail before HwCur.
+// The framework writes it. The loop writes HwCur before HwTail, and the application reads HwTail
+// before HwCur.
 type CSBKtoa struct {
-	HwCur        atomic.Uint32 // hwcur: the slots before it have been taken over; written by the framework, likewise below
-	HwTail       atomic.Uint32 // hwtail: what Ring.Tail is without a loop
-	KernNeedKick atomic.Uint32 // kern_need_kick: the loop sleeps, or is about to, and wants to be woken
+	HwCur        atomic.Uint32 // hwcur: the loop has taken over the slots before it
+	HwTail       atomic.Uint32 // hwtail: as Ring.Tail without a loop
+	KernNeedKick atomic.Uint32 // kern_need_kick: the loop sleeps or is about to: wake it
 	_            [52]byte
 }
 
-// CSBEntrySize is the size of an entry of either array, and what the arrays are aligned to.
+// CSBEntrySize is the size of an entry of both arrays, and the alignment of the arrays.
 const CSBEntrySize = 64

@@ -1,15 +1,16 @@
-// Package abi is the binary interface of /dev/netmap: the structures that live in shared memory, the requests that
-// travel through ioctl(2), and the numbers and flags of both, byte for byte as netmap's C headers lay them out on a
+// Package abi is the binary interface of /dev/netmap: the structures in shared memory, the requests
+// of ioctl(2), and their numbers and flags. The layouts are those of netmap's C headers on a
 // little-endian machine with 64-bit pointers.
 //
-// The package holds facts only. It allocates nothing, opens nothing and imports nothing but the standard library.
-// Names follow Go's spelling; the C name stands beside each so that a search works both ways.
+// The package contains definitions only. It allocates nothing, opens nothing, and imports only the
+// standard library. Names follow Go's spelling. The C name stands beside each, so that a search
+// finds both.
 package abi
 
 import "sync/atomic"
 
-// Version is the NETMAP_API that these structures belong to; MinVersion and MaxVersion bound what upstream's NIOCCTRL
-// accepts, and from OldestControl on there was one.
+// Version is the NETMAP_API of these structures. Upstream's NIOCCTRL accepts versions from
+// MinVersion to MaxVersion. NIOCCTRL exists since OldestControl.
 const (
 	OldestControl = 12
 
@@ -19,23 +20,26 @@ const (
 )
 
 const (
-	// IfNameSize is the size of an interface name with its terminating zero. // IFNAMSIZ
+	// IfNameSize is the size of an interface name with its terminating zero (IFNAMSIZ).
 	IfNameSize = 16
-	// ReqNameSize is the size of a port name in a Header, with its terminating zero. // NETMAP_REQ_IFNAMSIZ
+	// ReqNameSize is the size of a port name in a Header, with its terminating zero
+	// (NETMAP_REQ_IFNAMSIZ).
 	ReqNameSize = 64
-	// MaxFrags is the largest number of slots in one packet. // NETMAP_MAX_FRAGS
+	// MaxFrags is the largest number of slots of a packet (NETMAP_MAX_FRAGS).
 	MaxFrags = 64
-	// ReservedBufs is the number of buffer indexes, from 0, that never hold a packet. Index 0 ends a list of buffers.
+	// ReservedBufs is the number of buffers, from index 0, that never hold a packet. Index 0 ends a
+	// list of buffers.
 	ReservedBufs = 2
 )
 
-// Slot describes one packet buffer in a ring. // struct netmap_slot
+// Slot describes one packet buffer in a ring (struct netmap_slot).
 //
-// Shared memory: whoever owns the slot (see Ring) may write all of it. The framework reads the first eight bytes in
-// one load (Word), so that what was checked is what is used.
+// It is in shared memory: the owner of the slot (see Ring) may write all of it at any time. The
+// framework reads the first eight bytes in one load (Word), so that the values that it checks are
+// those that it uses.
 type Slot struct {
-	BufIdx uint32 // buf_idx: which buffer
-	Len    uint16 // len: bytes of the packet in it
+	BufIdx uint32 // buf_idx: index of the buffer
+	Len    uint16 // len: bytes of the packet in the buffer
 	Flags  uint16 // flags: NS_*
 	Ptr    uint64 // ptr: user address (NSIndirect) or offset of the packet in the buffer
 }
@@ -45,19 +49,19 @@ const SlotSize = 16
 
 // Flags of a slot.
 const (
-	NSBufChanged = 0x0001 // NS_BUF_CHANGED: buf_idx is another one than before
+	NSBufChanged = 0x0001 // NS_BUF_CHANGED: buf_idx has changed
 	NSReport     = 0x0002 // NS_REPORT: report completion of this slot
 	NSForward    = 0x0004 // NS_FORWARD: pass to the other side (host or NIC)
-	NSNoLearn    = 0x0008 // NS_NO_LEARN: defined, read by nobody
+	NSNoLearn    = 0x0008 // NS_NO_LEARN: defined, but has no effect
 	NSIndirect   = 0x0010 // NS_INDIRECT: data at Ptr in the sender's memory (VALE)
-	NSMoreFrag   = 0x0020 // NS_MOREFRAG: the packet goes on in the next slot
+	NSMoreFrag   = 0x0020 // NS_MOREFRAG: the packet continues in the next slot
 	NSTxMon      = 0x0040 // NS_TXMON: a monitor took this frame from a tx ring
 
 	NSPortShift = 8                   // NS_PORT_SHIFT
-	NSPortMask  = 0xff << NSPortShift // NS_PORT_MASK: on VALE rx rings the number of slots of the packet
+	NSPortMask  = 0xff << NSPortShift // NS_PORT_MASK: slots of the packet, on VALE rx rings
 )
 
-// Ring is the head of a ring in shared memory; NumSlots slots follow it. // struct netmap_ring
+// Ring is the head of a ring in shared memory (struct netmap_ring). NumSlots slots follow it.
 //
 //	        head         cur          tail
 //	         v            v            v
@@ -65,24 +69,25 @@ const (
 //	   |     |  the program's slots    |        everything else belongs to the framework
 //	---+-----+------------+------------+-----
 //
-// A program fills (tx) or reads (rx) slots from Head on, then moves Head past those it is done with. Cur is where it
-// wants to be woken: poll reports the ring ready when Cur != Tail. All indexes wrap at NumSlots.
+// A program fills (tx) or reads (rx) slots from Head on, then moves Head past those that it has
+// finished. poll reports the ring ready when Cur != Tail, so Cur is where the program wants to be
+// woken. All indexes wrap at NumSlots.
 type Ring struct {
 	BufOfs     int64         // buf_ofs: from the ring to buffer 0 of the region; framework, constant
 	NumSlots   uint32        // num_slots; framework, constant
 	BufSize    uint32        // nr_buf_size; framework, constant
 	RingID     uint16        // ringid; framework, constant
 	Dir        uint16        // dir: RingTx or RingRx; framework, constant
-	Head       atomic.Uint32 // head: first slot the program keeps; written by the program
-	Cur        atomic.Uint32 // cur: where it wants to be woken; written by the program
-	Tail       atomic.Uint32 // tail: first slot it may not touch; written by the framework
+	Head       atomic.Uint32 // head: first slot that the program keeps; written by the program
+	Cur        atomic.Uint32 // cur: where the program wants to be woken; written by the program
+	Tail       atomic.Uint32 // tail: first slot after the program's; written by the framework
 	Flags      atomic.Uint32 // flags: NR_*; written by the program
 	_          [4]byte
 	Ts         Timeval // ts: time of the last rxsync; framework
 	OffsetMask uint64  // offset_mask: bits of Slot.Ptr that are a packet offset; framework, constant
-	BufAlign   uint64  // buf_align: alignment that the framework wants of an offset; framework, constant
+	BufAlign   uint64  // buf_align: required alignment of an offset; framework, constant
 	_          [56]byte
-	Sem        [128]byte // sem: room for the framework
+	Sem        [128]byte // sem: for the framework
 }
 
 // RingSize is sizeof(struct netmap_ring), where the slots start.
@@ -94,7 +99,8 @@ const (
 	DirRx = 1
 )
 
-// What Ring.Dir says: what the kernel module writes, contrary to the comment in its header.
+// Values of Ring.Dir. They are those that the kernel module writes, not those in its header's
+// comment.
 const (
 	RingTx = 1 // NR_TX
 	RingRx = 0 // NR_RX
@@ -102,7 +108,7 @@ const (
 
 // Flags of a ring.
 const (
-	NRTimestamp = 0x0002 // NR_TIMESTAMP: set Ts on every sync
+	NRTimestamp = 0x0002 // NR_TIMESTAMP: set Ts in every sync
 	NRForward   = 0x0004 // NR_FORWARD: let NSForward slots pass to the other side
 )
 
@@ -112,16 +118,16 @@ type Timeval struct {
 	Usec int64 // tv_usec: microseconds
 }
 
-// If describes what a binding sees of its port. The ring offsets follow it in memory: one int64 for each tx ring, host
-// tx ring, rx ring, host rx ring, in bytes from the If itself, zero where the binding did not ask for the ring.
-// // struct netmap_if
+// If describes the rings of a binding's port (struct netmap_if). The offsets of the rings follow it
+// in memory. They are one int64 for each tx ring, host tx ring, rx ring and host rx ring, in bytes
+// from the If, and 0 for a ring that the binding did not ask for.
 type If struct {
 	Name        [IfNameSize]byte // ni_name
-	Version     uint32           // ni_version: never written by any netmap, 0
+	Version     uint32           // ni_version: 0, written by no netmap
 	Flags       uint32           // ni_flags: NIPrivMem
 	TxRings     uint32           // ni_tx_rings: hardware rings
 	RxRings     uint32           // ni_rx_rings
-	BufsHead    atomic.Uint32    // ni_bufs_head: first extra buffer, 0 is none; written by both sides
+	BufsHead    atomic.Uint32    // ni_bufs_head: first extra buffer, 0 for none; written by both sides
 	HostTxRings uint32           // ni_host_tx_rings: at least 1, also on ports without host rings
 	HostRxRings uint32           // ni_host_rx_rings
 	_           [3]uint32        // ni_spare1
@@ -130,5 +136,5 @@ type If struct {
 // IfSize is sizeof(struct netmap_if), where the ring offsets start.
 const IfSize = 56
 
-// NIPrivMem says that the port's memory is a region of its own. // NI_PRIV_MEM
+// NIPrivMem means that the port's memory is a region of its own (NI_PRIV_MEM).
 const NIPrivMem = 0x1
