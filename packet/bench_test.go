@@ -9,8 +9,8 @@ import (
 	"github.com/seed-48afdc40/netmap/packet"
 )
 
-// ways are the ways to move frames over a link. Each moves a batch of 32 in one goroutine, so that nobody sleeps: what is measured is
-// the link's work and the framework's.
+// ways are the ways to move frames over a link. Each moves a batch of frames in one goroutine, so
+// that nothing sleeps and only the work of link and framework is measured.
 func ways(t testing.TB) map[string]func() {
 	all := map[string]func(){}
 	add := func(name string, run func(a, b *packet.Conn)) (b *packet.Conn) {
@@ -19,7 +19,8 @@ func ways(t testing.TB) map[string]func() {
 		return b
 	}
 	ctx := context.Background()
-	buf, f := make([]byte, 2048), frame("a frame of sixty bytes, which is most of them as it seems.")
+	buf := make([]byte, 2048)
+	f := frame("a frame of sixty bytes, which is most of them as it seems.")
 	frames := make([][]byte, batch)
 	for i := range frames {
 		frames[i] = f
@@ -48,7 +49,8 @@ func ways(t testing.TB) map[string]func() {
 			check(err)
 		}
 	})
-	check(add("Send and Next with an expression", next).SetBPFFilter("ether proto 0x88b5 and not host 10.0.0.1"))
+	b := add("Send and Next with an expression", next)
+	check(b.SetBPFFilter("ether proto 0x88b5 and not host 10.0.0.1"))
 	check(add("Send and Next with a program", next).SetBPF(first20(t, 0x88b5)))
 	pieces := [][]byte{long(6000), long(6000)}
 	add("long frames", func(a, b *packet.Conn) {
@@ -68,7 +70,7 @@ const batch = 32
 
 func TestNothingIsAllocated(t *testing.T) {
 	for name, run := range ways(t) {
-		for range 100 { // what is kept comes to be
+		for range 100 { // memory that is reused is allocated here
 			run()
 		}
 		if n := testing.AllocsPerRun(100, run); n != 0 {
@@ -89,7 +91,7 @@ func BenchmarkLink(b *testing.B) {
 	}
 }
 
-// BenchmarkRings is what the link is built on, for comparison.
+// BenchmarkRings measures the rings beneath the link, for comparison.
 func BenchmarkRings(b *testing.B) {
 	tx, rx := netmaptest.Pair(b)
 	f := frame("a frame of sixty bytes, which is most of them as it seems.")

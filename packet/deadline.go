@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// deadline is a context that ends at a time, or with the link. The time may be changed while somebody waits, and an end be taken
-// back for those who come later.
+// deadline is a context that ends at a time, or with the link. The time may be changed while a call
+// waits. After the time is over, a later one makes the context usable again.
 type deadline struct {
 	life   context.Context
 	mu     sync.Mutex
@@ -27,12 +27,12 @@ func (d *deadline) context() context.Context {
 	return d.ctx
 }
 
-// set changes the time. The zero time is none.
+// set changes the time. The zero time means no deadline.
 func (d *deadline) set(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.timer != nil && !d.timer.Stop() {
-		<-d.ctx.Done() // or the old time would end the new context
+		<-d.ctx.Done() // otherwise the old timer could end the new context
 	}
 	d.timer = nil
 	left := time.Until(t)

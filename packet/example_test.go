@@ -13,7 +13,8 @@ import (
 	"github.com/seed-48afdc40/netmap/packet"
 )
 
-// open opens a link on a framework inside this process. A program that uses /dev/netmap calls netmap.Open instead.
+// open opens a link on a framework in this process. A program that uses /dev/netmap calls
+// netmap.Open instead.
 func open(f *embed.Framework, name string, options ...netmap.Option) *packet.Conn {
 	port, err := f.Open(name, options...)
 	if err != nil {
@@ -22,7 +23,7 @@ func open(f *embed.Framework, name string, options ...netmap.Option) *packet.Con
 	return packet.New(port)
 }
 
-// Two links on a switch; one takes only what it wants.
+// Two links on a switch, one of them with a filter.
 func Example() {
 	f, err := embed.New(embed.Config{NoHugePages: true})
 	if err != nil {
@@ -55,7 +56,7 @@ func Example() {
 	// 2 frames
 }
 
-// Deadlines, as those of every net.PacketConn.
+// Deadlines work as in every net.PacketConn.
 func ExampleConn_SetReadDeadline() {
 	f, err := embed.New(embed.Config{NoHugePages: true})
 	if err != nil {
@@ -74,7 +75,7 @@ func ExampleConn_SetReadDeadline() {
 	// read netmap vale0:a: i/o timeout
 }
 
-// A filter that makes no sense says where.
+// An error about a filter tells the position in it.
 func ExampleConn_SetBPFFilter() {
 	f, err := embed.New(embed.Config{NoHugePages: true})
 	if err != nil {

@@ -10,13 +10,13 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/filter"
 )
 
-// verdict is a filter: one of the two, nil passes everything.
+// verdict is a filter: an expression or a program. nil passes everything.
 type verdict struct {
 	expression *filter.Program
 	program    *bpf.VM
 }
 
-// pass says whether a frame passes, and cuts what the filter does not want of it.
+// pass reports whether a frame passes. It shortens Data to what the program asks for.
 func (v *verdict) pass(f *Frame) bool {
 	switch {
 	case v == nil:
@@ -32,8 +32,9 @@ func (v *verdict) pass(f *Frame) bool {
 	return true
 }
 
-// SetBPFFilter has only frames received that match an expression as tcpdump has them, pcap-filter(7); all with "". It holds for
-// frames that are read from now on. EINVAL for an expression that makes no sense, and the error says where.
+// SetBPFFilter lets only frames be received that match an expression in the syntax of tcpdump, see
+// pcap-filter(7). "" lets all be received. It applies to frames that are read from now on. EINVAL
+// for an invalid expression; the error tells the position.
 func (c *Conn) SetBPFFilter(expression string) error {
 	if expression == "" {
 		c.filter.Store(nil)
@@ -47,9 +48,10 @@ func (c *Conn) SetBPFFilter(expression string) error {
 	return nil
 }
 
-// SetBPF has only frames received for which the classic BPF program returns other than 0, and of each that many bytes; all with
-// no program. It holds for frames that are read from now on. It implements bpf.Setter. EINVAL for what is no program, or uses the
-// kernel's extensions (other than the length) or negation.
+// SetBPF lets only frames be received for which a classic BPF program returns a number other than
+// 0, and so many bytes of each. No program lets all be received. It applies to frames that are read
+// from now on. EINVAL for an invalid program, and for one that uses negation or the kernel's
+// extensions (other than the length). SetBPF implements bpf.Setter.
 func (c *Conn) SetBPF(program []bpf.RawInstruction) error {
 	if len(program) == 0 {
 		c.filter.Store(nil)
@@ -70,7 +72,7 @@ func load(program []bpf.RawInstruction) (*bpf.VM, error) {
 	}
 	for _, in := range code {
 		if _, ok := in.(bpf.NegateA); ok {
-			return nil, errors.New("the BPF program negates, which is not supported; subtract from 0")
+			return nil, errors.New("the BPF program uses negation: subtract from 0 instead")
 		}
 	}
 	return bpf.NewVM(code)

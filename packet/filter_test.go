@@ -9,7 +9,7 @@ import (
 	"golang.org/x/net/bpf"
 )
 
-// assemble is a classic BPF program.
+// assemble assembles a classic BPF program.
 func assemble(t testing.TB, program ...bpf.Instruction) []bpf.RawInstruction {
 	t.Helper()
 	raw, err := bpf.Assemble(program)
@@ -19,9 +19,10 @@ func assemble(t testing.TB, program ...bpf.Instruction) []bpf.RawInstruction {
 	return raw
 }
 
-// first20 wants 20 bytes of the frames of a type.
+// first20 is a program that passes the first 20 bytes of frames of a type.
 func first20(t testing.TB, etherType uint32) []bpf.RawInstruction {
-	return assemble(t, bpf.LoadAbsolute{Off: 12, Size: 2}, bpf.JumpIf{Cond: bpf.JumpEqual, Val: etherType, SkipFalse: 1},
+	return assemble(t, bpf.LoadAbsolute{Off: 12, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: etherType, SkipFalse: 1},
 		bpf.RetConstant{Val: 20}, bpf.RetConstant{Val: 0})
 }
 
@@ -46,9 +47,11 @@ func TestFilters(t *testing.T) {
 	check("none", nil, "something else", "an ARP request, so to speak")
 	check("an expression", b.SetBPFFilter("arp"), "an ARP request, so to speak")
 	check("a program", b.SetBPF(first20(t, 0x0806)), "an ARP")
-	check("a program for all", b.SetBPF(assemble(t, bpf.RetConstant{Val: 1 << 31})), "something else", "an ARP request, so to speak")
-	check("a length", b.SetBPF(assemble(t, bpf.LoadExtension{Num: bpf.ExtLen}, bpf.ALUOpConstant{Op: bpf.ALUOpSub, Val: 8}, bpf.RetA{})),
-		"someth", "an ARP request, so ")
+	check("a program for all", b.SetBPF(assemble(t, bpf.RetConstant{Val: 1 << 31})),
+		"something else", "an ARP request, so to speak")
+	allBut8 := assemble(t, bpf.LoadExtension{Num: bpf.ExtLen},
+		bpf.ALUOpConstant{Op: bpf.ALUOpSub, Val: 8}, bpf.RetA{})
+	check("a length", b.SetBPF(allBut8), "someth", "an ARP request, so ")
 	check("an expression for none", b.SetBPFFilter("ip6"))
 	check("no expression", b.SetBPFFilter(""), "something else", "an ARP request, so to speak")
 	check("a program again", b.SetBPF(first20(t, 0x1234)))
@@ -58,7 +61,7 @@ func TestFilters(t *testing.T) {
 	}
 }
 
-// A filter sees a frame of several slots whole.
+// The filter sees a frame of several slots as a whole.
 func TestFilterSeesWholeFrames(t *testing.T) {
 	a, b := pair(t)
 	if err := b.SetBPFFilter("ether[5000] = 7 and len = 6000"); err != nil {
@@ -78,7 +81,8 @@ func TestFilterErrors(t *testing.T) {
 	if err := b.SetBPFFilter("arp"); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.SetBPFFilter("tcp port"); !errors.Is(err, syscall.EINVAL) || !strings.Contains(err.Error(), "want a port") {
+	if err := b.SetBPFFilter("tcp port"); !errors.Is(err, syscall.EINVAL) ||
+		!strings.Contains(err.Error(), "want a port") {
 		t.Error(err)
 	}
 	for what, program := range map[string][]bpf.RawInstruction{
@@ -94,6 +98,6 @@ func TestFilterErrors(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	mustSend(t, a, frame("the filter is still the old one"))
+	mustSend(t, a, frame("the old filter is still set"))
 	wantNothing(t, b)
 }

@@ -1,4 +1,5 @@
-// Package packet makes a raw link of a netmap port: whole frames in and out, one at a time, with deadlines and filters.
+// Package packet makes a raw link from a netmap port: it receives and sends whole frames, one at a
+// time, with deadlines and filters.
 //
 //	port, err := netmap.Open("netmap:eth0")
 //	…
@@ -12,13 +13,15 @@
 //		use(frame.Data) // valid until the next call
 //	}
 //
-// A Conn is a net.PacketConn, so that a program for AF_PACKET sockets needs few changes: those of mdlayher/packet have the same
-// methods with the same meaning, socket type Raw. In place of Listen's protocol there is a filter; promiscuous mode and
-// multicast groups are the framework's (embed.Config.Promisc, netmap serve --promisc), and there is no descriptor.
+// A Conn is a net.PacketConn. A program for AF_PACKET sockets needs few changes: a Conn has the
+// methods of mdlayher/packet with the same meaning, for socket type Raw. Instead of Listen's
+// protocol there is a filter. Promiscuous mode and multicast groups are set in the framework
+// (embed.Config.Promisc, netmap serve --promisc). There is no descriptor.
 //
-// Frames begin with their Ethernet header and end before their frame check sequence. Those that came in several slots are put
-// together, those longer than a buffer are sent in several. A frame costs some tens of nanoseconds and no allocation; who
-// wants it for less, or without the copy when sending, uses the rings (netmap.Ring).
+// Frames begin with the Ethernet header and end before the frame check sequence. A frame that was
+// received in several slots is put together. A frame that is longer than a buffer is sent in
+// several slots. A frame costs some tens of nanoseconds and no allocation. To save that, or the
+// copy when sending, use the rings (netmap.Ring).
 package packet
 
 import (
@@ -40,10 +43,12 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// Conn is a raw link. Its methods may be called by several goroutines; those that read take turns, and so do those that send.
+// Conn is a raw link. Its methods may be called by several goroutines. Calls that read wait for
+// each other, and so do calls that send.
 //
-// Errors are *net.OpError with what happened inside: net.ErrClosed after Close, os.ErrDeadlineExceeded (Timeout says true) after
-// a deadline, EIO when the port is down or gone, EOPNOTSUPP for a direction whose rings the port does not have.
+// Errors are *net.OpError around one of these: net.ErrClosed after Close, os.ErrDeadlineExceeded
+// (Timeout returns true) after a deadline, EIO when the port is down or gone, EOPNOTSUPP for a
+// direction in which the port has no rings.
 type Conn struct {
 	port   *netmap.Port
 	addr   *Addr
@@ -53,11 +58,11 @@ type Conn struct {
 	filter atomic.Pointer[verdict]
 	counts counts
 
-	reading       sync.Mutex // held by who uses what follows
+	reading       sync.Mutex // guards rx and senders
 	rx            reader
 	senders       map[[6]byte]*Addr
 	readDeadline  deadline
-	writing       sync.Mutex // held by who uses the tx rings
+	writing       sync.Mutex // held while the tx rings are used
 	writeDeadline deadline
 }
 
@@ -66,9 +71,9 @@ var (
 	_ bpf.Setter     = (*Conn)(nil)
 )
 
-// New is a link over an open port, which is the link's from then on. It receives from all rx rings of the port and sends
-// through the first tx ring, so that frames stay in order. The port must not have been opened with netmap.SyncLoop if one
-// goroutine is to receive while another sends.
+// New returns a link over an open port. The link owns the port from then on. It receives from all
+// rx rings of the port. It sends through the first tx ring, so that frames stay in order. If one
+// goroutine receives while another sends, the port must not have been opened with netmap.SyncLoop.
 func New(port *netmap.Port) *Conn {
 	c := &Conn{port: port, addr: &Addr{}, rx: newReader(port), senders: map[[6]byte]*Addr{}}
 	c.life, c.end = context.WithCancel(context.Background())
@@ -82,7 +87,7 @@ func New(port *netmap.Port) *Conn {
 	return c
 }
 
-// interfaceOf is the interface that has the name or the altname, nil if there is none.
+// interfaceOf returns the interface with this name or altname, nil if there is none.
 func interfaceOf(name string) *net.Interface {
 	own, err := netdev.Own(name)
 	if err != nil {
@@ -95,11 +100,11 @@ func interfaceOf(name string) *net.Interface {
 	return i
 }
 
-// Port is the port beneath. Its rings are the link's.
+// Port returns the port of the link. Only the link may use its rings.
 func (c *Conn) Port() *netmap.Port { return c.port }
 
-// Close closes the link and its port. Calls that are under way end with net.ErrClosed before Close returns. The memory of
-// frames from Next is gone.
+// Close closes the link and its port. Calls in progress return net.ErrClosed before Close returns.
+// Frames from Next must not be used afterwards.
 func (c *Conn) Close() error {
 	c.end()
 	c.readDeadline.set(time.Time{})
@@ -111,15 +116,16 @@ func (c *Conn) Close() error {
 	return c.opError("close", c.port.Close())
 }
 
-// LocalAddr is the *Addr of the interface whose port this is, as the calling thread's network namespace knew it when New was
-// called, and an empty one for ports that are no interfaces. It must not be changed.
+// LocalAddr returns the *Addr of the port's interface. New has looked it up in the calling thread's
+// network namespace. It is empty if the port is no interface. It must not be changed.
 func (c *Conn) LocalAddr() net.Addr { return c.addr }
 
-// InterfaceIndex is the index of that interface, 0 if there is none.
+// InterfaceIndex is the index of the port's interface, 0 if the port is no interface.
 func (c *Conn) InterfaceIndex() int { return c.index }
 
-// ReadFrom copies the next frame that passes the filter into b and returns its length, and the *Addr that sent it, which must not
-// be changed. What does not fit b is lost. It implements net.PacketConn.
+// ReadFrom copies the next frame that passes the filter into b. It returns the frame's length and
+// the *Addr of the sender, which must not be changed. Bytes that do not fit in b are lost. It
+// implements net.PacketConn.
 func (c *Conn) ReadFrom(b []byte) (int, net.Addr, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
@@ -130,12 +136,14 @@ func (c *Conn) ReadFrom(b []byte) (int, net.Addr, error) {
 	return copy(b, f.Data), c.sender(f.Data), nil
 }
 
-// WriteTo sends the frame in b, which says itself where it goes: addr may be nil, or an *Addr, which is not looked at. It waits
-// for room, and returns when the frame is handed to the framework. EMSGSIZE for a frame longer than the ring, EINVAL for an empty one
-// or another kind of address. It implements net.PacketConn.
+// WriteTo sends the frame in b. addr may be nil or an *Addr, and is ignored: the frame contains its
+// destination. WriteTo waits for room, and returns when the framework has the frame. EMSGSIZE for a
+// frame longer than the ring, EINVAL for an empty frame or another type of address. It implements
+// net.PacketConn.
 func (c *Conn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	if _, ok := addr.(*Addr); !ok && addr != nil {
-		return 0, c.opError("write", fault.New(syscall.EINVAL, "address", addr.String(), "want nil or a *packet.Addr"))
+		return 0, c.opError("write",
+			fault.New(syscall.EINVAL, "address", addr.String(), "want nil or a *packet.Addr"))
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -145,8 +153,9 @@ func (c *Conn) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return len(b), nil
 }
 
-// Next is the next frame that passes the filter, in place: Data is valid until the next call that reads, and must not be kept. It
-// waits until the context ends, whose error it then returns; deadlines are not for it.
+// Next returns the next frame that passes the filter, without a copy: Data is valid until the next
+// call that reads. Next waits until the context ends, and then returns the context's error.
+// Deadlines do not apply.
 func (c *Conn) Next(ctx context.Context) (Frame, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
@@ -154,7 +163,7 @@ func (c *Conn) Next(ctx context.Context) (Frame, error) {
 	return f, c.opError("read", err)
 }
 
-// NextCopy is Next with Data of the caller's own, to be kept: it allocates.
+// NextCopy is Next with a copy of the frame in new memory.
 func (c *Conn) NextCopy(ctx context.Context) (Frame, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
@@ -163,8 +172,9 @@ func (c *Conn) NextCopy(ctx context.Context) (Frame, error) {
 	return f, c.opError("read", err)
 }
 
-// Send sends frames and returns how many were handed to the framework, which are all without an error. It waits for room until
-// the context ends; deadlines are not for it. Many frames in a call cost less than as many calls. Errors are those of WriteTo.
+// Send sends frames and returns how many of them the framework has; without an error these are all.
+// It waits for room until the context ends. Deadlines do not apply. Many frames in one call cost
+// less than in many calls. Errors are those of WriteTo and the context's.
 func (c *Conn) Send(ctx context.Context, frames ...[]byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -172,15 +182,15 @@ func (c *Conn) Send(ctx context.Context, frames ...[]byte) (int, error) {
 	return n, c.opError("write", err)
 }
 
-// SetDeadline sets both deadlines. The zero time is none. It implements net.PacketConn.
+// SetDeadline sets both deadlines. The zero time means no deadline. It implements net.PacketConn.
 func (c *Conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// SetReadDeadline has ReadFrom, also one that is waiting, fail from that time on.
+// SetReadDeadline makes ReadFrom fail from this time on, including a call that waits.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadline(&c.readDeadline, t) }
 
-// SetWriteDeadline has WriteTo, also one that is waiting, fail from that time on.
+// SetWriteDeadline makes WriteTo fail from this time on, including a call that waits.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(&c.writeDeadline, t) }
 
 func (c *Conn) setDeadline(d *deadline, t time.Time) error {
@@ -202,8 +212,10 @@ func (c *Conn) failure(ctx context.Context, byDeadline bool) error {
 	return ctx.Err()
 }
 
-// wait sleeps until there is something to do in that direction.
-func (c *Conn) wait(ctx context.Context, byDeadline bool, want netmap.Events, sync func() error) error {
+// wait sleeps until a ring of the direction is ready. If the port reports an error instead, sync
+// returns it.
+func (c *Conn) wait(ctx context.Context, byDeadline bool, want netmap.Events,
+	sync func() error) error {
 	switch {
 	case byDeadline: // ends with the link
 	case ctx.Done() == nil:
@@ -226,10 +238,11 @@ func (c *Conn) wait(ctx context.Context, byDeadline bool, want netmap.Events, sy
 	if err := sync(); err != nil {
 		return err
 	}
-	return fault.New(syscall.EIO, "poll", "", "the port is down or gone; close it and open it anew")
+	return fault.New(syscall.EIO, "poll", "",
+		"the port is down or gone: close it and open it again")
 }
 
-// opError is an error as those of package net are.
+// opError wraps an error as package net does.
 func (c *Conn) opError(op string, err error) error {
 	if err == nil {
 		return nil
@@ -237,7 +250,7 @@ func (c *Conn) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: network, Addr: portName(c.port.Name()), Err: err}
 }
 
-// portName tells people in errors which port it is.
+// portName is the address in errors: the name of the port.
 type portName string
 
 func (portName) Network() string  { return network }
@@ -253,7 +266,7 @@ type Addr struct {
 // Network is "netmap".
 func (a *Addr) Network() string { return network }
 
-// String is the address as in 02:00:00:00:00:01.
+// String formats the address as in 02:00:00:00:00:01.
 func (a *Addr) String() string {
 	if a == nil {
 		return "<nil>"
@@ -261,10 +274,11 @@ func (a *Addr) String() string {
 	return a.HardwareAddr.String()
 }
 
-// mostSenders is how many addresses a link remembers, so that frames from the same senders share them.
+// mostSenders is the number of addresses that a link keeps, so that frames from the same sender
+// share one.
 const mostSenders = 1024
 
-// sender is the source address of a frame.
+// sender returns the source address of a frame.
 func (c *Conn) sender(frame []byte) *Addr {
 	if len(frame) < 12 {
 		return &Addr{}

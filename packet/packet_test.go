@@ -22,12 +22,12 @@ import (
 	"github.com/seed-48afdc40/netmap/packet"
 )
 
-// frame is an Ethernet frame for everybody.
+// frame is an Ethernet frame to the broadcast address.
 func frame(text string) []byte {
 	return append([]byte("\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x88\xb5"), text...)
 }
 
-// long is a frame of that many bytes, which tell where they belong.
+// long is a frame of size bytes. Its bytes depend on their position.
 func long(size int) []byte {
 	f := frame("")
 	for len(f) < size {
@@ -36,7 +36,7 @@ func long(size int) []byte {
 	return f
 }
 
-// pair is two links that are connected.
+// pair returns two connected links.
 func pair(t testing.TB, options ...netmap.Option) (a, b *packet.Conn) {
 	t.Helper()
 	pa, pb := netmaptest.Pair(t, options...)
@@ -68,7 +68,7 @@ func mustNext(t testing.TB, c *packet.Conn) packet.Frame {
 	return f
 }
 
-// wantNothing says that there is no frame to be read.
+// wantNothing fails the test if there is a frame to be read.
 func wantNothing(t testing.TB, c *packet.Conn) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -93,13 +93,15 @@ func TestFramesOfAllSizes(t *testing.T) {
 			t.Fatalf("%d of %d bytes, %v", n, size, err)
 		}
 		mustSend(t, b, want)
-		if f := mustNext(t, a); !bytes.Equal(f.Data, want) || f.Length != size || time.Since(f.Time) > time.Minute {
+		if f := mustNext(t, a); !bytes.Equal(f.Data, want) || f.Length != size ||
+			time.Since(f.Time) > time.Minute {
 			t.Fatalf("%d of %d bytes, %v", len(f.Data), f.Length, f.Time)
 		}
 		bytesSent += uint64(size)
 	}
 	for _, s := range []packet.Stats{a.Stats(), b.Stats()} {
-		if want := (packet.Stats{Received: 10, ReceivedBytes: bytesSent, Sent: 10, SentBytes: bytesSent}); s != want {
+		want := packet.Stats{Received: 10, ReceivedBytes: bytesSent, Sent: 10, SentBytes: bytesSent}
+		if s != want {
 			t.Errorf("%+v, want %+v", s, want)
 		}
 	}
@@ -127,7 +129,8 @@ func TestReadFromCutsAndTellsTheSender(t *testing.T) {
 		copy(buf, "\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00")
 		buf[10], buf[11] = byte(i>>8), byte(i)
 		mustSend(t, a, buf[:14])
-		if _, addr, err := b.ReadFrom(buf); err != nil || addr.String() != fmt.Sprintf("02:00:00:00:%02x:%02x", i>>8, i&255) {
+		if _, addr, err := b.ReadFrom(buf); err != nil ||
+			addr.String() != fmt.Sprintf("02:00:00:00:%02x:%02x", i>>8, i&255) {
 			t.Fatal(i, addr, err)
 		}
 	}
@@ -144,7 +147,7 @@ func TestLocalAddr(t *testing.T) {
 	}
 }
 
-// Pieces of frames come in different rings, and some later than others.
+// The pieces of frames arrive in different rings, some of them later.
 func TestPiecesOfSeveralRings(t *testing.T) {
 	a, b := netmaptest.Pair(t, netmap.Rings(2, 2))
 	link := packet.New(b)
@@ -177,7 +180,7 @@ func TestPiecesOfSeveralRings(t *testing.T) {
 	}
 }
 
-// A frame that never seems to end does not take all memory, and those after it arrive.
+// A frame of too many slots does not use up the memory, and the frames after it arrive.
 func TestFramesWithoutEnd(t *testing.T) {
 	a, b := pair(t)
 	mustSend(t, a, long(262145), long(262144), long(1000000), frame("after it"))
@@ -189,7 +192,7 @@ func TestFramesWithoutEnd(t *testing.T) {
 	}
 }
 
-// A program that reads slowly does not keep slots that it is done with.
+// A program that reads slowly does not keep slots that it has finished.
 func TestSlotsComeBackEarly(t *testing.T) {
 	pa, pb := netmaptest.Pair(t)
 	link := packet.New(pb)
@@ -219,12 +222,13 @@ func TestAFullRing(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 	defer cancel()
-	if n, err := a.Send(ctx, frame("no room")); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+	if n, err := a.Send(ctx, frame("no room")); n != 0 ||
+		!errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%d, %v", n, err)
 	}
 	a.SetWriteDeadline(time.Time{})
 
-	// A frame that takes all slots has to wait for all.
+	// A frame that takes all slots waits for all of them.
 	whole, sent := long(7*embed.DefaultBufSize), make(chan error)
 	go func() {
 		_, err := a.WriteTo(whole, nil)
@@ -288,15 +292,16 @@ func TestReadDeadline(t *testing.T) {
 	wantTimeout := func() {
 		t.Helper()
 		var timeout net.Error
-		if _, _, err := b.ReadFrom(buf); !errors.Is(err, os.ErrDeadlineExceeded) || !errors.As(err, &timeout) || !timeout.Timeout() {
+		if _, _, err := b.ReadFrom(buf); !errors.Is(err, os.ErrDeadlineExceeded) ||
+			!errors.As(err, &timeout) || !timeout.Timeout() {
 			t.Errorf("%v", err)
 		}
 	}
 	mustSend(t, a, frame("there"))
 	b.SetReadDeadline(time.Now().Add(-time.Second))
-	wantTimeout() // whatever has arrived
+	wantTimeout() // although a frame has arrived
 	wantTimeout()
-	if string(mustNext(t, b).Data[14:]) != "there" { // deadlines are not for Next
+	if string(mustNext(t, b).Data[14:]) != "there" { // deadlines do not apply to Next
 		t.Error("the frame is lost")
 	}
 	b.SetDeadline(time.Now().Add(2 * time.Millisecond))
@@ -304,7 +309,7 @@ func TestReadDeadline(t *testing.T) {
 	wantTimeout()
 
 	b.SetReadDeadline(time.Time{})
-	for _, change := range []func(){ // while somebody waits
+	for _, change := range []func(){ // while a call waits
 		func() { b.SetReadDeadline(time.Now().Add(2 * time.Millisecond)) },
 		func() { b.SetReadDeadline(time.Unix(1, 0)) },
 		func() { b.SetReadDeadline(time.Now().Add(time.Hour)); b.SetReadDeadline(time.Now()) },
@@ -328,7 +333,7 @@ func TestReadDeadline(t *testing.T) {
 	}
 }
 
-// Whatever waits when the link is closed, ends.
+// Close ends all calls that wait.
 func TestClose(t *testing.T) {
 	testutil.CheckLeaks(t)
 	for name, call := range map[string]func(*packet.Conn) error{
@@ -369,7 +374,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// fill calls until it fails.
+// fill calls call until it fails.
 func fill(call func() error) error {
 	for {
 		if err := call(); err != nil {
@@ -393,7 +398,7 @@ func TestContext(t *testing.T) {
 	}
 }
 
-// A port that fails beneath the link is an error, and no endless loop.
+// If the port fails beneath the link, calls return an error and do not loop forever.
 func TestThePortFails(t *testing.T) {
 	pa, pb := netmaptest.Pair(t)
 	a, b := packet.New(pa), packet.New(pb)
@@ -408,8 +413,8 @@ func TestThePortFails(t *testing.T) {
 	}
 }
 
-// Several goroutines read and write both ends at once; no frame is lost or changed, and those of a sender stay in order if one
-// reads.
+// Several goroutines read and write both ends at once. No frame is lost or changed. If one
+// goroutine reads, the frames of each sender stay in order.
 func TestManyGoroutines(t *testing.T) {
 	testutil.CheckLeaks(t)
 	const senders, each = 3, 2000
@@ -465,12 +470,13 @@ func TestNextCopy(t *testing.T) {
 			mustNext(t, b)
 		}
 	}
-	if !slices.EqualFunc(kept, []string{"copy 0", "copy 1", "copy 2"}, func(f []byte, s string) bool { return string(f[14:]) == s }) {
+	if !slices.EqualFunc(kept, []string{"copy 0", "copy 1", "copy 2"},
+		func(f []byte, s string) bool { return string(f[14:]) == s }) {
 		t.Errorf("%q", kept)
 	}
 }
 
-// Frames start where the slots say.
+// Frames start at the offsets in their slots.
 func TestOffsets(t *testing.T) {
 	a, b := pair(t, netmap.Offsets(256, 128), netmap.Slots(8, 8))
 	mustSend(t, a, frame("with an offset"), long(5000))
@@ -484,7 +490,7 @@ func TestOffsets(t *testing.T) {
 	}
 }
 
-// A link over ports that a loop syncs, in one goroutine.
+// One goroutine uses links over ports that a loop syncs.
 func TestSyncLoop(t *testing.T) {
 	testutil.CheckLeaks(t)
 	a, b := pair(t, netmap.SyncLoop())

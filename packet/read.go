@@ -12,28 +12,31 @@ import (
 
 // Frame is a received frame.
 type Frame struct {
-	Data   []byte    // from the Ethernet header on; shorter than the frame if the filter wants no more of it
-	Length int       // of the whole frame, in bytes
-	Ring   int       // the ring's number on its port
-	Time   time.Time // when it arrived, with netmap.RxTimestamps; else when the framework took it in
+	Data   []byte // from the Ethernet header on; shortened if the filter asks for less
+	Length int    // length of the whole frame in bytes
+	Ring   int    // number of the ring on its port
+	// when the frame arrived, with netmap.RxTimestamps; else when the framework received it
+	Time time.Time
 }
 
-// mostBytes is how long a frame can become: 64 slots of 4096 bytes.
+// mostBytes is the largest length of a frame: 64 slots of 4096 bytes.
 const mostBytes = 256 << 10
 
-// mostTaken is after how many slots the framework gets them back, so that it does not run out while a program is slow.
+// mostTaken is the number of slots after which they are returned to the framework, so that it does
+// not run out of slots while a program is slow.
 const mostTaken = 256
 
-// reader takes frames out of rx rings, the rings in turn. It is for one goroutine at a time.
+// reader takes frames out of rx rings, one ring after another. Only one goroutine at a time may use
+// it.
 type reader struct {
 	port    *netmap.Port
 	rings   []rxRing
-	stamped bool // slots tell when their frames arrived
+	stamped bool // slots contain the arrival times of their frames
 
-	at    int       // the ring whose turn it is
-	time  time.Time // when its frames were taken in
-	taken int       // slots since the last sync, those of this turn included
-	open  bool      // the turn is not over: its slots are not handed over
+	at    int       // the current ring
+	time  time.Time // when the framework received the current ring's frames
+	taken int       // slots since the last sync, including the current ring's
+	open  bool      // the current ring's slots are not returned yet
 }
 
 type rxRing struct {
@@ -50,10 +53,11 @@ func newReader(port *netmap.Port) reader {
 	return r
 }
 
-// receive is the next frame that passes the filter.
+// receive returns the next frame that passes the filter.
 func (c *Conn) receive(ctx context.Context, byDeadline bool) (Frame, error) {
 	if len(c.rx.rings) == 0 {
-		return Frame{}, fault.New(syscall.EOPNOTSUPP, "receive", "", "the port has no rx rings; open it without /T")
+		return Frame{}, fault.New(syscall.EOPNOTSUPP, "receive", "",
+			"the port has no rx rings: open it without /T")
 	}
 	for {
 		if ctx.Err() != nil || c.life.Err() != nil {
@@ -79,7 +83,7 @@ func (c *Conn) receive(ctx context.Context, byDeadline bool) (Frame, error) {
 	}
 }
 
-// state is what became of a look into the rings.
+// state is the result of looking for a frame.
 type state int
 
 const (
@@ -88,8 +92,8 @@ const (
 	tooLong
 )
 
-// next is the next whole frame. Its memory is the ring's, or that in which the pieces of a frame are put together, until the next
-// call.
+// next returns the next whole frame. Its memory is the ring's, or that of the reader for a frame in
+// several slots. It is valid until the next call.
 func (r *reader) next() (Frame, state, error) {
 	for {
 		if r.open {
@@ -99,7 +103,8 @@ func (r *reader) next() (Frame, state, error) {
 				if size > len(data) {
 					return Frame{}, tooLong, nil
 				}
-				return Frame{Data: data, Length: size, Ring: ring.id, Time: r.arrival(ring)}, whole, nil
+				f := Frame{Data: data, Length: size, Ring: ring.id, Time: r.arrival(ring)}
+				return f, whole, nil
 			}
 			ring.frames.Commit()
 			r.open = false
@@ -116,7 +121,7 @@ func (r *reader) next() (Frame, state, error) {
 	}
 }
 
-// turn goes on to the next ring that has frames.
+// turn goes to the next ring that has frames.
 func (r *reader) turn() bool {
 	for range r.rings {
 		if r.at++; r.at >= len(r.rings) {
@@ -124,7 +129,7 @@ func (r *reader) turn() bool {
 		}
 		ring := &r.rings[r.at]
 		if n := ring.frames.Fill(mostTaken - r.taken); n > 0 {
-			if r.time = ring.Time(); r.time.Unix() == 0 { // a framework that does not say
+			if r.time = ring.Time(); r.time.Unix() == 0 { // 0 from a framework that does not set it
 				r.time = time.Now()
 			}
 			r.taken += n
@@ -132,11 +137,11 @@ func (r *reader) turn() bool {
 			return true
 		}
 	}
-	r.taken = 0 // the poll that follows hands over everything
+	r.taken = 0 // the poll that follows returns all slots
 	return false
 }
 
-// arrival is when the frame that a ring's reader has returned arrived.
+// arrival is the arrival time of the frame that a ring's reader has returned.
 func (r *reader) arrival(ring *rxRing) time.Time {
 	if r.stamped {
 		if stamp := ring.frames.Ptr(); stamp != 0 {

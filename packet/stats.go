@@ -7,13 +7,13 @@ import (
 	"github.com/seed-48afdc40/netmap"
 )
 
-// Stats counts what a link has done since New. What the framework or the card had to drop before, because the program was slow,
-// the link does not see: Drops asks for it.
+// Stats counts what a link has done since New. It does not include frames that the framework or the
+// card dropped because the program was slow: see Drops.
 type Stats struct {
 	Received      uint64 // frames that were read
-	ReceivedBytes uint64 // their bytes, as they were on the wire but for the frame check sequence
-	Filtered      uint64 // frames that the filter did not let pass
-	TooLong       uint64 // frames of several slots with more than 262144 bytes together
+	ReceivedBytes uint64 // without the frame check sequence
+	Filtered      uint64 // frames that did not pass the filter
+	TooLong       uint64 // frames in several slots with more than 262144 bytes
 	Sent          uint64 // frames handed to the framework
 	SentBytes     uint64
 }
@@ -23,7 +23,7 @@ type counts struct {
 	sent, sentBytes                            atomic.Uint64
 }
 
-// Stats is what the link has done so far.
+// Stats returns what the link has done so far.
 func (c *Conn) Stats() Stats {
 	n := &c.counts
 	return Stats{
@@ -36,9 +36,9 @@ func (c *Conn) Stats() Stats {
 	}
 }
 
-// Drops are the frames that were lost at the port since it was opened, by reason: those that came while its rings were full, and
-// those that it could not send. Through a device the daemon is asked, which takes a moment. Errors are those of
-// netmap.Port.Drops.
+// Drops returns the frames that were lost at the port since it was opened, by reason: those that
+// arrived while its rings were full, and those that it could not send. With a device, Drops asks
+// the daemon, which takes a moment. Errors are those of netmap.Port.Drops.
 func (c *Conn) Drops(ctx context.Context) (netmap.Drops, error) {
 	d, err := c.port.Drops(ctx)
 	return d, c.opError("count", err)

@@ -8,10 +8,11 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// send hands frames over and returns how many.
+// send passes frames to the framework, and returns how many.
 func (c *Conn) send(ctx context.Context, byDeadline bool, frames [][]byte) (sent int, err error) {
 	if len(c.port.Tx()) == 0 {
-		return 0, fault.New(syscall.EOPNOTSUPP, "send", "", "the port has no tx rings; open it without /R")
+		return 0, fault.New(syscall.EOPNOTSUPP, "send", "",
+			"the port has no tx rings: open it without /R")
 	}
 	ring := c.port.Tx()[0]
 	for sent < len(frames) {
@@ -33,7 +34,7 @@ func (c *Conn) send(ctx context.Context, byDeadline bool, frames [][]byte) (sent
 		if err := sendable(ring, frames[sent]); err != nil {
 			return sent, err
 		}
-		ring.SetCur(ring.Tail()) // the room that there is is not enough
+		ring.SetCur(ring.Tail()) // the present room is not enough
 		if err := c.wait(ctx, byDeadline, netmap.Out, c.port.TxSync); err != nil {
 			return sent, err
 		}
@@ -41,7 +42,8 @@ func (c *Conn) send(ctx context.Context, byDeadline bool, frames [][]byte) (sent
 	return sent, nil
 }
 
-// push has the framework send. A poll, unlike TxSync, does not pass over a ring that a goroutine that receives is just syncing.
+// push lets the framework send. A poll waits for a goroutine that receives and is syncing the ring;
+// TxSync would skip the ring.
 func (c *Conn) push() error {
 	got, err := c.port.Poll(context.Background(), netmap.Out, 0)
 	if err == nil && got&netmap.Err != 0 {
@@ -50,14 +52,15 @@ func (c *Conn) push() error {
 	return err
 }
 
-// sendable says why a frame can never be sent.
+// sendable returns an error if the frame can never be sent.
 func sendable(ring *netmap.Ring, frame []byte) error {
 	if len(frame) == 0 {
 		return fault.New(syscall.EINVAL, "send", "", "the frame is empty")
 	}
 	if most := ring.MaxFrame(); len(frame) > most {
 		return fault.New(syscall.EMSGSIZE, "send", "",
-			"the frame has %d bytes, and all %d slots together %d; ask for more with netmap.Slots", len(frame), ring.NumSlots()-1, most)
+			"the frame has %d bytes, and all %d slots together %d: ask for more with netmap.Slots",
+			len(frame), ring.NumSlots()-1, most)
 	}
 	return nil
 }
