@@ -20,7 +20,8 @@ const query = "\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x08\x00" +
 	"\x45\x00\x00\x21\x00\x00\x00\x00\x40\x11\x66\xca\x0a\x00\x00\x01\x0a\x00\x00\x02" +
 	"\x13\x89\x00\x07\x00\x0d\x00\x00hello"
 
-// handles are both ends of a pipe. A program that uses /dev/netmap calls netmap.Open instead, for an interface.
+// handles returns both ends of a pipe. A program that uses /dev/netmap calls netmap.Open for an
+// interface instead.
 func handles(ctx context.Context) (a, b *source.Handle, closeAll func()) {
 	f, err := embed.New(embed.Config{NoHugePages: true})
 	if err != nil {
@@ -37,7 +38,7 @@ func handles(ctx context.Context) (a, b *source.Handle, closeAll func()) {
 	return a, b, func() { a.Close(); b.Close(); f.Close() }
 }
 
-// Packets, decoded, until the context ends.
+// Decoded packets, until the context ends.
 func Example() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -61,7 +62,7 @@ func Example() {
 	// 10.0.0.1->10.0.0.2, port 7: hello
 }
 
-// The fastest way: packets are decoded where they lie, and nothing is allocated.
+// The fastest way: packets are decoded in place, and nothing is allocated.
 func ExampleHandle_ZeroCopyReadPacketData() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

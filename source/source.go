@@ -1,4 +1,4 @@
-// Package source makes a source and sink of packets for gopacket of a netmap port.
+// Package source makes a netmap port a source and sink of packets for gopacket.
 //
 //	port, err := netmap.Open("netmap:eth0")
 //	…
@@ -9,9 +9,9 @@
 //		…
 //	}
 //
-// A Handle has the methods of gopacket's own sources (pcap, afpacket, pcapgo), so that a program changes where it opens one, and
-// little else. ZeroCopyReadPacketData with a gopacket.DecodingLayerParser allocates nothing; ReadPacketData allocates the
-// packet that it returns.
+// A Handle has the methods of gopacket's own sources (pcap, afpacket, pcapgo). So a program changes
+// little but the place where it opens one. ZeroCopyReadPacketData with a
+// gopacket.DecodingLayerParser allocates nothing; ReadPacketData allocates memory for the packet.
 package source
 
 import (
@@ -29,11 +29,12 @@ import (
 	"github.com/seed-48afdc40/netmap/packet"
 )
 
-// Handle is a link as gopacket takes it. Its methods may be called by several goroutines, but the data of ZeroCopyReadPacketData is
-// valid only until the next call that reads.
+// Handle is a link with the methods that gopacket needs. Several goroutines may call the methods,
+// but the data of ZeroCopyReadPacketData are valid only until the next call that reads.
 //
-// Errors in reading are io.EOF when the context has ended or the link is closed, and else io.ErrUnexpectedEOF with what happened
-// inside: both end the channel of gopacket.PacketSource.Packets.
+// When the context has ended or the link is closed, reading returns io.EOF. Other errors are
+// io.ErrUnexpectedEOF, with the cause wrapped as well. Both end the channel of
+// gopacket.PacketSource.Packets.
 type Handle struct {
 	ctx  context.Context
 	link *packet.Conn
@@ -45,16 +46,19 @@ var (
 	_ bpf.Setter                        = (*Handle)(nil)
 )
 
-// New is a handle on a link, which may be used on its own besides. Reading and writing end with the context.
+// New returns a handle on a link. The link may also be used directly. When the context ends,
+// reading and writing end.
 func New(ctx context.Context, link *packet.Conn) *Handle { return &Handle{ctx: ctx, link: link} }
 
-// ReadPacketData waits for a frame and returns a copy. CaptureLength is less than Length if the filter wants less of it.
+// ReadPacketData waits for a frame and returns a copy. CaptureLength is less than Length if the
+// filter asks for less.
 func (h *Handle) ReadPacketData() ([]byte, gopacket.CaptureInfo, error) {
 	f, err := h.link.NextCopy(h.ctx)
 	return h.packet(f, err)
 }
 
-// ZeroCopyReadPacketData waits for a frame and returns it in place: it is valid until the next call that reads.
+// ZeroCopyReadPacketData waits for a frame and returns it without a copy: it is valid until the
+// next call that reads.
 func (h *Handle) ZeroCopyReadPacketData() ([]byte, gopacket.CaptureInfo, error) {
 	f, err := h.link.Next(h.ctx)
 	return h.packet(f, err)
@@ -63,7 +67,8 @@ func (h *Handle) ZeroCopyReadPacketData() ([]byte, gopacket.CaptureInfo, error) 
 func (h *Handle) packet(f packet.Frame, err error) ([]byte, gopacket.CaptureInfo, error) {
 	switch {
 	case err == nil:
-		return f.Data, gopacket.CaptureInfo{Timestamp: f.Time, CaptureLength: len(f.Data), Length: f.Length, InterfaceIndex: h.link.InterfaceIndex()}, nil
+		return f.Data, gopacket.CaptureInfo{Timestamp: f.Time, CaptureLength: len(f.Data),
+			Length: f.Length, InterfaceIndex: h.link.InterfaceIndex()}, nil
 	case h.ctx.Err() != nil || errors.Is(err, net.ErrClosed):
 		return nil, gopacket.CaptureInfo{}, io.EOF
 	}
@@ -76,20 +81,21 @@ func (h *Handle) WritePacketData(frame []byte) error {
 	return err
 }
 
-// SetBPFFilter has only packets read that match an expression as tcpdump has them, see packet.Conn.SetBPFFilter.
+// SetBPFFilter sets the filter to an expression in the syntax of tcpdump, see
+// packet.Conn.SetBPFFilter.
 func (h *Handle) SetBPFFilter(expression string) error { return h.link.SetBPFFilter(expression) }
 
-// SetBPF has only packets read that a classic BPF program lets pass, see packet.Conn.SetBPF.
+// SetBPF sets the filter to a classic BPF program, see packet.Conn.SetBPF.
 func (h *Handle) SetBPF(program []bpf.RawInstruction) error { return h.link.SetBPF(program) }
 
-// Stats is what the link has done so far.
+// Stats returns what the link has done so far.
 func (h *Handle) Stats() packet.Stats { return h.link.Stats() }
 
-// Drops are the frames that were lost at the port, see packet.Conn.Drops. They can be asked for until Close, also when the
-// context has ended.
+// Drops returns the frames that were lost at the port, see packet.Conn.Drops. It may be called
+// until Close, also after the context has ended.
 func (h *Handle) Drops() (netmap.Drops, error) { return h.link.Drops(context.WithoutCancel(h.ctx)) }
 
-// LinkType is Ethernet. It is the decoder for gopacket.NewPacketSource.
+// LinkType is Ethernet, the decoder for gopacket.NewPacketSource.
 func (h *Handle) LinkType() layers.LinkType { return layers.LinkTypeEthernet }
 
 // Close closes the link and its port.

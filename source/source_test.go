@@ -19,7 +19,7 @@ import (
 	"github.com/seed-48afdc40/netmap/source"
 )
 
-// datagram is a whole frame: UDP from port 5001 to that port.
+// datagram is a frame with UDP from port 5001 to port.
 func datagram(t testing.TB, port uint16, text string) []byte {
 	t.Helper()
 	return udp(t, hosts{
@@ -28,7 +28,7 @@ func datagram(t testing.TB, port uint16, text string) []byte {
 	}, 5001, port, text)
 }
 
-// hosts are both ends of a conversation.
+// hosts are the addresses of both ends of a connection.
 type hosts struct {
 	srcMAC, dstMAC net.HardwareAddr
 	src, dst       net.IP
@@ -36,17 +36,20 @@ type hosts struct {
 
 func udp(t testing.TB, h hosts, from, to uint16, text string) []byte {
 	t.Helper()
-	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: h.src, DstIP: h.dst}
+	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP,
+		SrcIP: h.src, DstIP: h.dst}
 	u := &layers.UDP{SrcPort: layers.UDPPort(from), DstPort: layers.UDPPort(to)}
 	u.SetNetworkLayerForChecksum(ip)
-	eth := &layers.Ethernet{SrcMAC: h.srcMAC, DstMAC: h.dstMAC, EthernetType: layers.EthernetTypeIPv4}
+	eth := &layers.Ethernet{SrcMAC: h.srcMAC, DstMAC: h.dstMAC,
+		EthernetType: layers.EthernetTypeIPv4}
 	return serialize(t, eth, ip, u, gopacket.Payload(text))
 }
 
 func serialize(t testing.TB, all ...gopacket.SerializableLayer) []byte {
 	t.Helper()
 	b := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, all...); err != nil {
+	options := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
+	if err := gopacket.SerializeLayers(b, options, all...); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -72,7 +75,7 @@ func mustWrite(t testing.TB, h *source.Handle, frames ...[]byte) {
 	}
 }
 
-// text is what a datagram says.
+// text is the payload of a datagram.
 func text(p gopacket.Packet) string {
 	u, ok := p.Layer(layers.LayerTypeUDP).(*layers.UDP)
 	if !ok {
@@ -90,7 +93,8 @@ func TestPackets(t *testing.T) {
 	for _, want := range []string{"one", "two"} {
 		p := <-packets
 		info := p.Metadata()
-		if text(p) != want || p.ErrorLayer() != nil || info.Length != 60 || info.CaptureLength != 60 || info.Truncated || time.Since(info.Timestamp) > time.Minute {
+		if text(p) != want || p.ErrorLayer() != nil || info.Length != 60 ||
+			info.CaptureLength != 60 || info.Truncated || time.Since(info.Timestamp) > time.Minute {
 			t.Errorf("%v, %+v", p, info)
 		}
 	}
@@ -103,7 +107,7 @@ func TestPackets(t *testing.T) {
 	}
 }
 
-// Whatever ends a source ends the channel of packets, and the loop behind it.
+// The channel of packets ends when the source ends, whatever the reason.
 func TestTheEnd(t *testing.T) {
 	testutil.CheckLeaks(t)
 	late, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
@@ -156,12 +160,13 @@ func TestFilters(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustWrite(t, a, datagram(t, 80, "of this only the beginning"))
-	if p, err := packets.NextPacket(); err != nil || !p.Metadata().Truncated || p.Metadata().CaptureLength != 40 || p.Metadata().Length != 68 {
+	if p, err := packets.NextPacket(); err != nil || !p.Metadata().Truncated ||
+		p.Metadata().CaptureLength != 40 || p.Metadata().Length != 68 {
 		t.Errorf("%v, %v", p, err)
 	}
 }
 
-// What ReadPacketData returned stays as it is.
+// The next calls do not change what ReadPacketData returned.
 func TestReadPacketDataCopies(t *testing.T) {
 	a, b := pair(t, t.Context())
 	mustWrite(t, a, datagram(t, 6001, "kept"))

@@ -29,7 +29,7 @@ var (
 	ourAddr  = netip.MustParseAddr("10.77.0.1")
 )
 
-// stack is an interface whose far end is Linux's own network stack.
+// stack is an interface whose other end is Linux's network stack.
 type stack struct {
 	*source.Handle
 	t    *testing.T
@@ -38,7 +38,7 @@ type stack struct {
 	far  *testutil.NS
 }
 
-// newStack makes a veth pair: our end is a handle, the other has hostAddr in a namespace of its own.
+// newStack makes a veth pair. One end is a handle; the other has hostAddr in its own namespace.
 func newStack(t *testing.T) *stack {
 	testutil.CheckLeaks(t)
 	here, there := testutil.NewNS(t), testutil.NewNS(t)
@@ -47,7 +47,8 @@ func newStack(t *testing.T) *stack {
 	there.Do(func() {
 		var link netlink.Link
 		if link, err = netlink.LinkByName("vb"); err == nil {
-			err = netlink.AddrAdd(link, &netlink.Addr{IPNet: &net.IPNet{IP: hostAddr.AsSlice(), Mask: net.CIDRMask(24, 32)}})
+			a := &net.IPNet{IP: hostAddr.AsSlice(), Mask: net.CIDRMask(24, 32)}
+			err = netlink.AddrAdd(link, &netlink.Addr{IPNet: a})
 		}
 	})
 	if err != nil {
@@ -79,14 +80,17 @@ func newStack(t *testing.T) *stack {
 	return s
 }
 
-// resolve asks for the stack's hardware address with ARP.
+// resolve asks for the stack's hardware address by ARP.
 func (s *stack) resolve() net.HardwareAddr {
 	s.t.Helper()
 	mustWrite(s.t, s.Handle, serialize(s.t,
-		&layers.Ethernet{SrcMAC: s.ours, DstMAC: layers.EthernetBroadcast, EthernetType: layers.EthernetTypeARP},
+		&layers.Ethernet{SrcMAC: s.ours, DstMAC: layers.EthernetBroadcast,
+			EthernetType: layers.EthernetTypeARP},
 		&layers.ARP{
-			AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4, Operation: layers.ARPRequest,
-			SourceHwAddress: s.ours, SourceProtAddress: ourAddr.AsSlice(), DstHwAddress: make([]byte, 6), DstProtAddress: hostAddr.AsSlice(),
+			AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4,
+			HwAddressSize: 6, ProtAddressSize: 4, Operation: layers.ARPRequest,
+			SourceHwAddress: s.ours, SourceProtAddress: ourAddr.AsSlice(),
+			DstHwAddress: make([]byte, 6), DstProtAddress: hostAddr.AsSlice(),
 		}))
 	if err := s.SetBPFFilter("arp"); err != nil {
 		s.t.Fatal(err)
@@ -97,13 +101,15 @@ func (s *stack) resolve() net.HardwareAddr {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		if arp, ok := p.Layer(layers.LayerTypeARP).(*layers.ARP); ok && arp.Operation == layers.ARPReply {
+		if arp, ok := p.Layer(layers.LayerTypeARP).(*layers.ARP); ok &&
+			arp.Operation == layers.ARPReply {
 			return arp.SourceHwAddress
 		}
 	}
 }
 
-// Linux answers ARP, takes our datagrams (their checksums are right), and its answers arrive and decode.
+// Linux answers ARP and receives the datagrams, so their checksums are right. Its answers arrive
+// and can be decoded.
 func TestLinuxAnswers(t *testing.T) {
 	s := newStack(t)
 	h := hosts{s.ours, s.resolve(), ourAddr.AsSlice(), hostAddr.AsSlice()}
@@ -155,12 +161,13 @@ func TestLinuxAnswers(t *testing.T) {
 	}
 }
 
-// What the link writes, tcpdump sees on the other end as it was meant.
+// tcpdump at the other end sees the frames that the link sends.
 func TestTcpdumpSees(t *testing.T) {
 	s := newStack(t)
 	path, err := exec.LookPath("tcpdump")
 	testutil.Require(t, "tcpdump", err)
-	cmd := exec.CommandContext(s.ctx, path, "-i", "vb", "-nn", "-vv", "-l", "-c", "3", "udp port 4711")
+	cmd := exec.CommandContext(s.ctx, path, "-i", "vb", "-nn", "-vv", "-l", "-c", "3",
+		"udp port 4711")
 	var seen, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &seen, &said
 	s.far.Do(func() { err = cmd.Start() })
@@ -171,7 +178,7 @@ func TestTcpdumpSees(t *testing.T) {
 	go func() { ended <- cmd.Wait() }()
 	h := hosts{s.ours, net.HardwareAddr{2, 0, 0, 0, 0, 2}, ourAddr.AsSlice(), hostAddr.AsSlice()}
 	f := udp(t, h, 5001, 4711, "seen by tcpdump")
-	for wait := true; wait; { // until tcpdump is there and has its three
+	for wait := true; wait; { // until tcpdump has started and has seen three
 		mustWrite(t, s.Handle, f)
 		select {
 		case err := <-ended:
@@ -182,7 +189,8 @@ func TestTcpdumpSees(t *testing.T) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	if got := strings.Count(seen.String(), "10.77.0.1.5001 > 10.77.0.2.4711: [udp sum ok] UDP, length 15"); got != 3 {
+	const line = "10.77.0.1.5001 > 10.77.0.2.4711: [udp sum ok] UDP, length 15"
+	if got := strings.Count(seen.String(), line); got != 3 {
 		t.Errorf("tcpdump saw\n%s", seen.String())
 	}
 }
