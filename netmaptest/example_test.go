@@ -9,8 +9,8 @@ import (
 	"github.com/seed-48afdc40/netmap/packet"
 )
 
-// answer is a program that is to be tested: it answers each frame with one in the opposite direction. What opens ports is a
-// parameter: netmap.Open in production.
+// answer is the program under test: it answers each frame with one in the opposite direction. It
+// opens its port with a function, which is netmap.Open in production.
 func answer(ctx context.Context, open func(string, ...netmap.Option) (*netmap.Port, error)) error {
 	port, err := open("netmap:eth0")
 	if err != nil {
@@ -33,7 +33,7 @@ func answer(ctx context.Context, open func(string, ...netmap.Option) (*netmap.Po
 	}
 }
 
-// The test of a program that opens an interface, on any machine and as any user.
+// A test of a program that opens an interface. It runs on any machine and as any user.
 func TestAnswer(t *testing.T) {
 	fake := netmaptest.New(t)
 	wire := fake.Interface("eth0")
@@ -41,7 +41,7 @@ func TestAnswer(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- answer(ctx, fake.Open) }()
 
-	wire.Lose(func(n int, _ []byte) bool { return n == 1 }) // the second frame does not get there
+	wire.Lose(func(n int, _ []byte) bool { return n == 1 }) // the second frame is lost
 	wire.Send(
 		[]byte("\x02\x00\x00\x00\x00\x01\x02\x00\x00\x00\x00\x02\x88\xb5one"),
 		[]byte("\x02\x00\x00\x00\x00\x01\x02\x00\x00\x00\x00\x02\x88\xb5two"),
@@ -54,7 +54,7 @@ func TestAnswer(t *testing.T) {
 	<-ended
 }
 
-// The example of the package: see TestAnswer in this file for a whole test. It has no output, since what it shows needs a
+// For a whole test see TestAnswer in this file. The example has no output, because it needs a
 // testing.T.
 func Example() {
 	_ = func(t *testing.T) {
@@ -67,7 +67,7 @@ func Example() {
 	}
 }
 
-// A program that is given a port needs a pair of them.
+// A pair of ports is enough for a program to which a port is passed.
 func ExamplePair() {
 	_ = func(t *testing.T) {
 		here, there := netmaptest.Pair(t)

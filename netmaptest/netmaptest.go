@@ -1,17 +1,18 @@
-// Package netmaptest stands in for the framework in tests: interfaces that exist in memory only, with the test at the other end of
-// each cable. It needs no privileges, no device and no network.
+// Package netmaptest replaces the framework in tests. Its interfaces exist in memory only, and the
+// test is at the other end of each interface's cable. It needs no privileges, no device and no
+// network.
 //
 //	func TestMyProgram(t *testing.T) {
 //		fake := netmaptest.New(t)
 //		wire := fake.Interface("eth0")
-//		go myProgram(fake.Open) // what opens ports with netmap.Open otherwise
+//		go myProgram(fake.Open) // myProgram calls its argument where it calls netmap.Open in production
 //
 //		wire.Send(request)
 //		wire.Expect(answer)
 //	}
 //
-// Ports, rings and slots are the real ones, carried by package embed. A program that takes a port instead of opening it needs Pair
-// only.
+// Ports, rings and slots are real; package embed provides them. For a program to which a port is
+// passed, Pair is enough.
 package netmaptest
 
 import (
@@ -25,14 +26,14 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// Fake is a framework with interfaces that exist in memory only. It ends with its test.
+// Fake is a framework whose interfaces exist in memory only. It is closed when its test ends.
 type Fake struct {
 	t          testing.TB
 	framework  *embed.Framework
 	interfaces map[string]*Wire
 }
 
-// New makes a framework without interfaces.
+// New returns a framework without interfaces.
 func New(t testing.TB) *Fake {
 	t.Helper()
 	f, err := embed.New(embed.Config{NoHugePages: true})
@@ -43,16 +44,16 @@ func New(t testing.TB) *Fake {
 	return &Fake{t: t, framework: f, interfaces: map[string]*Wire{}}
 }
 
-// Pair is two ports that are connected: what one sends, the other receives. Options are for both.
+// Pair returns two connected ports: what one sends, the other receives. The options are for both.
 func Pair(t testing.TB, options ...netmap.Option) (a, b *netmap.Port) {
 	t.Helper()
 	f := New(t)
 	return f.mustOpen("pair{1", options...), f.mustOpen("pair}1", options...)
 }
 
-// Open opens a port, as netmap.Open does. Interfaces are those of the fake; all other ports (VALE, pipes) are those of package
-// embed, with which the fake shares its memory. ENXIO for an interface that the fake has not; other errors are those of
-// embed.Framework.Open. An interface has no host rings.
+// Open opens a port, as netmap.Open does. Interfaces are those of the fake, without host rings. All
+// other ports (VALE, pipes) are those of package embed, and share the fake's memory. ENXIO for an
+// interface that the fake does not have; other errors are those of embed.Framework.Open.
 func (f *Fake) Open(name string, options ...netmap.Option) (*netmap.Port, error) {
 	n, err := portname.Parse(name)
 	if err != nil {
@@ -60,7 +61,8 @@ func (f *Fake) Open(name string, options ...netmap.Option) (*netmap.Port, error)
 	}
 	if n.Kind() == portname.Interface {
 		if f.interfaces[n.Port] == nil {
-			return nil, fault.New(syscall.ENXIO, "open", name, "the fake has no such interface; add it with Interface")
+			return nil, fault.New(syscall.ENXIO, "open", name,
+				"the fake has no such interface; add it with Interface")
 		}
 		n.Port += program
 	}
@@ -76,19 +78,22 @@ func (f *Fake) mustOpen(name string, options ...netmap.Option) *netmap.Port {
 	return p
 }
 
-// The ends of the pipe that stands for an interface and its cable.
+// Suffixes of the two ends of the pipe that represents an interface and its cable.
 const (
 	test    = "{wire"
 	program = "}wire"
 )
 
-// Interface adds an interface of that name, such as "eth0", and returns the other end of its cable. Options say how many rings
-// (netmap.Rings) and slots (netmap.Slots) it has; one ring of 1024 slots a direction by default. It must not be called while a
-// program opens ports.
+// Interface adds an interface with this name, such as "eth0", and returns the other end of its
+// cable. Options are the numbers of rings (netmap.Rings) and slots (netmap.Slots); the default is
+// one ring of 1024 slots in each direction. Interface must not be called while a program opens
+// ports.
 func (f *Fake) Interface(name string, options ...netmap.Option) *Wire {
 	f.t.Helper()
-	if n, err := portname.Parse(name); err != nil || n.Port != name || n.Kind() != portname.Interface || f.interfaces[name] != nil {
-		f.t.Fatalf("add interface %q: want a name that is new, and neither that of a switch nor of a pipe", name)
+	if n, err := portname.Parse(name); err != nil || n.Port != name ||
+		n.Kind() != portname.Interface || f.interfaces[name] != nil {
+		f.t.Fatalf("add interface %q: want a new name that is neither a switch's nor a pipe's",
+			name)
 	}
 	port := f.mustOpen(name+test, options...)
 	w := &Wire{t: f.t, name: name, port: port, conn: packet.New(port)}

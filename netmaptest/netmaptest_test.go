@@ -17,13 +17,15 @@ import (
 	"github.com/seed-48afdc40/netmap/netmaptest"
 )
 
-// frame is an Ethernet frame for everybody.
+// frame is an Ethernet frame to the broadcast address.
 func frame(text string) []byte {
 	return append([]byte("\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x88\xb5"), text...)
 }
 
-// reflect is a program: it opens an interface and sends back what it receives, until its context ends.
-func reflect(ctx context.Context, open func(string, ...netmap.Option) (*netmap.Port, error), name string) error {
+// reflect is the program under test: it opens an interface and sends back what it receives, until
+// its context ends.
+func reflect(ctx context.Context, open func(string, ...netmap.Option) (*netmap.Port, error),
+	name string) error {
 	port, err := open(name)
 	if err != nil {
 		return err
@@ -76,7 +78,8 @@ func TestLoss(t *testing.T) {
 	wire.Lose(func(n int, f []byte) bool { return n == 1 || bytes.Contains(f, []byte("bad")) })
 	wire.Send(frame("0"), frame("1"), frame("2"), frame("bad"), frame("4"))
 	wire.Expect(frame("0"), frame("2"), frame("4"))
-	wire.Lose(func(n int, f []byte) bool { return n == 2 }) // on its way back
+	// count 2 is the first frame that comes back
+	wire.Lose(func(n int, _ []byte) bool { return n == 2 })
 	wire.Send(frame("5"), frame("6"))
 	wire.Expect(frame("6"))
 	wire.Lose(nil)
@@ -95,7 +98,8 @@ func TestSeveralRings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(port.Rx()) != 1 || len(all.Rx()) != 4 || len(all.Tx()) != 0 || port.Rx()[0].NumSlots() != 64 {
+	if len(port.Rx()) != 1 || len(all.Rx()) != 4 || len(all.Tx()) != 0 ||
+		port.Rx()[0].NumSlots() != 64 {
 		t.Fatalf("%v; %v", port, all)
 	}
 	for ring := range 4 {
@@ -112,7 +116,7 @@ func TestSeveralRings(t *testing.T) {
 	wire.Expect(frame("from ring 2"))
 }
 
-// Settle returns when the program has nothing left to read, and not before.
+// Settle returns as soon as the program has read everything, and not before.
 func TestSettle(t *testing.T) {
 	fake := netmaptest.New(t)
 	wire := fake.Interface("eth0", netmap.Rings(2, 2))
@@ -192,7 +196,7 @@ func TestPair(t *testing.T) {
 	}
 }
 
-// fails is a test that fails where its author may look at it.
+// fails is a testing.TB whose failure another test can inspect.
 type fails struct {
 	testing.TB
 	ctx      context.Context
@@ -209,32 +213,39 @@ func (f *fails) Fatalf(format string, args ...any) {
 	panic(f)
 }
 
-// failures are ways to fail, by what is said. The second ones wait for what never comes.
-type failures map[string]func(*netmaptest.Fake, *netmaptest.Wire, *netmap.Port)
+// failures are ways to fail, by a part of the message. Those of inTime wait for something that does
+// not happen.
+type failures map[string]func(scene)
+
+// scene is what a failing test works with.
+type scene struct {
+	fake *netmaptest.Fake
+	wire *netmaptest.Wire
+}
 
 var atOnce = failures{
-	"":                               func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Expect(frame("from the program")) },
-	"differs from byte 14 on":        func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Expect(frame("something else")) },
-	"nobody expected":                func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.ExpectNone(time.Second) },
-	"has no ring 1":                  func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.SendTo(1, frame("")) },
-	"no room in ring 0":              func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.SendTo(0, make([]byte, 4<<20)) },
-	"ask for more with netmap.Slots": func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Send(make([]byte, 4<<20)) },
-	`add interface "eth0"`:           func(f *netmaptest.Fake, _ *netmaptest.Wire, _ *netmap.Port) { f.Interface("eth0") },
-	`add interface "vale0:x"`:        func(f *netmaptest.Fake, _ *netmaptest.Wire, _ *netmap.Port) { f.Interface("vale0:x") },
-	`add interface "netmap:x"`:       func(f *netmaptest.Fake, _ *netmaptest.Wire, _ *netmap.Port) { f.Interface("netmap:x") },
+	"":                               func(s scene) { s.wire.Expect(frame("from the program")) },
+	"differs from byte 14 on":        func(s scene) { s.wire.Expect(frame("something else")) },
+	"an unexpected frame":            func(s scene) { s.wire.ExpectNone(time.Second) },
+	"has no ring 1":                  func(s scene) { s.wire.SendTo(1, frame("")) },
+	"no room in ring 0":              func(s scene) { s.wire.SendTo(0, make([]byte, 4<<20)) },
+	"ask for more with netmap.Slots": func(s scene) { s.wire.Send(make([]byte, 4<<20)) },
+	`add interface "eth0"`:           func(s scene) { s.fake.Interface("eth0") },
+	`add interface "vale0:x"`:        func(s scene) { s.fake.Interface("vale0:x") },
+	`add interface "netmap:x"`:       func(s scene) { s.fake.Interface("netmap:x") },
 }
 
 var inTime = failures{
-	"no frame came": func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Receive(); w.Receive() },
-	"does not read": func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) { w.Send(frame("unread")); w.Settle() },
-	"no room for a frame of 60 bytes": func(_ *netmaptest.Fake, w *netmaptest.Wire, _ *netmap.Port) {
+	"no frame came": func(s scene) { s.wire.Receive(); s.wire.Receive() },
+	"does not read": func(s scene) { s.wire.Send(frame("unread")); s.wire.Settle() },
+	"no room for a frame of 60 bytes": func(s scene) {
 		for {
-			w.Send(make([]byte, 60))
+			s.wire.Send(make([]byte, 60))
 		}
 	},
 }
 
-// What goes wrong fails the test, and says what.
+// A failure fails the test with a message that tells the reason.
 func TestFailures(t *testing.T) {
 	for want, run := range atOnce {
 		wantFailure(t, time.Minute, want, run)
@@ -244,7 +255,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-func wantFailure(t *testing.T, patience time.Duration, want string, run func(*netmaptest.Fake, *netmaptest.Wire, *netmap.Port)) {
+func wantFailure(t *testing.T, patience time.Duration, want string, run func(scene)) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -268,7 +279,7 @@ func wantFailure(t *testing.T, patience time.Duration, want string, run func(*ne
 		}
 		port.Tx()[0].Send(frame("from the program"))
 		port.TxSync()
-		run(fake, wire, port)
+		run(scene{fake, wire})
 	}()
 	if !strings.Contains(f.said, want) || want == "" && f.said != "" {
 		t.Errorf("the test failed with %q, want %q", f.said, want)

@@ -13,10 +13,11 @@ import (
 	"github.com/seed-48afdc40/netmap/packet"
 )
 
-// patience is how long a test waits for what a program is to do.
+// patience is the time for which a test waits for the program.
 const patience = 10 * time.Second
 
-// Wire is the far end of an interface's cable. Its methods are for the test's goroutine: they end the test when something fails.
+// Wire is the other end of an interface's cable. Its methods end the test on failure, so only the
+// test's goroutine may call them.
 type Wire struct {
 	t     testing.TB
 	name  string
@@ -26,8 +27,9 @@ type Wire struct {
 	count int
 }
 
-// Lose has frames get lost on the wire, in both directions: those for which the function says yes. It is asked for each frame when
-// the test sends or receives it; n counts them, from 0. Nil loses none any more.
+// Lose loses frames on the wire in both directions: those for which lost returns true. It is called
+// for each frame that the test sends or receives; n counts these frames from 0. With nil, no more
+// frames are lost.
 func (w *Wire) Lose(lost func(n int, frame []byte) bool) { w.lose, w.count = lost, 0 }
 
 func (w *Wire) lost(frame []byte) bool {
@@ -36,7 +38,8 @@ func (w *Wire) lost(frame []byte) bool {
 	return w.lose != nil && w.lose(n, frame)
 }
 
-// Send has frames arrive at the interface, in its first ring, in order. The test fails when the program makes no room for 10 s.
+// Send sends frames to the interface's first ring, in order. The test fails if the program makes no
+// room for 10 s.
 func (w *Wire) Send(frames ...[]byte) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
@@ -47,15 +50,16 @@ func (w *Wire) Send(frames ...[]byte) {
 		}
 		if _, err := w.conn.Send(ctx, f); err != nil {
 			if errors.Is(err, context.DeadlineExceeded) {
-				w.t.Fatalf("%s: no room for a frame of %d bytes: the program does not read", w.name, len(f))
+				w.t.Fatalf("%s: no room for a frame of %d bytes: the program does not read", w.name,
+					len(f))
 			}
 			w.t.Fatalf("%s: %v", w.name, err)
 		}
 	}
 }
 
-// SendTo is Send for a ring of choice: it stands for the card that spreads flows over its queues. The frames must fit the ring as it
-// is.
+// SendTo is Send for another ring; so a test can act as a card that distributes flows to queues.
+// The frames must fit in the ring's current room.
 func (w *Wire) SendTo(ring int, frames ...[]byte) {
 	w.t.Helper()
 	if ring < 0 || ring >= len(w.port.Tx()) {
@@ -63,7 +67,8 @@ func (w *Wire) SendTo(ring int, frames ...[]byte) {
 	}
 	for _, f := range frames {
 		if !w.lost(f) && w.port.Tx()[ring].Send(f) == 0 {
-			w.t.Fatalf("%s: no room in ring %d for a frame of %d bytes: the program does not read", w.name, ring, len(f))
+			w.t.Fatalf("%s: no room in ring %d for a frame of %d bytes: the program does not read",
+				w.name, ring, len(f))
 		}
 	}
 	if err := w.port.TxSync(); err != nil {
@@ -71,25 +76,28 @@ func (w *Wire) SendTo(ring int, frames ...[]byte) {
 	}
 }
 
-// Settle waits until the program has read everything that was sent, and has come back to wait for more or to give the slots back. The
-// test fails when it has not after 10 s.
+// Settle waits until the program has released the slots of all frames that were sent, by a sync or
+// by waiting for more. The test fails if that takes more than 10 s.
 func (w *Wire) Settle() {
 	w.t.Helper()
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		if err := w.port.TxSync(); err != nil {
 			w.t.Fatal(err)
 		}
-		unread := slices.IndexFunc(w.port.Tx(), func(r *netmap.Ring) bool { return r.Len() < r.NumSlots()-1 })
+		unread := slices.IndexFunc(w.port.Tx(),
+			func(r *netmap.Ring) bool { return r.Len() < r.NumSlots()-1 })
 		switch {
 		case unread < 0:
 			return
 		case time.Now().After(end) || w.t.Context().Err() != nil:
-			w.t.Fatalf("%s: there are frames in ring %d that the program does not read", w.name, unread)
+			w.t.Fatalf("%s: there are frames in ring %d that the program does not read", w.name,
+				unread)
 		}
 	}
 }
 
-// Receive is the next frame that the program sent, a copy. The test fails when there is none for 10 s.
+// Receive returns a copy of the next frame that the program sent. The test fails if none comes for
+// 10 s.
 func (w *Wire) Receive() []byte {
 	w.t.Helper()
 	frame, err := w.next(patience)
@@ -99,7 +107,7 @@ func (w *Wire) Receive() []byte {
 	return frame
 }
 
-// Expect receives as many frames and fails the test when they are not these, in this order.
+// Expect receives as many frames, and fails the test unless they equal these in this order.
 func (w *Wire) Expect(frames ...[]byte) {
 	w.t.Helper()
 	for i, want := range frames {
@@ -111,19 +119,20 @@ func (w *Wire) Expect(frames ...[]byte) {
 	}
 }
 
-// ExpectNone fails the test when the program sends a frame in that time.
+// ExpectNone fails the test if the program sends a frame in this time.
 func (w *Wire) ExpectNone(in time.Duration) {
 	w.t.Helper()
 	frame, err := w.next(in)
 	switch {
 	case err == nil:
-		w.t.Fatalf("%s: a frame came that nobody expected, of %d bytes\n%s", w.name, len(frame), dump(frame, 0))
+		w.t.Fatalf("%s: an unexpected frame of %d bytes came\n%s", w.name, len(frame),
+			dump(frame, 0))
 	case !errors.Is(err, context.DeadlineExceeded):
 		w.t.Fatal(err)
 	}
 }
 
-// next is the next frame that is not lost.
+// next returns the next frame that is not lost.
 func (w *Wire) next(in time.Duration) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), in)
 	defer cancel()
@@ -138,7 +147,7 @@ func (w *Wire) next(in time.Duration) ([]byte, error) {
 	}
 }
 
-// difference is the first byte that differs.
+// difference is the index of the first byte that differs.
 func difference(a, b []byte) int {
 	for i := range min(len(a), len(b)) {
 		if a[i] != b[i] {
@@ -148,7 +157,7 @@ func difference(a, b []byte) int {
 	return min(len(a), len(b))
 }
 
-// dump shows some of a frame, from the line on which that byte would be.
+// dump formats a part of a frame, from the line with byte at on.
 func dump(frame []byte, at int) string {
 	const some = 128
 	from := min(at, len(frame)) &^ 15
