@@ -8,38 +8,45 @@ import (
 // relations compare two numbers.
 var relations = []string{"=", "!=", "<", "<=", ">", ">="}
 
-// precedence lists the operators of arithmetic, those that bind least first.
+// precedence lists the arithmetic operators; those that bind weakest come first.
 var precedence = [][]string{{"|", "&", "^"}, {"<<", ">>"}, {"+", "-"}, {"*", "/", "%"}}
 
 var operators = slices.Concat(precedence...)
 
 var operatorCode = map[string]uint16{
-	"|": orX, "&": andX, "^": xorX, "<<": shiftLeftX, ">>": shiftRightX, "+": addX, "-": subX, "*": mulX, "/": divX, "%": modX,
+	"|": orX, "&": andX, "^": xorX, "<<": shiftLeftX, ">>": shiftRightX,
+	"+": addX, "-": subX, "*": mulX, "/": divX, "%": modX,
 }
 
-// constants are the names of numbers.
+// constants are names that stand for numbers.
 var constants = map[string]uint32{
 	"tcpflags": 13, "icmptype": 0, "icmpcode": 1, "icmp6type": 0, "icmp6code": 1,
-	"tcp-fin": 1, "tcp-syn": 2, "tcp-rst": 4, "tcp-push": 8, "tcp-ack": 16, "tcp-urg": 32, "tcp-ece": 64, "tcp-cwr": 128,
-	"icmp-echoreply": 0, "icmp-unreach": 3, "icmp-sourcequench": 4, "icmp-redirect": 5, "icmp-echo": 8, "icmp-routeradvert": 9,
-	"icmp-routersolicit": 10, "icmp-timxceed": 11, "icmp-paramprob": 12, "icmp-tstamp": 13, "icmp-tstampreply": 14,
-	"icmp-ireq": 15, "icmp-ireqreply": 16, "icmp-maskreq": 17, "icmp-maskreply": 18,
-	"icmp6-destinationunreach": 1, "icmp6-packettoobig": 2, "icmp6-timeexceeded": 3, "icmp6-parameterproblem": 4,
-	"icmp6-echo": 128, "icmp6-echoreply": 129, "icmp6-multicastlistenerquery": 130, "icmp6-multicastlistenerreportv1": 131,
-	"icmp6-multicastlistenerdone": 132, "icmp6-routersolicit": 133, "icmp6-routeradvert": 134, "icmp6-neighborsolicit": 135,
-	"icmp6-neighboradvert": 136, "icmp6-redirect": 137,
+	"tcp-fin": 1, "tcp-syn": 2, "tcp-rst": 4, "tcp-push": 8, "tcp-ack": 16, "tcp-urg": 32,
+	"tcp-ece": 64, "tcp-cwr": 128,
+	"icmp-echoreply": 0, "icmp-unreach": 3, "icmp-sourcequench": 4, "icmp-redirect": 5,
+	"icmp-echo": 8, "icmp-routeradvert": 9,
+	"icmp-routersolicit": 10, "icmp-timxceed": 11, "icmp-paramprob": 12, "icmp-tstamp": 13,
+	"icmp-tstampreply": 14,
+	"icmp-ireq":        15, "icmp-ireqreply": 16, "icmp-maskreq": 17, "icmp-maskreply": 18,
+	"icmp6-destinationunreach": 1, "icmp6-packettoobig": 2, "icmp6-timeexceeded": 3,
+	"icmp6-parameterproblem": 4,
+	"icmp6-echo":             128, "icmp6-echoreply": 129, "icmp6-multicastlistenerquery": 130,
+	"icmp6-multicastlistenerreportv1": 131,
+	"icmp6-multicastlistenerdone":     132, "icmp6-routersolicit": 133, "icmp6-routeradvert": 134,
+	"icmp6-neighborsolicit": 135,
+	"icmp6-neighboradvert":  136, "icmp6-redirect": 137,
 }
 
-// value is a number that is known, or instructions that leave it in the accumulator.
+// value is a number: a known one, or instructions that compute it into the accumulator.
 type value struct {
 	known bool
 	n     uint32
 	steps []instruction
-	guard *cond // what a frame must be to have the number at all
-	depth int   // of scratch memory that the steps use
+	guard *cond // the condition under which a frame has the number
+	depth int   // words of scratch memory that the steps use
 }
 
-// relation is a comparison of two numbers. A frame that does not have them does not match.
+// relation parses a comparison of two numbers. A frame that lacks one of them does not match.
 func (p *parser) relation() *cond {
 	a := p.arith(0, 0)
 	if !p.is(relations...) {
@@ -72,7 +79,7 @@ func (p *parser) relation() *cond {
 	return and(a.guard, b.guard, c)
 }
 
-// load are instructions that leave the value in the accumulator.
+// load returns instructions that put the value into the accumulator.
 func (v value) load() []instruction {
 	if v.known {
 		return []instruction{ins(loadK, v.n)}
@@ -80,16 +87,18 @@ func (v value) load() []instruction {
 	return v.steps
 }
 
-// bothLoaded are instructions that leave a in the accumulator and b in the index register.
+// bothLoaded returns instructions that put a into the accumulator and b into the index register.
 func (p *parser) bothLoaded(a, b value) []instruction {
 	slot := uint32(a.depth)
 	if max(a.depth+1, b.depth) > scratchSlots {
 		p.fail("the arithmetic before it is nested too deeply")
 	}
-	return slices.Concat(b.load(), []instruction{ins(storeA, slot)}, a.load(), []instruction{ins(loadXScratch, slot)})
+	return slices.Concat(b.load(), []instruction{ins(storeA, slot)},
+		a.load(), []instruction{ins(loadXScratch, slot)})
 }
 
-// arith is values joined by operators that bind at least as strongly as the level says, from left to right.
+// arith parses values with operators that bind at least as strongly as level. Operators of one
+// level are applied from left to right.
 func (p *parser) arith(level, depth int) value {
 	if level == len(precedence) {
 		return p.unary(depth)
@@ -104,7 +113,7 @@ func (p *parser) arith(level, depth int) value {
 	return a
 }
 
-// operate joins two values.
+// operate applies an operator to two values.
 func (p *parser) operate(at int, sign string, a, b value) value {
 	code := operatorCode[sign]
 	if b.known && b.n == 0 && (sign == "/" || sign == "%") {
@@ -118,10 +127,11 @@ func (p *parser) operate(at int, sign string, a, b value) value {
 		a.steps = append(a.steps[:len(a.steps):len(a.steps)], ins(code&^operandX, b.n))
 		return a
 	}
-	return value{steps: append(p.bothLoaded(a, b), ins(code, 0)), guard: and(a.guard, b.guard), depth: max(a.depth+1, b.depth)}
+	return value{steps: append(p.bothLoaded(a, b), ins(code, 0)),
+		guard: and(a.guard, b.guard), depth: max(a.depth+1, b.depth)}
 }
 
-// unary is a number, len, bytes of a frame, or arithmetic in parentheses.
+// unary parses a number, len, bytes of a frame, or arithmetic in parentheses.
 func (p *parser) unary(depth int) value {
 	if depth > depthLimit {
 		p.fail("the expression is nested too deeply")
@@ -156,7 +166,7 @@ func (p *parser) unary(depth int) value {
 	return value{known: true, n: uint32(n)}
 }
 
-// bytes are bytes of a header: proto[offset], or proto[offset:size].
+// bytes parses bytes of a header: proto[offset] or proto[offset:size].
 func (p *parser) bytes(depth int) value {
 	name := p.peek().text
 	p.at += 2
@@ -178,14 +188,16 @@ func (p *parser) bytes(depth int) value {
 	case index.known:
 		v.steps = []instruction{ins(codes.absolute, base+index.n)}
 	case behindIP:
-		v.steps = append(slices.Clone(index.steps), ins(loadHeaderLen, p.payload), ins(addX, 0), ins(moveAtoX, 0), ins(codes.indexed, base))
+		v.steps = append(slices.Clone(index.steps), ins(loadHeaderLen, p.payload), ins(addX, 0),
+			ins(moveAtoX, 0), ins(codes.indexed, base))
 	default:
 		v.steps = append(slices.Clone(index.steps), ins(moveAtoX, 0), ins(codes.indexed, base))
 	}
 	return v
 }
 
-// base is where the bytes start, behindIP when an IPv4 header's length comes on top.
+// base returns where the bytes start. behindIP means that the length of the IPv4 header must be
+// added.
 func (l *layers) base(from load) (at uint32, behindIP bool) {
 	switch from {
 	case netLoad:
@@ -198,7 +210,8 @@ func (l *layers) base(from load) (at uint32, behindIP bool) {
 	return 0, false
 }
 
-// byteGuard is what a frame must be to have bytes of the protocol. Those of TCP and the like are looked for in IPv4 only.
+// byteGuard is the condition under which a frame has bytes of the protocol. Those of TCP and other
+// protocols over IP are found in IPv4 only.
 func (l *layers) byteGuard(name string) *cond {
 	proto := protocols[name]
 	switch proto.load {

@@ -6,12 +6,13 @@ import (
 	"golang.org/x/net/bpf"
 )
 
-// instruction is one of classic BPF.
+// instruction is an instruction of classic BPF.
 type instruction = bpf.RawInstruction
 
 func ins(op uint16, k uint32) instruction { return instruction{Op: op, K: k} }
 
-// The instructions in use. A jump or an operation on a constant becomes one on the index register with operandX.
+// The instructions in use. With operandX, a jump or an operation takes the index register instead
+// of a constant.
 const (
 	loadWord      = 0x20 // A = 4 bytes at k
 	loadHalf      = 0x28
@@ -49,15 +50,19 @@ const (
 )
 
 const (
-	scratchSlots    = 16     // words of memory that a program has
-	maxInstructions = 4096   // that a kernel takes
-	wholeFrame      = 262144 // what a program returns for a match
+	scratchSlots    = 16     // words of memory of a program
+	maxInstructions = 4096   // limit of kernels
+	wholeFrame      = 262144 // result of a program for a match
 )
 
-// loads are the instructions that load so many bytes.
-var loads = map[uint32]struct{ absolute, indexed uint16 }{1: {loadByte, loadByteX}, 2: {loadHalf, loadHalfX}, 4: {loadWord, loadWordX}}
+// loads are the instructions that load 1, 2 or 4 bytes.
+var loads = map[uint32]struct{ absolute, indexed uint16 }{
+	1: {loadByte, loadByteX},
+	2: {loadHalf, loadHalfX},
+	4: {loadWord, loadWordX},
+}
 
-// cond is a condition: a test, or two conditions joined, or one turned around.
+// cond is a condition: a test, a combination of two conditions, or the negation of one.
 type cond struct {
 	kind  condKind
 	a, b  *cond
@@ -75,10 +80,10 @@ const (
 	isTrue
 )
 
-// always is true of every frame.
+// always matches every frame.
 var always = &cond{kind: isTrue}
 
-// test is true when the jump is taken after the steps.
+// test is true if the jump is taken after the steps.
 func test(op uint16, k uint32, steps ...instruction) *cond {
 	return &cond{steps: steps, jump: ins(op, k)}
 }
@@ -87,7 +92,7 @@ func and(list ...*cond) *cond { return joined(isAnd, list) }
 func or(list ...*cond) *cond  { return joined(isOr, list) }
 func not(c *cond) *cond       { return &cond{kind: isNot, a: c} }
 
-// joined leaves out conditions that are nil.
+// joined combines conditions, and ignores those that are nil.
 func joined(kind condKind, list []*cond) (c *cond) {
 	for _, next := range list {
 		switch {
@@ -100,26 +105,27 @@ func joined(kind condKind, list []*cond) (c *cond) {
 	return c
 }
 
-// block is a test whose jumps have targets.
+// block is a test in a program.
 type block struct {
 	*cond
-	yes, no int // the blocks to go on with
-	end     int // instructions from its start to the end of the program
+	yes, no int // indexes of the next blocks
+	end     int // number of instructions from the block's start to the program's end
 }
 
-// The first two blocks are the program's ends.
+// The first two blocks are the ends of the program.
 const (
 	accept = iota
 	reject
 )
 
-// assembler makes a program from its end: every jump goes forward, so that the distance to its targets is known.
+// assembler makes a program from its end to its start. All jumps go forward, so the distances to
+// their targets are known.
 type assembler struct {
 	blocks []block
 	code   []instruction // in reverse order
 }
 
-// assemble is the program of a condition; nil is always true.
+// assemble returns the program for a condition. nil matches every frame.
 func assemble(c *cond) []instruction {
 	s := &assembler{blocks: make([]block, 2)}
 	start := accept
@@ -131,7 +137,7 @@ func assemble(c *cond) []instruction {
 		s.code = append(s.code, ins(ret, v))
 		s.blocks[i].end = len(s.code)
 	}
-	if start <= reject { // no test at all
+	if start <= reject { // there is no test
 		return []instruction{s.code[start]}
 	}
 	for i := reject + 1; i < len(s.blocks); i++ {
@@ -141,7 +147,8 @@ func assemble(c *cond) []instruction {
 	return s.code
 }
 
-// flatten makes blocks of a condition, the last test first, and returns the one to start with.
+// flatten makes blocks of a condition, its last test first. It returns the index of the first block
+// to run.
 func (s *assembler) flatten(c *cond, yes, no int) int {
 	switch c.kind {
 	case isAnd:
@@ -157,11 +164,12 @@ func (s *assembler) flatten(c *cond, yes, no int) int {
 	return len(s.blocks) - 1
 }
 
-// emit writes a block: its steps, its jump, and, where a target is too far for a conditional jump, plain ones behind it.
+// emit writes a block: its steps and its jump. If a target is too far for a conditional jump, an
+// unconditional jump follows.
 func (s *assembler) emit(b *block) {
 	const farthest = 255
 	no, yes := len(s.code)-s.blocks[b.no].end, len(s.code)-s.blocks[b.yes].end
-	if yes > farthest-1 { // behind it there may be another one
+	if yes > farthest-1 { // an unconditional jump may come between
 		s.code = append(s.code, ins(jump, uint32(yes)))
 		yes, no = 0, no+1
 	}
@@ -178,10 +186,10 @@ func (s *assembler) emit(b *block) {
 	b.end = len(s.code)
 }
 
-// elide leaves out loads whose result is in the accumulator already, whichever way a frame takes.
+// elide removes loads whose result is already in the accumulator, on all ways to the block.
 func (s *assembler) elide() {
 	const unseen, nothing = 0, 1
-	before := make([]uint64, len(s.blocks)) // what the accumulator holds on arrival
+	before := make([]uint64, len(s.blocks)) // content of the accumulator at the start of the block
 	for i := len(s.blocks) - 1; i > reject; i-- {
 		b := &s.blocks[i]
 		holds := uint64(nothing)
@@ -201,5 +209,5 @@ func (s *assembler) elide() {
 	}
 }
 
-// isAbsolute says whether an instruction loads bytes that stand at a fixed place.
+// isAbsolute reports whether an instruction loads bytes at a fixed position.
 func isAbsolute(op uint16) bool { return op == loadWord || op == loadHalf || op == loadByte }

@@ -16,7 +16,7 @@ func mustCompile(t testing.TB, expr string) *Program {
 	return p
 }
 
-// tcpFrame goes from 10.0.0.1:1000 to 10.0.0.2:80.
+// tcpFrame is a frame from 10.0.0.1:1000 to 10.0.0.2:80.
 const tcpFrame = "\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x08\x00" +
 	"\x45\x00\x00\x28\x00\x00\x00\x00\x40\x06\x00\x00\x0a\x00\x00\x01\x0a\x00\x00\x02" +
 	"\x03\xe8\x00\x50\x00\x00\x00\x00\x00\x00\x00\x00\x50\x02\x00\x00\x00\x00\x00\x00"
@@ -28,21 +28,22 @@ func TestMatch(t *testing.T) {
 	}{
 		{"", true}, {"  ", true}, {"tcp", true}, {"tcp port 80", true}, {"tcp port http", true}, {"udp port domain", false},
 		{"ip proto tcp", true}, {"ether proto ip", true}, {"port 0x50", true}, {"len = 54", true},
-		{"64 / ip[8] = 1", true}, {"64 / ip6[8] = 1", false}, // libpcap forgets here that the frame has to be IPv6
-		{"1 / (len - 54) = 0", false}, {"not 1 / (len - 54) = 0", false}, // a division by zero matches nothing
-		{"ip[100] = 0", false}, {"not ip[100] = 0", false}, // as does a byte that is not there
+		{"64 / ip[8] = 1", true}, {"64 / ip6[8] = 1", false}, // libpcap does not check for IPv6
+		{"1 / (len - 54) = 0", false}, {"not 1 / (len - 54) = 0", false}, // division by zero
+		{"ip[100] = 0", false}, {"not ip[100] = 0", false}, // missing byte
 		{"1 << 40 = 0", true}, {"1 + 1 = 2", true}, {"1 = 2", false},
 	} {
 		if got := mustCompile(t, tt.expr).Match([]byte(tcpFrame)); got != tt.want {
 			t.Errorf("%q: %v", tt.expr, got)
 		}
 	}
-	if p := mustCompile(t, "len = 1000 and ip[8] = 64"); !p.MatchPart([]byte(tcpFrame), 1000) || p.Match([]byte(tcpFrame)) {
-		t.Error("the length of a frame is not that of its beginning")
+	p := mustCompile(t, "len = 1000 and ip[8] = 64")
+	if !p.MatchPart([]byte(tcpFrame), 1000) || p.Match([]byte(tcpFrame)) {
+		t.Error("MatchPart does not use the length of the whole frame")
 	}
 }
 
-// Each says what is wrong, and where.
+// An error tells what is wrong, and where.
 func TestErrors(t *testing.T) {
 	for expr, want := range map[string]string{
 		"ip and":                                 "at its end: want a host",
@@ -57,15 +58,15 @@ func TestErrors(t *testing.T) {
 		"net 10.0.0.0 mask 255.0.255.0":          "ones and then zeros",
 		"net 10.0.0.0 mask x":                    "want the mask",
 		"net 2001:db8::/129":                     "0 to 128",
-		"ip6 host 10.0.0.1":                      "none of ip6",
-		"tcp host 10.0.0.1":                      "none of tcp",
-		"ether host 10.0.0.1":                    "no Ethernet address",
-		"ether host 02:00:00:00:00":              "no Ethernet address",
+		"ip6 host 10.0.0.1":                      "ip6 has no addresses",
+		"tcp host 10.0.0.1":                      "tcp has no addresses",
+		"ether host 10.0.0.1":                    "want an Ethernet address",
+		"ether host 02:00:00:00:00":              "want an Ethernet address",
 		"ether net 1.2.3.0":                      "no networks of Ethernet",
 		"ether":                                  "every frame is one",
 		"ip broadcast":                           "ip has no broadcast",
 		"tcp multicast":                          "tcp has no multicast",
-		"tcp proto 5":                            "says of no frame",
+		"tcp proto 5":                            "tcp has no field",
 		"ip proto nosuch":                        "write its number",
 		"src proto 5":                            "no source",
 		"vlan 4096":                              "up to 4095",
@@ -83,7 +84,7 @@ func TestErrors(t *testing.T) {
 		"len > ip":                               "want a number",
 		"len / 0 = 1":                            "divides by zero",
 		"host 10.0.0.1 # comment":                `"#" at 14`,
-		`\ ip`:                                   "no part",
+		`\ ip`:                                   "unexpected character",
 		"inbound":                                "qualifier before it",
 		"host (10.0.0.1":                         "want )",
 		"host ()":                                "want a host",
@@ -100,7 +101,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// Jumps over more than 255 instructions work in every direction: one port of many matches, and another one does not.
+// Jumps over more than 255 instructions work: one of many ports matches, and another port does not.
 func TestLongJumps(t *testing.T) {
 	for _, n := range []int{10, 40, 41, 42, 43, 44, 45, 64, 80, 100, 150} {
 		var list []string
@@ -115,7 +116,7 @@ func TestLongJumps(t *testing.T) {
 				t.Errorf("%d ports or %s: %v", n, last, got)
 			}
 			if got := verdict(t, newVM(t, p.Raw()), []byte(tcpFrame)); got != want {
-				t.Errorf("%d ports or %s: another machine says %v", n, last, got)
+				t.Errorf("%d ports or %s: another machine returns %v", n, last, got)
 			}
 			if not := mustCompile(t, "not ("+expr+")"); not.Match([]byte(tcpFrame)) == want {
 				t.Errorf("not (%d ports or %s): %v", n, last, want)
@@ -125,7 +126,8 @@ func TestLongJumps(t *testing.T) {
 }
 
 func TestMatchAllocatesNothing(t *testing.T) {
-	p := mustCompile(t, "tcp port 80 and (((ip[2:2] - ((ip[0]&0xf)<<2)) - ((tcp[12]&0xf0)>>2)) = 0)")
+	p := mustCompile(t,
+		"tcp port 80 and (((ip[2:2] - ((ip[0]&0xf)<<2)) - ((tcp[12]&0xf0)>>2)) = 0)")
 	if n := testing.AllocsPerRun(100, func() { p.Match([]byte(tcpFrame)) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -134,7 +136,7 @@ func TestMatchAllocatesNothing(t *testing.T) {
 	}
 }
 
-// Whatever the text and the frame, nothing crashes, and two machines agree.
+// No expression and no frame causes a panic, and two machines agree.
 func FuzzCompile(f *testing.F) {
 	for _, e := range expressions(f) {
 		f.Add(e, []byte(tcpFrame))
@@ -155,7 +157,8 @@ func FuzzCompile(f *testing.F) {
 }
 
 func BenchmarkMatch(b *testing.B) {
-	for _, expr := range []string{"ip", "tcp port 80", "host 10.0.0.2", "tcp port 80 and not src net 10.0.0.0/31 and len > 60"} {
+	for _, expr := range []string{"ip", "tcp port 80", "host 10.0.0.2",
+		"tcp port 80 and not src net 10.0.0.0/31 and len > 60"} {
 		b.Run(expr, func(b *testing.B) {
 			p := mustCompile(b, expr)
 			frame := []byte(tcpFrame)

@@ -5,29 +5,29 @@ import (
 	"net/netip"
 )
 
-// layers says where in a frame the headers are, in bytes from its start.
+// layers are the positions of headers in a frame, in bytes from its start.
 type layers struct {
-	link    uint32 // the Ethernet type
-	payload uint32 // what follows it: the IP header
+	link    uint32 // position of the Ethernet type
+	payload uint32 // position of what follows: the IP header
 }
 
 var ethernet = layers{12, 14}
 
-// where the bytes of a protocol are that proto[offset] means.
+// load tells where in a frame proto[offset] counts from.
 type load int
 
 const (
 	noLoad    load = iota
 	linkLoad       // from the start of the frame
 	netLoad        // from the IP or ARP header
-	ipLoad         // from what an IPv4 header of any length is followed by
-	icmp6Load      // from what an IPv6 header is followed by
+	ipLoad         // the end of the IPv4 header, whose length varies
+	icmp6Load      // the end of the IPv6 header
 )
 
-// protocol is what a protocol's name stands for.
+// protocol describes a protocol.
 type protocol struct {
-	ether uint32 // its Ethernet type
-	ip    uint32 // its number in IP
+	ether uint32 // Ethernet type
+	ip    uint32 // number in IP
 	test  func(*layers) *cond
 	load  load
 }
@@ -38,7 +38,7 @@ const (
 	ipTCP, ipUDP, ipSCTP, ip6Fragment = 6, 17, 132, 44
 )
 
-// protocols are the names of protocols.
+// protocols are the known protocols, by name.
 var protocols = map[string]protocol{
 	"ether": {test: func(*layers) *cond { return nil }, load: linkLoad},
 	"link":  {test: func(*layers) *cond { return nil }, load: linkLoad},
@@ -63,32 +63,37 @@ var protocols = map[string]protocol{
 }
 
 func overEther(kind uint32) protocol {
-	return protocol{ether: kind, test: func(l *layers) *cond { return l.etherType(kind) }, load: netLoad}
+	test := func(l *layers) *cond { return l.etherType(kind) }
+	return protocol{ether: kind, test: test, load: netLoad}
 }
 
 func overIP(number uint32, from load) protocol {
-	return protocol{ip: number, test: func(l *layers) *cond { return l.carried("", number) }, load: from}
+	test := func(l *layers) *cond { return l.carried("", number) }
+	return protocol{ip: number, test: test, load: from}
 }
 
-// portProtocols are the protocols in which a port is looked for, by qualifier.
+// portProtocols are the protocols that have ports, by qualifier.
 var portProtocols = map[string][]uint32{
 	"": {ipTCP, ipUDP, ipSCTP}, "tcp": {ipTCP}, "udp": {ipUDP}, "sctp": {ipSCTP},
 }
 
-// transportNames are those under which the system knows services.
+// transportNames are the names of protocols in the system's list of services.
 var transportNames = map[uint32]string{ipTCP: "tcp", ipUDP: "udp"}
 
-// etherType is a frame of that type. Numbers that are lengths are the service access points of LLC.
+// etherType matches frames with this Ethernet type. A number that would be a length is a service
+// access point of LLC.
 func (l *layers) etherType(n uint32) *cond {
 	const longest = 1500
 	if n > longest {
 		return test(jumpEqual, n, ins(loadHalf, l.link))
 	}
-	return and(not(test(jumpGreater, longest, ins(loadHalf, l.link))), test(jumpEqual, n, ins(loadByte, l.payload)))
+	return and(not(test(jumpGreater, longest, ins(loadHalf, l.link))),
+		test(jumpEqual, n, ins(loadByte, l.payload)))
 }
 
-// carried is a frame whose IP, or Ethernet, header says that such a protocol follows; nil when proto is none that says so. IPv6 is
-// looked into behind a fragment header, and behind no other.
+// carried matches frames whose IP or Ethernet header names protocol n as the next one. It returns
+// nil if proto has no such field. In IPv6 it also looks behind a fragment header, and behind no
+// other extension header.
 func (l *layers) carried(proto string, n uint32) *cond {
 	switch proto {
 	case "":
@@ -99,13 +104,14 @@ func (l *layers) carried(proto string, n uint32) *cond {
 		return and(l.etherType(etherIP), test(jumpEqual, n, ins(loadByte, l.payload+9)))
 	case "ip6":
 		next := ins(loadByte, l.payload+6)
-		behind := and(test(jumpEqual, ip6Fragment, next), test(jumpEqual, n, ins(loadByte, l.payload+40)))
+		behind := and(test(jumpEqual, ip6Fragment, next),
+			test(jumpEqual, n, ins(loadByte, l.payload+40)))
 		return and(l.etherType(etherIP6), or(test(jumpEqual, n, next), behind))
 	}
 	return nil
 }
 
-// join applies a test to the directions.
+// join combines the tests of a direction.
 func (d direction) join(match func(direction) *cond) *cond {
 	switch d {
 	case either:
@@ -116,7 +122,7 @@ func (d direction) join(match func(direction) *cond) *cond {
 	return match(d)
 }
 
-// ether is a frame from or to an Ethernet address.
+// ether matches frames from or to an Ethernet address.
 func (l *layers) ether(d direction, a [6]byte) *cond {
 	at := uint32(6)
 	if d == dst {
@@ -126,27 +132,33 @@ func (l *layers) ether(d direction, a [6]byte) *cond {
 		test(jumpEqual, uint32(binary.BigEndian.Uint16(a[:])), ins(loadHalf, at)))
 }
 
-// hostTest is how frames of one protocol are asked for an address.
+// hostTest matches frames of one protocol by their addresses.
 type hostTest struct {
 	proto    *cond
-	src, dst uint32 // where the addresses are
+	src, dst uint32 // positions of the addresses
 }
 
-// hostTests are the tests for an address in the protocols that the qualifier allows, none if it allows none.
+// hostTests returns the tests for an address in the protocols that the qualifier permits.
 func (l *layers) hostTests(proto string, six bool) (list []hostTest) {
 	for _, k := range []struct {
 		name     string
 		six      bool
 		src, dst uint32
-	}{{"ip", false, 12, 16}, {"arp", false, 14, 24}, {"rarp", false, 14, 24}, {"ip6", true, 8, 24}} {
+	}{
+		{"ip", false, 12, 16},
+		{"arp", false, 14, 24},
+		{"rarp", false, 14, 24},
+		{"ip6", true, 8, 24},
+	} {
 		if k.six == six && (proto == "" || proto == k.name) {
-			list = append(list, hostTest{protocols[k.name].test(l), l.payload + k.src, l.payload + k.dst})
+			is := protocols[k.name].test(l)
+			list = append(list, hostTest{is, l.payload + k.src, l.payload + k.dst})
 		}
 	}
 	return list
 }
 
-// match is a frame with an address in the network.
+// match matches frames with an address in the network.
 func (h hostTest) match(d direction, n netip.Prefix) (c *cond) {
 	at := h.src
 	if d == dst {
@@ -160,18 +172,19 @@ func (h hostTest) match(d direction, n netip.Prefix) (c *cond) {
 		}
 		c = and(c, test(jumpEqual, binary.BigEndian.Uint32(bytes[i:]), steps...))
 	}
-	if c == nil { // all addresses
+	if c == nil { // the network has all addresses
 		c = always
 	}
 	return c
 }
 
-// firstFragment is an IPv4 packet that is no later fragment, which would have no header of what it carries.
+// firstFragment matches IPv4 packets other than later fragments. A later fragment lacks the header
+// of the protocol that it carries.
 func (l *layers) firstFragment() *cond {
 	return not(test(jumpAnySet, 0x1fff, ins(loadHalf, l.payload+6)))
 }
 
-// portTest is a frame with a port in a range.
+// portTest matches frames with a port from low to high.
 func (l *layers) portTest(protos []uint32, d direction, low, high uint32) *cond {
 	in := func(steps ...instruction) *cond {
 		if low == high {
@@ -189,11 +202,13 @@ func (l *layers) portTest(protos []uint32, d direction, low, high uint32) *cond 
 		is4 = or(is4, test(jumpEqual, n, ins(loadByte, l.payload+9)))
 		is6 = or(is6, test(jumpEqual, n, ins(loadByte, l.payload+6)))
 	}
-	return or(and(l.etherType(etherIP6), is6, six), and(l.etherType(etherIP), is4, l.firstFragment(), four))
+	return or(and(l.etherType(etherIP6), is6, six),
+		and(l.etherType(etherIP), is4, l.firstFragment(), four))
 }
 
-// castTest is a frame to everybody, or to a group, nil if the protocol has no such thing.
-func (l *layers) castTest(proto, word string) *cond {
+// groupTest matches frames to a broadcast or multicast address. It returns nil if the protocol has
+// none that the frame shows.
+func (l *layers) groupTest(proto, word string) *cond {
 	switch {
 	case proto == "ether" && word == "broadcast":
 		return l.ether(dst, [6]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})

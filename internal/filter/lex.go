@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// token is a word of an expression, or a sign.
+// token is a word or a sign of an expression.
 type token struct {
 	text   string
 	offset int
-	plain  bool // it stood behind a backslash: a name, whatever else it may mean
+	plain  bool // it follows a backslash: only a name
 	word   bool // a name, number or address
 }
 
-// signs are the signs of two characters, those of one, and what they are the same as.
+// longSigns are the signs of two characters. sameSign maps signs to others with the same meaning.
 var (
 	longSigns = []string{"<=", ">=", "==", "!=", "<<", ">>", "&&", "||"}
 	sameSign  = map[string]string{"&&": "and", "||": "or", "!": "not", "==": "="}
@@ -22,13 +22,13 @@ var (
 const shortSigns = "()[]:+-*/%&|^<>=!"
 
 var (
-	// outside is a word outside of brackets, where a colon is part of an address.
+	// outside matches a word outside of brackets. There a colon is part of an address.
 	outside = regexp.MustCompile(`^(?:[A-Za-z_][\w.:]*(?:-[A-Za-z][\w.:]*)*|[0-9:][\w.:]*)`)
-	// inside is a word in brackets, where a colon is a sign.
+	// inside matches a word in brackets. There a colon is a sign.
 	inside = regexp.MustCompile(`^(?:[A-Za-z_]\w*(?:-[A-Za-z]\w*)*|[0-9]\w*)`)
 )
 
-// lex takes an expression apart.
+// lex splits an expression into tokens.
 func lex(expr string) (list []token, err error) {
 	depth := 0
 	for at := 0; at < len(expr); {
@@ -50,7 +50,7 @@ func lex(expr string) (list []token, err error) {
 			t.text = sign(rest)
 		}
 		if t.text == "" || t.plain && !t.word {
-			return nil, &Error{expr, at, rest[:min(len(rest), 1)], "no part of an expression"}
+			return nil, &Error{expr, at, rest[:min(len(rest), 1)], "unexpected character"}
 		}
 		at += len(t.text)
 		switch t.text {
@@ -67,7 +67,7 @@ func lex(expr string) (list []token, err error) {
 	return list, nil
 }
 
-// sign is the sign that the text starts with.
+// sign returns the sign at the start of the text.
 func sign(text string) string {
 	for _, s := range longSigns {
 		if strings.HasPrefix(text, s) {

@@ -20,9 +20,10 @@ const (
 	programsFile    = "testdata/libpcap.txt"
 )
 
-var update = flag.Bool("update", false, "have tcpdump compile "+expressionsFile+" again, into "+programsFile)
+var update = flag.Bool("update", false,
+	"let tcpdump compile "+expressionsFile+" again, into "+programsFile)
 
-// expressions are those that are compared.
+// expressions are the expressions that the tests compare.
 func expressions(t testing.TB) []string {
 	t.Helper()
 	b, err := os.ReadFile(expressionsFile)
@@ -32,7 +33,7 @@ func expressions(t testing.TB) []string {
 	return strings.Split(strings.TrimSpace(string(b)), "\n")
 }
 
-// writePrograms has tcpdump compile the expressions.
+// writePrograms lets tcpdump compile the expressions.
 func writePrograms(t *testing.T) {
 	t.Helper()
 	var all bytes.Buffer
@@ -48,7 +49,7 @@ func writePrograms(t *testing.T) {
 	}
 }
 
-// libpcap are libpcap's programs for the expressions, as tcpdump -ddd wrote them.
+// libpcap returns libpcap's programs for the expressions, in the format of tcpdump -ddd.
 func libpcap(t *testing.T) map[string][]bpf.RawInstruction {
 	t.Helper()
 	b, err := os.ReadFile(programsFile)
@@ -78,7 +79,7 @@ func newVM(t testing.TB, raw []bpf.RawInstruction) *bpf.VM {
 	t.Helper()
 	list, ok := bpf.Disassemble(raw)
 	if !ok {
-		t.Fatalf("an instruction that is none in %v", raw)
+		t.Fatalf("an invalid instruction in %v", raw)
 	}
 	vm, err := bpf.NewVM(list)
 	if err != nil {
@@ -96,8 +97,9 @@ func verdict(t testing.TB, vm *bpf.VM, frame []byte) bool {
 	return n > 0
 }
 
-// For every expression, ours and libpcap's program give the same verdict on frames of all kinds, and both verdicts occur.
-// Frames that end early are given to ours alone, by two machines: where libpcap gives up depends on its optimizer.
+// For every expression, this package's program and libpcap's give the same results on frames of all
+// kinds, and both results occur. Truncated frames are only given to this package's program, on two
+// machines: when libpcap's program stops on them depends on its optimizer.
 func TestSameAsLibpcap(t *testing.T) {
 	if *update {
 		writePrograms(t)
@@ -135,18 +137,21 @@ func TestSameAsLibpcap(t *testing.T) {
 			}
 		}
 		if matched == 0 || matched == len(frames) {
-			t.Errorf("%s: %d of %d frames match: the test shows nothing", expr, matched, len(frames))
+			t.Errorf("%s: %d of %d frames match: the test shows nothing", expr, matched,
+				len(frames))
 		}
 	}
 }
 
 func pick[T any](r *rand.Rand, list ...T) T { return list[r.IntN(len(list))] }
 
-// randomFrame is a frame whose fields are often those that the expressions ask for, of at least 128 bytes.
+// randomFrame is a frame of at least 128 bytes. Its fields often have values from the expressions.
 func randomFrame(r *rand.Rand) []byte {
 	f := make([]byte, 0, 256)
 	for range 2 {
-		f = append(f, pick(r, "\x02\x00\x00\x00\x00\x01", "\x02\x00\x00\x00\x00\x02", "\xff\xff\xff\xff\xff\xff", "\x33\x33\x00\x00\x00\x01")...)
+		mac := pick(r, "\x02\x00\x00\x00\x00\x01", "\x02\x00\x00\x00\x00\x02",
+			"\xff\xff\xff\xff\xff\xff", "\x33\x33\x00\x00\x00\x01")
+		f = append(f, mac...)
 	}
 	for r.IntN(3) == 0 {
 		f = append(f, pick(r, "\x81\x00", "\x88\xa8", "\x91\x00")...)
@@ -156,7 +161,8 @@ func randomFrame(r *rand.Rand) []byte {
 	case 0:
 		f = randomARP(r, append(f, pick(r, "\x08\x06", "\x80\x35")...))
 	case 1:
-		f = append(f, pick(r, "\x88\xcc", "\x00\x05\x42\x42", "\x05\xdc\x05\x05", "\x80\xf3", "\x00\x40")...)
+		kind := pick(r, "\x88\xcc", "\x00\x05\x42\x42", "\x05\xdc\x05\x05", "\x80\xf3", "\x00\x40")
+		f = append(f, kind...)
 	case 2, 3, 4, 5:
 		f = randomIPv6(r, append(f, "\x86\xdd"...))
 	default:
@@ -177,7 +183,8 @@ func randomARP(r *rand.Rand, f []byte) []byte {
 }
 
 func randomAddr(r *rand.Rand) string {
-	return pick(r, "\x0a\x00\x00\x01", "\x0a\x00\x00\x02", "\x0a\x00\x00\x05", "\x0a\x01\x02\x03", "\xc0\xa8\x00\x01", "\xe0\x00\x00\x01")
+	return pick(r, "\x0a\x00\x00\x01", "\x0a\x00\x00\x02", "\x0a\x00\x00\x05", "\x0a\x01\x02\x03",
+		"\xc0\xa8\x00\x01", "\xe0\x00\x00\x01")
 }
 
 func randomProto(r *rand.Rand) byte {
@@ -217,7 +224,8 @@ func randomIPv6(r *rand.Rand, f []byte) []byte {
 
 func randomTransport(r *rand.Rand, proto byte, f []byte) []byte {
 	port := func() {
-		f = binary.BigEndian.AppendUint16(f, pick(r, uint16(80), 80, 443, 53, 60, 8080, uint16(r.Uint32())))
+		f = binary.BigEndian.AppendUint16(f,
+			pick(r, uint16(80), 80, 443, 53, 60, 8080, uint16(r.Uint32())))
 	}
 	switch proto {
 	case 1, 2, 58:
@@ -226,7 +234,8 @@ func randomTransport(r *rand.Rand, proto byte, f []byte) []byte {
 		port()
 		port()
 		f = append(f, "\x00\x00\x00\x00\x00\x00\x00\x00"...)
-		return append(f, pick(r, byte(0x50), 0x60), pick(r, byte(2), 16, 18, 1, 4, 24), 0, 0, 0, 0, 0, 0, 'G', 'E', 'T', ' ')
+		return append(f, pick(r, byte(0x50), 0x60), pick(r, byte(2), 16, 18, 1, 4, 24), 0, 0, 0, 0,
+			0, 0, 'G', 'E', 'T', ' ')
 	case 17:
 		port()
 		port()

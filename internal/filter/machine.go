@@ -9,7 +9,7 @@ type step struct {
 	k      uint32
 }
 
-// opcode numbers the instructions densely, so that the machine's switch is a jump through a table.
+// opcode numbers the instructions densely, so that the machine's switch becomes a jump table.
 type opcode uint8
 
 const (
@@ -37,19 +37,21 @@ const (
 	opGreaterEqualX
 	opAnySetX
 	opAnd
-	opALU  // on a constant; jt and jf together are the code
-	opALUX // on the index register
+	opALU  // with a constant; jt holds the operation
+	opALUX // with the index register
 )
 
 var opcodes = map[uint16]opcode{
-	ret: opRet, loadWord: opLoadWord, loadHalf: opLoadHalf, loadByte: opLoadByte, loadWordX: opLoadWordX, loadHalfX: opLoadHalfX,
-	loadByteX: opLoadByteX, loadLen: opLoadLen, loadK: opLoadK, loadXScratch: opLoadXScratch, loadHeaderLen: opLoadHeaderLen,
-	storeA: opStoreA, moveAtoX: opMoveAtoX, negate: opNegate, jump: opJump, jumpEqual: opEqual, jumpGreater: opGreater,
-	jumpGreaterEqual: opGreaterEqual, jumpAnySet: opAnySet, jumpEqual | operandX: opEqualX, jumpGreater | operandX: opGreaterX,
-	jumpGreaterEqual | operandX: opGreaterEqualX, jumpAnySet | operandX: opAnySetX, andK: opAnd,
+	ret: opRet, loadWord: opLoadWord, loadHalf: opLoadHalf, loadByte: opLoadByte,
+	loadWordX: opLoadWordX, loadHalfX: opLoadHalfX, loadByteX: opLoadByteX, loadLen: opLoadLen,
+	loadK: opLoadK, loadXScratch: opLoadXScratch, loadHeaderLen: opLoadHeaderLen,
+	storeA: opStoreA, moveAtoX: opMoveAtoX, negate: opNegate, jump: opJump, andK: opAnd,
+	jumpEqual: opEqual, jumpGreater: opGreater, jumpGreaterEqual: opGreaterEqual,
+	jumpAnySet: opAnySet, jumpEqual | operandX: opEqualX, jumpGreater | operandX: opGreaterX,
+	jumpGreaterEqual | operandX: opGreaterEqualX, jumpAnySet | operandX: opAnySetX,
 }
 
-// translate makes steps of a program that assemble made.
+// translate converts a program of assemble to steps.
 func translate(program []instruction) []step {
 	code := make([]step, len(program))
 	for i, in := range program {
@@ -65,8 +67,9 @@ func translate(program []instruction) []step {
 	return code
 }
 
-// run is the verdict of a program on a frame of that length. It ends: all jumps go forward, and a return stands last. It is
-// longer than a screen, because a machine is one switch.
+// run returns the result of a program for a frame of this length. It always ends: all jumps go
+// forward, and the last instruction is a return. The function is long because a machine is one
+// switch.
 func run(code []step, frame []byte, length uint32) bool {
 	var a, x uint32
 	var scratch [scratchSlots]uint32
@@ -134,7 +137,7 @@ func run(code []step, frame []byte, length uint32) bool {
 			a &= k
 			continue
 		case opALU:
-			a, _ = alu(uint16(in.jt), a, k) // no constant divides by zero
+			a, _ = alu(uint16(in.jt), a, k) // constants are not 0 in divisions
 			continue
 		case opALUX:
 			var ok bool
@@ -171,7 +174,7 @@ func run(code []step, frame []byte, length uint32) bool {
 	return false
 }
 
-// alu is an operation; not ok is a division by zero.
+// alu does an operation. ok is false for a division by zero.
 func alu(op uint16, a, b uint32) (result uint32, ok bool) {
 	switch op | operandX {
 	case addX:

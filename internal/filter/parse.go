@@ -2,24 +2,24 @@ package filter
 
 import "slices"
 
-// parser reads an expression from left to right. Its state beside the place is what libpcap keeps from one term to the next:
-// the qualifiers that a bare address inherits ("port 80 or 443"), and where the headers are, which every "vlan" moves for
-// all that follows.
+// parser parses an expression from left to right. Some state is kept from term to term, as in
+// libpcap: the qualifiers that a bare address inherits ("port 80 or 443"), and the positions of the
+// headers, which "vlan" changes for all later terms.
 type parser struct {
 	expr  string
 	words []token
 	at    int
-	last  *qualifiers // of the term before; nil when it had none
+	last  *qualifiers // of the previous term; nil if it had none
 	layers
 }
 
-// depthLimit bounds how deeply an expression may be nested.
+// depthLimit is the largest depth of nesting in an expression.
 const depthLimit = 200
 
-// failure carries an error up to parse.
+// failure is what a panic carries to parse.
 type failure struct{ *Error }
 
-// parse is the condition that an expression states. nil is always true.
+// parse returns the condition of an expression. nil matches every frame.
 func parse(expr string) (c *cond, err error) {
 	words, err := lex(expr)
 	if err != nil || len(words) == 0 {
@@ -42,7 +42,7 @@ func parse(expr string) (c *cond, err error) {
 	return c, nil
 }
 
-// fail ends the parsing at the current word.
+// fail ends parsing with an error about the current word.
 func (p *parser) fail(want string) { p.failAt(p.at, want) }
 
 func (p *parser) failAt(at int, want string) {
@@ -53,7 +53,7 @@ func (p *parser) failAt(at int, want string) {
 	panic(failure{e})
 }
 
-// peek is the current word; an empty one stands behind the last.
+// peek returns the current word, or an empty one after the last.
 func (p *parser) peek() token { return p.ahead(0) }
 
 func (p *parser) ahead(n int) token {
@@ -63,14 +63,14 @@ func (p *parser) ahead(n int) token {
 	return token{}
 }
 
-// is says whether the current word is one of these, with the meaning that they have unquoted.
+// is reports whether the current word is one of these and not quoted.
 func (p *parser) is(words ...string) bool { return is(p.peek(), words...) }
 
 func is(t token, words ...string) bool {
 	return !t.plain && t.text != "" && slices.Contains(words, t.text)
 }
 
-// take goes past the current word if it is this one.
+// take skips the current word if it is this one, and reports whether it was.
 func (p *parser) take(word string) bool {
 	if p.is(word) {
 		p.at++
@@ -85,7 +85,7 @@ func (p *parser) want(word string) {
 	}
 }
 
-// expression is terms joined by and and or, which bind equally.
+// expression parses terms with "and" and "or", which bind equally.
 func (p *parser) expression(depth int) *cond {
 	c := p.term(depth)
 	for {
@@ -100,7 +100,7 @@ func (p *parser) expression(depth int) *cond {
 	}
 }
 
-// term is a primitive, a relation, or an expression in parentheses, with any number of nots before it.
+// term parses a primitive, a relation, or an expression in parentheses, after any number of "not".
 func (p *parser) term(depth int) *cond {
 	if depth > depthLimit {
 		p.fail("the expression is nested too deeply")
@@ -119,8 +119,8 @@ func (p *parser) term(depth int) *cond {
 	return p.primitive()
 }
 
-// startsRelation says whether what follows is a comparison of numbers. A parenthesis may open either, so the sign that
-// follows its end tells.
+// startsRelation reports whether a comparison of numbers follows. A parenthesis may also open an
+// expression; the sign after its end decides.
 func (p *parser) startsRelation() bool {
 	t := p.peek()
 	if t.plain {
@@ -142,7 +142,7 @@ func (p *parser) startsRelation() bool {
 	return known
 }
 
-// closing is how far ahead the parenthesis is closed that is open at the current word.
+// closing returns the distance to the end of the parenthesis that the current word opens.
 func (p *parser) closing() int {
 	depth := 0
 	for n := 0; p.at+n < len(p.words); n++ {

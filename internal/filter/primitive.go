@@ -8,9 +8,12 @@ import (
 	"strings"
 )
 
-// qualifiers say what an address, port or number is of.
+// kinds are the qualifiers that tell what an identifier is.
+var kinds = []string{"host", "net", "port", "portrange", "proto"}
+
+// qualifiers tell what an address, port or number belongs to.
 type qualifiers struct {
-	proto string // "" is any that fits
+	proto string // "" for any
 	dir   direction
 	kind  string // host, net, port, portrange or proto
 }
@@ -24,7 +27,8 @@ const (
 	both // src and dst
 )
 
-// primitive is a qualified address or number, a protocol, or a word that stands for itself.
+// primitive parses an address or number with qualifiers, a protocol, or a word with a meaning of
+// its own.
 func (p *parser) primitive() *cond {
 	t := p.peek()
 	switch {
@@ -35,8 +39,8 @@ func (p *parser) primitive() *cond {
 	case p.is("less", "greater"):
 		return p.lengthLimit()
 	case p.is("broadcast", "multicast"):
-		return p.cast("ether")
-	case !t.plain && (protocols[t.text].test != nil || p.is("src", "dst", "host", "net", "port", "portrange", "proto")):
+		return p.group("ether")
+	case !t.plain && (protocols[t.text].test != nil || p.is("src", "dst") || p.is(kinds...)):
 		return p.qualified()
 	case p.last == nil:
 		p.fail("want host, net, port or another qualifier before it")
@@ -44,7 +48,8 @@ func (p *parser) primitive() *cond {
 	return p.id(*p.last)
 }
 
-// qualified reads qualifiers and what they are of. A protocol alone is a test for itself.
+// qualified parses qualifiers, and what they belong to. A protocol alone is a test for the
+// protocol.
 func (p *parser) qualified() *cond {
 	var q qualifiers
 	start := p.at
@@ -52,16 +57,16 @@ func (p *parser) qualified() *cond {
 		q.proto = p.peek().text
 		p.at++
 		if p.is("broadcast", "multicast") {
-			return p.cast(q.proto)
+			return p.group(q.proto)
 		}
-		if !p.is("src", "dst", "host", "net", "port", "portrange", "proto") {
+		if !p.is("src", "dst") && !p.is(kinds...) {
 			p.last = nil
 			return p.protocol(start, q.proto)
 		}
 	}
 	q.dir = p.direction()
 	q.kind = "host"
-	if p.is("host", "net", "port", "portrange", "proto") {
+	if p.is(kinds...) {
 		q.kind = p.peek().text
 		p.at++
 	}
@@ -69,16 +74,16 @@ func (p *parser) qualified() *cond {
 	return p.ids(q, 0)
 }
 
-// protocol is the test for a protocol alone.
+// protocol returns the test for a protocol alone.
 func (p *parser) protocol(at int, name string) *cond {
 	c := protocols[name].test(&p.layers)
 	if c == nil {
-		p.failAt(at, "every frame is one: name a host, net or proto of it")
+		p.failAt(at, "every frame is one: want a host or proto after it")
 	}
 	return c
 }
 
-// direction reads src, dst, "src or dst" or "src and dst".
+// direction parses src, dst, "src or dst" or "src and dst".
 func (p *parser) direction() direction {
 	one := map[string]direction{"src": src, "dst": dst}
 	d, ok := one[p.peek().text]
@@ -98,7 +103,7 @@ func (p *parser) direction() direction {
 	return d
 }
 
-// ids are one address, port or number, or several in parentheses.
+// ids parses an address, port or number, or several of them in parentheses.
 func (p *parser) ids(q qualifiers, depth int) *cond {
 	if depth > depthLimit {
 		p.fail("the expression is nested too deeply")
@@ -123,7 +128,7 @@ func (p *parser) ids(q qualifiers, depth int) *cond {
 	}
 }
 
-// id is one address, port or number.
+// id parses an address, port or number.
 func (p *parser) id(q qualifiers) *cond {
 	if !p.peek().word {
 		p.fail("want a " + q.kind)
@@ -140,20 +145,20 @@ func (p *parser) id(q qualifiers) *cond {
 	return p.address(q)
 }
 
-// mac is an Ethernet address.
+// mac parses an Ethernet address.
 func (p *parser) mac(q qualifiers) *cond {
 	if q.kind == "net" {
 		p.fail("there are no networks of Ethernet addresses: want ether host")
 	}
 	a, ok := parseMAC(p.peek().text)
 	if !ok {
-		p.fail("no Ethernet address, such as 02:00:00:00:00:01")
+		p.fail("want an Ethernet address, such as 02:00:00:00:00:01")
 	}
 	p.at++
 	return q.dir.join(func(d direction) *cond { return p.ether(d, a) })
 }
 
-// parseMAC reads six numbers of one digit or two.
+// parseMAC parses six numbers of one or two digits.
 func parseMAC(text string) (a [6]byte, ok bool) {
 	parts := strings.Split(text, ":")
 	if len(parts) != len(a) {
@@ -169,12 +174,12 @@ func parseMAC(text string) (a [6]byte, ok bool) {
 	return a, true
 }
 
-// address is a host or a network, of IPv4, IPv6 or ARP.
+// address parses an address of a host or network, of IPv4, IPv6 or ARP.
 func (p *parser) address(q qualifiers) *cond {
 	at := p.at
 	prefix, ok := parseNet(p.peek().text)
 	if !ok {
-		p.fail("no IP address: names are not looked up")
+		p.fail("want an IP address: names are not looked up")
 	}
 	p.at++
 	if p.take("/") {
@@ -188,20 +193,22 @@ func (p *parser) address(q qualifiers) *cond {
 		prefix = p.mask(prefix.Addr())
 	}
 	if prefix.Masked().Addr() != prefix.Addr() {
-		p.failAt(at, fmt.Sprintf("not the start of a network of %d bits: want %v", prefix.Bits(), prefix.Masked().Addr()))
+		p.failAt(at, fmt.Sprintf("not the start of a network of %d bits: want %v",
+			prefix.Bits(), prefix.Masked().Addr()))
 	}
 	tests := p.hostTests(q.proto, prefix.Addr().Is6())
 	if tests == nil {
-		p.failAt(at, fmt.Sprintf("an address like this is none of %s", q.proto))
+		p.failAt(at, fmt.Sprintf("%s has no addresses of this kind", q.proto))
 	}
 	var c *cond
 	for _, host := range tests {
-		c = or(c, and(host.proto, q.dir.join(func(d direction) *cond { return host.match(d, prefix) })))
+		match := func(d direction) *cond { return host.match(d, prefix) }
+		c = or(c, and(host.proto, q.dir.join(match)))
 	}
 	return c
 }
 
-// mask reads a network's mask, which has to be ones and then zeros.
+// mask parses the mask of a network: ones followed by zeros.
 func (p *parser) mask(a netip.Addr) netip.Prefix {
 	m, err := netip.ParseAddr(p.peek().text)
 	if err != nil || !m.Is4() || !a.Is4() {
@@ -216,7 +223,7 @@ func (p *parser) mask(a netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(a, ones)
 }
 
-// parseNet reads an address. One of IPv4 may have fewer than four numbers, and is a network then.
+// parseNet parses an address. An IPv4 address with fewer than four numbers is a network.
 func parseNet(text string) (netip.Prefix, bool) {
 	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" && !a.Is4In6() {
 		return netip.PrefixFrom(a, a.BitLen()), true
@@ -229,7 +236,7 @@ func parseNet(text string) (netip.Prefix, bool) {
 	return netip.PrefixFrom(a, 8*len(parts)), err == nil
 }
 
-// ports is a port or a range of ports.
+// ports parses a port or a range of ports.
 func (p *parser) ports(q qualifiers) *cond {
 	at := p.at
 	protos := portProtocols[q.proto]
@@ -247,7 +254,7 @@ func (p *parser) ports(q qualifiers) *cond {
 	return p.portTest(protos, q.dir, low, high)
 }
 
-// port is one port. A name may leave only some of the protocols.
+// port parses a port. The name of a service may exclude some of the protocols.
 func (p *parser) port(protos []uint32) (uint32, []uint32) {
 	text := p.peek().text
 	if n, err := strconv.ParseUint(text, 0, 64); err == nil {
@@ -265,16 +272,16 @@ func (p *parser) port(protos []uint32) (uint32, []uint32) {
 		}
 	}
 	if found < 0 {
-		p.fail("no port, and no service that is known here")
+		p.fail("want a port: no service here has this name")
 	}
 	p.at++
-	if len(left) > 1 { // a name that TCP and UDP share is not bound to them
+	if len(left) > 1 { // a name of both TCP and UDP excludes no protocol
 		left = protos
 	}
 	return uint32(found), left
 }
 
-// protoNumber is the number or the name of a protocol that another one carries.
+// protoNumber parses the number or name of the protocol that another one carries.
 func (p *parser) protoNumber(q qualifiers) *cond {
 	if q.dir != either {
 		p.fail("a protocol has no source and no destination")
@@ -289,18 +296,18 @@ func (p *parser) protoNumber(q qualifiers) *cond {
 		case q.proto != "ether" && named.ip != 0:
 			n = uint64(named.ip)
 		default:
-			p.fail("no protocol that is known here: write its number")
+			p.fail("this protocol is not known here: write its number")
 		}
 	}
 	p.at++
 	c := p.carried(q.proto, uint32(n))
 	if c == nil {
-		p.failAt(p.at-1, fmt.Sprintf("%s says of no frame what it carries", q.proto))
+		p.failAt(p.at-1, fmt.Sprintf("%s has no field for the protocol that it carries", q.proto))
 	}
 	return c
 }
 
-// lengthLimit is less or greater.
+// lengthLimit parses "less" or "greater" with a length.
 func (p *parser) lengthLimit() *cond {
 	less := p.is("less")
 	p.at++
@@ -321,19 +328,20 @@ func (p *parser) number(what string) uint32 {
 	return uint32(n)
 }
 
-// cast is broadcast or multicast, of Ethernet or IP.
-func (p *parser) cast(proto string) *cond {
+// group parses "broadcast" or "multicast" of Ethernet or IP.
+func (p *parser) group(proto string) *cond {
 	word := p.peek().text
 	p.last = nil
-	c := p.castTest(proto, word)
+	c := p.groupTest(proto, word)
 	if c == nil {
-		p.fail(proto + " has no " + word + " that a frame shows")
+		p.fail(proto + " has no " + word + " that can be recognized in a frame")
 	}
 	p.at++
 	return c
 }
 
-// vlan is a frame with a VLAN tag, of that number if there is one. What follows is about what the tag wraps.
+// vlan parses "vlan", which matches frames with a VLAN tag, with this number if there is one. Later
+// terms are about the headers after the tag.
 func (p *parser) vlan() *cond {
 	p.at++
 	p.last = nil
@@ -350,7 +358,7 @@ func (p *parser) vlan() *cond {
 	return c
 }
 
-// isNumber says whether a word is a number, and no address.
+// isNumber reports whether a word is a number.
 func isNumber(t token) bool {
 	_, err := strconv.ParseUint(t.text, 0, 32)
 	return t.word && err == nil
