@@ -5,7 +5,7 @@
 //	func TestMyProgram(t *testing.T) {
 //		fake := netmaptest.New(t)
 //		wire := fake.Interface("eth0")
-//		go myProgram(fake.Open) // myProgram calls its argument where it calls netmap.Open in production
+//		go myProgram(fake.Open) // in production: myProgram(netmap.Open)
 //
 //		wire.Send(request)
 //		wire.Expect(answer)

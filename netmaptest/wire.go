@@ -113,7 +113,8 @@ func (w *Wire) Expect(frames ...[]byte) {
 	for i, want := range frames {
 		if got := w.Receive(); !bytes.Equal(got, want) {
 			at := difference(got, want)
-			w.t.Fatalf("%s: frame %d of %d differs from byte %d on; there got, of %d bytes\n%swant, of %d\n%s",
+			w.t.Fatalf("%s: frame %d of %d differs from byte %d on: got, of %d bytes,\n%s"+
+				"want, of %d bytes,\n%s",
 				w.name, i, len(frames), at, len(got), dump(got, at), len(want), dump(want, at))
 		}
 	}

@@ -349,7 +349,10 @@ func TestClose(t *testing.T) {
 			return fill(func() error { _, err := c.WriteTo(frame("fill"), nil); return err })
 		},
 		"Send": func(c *packet.Conn) error {
-			return fill(func() error { _, err := c.Send(context.Background(), frame("fill")); return err })
+			return fill(func() error {
+				_, err := c.Send(context.Background(), frame("fill"))
+				return err
+			})
 		},
 	} {
 		a, _ := pair(t, netmap.Slots(8, 8))

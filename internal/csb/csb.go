@@ -45,7 +45,7 @@ type Loop interface {
 	// Kick wakes the loop.
 	Kick()
 	// Sleep returns when the loop has kicked the program, when Wake is called or was called before,
-	// or when the time is over. A negative time does not end.
+	// or when the time is over. A negative time means no limit.
 	Sleep(time.Duration)
 	// Wake ends Sleep.
 	Wake()

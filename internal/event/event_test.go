@@ -77,7 +77,8 @@ func TestDocumentation(t *testing.T) {
 	want = nil
 	for _, k := range Kinds {
 		want = append(want, k.Name)
-		row := regexp.MustCompile("(?m)^\\| `" + k.Name + "` \\| " + strings.ToLower(k.Level.String()) + " \\|")
+		level := strings.ToLower(k.Level.String())
+		row := regexp.MustCompile("(?m)^\\| `" + k.Name + "` \\| " + level + " \\|")
 		if !row.MatchString(events) {
 			t.Errorf("doc/monitoring.md does not say that %s has the level %v", k.Name, k.Level)
 		}
@@ -90,7 +91,8 @@ func TestDocumentation(t *testing.T) {
 
 // Zero fields are left out.
 func TestEmptyFields(t *testing.T) {
-	if got := keysOf(Event{Kind: Up, Interface: "eth0"}); !slices.Equal(got, []string{KeyEvent, KeyInterface}) {
+	got := keysOf(Event{Kind: Up, Interface: "eth0"})
+	if !slices.Equal(got, []string{KeyEvent, KeyInterface}) {
 		t.Errorf("keys %q", got)
 	}
 }
@@ -101,7 +103,8 @@ func TestFormats(t *testing.T) {
 	for _, format := range Formats {
 		var out bytes.Buffer
 		l := slog.New(NewHandler(&out, format, slog.LevelInfo))
-		for _, e := range []Event{refused, {Kind: Answered, PID: 7}, {Kind: Serving, Device: "/dev/netmap"}} {
+		serving := Event{Kind: Serving, Device: "/dev/netmap"}
+		for _, e := range []Event{refused, {Kind: Answered, PID: 7}, serving} {
 			e.Log(l)
 		}
 		list := strings.Split(strings.TrimSpace(out.String()), "\n")
@@ -115,7 +118,8 @@ func TestFormats(t *testing.T) {
 			Journal: {`<4>request refused event=refused pid=7 program="a b\n<3>c" user=0 request=open port="x\x1b\"\xff" errno=EBUSY error="open`,
 				`<6>serving event=serving device=/dev/netmap`},
 		}[format] {
-			if !strings.Contains(list[i], want) || format == Journal && !strings.HasPrefix(list[i], want) {
+			if !strings.Contains(list[i], want) ||
+				format == Journal && !strings.HasPrefix(list[i], want) {
 				t.Errorf("%s: %s, want %s", format, list[i], want)
 			}
 			if format == JSON && !json.Valid([]byte(list[i])) {
@@ -164,7 +168,10 @@ func TestGoesToJournal(t *testing.T) {
 	}
 	st := info.Sys().(*syscall.Stat_t)
 	for value, want := range map[string]bool{
-		fmt.Sprintf("%d:%d", st.Dev, st.Ino): true, fmt.Sprintf("%d:%d", st.Dev, st.Ino+1): false, "": false, "x": false,
+		fmt.Sprintf("%d:%d", st.Dev, st.Ino):   true,
+		fmt.Sprintf("%d:%d", st.Dev, st.Ino+1): false,
+		"":                                     false,
+		"x":                                    false,
 	} {
 		t.Setenv("JOURNAL_STREAM", value)
 		if got := GoesToJournal(f); got != want {

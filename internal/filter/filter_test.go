@@ -26,7 +26,8 @@ func TestMatch(t *testing.T) {
 		expr string
 		want bool
 	}{
-		{"", true}, {"  ", true}, {"tcp", true}, {"tcp port 80", true}, {"tcp port http", true}, {"udp port domain", false},
+		{"", true}, {"  ", true}, {"tcp", true}, {"tcp port 80", true},
+		{"tcp port http", true}, {"udp port domain", false},
 		{"ip proto tcp", true}, {"ether proto ip", true}, {"port 0x50", true}, {"len = 54", true},
 		{"64 / ip[8] = 1", true}, {"64 / ip6[8] = 1", false}, // libpcap does not check for IPv6
 		{"1 / (len - 54) = 0", false}, {"not 1 / (len - 54) = 0", false}, // division by zero

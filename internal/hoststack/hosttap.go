@@ -51,7 +51,7 @@ func newHostTAP(cfg *Config, queues int) (c *hostTAP, err error) {
 
 // bringUp sets the TAP up and keeps the host from using it as an ordinary interface: no ARP, no
 // IPv6 address. The filter program drops what the host sends on it anyway. The TAP's MTU has no
-// effect; it is set for people who look at it.
+// effect, but people see it.
 func (c *hostTAP) bringUp(l netlink.Link, cfg *Config) error {
 	netlink.LinkSetIP6AddrGenMode(l, addrGenModeNone) // fails in kernels without IPv6
 	for _, step := range []struct {

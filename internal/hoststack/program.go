@@ -63,7 +63,7 @@ var (
 		syscall.EOPNOTSUPP: "needs TCX, Linux 6.6",
 		syscall.EPERM:      "needs CAP_NET_ADMIN and CAP_BPF",
 		syscall.ENODEV:     "the interface is gone",
-		syscall.ERANGE:     "it has the most TCX programs that it can have: 'bpftool net' lists them",
+		syscall.ERANGE:     "it has as many TCX programs as it can have: see 'bpftool net'",
 	}
 )
 

@@ -20,14 +20,14 @@ type command struct {
 	told  told
 }
 
-// told tells who sets the size of the array.
+// told tells where the size of the array comes from.
 type told int
 
 const (
-	byAnswer   told = iota // the kernel, in its answer
-	byCaller               // the caller, who passes no array in
-	byCallerIn             // the caller, who passes an array in
-	byBoth                 // both: the smaller size counts
+	byAnswer   told = iota // from the kernel's answer
+	byCaller               // from the caller, without an array
+	byCallerIn             // from the caller, with an array
+	byBoth                 // from both: the smaller size
 )
 
 // elements is the size function of an array whose number of elements stands at an offset of the

@@ -21,7 +21,7 @@ type metric struct {
 	read       reader
 }
 
-// reader calls is for each value of a metric in a status.
+// reader reads a metric from a status: it calls is for each value, with the value's labels.
 type reader = func(s *status.Status, is func(value float64, labels ...string))
 
 const counter, gauge = prometheus.CounterValue, prometheus.GaugeValue
@@ -31,7 +31,7 @@ var (
 	ringLabels = []string{"port", "netns", "direction", "ring"}
 )
 
-// table lists all metrics. A test holds doc/monitoring.md to it.
+// table lists all metrics. A test compares doc/monitoring.md with it.
 var table = []metric{
 	{"netmap_ring_frames_total",
 		"Frames that passed through a ring. Of a tx ring, those that its program handed over; " +

@@ -42,8 +42,8 @@ func (q *Queue) Read(pieces int) (int, syscall.Errno) {
 	return int(n), e
 }
 
-// Write passes a frame to the host. The call may include the frame's whole way through the host's
-// stack. Errors are those of Read, and ENOMEM.
+// Write passes a frame to the host. The call may last until the host's stack has processed the
+// frame. Errors are those of Read, and ENOMEM.
 func (q *Queue) Write(b []byte) syscall.Errno {
 	_, _, e := unix.Syscall(unix.SYS_WRITE, uintptr(q.fd),
 		uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
