@@ -51,7 +51,7 @@ func measureBriefly(t *testing.T, only string) {
 func TestVethMeasurements(t *testing.T) {
 	testutil.CheckLeaks(t)
 	requireXDP(t)
-	measureBriefly(t, "^veth-[tr]x/(netmap|af_packet)$")
+	measureBriefly(t, "^veth-[tr]x/(netmap|af_packet|af_xdp alone)$")
 }
 
 // requireXDP opens a veth interface as the helpers will.
@@ -70,6 +70,12 @@ func requireXDP(t *testing.T) {
 		return err
 	})
 	testutil.Require(t, "AF_XDP (root)", err)
+}
+
+// The floors, which need neither root nor two cores.
+func TestFloors(t *testing.T) {
+	testutil.CheckLeaks(t)
+	measureBriefly(t, "^(process-pipe|latency)/wake-ups alone")
 }
 
 func TestPingInside(t *testing.T) {

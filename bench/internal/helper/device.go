@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -33,4 +34,30 @@ func withDevice(args []string) error {
 		return fmt.Errorf("mount %s on /dev/netmap: %w", args[0], err)
 	}
 	return syscall.Exec(program, args[1:], os.Environ())
+}
+
+// pinned runs a program on one core.
+func pinned(args []string) error {
+	if len(args) < 2 {
+		return fmt.Errorf("pinned: want a core and a command")
+	}
+	runtime.LockOSThread() // the program gets the affinity of the thread that becomes it
+	if err := stayOn(number(args[0])); err != nil {
+		return err
+	}
+	program, err := exec.LookPath(args[1])
+	if err != nil {
+		return err
+	}
+	return syscall.Exec(program, args[1:], os.Environ())
+}
+
+// stayOn binds the thread to a core.
+func stayOn(core int) error {
+	var set unix.CPUSet
+	set.Set(core)
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return fmt.Errorf("stay on core %d: %w", core, err)
+	}
+	return nil
 }

@@ -33,6 +33,18 @@ func Run(args []string) error {
 		return packetSend(args)
 	case "packet-receive": // INTERFACE
 		return packetReceive(args)
+	case "wake-send": // FILE CORE
+		return withBaton(args, 2, sendersTurn, wakeSend)
+	case "wake-receive": // FILE CORE BATCH
+		return withBaton(args, 3, receiversTurn, func(b *baton) error { return wakeReceive(b, number(args[2])) })
+	case "wake-ping": // FILE CORE MILLISECONDS
+		return withBaton(args, 3, sendersTurn, func(b *baton) error { return wakePing(b, milliseconds(args[2])) })
+	case "xdp-send": // INTERFACE LENGTH
+		return xdpSend(args)
+	case "xdp-receive": // INTERFACE
+		return xdpReceive(args)
+	case "pinned": // CORE COMMAND...
+		return pinned(args)
 	case "with-device": // NODE COMMAND...
 		return withDevice(args)
 	}

@@ -71,12 +71,16 @@ func pingAndPrint(p *netmap.Port, length time.Duration) error {
 	if err != nil {
 		return err
 	}
+	return printPing(d)
+}
+
+func printPing(d latency.Distribution) error {
 	text, err := json.Marshal(d)
 	fmt.Fprintf(os.Stdout, "%s%s\n", PingLine, text)
 	return err
 }
 
-// ParsePing reads what pingAndPrint wrote.
+// ParsePing reads what printPing wrote.
 func ParsePing(text string) (d latency.Distribution, err error) {
 	return d, json.Unmarshal([]byte(strings.TrimPrefix(text, PingLine)), &d)
 }

@@ -53,6 +53,11 @@ func (l *Lab) EmbedTest(ctx context.Context) (string, error) {
 	return l.build(ctx, "embed.test", "test", "-c", module+"/embed")
 }
 
+// NICTest is the path of the test program with the benchmarks of interfaces without a kernel.
+func (l *Lab) NICTest(ctx context.Context) (string, error) {
+	return l.build(ctx, "nic.test", "test", "-c", module+"/internal/nic")
+}
+
 // build runs the go command with "-o name" after its first argument, once.
 func (l *Lab) build(ctx context.Context, name, verb string, args ...string) (string, error) {
 	path := l.Path(name)

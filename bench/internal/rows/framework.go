@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -72,7 +73,7 @@ func overSizes(benchmark string, most float64) (all []contest.Contender) {
 // frameBenchmark runs both variants of a benchmark, and its floors.
 func frameBenchmark(path ...string) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
-		found, err := benchmark(ctx, l, length, path...)
+		found, err := frameworkBenchmark(ctx, l, length, path...)
 		if err != nil {
 			return nil, err
 		}
@@ -92,7 +93,7 @@ const floorOf = "BenchmarkFloor"
 func idle(name, port string) contest.Contender {
 	k := contest.Contender{Name: name, Ours: true}
 	k.Run = func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
-		found, err := benchmark(ctx, l, length, "IdleSync", port)
+		found, err := frameworkBenchmark(ctx, l, length, "IdleSync", port)
 		ns := found.get("BenchmarkIdleSync/"+port, "ns/op")
 		return []float64{ns, ns / found.get(floorOf+"IdleSync/"+port, "ns/op")}, err
 	}
@@ -109,9 +110,8 @@ func (f figures) get(name, unit string) float64 {
 	return math.NaN()
 }
 
-// benchmark runs one benchmark of package embed, with all that is beneath it, and its floor, in one process. A benchmark searches
-// for a number of iterations that takes long enough, so that it takes several times as long as it is told.
-func benchmark(ctx context.Context, l *lab.Lab, length time.Duration, path ...string) (figures, error) {
+// frameworkBenchmark runs one benchmark of package embed, with all that is beneath it, and its floor, in one process.
+func frameworkBenchmark(ctx context.Context, l *lab.Lab, length time.Duration, path ...string) (figures, error) {
 	program, err := l.EmbedTest(ctx)
 	if err != nil {
 		return nil, err
@@ -120,14 +120,20 @@ func benchmark(ctx context.Context, l *lab.Lab, length time.Duration, path ...st
 	for _, p := range path[1:] {
 		pattern += "/^" + quoted(p)
 	}
-	cmd := exec.CommandContext(ctx, program, "-test.run", "^$", "-test.bench", pattern, "-test.benchtime", (length / 20).String())
-	out, err := cmd.CombinedOutput()
+	return benchmark(ctx, []string{program}, length, pattern)
+}
+
+// benchmark runs the benchmarks of a test program that match. One searches for a number of iterations that takes long enough, so
+// that it takes several times as long as it is told.
+func benchmark(ctx context.Context, program []string, length time.Duration, pattern string) (figures, error) {
+	argv := append(program, "-test.run", "^$", "-test.bench", pattern, "-test.benchtime", (length / 20).String())
+	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w\n%s", pattern, err, out)
 	}
 	found := parseBenchmarks(string(out))
 	if len(found) == 0 {
-		return nil, fmt.Errorf("package embed has no benchmark %s", pattern)
+		return nil, fmt.Errorf("there is no benchmark %s", pattern)
 	}
 	return found, nil
 }
@@ -140,6 +146,9 @@ func quoted(name string) string {
 	return name + "$"
 }
 
+// processors is the number of them at the end of a name, where there is more than one.
+var processors = regexp.MustCompile(`-[0-9]+$`)
+
 // parseBenchmarks reads lines such as "BenchmarkX/y-2  1000  5.1 ns/frame  196 Mframes/s".
 func parseBenchmarks(out string) figures {
 	all := figures{}
@@ -149,8 +158,8 @@ func parseBenchmarks(out string) figures {
 			continue
 		}
 		name := f[0]
-		if i := strings.LastIndexByte(name, '-'); i > 0 {
-			name = name[:i] // without the number of processors
+		if m := processors.FindStringIndex(name); m != nil {
+			name = name[:m[0]]
 		}
 		all[name] = map[string]float64{}
 		for i := 2; i+1 < len(f); i += 2 {

@@ -18,10 +18,11 @@ func roundTrip() contest.Comparison {
 		Name: "latency", Title: "Round trip over a VALE switch",
 		Text: `One station sends a frame and waits for the answer of the other, one at a time: both sleep in poll, and the daemon has
 nothing else to do. "spin" is how long the daemon looks for the next request before it sleeps, and in one process how long a
-poll looks for frames. Idle is the daemon's processor time while a client sleeps in poll and nothing happens, over two seconds.`,
+poll looks for frames. The floor is two processes that wake each other by a futex: on one core, and where the scheduler puts them.
+Idle is the daemon's processor time while a client sleeps in poll and nothing happens, over a second.`,
 		Metrics: []contest.Metric{{Name: "p50", Unit: "µs", Digits: 1, Less: true}, {Name: "p99", Unit: "µs", Digits: 1, Less: true}, {Name: "idle", Unit: "% of a core", Digits: 1, Less: true}},
 		Plots:   []int{0, 1},
-		Peer:    spinName(lab.DefaultSpin),
+		Floor:   wakeName,
 	}
 	for _, us := range []int{0, 20, 50, 100} {
 		spin := time.Duration(us) * time.Microsecond
@@ -32,11 +33,14 @@ poll looks for frames. Idle is the daemon's processor time while a client sleeps
 		k.Run = pingWithin(time.Duration(us) * time.Microsecond)
 		c.Contenders = append(c.Contenders, k)
 	}
+	c.Contenders = append(c.Contenders,
+		contest.Contender{Name: wakeName, Run: pingAlone(0)},
+		contest.Contender{Name: wakeFreeName, Run: pingAlone(anyCore)})
 	return c
 }
 
 // idleTime is how long a daemon is watched that has nothing to do.
-const idleTime = 2 * time.Second
+const idleTime = time.Second
 
 // pingOver measures a daemon at rest and two processes that use it.
 func pingOver(spin time.Duration) contest.Measurement {
@@ -81,6 +85,19 @@ func pingWithin(spin time.Duration) contest.Measurement {
 	}
 }
 
+// pingAlone measures two processes that wake each other and do nothing else.
+func pingAlone(core int) contest.Measurement {
+	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
+		receiver, sender, err := startBaton(ctx, l, core, "wake-ping", inMilliseconds(length))
+		if err != nil {
+			return nil, err
+		}
+		defer receiver.Stop()
+		defer sender.Stop()
+		return awaitPing(ctx, sender, math.NaN())
+	}
+}
+
 func inMilliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // pingResult runs a helper that pings.
@@ -90,6 +107,10 @@ func pingResult(ctx context.Context, idle float64, argv []string) ([]float64, er
 		return nil, err
 	}
 	defer p.Stop()
+	return awaitPing(ctx, p, idle)
+}
+
+func awaitPing(ctx context.Context, p *lab.Process, idle float64) ([]float64, error) {
 	line, err := p.Await(ctx, helper.PingLine)
 	if err != nil {
 		return nil, err

@@ -78,3 +78,23 @@ PASS
 		t.Errorf("%d benchmarks; one that was not run gives %v", len(found), v)
 	}
 }
+
+func TestCounterRate(t *testing.T) {
+	info := "model name\t: Fast One 3000\nflags\t\t: fpu constant_tsc nonstop_tsc\nbogomips\t: 5192.29\n"
+	if ghz, err := parseCounterRate(info); ghz != 2.596145 || err != nil {
+		t.Errorf("the counter's rate is %v, %v", ghz, err)
+	}
+	for _, bad := range []string{"", "flags\t: fpu tsc\nbogomips\t: 5192.29\n", "flags\t: fpu constant_tsc\n", "flags\t: constant_tsc x\nbogomips\t: 1.00\n"} {
+		if ghz, err := parseCounterRate(bad); err == nil {
+			t.Errorf("the counter's rate in %q is %v", bad, ghz)
+		}
+	}
+}
+
+// On one core names of benchmarks have no number of processors.
+func TestBenchmarksOnOneCore(t *testing.T) {
+	found := parseBenchmarks("BenchmarkOwn/receive \t 100\t 5.5 ns/frame\nBenchmarkTwo-part/x-4 \t 100\t 6.5 ns/frame\n")
+	if v, w := found.get("BenchmarkOwn/receive", "ns/frame"), found.get("BenchmarkTwo-part/x", "ns/frame"); v != 5.5 || w != 6.5 {
+		t.Errorf("%v, %v", v, w)
+	}
+}

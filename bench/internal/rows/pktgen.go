@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -61,12 +62,12 @@ func pktGenBetween(tx, rx string) contest.Measurement {
 			return nil, err
 		}
 		defer d.Stop()
-		receiver, err := startPktGen(l, d.Node, "-f", "rx", "-i", rx)
+		receiver, err := startPktGen(l, d.Node, "-f", "rx", "-i", portOf(rx))
 		if err != nil {
 			return nil, err
 		}
 		defer receiver.Stop()
-		sender, err := startPktGen(l, d.Node, "-f", "tx", "-i", tx, "-l", strconv.Itoa(processLength), "-b", strconv.Itoa(processBatch))
+		sender, err := startPktGen(l, d.Node, "-f", "tx", "-i", portOf(tx), "-l", strconv.Itoa(processLength), "-b", strconv.Itoa(processBatch))
 		if err != nil {
 			return nil, err
 		}
@@ -81,4 +82,12 @@ func startPktGen(l *lab.Lab, node string, args ...string) (*lab.Process, error) 
 	argv := l.Helper("with-device", node, os.Getenv(pktGenVariable))
 	argv = append(argv, "-w", "1")
 	return lab.Start(append(argv, args...), func(c *exec.Cmd) { c.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS })
+}
+
+// portOf is what pkt-gen calls a port: without a prefix it takes all but switches for interfaces.
+func portOf(name string) string {
+	if strings.HasPrefix(name, "vale") {
+		return name
+	}
+	return "netmap:" + name
 }

@@ -18,44 +18,59 @@ const (
 	processBatch  = 512
 )
 
-const memifName = "dpdk memif"
+// Who is compared with whom between processes.
+const (
+	wakeName     = "wake-ups alone, one core"
+	wakeFreeName = "wake-ups alone, where the scheduler puts them"
+	memifName    = "dpdk memif, each frame made and read"
+	memifRawName = "dpdk memif, as pkt-gen"
+)
 
 const processText = `Sender and receiver are processes of their own. The sender writes every frame of 60 bytes anew, the receiver looks into
 each; batches are of 512, and every batch is a poll on both sides. "spin" is how long netmap serve looks for the next request
-before it sleeps.`
+before it sleeps. The floor is two processes that wake each other by a futex, once in each direction for every 512 frames that they do
+not have: on one core, and where the scheduler puts them. pkt-gen sends frames that it has prepared, and looks into none.`
+
+const memifText = ` DPDK's memif is shared memory between two testpmd, each busy on a core; it copies frames. With the same work for every frame
+one makes them (flowgen) and the other looks into each header (icmpecho); as pkt-gen one sends what it has prepared (txonly) and the other
+looks into nothing (rxonly). Rings and bursts are those at which memif is fastest; its rate still depends on how far apart the two cores are,
+which in a virtual machine changes by itself.`
+
+var processMetrics = []contest.Metric{{Name: "received", Unit: "Mpps", Digits: 2}}
 
 func processPipe() contest.Comparison {
-	c := contest.Comparison{
-		Name: "process-pipe", Title: "Two processes over a pipe",
-		Text: processText + ` DPDK's memif is shared memory between two testpmd, each busy on a core; it copies frames where a pipe
-swaps buffers.`,
-		Metrics: []contest.Metric{{Name: "received", Unit: "Mpps", Digits: 2}}, Plots: []int{0}, Peer: memifName,
+	return contest.Comparison{
+		Name: "process-pipe", Title: "Two processes over a pipe", Text: processText + memifText,
+		Metrics: processMetrics, Plots: []int{0}, Floor: wakeName,
+		Contenders: overProcesses("pipe", "p{1", "p}1", 1.5),
 	}
-	c.Contenders = overSpins("p{1", "p}1")
-	c.Contenders = append(c.Contenders,
-		contest.Contender{Name: memifName, Needs: []lab.Need{lab.Root, lab.TwoCores, dpdk}, Run: memif},
-		contest.Contender{Name: "pkt-gen over pipe", Ours: true, Needs: []lab.Need{lab.Root, pktGen}, Goals: []contest.Goal{{Of: memifName, AtLeast: 1.5}}, Run: pktGenBetween("netmap:p{1", "netmap:p}1")})
-	return c
 }
 
 func processVALE() contest.Comparison {
-	c := contest.Comparison{
-		Name: "process-vale", Title: "Two processes over a VALE switch", Text: processText,
-		Metrics: []contest.Metric{{Name: "received", Unit: "Mpps", Digits: 2}}, Plots: []int{0},
+	return contest.Comparison{
+		Name: "process-vale", Title: "Two processes over a VALE switch", Text: "The same over a VALE switch, which copies frames, too.",
+		Metrics: processMetrics, Plots: []int{0}, Floor: wakeName,
+		Contenders: overProcesses("VALE", "vale0:tx", "vale0:rx", 0.7),
 	}
-	c.Contenders = overSpins("vale0:tx", "vale0:rx")
-	c.Contenders = append(c.Contenders,
-		contest.Contender{Name: "pkt-gen over VALE", Ours: true, Needs: []lab.Need{lab.Root, pktGen}, Run: pktGenBetween("vale0:tx", "vale0:rx")})
-	return c
 }
 
-// overSpins measures the ways a daemon can wait.
-func overSpins(tx, rx string) (all []contest.Contender) {
+// overProcesses are all ways to send between two processes over a port of that kind. Target is what pkt-gen has to reach of
+// memif's rate.
+func overProcesses(kind, tx, rx string, target float64) []contest.Contender {
+	var all []contest.Contender
 	for _, spin := range []time.Duration{lab.DefaultSpin, 0, 50 * time.Microsecond} {
-		k := contest.Contender{Name: spinName(spin), Ours: true, Needs: []lab.Need{lab.Root}, Run: between(spin, tx, rx)}
-		all = append(all, k)
+		all = append(all, contest.Contender{Name: spinName(spin), Ours: true, Peer: memifName, Needs: []lab.Need{lab.Root}, Run: between(spin, tx, rx)})
 	}
-	return all
+	busy := []lab.Need{lab.Root, lab.TwoCores, dpdk}
+	return append(all,
+		contest.Contender{
+			Name: "pkt-gen over " + kind, Ours: true, Peer: memifRawName, Needs: []lab.Need{lab.Root, pktGen},
+			Goals: []contest.Goal{{Of: memifRawName, AtLeast: target}}, Run: pktGenBetween(tx, rx),
+		},
+		contest.Contender{Name: memifName, Needs: busy, Run: memif("icmpecho", "flowgen", processLength+4)}, // which counts the checksum
+		contest.Contender{Name: memifRawName, Needs: busy, Run: memif("rxonly", "txonly", processLength)},
+		contest.Contender{Name: wakeName, Run: wakeUps(0)},
+		contest.Contender{Name: wakeFreeName, Run: wakeUps(anyCore)})
 }
 
 func spinName(spin time.Duration) string {
@@ -88,27 +103,69 @@ func between(spin time.Duration, tx, rx string) contest.Measurement {
 	}
 }
 
-// memif has one testpmd send to another, each with a core of its own.
-func memif(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
-	socket := l.Path("memif")
-	side := func(core int, role, mode string, extra ...string) (*lab.Process, error) {
-		cores := []string{"--lcores", fmt.Sprintf("0@%d,1@%d", core, core)}
-		device := fmt.Sprintf("net_memif0,role=%s,socket=%s,socket-abstract=no", role, socket)
-		return lab.Start(pmd(cores, device, mode, extra...), func(c *exec.Cmd) { asDPDK(l, c) })
+// anyCore leaves it to the scheduler where a helper runs.
+const anyCore = -1
+
+// wakeUps has two helpers wake each other, once in each direction for a batch.
+func wakeUps(core int) contest.Measurement {
+	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
+		receiver, sender, err := startBaton(ctx, l, core, "wake-send")
+		if err != nil {
+			return nil, err
+		}
+		defer receiver.Stop()
+		defer sender.Stop()
+		pps, _, err := lab.Rates(ctx, receiver, helper.Received, length, lab.Unmarked)
+		return []float64{lab.Mega(pps)}, err
 	}
-	server, err := side(0, "server", "rxonly")
-	if err != nil {
-		return nil, err
-	}
-	defer server.Stop()
-	if _, err := server.Await(ctx, "RX-packets:"); err != nil { // it listens by now
-		return nil, err
-	}
-	client, err := side(1, "client", "txonly", fmt.Sprintf("--txpkts=%d", processLength))
-	if err != nil {
-		return nil, err
-	}
-	defer client.Stop()
-	pps, _, err := lab.Rates(ctx, server, pmdReceived, length, lab.Unmarked)
-	return []float64{lab.Mega(pps)}, err
 }
+
+// startBaton starts two helpers with a word that they share. The second one is named, with its arguments.
+func startBaton(ctx context.Context, l *lab.Lab, core int, name string, args ...string) (receiver, sender *lab.Process, err error) {
+	file := l.Path(fmt.Sprintf("baton-%d", instances.Add(1)))
+	receiver, err = lab.Start(l.Helper("wake-receive", file, strconv.Itoa(core), strconv.Itoa(processBatch)))
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err = receiver.Await(ctx, helper.ReadyLine); err == nil {
+		sender, err = lab.Start(l.Helper(name, append([]string{file, strconv.Itoa(core)}, args...)...))
+	}
+	if err != nil {
+		receiver.Stop()
+	}
+	return receiver, sender, err
+}
+
+// memif has one testpmd send to another, each with a core of its own.
+func memif(receive, send string, bytes int) contest.Measurement {
+	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
+		socket := l.Path("memif")
+		side := func(core int, role, mode string, extra ...string) (*lab.Process, error) {
+			cores := []string{"--lcores", fmt.Sprintf("0@%d,1@%d", core, core)}
+			device := fmt.Sprintf("net_memif0,role=%s,socket=%s,socket-abstract=no,%s", role, socket, memifRing)
+			return lab.Start(pmd(cores, device, mode, memifBuffers, append(extra, memifBurst)...), func(c *exec.Cmd) { asDPDK(l, c) })
+		}
+		server, err := side(0, "server", receive)
+		if err != nil {
+			return nil, err
+		}
+		defer server.Stop()
+		if _, err := server.Await(ctx, "RX-packets:"); err != nil { // it listens by now
+			return nil, err
+		}
+		client, err := side(1, "client", send, fmt.Sprintf("--txpkts=%d", bytes))
+		if err != nil {
+			return nil, err
+		}
+		defer client.Stop()
+		pps, _, err := lab.Rates(ctx, server, pmdReceived, length, lab.Unmarked)
+		return []float64{lab.Mega(pps)}, err
+	}
+}
+
+// The settings at which memif is fastest: of rings of 2^10 to 2^14 and bursts of 32 to 512.
+const (
+	memifRing    = "rsize=12"
+	memifBurst   = "--burst=256"
+	memifBuffers = 16384
+)

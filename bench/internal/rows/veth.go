@@ -19,6 +19,7 @@ const (
 	daemonName = "netmap serve"
 	pmdName    = "dpdk af_xdp"
 	packetName = "af_packet"
+	bareName   = "af_xdp alone"
 )
 
 // party starts a program on an interface, and what it needs besides. Stop ends the latter, when the program has ended.
@@ -75,13 +76,14 @@ func vethTx() contest.Comparison {
 		Name: "veth-tx", Title: "Sending through AF_XDP, veth, one queue",
 		Text: `One process sends frames of 64 bytes into a veth pair as fast as it can, and the kernel counts them at the other end, where
 nobody wants them. veth has no zero-copy: the kernel copies every frame. DPDK is testpmd with its af_xdp driver; AF_PACKET
-sends 64 frames a sendmmsg, past the queueing discipline. "netmap serve" is the same sender as a client of the daemon.`,
-		Metrics: []contest.Metric{{Name: "sent", Unit: "Mpps", Digits: 3}}, Plots: []int{0}, Peer: pmdName,
+sends 64 frames a sendmmsg, past the queueing discipline. "netmap serve" is the same sender as a client of the daemon. The floor is sendto on an AF_XDP socket like ours, with frames written once and no framework.`,
+		Metrics: []contest.Metric{{Name: "sent", Unit: "Mpps", Digits: 3}}, Plots: []int{0}, Peer: pmdName, Floor: bareName,
 		Contenders: []contest.Contender{
 			{Name: oursName, Ours: true, Needs: []lab.Need{lab.Root}, Run: sendFrom(alone(nicSender))},
 			{Name: daemonName, Ours: true, Needs: []lab.Need{lab.Root}, Run: sendFrom(throughDaemon(nodeSender))},
 			{Name: pmdName, Needs: []lab.Need{lab.Root, lab.TwoCores, dpdk}, Run: sendFrom(alone(pmdOn("txonly"), asDPDK))},
 			{Name: packetName, Needs: []lab.Need{lab.Root}, Run: sendFrom(alone(packetSender))},
+			{Name: bareName, Needs: []lab.Need{lab.Root}, Run: sendFrom(alone(bareSender))},
 		},
 	}
 }
@@ -92,14 +94,16 @@ func vethRx() contest.Comparison {
 		Text: `The same three receive. The sender is the same for all: ours, in AF_XDP, without pause. The kernel delivers on the
 sender's core, so that a receiver that has to be woken slows its sender down. testpmd never sleeps; ours sleeps in poll, at once
 or after having looked for 50 µs. "netmap serve" is ours as a client of the daemon, which waits as it does by default. Offered
-is what the kernel took from the sender, lost the share of it that the receiver never saw.`,
-		Metrics: []contest.Metric{{Name: "received", Unit: "Mpps", Digits: 3}, {Name: "offered", Unit: "Mpps", Digits: 3}, {Name: "lost", Unit: "%", Digits: 1, Less: true}}, Plots: []int{0}, Peer: pmdName,
+is what the kernel took from the sender, lost the share of it that the receiver never saw. The floor is a
+loop over an AF_XDP socket like ours, which looks into every frame and never sleeps.`,
+		Metrics: []contest.Metric{{Name: "received", Unit: "Mpps", Digits: 3}, {Name: "offered", Unit: "Mpps", Digits: 3}, {Name: "lost", Unit: "%", Digits: 1, Less: true}}, Plots: []int{0}, Peer: pmdName, Floor: bareName,
 		Contenders: []contest.Contender{
 			{Name: oursName, Ours: true, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(nicReceiver(0)), helper.ReadyLine, helper.Received)},
 			{Name: oursName + ", spin 50 us", Ours: true, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(nicReceiver(50*time.Microsecond)), helper.ReadyLine, helper.Received)},
 			{Name: daemonName, Ours: true, Needs: []lab.Need{lab.Root}, Run: receiveOn(throughDaemon(nodeReceiver), helper.ReadyLine, helper.Received)},
 			{Name: pmdName, Needs: []lab.Need{lab.Root, lab.TwoCores, dpdk}, Run: receiveOn(alone(pmdOn("rxonly"), asDPDK), "RX-packets:", pmdReceived)},
 			{Name: packetName, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(packetReceiver), helper.ReadyLine, helper.Received)},
+			{Name: bareName, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(bareReceiver), helper.ReadyLine, helper.Received)},
 		},
 	}
 }
@@ -158,6 +162,12 @@ func packetReceiver(l *lab.Lab, iface string) []string { return l.Helper("packet
 
 func pmdOn(mode string) func(*lab.Lab, string) []string {
 	return func(_ *lab.Lab, iface string) []string {
-		return pmd([]string{"-l", "0,1"}, "net_af_xdp0,iface="+iface, mode)
+		return pmd([]string{"-l", "0,1"}, "net_af_xdp0,iface="+iface, mode, pmdBuffers)
 	}
 }
+
+func bareSender(l *lab.Lab, iface string) []string {
+	return l.Helper("xdp-send", iface, strconv.Itoa(vethLength))
+}
+
+func bareReceiver(l *lab.Lab, iface string) []string { return l.Helper("xdp-receive", iface) }
