@@ -35,8 +35,8 @@ test-nics:
 doc-nics:
 	$(MAKE) test-nics NICS_FLAGS=-update
 
-# Measures side by side with DPDK and AF_PACKET, and writes doc/performance.md. Takes five minutes,
-# as root.
+# Measures side by side with floors, DPDK and AF_PACKET, and writes the part of doc/performance.md
+# that is about this machine. Takes about eight minutes, as root.
 bench:
 	go run ./bench
 

@@ -1,7 +1,7 @@
 // Command bench measures this netmap side by side with floors, which do only what has to be done, and with others that do the
 // same: DPDK and AF_PACKET on an interface, DPDK's memif between processes. It prints what it found and writes doc/performance.md.
 //
-//	go run ./bench                     everything, some minutes, as root
+//	go run ./bench                     everything, about eight minutes, as root
 //	go run ./bench -list               what there is
 //	go run ./bench -only veth          some of it; writes nothing unless -out says where
 //	go run ./bench -json old.json      also keeps the figures in a file

@@ -11,31 +11,10 @@ import (
 	"github.com/seed-48afdc40/netmap/bench/internal/contest"
 )
 
-const preface = `# Performance
+// marker stands between what people write on the page and what is written here.
+const marker = "<!-- From here on the page is written by make bench. -->\n"
 
-Written by ` + "`make bench`" + `: a section a machine. A run replaces what it measured in the section of the machine that it runs on, which
-is told by its processor and its kernel, and leaves the others as they are.
-
-## How to read it
-
-Absolute figures do not carry over from one machine to another; ratios to what was measured in the same run do. A **floor** is a
-loop that does only what has to be done: it copies frames in the same memory, or wakes the other process, and knows no netmap. A **peer** is
-somebody else's program that does the same work. Targets are ratios to one of them.
-
-Contenders of a table run in turns; a figure is the median of the rounds, with the lowest and the highest in brackets. Ratios are
-of medians, but those to a floor in one process: they are of the same round. Bars in blue are ours, those in grey others.
-
-**Not slower** means: the median of five rounds, as a ratio to the same run's floor, is within 10 % of what it was before. This
-says whether that is so, on one machine and with nothing else running:
-
-` + "```sh" + `
-go run ./bench -only embed -json before.json   # at the commit before
-go run ./bench -only embed -against before.json
-` + "```" + `
-
-`
-
-// Write writes the page, which has all records beside it, and puts this one among them.
+// Write puts the record among those beside the page, and writes the page anew from its marker on.
 func Write(path string, now Record, all []contest.Comparison) error {
 	folder := strings.TrimSuffix(path, filepath.Ext(path))
 	plots := filepath.Join(folder, now.Machine.slug())
@@ -58,7 +37,24 @@ func Write(path string, now Record, all []contest.Comparison) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, []byte(markdown(records, all, filepath.Base(folder))), 0o644)
+	prose, err := proseOf(path)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(prose+marker+markdown(records, all, filepath.Base(folder))), 0o644)
+}
+
+// proseOf is what stands on the page before the marker.
+func proseOf(path string) (string, error) {
+	page, err := os.ReadFile(path)
+	switch prose, _, marked := strings.Cut(string(page), marker); {
+	case errors.Is(err, fs.ErrNotExist):
+		return "# Performance\n\n", nil
+	case err == nil && !marked:
+		return "", fmt.Errorf("%s has no line %q after what people have written", path, strings.TrimSpace(marker))
+	default:
+		return prose, err
+	}
 }
 
 // draw writes a plot a comparison.
@@ -73,10 +69,10 @@ func (r Record) draw(folder string) error {
 	return nil
 }
 
-// markdown is the page; the plots are in that folder beside it.
+// markdown is the measured part of the page; the plots are in that folder beside it.
 func markdown(records []Record, all []contest.Comparison, folder string) string {
 	var b strings.Builder
-	b.WriteString(preface + "## What is measured\n")
+	b.WriteString("\n## What is measured\n")
 	for _, c := range all {
 		fmt.Fprintf(&b, "\n**%s.** %s\n", c.Title, c.Text)
 	}

@@ -175,3 +175,21 @@ func TestBrokenRecordsAreNamed(t *testing.T) {
 		t.Errorf("error %v, want one that names %s", err, file)
 	}
 }
+
+func TestPageKeepsItsProse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "speed.md")
+	r := Record{Machine{"Fast One 3000", 2, "Linux 6.1"}, Run{}, []contest.Outcome{example()}}
+	prose := "# Speed\n\nBy hand.\n\n"
+	if err := os.WriteFile(path, []byte(prose+marker+"old figures\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if page := write(t, path, r); !strings.HasPrefix(page, prose) || strings.Contains(page, "old figures") {
+		t.Errorf("the page became\n%s", page)
+	}
+	if err := os.WriteFile(path, []byte(prose), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(path, r, order); err == nil {
+		t.Error("a page without the marker was overwritten")
+	}
+}
