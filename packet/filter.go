@@ -32,9 +32,9 @@ func (v *verdict) pass(f *Frame) bool {
 	return true
 }
 
-// SetBPFFilter lets only frames be received that match an expression in the syntax of tcpdump, see
-// pcap-filter(7). "" lets all be received. It applies to frames that are read from now on. EINVAL
-// for an invalid expression; the error tells the position.
+// SetBPFFilter sets the filter to an expression in the syntax of tcpdump, see pcap-filter(7). Only
+// frames that match are received from now on; all with "". EINVAL for an invalid expression; the
+// error tells the position.
 func (c *Conn) SetBPFFilter(expression string) error {
 	if expression == "" {
 		c.filter.Store(nil)
@@ -48,10 +48,10 @@ func (c *Conn) SetBPFFilter(expression string) error {
 	return nil
 }
 
-// SetBPF lets only frames be received for which a classic BPF program returns a number other than
-// 0, and so many bytes of each. No program lets all be received. It applies to frames that are read
-// from now on. EINVAL for an invalid program, and for one that uses negation or the kernel's
-// extensions (other than the length). SetBPF implements bpf.Setter.
+// SetBPF sets the filter to a classic BPF program. From now on only frames for which the program
+// returns a number n > 0 are received, and n bytes of each; without a program, all frames are.
+// EINVAL for an invalid program, and for one that uses negation or the kernel's extensions (other
+// than the length). SetBPF implements bpf.Setter.
 func (c *Conn) SetBPF(program []bpf.RawInstruction) error {
 	if len(program) == 0 {
 		c.filter.Store(nil)

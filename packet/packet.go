@@ -172,7 +172,7 @@ func (c *Conn) NextCopy(ctx context.Context) (Frame, error) {
 	return f, c.opError("read", err)
 }
 
-// Send sends frames and returns how many of them the framework has; without an error these are all.
+// Send sends frames. It returns how many it has handed to the framework: all, if there is no error.
 // It waits for room until the context ends. Deadlines do not apply. Many frames in one call cost
 // less than in many calls. Errors are those of WriteTo and the context's.
 func (c *Conn) Send(ctx context.Context, frames ...[]byte) (int, error) {

@@ -108,7 +108,7 @@ func TestPackets(t *testing.T) {
 }
 
 // The channel of packets ends when the source ends, whatever the reason.
-func TestTheEnd(t *testing.T) {
+func TestChannelEnds(t *testing.T) {
 	testutil.CheckLeaks(t)
 	late, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 	defer cancel()

@@ -174,7 +174,8 @@ func (p *Port) exchange(rings []ring) (ready, bad bool) {
 	return ready, bad
 }
 
-// pass passes head and cur on if they are valid. It reports whether the loop wants a kick.
+// pass passes head and cur on if they are valid, which ok reports. kick reports whether the loop
+// wants to be kicked.
 func (r *ring) pass() (kick, ok bool) {
 	head, cur := r.Head.Load(), r.Cur.Load()
 	if head == r.head && cur == r.cur {

@@ -452,7 +452,7 @@ func TestInterfaceGoesDown(t *testing.T) {
 }
 
 // What the host sends on the TAP itself reaches neither the program nor the wire.
-func TestTAPIsNobodysInterface(t *testing.T) {
+func TestSendingOnTheTAP(t *testing.T) {
 	l := newLab(t, 1, engine.Config{})
 	p := l.open("netmap:v*")
 	l.host.AddAddr(t, tapName, "10.96.0.1/24")

@@ -1,6 +1,6 @@
 //go:build linux || freebsd
 
-// Package nioctl sends requests to a netmap device, this daemon's or the kernel module's.
+// Package nioctl sends requests to a netmap device, of netmap serve or of the kernel module.
 package nioctl
 
 import (

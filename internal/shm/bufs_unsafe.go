@@ -48,7 +48,8 @@ func (b Bufs) at(i uint32) unsafe.Pointer {
 // Bytes returns buffer i.
 func (b Bufs) Bytes(i uint32) []byte { return unsafe.Slice((*byte)(b.at(i)), b.size) }
 
-// Head loads the first 16 bytes of buffer i: the MAC addresses of a frame, in two little-endian words.
+// Head loads the first 16 bytes of buffer i: the MAC addresses of a frame, in two little-endian
+// words.
 func (b Bufs) Head(i uint32) (lo, hi uint64) {
 	p := (*[2]uint64)(b.at(i))
 	return p[0], p[1]

@@ -187,7 +187,7 @@ func answering(t *testing.T, answer func(net.Conn)) string {
 }
 
 // The process that owns the socket may answer anything, or nothing.
-func TestAskStrangers(t *testing.T) {
+func TestAskOtherPrograms(t *testing.T) {
 	say := func(s string) func(net.Conn) {
 		return func(c net.Conn) {
 			c.Read(make([]byte, 4096))

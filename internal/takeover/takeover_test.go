@@ -301,7 +301,7 @@ func TestOneProcessAtATime(t *testing.T) {
 
 // Restore does not touch another interface that has the index and the address of the one that was
 // taken.
-func TestSuccessor(t *testing.T) {
+func TestRestoreSparesNewInterface(t *testing.T) {
 	b := newTestbed(t)
 	taken := b.mustTake(everything)
 	b.must("ip", "link", "set", "v0", "name", "wan")
@@ -369,7 +369,7 @@ func TestNoPlaceForRecords(t *testing.T) {
 
 // Recover names a file that is no record, and does not touch it. It removes an unlocked temporary
 // file: its process was killed while it wrote a record.
-func TestStrangeFiles(t *testing.T) {
+func TestOtherFiles(t *testing.T) {
 	b := newTestbed(t)
 	kill(b.mustTake(everything))
 	strange := filepath.Join(b.dir, "1-1.json")
