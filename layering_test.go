@@ -55,8 +55,13 @@ var mayImport = map[string][]string{
 
 	"internal/takeover": {"internal/fault", "internal/ns", "internal/ethtool", "internal/netdev"},
 
-	// What is attached to a switch needs somebody to wait for it, and VALE itself knows no operating system.
-	"internal/uplink": slices.Concat(core, []string{"internal/vale"}),
+	// Which ports there are is for both to know, those who open ports and those who attach them.
+	"internal/registry": slices.Concat(core, telling, []string{"internal/session", "internal/netdev"}),
+
+	// VALE itself knows no operating system: who attaches, who moves frames and who makes interfaces.
+	"internal/switches": slices.Concat(core, telling, []string{"internal/registry", "internal/session", "internal/vale", "internal/nic", "internal/netdev", "internal/ns", "internal/tap"}),
+
+	"internal/iface": slices.Concat(core, []string{"internal/nic", "internal/hoststack", "internal/tap"}),
 
 	// What programs of old APIs see stands before the rings, whatever their kind.
 	"internal/oldapi": core,
@@ -64,7 +69,7 @@ var mayImport = map[string][]string{
 	// One program's hold on a port knows no kind of port, and no registry.
 	"internal/session": slices.Concat(core, []string{"internal/oldapi", "internal/wake", "internal/netdev"}),
 
-	"internal/engine":  slices.Concat(core, system, telling, kinds, []string{"internal/uplink", "internal/session", "internal/status"}),
+	"internal/engine":  slices.Concat(core, kinds, []string{"internal/iface", "internal/registry", "internal/session", "internal/switches", "internal/netdev", "internal/status"}),
 	"internal/control": slices.Concat(core, []string{"portname", "internal/engine", "internal/session", "internal/wake", "internal/ifioctl"}),
 	"internal/daemon":  slices.Concat(core, system, telling, []string{"internal/engine", "internal/control", "internal/chardev", "internal/ifioctl", "internal/takeover", "internal/status", "internal/statusapi", "internal/metrics"}),
 

@@ -3,11 +3,11 @@ package engine
 import (
 	"context"
 	"syscall"
-	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/nic"
+	"github.com/seed-48afdc40/netmap/internal/registry"
 	"github.com/seed-48afdc40/netmap/internal/session"
 	"github.com/seed-48afdc40/netmap/internal/status"
 )
@@ -16,7 +16,7 @@ import (
 type Binding struct {
 	session.Session
 	eng   *Engine
-	entry *entry
+	entry *registry.Entry
 }
 
 // Register binds to the port of that name; req says how, as NETMAP_REQ_REGISTER does. Errors are those of the request:
@@ -30,69 +30,71 @@ type Options struct {
 	// API is that of a program for which interface and rings are laid out as it knows them; nil is
 	// today's.
 	API     *abi.API
-	Extmem  *Extmem
+	Extmem  *registry.Extmem
 	Offsets *session.Offsets
 	User    uint32 // for whom; see Config.UserInterfaces
 }
 
-// queuePatience is how long an interface's queue is waited for that this process has just closed.
-// The kernel frees it later, after some seconds where the machine is busy.
-const queuePatience = 5 * time.Second
-
 // RegisterWith is Register with options, whose memory is the engine's from then on. An error for
 // which an option is to blame is a session.OptionError.
 func (e *Engine) RegisterWith(name string, req abi.Register, o Options) (b *Binding, err error) {
-	err = patiently(queuePatience, queuePause, func() (again bool, err error) {
+	err = registry.Patiently(registry.QueuePatience, registry.QueuePause, func() (again bool, err error) {
 		b, err = e.register(name, req, o)
 		return nic.WillBeFree(err) && o.Extmem == nil, err // that memory is gone with the first error
 	})
 	return b, err
 }
 
-// queuePause lets others open ports between two tries.
-const queuePause = 20 * time.Millisecond
-
 func (e *Engine) register(name string, req abi.Register, o Options) (*Binding, error) {
 	t := targetOf(name, &req)
-	pipeOf := e.holdParent(t, &req, o.User)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	defer func() { e.dropParent(pipeOf) }()
-	if err := e.check(t, &req); err != nil {
+	var release func()
+	if opens := req.Mode == abi.RegAllNIC || req.Mode == abi.RegOneNIC; t.key.Pipe != "" && opens && !t.monitor {
+		release = e.HoldParent(t.key, o.User)
+	}
+	e.reg.Lock()
+	defer e.reg.Unlock()
+	defer func() {
+		if release != nil {
+			release()
+		}
+	}()
+	if err := e.check(&t, &req); err != nil {
 		if o.Extmem != nil {
 			o.Extmem.Free()
 		}
 		return nil, err
 	}
-	w, err := e.regionWish("open", name, req.MemID, o.Extmem)
+	region, err := e.reg.RegionFor("open", name, req.MemID, o.Extmem)
 	if err != nil {
 		return nil, err
 	}
-	defer e.leave(w.region)
-	p, err := e.lookup(t, &req, w.region)
+	defer e.reg.Leave(region)
+	p, err := e.lookup(&t, &req, region)
 	if err != nil {
 		return nil, err
 	}
-	if p.pipeOf == nil {
-		p.pipeOf, pipeOf = pipeOf, nil
+	if release != nil && !p.HasParent {
+		p.HasParent = true
+		p.OnClose(release)
+		release = nil
 	}
 	b := &Binding{eng: e, entry: p}
-	if err = p.free(); err == nil {
-		err = w.reachable(p, e.region, o.Extmem)
+	if err = p.Free(); err == nil {
+		err = e.reg.Reachable(p, region, o.Extmem)
 	}
 	if err == nil {
 		err = b.Open(&e.env, &p.Target, &req, session.Options{API: o.API, Offsets: o.Offsets})
 	}
 	if err != nil {
-		e.drop(p)
+		e.reg.Drop(p)
 		return nil, err
 	}
 	return b, nil
 }
 
-func (e *Engine) check(t target, req *abi.Register) error {
-	switch name, most := t.name, longest(t.place); {
-	case e.closed:
+func (e *Engine) check(t *target, req *abi.Register) error {
+	switch name, most := t.name, t.kind.longest; {
+	case e.reg.Closed:
 		return fault.New(syscall.ENXIO, "open", name, "the engine is closed")
 	case name == "":
 		return fault.New(syscall.ENXIO, "open", name, "no port named; try netmap:eth0 or vale0:a")
@@ -105,28 +107,28 @@ func (e *Engine) check(t target, req *abi.Register) error {
 
 // Close ends the binding. Syncs that are under way finish first, waits return POLLERR.
 func (b *Binding) Close() error {
-	b.eng.mu.Lock()
-	defer b.eng.mu.Unlock()
+	b.eng.reg.Lock()
+	defer b.eng.reg.Unlock()
 	b.eng.unbind(&b.Session, b.entry)
 	return nil
 }
 
-func (e *Engine) unbind(s *session.Session, p *entry) {
+func (e *Engine) unbind(s *session.Session, p *registry.Entry) {
 	if !s.End() {
 		return
 	}
 	if len(p.Sessions) == 0 {
-		p.orphan()
+		p.Leave()
 	}
-	e.drop(p)
+	e.reg.Drop(p)
 }
 
 // Rebind is a new binding to other rings of the same port, for a program of an old API, in place of
 // this one, which is closed. What the program knows of the port stays where it is. When it fails,
 // this one stays. Errors are those of Register.
 func (b *Binding) Rebind(req abi.Register) (*Binding, error) {
-	b.eng.mu.Lock()
-	defer b.eng.mu.Unlock()
+	b.eng.reg.Lock()
+	defer b.eng.reg.Unlock()
 	next := &Binding{eng: b.eng, entry: b.entry}
 	if err := next.Replace(&b.Session, &req); err != nil {
 		return nil, err
@@ -136,10 +138,10 @@ func (b *Binding) Rebind(req abi.Register) (*Binding, error) {
 }
 
 // Monitors says whether the port is a monitor, which sends nothing.
-func (b *Binding) Monitors() bool { return b.entry.parent != nil }
+func (b *Binding) Monitors() bool { return b.entry.Parent != nil }
 
 // Header is Engine.Header of the port.
-func (b *Binding) Header() (uint32, error) { return b.entry.header(), nil }
+func (b *Binding) Header() (uint32, error) { return header(b.entry), nil }
 
 // SetHeader is Engine.SetHeader of the port.
 func (b *Binding) SetHeader(length uint32) error { return b.eng.SetHeader(b.Port(), length) }
@@ -148,13 +150,13 @@ func (b *Binding) SetHeader(length uint32) error { return b.eng.SetHeader(b.Port
 // caller has to close, and the interface's index. A monitor's interface is its parent's. ENXIO when
 // the port has none, or when it is gone.
 func (b *Binding) DeviceSocket() (fd, index int, err error) {
-	b.eng.mu.Lock()
-	defer b.eng.mu.Unlock()
+	b.eng.reg.Lock()
+	defer b.eng.reg.Unlock()
 	p := b.entry
-	for p.parent != nil {
-		p = p.parent
+	for p.Parent != nil {
+		p = p.Parent
 	}
-	if p.Dev == nil || p.gone() || p.buried || b.Closed() {
+	if p.Dev == nil || p.Gone() || b.Closed() {
 		return -1, 0, fault.New(syscall.ENXIO, "find interface of", b.Port(),
 			"it has none, or none any more")
 	}
@@ -164,9 +166,9 @@ func (b *Binding) DeviceSocket() (fd, index int, err error) {
 
 // Status describes the port that is bound. ENXIO once the binding is closed.
 func (b *Binding) Status(context.Context) (status.Port, error) {
-	b.eng.mu.Lock()
-	closed, v := b.Closed(), b.entry.view()
-	b.eng.mu.Unlock()
+	b.eng.reg.Lock()
+	closed, v := b.Closed(), viewOf(b.entry)
+	b.eng.reg.Unlock()
 	if closed {
 		return status.Port{}, fault.New(syscall.ENXIO, "describe", b.Port(), "the port is closed")
 	}

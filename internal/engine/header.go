@@ -6,18 +6,19 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/port"
+	"github.com/seed-48afdc40/netmap/internal/registry"
 )
 
 // SetHeader sets the length of the virtio-net headers of a port's frames: 0, 10 or 12, EINVAL for others. ENXIO for what is
 // no port of a switch, EOPNOTSUPP for an interface that is attached to one: its frames have none. // NETMAP_REQ_PORT_HDR_SET
 func (e *Engine) SetHeader(name string, length uint32) error {
 	const op = "set header of"
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.reg.Lock()
+	defer e.reg.Unlock()
 	if length != 0 && length != 10 && length != 12 {
 		return fault.New(syscall.EINVAL, op, name, "%d bytes; want 0, 10 or 12", length)
 	}
-	p := e.find(key{name: name})
+	p := e.reg.Find(registry.Key{Name: name})
 	if p != nil {
 		if h, ok := p.Port.(port.Headed); ok {
 			return h.SetHeader(length)
@@ -31,25 +32,25 @@ func (e *Engine) SetHeader(name string, length uint32) error {
 func (e *Engine) Header(name string) (uint32, error) {
 	const op = "get header of"
 	t := targetOf(name, &abi.Register{Mode: abi.RegAllNIC})
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	switch p := e.find(t.key); {
+	e.reg.Lock()
+	defer e.reg.Unlock()
+	switch p := e.reg.Find(t.key); {
 	case t.err != nil:
 		return 0, fault.Wrap(t.err, op, name, "")
 	case p != nil:
-		return p.header(), nil
-	case t.kind == "pipe":
+		return header(p), nil
+	case t.key.Pipe != "":
 		return 0, fault.New(syscall.ENODEV, op, name, "there is no such pipe")
-	case t.kind != "nic":
+	case t.kind != nicKind:
 		return 0, fault.New(syscall.ENXIO, op, name, "there is no such port")
 	}
 	return 0, nil
 }
 
 // header is the length of the virtio-net headers of the port's frames.
-func (p *entry) header() uint32 {
-	if p.parent != nil {
-		return p.parent.header() // a monitor shows the frames as they are
+func header(p *registry.Entry) uint32 {
+	if p.Parent != nil {
+		return header(p.Parent) // a monitor shows the frames as they are
 	}
 	return port.Header(p.Port)
 }

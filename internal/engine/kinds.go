@@ -1,119 +1,242 @@
 package engine
 
 import (
-	"regexp"
+	"cmp"
+	"strings"
 	"syscall"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/iface"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/monitor"
+	"github.com/seed-48afdc40/netmap/internal/netdev"
 	"github.com/seed-48afdc40/netmap/internal/null"
 	"github.com/seed-48afdc40/netmap/internal/pipe"
 	"github.com/seed-48afdc40/netmap/internal/port"
-	"github.com/seed-48afdc40/netmap/internal/vale"
+	"github.com/seed-48afdc40/netmap/internal/registry"
+	"github.com/seed-48afdc40/netmap/internal/switches"
 )
 
-const valePrefix = "vale"
-
-func (e *Engine) openNull(name string, req *abi.Register, region *mem.Region) (port.Port, error) {
-	if req.MemID == 0 && region == e.region {
-		return nil, fault.New(syscall.EINVAL, "open null port", name, "no memory id; a null port has to name its region, %d", e.region.ID())
-	}
-	if err := checkNull(name, req, region); err != nil {
-		return nil, err
-	}
-	return null.New(region, name, wishOf(req)), nil
+// kind is how ports of a kind are found and opened. A new kind of port is a row of kinds.
+type kind struct {
+	name string
+	// means says whether a name and its request mean a port of this kind.
+	means func(name string, req *abi.Register) bool
+	// find looks up by what the registry knows the port. The registry is not locked.
+	find func(t *target)
+	// open makes the entry's port, and may change the entry.
+	open func(e *Engine, p *registry.Entry, t *target, req *abi.Register) error
+	// alone says that nobody finds the port: each open makes another one.
+	alone bool
+	// longest is how long a name may be. Only an interface has names longer than a request can hold.
+	longest int
 }
 
-// valeName is switch:port. The switch's name with its colon has at most 15 characters, and so has the port's.
-var valeName = regexp.MustCompile(`^(vale[A-Za-z0-9_]*):(.*)$`)
-
-// splitValeName takes a name apart. ENOMEM for one that no switch or port can have.
-func splitValeName(op, name string) (sw, port string, err error) {
-	m := valeName.FindStringSubmatch(name)
-	if m == nil || len(m[1])+1 >= abi.IfNameSize || len(m[2]) >= abi.IfNameSize {
-		return "", "", fault.New(syscall.ENOMEM, op, name, "not a VALE port; want valeSWITCH:PORT, letters, digits and _ in SWITCH, at most 15 characters on either side of the colon")
-	}
-	return m[1], m[2], nil
+// kinds are all kinds of port but monitors, in the order in which netmap tries them.
+var kinds = []*kind{
+	{name: "null", means: isNull, find: findNull, open: openNull, longest: abi.ReqNameSize - 1, alone: true},
+	{name: "pipe", means: isPipe, find: findPipe, open: openPipe, longest: abi.ReqNameSize - 1},
+	{name: switches.Kind, means: isVale, find: findVale, open: openVale, longest: abi.ReqNameSize - 1},
+	nicKind,
 }
 
-func (e *Engine) openVale(t target, req *abi.Register, region *mem.Region) (port.Port, error) {
-	name := t.name
-	swName, portName, err := splitValeName("open", name)
-	if err != nil {
+var nicKind = &kind{name: "nic", means: isAny, find: findNIC, open: openNIC, longest: netdev.MaxName}
+
+// target is the port that a name means to the calling thread, in whose network namespace interfaces
+// are. It is found before the registry is locked, because the kernel may take its time to answer.
+type target struct {
+	kind    *kind
+	monitor bool // a monitor of that port is meant
+	name    string
+	key     registry.Key
+	err     error // there can be no such port
+
+	like        registry.Key // of a pipe, the port that it is a pipe of, if there is one
+	isInterface bool         // of a port of a switch: what is behind the colon is an interface
+}
+
+// targetOf finds out what a name and its request mean.
+func targetOf(name string, req *abi.Register) target {
+	t := target{name: name}
+	for _, k := range kinds {
+		if k.means(name, req) {
+			t.kind = k
+			break
+		}
+	}
+	t.monitor = !t.kind.alone && req.Flags&monitor.Flags != 0
+	t.kind.find(&t)
+	return t
+}
+
+func isNull(_ string, req *abi.Register) bool  { return req.Mode == abi.RegNull }
+func isPipe(name string, _ *abi.Register) bool { return strings.ContainsAny(name, "{}") }
+func isVale(name string, _ *abi.Register) bool { return strings.HasPrefix(name, "vale") }
+func isAny(string, *abi.Register) bool         { return true }
+
+func findNull(t *target) { t.name = "null:" + t.name }
+
+func findPipe(t *target) {
+	t.key = pipeKey(t.name)
+	switch parent := t.key.Name; {
+	case isPipe(parent, nil):
+		t.like = pipeKey(parent)
+	case isVale(parent, nil):
+		t.like = registry.Key{Name: parent}
+	default:
+		t.like.Dev, _ = netdev.Find(parent) // none is as good as one that nobody has open
+	}
+}
+
+// pipeKey takes the name of a pipe's end apart.
+func pipeKey(name string) registry.Key {
+	at := strings.LastIndexAny(name, "{}")
+	return registry.Key{Name: name[:at], Pipe: name[at+1:], Slave: name[at] == '}'}
+}
+
+func findVale(t *target) {
+	t.key = registry.Key{Name: t.name}
+	_, behind, _ := strings.Cut(t.name, ":")
+	t.isInterface = netdev.Exists(behind)
+}
+
+func findNIC(t *target) {
+	if t.key.Dev, t.err = netdev.Find(t.name); t.err != nil {
+		t.err = registry.NoInterface("open", t.name, t.err)
+	}
+}
+
+// lookup finds the target or makes it, in that region. The caller holds the lock, and drops the
+// port if it ends up without sessions.
+func (e *Engine) lookup(t *target, req *abi.Register, region *mem.Region) (*registry.Entry, error) {
+	switch {
+	case t.err != nil:
+		return nil, t.err
+	case t.monitor:
+		return e.openMonitor(t, req, region)
+	case t.kind.alone:
+		t.key = e.reg.NewKey()
+	}
+	if p := e.reg.Find(t.key); p != nil {
+		return p, nil
+	}
+	p := &registry.Entry{Key: t.key, Kind: t.kind.name}
+	p.Name, p.Region = t.name, region
+	if err := t.kind.open(e, p, t, req); err != nil {
 		return nil, err
 	}
-	if t.isDevice {
-		return nil, fault.New(syscall.EINVAL, "open", name, "%s is a network interface; choose another port name, or attach the interface to the switch", portName)
+	if other := e.reg.At(p.Key); other != nil { // names have been exchanged since they were looked up
+		p.Close()
+		return other, nil
 	}
-	sw, err := e.switchFor(swName, name)
-	if err != nil {
-		return nil, err
-	}
-	clampVale(req)
-	p, err := vale.NewPort(region, name, wishOf(req))
-	if err == nil {
-		err = sw.Join(p)
-	}
-	if err != nil {
-		e.prune(sw)
-		return nil, err
-	}
+	e.reg.Add(p)
 	return p, nil
 }
 
-// switchFor is the switch of that name, a new one if there is none, for a port. Who then joins nothing to it has to prune
-// it.
-func (e *Engine) switchFor(name, port string) (*vale.Switch, error) {
-	if sw := e.switches[name]; sw != nil {
-		return sw, nil
-	}
-	if len(e.switches) >= e.cfg.MaxSwitches {
-		return nil, fault.New(syscall.ENOMEM, "make switch for", port, "there are %d switches already; close one or configure more", len(e.switches))
-	}
-	sw := vale.NewSwitch(name)
-	sw.Number = e.freeNumber()
-	e.switches[name] = sw
-	return sw, nil
+// openInterface is lookup of an interface.
+func (e *Engine) openInterface(name string, id netdev.ID, req *abi.Register, region *mem.Region) (*registry.Entry, error) {
+	return e.lookup(&target{kind: nicKind, name: name, key: registry.Key{Dev: id}}, req, region)
 }
 
-// openPipe makes both ends and returns the one that is asked for; the other waits in the registry.
-func (e *Engine) openPipe(t target, req *abi.Register, region *mem.Region) (port.Port, error) {
+// openNull says ENOMEM for more rings than the region has at all, or longer ones than there can be.
+func openNull(e *Engine, p *registry.Entry, _ *target, req *abi.Register) error {
+	const op = "open null port"
+	if req.MemID == 0 && p.Region == e.Region() {
+		return fault.New(syscall.EINVAL, op, p.Name, "no memory id; a null port has to name its region, %d", p.Region.ID())
+	}
+	shape := port.Wish(req)
+	shape.TxSlots, shape.RxSlots = cmp.Or(shape.TxSlots, port.DefaultSlots), cmp.Or(shape.RxSlots, port.DefaultSlots)
+	wish, most := uint32(shape.TxRings)+uint32(shape.RxRings), p.Region.Info().Ring.ObjTotal
+	if wish > most {
+		return fault.New(syscall.ENOMEM, op, p.Name, "%d rings; the region has %d", wish, most)
+	}
+	if s := max(shape.TxSlots, shape.RxSlots); wish > 0 && s > mem.MaxSlots {
+		return fault.New(syscall.ENOMEM, op, p.Name, "rings of %d slots; want at most %d", s, mem.MaxSlots)
+	}
+	p.Port = null.New(p.Region, p.Name, shape)
+	return nil
+}
+
+// openPipe makes both ends, of which one waits to be opened, or takes the end that waits. The numbers
+// that are wished for are those of the master, whichever end is asked for.
+func openPipe(e *Engine, p *registry.Entry, t *target, req *abi.Register) error {
 	k := t.key
-	if k.name == "" || k.pipe == "" {
-		return nil, fault.New(syscall.EINVAL, "open pipe", t.name, "want PARENT{ID or PARENT}ID")
+	if k.Name == "" || k.Pipe == "" {
+		return fault.New(syscall.EINVAL, "open pipe", t.name, "want PARENT{ID or PARENT}ID")
 	}
 	if req.Mode != abi.RegAllNIC && req.Mode != abi.RegOneNIC {
-		return nil, fault.New(syscall.EINVAL, "open pipe", t.name, "a pipe has no host rings")
+		return fault.New(syscall.EINVAL, "open pipe", t.name, "a pipe has no host rings")
 	}
-	if other := e.ports[k.other()]; other != nil {
-		return other.Port.(*pipe.End).Peer(), nil
+	if other := e.reg.At(k.Other()); other != nil {
+		p.Port, p.Twin, p.Region = other.Twin, other.Port, other.Region
+		return nil
 	}
-	clampPipe(req, e.ports[t.parent])
-	p := pipe.New(region, k.name+"{"+k.pipe, k.name+"}"+k.pipe, wishOf(req))
-	if k.slave {
-		return p.Slave, nil
+	like := port.Usual
+	if parent := e.reg.At(t.like); parent != nil {
+		like = port.ShapeOf(parent.Port)
 	}
-	return p.Master, nil
+	made := pipe.New(p.Region, k.Name+"{"+k.Pipe, k.Name+"}"+k.Pipe, port.Wish(req).Clamped(pipe.MaxRings, like))
+	p.Port, p.Twin = made.Master, made.Slave
+	if k.Slave {
+		p.Port, p.Twin = made.Slave, made.Master
+	}
+	return nil
 }
 
-// regionOfPipe is the region of a pipe: the one in which its other end is, or the one wished for.
-func (e *Engine) regionOfPipe(k key, wish *mem.Region) *mem.Region {
-	if p := e.ports[k.other()]; p != nil {
-		return p.Region
-	}
-	return wish
+func openVale(e *Engine, p *registry.Entry, t *target, req *abi.Register) error {
+	return e.Open(p, t.isInterface, req)
 }
 
-// freeNumber is the lowest number that no switch has.
-func (e *Engine) freeNumber() int {
-	taken := map[int]bool{}
-	for _, s := range e.switches {
-		taken[s.Number] = true
+// openNIC opens the interface that the key means, in the calling thread's network namespace, with
+// as many host rings as are wished for. Its name may have moved to another one meanwhile: the key
+// is that of the one that was opened.
+func openNIC(e *Engine, p *registry.Entry, _ *target, req *abi.Register) error {
+	name, err := netdev.Name(p.Key.Dev.Index)
+	if err != nil {
+		return registry.NoInterface("open", p.Name, err)
 	}
-	n := 0
-	for taken[n] {
-		n++
+	n, err := iface.Open(p.Region, name, req.HostTxRings, req.HostRxRings, e.cfg.NIC, e.reg.InterfaceGone)
+	if err != nil {
+		return err
 	}
-	return n
+	p.Key.Dev.Index, p.Dev, p.Port = n.Index(), n.Device(), n
+	return nil
+}
+
+// openMonitor makes a monitor of the port that is meant. Errors are those of looking the port up,
+// EBUSY when an attachment has it for itself, EINVAL when nobody has it open. The request then says
+// which directions are monitored. Nobody finds the monitor by a name.
+func (e *Engine) openMonitor(t *target, req *abi.Register, region *mem.Region) (*registry.Entry, error) {
+	if req.Flags&abi.NRZcopyMon != 0 {
+		req.Flags |= abi.NRMonitorTx | abi.NRMonitorRx
+	}
+	wish, of := *req, *t
+	wish.Flags &^= monitor.Flags
+	of.monitor = false
+	parent, err := e.lookup(&of, &wish, region)
+	if err != nil {
+		return nil, err
+	}
+	err = parent.Free()
+	if err == nil && len(parent.Sessions) == 0 {
+		err = fault.New(syscall.EINVAL, "monitor", t.name, "nobody has it open; open it first, and then the monitor")
+	}
+	if err != nil {
+		e.reg.Drop(parent)
+		return nil, err
+	}
+	shape := port.Wish(req).Clamped(1, port.ShapeOf(parent.Port))
+	c := monitor.Config{Parent: parent.Shown(), Serial: parent.Watched, Flags: req.Flags,
+		TxSlots: shape.TxSlots, RxSlots: shape.RxSlots}
+	if req.Flags&abi.NRZcopyMon != 0 {
+		region = parent.Region
+	}
+	m := monitor.New(region, parent.Port, c)
+	parent.Watched++
+	p := &registry.Entry{Key: e.reg.NewKey(), Kind: "monitor", Parent: parent}
+	p.Name, p.Port, p.Region = c.Name(), m, region
+	p.OnClose(parent.OnLeft(m.Orphan))
+	e.reg.Add(p)
+	return p, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/port"
+	"github.com/seed-48afdc40/netmap/internal/registry"
 	"github.com/seed-48afdc40/netmap/internal/status"
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
@@ -27,9 +28,9 @@ type PortStats struct {
 
 // Stats describes all ports, by name.
 func (e *Engine) Stats() []PortStats {
-	e.mu.Lock()
+	e.reg.Lock()
 	all := e.view()
-	e.mu.Unlock()
+	e.reg.Unlock()
 	var stats []PortStats
 	for _, v := range all.ports {
 		p := v.read()
@@ -79,9 +80,9 @@ func (e *Engine) Status() (s status.Status) {
 
 func (e *Engine) lastView() *view {
 	for end := time.Now().Add(glimpse); ; time.Sleep(time.Millisecond) {
-		if e.mu.TryLock() {
+		if e.reg.TryLock() {
 			v := e.view()
-			e.mu.Unlock()
+			e.reg.Unlock()
 			e.seen.Store(v)
 			return v
 		}
@@ -93,62 +94,54 @@ func (e *Engine) lastView() *view {
 
 // view looks. The caller holds the lock.
 func (e *Engine) view() *view {
-	v := &view{names: map[*vale.Port]string{}}
-	for _, p := range e.entries() {
-		if p.owner != nil && p.owner.inner == p && p.Alias == "" {
-			continue // its rings are the attachment's
-		}
-		v.ports = append(v.ports, p.view())
-		if on := p.valePort(); on != nil {
-			v.names[on] = p.Shown()
+	v := &view{}
+	for _, p := range e.reg.Entries() {
+		if !p.Hidden() {
+			v.ports = append(v.ports, viewOf(p))
 		}
 	}
 	slices.SortFunc(v.ports, func(a, b portView) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.NetNS, b.NetNS))
 	})
-	for _, sw := range e.switches {
-		v.switches = append(v.switches, sw)
-	}
-	slices.SortFunc(v.switches, func(a, b *vale.Switch) int { return cmp.Compare(a.Name(), b.Name()) })
-	if e.closed {
+	v.switches, v.names = e.All()
+	if e.reg.Closed {
 		return v
 	}
-	v.memory = append(v.memory, regionStatus(e.region))
-	for _, f := range e.foreign {
-		v.memory = append(v.memory, regionStatus(f.Region))
+	for _, r := range e.reg.Regions() {
+		v.memory = append(v.memory, regionStatus(r))
 	}
 	slices.SortFunc(v.memory, func(a, b status.Region) int { return cmp.Compare(a.ID, b.ID) })
 	return v
 }
 
-func (p *entry) view() portView {
-	v := portView{Port: status.Port{Name: p.Shown(), Kind: p.kind, Region: p.Region.ID(), Users: len(p.Sessions), Persistent: p.device != nil}}
+func viewOf(p *registry.Entry) portView {
+	v := portView{Port: status.Port{Name: p.Shown(), Kind: p.Kind, Region: p.Region.ID(), Users: len(p.Sessions), Persistent: p.Lasts}}
 	v.Interfaces = make([]uint64, 0, len(p.Sessions))
 	described := p
-	if p.inner != nil {
-		described = p.inner
-		v.Attached = p.inner.Shown()
+	switch {
+	case p.IsHost:
+		v.Attached = p.Behind.Shown() + "^"
+	case p.Behind != nil:
+		described = p.Behind
+		v.Attached = p.Behind.Shown()
 	}
-	if p.isHost() {
-		v.Attached = p.owner.inner.Shown() + "^"
-	}
-	if described.Dev != nil && described.kind == "nic" {
+	if described.Dev != nil && described.Kind == nicKind.name {
 		v.NetNS = strconv.FormatUint(described.Dev.NS.Inode, 10)
 	}
-	if p.kind == "null" { // several have one name
-		v.Name += fmt.Sprint("#", p.key.number)
+	if p.Key.Number > 0 && p.Parent == nil && p.Dev == nil { // several null ports have one name
+		v.Name += fmt.Sprint("#", p.Key.Number)
 	}
 	for _, b := range p.Sessions {
 		v.Interfaces = append(v.Interfaces, b.Register().Offset)
 	}
-	v.Header = p.header()
+	v.Header = header(p)
 	v.describer, _ = described.Port.(port.Describer)
 	for _, dir := range kring.Dirs {
 		for _, r := range p.Port.Rings(dir) {
-			v.rings = append(v.rings, ringView{r, p.isHost(), p.uses(r)})
+			v.rings = append(v.rings, ringView{r, p.IsHost, uses(p, r)})
 		}
 		for _, r := range port.HostRings(p.Port, dir) {
-			v.rings = append(v.rings, ringView{r, true, p.uses(r)})
+			v.rings = append(v.rings, ringView{r, true, uses(p, r)})
 		}
 	}
 	// An attachment's tx rings are what the interface receives in: shown is how the interface sees it.
@@ -156,13 +149,10 @@ func (p *entry) view() portView {
 	return v
 }
 
-// isHost says whether the port is the host stack of an interface that is attached.
-func (p *entry) isHost() bool { return p.owner != nil && p.owner.host == p }
-
 // uses says whether somebody moves frames through the ring: a binding, or the switch to which the port is attached.
-func (p *entry) uses(r *kring.Ring) bool {
+func uses(p *registry.Entry, r *kring.Ring) bool {
 	n, _ := r.Users()
-	return n > 0 || p.inner != nil || p.owner != nil
+	return n > 0 || p.Held || p.Owner != nil
 }
 
 // read is the port with its counters of now.

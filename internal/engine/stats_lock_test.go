@@ -22,8 +22,8 @@ func TestStatusDoesNotWaitForOpening(t *testing.T) {
 	if s := e.Status(); len(s.Ports) != 1 {
 		t.Fatalf("%+v", s)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.reg.Lock()
+	defer e.reg.Unlock()
 	b.entry.Port.Rings(abi.DirTx)[0].Traffic.Add(7, 420)
 	done := make(chan uint64)
 	go func() { done <- e.Status().Ports[0].Rings[0].Frames }()

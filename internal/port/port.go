@@ -34,6 +34,12 @@ type Hosted interface {
 	HostRings(kring.Dir) []*kring.Ring
 }
 
+// HostOwner is a port whose host stack can be a port by itself, for a switch.
+type HostOwner interface {
+	// Host is that port. Its rings are the host rings.
+	Host() Port
+}
+
 // HostSender is a port whose host receives what a program releases in transparent mode.
 type HostSender interface {
 	Hosted

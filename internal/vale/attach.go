@@ -98,8 +98,8 @@ func (a *Attachment) Close() error {
 	return nil
 }
 
-// Port is the attachment's port on the switch.
-func (a *Attachment) Port() *Port { return a.port }
+// Member is the attachment's port on the switch.
+func (a *Attachment) Member() *Port { return a.port }
 
 // Rings are the rings as the switch sees them: tx rings are those that the device receives in.
 func (a *Attachment) Rings(dir kring.Dir) []*kring.Ring { return a.port.rings[dir] }

@@ -59,6 +59,15 @@ func NewPort(region *mem.Region, name string, shape port.Shape) (*Port, error) {
 	return p, nil
 }
 
+// Member is a port of any kind that is, or can be, one of a switch.
+type Member interface {
+	// Member is what the port is on the switch.
+	Member() *Port
+}
+
+// Member implements Member.
+func (p *Port) Member() *Port { return p }
+
 // Switch is where the port is, nil when it is on none.
 func (p *Port) Switch() *Switch {
 	if at := p.at.Load(); at != nowhere {

@@ -1,8 +1,6 @@
 //go:build linux
 
-// Package uplink runs what is attached to VALE switches: it sleeps until a device has received something, and has the
-// switch take it.
-package uplink
+package switches
 
 import (
 	"sync"
@@ -27,8 +25,8 @@ const (
 	rounds = 4
 )
 
-// Uplink is a device attached to a switch, and the goroutine that moves its frames.
-type Uplink struct {
+// uplink is a device attached to a switch, and the goroutine that moves its frames.
+type uplink struct {
 	*vale.Attachment
 
 	event    int         // eventfd
@@ -40,13 +38,14 @@ type Uplink struct {
 	pollers *pollers      // nil when polling is off
 }
 
-// Attach makes the device a port of the switch, and starts to move its frames. Errors are those of vale.Attach.
-func Attach(s *vale.Switch, name string, d port.Port) (*Uplink, error) {
+// newUplink makes the device a port of the switch, and starts to move its frames. Errors are those of
+// vale.Attach.
+func newUplink(s *vale.Switch, name string, d port.Port) (*uplink, error) {
 	event, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		return nil, fault.Wrap(err, "attach", name, "")
 	}
-	u := &Uplink{event: event}
+	u := &uplink{event: event}
 	if u.Attachment, err = vale.Attach(s, name, d, u); err != nil {
 		unix.Close(event)
 		return nil, err
@@ -59,7 +58,7 @@ func Attach(s *vale.Switch, name string, d port.Port) (*Uplink, error) {
 }
 
 // Close ends polling and the goroutine, takes the device off the switch, and stops its rings.
-func (u *Uplink) Close() error {
+func (u *uplink) Close() error {
 	if u.pollers != nil {
 		u.pollers.close(u)
 	}
@@ -72,7 +71,7 @@ func (u *Uplink) Close() error {
 	return err
 }
 
-func (u *Uplink) eachRing(f func(*kring.Ring)) {
+func (u *uplink) eachRing(f func(*kring.Ring)) {
 	for _, dir := range kring.Dirs {
 		for _, r := range u.Rings(dir) {
 			f(r)
@@ -81,7 +80,7 @@ func (u *Uplink) eachRing(f func(*kring.Ring)) {
 }
 
 // Wake has the goroutine look at all rings. It implements kring.Waiter.
-func (u *Uplink) Wake() {
+func (u *uplink) Wake() {
 	if !u.awake.Swap(true) {
 		one := [8]byte{1}
 		unix.Write(u.event, one[:])
@@ -89,7 +88,7 @@ func (u *Uplink) Wake() {
 }
 
 // run moves frames until Close. It sleeps on the descriptors of the rings, or, where they have none, until it is woken.
-func (u *Uplink) run() {
+func (u *uplink) run() {
 	defer u.ended.Done()
 	fds := make([]unix.PollFd, 1+len(u.polled))
 	for !u.stopping.Load() {
@@ -111,7 +110,7 @@ func (u *Uplink) run() {
 
 // drain empties all rings that no poller has, and says whether there was anything, and whether one is down. The
 // descriptors to sleep on are those of the others.
-func (u *Uplink) drain(fds []unix.PollFd) (busy, down bool) {
+func (u *uplink) drain(fds []unix.PollFd) (busy, down bool) {
 	for i, r := range u.Rings(abi.DirTx) {
 		fds[i] = unix.PollFd{Fd: -1}
 		if u.polled[i].Load() {
@@ -132,7 +131,7 @@ func (u *Uplink) drain(fds []unix.PollFd) (busy, down bool) {
 }
 
 // sleep ends when a descriptor is readable, at Wake, or when the time is over; negative is for ever.
-func (u *Uplink) sleep(fds []unix.PollFd, most time.Duration) {
+func (u *uplink) sleep(fds []unix.PollFd, most time.Duration) {
 	fds[0] = unix.PollFd{Fd: int32(u.event), Events: unix.POLLIN}
 	var ts unix.Timespec
 	at := &ts

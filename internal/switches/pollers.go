@@ -1,6 +1,6 @@
 //go:build linux
 
-package uplink
+package switches
 
 import (
 	"runtime"
@@ -21,15 +21,15 @@ type pollers struct {
 	ended      sync.WaitGroup
 }
 
-// Polling says whether it is on.
-func (u *Uplink) Polling() bool { return u.pollers != nil }
+// polling says whether it is on.
+func (u *uplink) polling() bool { return u.pollers != nil }
 
-// StartPolling has processors look at the device's rx rings all the time: one at all rings, or so many from the first on
+// startPolling has processors look at the device's rx rings all the time: one at all rings, or so many from the first on
 // at the ring of their number each. EFAULT when it is on already, EINVAL for processors or rings that there are not: one
 // has to be left for others.
-func (u *Uplink) StartPolling(mode, first, count uint32) error {
+func (u *uplink) startPolling(mode, first, count uint32) error {
 	const op = "poll"
-	name, rings := u.Port().Name, uint64(len(u.polled))
+	name, rings := u.Member().Name, uint64(len(u.polled))
 	switch {
 	case u.pollers != nil:
 		return fault.New(syscall.EFAULT, op, name, "polling is on already")
@@ -65,16 +65,16 @@ func (u *Uplink) StartPolling(mode, first, count uint32) error {
 	return nil
 }
 
-// StopPolling ends what StartPolling began. EFAULT when polling is off.
-func (u *Uplink) StopPolling() error {
+// stopPolling ends what startPolling began. EFAULT when polling is off.
+func (u *uplink) stopPolling() error {
 	if u.pollers == nil {
-		return fault.New(syscall.EFAULT, "stop polling", u.Port().Name, "polling is not on")
+		return fault.New(syscall.EFAULT, "stop polling", u.Member().Name, "polling is not on")
 	}
 	u.pollers.close(u)
 	return nil
 }
 
-func (p *pollers) close(u *Uplink) {
+func (p *pollers) close(u *uplink) {
 	p.stop.Store(true)
 	p.ended.Wait()
 	for i := p.first; i < p.end; i++ {
@@ -86,7 +86,7 @@ func (p *pollers) close(u *Uplink) {
 
 // run polls the rings from first up to end on a processor. Its thread ends with it: no other goroutine gets one that is
 // tied to a processor.
-func (p *pollers) run(u *Uplink, cpu, first, end int, started chan<- error) {
+func (p *pollers) run(u *uplink, cpu, first, end int, started chan<- error) {
 	defer p.ended.Done()
 	runtime.LockOSThread()
 	var set unix.CPUSet
@@ -105,4 +105,32 @@ func (p *pollers) run(u *Uplink, cpu, first, end int, started chan<- error) {
 			u.Drain(i)
 		}
 	}
+}
+
+// StartPolling has processors look at an attached interface all the time: one at all of its rx rings,
+// or one at each of some. Errors: EINVAL for a name without "vale", and for processors or rings that
+// there are not; ENXIO for a name of no port, EOPNOTSUPP for a port that is no interface, EFAULT when
+// polling is on already
+// (NETMAP_REQ_VALE_POLLING_ENABLE).
+func (s *Switches) StartPolling(name string, mode, first, count uint32) error {
+	return s.polling(name, func(u *uplink) error { return u.startPolling(mode, first, count) })
+}
+
+// StopPolling ends it. EFAULT when polling is off (NETMAP_REQ_VALE_POLLING_DISABLE).
+func (s *Switches) StopPolling(name string) error {
+	return s.polling(name, (*uplink).stopPolling)
+}
+
+func (s *Switches) polling(name string, f func(*uplink) error) error {
+	behind := behindColon(name)
+	s.reg.Lock()
+	defer s.reg.Unlock()
+	p, err := s.onSwitch("poll", name, behind)
+	if err != nil {
+		return err
+	}
+	if a, ok := p.Port.(*attachment); ok {
+		return f(a.uplink)
+	}
+	return fault.New(syscall.EOPNOTSUPP, "poll", name, "only interfaces that are attached to a switch are polled")
 }

@@ -1,0 +1,41 @@
+package port
+
+import (
+	"cmp"
+
+	"github.com/seed-48afdc40/netmap/abi"
+)
+
+// What a request may wish for is what the kernel module takes: 0 is the default, and more than the
+// most is the most. An interface's rings and slots are its own, whatever the request says.
+//
+//	              rings        slots                                  extra buffers
+//	VALE port     1 to 16      1 to 4096, by default 1024             up to 524288
+//	pipe          1 to 256     1 to 4096, by default its parent's     any number
+//	monitor       its parent's 1 to 4096, by default its parent's     any number
+//	null port     any, also 0  any, by default 1024                   any number
+//
+// Of extra buffers one gets as many as there are. A ring of one slot holds no frame: one slot of
+// each ring stays empty.
+const (
+	DefaultSlots = 1024
+	MaxSlots     = 4096
+)
+
+// Wish is the shape that a request asks for.
+func Wish(req *abi.Register) Shape {
+	return Shape{TxRings: req.TxRings, RxRings: req.RxRings, TxSlots: req.TxSlots, RxSlots: req.RxSlots}
+}
+
+// Clamped is a wish with at most that many rings, one by default, and as many slots as another shape
+// by default.
+func (s Shape) Clamped(rings uint16, like Shape) Shape {
+	return Shape{
+		TxRings: min(cmp.Or(s.TxRings, 1), rings), RxRings: min(cmp.Or(s.RxRings, 1), rings),
+		TxSlots: min(cmp.Or(s.TxSlots, like.TxSlots), MaxSlots),
+		RxSlots: min(cmp.Or(s.RxSlots, like.RxSlots), MaxSlots),
+	}
+}
+
+// Usual is the shape that wishes are like where nothing else says.
+var Usual = Shape{TxSlots: DefaultSlots, RxSlots: DefaultSlots}

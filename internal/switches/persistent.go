@@ -1,0 +1,238 @@
+package switches
+
+import (
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/netdev"
+	"github.com/seed-48afdc40/netmap/internal/ns"
+	"github.com/seed-48afdc40/netmap/internal/port"
+	"github.com/seed-48afdc40/netmap/internal/registry"
+	"github.com/seed-48afdc40/netmap/internal/session"
+	"github.com/seed-48afdc40/netmap/internal/tap"
+	"github.com/seed-48afdc40/netmap/internal/vale"
+)
+
+const (
+	newIfOp = "make persistent port"
+	delIfOp = "delete persistent port"
+)
+
+// NewIf makes a VALE port that stays until DelIf, with an interface of that name in the calling
+// thread's network namespace. It is on no switch until Attach puts it on one, and open to programs
+// under its own name and under that of the port on the switch. The answer says how many rings and
+// slots there are. Errors: EINVAL for a name that has "vale" in front, is too long or no
+// interface's, and for unknown memory; EEXIST; EPERM; EMFILE when the user has as many as he may
+// (NETMAP_REQ_VALE_NEWIF).
+func (s *Switches) NewIf(name string, user uint32, req abi.ValeNewIf) (abi.ValeNewIf, error) {
+	if name == "" || len(name) >= abi.IfNameSize || strings.HasPrefix(name, valePrefix) || strings.ContainsAny(name, "{}%") {
+		return req, fault.New(syscall.EINVAL, newIfOp, name, "want a name for an interface, of at most %d characters, and not starting with %q", abi.IfNameSize-1, valePrefix)
+	}
+	s.reg.Lock()
+	err := s.takeShare(name, user)
+	s.reg.Unlock()
+	if err != nil {
+		return req, err
+	}
+	return req, s.makePersistent(name, user, nil, &req)
+}
+
+// persistent is a VALE port that outlives its users, with an interface that holds its name.
+type persistent struct {
+	*vale.Port
+	device  *tap.Interface // what the host sees of it; nil when that has ended
+	user    uint32         // for whom it was made
+	pipesOf *parent        // of which pipes it is the parent, nil when it was made for itself
+}
+
+// persistentOf is the port if it is, or was, a persistent one.
+func persistentOf(p *registry.Entry) *persistent {
+	d, _ := p.Port.(*persistent)
+	return d
+}
+
+// makePersistent makes a persistent port, for which the user's share has been taken.
+func (s *Switches) makePersistent(name string, user uint32, pipesOf *parent, req *abi.ValeNewIf) error {
+	d := &persistent{user: user, pipesOf: pipesOf}
+	p := &registry.Entry{Target: session.Target{Name: name}, Kind: Kind, Lasts: true}
+	var err error
+	if d.device, p.Dev, err = newDevice(name); err == nil { // which takes its time
+		if pipesOf != nil {
+			withoutAddress(p.Dev.Index)
+		}
+		err = s.addPersistent(p, d, req)
+	}
+	if err != nil {
+		s.giveBackShare(user)
+	}
+	return err
+}
+
+// newDevice makes the interface of a persistent port, in the calling thread's network namespace.
+func newDevice(name string) (*tap.Interface, *netdev.Device, error) {
+	device, err := tap.New(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	id, err := netdev.Find(device.Name())
+	var dev *netdev.Device
+	if err == nil {
+		dev, err = netdev.Open(id.Index)
+	}
+	if err != nil {
+		device.Close()
+		return nil, nil, fault.Wrap(err, newIfOp, name, "needs CAP_NET_RAW")
+	}
+	return device, dev, nil
+}
+
+// addPersistent gives the entry of an interface that was just made its port, and puts it into the
+// registry. On errors the interface goes.
+func (s *Switches) addPersistent(p *registry.Entry, d *persistent, req *abi.ValeNewIf) (err error) {
+	defer func() {
+		if err != nil {
+			d.device.Close()
+			p.Dev.Close()
+		}
+	}()
+	s.reg.Lock()
+	defer s.reg.Unlock()
+	if s.reg.Closed {
+		return fault.New(syscall.ENXIO, newIfOp, p.Name, "the engine is closed")
+	}
+	s.reg.BuryAll()
+	if p.Region, err = s.reg.RegionFor(newIfOp, p.Name, req.MemID, nil); err != nil {
+		return err
+	}
+	wish := port.Shape{TxRings: req.TxRings, RxRings: req.RxRings, TxSlots: req.TxSlots, RxSlots: req.RxSlots}
+	if d.Port, err = vale.NewPort(p.Region, p.Name, clamped(wish)); err != nil {
+		return err
+	}
+	p.Port = d
+	if d.pipesOf != nil {
+		d.pipesOf.port = p
+		p.Idle = func() { s.endIdleParent(d.pipesOf) }
+	}
+	s.reg.Name(p, registry.Key{Dev: p.Dev.ID})
+	is := port.ShapeOf(d)
+	req.TxRings, req.RxRings, req.TxSlots, req.RxSlots = is.TxRings, is.RxRings, is.TxSlots, is.RxSlots
+	req.MemID = p.Region.ID()
+	return nil
+}
+
+// exitPatience is how long DelIf waits for those who have the port open. Whoever asks often does so because they are just
+// ending, and an exit takes a moment.
+const exitPatience = 300 * time.Millisecond
+
+// DelIf ends what NewIf began. Errors: ENXIO when there is no such interface, EINVAL when it is another's, EBUSY when the
+// port is on a switch, or open and stays so for a while. // NETMAP_REQ_VALE_DELIF
+func (s *Switches) DelIf(name string) error {
+	return registry.Patiently(exitPatience, 5*time.Millisecond, func() (bool, error) { return s.tryDelIf(name) })
+}
+
+// tryDelIf is DelIf without patience. It says whether the port is open.
+func (s *Switches) tryDelIf(name string) (open bool, err error) {
+	id, err := netdev.Find(name)
+	if err != nil {
+		return false, registry.NoInterface(delIfOp, name, err)
+	}
+	var device *tap.Interface
+	defer func() {
+		if device != nil {
+			device.Close() // which takes its time
+		}
+	}()
+	s.reg.Lock()
+	defer s.reg.Unlock()
+	s.reg.BuryAll()
+	p := s.reg.At(registry.Key{Dev: id})
+	if p == nil || !p.Lasts {
+		return false, fault.New(syscall.EINVAL, delIfOp, name,
+			"the interface is not a persistent port")
+	}
+	d := persistentOf(p)
+	switch {
+	case p.Alias != "":
+		return false, fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.Alias)
+	case d.pipesOf != nil && d.pipesOf.pipes > 0:
+		return true, fault.New(syscall.EBUSY, delIfOp, name,
+			"it is the parent of pipes, and goes with the last")
+	case len(p.Sessions) > 0:
+		return true, fault.New(syscall.EBUSY, delIfOp, name, "somebody has it open")
+	case p.Owner != nil:
+		return false, fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.Owner.Name)
+	}
+	device = s.takeDevice(p, d)
+	s.reg.Drop(p)
+	return false, nil
+}
+
+// takeDevice takes what the host sees of it away from a persistent port, which is an ordinary port
+// then. The caller closes it.
+func (s *Switches) takeDevice(p *registry.Entry, d *persistent) *tap.Interface {
+	device := d.device
+	d.device, p.Lasts = nil, false
+	s.returnShare(d.user)
+	if d.pipesOf != nil {
+		d.pipesOf.port = nil
+	}
+	return device
+}
+
+// endDevice takes it away for good, and the port off its switch.
+func (s *Switches) endDevice(p *registry.Entry, d *persistent) {
+	s.leaveSwitch(p, d)
+	s.takeDevice(p, d).Close()
+}
+
+// joinSwitch puts a persistent port on a switch, where it has a second name.
+func (s *Switches) joinSwitch(sw *vale.Switch, name string, p *registry.Entry, d *persistent) (index int, err error) {
+	if err := sw.Join(d.Port); err != nil {
+		return 0, err
+	}
+	s.reg.AddAlias(p, name)
+	return d.Index(), nil
+}
+
+// leaveSwitch is the inverse. Those who have the port open keep it.
+func (s *Switches) leaveSwitch(p *registry.Entry, d *persistent) {
+	sw := d.Switch()
+	d.Leave()
+	s.prune(sw)
+	s.reg.RemoveAlias(p)
+}
+
+// follow finds the interface of a persistent port in the network namespace to which it was moved.
+func (s *Switches) follow(p *registry.Entry, d *persistent) bool {
+	fd, err := d.device.NetNS()
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	var dev *netdev.Device
+	err = ns.Do(netns.NsHandle(fd), p.Name, func() error {
+		name, err := d.device.NameNow()
+		if err != nil {
+			return err
+		}
+		id, err := netdev.Find(name)
+		if err != nil {
+			return err
+		}
+		dev, err = netdev.Open(id.Index)
+		return err
+	})
+	if err != nil {
+		return false
+	}
+	p.Dev.Close()
+	p.Dev = dev
+	s.reg.Moved(p, registry.Key{Dev: dev.ID})
+	return true
+}

@@ -1,0 +1,196 @@
+// Package switches is VALE's control plane: which switches there are, what is attached to them and
+// who moves its frames, persistent ports, and those that are there as parents of pipes.
+//
+// Its methods with exported names take the registry's lock, but where they say otherwise. Interfaces
+// are those of the calling thread's network namespace.
+package switches
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"sync"
+	"syscall"
+
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/netdev"
+	"github.com/seed-48afdc40/netmap/internal/port"
+	"github.com/seed-48afdc40/netmap/internal/registry"
+	"github.com/seed-48afdc40/netmap/internal/vale"
+)
+
+// Kind is what ports of switches are called.
+const Kind = "vale"
+
+const valePrefix = "vale"
+
+// Config is what the switches can be told.
+type Config struct {
+	MaxSwitches    int  // how many there may be
+	UserInterfaces int  // how many interfaces one user may have, who is not root
+	PipeInterfaces bool // the parent of a pipe is an interface
+	// OpenInterface finds the interface of a name and an identity, or opens it in a region. The caller
+	// holds the lock, and drops the entry if it ends up unused.
+	OpenInterface func(name string, id netdev.ID, req *abi.Register, region *mem.Region) (*registry.Entry, error)
+}
+
+// Switches are those of a framework.
+type Switches struct {
+	cfg      Config
+	reg      *registry.Registry
+	switches map[string]*vale.Switch
+	parents  map[string]*parent
+	made     map[uint32]int // interfaces, by user
+	ending   sync.WaitGroup // interfaces that are being taken away
+}
+
+// New are no switches yet, whose ports are in the registry.
+func New(reg *registry.Registry, cfg Config) *Switches {
+	return &Switches{cfg: cfg, reg: reg, switches: map[string]*vale.Switch{}, parents: map[string]*parent{}, made: map[uint32]int{}}
+}
+
+// EndAll ends all attachments and persistent ports, which nobody uses any more. The caller holds the
+// lock.
+func (s *Switches) EndAll() {
+	for _, p := range s.reg.Entries() {
+		if a := attachmentOf(p); a != nil {
+			s.detach(p, a)
+		}
+	}
+	for _, p := range s.reg.Entries() {
+		if d := persistentOf(p); d != nil && d.device != nil {
+			s.endDevice(p, d)
+			s.reg.Drop(p)
+		}
+	}
+}
+
+// AwaitEnds waits for interfaces that are being taken away. The caller does not hold the lock.
+func (s *Switches) AwaitEnds() { s.ending.Wait() }
+
+// memberOf is what the port is on its switch, nil for one that is on none by its kind.
+func memberOf(p *registry.Entry) *vale.Port {
+	if m, ok := p.Port.(vale.Member); ok {
+		return m.Member()
+	}
+	return nil
+}
+
+// valeName is switch:port. The switch's name with its colon has at most 15 characters, and so has the port's.
+var valeName = regexp.MustCompile(`^(vale[A-Za-z0-9_]*):(.*)$`)
+
+// splitName takes a name apart. ENOMEM for one that no switch or port can have.
+func splitName(op, name string) (sw, port string, err error) {
+	m := valeName.FindStringSubmatch(name)
+	if m == nil || len(m[1])+1 >= abi.IfNameSize || len(m[2]) >= abi.IfNameSize {
+		return "", "", fault.New(syscall.ENOMEM, op, name, "not a VALE port; want valeSWITCH:PORT, letters, digits and _ in SWITCH, at most 15 characters on either side of the colon")
+	}
+	return m[1], m[2], nil
+}
+
+const maxExtras = 128 * port.MaxSlots
+
+// clamped is a shape that a VALE port can have.
+func clamped(wish port.Shape) port.Shape { return wish.Clamped(vale.MaxRings, port.Usual) }
+
+// Open makes the entry's port one of a switch, with a shape as wished for. What is behind the colon of
+// its name may be an interface, which is an error. The caller holds the lock.
+func (s *Switches) Open(p *registry.Entry, isInterface bool, req *abi.Register) error {
+	swName, portName, err := splitName("open", p.Name)
+	if err != nil {
+		return err
+	}
+	if isInterface {
+		return fault.New(syscall.EINVAL, "open", p.Name, "%s is a network interface; choose another port name, or attach the interface to the switch", portName)
+	}
+	sw, err := s.switchFor(swName, p.Name)
+	if err != nil {
+		return err
+	}
+	req.ExtraBufs = min(req.ExtraBufs, maxExtras)
+	v, err := vale.NewPort(p.Region, p.Name, clamped(port.Wish(req)))
+	if err == nil {
+		err = sw.Join(v)
+	}
+	if err != nil {
+		s.prune(sw)
+		return err
+	}
+	p.Port = v
+	p.OnClose(func() { s.prune(sw) })
+	return nil
+}
+
+// switchFor is the switch of that name, a new one if there is none, for a port. If the caller ends up
+// not joining a port, it must call prune.
+func (s *Switches) switchFor(name, port string) (*vale.Switch, error) {
+	if sw := s.switches[name]; sw != nil {
+		return sw, nil
+	}
+	if len(s.switches) >= s.cfg.MaxSwitches {
+		return nil, fault.New(syscall.ENOMEM, "make switch for", port, "there are %d switches already; close one or configure more", len(s.switches))
+	}
+	sw := vale.NewSwitch(name)
+	sw.Number = s.freeNumber()
+	s.switches[name] = sw
+	return sw, nil
+}
+
+// prune forgets a switch that has no ports left.
+func (s *Switches) prune(sw *vale.Switch) {
+	if sw != nil && len(sw.Ports()) == 0 && s.switches[sw.Name()] == sw {
+		delete(s.switches, sw.Name())
+	}
+}
+
+// freeNumber is the lowest number that no switch has.
+func (s *Switches) freeNumber() int {
+	taken := map[int]bool{}
+	for _, sw := range s.switches {
+		taken[sw.Number] = true
+	}
+	n := 0
+	for taken[n] {
+		n++
+	}
+	return n
+}
+
+// Port is a port in the list of all switches.
+type Port struct {
+	Name          string // switch:port
+	Switch, Index int
+}
+
+// ValePorts lists the ports of all switches, switch by switch. A switch keeps its number as long as it exists.
+func (s *Switches) ValePorts() []Port {
+	s.reg.Lock()
+	defer s.reg.Unlock()
+	var list []Port
+	for name, p := range s.reg.OnSwitches() {
+		if v := memberOf(p); v != nil && v.Switch() != nil {
+			list = append(list, Port{name, v.Switch().Number, v.Index()})
+		}
+	}
+	slices.SortFunc(list, func(a, b Port) int {
+		return cmp.Or(cmp.Compare(a.Switch, b.Switch), cmp.Compare(a.Index, b.Index))
+	})
+	return list
+}
+
+// All are the switches by name, and what users call the ports on them. The caller holds the lock.
+func (s *Switches) All() (switches []*vale.Switch, names map[*vale.Port]string) {
+	names = map[*vale.Port]string{}
+	for _, p := range s.reg.Entries() {
+		if v := memberOf(p); v != nil && !p.Hidden() {
+			names[v] = p.Shown()
+		}
+	}
+	for _, sw := range s.switches {
+		switches = append(switches, sw)
+	}
+	slices.SortFunc(switches, func(a, b *vale.Switch) int { return cmp.Compare(a.Name(), b.Name()) })
+	return switches, names
+}
