@@ -138,7 +138,7 @@ const (
 
 func embedded(t *testing.T) *world {
 	t.Helper()
-	f, err := embed.New(embed.Config{Buffers: buffers, Rings: rings, NoHugePages: true})
+	f, err := embed.New(embed.Config{Buffers: buffers, BufSize: 2048, Rings: rings, NoHugePages: true})
 	if err != nil {
 		t.Fatal(err)
 	}
