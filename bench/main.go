@@ -68,7 +68,7 @@ type options struct {
 
 func parseOptions(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ExitOnError)
-	f.IntVar(&o.rounds, "rounds", 5, "measure everything so many `times`, in turns")
+	f.IntVar(&o.rounds, "rounds", 3, "measure everything so many `times`, in turns; 5 with -json or -against")
 	f.Float64Var(&o.seconds, "seconds", 1, "length of one measurement")
 	f.StringVar(&o.only, "only", "", "measure only what matches this `regexp`, see -list")
 	f.StringVar(&o.out, "out", "doc/performance.md", "`file` to write; plots and figures go beside it. With -only, nothing is written unless -out is given")
@@ -76,8 +76,11 @@ func parseOptions(args []string) (o options, err error) {
 	f.StringVar(&o.against, "against", "", "`file` of figures of this machine: fail if a median's ratio to its floor is more than 10 % worse")
 	f.BoolVar(&o.list, "list", false, "list the names of all measurements")
 	f.Parse(args) // ends the program if it must
-	given := false
-	f.Visit(func(f *flag.Flag) { given = given || f.Name == "out" })
+	given := map[string]bool{}
+	f.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if !given["rounds"] && (o.json != "" || o.against != "") {
+		o.rounds = contest.EnoughRounds
+	}
 	switch {
 	case f.NArg() > 0:
 		return o, fmt.Errorf("%q is no flag: see -help", f.Arg(0))
@@ -85,7 +88,9 @@ func parseOptions(args []string) (o options, err error) {
 		return o, fmt.Errorf("-rounds %d: want 1 or more", o.rounds)
 	case !(o.seconds >= 0.1 && o.seconds <= 3600):
 		return o, fmt.Errorf("-seconds %v: want 0.1 to 3600", o.seconds)
-	case o.only != "" && !given:
+	case o.against != "" && o.rounds < contest.EnoughRounds:
+		return o, fmt.Errorf("-rounds %d: -against compares medians of %d or more", o.rounds, contest.EnoughRounds)
+	case o.only != "" && !given["out"]:
 		o.out = ""
 	}
 	return o, nil

@@ -94,7 +94,10 @@ func TestOptions(t *testing.T) {
 	if o, err := parseOptions([]string{"-only", "veth", "-out", "x.md"}); err != nil || o.out != "x.md" {
 		t.Errorf("%+v, %v", o, err)
 	}
-	for _, bad := range [][]string{{"-rounds", "0"}, {"-seconds", "0"}, {"-seconds", "NaN"}, {"extra"}} {
+	if o, err := parseOptions([]string{"-only", "embed", "-against", "x.json"}); err != nil || o.rounds != 5 || o.out != "" {
+		t.Errorf("%+v, %v", o, err)
+	}
+	for _, bad := range [][]string{{"-rounds", "0"}, {"-against", "x.json", "-rounds", "3"}, {"-seconds", "0"}, {"-seconds", "NaN"}, {"extra"}} {
 		if _, err := parseOptions(bad); err == nil {
 			t.Errorf("%q is fine", bad)
 		}

@@ -9,6 +9,9 @@ import (
 // machine differ by less.
 const Tolerance = 0.10
 
+// EnoughRounds are those whose median may say so.
+const EnoughRounds = 5
+
 // ToFloor is a row's ratio to its floor, by a metric's name.
 type ToFloor struct {
 	Name  string

@@ -25,24 +25,29 @@ func ownCycles() contest.Comparison {
 of them is measured between the program's head and the rings that it shares with the kernel, on one core, in batches of 256; a
 stand-in plays the kernel, outside of the measured time. Passing on is receiving, exchanging buffers and sending. Cycles are nanoseconds
 times the rate of the processor's time stamp counter, which /proc/cpuinfo tells by its bogomips, twice the rate. That needs no
-cycle counter, which virtual machines lack, and holds while the core runs no faster than that; "core clock" is how fast it runs, by a chain
-of multiplications of three cycles each, and "core cycles" are counted by it. What the kernel and the driver need comes on top,
+cycle counter, which virtual machines lack, and is too much where the core is slower, or not the virtual machine's all the time. "Core
+clock" is how fast the core ran in the same run, by a chain of multiplications of three cycles each, and core cycles are counted by it. What the kernel and the driver need comes on top,
 and depends on both: on veth, where the kernel copies each frame, it is the whole of "` + bareName + `" in the tables above.`,
 		Metrics: []contest.Metric{
 			{Name: "own code", Unit: "ns/frame", Digits: 2, Less: true}, {Name: "own code", Unit: cyclesUnit, Digits: 0, Less: true},
-			{Name: "core clock", Unit: "GHz", Digits: 2}, {Name: "own code", Unit: "core cycles/frame", Digits: 0, Less: true},
+			{Name: "core clock", Unit: "GHz", Digits: 2}, {Name: "own code", Unit: coreCyclesUnit, Digits: 0, Less: true},
 		},
-		Plots: []int{1},
+		Plots: []int{1, 3},
 	}
 	for _, k := range [][2]string{{"receive", "receive"}, {"send", "transmit"}, {"pass on", "bridge"}} {
 		c.Contenders = append(c.Contenders, contest.Contender{
-			Name: k[0], Ours: true, Needs: []lab.Need{steadyCounter}, Run: ownCost(k[1]), Goals: []contest.Goal{{Metric: 1, AtMost: cyclesTarget}},
+			Name: k[0], Ours: true, Needs: []lab.Need{steadyCounter}, Run: ownCost(k[1]),
+			Goals: []contest.Goal{{Metric: 1, AtMost: cyclesTarget}, {Metric: 3, AtMost: cyclesTarget}},
 		})
 	}
 	return c
 }
 
-const cyclesUnit = "cycles/frame"
+// The units of cycles, by the time stamp counter and by the core's own clock.
+const (
+	cyclesUnit     = "TSC cycles/frame"
+	coreCyclesUnit = "core cycles/frame"
+)
 
 // ownCost runs one of the benchmarks of package nic that have no kernel, on one core.
 func ownCost(name string) contest.Measurement {

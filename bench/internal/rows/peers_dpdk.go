@@ -26,16 +26,13 @@ func dpdk() error {
 // instances tells the DPDK processes of this program apart.
 var instances atomic.Int32
 
-// pmdBuffers are enough for rings of the default size.
-const pmdBuffers = 8192
-
 // pmd is the command line of a testpmd with one virtual device, which prints its counters once a second. Cores are as
 // EAL takes them.
-func pmd(cores []string, device, mode string, buffers int, extra ...string) []string {
+func pmd(cores []string, device, mode string, extra ...string) []string {
 	prefix := fmt.Sprintf("netmap-bench-%d-%d", os.Getpid(), instances.Add(1))
 	argv := []string{testpmd, "--no-pci", "--no-huge", "-m", "512", "--no-shconf", "--no-telemetry", "--file-prefix", prefix}
 	argv = append(argv, cores...)
-	argv = append(argv, "--vdev", device, "--", "--forward-mode="+mode, "--stats-period", "1", fmt.Sprintf("--total-num-mbufs=%d", buffers))
+	argv = append(argv, "--vdev", device, "--", "--forward-mode="+mode, "--stats-period", "1", "--total-num-mbufs=8192")
 	return append(argv, extra...)
 }
 

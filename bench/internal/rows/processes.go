@@ -139,11 +139,11 @@ func startBaton(ctx context.Context, l *lab.Lab, core int, name string, args ...
 // memif has one testpmd send to another, each with a core of its own.
 func memif(receive, send string, bytes int) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
-		socket := l.Path("memif")
+		socket := l.Path(fmt.Sprintf("memif-%d", instances.Add(1)))
 		side := func(core int, role, mode string, extra ...string) (*lab.Process, error) {
 			cores := []string{"--lcores", fmt.Sprintf("0@%d,1@%d", core, core)}
 			device := fmt.Sprintf("net_memif0,role=%s,socket=%s,socket-abstract=no,%s", role, socket, memifRing)
-			return lab.Start(pmd(cores, device, mode, memifBuffers, append(extra, memifBurst)...), func(c *exec.Cmd) { asDPDK(l, c) })
+			return lab.Start(pmd(cores, device, mode, append(extra, memifBurst)...), func(c *exec.Cmd) { asDPDK(l, c) })
 		}
 		server, err := side(0, "server", receive)
 		if err != nil {
@@ -165,7 +165,6 @@ func memif(receive, send string, bytes int) contest.Measurement {
 
 // The settings at which memif is fastest: of rings of 2^10 to 2^14 and bursts of 32 to 512.
 const (
-	memifRing    = "rsize=12"
-	memifBurst   = "--burst=256"
-	memifBuffers = 16384
+	memifRing  = "rsize=12"
+	memifBurst = "--burst=256"
 )

@@ -34,7 +34,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Floors, peers and targets name contenders of the same comparison, and targets are ratios.
+// Floors, peers and targets name contenders of the same comparison, and targets are ratios, or cycles.
 func TestRatiosHaveTheirOthers(t *testing.T) {
 	for _, c := range All() {
 		var names []string
@@ -57,4 +57,6 @@ func TestRatiosHaveTheirOthers(t *testing.T) {
 	}
 }
 
-func isRatio(m contest.Metric) bool { return m.Unit == contest.FloorUnit || m.Unit == cyclesUnit }
+func isRatio(m contest.Metric) bool {
+	return slices.Contains([]string{contest.FloorUnit, cyclesUnit, coreCyclesUnit}, m.Unit)
+}

@@ -162,7 +162,7 @@ func packetReceiver(l *lab.Lab, iface string) []string { return l.Helper("packet
 
 func pmdOn(mode string) func(*lab.Lab, string) []string {
 	return func(_ *lab.Lab, iface string) []string {
-		return pmd([]string{"-l", "0,1"}, "net_af_xdp0,iface="+iface, mode, pmdBuffers)
+		return pmd([]string{"-l", "0,1"}, "net_af_xdp0,iface="+iface, mode)
 	}
 }
 
