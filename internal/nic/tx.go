@@ -240,24 +240,30 @@ func (x *txSide) inFlight(r *kring.Ring) uint32 {
 
 // reclaim takes back the buffers of frames that are out.
 func (x *txSide) reclaim(r *kring.Ring) {
-	s := x.socket
+	s, tail := x.socket, r.HwTail.Load()
 	n := s.Done(r.N)
 	for i := range n {
 		switch buf := s.DoneAt(i); {
 		case x.held.remove(buf):
-			x.giveBack(r, buf)
+			tail = x.giveBackAfter(r, tail, buf)
 		case x.stray.remove(buf):
 			x.port.region.FreeBuf(buf)
-		case x.inFlight(r) > 0: // the program sent one buffer from two slots
-			x.giveBack(r, buf)
+		case r.Dist(r.Next(tail), x.next) > 0: // the program sent one buffer from two slots
+			tail = x.giveBackAfter(r, tail, buf)
 		}
 	}
 	s.DoneRelease(n)
+	r.HwTail.Store(tail)
 }
 
 // giveBack puts a buffer into the slot that is due to be given back.
 func (x *txSide) giveBack(r *kring.Ring, buf uint32) {
-	k := r.Next(r.HwTail.Load())
+	r.HwTail.Store(x.giveBackAfter(r, r.HwTail.Load(), buf))
+}
+
+// giveBackAfter is giveBack for who stores the tail once for many. It takes the tail, and returns the next one.
+func (x *txSide) giveBackAfter(r *kring.Ring, tail, buf uint32) uint32 {
+	k := r.Next(tail)
 	if w := r.Slot(k).Word(); w.BufIdx() != buf {
 		if r.Tap() != nil {
 			x.bringFrame(r, k, buf)
@@ -265,7 +271,7 @@ func (x *txSide) giveBack(r *kring.Ring, buf uint32) {
 		}
 		r.Slot(k).SetWord(abi.MakeSlotWord(buf, w.Len(), w.Flags()|abi.NSBufChanged))
 	}
-	r.HwTail.Store(k)
+	return k
 }
 
 // farthest is how far a frame may have overtaken others for a monitor to see it with its own length.
