@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -37,6 +38,9 @@ func Rates(ctx context.Context, p *Process, read Total, length time.Duration, se
 			to = r
 			if to.marks, err = second(); err != nil {
 				return 0, 0, err
+			}
+			if to.frames == from.frames {
+				return 0, 0, fmt.Errorf("%s counts no more frames after the first %.0f", p.name(), to.frames)
 			}
 			seconds := to.at.Sub(from.at).Seconds()
 			return (to.frames - from.frames) / seconds, (to.marks - from.marks) / seconds, nil

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -25,6 +26,18 @@ func TestRatesLeaveOutTheStart(t *testing.T) {
 	pps, second, err := Rates(context.Background(), p, counted, time.Second, func() (float64, error) { marks += 500; return marks, nil })
 	if err != nil || pps != 1000 || second < 500 || second > 600 {
 		t.Errorf("rates = %v, %v, %v, want 1000 and 500 to 600", pps, second, err)
+	}
+}
+
+// A program whose traffic comes to a halt has no rate, not even 0.
+func TestTrafficThatHalts(t *testing.T) {
+	p := &Process{cmd: exec.Command("halting"), lines: make(chan Line, 100)}
+	for i := range 40 {
+		p.lines <- Line{time.Now().Add(time.Duration(i) * 100 * time.Millisecond), "count 256"}
+	}
+	pps, _, err := Rates(context.Background(), p, counted, time.Second, Unmarked)
+	if err == nil || !strings.Contains(err.Error(), "halting") {
+		t.Errorf("rates = %v, %v, want an error that names the program", pps, err)
 	}
 }
 
