@@ -53,6 +53,9 @@ var mayImport = map[string][]string{
 
 	"internal/tap": {"internal/fault", "internal/netdev"},
 
+	// Both know nothing of netmap.
+	"internal/chardev": {"internal/fault", "internal/placement"},
+
 	"internal/takeover": {"internal/fault", "internal/ns", "internal/ethtool", "internal/netdev"},
 
 	// Which ports there are is for both to know, those who open ports and those who attach them.
@@ -71,7 +74,7 @@ var mayImport = map[string][]string{
 
 	"internal/engine":  slices.Concat(core, kinds, []string{"internal/iface", "internal/registry", "internal/session", "internal/switches", "internal/netdev", "internal/status"}),
 	"internal/control": slices.Concat(core, []string{"portname", "internal/engine", "internal/session", "internal/wake", "internal/ifioctl"}),
-	"internal/daemon":  slices.Concat(core, system, telling, []string{"internal/engine", "internal/control", "internal/chardev", "internal/ifioctl", "internal/takeover", "internal/status", "internal/statusapi", "internal/metrics"}),
+	"internal/daemon":  slices.Concat(core, system, telling, []string{"internal/engine", "internal/control", "internal/chardev", "internal/placement", "internal/ifioctl", "internal/takeover", "internal/status", "internal/statusapi", "internal/metrics"}),
 
 	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
 	"":                {"abi", "portname", "internal/fault", "internal/shm", "internal/device", "internal/netdev", "internal/status"},

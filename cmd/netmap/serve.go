@@ -30,6 +30,7 @@ type serveFlags struct {
 	ringNum, ringSize, ifNum uint32
 	workers                  int
 	spin                     time.Duration
+	colocate                 bool
 	slots                    uint32
 	switches                 int
 	promisc                  bool
@@ -93,6 +94,7 @@ throttled, with a count of what was left out.`,
 	fs.BoolVar(&f.noPipeInterfaces, "no-pipe-interfaces", false, "make no interface of a pipe's parent; programs look for it to learn which end is theirs")
 	fs.IntVar(&f.workers, "workers", 0, "threads that answer requests (default: by the number of processors)")
 	fs.DurationVar(&f.spin, "spin", 50*time.Microsecond, "how long a thread looks for the next request before it sleeps")
+	fs.BoolVar(&f.colocate, "colocate", false, "bind clients that wait for each other to one core while that is faster, as measured; takes CAP_SYS_NICE")
 	fs.BoolVar(&f.rxStamps, "rx-timestamps", false, "let programs ask when each frame arrived; takes 64 bytes from every buffer")
 	fs.BoolVar(&f.variants.Page, "api0-page", false, "take programs of the first API for such that know the ring as its manual page prints it, without a time stamp")
 	fs.BoolVar(&f.variants.Slots8, "api4-slots8", false, "take programs of API 4 for FreeBSD's of 2013, with slots of 8 bytes; Linux had 16")
@@ -206,7 +208,8 @@ func (f *serveFlags) config() (daemon.Config, error) {
 		},
 		Policy: control.Policy{Variants: f.variants},
 		Path:   f.path, Mode: uint32(mode), UID: uid, GID: gid, Workers: f.workers, Spin: f.spin,
-		Log: logger,
+		Colocate: f.colocate,
+		Log:      logger,
 	}, nil
 }
 

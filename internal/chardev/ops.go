@@ -74,6 +74,7 @@ func (w *worker) serve(request []byte) {
 		if w.failed = errno != 0 || n != later && saysError(h.opcode, w.out[outHeaderSize:]); n != later {
 			w.d.reply(h, w.out, n, errno)
 		}
+		w.follower.Saw(int(h.caller.PID))
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/seed-48afdc40/netmap/internal/placement"
 )
 
 // worker is a thread that reads requests and answers them. Those that may take long, it hands to a
@@ -18,6 +20,8 @@ type worker struct {
 
 	failed bool  // the last request got an error
 	end    int64 // on clock: until when to look for requests before sleeping
+
+	follower placement.Follower
 }
 
 func newWorker(d *Device) *worker {
@@ -29,6 +33,8 @@ func (w *worker) run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer w.d.workers.Done()
+	w.follower.Start()
+	defer w.follower.Leave()
 	for {
 		n, ok := w.next()
 		if !ok {
@@ -82,9 +88,18 @@ func (w *worker) next() (int, bool) {
 	return 0, false
 }
 
+// loyalty is how many milliseconds a worker without requests stays on the core of its clients.
+const loyalty = 100
+
 // sleep waits for a request. It says no when the device is being closed.
 func (w *worker) sleep() bool {
 	fds := []unix.PollFd{{Fd: int32(w.d.fd), Events: unix.POLLIN}, {Fd: int32(w.d.stop), Events: unix.POLLIN}}
+	if w.follower.Follows() {
+		if n, err := unix.Poll(fds, loyalty); n > 0 || err != nil {
+			return fds[1].Revents == 0
+		}
+		w.follower.Leave()
+	}
 	unix.Poll(fds, -1)
 	return fds[1].Revents == 0
 }

@@ -237,6 +237,22 @@ func (c *Client) Port() string {
 	return ""
 }
 
+// Joins names what the client's port shares with others, "" of none. See engine.Binding.
+func (c *Client) Joins() string {
+	if b := c.binding.Load(); b != nil {
+		return b.Joins()
+	}
+	return ""
+}
+
+// Frames are how many the client has sent and received.
+func (c *Client) Frames() (sent, received uint64) {
+	if b := c.binding.Load(); b != nil {
+		return b.Frames()
+	}
+	return 0, 0
+}
+
 // unbind undoes register.
 func (c *Client) unbind() {
 	b := c.binding.Swap(nil)

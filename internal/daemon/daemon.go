@@ -22,6 +22,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/placement"
 	"github.com/seed-48afdc40/netmap/internal/status"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
@@ -36,7 +37,9 @@ type Config struct {
 	Workers int
 	Policy  control.Policy
 	Spin    time.Duration
-	Log     *slog.Logger
+	// Colocate binds clients that wait for each other to one core, while that pays.
+	Colocate bool
+	Log      *slog.Logger
 }
 
 // Daemon is a framework that is being served.
@@ -51,8 +54,9 @@ type Daemon struct {
 	started time.Time
 	clients clients
 	apart   apart
-	address string   // of the status API on TCP
-	stops   []func() // of the status API
+	mover   *placement.Mover // nil where no clients are moved
+	address string           // of the status API on TCP
+	stops   []func()         // of the status API
 }
 
 // nodeMode is who may use the device.
@@ -70,6 +74,10 @@ func Start(cfg Config) (*Daemon, error) {
 		return nil, err
 	}
 	d.engine = e
+	if err := d.startMover(cfg.Colocate); err != nil {
+		e.Close()
+		return nil, err
+	}
 	d.tellMemory()
 	d.device, err = chardev.Mount(chardev.Config{
 		Path: cfg.Path, Mode: cfg.Mode, UID: cfg.UID, GID: cfg.GID,
@@ -77,6 +85,7 @@ func Start(cfg Config) (*Daemon, error) {
 		Slow: control.Slow,
 	}, d)
 	if err != nil {
+		d.mover.Close()
 		e.Close()
 		return nil, err
 	}
@@ -144,6 +153,7 @@ func (d *Daemon) Close() error {
 	for _, stop := range d.stops {
 		stop()
 	}
+	d.mover.Close()
 	d.device.Close()
 	err := d.engine.Close()
 	d.log.Close()
@@ -167,6 +177,7 @@ func (d *Daemon) Open(caller chardev.Caller, wake *chardev.Waker) (chardev.File,
 		}
 		d.log.Say(e)
 	})
+	c.seat = d.mover.Add(seat{c, caller.UID})
 	d.clients.add(c)
 	return c, 0
 }
@@ -178,6 +189,7 @@ type client struct {
 	command string
 	c       *control.Client
 	last    atomic.Pointer[process] // who made the last request
+	seat    *placement.Client       // nil where no clients are moved
 }
 
 // process is who makes a request: mostly the one who made the last.
@@ -194,14 +206,17 @@ func (c *client) Ioctl(caller chardev.Caller, request uint32, data []byte) sysca
 	if caller.Interrupted != nil {
 		return c.c.Ioctl(&process{pid: caller.PID, interrupted: caller.Interrupted, call: &caller, apart: &c.daemon.apart}, request, data)
 	}
+	c.seat.Saw(int(caller.PID))
 	return c.c.Ioctl(c.process(caller), request, data)
 }
 
 func (c *client) Poll(caller chardev.Caller, events uint32) uint32 {
+	c.seat.Saw(int(caller.PID))
 	return c.c.Poll(c.process(caller), events)
 }
 
 func (c *client) Release() {
+	c.daemon.mover.Remove(c.seat)
 	c.c.Close()
 	c.daemon.clients.remove(c)
 }

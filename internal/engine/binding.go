@@ -174,3 +174,7 @@ func (b *Binding) Status(context.Context) (status.Port, error) {
 	}
 	return v.read(), nil
 }
+
+// Joins names what the port shares with others, with which it exchanges frames: a switch, a pipe. A
+// port that shares nothing has a name of its own.
+func (b *Binding) Joins() string { return b.entry.key.joins() }

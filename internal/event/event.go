@@ -87,6 +87,7 @@ var (
 	Gone        = kind("gone", "interface cannot be used any more", slog.LevelWarn)
 	HostTrouble = kind("host-trouble", "interface and host stack are not joined as they should be", slog.LevelWarn)
 	Detached    = kind("detached", "port detached from its switch: its interface is gone", slog.LevelWarn)
+	Placed      = kind("placed", "clients were placed", slog.LevelInfo)
 	NoParent    = kind("no-parent", "the parent of a pipe is no interface", slog.LevelInfo)
 )
 

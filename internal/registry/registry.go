@@ -4,7 +4,9 @@
 package registry
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -33,6 +35,18 @@ func (k Key) Other() Key {
 
 // OnSwitch says whether it is a port of a switch.
 func (k Key) OnSwitch() bool { return k.Name != "" && k.Pipe == "" }
+
+// Joins names what ports have in common that exchange frames: a switch, a pipe.
+func (k Key) Joins() string {
+	switch {
+	case k.Pipe != "":
+		k.Slave = false
+	case k.OnSwitch():
+		sw, _, _ := strings.Cut(k.Name, ":")
+		return sw
+	}
+	return fmt.Sprint(k)
+}
 
 // Entry is a port in the registry.
 type Entry struct {
