@@ -17,6 +17,7 @@ type Binding struct {
 	session.Session
 	eng   *Engine
 	entry *registry.Entry
+	joins string // see Joins
 }
 
 // Register binds to the port of that name; req says how, as NETMAP_REQ_REGISTER does. Errors are those of the request:
@@ -78,7 +79,7 @@ func (e *Engine) register(name string, req abi.Register, o Options) (*Binding, e
 		p.OnClose(release)
 		release = nil
 	}
-	b := &Binding{eng: e, entry: p}
+	b := &Binding{eng: e, entry: p, joins: p.Key.Joins()}
 	if err = p.Free(); err == nil {
 		err = e.reg.Reachable(p, region, o.Extmem)
 	}
@@ -177,4 +178,4 @@ func (b *Binding) Status(context.Context) (status.Port, error) {
 
 // Joins names what the port shares with others, with which it exchanges frames: a switch, a pipe. A
 // port that shares nothing has a name of its own.
-func (b *Binding) Joins() string { return b.entry.key.joins() }
+func (b *Binding) Joins() string { return b.joins }

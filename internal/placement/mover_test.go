@@ -244,12 +244,11 @@ func TestMoverSleeps(t *testing.T) {
 	for range rouse {
 		c.Saw(1 << 30) // a thread that is not there
 	}
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-		if !m.awake.Load() && len(m.rouse) == 0 {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("it is awake")
+	for _, awake := range []bool{true, false} {
+		for end := time.Now().Add(5 * time.Second); m.awake.Load() != awake; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("awake: %v", !awake)
+			}
 		}
 	}
 }

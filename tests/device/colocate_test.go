@@ -20,7 +20,7 @@ import (
 // decided by what the machine is like; in a trial it always does.
 func TestColocate(t *testing.T) {
 	if runtime.NumCPU() < 2 {
-		t.Skip("needs two processors")
+		testutil.Require(t, "two cores", syscall.ENODEV)
 	}
 	testutil.CheckLeaks(t)
 	s := serve(t, filepath.Join(t.TempDir(), "node"), "--colocate")
