@@ -37,7 +37,7 @@ type judge struct {
 	step     step
 	phase    int           // of a trial
 	rates    [2][]float64  // of a trial, by place
-	good     float64       // rate together, as it won
+	good     float64       // rate of the place that won, in the trial
 	worse    int           // samples in a row that are far below
 	age      time.Duration // since the last verdict
 	patience time.Duration // until the next trial
@@ -67,6 +67,7 @@ const (
 	loss      = 0.7 // of the rate with which it won: look again
 
 	firstPatience = 5 * time.Second
+	soonest       = 2 * firstPatience // when free has become worse
 	mostPatience  = time.Minute
 )
 
@@ -95,13 +96,21 @@ func (j *judge) next(s sample) (place, time.Duration) {
 func (j *judge) watch(s sample) (place, time.Duration) {
 	switch {
 	case !j.isWorthTrying(s):
-	case j.age >= j.patience:
+	case j.age >= j.patience, j.isWorse(s) && j.age >= soonest:
 		return j.begin()
 	case j.last == together:
 		j.step, j.worse = holding, 0
 		return together, holdFor
 	}
 	return free, watchFor
+}
+
+// isWorse says whether the rate has been far below that of the trial for some samples.
+func (j *judge) isWorse(s sample) bool {
+	if j.worse++; s.rate(s.frames) >= loss*j.good {
+		j.worse = 0
+	}
+	return j.worse >= 2
 }
 
 func (j *judge) isWorthTrying(s sample) bool {
@@ -126,6 +135,7 @@ func (j *judge) verdict() (place, time.Duration) {
 	t, f := j.measured()
 	if t == 0 || t < gain*f {
 		j.decide(free)
+		j.good, j.worse = f, 0
 		return j.release()
 	}
 	j.decide(together)
@@ -149,18 +159,14 @@ func (j *judge) release() (place, time.Duration) {
 
 // hold looks whether together is still right.
 func (j *judge) hold(s sample) (place, time.Duration) {
-	if s.rate(s.frames) < loss*j.good {
-		j.worse++
-	} else {
-		j.worse = 0
-	}
+	worse := j.isWorse(s)
 	switch {
 	case s.rate(s.syncs) < quietRate:
 		return j.release()
 	case s.work >= fullCore && s.room:
 		j.decide(free)
 		return j.release()
-	case j.worse >= 2, j.age >= j.patience:
+	case worse, j.age >= j.patience:
 		return j.begin()
 	}
 	return together, holdFor

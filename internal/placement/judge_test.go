@@ -116,3 +116,19 @@ func TestJudgeGivesUp(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 }
+
+// Where the kernel puts the threads may be good today and bad tomorrow.
+func TestJudgeLooksAgainWhenFreeBecomesWorse(t *testing.T) {
+	var j judge
+	good := world{frames: [2]float64{30e6, 25e6}, syncs: 50e3}
+	if l := good.live(&j, 2*time.Minute); l.ended != free {
+		t.Fatalf("%+v", l)
+	}
+	for j.isTrying() || j.age < soonest {
+		good.live(&j, watchFor)
+	}
+	bad := world{frames: [2]float64{12e6, 25e6}, syncs: 50e3}
+	if bad.live(&j, 4*time.Second); j.last != together {
+		t.Errorf("%+v", j)
+	}
+}

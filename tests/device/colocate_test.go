@@ -4,8 +4,11 @@ package device
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -19,10 +22,8 @@ import (
 // other is killed, when they are quiet, and when the daemon ends. Whether it binds them for good is
 // decided by what the machine is like; in a trial it always does.
 func TestColocate(t *testing.T) {
-	if runtime.NumCPU() < 2 {
-		testutil.Require(t, "two cores", syscall.ENODEV)
-	}
 	testutil.CheckLeaks(t)
+	requireTwoCores(t)
 	s := serve(t, filepath.Join(t.TempDir(), "node"), "--colocate")
 
 	t.Run("the other is killed", func(t *testing.T) {
@@ -46,6 +47,13 @@ func TestColocate(t *testing.T) {
 	})
 }
 
+func requireTwoCores(t *testing.T) {
+	t.Helper()
+	if runtime.NumCPU() < 2 {
+		testutil.Require(t, "two cores", syscall.ENODEV)
+	}
+}
+
 // Without --colocate nobody is bound.
 func TestNotColocated(t *testing.T) {
 	testutil.CheckLeaks(t)
@@ -54,6 +62,47 @@ func TestNotColocated(t *testing.T) {
 	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		p.wantMasks(p.gen, p.sink)
 	}
+}
+
+// The thread that answers clients which are bound to one core goes there, and leaves when they are
+// quiet.
+func TestWorkersFollow(t *testing.T) {
+	testutil.CheckLeaks(t)
+	requireTwoCores(t)
+	s := serve(t, filepath.Join(t.TempDir(), "node"), "--workers", "1")
+	p := s.startPair(t, "x")
+	var core unix.CPUSet
+	for i := range 1024 {
+		if all := p.old[p.gen]; all.IsSet(i) {
+			core.Set(i)
+		}
+		if core.Count() == 1 {
+			break
+		}
+	}
+	for _, c := range []*client{p.gen, p.sink} {
+		if err := unix.SchedSetaffinity(c.cmd.Process.Pid, &core); err != nil {
+			t.Fatal(err)
+		}
+		p.old[c] = core
+	}
+	eventually(t, "a thread of the daemon follows", func() bool { return s.boundTo(core) == 1 })
+	p.signal(syscall.SIGSTOP, p.gen, p.sink)
+	eventually(t, "it leaves", func() bool { return s.boundTo(core) == 0 })
+	p.wantMasks(p.gen, p.sink)
+}
+
+// boundTo is how many threads of the daemon have that mask.
+func (s *server) boundTo(mask unix.CPUSet) (n int) {
+	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", s.client.cmd.Process.Pid))
+	for _, e := range threads {
+		var now unix.CPUSet
+		tid, _ := strconv.Atoi(e.Name())
+		if unix.SchedGetaffinity(tid, &now) == nil && now == mask {
+			n++
+		}
+	}
+	return n
 }
 
 // pair is two clients that send and receive without end, in small batches.

@@ -20,13 +20,15 @@ type Daemon struct {
 	Node string
 }
 
-func (l *Lab) Serve(ctx context.Context, spin time.Duration) (*Daemon, error) {
+// Serve starts a daemon, which is told these flags as well.
+func (l *Lab) Serve(ctx context.Context, spin time.Duration, flags ...string) (*Daemon, error) {
 	program, err := l.Netmap(ctx)
 	if err != nil {
 		return nil, err
 	}
 	node := l.Path("node")
-	p, err := Start([]string{program, "serve", "--path", node, "--spin", spin.String()})
+	argv := append([]string{program, "serve", "--path", node, "--spin", spin.String()}, flags...)
+	p, err := Start(argv)
 	if err != nil {
 		return nil, err
 	}

@@ -54,20 +54,37 @@ func pktGenTotal() lab.Total {
 	}
 }
 
+// pktGenWay is how pkt-gen and the daemon are used.
+type pktGenWay struct {
+	name        string
+	serve, args []string // flags of "netmap serve" and of both pkt-gen
+}
+
+// pktGenWays are the default, rings as long as memif's are here with batches to match, and those where
+// the daemon chooses the cores.
+var pktGenWays = []pktGenWay{
+	{"", nil, []string{"-b", strconv.Itoa(processBatch)}},
+	{", rings of 4096", nil, largeRings},
+	{", rings of 4096, --colocate", []string{"--colocate"}, largeRings},
+}
+
+var largeRings = []string{"-b", "2000", "-C", "4096,4096"}
+
 // pktGenBetween has two pkt-gen send and receive over a device.
-func pktGenBetween(tx, rx string) contest.Measurement {
+func pktGenBetween(tx, rx string, way pktGenWay) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
-		d, err := l.Serve(ctx, lab.DefaultSpin)
+		d, err := l.Serve(ctx, lab.DefaultSpin, way.serve...)
 		if err != nil {
 			return nil, err
 		}
 		defer d.Stop()
-		receiver, err := startPktGen(l, d.Node, "-f", "rx", "-i", portOf(rx))
+		receiver, err := startPktGen(l, d.Node, append([]string{"-f", "rx", "-i", portOf(rx)}, way.args...)...)
 		if err != nil {
 			return nil, err
 		}
 		defer receiver.Stop()
-		sender, err := startPktGen(l, d.Node, "-f", "tx", "-i", portOf(tx), "-l", strconv.Itoa(processLength), "-b", strconv.Itoa(processBatch))
+		send := []string{"-f", "tx", "-i", portOf(tx), "-l", strconv.Itoa(processLength)}
+		sender, err := startPktGen(l, d.Node, append(send, way.args...)...)
 		if err != nil {
 			return nil, err
 		}

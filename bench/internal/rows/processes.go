@@ -62,11 +62,13 @@ func overProcesses(kind, tx, rx string, target float64) []contest.Contender {
 		all = append(all, contest.Contender{Name: spinName(spin), Ours: true, Peer: memifName, Needs: []lab.Need{lab.Root}, Run: between(spin, tx, rx)})
 	}
 	busy := []lab.Need{lab.Root, lab.TwoCores, dpdk}
+	for _, way := range pktGenWays {
+		all = append(all, contest.Contender{
+			Name: "pkt-gen over " + kind + way.name, Ours: true, Peer: memifRawName, Needs: []lab.Need{lab.Root, pktGen},
+			Goals: []contest.Goal{{Of: memifRawName, AtLeast: target}}, Run: pktGenBetween(tx, rx, way),
+		})
+	}
 	return append(all,
-		contest.Contender{
-			Name: "pkt-gen over " + kind, Ours: true, Peer: memifRawName, Needs: []lab.Need{lab.Root, pktGen},
-			Goals: []contest.Goal{{Of: memifRawName, AtLeast: target}}, Run: pktGenBetween(tx, rx),
-		},
 		contest.Contender{Name: memifName, Needs: busy, Run: memif("icmpecho", "flowgen", processLength+4)}, // which counts the checksum
 		contest.Contender{Name: memifRawName, Needs: busy, Run: memif("rxonly", "txonly", processLength)},
 		contest.Contender{Name: wakeName, Run: wakeUps(0)},
