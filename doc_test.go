@@ -15,7 +15,7 @@ func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
 	documents, _ := filepath.Glob("doc/*.md")
 	found := 0
-	for _, document := range append(documents, "README.md", "ARCHITECTURE.md", "CHANGELOG.md") {
+	for _, document := range append(documents, "README.md", "ARCHITECTURE.md", "HACKING.md", "CHANGELOG.md") {
 		text, err := os.ReadFile(document)
 		if err != nil {
 			t.Fatal(err)
