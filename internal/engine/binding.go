@@ -20,8 +20,9 @@ type Binding struct {
 	joins string // see Joins
 }
 
-// Register binds to the port of that name; req says how, as NETMAP_REQ_REGISTER does. Errors are those of the request:
-// ENXIO for a name that matches nothing, EINVAL for what the port cannot give, EBUSY, ENOMEM.
+// Register binds to the port of that name; req says how, as NETMAP_REQ_REGISTER does. Errors are
+// those of the request: ENXIO for a name that matches nothing, EINVAL for what the port cannot
+// give, EBUSY, ENOMEM.
 func (e *Engine) Register(name string, req abi.Register) (*Binding, error) {
 	return e.RegisterWith(name, req, Options{})
 }

@@ -1,5 +1,5 @@
-// Package engine is the framework itself: how ports are opened and bound to, and what it tells about
-// itself. It knows no transport: a daemon and a Go program call the same methods.
+// Package engine is the framework itself: how ports are opened and bound to, and what it tells
+// about itself. It knows no transport: a daemon and a Go program call the same methods.
 package engine
 
 import (
@@ -17,9 +17,9 @@ import (
 // Config is what an engine can be told. The zero value is good.
 type Config struct {
 	Region mem.Config
-	// Spin is how long a waiting call looks again and again before it sleeps. A wake-up costs microseconds, spinning
-	// costs a core. With 0 it does so for a moment on rings that the kernel feeds, while frames keep coming; see wake.Pauses.
-	// Negative is never.
+	// Spin is how long a waiting call looks again and again before it sleeps. A wake-up costs
+	// microseconds, spinning costs a core. With 0 it does so for a moment on rings that the kernel
+	// feeds, while frames keep coming; see wake.Pauses. Negative is never.
 	Spin time.Duration
 	// MaxSwitches bounds the number of VALE switches; 0 is DefaultSwitches.
 	MaxSwitches int
@@ -30,12 +30,13 @@ type Config struct {
 	UserInterfaces int
 	// NIC says how interfaces are opened.
 	NIC NICConfig
-	// Forward passes all frames that a program releases on an interface's rx rings to the other side, the host or the wire,
-	// as if it had set NR_FORWARD and, on each, NS_FORWARD.
+	// Forward passes all frames that a program releases on an interface's rx rings to the other
+	// side, the host or the wire, as if it had set NR_FORWARD and, on each, NS_FORWARD.
 	Forward bool
 }
 
-// DefaultSwitches is how many VALE switches there may be at once, when the configuration does not say.
+// DefaultSwitches is how many VALE switches there may be at once, when the configuration does not
+// say.
 const DefaultSwitches = 64
 
 // DefaultUserInterfaces is how many interfaces a user may have, when the configuration does not

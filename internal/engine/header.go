@@ -9,8 +9,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/registry"
 )
 
-// SetHeader sets the length of the virtio-net headers of a port's frames: 0, 10 or 12, EINVAL for others. ENXIO for what is
-// no port of a switch, EOPNOTSUPP for an interface that is attached to one: its frames have none. // NETMAP_REQ_PORT_HDR_SET
+// SetHeader sets the length of the virtio-net headers of a port's frames: 0, 10 or 12, EINVAL for
+// others. ENXIO for what is no port of a switch, EOPNOTSUPP for an interface that is attached to
+// one: its frames have none (NETMAP_REQ_PORT_HDR_SET).
 func (e *Engine) SetHeader(name string, length uint32) error {
 	const op = "set header of"
 	e.reg.Lock()
@@ -27,8 +28,8 @@ func (e *Engine) SetHeader(name string, length uint32) error {
 	return fault.New(syscall.ENXIO, op, name, "there is no such port on a switch")
 }
 
-// Header is the length that SetHeader set; 0 for a port of another kind, and for an interface of the calling thread's network
-// namespace. ENXIO for what is not there. // NETMAP_REQ_PORT_HDR_GET
+// Header is the length that SetHeader set; 0 for a port of another kind, and for an interface of
+// the calling thread's network namespace. ENXIO for what is not there (NETMAP_REQ_PORT_HDR_GET).
 func (e *Engine) Header(name string) (uint32, error) {
 	const op = "get header of"
 	t := targetOf(name, &abi.Register{Mode: abi.RegAllNIC})

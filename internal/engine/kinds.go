@@ -29,7 +29,8 @@ type kind struct {
 	open func(e *Engine, p *registry.Entry, t *target, req *abi.Register) error
 	// alone says that nobody finds the port: each open makes another one.
 	alone bool
-	// longest is how long a name may be. Only an interface has names longer than a request can hold.
+	// longest is how long a name may be. Only an interface has names longer than a request can
+	// hold.
 	longest int
 }
 
@@ -143,7 +144,8 @@ func (e *Engine) openInterface(name string, id netdev.ID, req *abi.Register, reg
 func openNull(e *Engine, p *registry.Entry, _ *target, req *abi.Register) error {
 	const op = "open null port"
 	if req.MemID == 0 && p.Region == e.Region() {
-		return fault.New(syscall.EINVAL, op, p.Name, "no memory id; a null port has to name its region, %d", p.Region.ID())
+		return fault.New(syscall.EINVAL, op, p.Name,
+			"no memory id; a null port has to name its region, %d", p.Region.ID())
 	}
 	shape := port.Wish(req)
 	shape.TxSlots, shape.RxSlots = cmp.Or(shape.TxSlots, port.DefaultSlots), cmp.Or(shape.RxSlots, port.DefaultSlots)
@@ -152,14 +154,15 @@ func openNull(e *Engine, p *registry.Entry, _ *target, req *abi.Register) error 
 		return fault.New(syscall.ENOMEM, op, p.Name, "%d rings; the region has %d", wish, most)
 	}
 	if s := max(shape.TxSlots, shape.RxSlots); wish > 0 && s > mem.MaxSlots {
-		return fault.New(syscall.ENOMEM, op, p.Name, "rings of %d slots; want at most %d", s, mem.MaxSlots)
+		return fault.New(syscall.ENOMEM, op, p.Name,
+			"rings of %d slots; want at most %d", s, mem.MaxSlots)
 	}
 	p.Port = null.New(p.Region, p.Name, shape)
 	return nil
 }
 
-// openPipe makes both ends, of which one waits to be opened, or takes the end that waits. The numbers
-// that are wished for are those of the master, whichever end is asked for.
+// openPipe makes both ends, of which one waits to be opened, or takes the end that waits. The
+// numbers that are wished for are those of the master, whichever end is asked for.
 func openPipe(e *Engine, p *registry.Entry, t *target, req *abi.Register) error {
 	k := t.key
 	if k.Name == "" || k.Pipe == "" {
@@ -220,7 +223,8 @@ func (e *Engine) openMonitor(t *target, req *abi.Register, region *mem.Region) (
 	}
 	err = parent.Free()
 	if err == nil && len(parent.Sessions) == 0 {
-		err = fault.New(syscall.EINVAL, "monitor", t.name, "nobody has it open; open it first, and then the monitor")
+		err = fault.New(syscall.EINVAL, "monitor", t.name,
+			"nobody has it open; open it first, and then the monitor")
 	}
 	if err != nil {
 		e.reg.Drop(parent)

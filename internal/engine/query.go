@@ -5,8 +5,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
-// PortInfo describes a port, which is made for the moment if there is none. Without a name it describes the region.
-// Errors are those of Register. // NETMAP_REQ_PORT_INFO_GET
+// PortInfo describes a port, which is made for the moment if there is none. Without a name it
+// describes the region. Errors are those of Register (NETMAP_REQ_PORT_INFO_GET).
 func (e *Engine) PortInfo(name string, req abi.Register) (abi.PortInfo, error) {
 	req.Mode, req.Flags = abi.RegAllNIC, 0 // of the port, not of a monitor
 	t := targetOf(name, &req)
@@ -32,7 +32,8 @@ func (e *Engine) PortInfo(name string, req abi.Register) (abi.PortInfo, error) {
 	return info, nil
 }
 
-// PoolsInfo describes the region of that number. EINVAL if there is none (NETMAP_REQ_POOLS_INFO_GET).
+// PoolsInfo describes the region of that number. EINVAL if there is none
+// (NETMAP_REQ_POOLS_INFO_GET).
 func (e *Engine) PoolsInfo(id uint16) (abi.PoolsInfo, error) {
 	e.reg.Lock()
 	defer e.reg.Unlock()

@@ -39,8 +39,8 @@ func (e *Engine) Stats() []PortStats {
 	return stats
 }
 
-// view is what there was to look at when somebody last looked. What is in it may have been closed since: its counters stay
-// readable, and its memory is not touched.
+// view is what there was to look at when somebody last looked. What is in it may have been closed
+// since: its counters stay readable, and its memory is not touched.
 type view struct {
 	ports    []portView
 	switches []*vale.Switch
@@ -60,11 +60,12 @@ type ringView struct {
 	host, open bool
 }
 
-// glimpse is how long a look waits for those who open and close ports: opening an interface takes up to a second.
+// glimpse is how long a look waits for those who open and close ports: opening an interface takes
+// up to a second.
 const glimpse = 20 * time.Millisecond
 
-// Status describes ports, switches and memory. It holds nobody up: while a port takes its time to open, it describes what
-// was there the last time, with counters of now.
+// Status describes ports, switches and memory. It holds nobody up: while a port takes its time to
+// open, it describes what was there the last time, with counters of now.
 func (e *Engine) Status() (s status.Status) {
 	v := e.lastView()
 	s.Ports, s.Switches = []status.Port{}, []status.Switch{} // arrays in JSON also when there are none
@@ -144,12 +145,14 @@ func viewOf(p *registry.Entry) portView {
 			v.rings = append(v.rings, ringView{r, true, uses(p, r)})
 		}
 	}
-	// An attachment's tx rings are what the interface receives in: shown is how the interface sees it.
+	// An attachment's tx rings are what the interface receives in: shown is how the interface sees
+	// it.
 	slices.SortStableFunc(v.rings, func(a, b ringView) int { return cmp.Compare(b.Dir.String(), a.Dir.String()) })
 	return v
 }
 
-// uses says whether somebody moves frames through the ring: a binding, or the switch to which the port is attached.
+// uses says whether somebody moves frames through the ring: a binding, or the switch to which the
+// port is attached.
 func uses(p *registry.Entry, r *kring.Ring) bool {
 	n, _ := r.Users()
 	return n > 0 || p.Held || p.Owner != nil

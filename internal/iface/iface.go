@@ -30,8 +30,8 @@ type Port struct {
 	onGone func()
 }
 
-// Open opens the interface of that name in the calling thread's network namespace, with at least one
-// host ring in each direction. When the interface may be gone, onGone is called.
+// Open opens the interface of that name in the calling thread's network namespace, with at least
+// one host ring in each direction. When the interface may be gone, onGone is called.
 func Open(region *mem.Region, name string, hostTx, hostRx uint16, cfg nic.Config, onGone func()) (*Port, error) {
 	cfg.Secret = rand.Uint64() | 1
 	np, err := nic.Open(region, name, cfg)

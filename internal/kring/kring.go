@@ -90,8 +90,8 @@ type Ring struct {
 	port Sync // Sync without the tap
 
 	busy  atomic.Bool
-	users atomic.Int32 // bindings; written under the engine's lock
-	alone bool         // the only binding is exclusive; the engine's lock
+	users atomic.Int32 // sessions; written under the registry's lock
+	alone bool         // the only session is exclusive; the registry's lock
 
 	head, cur, tail uint32 // as last agreed; whoever holds the ring
 	views           views  // whoever holds the ring
@@ -227,7 +227,7 @@ func (r *Ring) Hold() {
 // Drop lets the ring go.
 func (r *Ring) Drop() { r.busy.Store(false) }
 
-// Users and SetUsers keep how many bindings have the ring and whether one has it alone, for the engine, under its lock.
+// Users and SetUsers keep how many sessions have the ring and whether one has it alone, under the registry's lock.
 func (r *Ring) Users() (n int, alone bool) { return int(r.users.Load()), r.alone }
 
 // SetUsers is the other half of Users.
@@ -236,7 +236,7 @@ func (r *Ring) SetUsers(n int, alone bool) {
 	r.alone = alone
 }
 
-// Shared says whether more than n bindings have the ring. It needs no lock.
+// Shared says whether more than n sessions have the ring. It needs no lock.
 func (r *Ring) Shared(n int) bool { return int(r.users.Load()) > n }
 
 // Prologue reads what the program wrote and agrees to it, or says no. Valid is
@@ -339,10 +339,10 @@ func (r *Ring) Settle() (tail uint32, moved bool) {
 // Agreed are head, cur and tail as of the last sync.
 func (r *Ring) Agreed() (head, cur, tail uint32) { return r.head, r.cur, r.tail }
 
-// WantsStamp says whether the program asked for the time of each sync. // NR_TIMESTAMP
+// WantsStamp says whether the program asked for the time of each sync (NR_TIMESTAMP).
 func (r *Ring) WantsStamp() bool { return r.flags()&abi.NRTimestamp != 0 }
 
-// WantsForward says whether the program asked for transparent mode. // NR_FORWARD
+// WantsForward says whether the program asked for transparent mode (NR_FORWARD).
 func (r *Ring) WantsForward() bool { return r.flags()&abi.NRForward != 0 }
 
 // Stamp writes the time of a sync.

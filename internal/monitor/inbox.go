@@ -14,7 +14,7 @@ type inbox struct {
 	ring   *kring.Ring
 	parent [2]*kring.Ring // by direction; nil where there is none, or it is not watched
 
-	attached bool                  // the engine's lock
+	attached bool                  // the registry's lock
 	next     atomic.Pointer[inbox] // in a chain
 
 	mu   sync.Mutex // of those who deliver

@@ -25,7 +25,7 @@
 //
 // A ring's holder may take the ring's source, the parent's rx ring; never the other way round. Both directions of the
 // parent, and the one before in a chain, deliver to an rx ring under its inbox's mutex, which is the last lock there is.
-// Who hangs taps on rings and takes them off (Start, Stop, Orphan) is alone in that, by the engine's lock, and holds the
+// Who hangs taps on rings and takes them off (Start, Stop, Orphan) is alone in that, by the registry's lock, and holds the
 // tapped rings.
 package monitor
 

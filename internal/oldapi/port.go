@@ -19,11 +19,12 @@ type shape struct {
 	slots [2]uint32
 }
 
-// Port are the shadows of all rings of a port, in one layout, and those of a host ring in each direction: programs of the
-// time count on finding them all, whatever they have bound. Bindings of the same layout share them.
+// Port are the shadows of all rings of a port, in one layout, and those of a host ring in each
+// direction: programs of the time count on finding them all, whatever they have bound. Sessions of
+// the same layout share them.
 type Port struct {
 	API    *abi.API
-	Users  int // bindings; the engine's lock
+	Users  int // sessions; the registry's lock
 	region *mem.Region
 	object mem.Object
 	real   [2]int     // hardware rings of the port
@@ -35,9 +36,12 @@ func New(api *abi.API, region *mem.Region, name string, is port.Shape) (*Port, e
 	_, bufs, stride := region.BufPool()
 	switch {
 	case api.Stride != 0 && uint32(api.Stride) != stride:
-		return nil, fault.New(syscall.EINVAL, "open", name, "the buffers have %d bytes; programs of API %v have %d built in", stride, api, api.Stride)
+		return nil, fault.New(syscall.EINVAL, "open", name,
+			"the buffers have %d bytes; programs of API %v have %d built "+
+				"in", stride, api, api.Stride)
 	case stride > math.MaxUint16:
-		return nil, fault.New(syscall.EINVAL, "open", name, "the buffers have %d bytes, more than API %v can say", stride, api)
+		return nil, fault.New(syscall.EINVAL, "open", name,
+			"the buffers have %d bytes, more than API %v can say", stride, api)
 	}
 	p := &Port{API: api, region: region, real: [2]int{int(is.TxRings), int(is.RxRings)}}
 	sh := shapeFor(api, is)
@@ -59,7 +63,8 @@ func New(api *abi.API, region *mem.Region, name string, is port.Shape) (*Port, e
 	return p, nil
 }
 
-// shapeFor is the shape as the API can say it: the first ones count ring pairs. Rings that only make up a pair hold nothing.
+// shapeFor is the shape as the API can say it: the first ones count ring pairs. Rings that only
+// make up a pair hold nothing.
 func shapeFor(api *abi.API, is port.Shape) shape {
 	sh := shape{[2]int{int(is.TxRings), int(is.RxRings)}, [2]uint32{is.TxSlots, is.RxSlots}}
 	if api.If.NumQueues != 0 {
@@ -69,7 +74,8 @@ func shapeFor(api *abi.API, is port.Shape) shape {
 	return sh
 }
 
-// length is the number of slots of a direction's rings, also where there are none but the host ring.
+// length is the number of slots of a direction's rings, also where there are none but the host
+// ring.
 func (sh *shape) length(dir int) uint32 { return max(sh.slots[dir], 2) }
 
 // Ring is the shadow of a ring of that direction and number, nil for host rings after the first.
@@ -97,8 +103,8 @@ func (p *Port) Offsets() (offsets []uint64) {
 	return offsets
 }
 
-// NewIf makes a netmap_if in the API's layout: of a port of that shape, with rings at these offsets in the region, 0 for
-// one that is not to be found.
+// NewIf makes a netmap_if in the API's layout: of a port of that shape, with rings at these offsets
+// in the region, 0 for one that is not to be found.
 func NewIf(api *abi.API, region *mem.Region, name string, is port.Shape, offsets []uint64) (mem.Object, error) {
 	l := api.If
 	o, err := region.NewIfObject(name, l.Size+8*len(offsets))

@@ -1,22 +1,22 @@
-// Package oldapi shows the rings of a port to programs that know another layout of rings than ours, that of the APIs before
-// head and tail. A shadow is a second ring in the region, whose slots name the same buffers. A sync is one of the real
-// ring, with a step before and after:
+// Package oldapi shows the rings of a port to programs that know another layout of rings than ours,
+// that of the APIs before head and tail. A shadow is a second ring in the region, whose slots name
+// the same buffers. A sync is one of the real ring, with a step before and after:
 //
 //	program's ring           this package                 the framework's ring
 //	slots, cur, reserved  -- Begin, before the sync --->  slots, head, cur
 //	slots, avail, cur     <- Give, after it ------------  slots, tail
 //
-// What stands in the layouts is data, in package abi. The old protocol: the program's slots are avail ones from cur on;
-// it moves cur past slots that it is done with, and, of those that it has read, may hold the last few back (reserved). Of
-// its words only cur and reserved count.
+// What stands in the layouts is data, in package abi. The old protocol: the program's slots are
+// avail ones from cur on; it moves cur past slots that it is done with, and, of those that it has
+// read, may hold the last few back (reserved). Of its words only cur and reserved count.
 //
 // Programs of other layouts may have the same ring. Each one's syncs hand over what all have
 // (kring.View), but change no words of the others here: cur and avail are two words, and a
 // program that is between the two would take slots that it has not got. It learns in its own next
 // sync how far the others have come.
 //
-// The peer is as hostile as elsewhere: each of its words is read once, checked, and only then used. All methods of a ring
-// are for whoever holds the real one.
+// The peer is as hostile as elsewhere: each of its words is read once, checked, and only then used.
+// All methods of a ring are for whoever holds the real one.
 package oldapi
 
 import (
@@ -42,14 +42,15 @@ type Ring struct {
 	slots      []uint64     // stride words each
 	stride     uint32
 
-	users      atomic.Int32 // bindings; written under the engine's lock
+	users      atomic.Int32 // sessions; written under the registry's lock
 	head, tail uint32       // of the real ring, as the program knows them
 	moved      uint64       // of the real ring, as of head
 	took       uint32       // cur, as last read in a sync of the program's
 	reinits    bool         // NRReinit is set
 }
 
-// newRing lays out a ring without slots of the program's at that place in the region. It holds no buffer.
+// newRing lays out a ring without slots of the program's at that place in the region. It holds no
+// buffer.
 func newRing(api *abi.API, region []byte, at, bufs uint64, bufSize uint32, dir kring.Dir, n uint32) *Ring {
 	l := api.Ring
 	word := func(offset int) *atomic.Uint32 {
@@ -119,7 +120,8 @@ func (s *Ring) get(r *kring.Ring, i uint32) {
 // Pending says whether the program has moved cur since the last sync.
 func (s *Ring) Pending() bool { return s.cur.Load() != s.head }
 
-// Ready says whether the program has slots, as its ring says: it counts avail down. What cannot be is none.
+// Ready says whether the program has slots, as its ring says: it counts avail down. What cannot be
+// is none.
 func (s *Ring) Ready() bool { return s.avail.Load()-1 < s.n-1 }
 
 // Shared says whether programs of other layouts have the ring, too, so that only a sync can tell
@@ -188,7 +190,8 @@ func (s *Ring) done(i uint32) {
 	}
 }
 
-// Give shows what the sync gave to the program, and the time of one that was asked to take in frames.
+// Give shows what the sync gave to the program, and the time of one that was asked to take in
+// frames.
 func (s *Ring) Give(r *kring.Ring) {
 	s.follow(r)
 	head, cur, tail := r.Agreed()
@@ -224,8 +227,8 @@ func (s *Ring) know(r *kring.Ring) {
 	s.moved = r.Moved()
 }
 
-// load shows the real ring as it is. Programs may prepare the buffers of a whole tx ring at the start, also of the one slot
-// that is not theirs yet.
+// load shows the real ring as it is. Programs may prepare the buffers of a whole tx ring at the
+// start, also of the one slot that is not theirs yet.
 func (s *Ring) load(r *kring.Ring) {
 	head, _, tail := r.Agreed()
 	for i := range s.n {
@@ -274,8 +277,8 @@ func (s *Ring) Forgive() bool {
 	return was
 }
 
-// Join and Leave count bindings. The first one finds the real ring as it is; the last leaves in it the buffers that the
-// program exchanged between its slots and has not handed over.
+// Join and Leave count sessions. The first one finds the real ring as it is; the last leaves in it
+// the buffers that the program exchanged between its slots and has not handed over.
 func (s *Ring) Join(r *kring.Ring) {
 	if s.users.Add(1) == 1 {
 		s.load(r)

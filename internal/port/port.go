@@ -19,8 +19,8 @@ import (
 type Port interface {
 	// Rings are the hardware rings of a direction, from ring 0 on. They stay the same.
 	Rings(kring.Dir) []*kring.Ring
-	// Start brings a ring into use: afterwards it has memory and moves packets. On an error the ring
-	// is as before, without memory.
+	// Start brings a ring into use: afterwards it has memory and moves packets. On an error the
+	// ring is as before, without memory.
 	Start(*kring.Ring) error
 	// Stop is the inverse: all buffers are back in the pool.
 	Stop(*kring.Ring)
@@ -30,7 +30,8 @@ type Port interface {
 
 // Hosted is a port with host rings.
 type Hosted interface {
-	// HostRings are the host rings of a direction. Their numbers follow those of the hardware rings.
+	// HostRings are the host rings of a direction. Their numbers follow those of the hardware
+	// rings.
 	HostRings(kring.Dir) []*kring.Ring
 }
 
@@ -43,8 +44,8 @@ type HostOwner interface {
 // HostSender is a port whose host receives what a program releases in transparent mode.
 type HostSender interface {
 	Hosted
-	// SendToHost passes the packet that starts at slot k of an rx ring, and ends before slot end, to
-	// the host, and returns the slot after it.
+	// SendToHost passes the packet that starts at slot k of an rx ring, and ends before slot end,
+	// to the host, and returns the slot after it.
 	SendToHost(r *kring.Ring, k, end uint32) uint32
 }
 

@@ -27,8 +27,8 @@ func Wish(req *abi.Register) Shape {
 	return Shape{TxRings: req.TxRings, RxRings: req.RxRings, TxSlots: req.TxSlots, RxSlots: req.RxSlots}
 }
 
-// Clamped is a wish with at most that many rings, one by default, and as many slots as another shape
-// by default.
+// Clamped is a wish with at most that many rings, one by default, and as many slots as another
+// shape by default.
 func (s Shape) Clamped(rings uint16, like Shape) Shape {
 	return Shape{
 		TxRings: min(cmp.Or(s.TxRings, 1), rings), RxRings: min(cmp.Or(s.RxRings, 1), rings),

@@ -8,9 +8,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// Of an interface's queue that this process has just closed: how long it is waited for, and the pause
-// between two tries, in which others open ports. The kernel frees it later, after some seconds where
-// the machine is busy.
+// Of an interface's queue that this process has just closed: how long it is waited for, and the
+// pause between two tries, in which others open ports. The kernel frees it later, after some
+// seconds where the machine is busy.
 const (
 	QueuePatience = 5 * time.Second
 	QueuePause    = 20 * time.Millisecond

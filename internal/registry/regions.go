@@ -10,7 +10,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/session"
 )
 
-// Extmem is memory of a program's that is to be the region of a port. // NETMAP_REQ_OPT_EXTMEM
+// Extmem is memory of a program's that is to be the region of a port (NETMAP_REQ_OPT_EXTMEM).
 type Extmem struct {
 	Bytes []byte // nobody can make it smaller
 	Key   any    // equal for the same memory, whoever comes with it
@@ -36,9 +36,9 @@ func (r *Registry) Regions() []*mem.Region {
 	return all
 }
 
-// RegionFor finds the region that a request means: that of its memory id, or a new one in memory that the
-// program brings, of which an OptionError is told. EINVAL for an id that no region has, and the
-// errors of mem.Over. The caller calls Leave when it is done.
+// RegionFor finds the region that a request means: that of its memory id, or a new one in memory
+// that the program brings, of which an OptionError is told. EINVAL for an id that no region has,
+// and the errors of mem.Over. The caller calls Leave when it is done.
 func (r *Registry) RegionFor(op, name string, id uint16, x *Extmem) (*mem.Region, error) {
 	if x != nil {
 		region, err := r.adopt(x)
@@ -53,7 +53,8 @@ func (r *Registry) RegionFor(op, name string, id uint16, x *Extmem) (*mem.Region
 	if f, ok := r.foreign[id]; ok {
 		return f.Region, nil
 	}
-	return nil, fault.New(syscall.EINVAL, op, name, "no memory region %d; the one for all is %d", id, r.region.ID())
+	return nil, fault.New(syscall.EINVAL, op, name,
+		"no memory region %d; the one for all is %d", id, r.region.ID())
 }
 
 // adopt makes a region of a program's memory, or finds the one that is there already.
@@ -70,7 +71,8 @@ func (r *Registry) adopt(x *Extmem) (*mem.Region, error) {
 	}
 	if id == 0 {
 		x.Free()
-		return nil, fault.New(syscall.ENOMEM, "make region", "external memory", "there are %d regions already", len(r.foreign)+1)
+		return nil, fault.New(syscall.ENOMEM, "make region", "external memory",
+			"there are %d regions already", len(r.foreign)+1)
 	}
 	region, err := mem.Over(id, x.Bytes, x.Pools, x.Free)
 	if err != nil {
@@ -92,8 +94,8 @@ func (r *Registry) Leave(region *mem.Region) {
 	}
 }
 
-// Reachable says EBUSY for a port whose memory the program does not know to be where it is: a device can map but one
-// region, so those who have no mapping of another cannot use a port in it.
+// Reachable says EBUSY for a port whose memory the program does not know to be where it is: a
+// device can map but one region, so those who have no mapping of another cannot use a port in it.
 func (r *Registry) Reachable(p *Entry, from *mem.Region, x *Extmem) error {
 	switch {
 	case p.Region == from, p.Region == r.region && x == nil:

@@ -131,8 +131,8 @@ type Registry struct {
 	unnamed uint64 // ports so far that no name finds
 }
 
-// New is an empty registry with a region of its own. Errors are those of mem.New. Events are told to
-// onEvent, unless it is nil.
+// New is an empty registry with a region of its own. Errors are those of mem.New. Events are told
+// to onEvent, unless it is nil.
 func New(cfg mem.Config, onEvent func(event.Event)) (*Registry, error) {
 	region, err := mem.New(1, cfg)
 	if err != nil {

@@ -10,8 +10,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 )
 
-// Subscribe has w woken whenever something happens on a bound ring, until the binding closes. It is for transports whose
-// clients sleep elsewhere; Wait does not need it. Rings that the kernel feeds need Arm, too.
+// Subscribe has w woken whenever something happens on a bound ring, until the session closes. It is
+// for transports whose clients sleep elsewhere; Wait does not need it. Rings that the kernel feeds
+// need Arm, too.
 func (s *Session) Subscribe(w kring.Waiter) {
 	s.subscriber = w
 	for _, r := range s.all() {
@@ -32,8 +33,8 @@ func (s *Session) unsubscribe() {
 	s.nap.Stop()
 }
 
-// Arm has the subscriber woken once when one of the events may have come to a ring that the kernel feeds. It is called
-// after every Poll that found nothing.
+// Arm has the subscriber woken once when one of the events may have come to a ring that the kernel
+// feeds. It is called after every Poll that found nothing.
 func (s *Session) Arm(events int16) {
 	if s.NeedsArm() {
 		s.armRx(events)
@@ -46,9 +47,9 @@ func (s *Session) Arm(events int16) {
 // NeedsArm says whether Arm does anything: whether the kernel feeds any ring.
 func (s *Session) NeedsArm() bool { return s.hasFDs || s.fetches }
 
-// armRx has those who wait on the rx rings woken once when something may have come from the kernel. A ring that fetches
-// is woken by its source's waiters. A source that is full cannot fetch, and its descriptor would go on saying that there
-// is something: who has room made there tells.
+// armRx has those who wait on the rx rings woken once when something may have come from the kernel.
+// A ring that fetches is woken by its source's waiters. A source that is full cannot fetch, and its
+// descriptor would go on saying that there is something: who has room made there tells.
 func (s *Session) armRx(events int16) {
 	if events&wantIn == 0 {
 		return

@@ -9,23 +9,26 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 )
 
-// CSB is where a program in CSB mode and a sync loop exchange what otherwise stands in the rings: an entry for each bound
-// ring, tx rings first. How the loop comes to the program's memory is the transport's business.
+// CSB is where a program in CSB mode and a sync loop exchange what otherwise stands in the rings:
+// an entry for each bound ring, tx rings first. How the loop comes to the program's memory is the
+// transport's business.
 //
 //	program                                         loop
 //	cur, then head  ------------ Atok ------------> head, then cur
 //	hwtail, then hwcur <-------- Ktoa ------------- hwcur, then hwtail
-//	sleeps, sets appl_need_kick ------------------> rings, having published
-//	rings, having written head <------------------- sleeps, sets kern_need_kick
+//	sleeps, sets appl_need_kick ------------------> wakes the program after publishing
+//	wakes the loop after writing head <------------ sleeps, sets kern_need_kick
 //
-// Who is about to sleep says so, looks once more, and only then sleeps. All words are atomics, whose loads and stores stay in
-// the order in which they are written here, so that one of the two sees the other.
+// Who is about to sleep says so, looks once more, and only then sleeps. All words are atomics,
+// whose loads and stores stay in the order in which they are written here, so that one of the two
+// sees the other.
 type CSB struct {
 	Atok []abi.CSBAtok
 	Ktoa []abi.CSBKtoa
 
-	// Pull and Push are nil where the arrays are memory that both sides map. Elsewhere the arrays are copies: Pull brings
-	// Atok up to date, Push has the program see Ktoa. Both are full fences, and an entry's words travel together.
+	// Pull and Push are nil where the arrays are memory that both sides map. Elsewhere the arrays
+	// are copies: Pull brings Atok up to date, Push has the program see Ktoa. Both are full fences,
+	// and an entry's words travel together.
 	Pull, Push func() error
 }
 
@@ -80,8 +83,8 @@ func (v *csbView) read() {
 	v.cur = v.atok.Cur.Load()
 }
 
-// enter hands over what was read. A head and a cur that make no sense change nothing: the ring stands
-// still until they do.
+// enter hands over what was read. A head and a cur that make no sense change nothing: the ring
+// stands still until they do.
 func (v *csbView) enter(r *kring.Ring) bool { return r.Accept(v.head, v.cur) }
 
 // leave publishes what came of a sync.
@@ -101,10 +104,11 @@ func (v *csbView) leave(r *kring.Ring) {
 	}
 }
 
-// EnableCSB puts the binding into CSB mode: syncs are for a loop from now on, TxSync and RxSync fail with EBUSY, and Poll
-// says POLLERR. The function gets the state of the bound rings and writes it to where the program finds it; its error is
-// returned, and nothing is enabled then. Errors: EBUSY while a loop runs, EINVAL unless the binding has its rings
-// exclusively. For a binding without rings it does nothing.
+// EnableCSB puts the session into CSB mode: syncs are for a loop from now on, TxSync and RxSync
+// fail with EBUSY, and Poll says POLLERR. The function gets the state of the bound rings and writes
+// it to where the program finds it; its error is returned, and nothing is enabled then. Errors:
+// EBUSY while a loop runs, EINVAL unless the session has its rings exclusively. For a session
+// without rings it does nothing.
 func (s *Session) EnableCSB(write func([]RingState) error) error {
 	s.loopMu.Lock()
 	defer s.loopMu.Unlock()
@@ -113,7 +117,8 @@ func (s *Session) EnableCSB(write func([]RingState) error) error {
 	case s.closed.Load():
 		return s.closedError("enable CSB")
 	case s.loop != nil:
-		return fault.New(syscall.EBUSY, "enable CSB", s.target.Title(), "a loop runs; stop it first")
+		return fault.New(syscall.EBUSY, "enable CSB", s.target.Title(),
+			"a loop runs; stop it first")
 	case len(rings) == 0:
 		return nil
 	case s.answer.Flags&abi.NRExclusive == 0:

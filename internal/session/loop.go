@@ -12,7 +12,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 )
 
-// Loop syncs the rings of a binding in CSB mode until it is ended, so that the program needs no system calls.
+// Loop syncs the rings of a session in CSB mode until it is ended, so that the program needs no
+// system calls.
 type Loop struct {
 	s     *Session
 	cfg   LoopConfig
@@ -35,19 +36,22 @@ type Waiter = kring.Waiter
 // LoopConfig is how a loop and its program reach each other.
 type LoopConfig struct {
 	CSB CSB
-	// Sleeps says that the loop sleeps for Nap after each time that it found nothing to do, and never asks to be kicked.
-	// Otherwise it sleeps until it is kicked, or a ring has news.
+	// Sleeps says that the loop sleeps for Nap after each time that it found nothing to do, and
+	// never asks to be kicked. Otherwise it sleeps until it is kicked, or a ring has news.
 	Sleeps bool
 	Nap    time.Duration
-	// Kicks are eventfds, one for each ring, that the program writes when a ring's KernNeedKick is set; nil where it
-	// calls Wake.
+	// Kicks are eventfds, one for each ring, that the program writes when a ring's KernNeedKick is
+	// set; nil where it calls Wake.
 	Kicks []int
-	// IRQs are woken when their ring has news and its ApplNeedKick is set; nil for a ring that nobody waits for.
+	// IRQs are woken when their ring has news and its ApplNeedKick is set; nil for a ring that
+	// nobody waits for.
 	IRQs []Waiter
-	// Program is the program's memory, for slots with NS_INDIRECT; nil where that cannot be reached.
+	// Program is the program's memory, for slots with NS_INDIRECT; nil where that cannot be
+	// reached.
 	Program kring.Memory
-	// DirectTx and DirectRx sync the rings of a direction when they are kicked and at no other time. News of the port
-	// itself are for the program, which is to kick the rings that it wants to look at. They need Kicks.
+	// DirectTx and DirectRx sync the rings of a direction when they are kicked and at no other
+	// time. News of the port itself are for the program, which is to kick the rings that it wants
+	// to look at. They need Kicks.
 	DirectTx, DirectRx bool
 }
 
@@ -77,20 +81,21 @@ func (d *loopDirection) Wake() {
 	d.loop.Wake()
 }
 
-// stopPatience is how long StopLoop waits for a loop to begin when there is none. Programs start the loop in one thread
-// and stop it from another, which may come first: a STOP that comes while a START is on its way means that one. But a STOP
-// has no effect on a START that begins after it has returned. (The kernel module keeps a flag, which ends the next START at
-// once, however much later.)
+// stopPatience is how long StopLoop waits for a loop to begin when there is none. Programs start
+// the loop in one thread and stop it from another, which may come first: a STOP that comes while a
+// START is on its way means that one. But a STOP has no effect on a START that begins after it has
+// returned. (The kernel module keeps a flag, which ends the next START at once, however much
+// later.)
 //
-// After a START that a signal interrupted it waits for longer: the same START is likely to come again when the program has
-// handled the signal.
+// After a START that a signal interrupted it waits for longer: the same START is likely to come
+// again when the program has handled the signal.
 const (
 	stopPatience    = 200 * time.Millisecond
 	signalsPatience = 2 * time.Second
 )
 
-// StartLoop claims the binding for a loop. Run or Abandon of the loop has to follow. Errors: ENXIO for a closed binding,
-// EINVAL without CSB mode, EBUSY when there is a loop.
+// StartLoop claims the session for a loop. Run or Abandon of the loop has to follow. Errors: ENXIO
+// for a closed session, EINVAL without CSB mode, EBUSY when there is a loop.
 func (s *Session) StartLoop() (*Loop, error) {
 	s.loopMu.Lock()
 	defer s.loopMu.Unlock()
@@ -98,9 +103,11 @@ func (s *Session) StartLoop() (*Loop, error) {
 	case s.closed.Load():
 		return nil, s.closedError("start loop on")
 	case !s.csb.Load():
-		return nil, fault.New(syscall.EINVAL, "start loop on", s.target.Title(), "a loop needs CSB mode")
+		return nil, fault.New(syscall.EINVAL, "start loop on", s.target.Title(),
+			"a loop needs CSB mode")
 	case s.loop != nil:
-		return nil, fault.New(syscall.EBUSY, "start loop on", s.target.Title(), "a loop runs already")
+		return nil, fault.New(syscall.EBUSY, "start loop on", s.target.Title(),
+			"a loop runs already")
 	}
 	l := &Loop{s: s, ended: make(chan struct{})}
 	s.loop, s.interrupted = l, false
@@ -129,8 +136,8 @@ func (l *Loop) finish() syscall.Errno {
 	return why
 }
 
-// StopLoop ends the loop and returns when it has ended. ENXIO for a closed binding. Without a loop it waits for a moment
-// whether one begins.
+// StopLoop ends the loop and returns when it has ended. ENXIO for a closed session. Without a loop
+// it waits for a moment whether one begins.
 func (s *Session) StopLoop() error {
 	s.loopMu.Lock()
 	if s.closed.Load() {
@@ -182,7 +189,7 @@ func (s *Session) awaitLoop(begins chan *Loop, patience time.Duration) *Loop {
 	}
 }
 
-// closeLoop ends the loop of a binding that is being closed.
+// closeLoop ends the loop of a session that is being closed.
 func (s *Session) closeLoop() {
 	s.loopMu.Lock()
 	defer s.loopMu.Unlock()
@@ -197,8 +204,8 @@ func (l *Loop) End(why syscall.Errno) {
 	l.wakeUp()
 }
 
-// stop is the End of STOP, which counts more than a signal: a START that returned because of the signal would come again,
-// when STOP is over. The caller holds loopMu.
+// stop is the End of STOP, which counts more than a signal: a START that returned because of the
+// signal would come again, when STOP is over. The caller holds loopMu.
 func (l *Loop) stop() {
 	l.end.CompareAndSwap(1+uint32(syscall.EINTR), 1)
 	l.End(0)
@@ -219,7 +226,8 @@ func (l *Loop) Wake() {
 	}
 }
 
-// Run syncs until End. Errors: that of End, those of the CSB, and those of opening what it sleeps on.
+// Run syncs until End. Errors: that of End, those of the CSB, and those of opening what it sleeps
+// on.
 func (l *Loop) Run(cfg LoopConfig) error {
 	l.cfg = cfg
 	err := l.serve()
@@ -277,8 +285,8 @@ func (l *Loop) setReady(ready bool) {
 	}
 }
 
-// listen has the loop woken by news on its rings, until the returned function is called. Of a sleeping loop nobody needs
-// to know.
+// listen has the loop woken by news on its rings, until the returned function is called. Of a
+// sleeping loop nobody needs to know.
 func (l *Loop) listen() (stop func()) {
 	if l.cfg.Sleeps {
 		return func() {}
@@ -317,8 +325,8 @@ func (l *Loop) run() error {
 	return nil
 }
 
-// flyingTries is how often a loop looks in vain for frames to be out before it sleeps. A kernel that copies takes no more
-// than 32 frames a sync, so that many syncs empty a ring.
+// flyingTries is how often a loop looks in vain for frames to be out before it sleeps. A kernel
+// that copies takes no more than 32 frames a sync, so that many syncs empty a ring.
 const flyingTries = 32
 
 // work goes around, with kicks off, until there is nothing to do.
@@ -373,7 +381,8 @@ func (l *Loop) setKicks(on uint32) error {
 	return l.cfg.CSB.push()
 }
 
-// round syncs every ring once with what the program wrote, and publishes what came of it. It says whether anything moved.
+// round syncs every ring once with what the program wrote, and publishes what came of it. It says
+// whether anything moved.
 func (l *Loop) round() (moved bool, err error) {
 	if err := l.cfg.CSB.pull(); err != nil {
 		return false, err
@@ -402,7 +411,8 @@ func (l *Loop) round() (moved bool, err error) {
 	return moved, nil
 }
 
-// tell wakes the program for the rings with news, if it wants to be woken now that the news are there.
+// tell wakes the program for the rings with news, if it wants to be woken now that the news are
+// there.
 func (l *Loop) tell() error {
 	fresh := false
 	for i := range l.rings {
@@ -450,8 +460,8 @@ func (l *Loop) more() bool {
 	return l.dirs[abi.DirTx].news.Load() || l.dirs[abi.DirRx].news.Load()
 }
 
-// sync is a sync of one ring with what the program wrote to its entry. It says whether anything moved.
-// A sync that fails changes nothing.
+// sync is a sync of one ring with what the program wrote to its entry. It says whether anything
+// moved. A sync that fails changes nothing.
 func (l *Loop) sync(r *loopRing) (moved bool) {
 	r.read()
 	if !l.s.await(&r.bound) {

@@ -11,8 +11,9 @@ import (
 
 // bell is what a loop sleeps on: a channel, or an epoll instance where descriptors can wake it too.
 //
-// The descriptors report edges. So the program's eventfds need not be read, as the kernel module does not read them either:
-// who shares a descriptor with a peer cannot read it without the risk of waiting for him.
+// The descriptors report edges. So the program's eventfds need not be read, as the kernel module
+// does not read them either: who shares a descriptor with a peer cannot read it without the risk of
+// waiting for him.
 type bell struct {
 	woken  chan struct{} // one token; nil with epoll
 	epoll  int
@@ -21,7 +22,8 @@ type bell struct {
 	fds    [1]unix.PollFd
 }
 
-// What an event of the epoll instance means: the bell's own, the kick of a ring, or news on a ring that the kernel feeds.
+// What an event of the epoll instance means: the bell's own, the kick of a ring, or news on a ring
+// that the kernel feeds.
 const (
 	ownEvent = iota
 	kickEvent

@@ -11,7 +11,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
-// Offsets let frames start inside their buffers, where the slot's ptr says. // NETMAP_REQ_OPT_OFFSETS
+// Offsets let frames start inside their buffers, where the slot's ptr says. //
+// NETMAP_REQ_OPT_OFFSETS
 type Offsets struct {
 	Max     uint64 // bytes; see Session.MaxOffset for what there is
 	Initial uint64 // of all slots of rings that nobody else has
@@ -23,7 +24,8 @@ type Offsets struct {
 func (o *Offsets) kringOffsets(name string, size uint32) (kring.Offsets, error) {
 	const op = "use offsets on"
 	if o.Bits > 64 {
-		return kring.Offsets{}, fault.New(syscall.EINVAL, op, name, "%d bits; a slot's ptr has 64", o.Bits)
+		return kring.Offsets{}, fault.New(syscall.EINVAL, op, name,
+			"%d bits; a slot's ptr has 64", o.Bits)
 	}
 	k := kring.Offsets{Mask: ^uint64(0), Max: uint32(min(o.Max, uint64(size))), Gap: uint32(min(o.MinGap, uint64(size)))}
 	if o.Bits > 0 {
@@ -31,11 +33,14 @@ func (o *Offsets) kringOffsets(name string, size uint32) (kring.Offsets, error) 
 	}
 	switch {
 	case o.Max > uint64(size):
-		return k, fault.New(syscall.EINVAL, op, name, "offsets of up to %d bytes; a buffer has %d", o.Max, size)
+		return k, fault.New(syscall.EINVAL, op, name,
+			"offsets of up to %d bytes; a buffer has %d", o.Max, size)
 	case o.Max&^k.Mask != 0:
-		return k, fault.New(syscall.EINVAL, op, name, "offsets of up to %d bytes do not fit in %d bits", o.Max, o.Bits)
+		return k, fault.New(syscall.EINVAL, op, name,
+			"offsets of up to %d bytes do not fit in %d bits", o.Max, o.Bits)
 	case o.Initial > o.Max:
-		return k, fault.New(syscall.EINVAL, op, name, "an initial offset of %d bytes is larger than the largest, %d", o.Initial, o.Max)
+		return k, fault.New(syscall.EINVAL, op, name,
+			"an initial offset of %d bytes is larger than the largest, %d", o.Initial, o.Max)
 	}
 	return k, nil
 }
@@ -102,8 +107,8 @@ func (s *Session) MaxOffset() int {
 	return int(most)
 }
 
-// ptrHasOneUse says EBUSY when a slot's ptr would have to be an offset and a time stamp: for this program or for another one
-// that has the port open.
+// ptrHasOneUse says EBUSY when a slot's ptr would have to be an offset and a time stamp: for this
+// program or for another one that has the port open.
 func (s *Session) ptrHasOneUse(req *abi.Register, o *Offsets) error {
 	stamps := req.Flags&abi.NRRxStamps != 0
 	for _, other := range s.target.Sessions {

@@ -11,8 +11,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
-// old is what a program of an old API finds in the region: an interface, and before API 10 rings, in
-// the layouts of that API. Our own rings know nothing of it.
+// old is what a program of an old API finds in the region: an interface, and before API 10 rings,
+// in the layouts of that API. Our own rings know nothing of it.
 type old struct {
 	api  *abi.API
 	nifp mem.Object
@@ -137,10 +137,10 @@ func (s *Session) uncast(o *old) {
 	}
 }
 
-// forgive clears the marks of rings that made no sense, where an API has such, and says whether there
-// was one.
+// forgive, of an old API, clears the marks of rings that made no sense, where an API has such, and
+// says whether there was one.
 func (s *Session) forgive() (was bool) {
-	if s.old == nil || s.old.port == nil || !s.old.api.Reinits {
+	if s.old.port == nil || !s.old.api.Reinits {
 		return false
 	}
 	for dir := range s.synced {
@@ -154,10 +154,10 @@ func (s *Session) forgive() (was bool) {
 	return was
 }
 
-// has says whether any ring of an old layout has slots for the program already. Of one that programs
-// of other layouts have, too, only a sync can tell.
+// has, of an old API, says whether any ring of an old layout has slots for the program already. Of
+// one that programs of other layouts have, too, only a sync can tell.
 func (s *Session) has(dir int, want int16) bool {
-	return want != 0 && s.old != nil && slices.ContainsFunc(s.synced[dir], func(r bound) bool {
+	return want != 0 && slices.ContainsFunc(s.synced[dir], func(r bound) bool {
 		return r.old != nil && r.old.Ready() && !r.old.Shared(r.Ring)
 	})
 }

@@ -62,8 +62,8 @@ func (t *Target) Title() string {
 // Shown is the name of the port for users: that on its switch, if it has one.
 func (t *Target) Shown() string { return cmp.Or(t.Alias, t.Title()) }
 
-// Session is one program's hold on a port: what an open descriptor of /dev/netmap is after NIOCREGIF.
-// The zero value is not open.
+// Session is one program's hold on a port: what an open descriptor of /dev/netmap is after
+// NIOCREGIF. The zero value is not open.
 type Session struct {
 	env    *Env
 	target *Target
@@ -113,15 +113,15 @@ func (e *OptionError) Error() string { return e.Err.Error() }
 func (e *OptionError) Unwrap() error { return e.Err }
 
 // Open binds the session to a port; the request says how, as NETMAP_REQ_REGISTER does. Nobody else
-// opens or ends a session of the port meanwhile. Errors: EINVAL for what the port cannot give, EBUSY,
-// ENOMEM, EIO for frames with virtio-net headers of which the program does not know.
+// opens or ends a session of the port meanwhile. Errors: EINVAL for what the port cannot give,
+// EBUSY, ENOMEM, EIO for frames with virtio-net headers of which the program does not know.
 func (s *Session) Open(env *Env, t *Target, req *abi.Register, o Options) error {
 	return s.open(env, t, req, o, nil)
 }
 
-// Replace is Open in place of a session of the same port whose program chooses other rings, and knows
-// an old API. What it knows of the port stays where it is. The other session has to be ended when
-// there is no error.
+// Replace is Open in place of a session of the same port whose program chooses other rings, and
+// knows an old API. What it knows of the port stays where it is. The other session has to be ended
+// when there is no error.
 func (s *Session) Replace(other *Session, req *abi.Register) error {
 	if other.closed.Load() {
 		return other.closedError("open")
@@ -135,8 +135,9 @@ func (s *Session) open(env *Env, t *Target, req *abi.Register, o Options, before
 		return err
 	}
 	if n := port.Header(t.Port); n > 0 && req.Flags&abi.NRAcceptVnetHdr == 0 {
-		return fault.New(syscall.EIO, "open", t.Shown(), "its frames start with virtio-net headers of %d bytes; "+
-			"say that you know (NR_ACCEPT_VNET_HDR), or set the length to 0", n)
+		return fault.New(syscall.EIO, "open", t.Shown(),
+			"its frames start with virtio-net headers of %d bytes; "+
+				"say that you know (NR_ACCEPT_VNET_HDR), or set the length to 0", n)
 	}
 	if err := s.bind(req, o.Offsets); err != nil {
 		return err
@@ -236,7 +237,8 @@ func (s *Session) choose(req *abi.Register) error {
 	if req.Mode == abi.RegOneNIC || req.Mode == abi.RegOneSW {
 		i, tx, rx := int(req.RingID), len(s.rings[abi.DirTx]), len(s.rings[abi.DirRx])
 		if i >= tx && i >= rx {
-			return fault.New(syscall.EINVAL, "open", name, "ring %d; the port has tx rings 0 to %d and rx rings 0 to %d", i, tx-1, rx-1)
+			return fault.New(syscall.EINVAL, "open", name,
+				"ring %d; the port has tx rings 0 to %d and rx rings 0 to %d", i, tx-1, rx-1)
 		}
 		s.rings[abi.DirTx] = one(s.rings[abi.DirTx], i)
 		s.rings[abi.DirRx] = one(s.rings[abi.DirRx], i)
@@ -261,7 +263,8 @@ func one(rings []*kring.Ring, i int) []*kring.Ring {
 // all are the bound rings of both directions.
 func (s *Session) all() []*kring.Ring { return slices.Concat(s.rings[abi.DirTx], s.rings[abi.DirRx]) }
 
-// start takes every ring, all or none. EBUSY when a ring is held exclusively, or is to be and is in use.
+// start takes every ring, all or none. EBUSY when a ring is held exclusively, or is to be and is in
+// use.
 func (s *Session) start(alone bool) error {
 	rings := slices.Concat(s.rings[abi.DirRx], s.rings[abi.DirTx]) // receiving first: see Port.Start of package nic
 	for _, r := range rings {
@@ -337,8 +340,8 @@ func (s *Session) describe() error {
 	return nil
 }
 
-// End closes the session, and says no if that was done before. Syncs that are under way finish first,
-// waits return POLLERR.
+// End closes the session, and says no if that was done before. Syncs that are under way finish
+// first, waits return POLLERR.
 func (s *Session) End() bool {
 	if s.closed.Swap(true) {
 		return false

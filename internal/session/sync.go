@@ -23,45 +23,30 @@ const (
 	wantOut    = PollOut | pollWrNorm
 )
 
-// bound is a ring as the session's program has it: in the ring itself, in a ring of an old API, or in
-// the entries of a CSB. Every sync enters and leaves the program's view.
+// bound is a ring as the session's program has it: in the ring itself, in a ring of an old API, or
+// in the entries of a CSB. Every sync enters and leaves the program's view.
 type bound struct {
 	*kring.Ring
 	old *oldapi.Ring // nil for none
 	csb *csbView     // nil for none
 }
 
-// enter takes over what the program handed over. It says no to what makes no sense.
+// enter takes over what a program that does not find today's ring handed over. It says no to what
+// makes no sense.
 func (r *bound) enter() bool {
-	switch {
-	case r.csb != nil:
+	if r.csb != nil {
 		return r.csb.enter(r.Ring)
-	case r.old != nil:
-		return r.old.Begin(r.Ring)
-	case r.Prologue():
-		return true
 	}
-	r.Reinit()
-	return false
+	return r.old.Begin(r.Ring)
 }
 
-// leave shows the program what came of a sync, which may have failed. A program of today's API gets
-// the time of a sync that brought something new, or when it asks for it: reading the clock costs as
-// much as a whole idle sync.
+// leave shows such a program what came of a sync, which may have failed.
 func (r *bound) leave(failed bool) {
 	switch {
-	case r.csb != nil:
-		if !failed {
-			r.csb.leave(r.Ring)
-		}
-		return
-	case !failed:
-		if moved := r.Publish(); r.Dir == abi.DirRx && (moved || r.WantsStamp()) {
-			r.Stamp(time.Now())
-		}
-	}
-	if r.old != nil {
+	case r.old != nil:
 		r.old.Give(r.Ring)
+	case !failed:
+		r.csb.leave(r.Ring)
 	}
 }
 
@@ -84,100 +69,122 @@ func (r *bound) ready() bool {
 // errReinit stands for a ring that made no sense: POLLERR from poll, nothing from a sync.
 var errReinit = errors.New("the ring made no sense")
 
-// sync syncs a ring that is held. What arrived is taken in also when a program of today's API has
-// left nonsense in its rx ring.
-func (s *Session) sync(r *bound, program kring.Memory) error {
-	sane := r.enter()
-	switch {
-	case sane && r.Dir == abi.DirRx && r.csb == nil:
-		s.forward(r.Ring)
-	case !sane && (r.Dir == abi.DirTx || r.old != nil || r.csb != nil):
+// sync syncs a ring that is held: it takes over what the program handed over, has the port move
+// what there is to move, and shows the program what came of it. What arrived is taken in also when
+// a program of today's API has left nonsense in its rx ring.
+func (s *Session) sync(b *bound, program kring.Memory) error {
+	r, other := b.Ring, b.old != nil || b.csb != nil
+	sane := false
+	if other {
+		sane = b.enter()
+	} else if sane = r.Prologue(); !sane {
+		r.Reinit()
+	}
+	if !sane && (other || r.Dir == abi.DirTx) {
 		return errReinit
 	}
-	err := r.Sync(r.Ring, program)
-	r.leave(err != nil)
-	if err == nil && !sane {
-		return errReinit
+	if s.host != nil && sane && b.csb == nil && r.Dir == abi.DirRx {
+		s.forward(r)
+	}
+	err := r.Sync(r, program)
+	if err == nil && b.csb == nil {
+		// Reading the clock costs as much as a whole idle sync.
+		if moved := r.Publish(); r.Dir == abi.DirRx && (moved || r.WantsStamp()) {
+			r.Stamp(time.Now())
+		}
+	}
+	switch {
+	case other:
+		b.leave(err != nil)
+	case err == nil && !sane:
+		err = errReinit
 	}
 	return err
 }
 
-// TxSync hands over what the program put into the bound tx rings and takes back what was sent. A ring that another thread
-// is syncing is skipped. Errors: ENXIO when the session is closed, EBUSY in CSB mode, EIO when the port is down or gone. A
-// ring whose head or cur made no sense is no error here; poll says POLLERR.
-func (s *Session) TxSync() error { return s.TxSyncFrom(nil) }
+// TxSync hands over what the program put into the bound tx rings and takes back what was sent. A
+// ring that another thread is syncing is skipped. Errors: ENXIO when the session is closed, EBUSY
+// in CSB mode, EIO when the port is down or gone. A ring whose head or cur made no sense is no
+// error here; poll says POLLERR.
+func (s *Session) TxSync() error { return s.syncAll("txsync", s.synced[abi.DirTx], nil) }
 
 // TxSyncFrom is TxSync for a program whose memory can be reached, for slots with NS_INDIRECT.
 func (s *Session) TxSyncFrom(program kring.Memory) error {
-	return s.syncAll("txsync", abi.DirTx, program)
+	return s.syncAll("txsync", s.synced[abi.DirTx], program)
 }
 
-// RxSync gives back what the program read and takes in what has arrived. Errors are those of TxSync.
-func (s *Session) RxSync() error { return s.syncAll("rxsync", abi.DirRx, nil) }
+// RxSync gives back what the program read and takes in what has arrived. Errors are those of
+// TxSync.
+func (s *Session) RxSync() error { return s.syncAll("rxsync", s.synced[abi.DirRx], nil) }
 
 // syncAll syncs the rings of a direction.
-func (s *Session) syncAll(op string, dir kring.Dir, program kring.Memory) error {
-	err := s.usable(op)
-	if err != nil {
-		return err
+func (s *Session) syncAll(op string, rings []bound, program kring.Memory) (err error) {
+	if s.closed.Load() || s.csb.Load() {
+		return s.unusable(op)
 	}
-	s.forgive()
-	for i := range s.synced[dir] {
-		r := &s.synced[dir][i]
-		if !r.TryHold() || !s.keep(r) {
+	if s.old != nil {
+		s.forgive()
+	}
+	for i := range rings {
+		b := &rings[i]
+		r := b.Ring
+		if !r.TryHold() {
 			continue
 		}
-		if e := s.sync(r, program); e != nil && e != errReinit {
-			err = e
+		if s.keeps(b) {
+			if e := s.sync(b, program); e != nil && e != errReinit {
+				err = e
+			}
 		}
 		r.Drop()
 	}
 	return err
 }
 
-// usable says why there are no syncs any more.
-func (s *Session) usable(op string) error {
-	switch {
-	case s.closed.Load():
+// unusable says why there are no syncs any more.
+func (s *Session) unusable(op string) error {
+	if s.closed.Load() {
 		return s.closedError(op)
-	case s.csb.Load():
-		return s.csbError(op)
 	}
-	return nil
+	return s.csbError(op)
 }
 
-// keep lets a ring go that has been stopped, or whose view is gone because the session was closed.
-func (s *Session) keep(r *bound) bool {
-	if r.Mapped() && (r.old == nil || !s.closed.Load()) {
-		return true
-	}
-	r.Drop()
-	return false
+// keeps says no to a ring that has been stopped, or whose view is gone because the session was
+// closed.
+func (s *Session) keeps(r *bound) bool {
+	return r.Mapped() && (r.old == nil || !s.closed.Load())
 }
 
 // await holds a ring for a poll or a loop, which must not miss what another thread finds.
 func (s *Session) await(r *bound) bool {
 	r.Hold()
-	return s.keep(r)
+	if !s.keeps(r) {
+		r.Drop()
+		return false
+	}
+	return true
 }
 
-// Poll does what poll(2) does before it sleeps: it syncs and returns which of the wanted events are there. Pending
-// frames are sent by every poll unless the session has NR_NO_TX_POLL and does not ask for PollOut. PollErr stands for a
-// ring that made no sense, a port that is down or gone, CSB mode, or a closed session.
+// Poll does what poll(2) does before it sleeps: it syncs and returns which of the wanted events are
+// there. Pending frames are sent by every poll unless the session has NR_NO_TX_POLL and does not
+// ask for PollOut. PollErr stands for a ring that made no sense, a port that is down or gone, CSB
+// mode, or a closed session.
 func (s *Session) Poll(events int16) (ready int16) { return s.PollFrom(nil, events) }
 
 // PollFrom is Poll for a program whose memory can be reached. As programs of old APIs expect, it
 // syncs no rings of a direction in which one of theirs has slots already, but sends pending frames.
 func (s *Session) PollFrom(program kring.Memory, events int16) (ready int16) {
-	if s.closed.Load() || s.csb.Load() || s.forgive() {
+	if s.closed.Load() || s.csb.Load() || s.old != nil && s.forgive() {
 		return PollErr
 	}
 	in, out := events&wantIn, events&wantOut
-	if s.has(abi.DirRx, in) {
-		ready, in = in, 0
-	}
-	if s.has(abi.DirTx, out) {
-		ready, out = ready|out, 0
+	if s.old != nil {
+		if s.has(abi.DirRx, in) {
+			ready, in = in, 0
+		}
+		if s.has(abi.DirTx, out) {
+			ready, out = ready|out, 0
+		}
 	}
 	if s.answer.Flags&abi.NRNoTxPoll == 0 || out != 0 {
 		ready |= s.pollRings(abi.DirTx, out, program)
@@ -188,8 +195,8 @@ func (s *Session) PollFrom(program kring.Memory, events int16) (ready int16) {
 	return ready
 }
 
-// pollRings syncs the rings of a direction, but tx rings that have nothing to send only when room is
-// wanted; a program of today's API wants no more of that once one ring has some.
+// pollRings syncs the rings of a direction, but tx rings that have nothing to send only when room
+// is wanted; a program of today's API wants no more of that once one ring has some.
 func (s *Session) pollRings(dir kring.Dir, want int16, program kring.Memory) (ready int16) {
 	for i := range s.synced[dir] {
 		r := &s.synced[dir][i]

@@ -12,12 +12,12 @@ import (
 )
 
 // silentNap bounds the sleep of one who waits for news of which nobody tells, such as room in an
-// interface's tx ring: AF_XDP reports room for descriptors, but a slot comes back only when the frame
-// is out, and nothing reports that.
+// interface's tx ring: AF_XDP reports room for descriptors, but a slot comes back only when the
+// frame is out, and nothing reports that.
 const silentNap = 100 * time.Microsecond
 
-// Wait is Poll that sleeps until an event is ready, the timeout is over (0 is Poll, negative is for ever) or the context
-// ends, whose error it returns then. It returns no events after a timeout.
+// Wait is Poll that sleeps until an event is ready, the timeout is over (0 is Poll, negative is for
+// ever) or the context ends, whose error it returns then. It returns no events after a timeout.
 func (s *Session) Wait(ctx context.Context, events int16, timeout time.Duration) (int16, error) {
 	if ready := s.Poll(events); ready != 0 || timeout == 0 {
 		return ready, nil
@@ -77,8 +77,9 @@ func (s *Session) silent(events int16) bool {
 	return events&wantOut != 0 && s.mute[abi.DirTx] || events&wantIn != 0 && s.mute[abi.DirRx]
 }
 
-// spin looks again and again for a while. Frames that the kernel brings wake their receiver at the cost of
-// whoever sends them: for those it looks while they come in quick succession, too, if it is not told how long.
+// spin looks again and again for a while. Frames that the kernel brings wake their receiver at the
+// cost of whoever sends them: for those it looks while they come in quick succession, too, if it is
+// not told how long.
 func (s *Session) spin(events int16, start, deadline time.Time) int16 {
 	length := s.env.Spin
 	if length == 0 && s.hasFDs && events&wantIn != 0 {
@@ -106,10 +107,11 @@ func (s *Session) spin(events int16, start, deadline time.Time) int16 {
 	}
 }
 
-// sleeper is a goroutine asleep on a binding. It is kept for the next sleep, so that waiting allocates nothing.
+// sleeper is a goroutine asleep on a session. It is kept for the next sleep, so that waiting
+// allocates nothing.
 type sleeper struct {
 	bell  *wake.Bell
-	event int // eventfd that ends a sleep on descriptors, -1 where the binding has none
+	event int // eventfd that ends a sleep on descriptors, -1 where the session has none
 	fds   []unix.PollFd
 }
 

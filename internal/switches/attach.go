@@ -32,12 +32,12 @@ func attachmentOf(p *registry.Entry) *attachment {
 	return nil
 }
 
-// Attach makes the interface vale…:NAME of the calling thread's network namespace a port of the switch, and returns the
-// port's index. With NR_REG_NIC_SW the interface's host stack becomes another port, vale…:NAME^, which goes with the first.
-// Errors: EINVAL for a name without "vale", one of no interface, and rings other than all; ENOMEM for other bad names, and when
-// there are no more switches or ports; EBUSY when the interface is in use or the name taken; EOPNOTSUPP for the host stack of
-// what has none.
-// (NETMAP_REQ_VALE_ATTACH)
+// Attach makes the interface vale…:NAME of the calling thread's network namespace a port of the
+// switch, and returns the port's index. With NR_REG_NIC_SW the interface's host stack becomes
+// another port, vale…:NAME^, which goes with the first. Errors: EINVAL for a name without "vale",
+// one of no interface, and rings other than all; ENOMEM for other bad names, and when there are no
+// more switches or ports; EBUSY when the interface is in use or the name taken; EOPNOTSUPP for the
+// host stack of what has none. (NETMAP_REQ_VALE_ATTACH)
 func (s *Switches) Attach(name string, req abi.Register) (index int, err error) {
 	err = registry.Patiently(registry.QueuePatience, registry.QueuePause, func() (again bool, err error) {
 		index, err = s.tryAttach(name, req)
@@ -76,7 +76,9 @@ func (s *Switches) tryAttach(name string, req abi.Register) (index int, err erro
 		return 0, fault.New(syscall.EBUSY, attachOp, name,
 			"%s is in use; close it, or detach it from the switch it is on", device)
 	case req.RingID != 0 || req.Mode != abi.RegAllNIC && req.Mode != abi.RegNICSW:
-		return 0, fault.New(syscall.EINVAL, attachOp, name, "mode %d, ring %d; all rings of an interface are attached, or none", req.Mode, req.RingID)
+		return 0, fault.New(syscall.EINVAL, attachOp, name,
+			"mode %d, ring %d; all rings of an interface are attached, or "+
+				"none", req.Mode, req.RingID)
 	}
 	if req.Mode == abi.RegNICSW {
 		return s.attachBoth(sw, name, inner)
@@ -88,7 +90,8 @@ func (s *Switches) tryAttach(name string, req abi.Register) (index int, err erro
 func (s *Switches) attachBoth(sw *vale.Switch, name string, inner *registry.Entry) (index int, err error) {
 	o, ok := inner.Port.(port.HostOwner)
 	if !ok {
-		return 0, fault.New(syscall.EOPNOTSUPP, attachOp, name, "it has no host rings; attach it without its host stack (vale-ctl -a)")
+		return 0, fault.New(syscall.EOPNOTSUPP, attachOp, name,
+			"it has no host rings; attach it without its host stack (vale-ctl -a)")
 	}
 	if index, err = s.attach(sw, name, inner); err != nil {
 		return 0, err
@@ -150,8 +153,8 @@ func (s *Switches) attachable(name string, id netdev.ID, idErr error, req *abi.R
 	return p, err
 }
 
-// attach makes a free port one of the switch. A persistent port is one already, but one that is on another switch has to
-// be wrapped as an interface is: it joins the two switches then.
+// attach makes a free port one of the switch. A persistent port is one already, but one that is on
+// another switch has to be wrapped as an interface is: it joins the two switches then.
 func (s *Switches) attach(sw *vale.Switch, name string, inner *registry.Entry) (int, error) {
 	if d := persistentOf(inner); d != nil && d.Switch() == nil {
 		return s.joinSwitch(sw, name, inner, d)
@@ -170,10 +173,10 @@ func (s *Switches) attach(sw *vale.Switch, name string, inner *registry.Entry) (
 	return u.Member().Index(), nil
 }
 
-// Detach takes an interface off its switch and returns the index that it had. Errors: EINVAL for a name without "vale",
-// ENXIO for one of no port, EBUSY while the port is polled or attached to another switch as well, and for a port that is no
-// interface: it goes when it is closed.
-// // NETMAP_REQ_VALE_DETACH
+// Detach takes an interface off its switch and returns the index that it had. Errors: EINVAL for a
+// name without "vale", ENXIO for one of no port, EBUSY while the port is polled or attached to
+// another switch as well, and for a port that is no interface: it goes when it is closed. //
+// NETMAP_REQ_VALE_DETACH
 func (s *Switches) Detach(name string) (index int, err error) {
 	behind := behindColon(name)
 	s.reg.Lock()
@@ -186,7 +189,8 @@ func (s *Switches) Detach(name string) (index int, err error) {
 	a := attachmentOf(p)
 	switch {
 	case p.Owner != nil:
-		return 0, fault.New(syscall.EBUSY, "detach", name, "it belongs to %s, too; detach that first", p.Owner.Name)
+		return 0, fault.New(syscall.EBUSY, "detach", name,
+			"it belongs to %s, too; detach that first", p.Owner.Name)
 	case p.Lasts:
 		s.leaveSwitch(p, persistentOf(p))
 		s.reg.Drop(p)
@@ -200,16 +204,16 @@ func (s *Switches) Detach(name string) (index int, err error) {
 	return index, nil
 }
 
-// behindColon is the interface that a switch's port is named after, none if there is none. It is looked
-// up before the engine is locked.
+// behindColon is the interface that a switch's port is named after, none if there is none. It is
+// looked up before the engine is locked.
 func behindColon(name string) netdev.ID {
 	_, device, _ := strings.Cut(name, ":")
 	id, _ := netdev.Find(device) // without one, the port's own name has to do
 	return id
 }
 
-// onSwitch finds a port of a switch, by the name that it has there or by another name of the interface
-// behind it. EINVAL for a name without "vale", ENXIO when there is none.
+// onSwitch finds a port of a switch, by the name that it has there or by another name of the
+// interface behind it. EINVAL for a name without "vale", ENXIO when there is none.
 func (s *Switches) onSwitch(op, name string, behind netdev.ID) (*registry.Entry, error) {
 	if !strings.HasPrefix(name, valePrefix) {
 		return nil, fault.New(syscall.EINVAL, op, name, "want a name such as vale0:eth0")

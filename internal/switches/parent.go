@@ -30,9 +30,9 @@ type parent struct {
 	port  *registry.Entry // nil where there is none
 }
 
-// HoldParent sees to it that the parent of a pipe is an interface, if one can be made, and counts the
-// pipe. It returns what undoes that, to be called with the lock, which HoldParent takes itself; nil
-// where parents are none.
+// HoldParent sees to it that the parent of a pipe is an interface, if one can be made, and counts
+// the pipe. It returns what undoes that, to be called with the lock, which HoldParent takes itself;
+// nil where parents are none.
 func (s *Switches) HoldParent(k registry.Key, user uint32) (release func()) {
 	name := k.Name
 	if !s.cfg.PipeInterfaces || name == "" || len(name) >= abi.IfNameSize ||
@@ -72,8 +72,8 @@ func (s *Switches) makeParent(p *parent, user uint32) error {
 	return s.makePersistent(p.name, user, p, &abi.ValeNewIf{})
 }
 
-// withoutAddress has the kernel give an interface no address of its own when somebody sets it up. It
-// fails where there is no IPv6.
+// withoutAddress has the kernel give an interface no address of its own when somebody sets it up.
+// It fails where there is no IPv6.
 func withoutAddress(index int) {
 	link := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index}}
 	netlink.LinkSetIP6AddrGenMode(link, addrGenModeNone)

@@ -32,7 +32,9 @@ const (
 // (NETMAP_REQ_VALE_NEWIF).
 func (s *Switches) NewIf(name string, user uint32, req abi.ValeNewIf) (abi.ValeNewIf, error) {
 	if name == "" || len(name) >= abi.IfNameSize || strings.HasPrefix(name, valePrefix) || strings.ContainsAny(name, "{}%") {
-		return req, fault.New(syscall.EINVAL, newIfOp, name, "want a name for an interface, of at most %d characters, and not starting with %q", abi.IfNameSize-1, valePrefix)
+		return req, fault.New(syscall.EINVAL, newIfOp, name,
+			"want a name for an interface, of at most %d characters, and not starting with "+
+				"%q", abi.IfNameSize-1, valePrefix)
 	}
 	s.reg.Lock()
 	err := s.takeShare(name, user)
@@ -126,12 +128,13 @@ func (s *Switches) addPersistent(p *registry.Entry, d *persistent, req *abi.Vale
 	return nil
 }
 
-// exitPatience is how long DelIf waits for those who have the port open. Whoever asks often does so because they are just
-// ending, and an exit takes a moment.
+// exitPatience is how long DelIf waits for those who have the port open. Whoever asks often does so
+// because they are just ending, and an exit takes a moment.
 const exitPatience = 300 * time.Millisecond
 
-// DelIf ends what NewIf began. Errors: ENXIO when there is no such interface, EINVAL when it is another's, EBUSY when the
-// port is on a switch, or open and stays so for a while. // NETMAP_REQ_VALE_DELIF
+// DelIf ends what NewIf began. Errors: ENXIO when there is no such interface, EINVAL when it is
+// another's, EBUSY when the port is on a switch, or open and stays so for a while. //
+// NETMAP_REQ_VALE_DELIF
 func (s *Switches) DelIf(name string) error {
 	return registry.Patiently(exitPatience, 5*time.Millisecond, func() (bool, error) { return s.tryDelIf(name) })
 }
@@ -159,14 +162,16 @@ func (s *Switches) tryDelIf(name string) (open bool, err error) {
 	d := persistentOf(p)
 	switch {
 	case p.Alias != "":
-		return false, fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.Alias)
+		return false, fault.New(syscall.EBUSY, delIfOp, name,
+			"it is attached to a switch as %s; detach it first", p.Alias)
 	case d.pipesOf != nil && d.pipesOf.pipes > 0:
 		return true, fault.New(syscall.EBUSY, delIfOp, name,
 			"it is the parent of pipes, and goes with the last")
 	case len(p.Sessions) > 0:
 		return true, fault.New(syscall.EBUSY, delIfOp, name, "somebody has it open")
 	case p.Owner != nil:
-		return false, fault.New(syscall.EBUSY, delIfOp, name, "it is attached to a switch as %s; detach it first", p.Owner.Name)
+		return false, fault.New(syscall.EBUSY, delIfOp, name,
+			"it is attached to a switch as %s; detach it first", p.Owner.Name)
 	}
 	device = s.takeDevice(p, d)
 	s.reg.Drop(p)

@@ -24,9 +24,9 @@ type pollers struct {
 // polling says whether it is on.
 func (u *uplink) polling() bool { return u.pollers != nil }
 
-// startPolling has processors look at the device's rx rings all the time: one at all rings, or so many from the first on
-// at the ring of their number each. EFAULT when it is on already, EINVAL for processors or rings that there are not: one
-// has to be left for others.
+// startPolling has processors look at the device's rx rings all the time: one at all rings, or so
+// many from the first on at the ring of their number each. EFAULT when it is on already, EINVAL for
+// processors or rings that there are not: one has to be left for others.
 func (u *uplink) startPolling(mode, first, count uint32) error {
 	const op = "poll"
 	name, rings := u.Member().Name, uint64(len(u.polled))
@@ -34,13 +34,18 @@ func (u *uplink) startPolling(mode, first, count uint32) error {
 	case u.pollers != nil:
 		return fault.New(syscall.EFAULT, op, name, "polling is on already")
 	case count == 0 || uint64(count) >= uint64(runtime.NumCPU()):
-		return fault.New(syscall.EINVAL, op, name, "%d processors; want at least one, and fewer than the %d there are", count, runtime.NumCPU())
+		return fault.New(syscall.EINVAL, op, name,
+			"%d processors; want at least one, and fewer than the %d there "+
+				"are", count, runtime.NumCPU())
 	case mode == abi.PollingSingleCPU && count != 1:
-		return fault.New(syscall.EINVAL, op, name, "%d processors; this mode has one for all rings", count)
+		return fault.New(syscall.EINVAL, op, name,
+			"%d processors; this mode has one for all rings", count)
 	case mode == abi.PollingMultiCPU && uint64(first)+uint64(count) > rings:
-		return fault.New(syscall.EINVAL, op, name, "rings %d to %d; there are %d", first, uint64(first)+uint64(count)-1, rings)
+		return fault.New(syscall.EINVAL, op, name,
+			"rings %d to %d; there are %d", first, uint64(first)+uint64(count)-1, rings)
 	case mode != abi.PollingSingleCPU && mode != abi.PollingMultiCPU:
-		return fault.New(syscall.EINVAL, op, name, "mode %d; want 1, one processor, or 2, one a ring", mode)
+		return fault.New(syscall.EINVAL, op, name,
+			"mode %d; want 1, one processor, or 2, one a ring", mode)
 	}
 	p := &pollers{end: int(rings)}
 	if mode == abi.PollingMultiCPU {
@@ -59,7 +64,8 @@ func (u *uplink) startPolling(mode, first, count uint32) error {
 	for range count {
 		if err := <-started; err != nil {
 			u.pollers.close(u)
-			return fault.Wrap(err, op, name, "processors %d to %d have to be there and be ours", first, first+count-1)
+			return fault.Wrap(err, op, name,
+				"processors %d to %d have to be there and be ours", first, first+count-1)
 		}
 	}
 	return nil
@@ -84,8 +90,8 @@ func (p *pollers) close(u *uplink) {
 	u.Wake()
 }
 
-// run polls the rings from first up to end on a processor. Its thread ends with it: no other goroutine gets one that is
-// tied to a processor.
+// run polls the rings from first up to end on a processor. Its thread ends with it: no other
+// goroutine gets one that is tied to a processor.
 func (p *pollers) run(u *uplink, cpu, first, end int, started chan<- error) {
 	defer p.ended.Done()
 	runtime.LockOSThread()
@@ -107,11 +113,10 @@ func (p *pollers) run(u *uplink, cpu, first, end int, started chan<- error) {
 	}
 }
 
-// StartPolling has processors look at an attached interface all the time: one at all of its rx rings,
-// or one at each of some. Errors: EINVAL for a name without "vale", and for processors or rings that
-// there are not; ENXIO for a name of no port, EOPNOTSUPP for a port that is no interface, EFAULT when
-// polling is on already
-// (NETMAP_REQ_VALE_POLLING_ENABLE).
+// StartPolling has processors look at an attached interface all the time: one at all of its rx
+// rings, or one at each of some. Errors: EINVAL for a name without "vale", and for processors or
+// rings that there are not; ENXIO for a name of no port, EOPNOTSUPP for a port that is no
+// interface, EFAULT when polling is on already (NETMAP_REQ_VALE_POLLING_ENABLE).
 func (s *Switches) StartPolling(name string, mode, first, count uint32) error {
 	return s.polling(name, func(u *uplink) error { return u.startPolling(mode, first, count) })
 }
@@ -132,5 +137,6 @@ func (s *Switches) polling(name string, f func(*uplink) error) error {
 	if a, ok := p.Port.(*attachment); ok {
 		return f(a.uplink)
 	}
-	return fault.New(syscall.EOPNOTSUPP, "poll", name, "only interfaces that are attached to a switch are polled")
+	return fault.New(syscall.EOPNOTSUPP, "poll", name,
+		"only interfaces that are attached to a switch are polled")
 }

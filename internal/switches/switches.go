@@ -1,8 +1,8 @@
 // Package switches is VALE's control plane: which switches there are, what is attached to them and
 // who moves its frames, persistent ports, and those that are there as parents of pipes.
 //
-// Its methods with exported names take the registry's lock, but where they say otherwise. Interfaces
-// are those of the calling thread's network namespace.
+// Its methods with exported names take the registry's lock, but where they say otherwise.
+// Interfaces are those of the calling thread's network namespace.
 package switches
 
 import (
@@ -31,8 +31,8 @@ type Config struct {
 	MaxSwitches    int  // how many there may be
 	UserInterfaces int  // how many interfaces one user may have, who is not root
 	PipeInterfaces bool // the parent of a pipe is an interface
-	// OpenInterface finds the interface of a name and an identity, or opens it in a region. The caller
-	// holds the lock, and drops the entry if it ends up unused.
+	// OpenInterface finds the interface of a name and an identity, or opens it in a region. The
+	// caller holds the lock, and drops the entry if it ends up unused.
 	OpenInterface func(name string, id netdev.ID, req *abi.Register, region *mem.Region) (*registry.Entry, error)
 }
 
@@ -51,8 +51,8 @@ func New(reg *registry.Registry, cfg Config) *Switches {
 	return &Switches{cfg: cfg, reg: reg, switches: map[string]*vale.Switch{}, parents: map[string]*parent{}, made: map[uint32]int{}}
 }
 
-// EndAll ends all attachments and persistent ports, which nobody uses any more. The caller holds the
-// lock.
+// EndAll ends all attachments and persistent ports, which nobody uses any more. The caller holds
+// the lock.
 func (s *Switches) EndAll() {
 	for _, p := range s.reg.Entries() {
 		if a := attachmentOf(p); a != nil {
@@ -78,14 +78,17 @@ func memberOf(p *registry.Entry) *vale.Port {
 	return nil
 }
 
-// valeName is switch:port. The switch's name with its colon has at most 15 characters, and so has the port's.
+// valeName is switch:port. The switch's name with its colon has at most 15 characters, and so has
+// the port's.
 var valeName = regexp.MustCompile(`^(vale[A-Za-z0-9_]*):(.*)$`)
 
 // splitName takes a name apart. ENOMEM for one that no switch or port can have.
 func splitName(op, name string) (sw, port string, err error) {
 	m := valeName.FindStringSubmatch(name)
 	if m == nil || len(m[1])+1 >= abi.IfNameSize || len(m[2]) >= abi.IfNameSize {
-		return "", "", fault.New(syscall.ENOMEM, op, name, "not a VALE port; want valeSWITCH:PORT, letters, digits and _ in SWITCH, at most 15 characters on either side of the colon")
+		return "", "", fault.New(syscall.ENOMEM, op, name,
+			"not a VALE port; want valeSWITCH:PORT, letters, digits and _ in SWITCH, at most "+
+				"15 characters on either side of the colon")
 	}
 	return m[1], m[2], nil
 }
@@ -95,15 +98,17 @@ const maxExtras = 128 * port.MaxSlots
 // clamped is a shape that a VALE port can have.
 func clamped(wish port.Shape) port.Shape { return wish.Clamped(vale.MaxRings, port.Usual) }
 
-// Open makes the entry's port one of a switch, with a shape as wished for. What is behind the colon of
-// its name may be an interface, which is an error. The caller holds the lock.
+// Open makes the entry's port one of a switch, with a shape as wished for. What is behind the colon
+// of its name may be an interface, which is an error. The caller holds the lock.
 func (s *Switches) Open(p *registry.Entry, isInterface bool, req *abi.Register) error {
 	swName, portName, err := splitName("open", p.Name)
 	if err != nil {
 		return err
 	}
 	if isInterface {
-		return fault.New(syscall.EINVAL, "open", p.Name, "%s is a network interface; choose another port name, or attach the interface to the switch", portName)
+		return fault.New(syscall.EINVAL, "open", p.Name,
+			"%s is a network interface; choose another port name, or attach the interface to "+
+				"the switch", portName)
 	}
 	sw, err := s.switchFor(swName, p.Name)
 	if err != nil {
@@ -123,14 +128,15 @@ func (s *Switches) Open(p *registry.Entry, isInterface bool, req *abi.Register) 
 	return nil
 }
 
-// switchFor is the switch of that name, a new one if there is none, for a port. If the caller ends up
-// not joining a port, it must call prune.
+// switchFor is the switch of that name, a new one if there is none, for a port. If the caller ends
+// up not joining a port, it must call prune.
 func (s *Switches) switchFor(name, port string) (*vale.Switch, error) {
 	if sw := s.switches[name]; sw != nil {
 		return sw, nil
 	}
 	if len(s.switches) >= s.cfg.MaxSwitches {
-		return nil, fault.New(syscall.ENOMEM, "make switch for", port, "there are %d switches already; close one or configure more", len(s.switches))
+		return nil, fault.New(syscall.ENOMEM, "make switch for", port,
+			"there are %d switches already; close one or configure more", len(s.switches))
 	}
 	sw := vale.NewSwitch(name)
 	sw.Number = s.freeNumber()
@@ -164,7 +170,8 @@ type Port struct {
 	Switch, Index int
 }
 
-// ValePorts lists the ports of all switches, switch by switch. A switch keeps its number as long as it exists.
+// ValePorts lists the ports of all switches, switch by switch. A switch keeps its number as long as
+// it exists.
 func (s *Switches) ValePorts() []Port {
 	s.reg.Lock()
 	defer s.reg.Unlock()

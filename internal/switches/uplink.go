@@ -3,6 +3,7 @@
 package switches
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +18,8 @@ import (
 )
 
 const (
-	// sendPatience is how often a device is asked whether it has sent what it was given. Nothing tells.
+	// sendPatience is how often a device is asked whether it has sent what it was given. Nothing
+	// tells.
 	sendPatience = time.Millisecond
 	// downPatience is how often a device that is down is asked again. Mostly it tells.
 	downPatience = 200 * time.Millisecond
@@ -34,12 +36,13 @@ type uplink struct {
 	stopping atomic.Bool
 	ended    sync.WaitGroup
 
+	silent  bool          // nobody tells of what some rx ring has received
 	polled  []atomic.Bool // by rx ring: a poller has it
 	pollers *pollers      // nil when polling is off
 }
 
-// newUplink makes the device a port of the switch, and starts to move its frames. Errors are those of
-// vale.Attach.
+// newUplink makes the device a port of the switch, and starts to move its frames. Errors are those
+// of vale.Attach.
 func newUplink(s *vale.Switch, name string, d port.Port) (*uplink, error) {
 	event, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
@@ -52,6 +55,7 @@ func newUplink(s *vale.Switch, name string, d port.Port) (*uplink, error) {
 	}
 	u.polled = make([]atomic.Bool, len(u.Rings(abi.DirTx)))
 	u.eachRing(func(r *kring.Ring) { r.Waiters.Join(u) })
+	u.silent = slices.ContainsFunc(d.Rings(abi.DirRx), func(r *kring.Ring) bool { return r.News == kring.Silent })
 	u.ended.Add(1)
 	go u.run()
 	return u, nil
@@ -87,7 +91,8 @@ func (u *uplink) Wake() {
 	}
 }
 
-// run moves frames until Close. It sleeps on the descriptors of the rings, or, where they have none, until it is woken.
+// run moves frames until Close. It sleeps on the descriptors of the rings, or, where they have
+// none, until it is woken.
 func (u *uplink) run() {
 	defer u.ended.Done()
 	fds := make([]unix.PollFd, 1+len(u.polled))
@@ -101,15 +106,15 @@ func (u *uplink) run() {
 		switch {
 		case down:
 			sleep = downPatience
-		case pending:
+		case pending || u.silent:
 			sleep = sendPatience
 		}
 		u.sleep(fds, sleep)
 	}
 }
 
-// drain empties all rings that no poller has, and says whether there was anything, and whether one is down. The
-// descriptors to sleep on are those of the others.
+// drain empties all rings that no poller has, and says whether there was anything, and whether one
+// is down. The descriptors to sleep on are those of the others.
 func (u *uplink) drain(fds []unix.PollFd) (busy, down bool) {
 	for i, r := range u.Rings(abi.DirTx) {
 		fds[i] = unix.PollFd{Fd: -1}
@@ -130,7 +135,8 @@ func (u *uplink) drain(fds []unix.PollFd) (busy, down bool) {
 	return busy, down
 }
 
-// sleep ends when a descriptor is readable, at Wake, or when the time is over; negative is for ever.
+// sleep ends when a descriptor is readable, at Wake, or when the time is over; negative is for
+// ever.
 func (u *uplink) sleep(fds []unix.PollFd, most time.Duration) {
 	fds[0] = unix.PollFd{Fd: int32(u.event), Events: unix.POLLIN}
 	var ts unix.Timespec
