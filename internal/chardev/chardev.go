@@ -52,6 +52,17 @@ type File interface {
 	Release()
 }
 
+// Fed is a File to which the kernel brings news and calls no waker: it has to be looked at, or
+// armed. While a thread looks for requests anyway, it looks at such files that clients wait for, which
+// spares whoever brings the news a wake-up.
+type Fed interface {
+	File
+	// Fed says whether such news may bring one of the events.
+	Fed(events uint32) bool
+	// Arm has the waker hear of the next news. It is called before a client sleeps.
+	Arm(events uint32)
+}
+
 // Config describes a device node.
 type Config struct {
 	Path     string
@@ -102,6 +113,7 @@ type Device struct {
 // file is an open file with what the kernel knows it by.
 type file struct {
 	File
+	fed   Fed // the same, if it is one, else nil
 	waker Waker
 	mu    sync.Mutex // one poll at a time
 	heir  int        // the only thread that the file is armed for, 0 if there may be several; see Device.arm

@@ -202,6 +202,7 @@ func (d *Device) open(h header, _, out []byte) (int, syscall.Errno) {
 	if f.File, errno = d.driver.Open(h.caller, &f.waker); errno != 0 {
 		return 0, errno
 	}
+	f.fed, _ = f.File.(Fed)
 	d.mu.Lock()
 	if d.files == nil { // closed meanwhile
 		d.mu.Unlock()
@@ -287,11 +288,22 @@ func (d *Device) poll(h header, in, out []byte) (int, syscall.Errno) {
 		alone = d.arm(f, h.caller.PID) // before looking: what comes after the look wakes the client
 	}
 	ready := f.Poll(h.caller, events)
-	if ready == 0 && sleeps && d.cfg.Spin > 0 && f.worthParking() &&
-		d.park(f, parking{unique: h.unique, caller: h.caller, events: events, since: clock(), alone: alone}) {
-		return later, 0
+	if ready == 0 && sleeps {
+		p := parking{unique: h.unique, caller: h.caller, events: events, since: clock(), alone: alone}
+		p.fed = f.fed != nil && f.fed.Fed(events)
+		if d.cfg.Spin > 0 && f.worthParking() && d.park(f, p) {
+			return later, 0
+		}
+		f.arm(p)
 	}
 	return answerPoll(out, ready), 0
+}
+
+// arm has a client that is about to sleep hear of what the kernel brings.
+func (f *file) arm(p parking) {
+	if p.fed {
+		f.fed.Arm(p.events)
+	}
 }
 
 // arm has the next Wake reach the thread that is about to look, and says whether it reaches no other. f.mu is held.

@@ -26,6 +26,7 @@ type parkedPolls struct {
 	files  []*file      // whose poll is parked, in the order in which the polls came
 	oldest atomic.Int64 // when the first of them came, 0 when there is none: read after every request
 	woken  atomic.Int32 // how many of them have been woken
+	fed    atomic.Int32 // how many of them are fed
 }
 
 // parking is a poll that is parked; zero when there is none.
@@ -36,6 +37,7 @@ type parking struct {
 	since  int64 // on clock
 	woken  bool
 	alone  bool // no other thread waits for a wake-up of the file
+	fed    bool // the kernel may bring what it waits for: it is looked at, not woken
 }
 
 const (
@@ -78,6 +80,9 @@ func (d *Device) park(f *file, p parking) bool {
 		return false
 	}
 	f.parking = p
+	if p.fed {
+		s.fed.Add(1)
+	}
 	i := len(s.files)
 	for i > 0 && s.files[i-1].parking.since > p.since { // one that was woken in vain goes back to its place
 		i--
@@ -93,6 +98,9 @@ func (s *parkedPolls) take(i int) (*file, parking) {
 	p := f.parking
 	if p.woken {
 		s.woken.Add(-1)
+	}
+	if p.fed {
+		s.fed.Add(-1)
 	}
 	f.parking = parking{}
 	if s.files = slices.Delete(s.files, i, i+1); len(s.files) > 0 {
@@ -141,11 +149,30 @@ func (d *Device) wakeParked(f *file) bool {
 	if f.parking.unique == 0 {
 		return false
 	}
+	s.mark(f)
+	return f.parking.alone
+}
+
+// mark has a parked poll looked at again. s.mu is held.
+func (s *parkedPolls) mark(f *file) {
 	if !f.parking.woken {
 		f.parking.woken = true
 		s.woken.Add(1)
 	}
-	return f.parking.alone
+}
+
+// markFed has all parked polls looked at for which nobody would be woken.
+func (s *parkedPolls) markFed() {
+	if s.fed.Load() == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.files {
+		if f.parking.fed {
+			s.mark(f)
+		}
+	}
 }
 
 // answerParked answers the parked polls that have been woken and find something, and those that
@@ -153,6 +180,7 @@ func (d *Device) wakeParked(f *file) bool {
 // vain, must not keep the worker.
 func (w *worker) answerParked(before int64) {
 	s := &w.d.parked
+	s.markFed()
 	if s.woken.Load() == 0 && !s.late(before) {
 		return
 	}
@@ -175,14 +203,20 @@ func (w *worker) answerParked(before int64) {
 func (w *worker) look(f *file, p parking, mayWait bool) (ready uint32, again bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !p.woken {
-		f.chances--
-		return 0, false
+	paid := p.woken && !p.fed
+	if p.woken {
+		p.woken, p.alone = false, w.d.arm(f, p.caller.PID)
+		if ready = f.Poll(p.caller, p.events); ready == 0 && mayWait && w.d.park(f, p) {
+			return 0, true
+		}
 	}
-	f.chances = mostChances
-	p.woken, p.alone = false, w.d.arm(f, p.caller.PID)
-	if ready = f.Poll(p.caller, p.events); ready == 0 {
-		return 0, mayWait && w.d.park(f, p)
+	if paid || ready != 0 {
+		f.chances = mostChances
+	} else {
+		f.chances--
+	}
+	if ready == 0 {
+		f.arm(p)
 	}
 	return ready, false
 }
@@ -193,13 +227,14 @@ func (d *Device) interruptParked(unique uint64) {
 	s := &d.parked
 	s.mu.Lock()
 	i := slices.IndexFunc(s.files, func(f *file) bool { return f.parking.unique == unique })
-	if i >= 0 {
-		s.take(i)
+	if i < 0 {
+		s.mu.Unlock()
+		return
 	}
+	f, p := s.take(i)
 	s.mu.Unlock()
-	if i >= 0 {
-		d.endPoll(unique, 0)
-	}
+	f.arm(p)
+	d.endPoll(unique, 0)
 }
 
 // endParked answers all parked polls, of a device that is being closed.

@@ -148,22 +148,31 @@ func txSync(b *engine.Binding, p Process) (err error) {
 	return err
 }
 
-// Poll says which of the events are ready. When none is, the waker will hear.
+// Poll says which of the events are ready. When none is, the waker will hear, of what the kernel brings after Arm only.
 func (c *Client) Poll(p Process, events uint32) uint32 {
 	b := c.binding.Load()
 	if b == nil {
 		return session.PollErr
 	}
 	ready := b.PollFrom(p, int16(events))
-	switch {
-	case !b.NeedsArm():
-	case ready == 0:
-		c.late.Stop()
-		b.Arm(int16(events))
-	default:
+	if ready != 0 && b.NeedsArm() {
 		c.late.Reset(lateArm)
 	}
 	return uint32(ready)
+}
+
+// Fed says whether the kernel may bring one of the events.
+func (c *Client) Fed(events uint32) bool {
+	b := c.binding.Load()
+	return b != nil && b.NeedsArm()
+}
+
+// Arm has the waker hear of what the kernel brings, once. It is called after a Poll that found nothing.
+func (c *Client) Arm(events uint32) {
+	if b := c.binding.Load(); b != nil {
+		c.late.Stop()
+		b.Arm(int16(events))
+	}
 }
 
 // armLate has the waker hear of new frames also when the last Poll found some. Most clients poll again before they sleep,

@@ -210,6 +210,12 @@ func (c *client) Ioctl(caller chardev.Caller, request uint32, data []byte) sysca
 	return c.c.Ioctl(c.process(caller), request, data)
 }
 
+// Fed implements chardev.Fed.
+func (c *client) Fed(events uint32) bool { return c.c.Fed(events) }
+
+// Arm implements chardev.Fed.
+func (c *client) Arm(events uint32) { c.c.Arm(events) }
+
 func (c *client) Poll(caller chardev.Caller, events uint32) uint32 {
 	c.seat.Saw(int(caller.PID))
 	return c.c.Poll(c.process(caller), events)

@@ -34,7 +34,7 @@ func (s *Session) unsubscribe() {
 }
 
 // Arm has the subscriber woken once when one of the events may have come to a ring that the kernel
-// feeds. It is called after every Poll that found nothing.
+// feeds. It is called after a Poll that found nothing, before its caller sleeps.
 func (s *Session) Arm(events int16) {
 	if s.NeedsArm() {
 		s.armRx(events)
