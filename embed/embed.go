@@ -64,6 +64,13 @@ type Config struct {
 	// says EOPNOTSUPP for one that the interface does not have. Native and generic differ in receiving only.
 	XDPMode string
 
+	// BusyPoll has Poll, RxSync and TxSync run the receive loop of an interface's driver, instead of its interrupts: for
+	// programs that look all the time, it saves what interrupts cost, and on veth the sender's core the receiver's work. An
+	// interface that no program looks at for as long as BusyPoll is received from as usual. 0 leaves it to interrupts; Open
+	// says EOPNOTSUPP where generic XDP is all that the interface has, and needs CAP_SYS_ADMIN besides: the interface's
+	// napi_defer_hard_irqs and gro_flush_timeout are changed, and put back as other settings are.
+	BusyPoll time.Duration
+
 	// OnNote hears what users of an interface should know: when it comes into use, that its frames have
 	// no Ethernet header, what its host loses meanwhile, which frames are too long; later, of settings
 	// that could not be put back. That it is down or gone, ports say themselves. It may be called by
@@ -92,7 +99,7 @@ type Framework struct {
 	loops   map[*csb.Port]bool // open ports that have a sync loop
 }
 
-// New makes a framework. Errors: EINVAL for a size out of netmap's limits, or an XDPMode that there is not, ENOMEM.
+// New makes a framework. Errors: EINVAL for a size out of netmap's limits, an XDPMode that there is not or a BusyPoll out of bounds, ENOMEM.
 func New(c Config) (*Framework, error) {
 	c.BufSize = cmp.Or(c.BufSize, DefaultBufSize)
 	nic := engine.NICConfig{Slots: uint32(c.NICSlots), Promisc: c.Promisc, StateDir: c.StateDir}
@@ -105,6 +112,9 @@ func New(c Config) (*Framework, error) {
 		}
 	}
 	if err := nic.SetMode(c.XDPMode); err != nil {
+		return nil, err
+	}
+	if err := nic.SetBusyPoll(c.BusyPoll); err != nil {
 		return nil, err
 	}
 	e, err := engine.New(engine.Config{

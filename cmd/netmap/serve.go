@@ -35,6 +35,7 @@ type serveFlags struct {
 	switches                 int
 	promisc                  bool
 	xdpMode                  cli.XDPMode
+	busyPoll                 cli.BusyPoll
 	stateDir                 string
 	rxStamps                 bool
 	variants                 abi.Variants
@@ -89,6 +90,7 @@ throttled, with a count of what was left out.`,
 	fs.IntVar(&f.switches, "switches", engine.DefaultSwitches, "VALE switches at once")
 	fs.BoolVar(&f.promisc, "promisc", false, "receive frames for any address on interfaces while programs receive from them")
 	f.xdpMode.AddFlag(fs)
+	f.busyPoll.AddFlag(fs)
 	fs.StringVar(&f.stateDir, "state-dir", takeover.DefaultDir(), "where settings of interfaces are kept until they are put back")
 	fs.BoolVar(&f.forward, "forward", false, "pass all frames that programs release on an interface to the host or the wire, as if they had set NR_FORWARD and NS_FORWARD")
 	fs.BoolVar(&f.noPipeInterfaces, "no-pipe-interfaces", false, "make no interface of a pipe's parent; programs look for it to learn which end is theirs")
@@ -184,6 +186,9 @@ func (f *serveFlags) config() (daemon.Config, error) {
 	}
 	nic := engine.NICConfig{Slots: f.slots, Promisc: f.promisc, StateDir: f.stateDir}
 	if err := nic.SetMode(f.xdpMode.Name()); err != nil {
+		return daemon.Config{}, err
+	}
+	if err := nic.SetBusyPoll(f.busyPoll.Duration()); err != nil {
 		return daemon.Config{}, err
 	}
 	if err := f.checkNumbers(); err != nil {

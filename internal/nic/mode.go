@@ -59,7 +59,8 @@ func (p *Port) attach() (err error) {
 	if err := p.takeBelow(); err != nil {
 		return err
 	}
-	if err := p.take(takeover.Needs{Off: takeover.Breaking, Promisc: p.cfg.Promisc}); err != nil {
+	needs := takeover.Needs{Off: takeover.Breaking, Promisc: p.cfg.Promisc, Deferral: p.deferral()}
+	if err := p.take(needs); err != nil {
 		return err
 	}
 	p.noStamps = nil
@@ -94,6 +95,9 @@ func (p *Port) Stamps() error {
 // attachAs attaches a program, one that tells when frames arrived if there is room for it and the
 // driver can. Only generic XDP sees what host rings give to the host.
 func (p *Port) attachAs(mode xsk.Mode) (program *xsk.Program, err error) {
+	if err := p.canBusyPoll(mode); err != nil {
+		return nil, err
+	}
 	if p.memory.Spare > 0 && (mode != xsk.Generic || p.noStamps == nil) {
 		if program, p.noStamps = xsk.AttachStamping(p.link.index, len(p.queues), mode); p.noStamps == nil {
 			return program, nil

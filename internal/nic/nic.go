@@ -19,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/event"
@@ -55,11 +56,12 @@ func SlotsOf(queues int) uint32 {
 
 // Config says how to open an interface.
 type Config struct {
-	Slots    uint32    // of a ring; 0 is DefaultSlots, or fewer where there are many queues
-	Mode     *xsk.Mode // the mode to use, nil to find out
-	Promisc  bool      // receive frames for any address
-	StateDir string    // directory where changed settings are recorded, "" for takeover.DefaultDir
-	Secret   uint64    // of the prefix of frames that are for the host, see xsk.Prefix; 0 for none
+	Slots    uint32        // of a ring; 0 is DefaultSlots, or fewer where there are many queues
+	Mode     *xsk.Mode     // the mode to use, nil to find out
+	Promisc  bool          // receive frames for any address
+	BusyPoll time.Duration // see SetBusyPoll
+	StateDir string        // directory where changed settings are recorded, "" for takeover.DefaultDir
+	Secret   uint64        // of the prefix of frames that are for the host, see xsk.Prefix; 0 for none
 	// OnEvent hears of the mode chosen, of settings changed and put back, of what users should
 	// know, and of what happens to the interface; may be nil.
 	OnEvent func(event.Event)

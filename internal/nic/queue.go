@@ -177,7 +177,8 @@ var roomHints = fault.Hints{
 }
 
 func (p *Port) openSocket(q *queue, mode xsk.Mode) (*xsk.Socket, error) {
-	c := xsk.Config{Ifindex: p.link.index, Queue: q.id, Size: ringSize(p.cfg.Slots), Rx: true, Tx: true, Mode: mode, Memory: &p.memory, Share: p.first}
+	c := xsk.Config{Ifindex: p.link.index, Queue: q.id, Size: ringSize(p.cfg.Slots), Rx: true, Tx: true, Mode: mode,
+		Memory: &p.memory, Share: p.first, BusyPoll: int(p.cfg.BusyPoll.Microseconds())}
 	if q.rx != nil {
 		c.Fill = q.rx.fill(mode)
 	}

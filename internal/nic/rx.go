@@ -117,6 +117,7 @@ func (x *rxSide) sync(r *kring.Ring, _ kring.Memory) error {
 	} else {
 		x.socket.KickRx() // the driver may have run out since
 	}
+	x.socket.PollDriver()
 	x.receive(r)
 	return nil
 }

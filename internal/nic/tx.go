@@ -78,6 +78,9 @@ func (x *txSide) sync(r *kring.Ring, _ kring.Memory) error {
 		x.send(r)
 	}
 	err := x.kick()
+	if x.inFlight(r) > 0 {
+		x.socket.PollSent()
+	}
 	x.reclaim(r)
 	return err
 }

@@ -29,6 +29,7 @@ type Needs struct {
 	Off      []string          // features to switch off where the driver can; see package ethtool
 	Channels *ethtool.Channels // numbers of queues, nil to keep them
 	Promisc  bool              // receive frames for any address
+	Deferral *ethtool.Deferral // of interrupts, nil for as it is
 }
 
 // Breaking are the features that change received frames from what was on the wire.
@@ -163,9 +164,12 @@ type Changes struct {
 	Off  []string          `json:"off,omitempty"` // features that were on
 	From *ethtool.Channels `json:"channels_from,omitempty"`
 	To   *ethtool.Channels `json:"channels_to,omitempty"`
+
+	DeferralFrom *ethtool.Deferral `json:"deferral_from,omitempty"`
+	DeferralTo   *ethtool.Deferral `json:"deferral_to,omitempty"`
 }
 
-func (c Changes) empty() bool { return len(c.Off) == 0 && c.From == nil }
+func (c Changes) empty() bool { return len(c.Off) == 0 && c.From == nil && c.DeferralFrom == nil }
 
 // with joins changes; o was made after c.
 func (c Changes) with(o Changes) Changes {
@@ -175,6 +179,12 @@ func (c Changes) with(o Changes) Changes {
 			c.From = o.From
 		}
 		c.To = o.To
+	}
+	if o.DeferralFrom != nil {
+		if c.DeferralFrom == nil {
+			c.DeferralFrom = o.DeferralFrom
+		}
+		c.DeferralTo = o.DeferralTo
 	}
 	return c
 }
@@ -188,6 +198,9 @@ func (c Changes) Undone() string {
 	if c.From != nil {
 		parts = append(parts, "queues "+c.From.String()+" again")
 	}
+	if c.DeferralFrom != nil {
+		parts = append(parts, c.DeferralFrom.String()+" again")
+	}
 	return strings.Join(parts, ", ")
 }
 
@@ -199,6 +212,9 @@ func (c Changes) String() string {
 	}
 	if c.From != nil {
 		parts = append(parts, "queues "+c.To.String()+" instead of "+c.From.String())
+	}
+	if c.DeferralFrom != nil {
+		parts = append(parts, fmt.Sprintf("%v instead of %v", c.DeferralTo, c.DeferralFrom))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -225,6 +241,15 @@ func (r *Record) missing(needs Needs) (c Changes, err error) {
 			c.From, c.To = &now, needs.Channels
 		}
 	}
+	if needs.Deferral != nil {
+		now, err := ethtool.AskDeferral(r.Ifindex)
+		if err != nil {
+			return Changes{}, err
+		}
+		if now != *needs.Deferral {
+			c.DeferralFrom, c.DeferralTo = &now, needs.Deferral
+		}
+	}
 	return c, nil
 }
 
@@ -235,7 +260,12 @@ func (c Changes) do(ifindex int) error {
 		}
 	}
 	if c.To != nil {
-		return ethtool.SetChannels(ifindex, *c.To)
+		if err := ethtool.SetChannels(ifindex, *c.To); err != nil {
+			return err
+		}
+	}
+	if c.DeferralTo != nil {
+		return ethtool.SetDeferral(ifindex, *c.DeferralTo)
 	}
 	return nil
 }
@@ -244,6 +274,9 @@ func (c Changes) do(ifindex int) error {
 // that somebody else has set meanwhile.
 func (c Changes) undo(ifindex int) error {
 	var errs []error
+	if c.DeferralFrom != nil {
+		errs = append(errs, c.undoDeferral(ifindex))
+	}
 	if c.From != nil {
 		errs = append(errs, c.undoChannels(ifindex))
 	}
@@ -267,6 +300,17 @@ func (c Changes) undoChannels(ifindex int) error {
 			return err
 		}
 	}
+}
+
+// undoDeferral puts the settings back, unless somebody else has changed them meanwhile. Of ours the
+// first may be made only: the process was killed in between.
+func (c Changes) undoDeferral(ifindex int) error {
+	now, err := ethtool.AskDeferral(ifindex)
+	half := ethtool.Deferral{HardIRQs: c.DeferralTo.HardIRQs, FlushTimeout: c.DeferralFrom.FlushTimeout}
+	if err != nil || now != *c.DeferralTo && now != half {
+		return err
+	}
+	return ethtool.SetDeferral(ifindex, *c.DeferralFrom)
 }
 
 func all(names []string, value bool) map[string]bool {

@@ -57,9 +57,29 @@ func (s *Socket) FillCommit(n uint32) { s.fill.commit(n) }
 // KickRx wakes a driver that ran out of buffers, after FillCommit. Only zero-copy drivers ever ask for it.
 func (s *Socket) KickRx() {
 	if s.fill.needWakeup() {
-		// An error means that the queue is going away, which the transmit side and poll(2) report.
-		unix.Syscall6(unix.SYS_RECVFROM, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+		s.recv()
 	}
+}
+
+// PollDriver has the driver receive, here and now, if nothing has been received and the socket was opened with BusyPoll.
+func (s *Socket) PollDriver() {
+	if s.busy && s.rx.ready(1) == 0 {
+		s.recv()
+	}
+}
+
+// PollSent has the driver say which frames are out, if it has said of none and is polled. In copy modes they are when KickTx
+// returns.
+func (s *Socket) PollSent() {
+	if s.busy && s.zeroCopy && s.done.ready(1) == 0 {
+		s.recv()
+	}
+}
+
+// recv has the kernel see to the receive side. An error means that the queue is going away, which the transmit side and
+// poll(2) report.
+func (s *Socket) recv() {
+	unix.Syscall6(unix.SYS_RECVFROM, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
 }
 
 // Wake has a zero-copy driver look at its rings, whether it has asked for that or not: after a bind with nothing to receive
@@ -109,7 +129,7 @@ func (s *Socket) TxPending() uint32 { return s.tx.pending() }
 // that it said so of the last. The kernel does not tell a device that is full, as a veth pair can
 // be, from one that will never take this packet.
 func (s *Socket) KickTx() (refused bool, err error) {
-	if !s.tx.needWakeup() {
+	if !s.tx.needWakeup() && !s.busy { // a driver that is polled sends only then
 		return false, nil
 	}
 	for left := s.tx.pending(); left > 0; left -= min(left, s.budget) {

@@ -51,6 +51,12 @@ var (
 	ringHints = hints{
 		unix.ENOMEM: "not enough memory for the rings: use smaller rings",
 	}
+	busyHints = hints{
+		unix.EPERM: "busy polling needs the capability CAP_NET_ADMIN: run as root, grant it, or do without busy polling",
+		unix.EOPNOTSUPP: "the driver does not tell the kernel which receive loop (NAPI) a queue has, as veth does not: " +
+			"do without busy polling, or use another interface",
+		unix.ENOPROTOOPT: "this kernel has no busy polling that programs can prefer, which came with Linux 5.11: do without it",
+	}
 	bindHints = hints{
 		unix.EINVAL:     "the queue does not exist, or the driver refuses this mode: check the number of queues (ethtool -l) or try another mode",
 		unix.EOPNOTSUPP: "the driver has no zero-copy: use native copy or generic mode (--xdp-mode auto chooses)",

@@ -61,9 +61,12 @@ type Config struct {
 	Size    uint32 // entries of the RX and TX rings, a power of two; at most so many buffers may be in use each way
 	Rx, Tx  bool   // which sides the socket has, one at least
 	Mode    Mode
-	Memory  *Memory  // the buffers; may be nil with Share
-	Share   *Socket  // use the memory that this open socket of another queue or interface has registered; or nil
-	Fill    []uint32 // buffers to receive into from the start: some drivers never look again if there are none at bind
+	Memory  *Memory // the buffers; may be nil with Share
+	Share   *Socket // use the memory that this open socket of another queue or interface has registered; or nil
+	// BusyPoll has system calls on the socket run the driver's receive loop, in whoever calls; the microseconds are for those
+	// that wait. 0 leaves it to interrupts. // SO_PREFER_BUSY_POLL
+	BusyPoll int
+	Fill     []uint32 // buffers to receive into from the start: some drivers never look again if there are none at bind
 }
 
 // Socket is an AF_XDP socket, bound to one queue of an interface.
@@ -92,6 +95,7 @@ type Socket struct {
 	on       string // interface and queue, for errors
 	zeroCopy bool
 	multi    bool
+	busy     bool // BusyPoll
 	memory   *Memory
 	mask     uint32 // ring entries - 1 of RX, TX and completion
 	fillMask uint32 // the same of fill
@@ -205,6 +209,11 @@ func (s *Socket) setUp(c *Config) error {
 	if err := s.makeRings(c); err != nil {
 		return fail("make rings for", s.on, err, ringHints)
 	}
+	if c.BusyPoll > 0 {
+		if err := s.preferBusyPoll(c.BusyPoll); err != nil {
+			return fail(busyOp, s.on, err, busyHints)
+		}
+	}
 	n := s.FillRoom(uint32(len(c.Fill)))
 	for i := range n {
 		s.FillAt(i, c.Fill[i])
@@ -212,6 +221,9 @@ func (s *Socket) setUp(c *Config) error {
 	s.FillCommit(n)
 	if err := s.bind(c); err != nil {
 		return fail(fmt.Sprintf("bind socket (%v) to", c.Mode), s.on, err, bindHints)
+	}
+	if err := s.checkBusyPoll(); err != nil {
+		return err
 	}
 	if c.splits() {
 		if err := s.openSender(c); err != nil {

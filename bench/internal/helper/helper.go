@@ -1,6 +1,7 @@
 package helper
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -20,13 +21,13 @@ func Run(args []string) error {
 	name, args := args[0], args[1:]
 	switch name {
 	case "send": // NODE PORT LENGTH BATCH; no node is a framework in this process
-		return withPort(args, 4, 0, func(p *netmap.Port) error { return send(p, number(args[2]), number(args[3])) })
-	case "receive": // NODE PORT SPIN; the daemon has its own
-		return receiveSpinning(args)
+		return withPort(args, 4, embed.Config{}, func(p *netmap.Port) error { return send(p, number(args[2]), number(args[3])) })
+	case "receive": // NODE PORT SPIN BUSYPOLL; the daemon has its own
+		return receiveWaiting(args)
 	case "pong": // NODE PORT
-		return withPort(args, 2, 0, func(p *netmap.Port) error { return pong(p, true) })
+		return withPort(args, 2, embed.Config{}, func(p *netmap.Port) error { return pong(p, true) })
 	case "ping": // NODE PORT MILLISECONDS
-		return withPort(args, 3, 0, func(p *netmap.Port) error { return pingAndPrint(p, milliseconds(args[2])) })
+		return withPort(args, 3, embed.Config{}, func(p *netmap.Port) error { return pingAndPrint(p, milliseconds(args[2])) })
 	case "ping-inside": // SPIN MILLISECONDS
 		return pingInside(args)
 	case "packet-send": // INTERFACE LENGTH
@@ -52,30 +53,35 @@ func Run(args []string) error {
 }
 
 // withPort opens the port that the first two arguments name.
-func withPort(args []string, want int, spin time.Duration, f func(*netmap.Port) error) error {
+func withPort(args []string, want int, c embed.Config, f func(*netmap.Port) error) error {
 	if len(args) != want {
 		return fmt.Errorf("want %d arguments, not %q", want, args)
 	}
-	p, err := open(args[0], args[1], spin)
+	p, err := open(args[0], args[1], c)
 	if err != nil {
 		return err
 	}
 	return f(p)
 }
 
-func receiveSpinning(args []string) error {
-	spin, err := time.ParseDuration(args[len(args)-1])
-	if err != nil {
+func receiveWaiting(args []string) error {
+	const want = 4
+	if len(args) != want {
+		return fmt.Errorf("want %d arguments, not %q", want, args)
+	}
+	spin, err1 := time.ParseDuration(args[2])
+	busy, err2 := time.ParseDuration(args[3])
+	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	return withPort(args, 3, spin, receive)
+	return withPort(args, want, embed.Config{Spin: spin, BusyPoll: busy}, receive)
 }
 
-func open(node, port string, spin time.Duration) (*netmap.Port, error) {
+func open(node, port string, c embed.Config) (*netmap.Port, error) {
 	if node != "" {
 		return netmap.OpenDevice(node, port)
 	}
-	f, err := embed.New(embed.Config{Spin: spin})
+	f, err := embed.New(c)
 	if err != nil {
 		return nil, err
 	}

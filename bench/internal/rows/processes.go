@@ -87,7 +87,7 @@ func between(spin time.Duration, tx, rx string) contest.Measurement {
 			return nil, err
 		}
 		defer d.Stop()
-		receiver, err := lab.Start(l.Helper("receive", d.Node, rx, "0s"))
+		receiver, err := lab.Start(l.Helper("receive", d.Node, rx, "0s", "0s"))
 		if err != nil {
 			return nil, err
 		}

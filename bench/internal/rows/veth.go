@@ -2,9 +2,13 @@ package rows
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os/exec"
 	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap/bench/internal/contest"
 	"github.com/seed-48afdc40/netmap/bench/internal/helper"
@@ -13,6 +17,23 @@ import (
 
 // vethLength is testpmd's default.
 const vethLength = 64
+
+// busyPoll is what the kernel's documentation of AF_XDP suggests.
+const busyPoll = 200 * time.Microsecond
+
+// pollableVeth is that the kernel knows which receive loop is a veth queue's.
+func pollableVeth() error {
+	var u unix.Utsname
+	var major, minor int
+	if err := unix.Uname(&u); err != nil {
+		return err
+	}
+	fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
+	if major > 6 || major == 6 && minor >= 13 {
+		return errors.New("needs Linux 6.12 or before: later ones want to hear from the driver what to poll, and veth does not tell")
+	}
+	return nil
+}
 
 const (
 	oursName   = "netmap"
@@ -37,10 +58,10 @@ func alone(argv func(*lab.Lab, string) []string, change ...func(*lab.Lab, *exec.
 	}
 }
 
-// throughDaemon is a helper that goes through "netmap serve", as argv says for a node and a port.
-func throughDaemon(argv func(l *lab.Lab, node, port string) []string) party {
+// throughDaemon is a helper that goes through "netmap serve", as argv says for a node and a port; flags are the daemon's.
+func throughDaemon(argv func(l *lab.Lab, node, port string) []string, flags ...string) party {
 	return func(ctx context.Context, l *lab.Lab, at *lab.Site) (*lab.Process, func(), error) {
-		d, err := l.Serve(ctx, lab.DefaultSpin)
+		d, err := l.Serve(ctx, lab.DefaultSpin, flags...)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -92,15 +113,18 @@ func vethRx() contest.Comparison {
 	return contest.Comparison{
 		Name: "veth-rx", Title: "Receiving through AF_XDP, veth, one queue",
 		Text: `The same three receive. The sender is the same for all: ours, in AF_XDP, without pause. The kernel delivers on the
-sender's core, so that a receiver that has to be woken slows its sender down. testpmd never sleeps; ours sleeps in poll, at once
-or after having looked for 50 µs. "netmap serve" is ours as a client of the daemon, which waits as it does by default. Offered
-is what the kernel took from the sender, lost the share of it that the receiver never saw. The floor is a
-loop over an AF_XDP socket like ours, which looks into every frame and never sleeps.`,
+sender's core, so that a receiver that has to be woken slows its sender down. testpmd never sleeps; ours sleeps in poll, after
+having looked for 20 µs while frames keep coming, or for 50 µs in any case. "Busy polling" has the receiver's own system calls
+run the driver's receive loop. "netmap serve" is ours as a client of the daemon, which waits as it does by default. Offered is
+what the kernel took from the sender, lost the share of it that the receiver never saw. The floor is a loop over an AF_XDP
+socket like ours, which looks into every frame and never sleeps.`,
 		Metrics: []contest.Metric{{Name: "received", Unit: "Mpps", Digits: 3}, {Name: "offered", Unit: "Mpps", Digits: 3}, {Name: "lost", Unit: "%", Digits: 1, Less: true}}, Plots: []int{0}, Peer: pmdName, Floor: bareName,
 		Contenders: []contest.Contender{
-			{Name: oursName, Ours: true, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(nicReceiver(0)), helper.ReadyLine, helper.Received)},
-			{Name: oursName + ", spin 50 us", Ours: true, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(nicReceiver(50*time.Microsecond)), helper.ReadyLine, helper.Received)},
+			{Name: oursName, Ours: true, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(nicReceiver(0, 0)), helper.ReadyLine, helper.Received)},
+			{Name: oursName + ", spin 50 us", Ours: true, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(nicReceiver(50*time.Microsecond, 0)), helper.ReadyLine, helper.Received)},
+			{Name: oursName + ", busy polling", Ours: true, Needs: []lab.Need{lab.Root, pollableVeth}, Run: receiveOn(alone(nicReceiver(50*time.Microsecond, busyPoll)), helper.ReadyLine, helper.Received)},
 			{Name: daemonName, Ours: true, Needs: []lab.Need{lab.Root}, Run: receiveOn(throughDaemon(nodeReceiver), helper.ReadyLine, helper.Received)},
+			{Name: daemonName + ", busy polling", Ours: true, Needs: []lab.Need{lab.Root, pollableVeth}, Run: receiveOn(throughDaemon(nodeReceiver, "--busy-poll", busyPoll.String()), helper.ReadyLine, helper.Received)},
 			{Name: pmdName, Needs: []lab.Need{lab.Root, lab.TwoCores, dpdk}, Run: receiveOn(alone(pmdOn("rxonly"), asDPDK), "RX-packets:", pmdReceived)},
 			{Name: packetName, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(packetReceiver), helper.ReadyLine, helper.Received)},
 			{Name: bareName, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(bareReceiver), helper.ReadyLine, helper.Received)},
@@ -145,12 +169,12 @@ func nodeSender(l *lab.Lab, node, port string) []string {
 }
 
 func nodeReceiver(l *lab.Lab, node, port string) []string {
-	return l.Helper("receive", node, port, "0s")
+	return l.Helper("receive", node, port, "0s", "0s")
 }
 
-func nicReceiver(spin time.Duration) func(*lab.Lab, string) []string {
+func nicReceiver(spin, busyPoll time.Duration) func(*lab.Lab, string) []string {
 	return func(l *lab.Lab, iface string) []string {
-		return l.Helper("receive", "", "netmap:"+iface, spin.String())
+		return l.Helper("receive", "", "netmap:"+iface, spin.String(), busyPoll.String())
 	}
 }
 

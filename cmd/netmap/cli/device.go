@@ -26,6 +26,7 @@ type Device struct {
 	path   string
 	chosen bool // the path, by the command
 	mode   XDPMode
+	busy   BusyPoll
 	status announcement // of ports inside this process
 
 	// RxSlots is how many slots a ring of an interface that is opened inside this process should have, for those who
@@ -55,14 +56,37 @@ func (m *XDPMode) Name() string { return m.name }
 
 func parseXDPMode(s string) (string, error) { return oneOf("mode", nic.ModeNames(), s) }
 
+// BusyPoll is the flag with which users have drivers polled.
+type BusyPoll struct{ d time.Duration }
+
+// AddFlag defines --busy-poll.
+func (b *BusyPoll) AddFlag(f *pflag.FlagSet) {
+	f.Var(NewValue(&b.d, parseBusyPoll, "duration", "0s"), busyPollFlag,
+		"receive in the syncs of programs instead of in the driver's interrupts, which resume when no program looks for so long, such as 200us; 0 is not to")
+}
+
+const busyPollFlag = "busy-poll"
+
+// Duration is what was chosen, 0 if nothing was.
+func (b *BusyPoll) Duration() time.Duration { return b.d }
+
+func parseBusyPoll(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, errors.New("want a duration, such as 200us")
+	}
+	return d, new(nic.Config).SetBusyPoll(d)
+}
+
 // embedded is what stands for a framework inside this process.
 const embedded = "embedded"
 
-// AddFlags defines --device, --xdp-mode, --status and --http for a command of that name.
+// AddFlags defines --device, --xdp-mode, --busy-poll, --status and --http for a command of that name.
 func (d *Device) AddFlags(f *pflag.FlagSet, command string) {
 	f.Var(NewValue(&d.path, parseDevice, "path", ""), deviceFlag,
 		"open ports through a netmap device, that of netmap serve or of the kernel; \""+embedded+"\" is inside this process")
 	d.mode.AddFlag(f)
+	d.busy.AddFlag(f)
 	d.status.program = command
 	d.status.addFlags(f)
 }
@@ -137,7 +161,10 @@ func (d *Device) Opener(length int, ports ...portname.Name) (open Opener, closeA
 			"those of %s are watched at its daemon", d.path))
 	}
 	if d.mode.Name() != "" {
-		return nil, nil, Usage(fmt.Errorf("--xdp-mode is for interfaces that are opened inside this process, and ports are opened through %s here: give it to netmap serve, or use --device=%s", d.path, embedded))
+		return nil, nil, d.notHere(xdpModeFlag)
+	}
+	if d.busy.Duration() != 0 {
+		return nil, nil, d.notHere(busyPollFlag)
 	}
 	var opened []*netmap.Port
 	open = func(name string, options ...netmap.Option) (*netmap.Port, error) {
@@ -152,6 +179,12 @@ func (d *Device) Opener(length int, ports ...portname.Name) (open Opener, closeA
 			p.Close()
 		}
 	}, nil
+}
+
+// notHere is the error of a flag that says how interfaces are opened, which is the daemon's affair.
+func (d *Device) notHere(flag string) error {
+	return Usage(fmt.Errorf("--%s is for interfaces that are opened inside this process, and ports are opened through %s here: "+
+		"give it to netmap serve, or use --device=%s", flag, d.path, embedded))
 }
 
 // openHere is Opener for a framework inside this process, which others can watch.
@@ -190,7 +223,7 @@ const spin = 50 * time.Microsecond
 func (d *Device) newFramework(length int, ports []portname.Name) (*embed.Framework, error) {
 	note := func(note string) { fmt.Fprintln(os.Stderr, "netmap:", note) }
 	c := embed.Config{BufSize: embed.DefaultBufSize, Buffers: d.buffers(ports), NICSlots: d.RxSlots,
-		Promisc: d.Promisc, OnNote: note, XDPMode: d.mode.Name()}
+		Promisc: d.Promisc, OnNote: note, XDPMode: d.mode.Name(), BusyPoll: d.busy.Duration()}
 	if runtime.GOMAXPROCS(0) > 1 && d.RxSlots == 0 { // who has many slots can wait
 		c.Spin = spin
 	}

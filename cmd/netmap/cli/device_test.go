@@ -21,8 +21,14 @@ func TestIsNode(t *testing.T) {
 	}
 }
 
-func TestXDPModeFlag(t *testing.T) {
+func TestFlagsOfInterfaces(t *testing.T) {
 	for args, want := range map[string]string{
+		"--busy-poll=often":                    "want a duration",
+		"--busy-poll=2s":                       "want from 1µs to 100ms",
+		"--busy-poll=-1us":                     "want from 1µs to 100ms",
+		"--device=/dev/x --busy-poll=200us":    "give it to netmap serve",
+		"--device=/dev/x --busy-poll=0":        "",
+		"--device=embedded --busy-poll=200us":  "",
 		"--xdp-mode=drv":                       "want one of auto, zero-copy, native, generic",
 		"--device=/dev/x --xdp-mode=generic":   "give it to netmap serve",
 		"--device=embedded --xdp-mode=generic": "",

@@ -1,0 +1,53 @@
+//go:build linux
+
+package nic
+
+import (
+	"syscall"
+	"time"
+
+	"github.com/seed-48afdc40/netmap/internal/ethtool"
+	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/xsk"
+)
+
+// The shortest and the longest time for which an interface can be left to programs that poll.
+const (
+	leastBusyPoll = time.Microsecond
+	mostBusyPoll  = 100 * time.Millisecond
+)
+
+// emptyRounds is after how many looks that find nothing the driver enables interrupts again, as the
+// kernel's documentation of AF_XDP has it.
+const emptyRounds = 2
+
+// SetBusyPoll has interfaces receive in the syncs of their programs instead of in interrupts, unless
+// no program syncs for as long as d: then the kernel does as usual. 0 is not to. EINVAL for a time
+// that is out of bounds.
+func (c *Config) SetBusyPoll(d time.Duration) error {
+	if d != 0 && (d < leastBusyPoll || d > mostBusyPoll) {
+		return fault.New(syscall.EINVAL, "poll drivers", "for "+d.String(),
+			"want from %v to %v, or 0 to leave it to interrupts", leastBusyPoll, mostBusyPoll)
+	}
+	c.BusyPoll = d
+	return nil
+}
+
+// deferral is what busy polling needs of the interface, nil for nothing.
+func (p *Port) deferral() *ethtool.Deferral {
+	if p.cfg.BusyPoll == 0 {
+		return nil
+	}
+	return &ethtool.Deferral{HardIRQs: emptyRounds, FlushTimeout: int(p.cfg.BusyPoll.Nanoseconds())}
+}
+
+// canBusyPoll says EOPNOTSUPP for generic mode, if busy polling is asked for: what generic XDP
+// receives has come through the driver's receive loop already, and does not say through which.
+func (p *Port) canBusyPoll(mode xsk.Mode) error {
+	if p.cfg.BusyPoll == 0 || mode != xsk.Generic {
+		return nil
+	}
+	return fault.New(syscall.EOPNOTSUPP, "poll the driver of", p.Title(),
+		"in generic mode there is none to poll: leave out --busy-poll (embed.Config.BusyPoll), or use "+
+			"--xdp-mode native or zero-copy if 'netmap info' says that the interface can")
+}
