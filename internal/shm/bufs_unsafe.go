@@ -50,16 +50,19 @@ func (b Bufs) Bytes(i uint32) []byte { return unsafe.Slice((*byte)(b.at(i)), b.s
 
 // Head loads the first 16 bytes of buffer i: the MAC addresses of a frame, in two little-endian
 // words.
-func (b Bufs) Head(i uint32) (lo, hi uint64) {
-	p := (*[2]uint64)(b.at(i))
-	return p[0], p[1]
-}
+func (b Bufs) Head(i uint32) (lo, hi uint64) { return b.Line(i).Head() }
 
 // Line is the first 64 bytes of a buffer, a cache line.
 type Line [4][16]byte
 
 // Line returns the first 64 bytes of buffer i.
 func (b Bufs) Line(i uint32) *Line { return (*Line)(b.at(i)) }
+
+// Head is what Bufs.Head loads.
+func (l *Line) Head() (lo, hi uint64) {
+	p := (*[2]uint64)(unsafe.Pointer(l))
+	return p[0], p[1]
+}
 
 // Set copies a line in pieces of 16 bytes, the largest that the compiler copies without calling
 // memmove.

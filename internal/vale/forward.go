@@ -101,6 +101,9 @@ func (s *sender) forward(k, head uint32) {
 	s.lastTo = unknown // addresses may have moved since
 	s.cut = false
 	ports := *s.at.sw.ports.Load()
+	if !s.odd {
+		k = s.direct(k, head, ports)
+	}
 	for k != head {
 		k = s.collect(k, head)
 		s.deliver(ports)
