@@ -22,9 +22,6 @@ var core = []string{"abi", "internal/fault", "internal/shm", "internal/mem", "in
 // telling is what those import that have something to tell of interfaces.
 var telling = []string{"internal/event"}
 
-// kinds are the kinds of port. None imports another.
-var kinds = []string{"internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/nic", "internal/hoststack"}
-
 // system are small packages about the operating system, which know nothing of netmap.
 var system = []string{"internal/capability", "internal/ns", "internal/ethtool", "internal/wake", "internal/tap", "internal/netdev"}
 
@@ -39,6 +36,7 @@ var mayImport = map[string][]string{
 	"internal/kring": core[:4],
 	"internal/port":  {"abi", "internal/kring"},
 
+	// Of the kinds of port none imports another.
 	"internal/pipe":      core,
 	"internal/vale":      core,
 	"internal/null":      core,
@@ -62,7 +60,7 @@ var mayImport = map[string][]string{
 	"internal/registry": slices.Concat(core, telling, []string{"internal/session", "internal/netdev"}),
 
 	// VALE itself knows no operating system: who attaches, who moves frames and who makes interfaces.
-	"internal/switches": slices.Concat(core, telling, []string{"internal/registry", "internal/session", "internal/vale", "internal/nic", "internal/netdev", "internal/ns", "internal/tap"}),
+	"internal/switches": slices.Concat(core, telling, []string{"internal/registry", "internal/session", "internal/vale", "internal/nic", "internal/netdev", "internal/ns", "internal/tap", "internal/wake"}),
 
 	"internal/iface": slices.Concat(core, []string{"internal/nic", "internal/hoststack", "internal/tap"}),
 
@@ -72,7 +70,7 @@ var mayImport = map[string][]string{
 	// One program's hold on a port knows no kind of port, and no registry.
 	"internal/session": slices.Concat(core, []string{"internal/oldapi", "internal/wake", "internal/netdev"}),
 
-	"internal/engine":  slices.Concat(core, kinds, []string{"internal/iface", "internal/registry", "internal/session", "internal/switches", "internal/netdev", "internal/status"}),
+	"internal/engine":  slices.Concat(core, []string{"internal/monitor", "internal/nic", "internal/null", "internal/pipe", "internal/vale", "internal/iface", "internal/registry", "internal/session", "internal/switches", "internal/netdev", "internal/status"}),
 	"internal/control": slices.Concat(core, []string{"portname", "internal/engine", "internal/session", "internal/wake", "internal/ifioctl"}),
 	"internal/daemon":  slices.Concat(core, system, telling, []string{"internal/engine", "internal/control", "internal/chardev", "internal/placement", "internal/ifioctl", "internal/takeover", "internal/status", "internal/statusapi", "internal/metrics"}),
 

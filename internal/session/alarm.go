@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
 // Subscribe has w woken whenever something happens on a bound ring, until the session closes. It is
@@ -67,7 +68,7 @@ func (s *Session) armRx(events int16) {
 type alarm struct {
 	mu    sync.Mutex
 	epoll int
-	stop  int
+	stop  wake.Eventfd
 	rings map[int32]*kring.Ring
 	ended chan struct{}
 }
@@ -93,11 +94,12 @@ func (a *alarm) start() (err error) {
 	if a.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return err
 	}
-	if a.stop, err = unix.Eventfd(0, unix.EFD_CLOEXEC); err != nil {
+	if a.stop, err = wake.NewEventfd(); err != nil {
 		unix.Close(a.epoll)
 		return err
 	}
-	unix.EpollCtl(a.epoll, unix.EPOLL_CTL_ADD, a.stop, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(a.stop)})
+	stop := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(a.stop)}
+	unix.EpollCtl(a.epoll, unix.EPOLL_CTL_ADD, int(a.stop), &stop)
 	a.rings, a.ended = map[int32]*kring.Ring{}, make(chan struct{})
 	go a.run()
 	return nil
@@ -112,7 +114,7 @@ func (a *alarm) run() {
 			return
 		}
 		for _, e := range events[:max(n, 0)] {
-			if int(e.Fd) == a.stop {
+			if e.Fd == int32(a.stop) {
 				return
 			}
 			a.mu.Lock()
@@ -131,11 +133,11 @@ func (a *alarm) close() {
 	if a.rings == nil {
 		return
 	}
-	unix.Write(a.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	a.stop.Wake()
 	a.mu.Unlock()
 	<-a.ended
 	a.mu.Lock()
 	unix.Close(a.epoll)
-	unix.Close(a.stop)
+	a.stop.Close()
 	a.rings = nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
 // bell is what a loop sleeps on: a channel, or an epoll instance where descriptors can wake it too.
@@ -17,7 +18,7 @@ import (
 type bell struct {
 	woken  chan struct{} // one token; nil with epoll
 	epoll  int
-	event  int // eventfd in it
+	event  wake.Eventfd // in it
 	events []unix.EpollEvent
 	fds    [1]unix.PollFd
 }
@@ -39,7 +40,7 @@ func (s *bell) open(l *Loop) (err error) {
 	if s.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return err
 	}
-	if s.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+	if s.event, err = wake.NewEventfd(); err != nil {
 		unix.Close(s.epoll)
 		return err
 	}
@@ -52,7 +53,7 @@ func (s *bell) open(l *Loop) (err error) {
 }
 
 func (s *bell) watch(l *Loop) error {
-	if err := s.add(s.event, ownEvent, 0); err != nil || l.cfg.Sleeps {
+	if err := s.add(int(s.event), ownEvent, 0); err != nil || l.cfg.Sleeps {
 		return err
 	}
 	for i := range l.rings {
@@ -71,23 +72,21 @@ func (s *bell) watch(l *Loop) error {
 }
 
 func (s *bell) add(fd int, what, index int) error {
-	return unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(what), Pad: int32(index)})
+	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(what), Pad: int32(index)}
+	return unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, fd, &e)
 }
 
 func (s *bell) close() {
 	if s.woken == nil {
 		unix.Close(s.epoll)
-		unix.Close(s.event)
+		s.event.Close()
 	}
 }
-
-// kickOnce is what is written to an eventfd.
-var kickOnce = []byte{1, 0, 0, 0, 0, 0, 0, 0}
 
 // ring ends the sleep, or the next one.
 func (s *bell) ring() {
 	if s.woken == nil {
-		unix.Write(s.event, kickOnce)
+		s.event.Wake()
 		return
 	}
 	select {
@@ -106,9 +105,7 @@ func (s *bell) nap(d time.Duration) {
 }
 
 func (s *bell) pause(d time.Duration) bool {
-	ts := unix.NsecToTimespec(int64(d))
-	n, _ := unix.Ppoll(s.fds[:], &ts, nil)
-	return n > 0
+	return wake.Poll(s.fds[:], d) > 0
 }
 
 // sleep waits for news, and notes what they are.

@@ -111,7 +111,7 @@ func (s *Session) spin(events int16, start, deadline time.Time) int16 {
 // allocates nothing.
 type sleeper struct {
 	bell  *wake.Bell
-	event int // eventfd that ends a sleep on descriptors, -1 where the session has none
+	event wake.Eventfd // ends a sleep on descriptors, -1 where the session has none
 	fds   []unix.PollFd
 }
 
@@ -124,14 +124,11 @@ func (s *Session) sleeper() (*sleeper, error) {
 		return sl, nil
 	}
 	sl := &sleeper{bell: wake.NewBell(), event: -1}
+	var err error
 	if s.hasFDs {
-		fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
-		if err != nil {
-			return nil, err
-		}
-		sl.event = fd
+		sl.event, err = wake.NewEventfd()
 	}
-	return sl, nil
+	return sl, err
 }
 
 func (s *Session) retire(sl *sleeper) {
@@ -155,7 +152,7 @@ func (s *Session) closeSleepers() {
 
 func (s *sleeper) close() {
 	if s.event >= 0 {
-		unix.Close(s.event)
+		s.event.Close()
 	}
 }
 
@@ -172,14 +169,11 @@ func (s *Session) leave(sl *sleeper, events int16) {
 
 // eachWaited calls f for the rings that can bring the events.
 func (s *Session) eachWaited(events int16, f func(*kring.Ring)) {
-	if events&wantOut != 0 {
-		for _, r := range s.rings[abi.DirTx] {
-			f(r)
-		}
-	}
-	if events&wantIn != 0 {
-		for _, r := range s.rings[abi.DirRx] {
-			f(r)
+	for dir, want := range [2]int16{abi.DirTx: wantOut, abi.DirRx: wantIn} {
+		if events&want != 0 {
+			for _, r := range s.rings[dir] {
+				f(r)
+			}
 		}
 	}
 }
@@ -187,8 +181,7 @@ func (s *Session) eachWaited(events int16, f func(*kring.Ring)) {
 // Wake ends the sleep, or the next one. It implements kring.Waiter.
 func (s *sleeper) Wake() {
 	if s.event >= 0 {
-		one := [8]byte{1}
-		unix.Write(s.event, one[:])
+		s.event.Wake()
 		return
 	}
 	s.bell.Wake()
@@ -196,20 +189,14 @@ func (s *sleeper) Wake() {
 
 // sleepFDs waits for the rings' descriptors, for Wake, or until the time is over.
 func (s *sleeper) sleepFDs(of *Session, events int16, left time.Duration) {
-	s.fds = append(s.fds[:0], unix.PollFd{Fd: int32(s.event), Events: unix.POLLIN})
+	s.fds = append(s.fds[:0], s.event.In())
 	if events&wantIn != 0 {
 		for _, r := range of.rings[abi.DirRx] {
 			s.fds = append(s.fds, unix.PollFd{Fd: r.FD.Load(), Events: unix.POLLIN}) // poll skips -1
 		}
 	}
-	var ts *unix.Timespec
-	if left >= 0 {
-		t := unix.NsecToTimespec(int64(left))
-		ts = &t
-	}
-	unix.Ppoll(s.fds, ts, nil)
+	wake.Poll(s.fds, left)
 	if s.fds[0].Revents != 0 {
-		var n [8]byte
-		unix.Read(s.event, n[:])
+		s.event.Drain()
 	}
 }

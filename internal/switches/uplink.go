@@ -15,6 +15,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/port"
 	"github.com/seed-48afdc40/netmap/internal/vale"
+	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
 const (
@@ -31,7 +32,7 @@ const (
 type uplink struct {
 	*vale.Attachment
 
-	event    int         // eventfd
+	event    wake.Eventfd
 	awake    atomic.Bool // the eventfd is set
 	stopping atomic.Bool
 	ended    sync.WaitGroup
@@ -44,13 +45,13 @@ type uplink struct {
 // newUplink makes the device a port of the switch, and starts to move its frames. Errors are those
 // of vale.Attach.
 func newUplink(s *vale.Switch, name string, d port.Port) (*uplink, error) {
-	event, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	event, err := wake.NewEventfd()
 	if err != nil {
 		return nil, fault.Wrap(err, "attach", name, "")
 	}
 	u := &uplink{event: event}
 	if u.Attachment, err = vale.Attach(s, name, d, u); err != nil {
-		unix.Close(event)
+		event.Close()
 		return nil, err
 	}
 	u.polled = make([]atomic.Bool, len(u.Rings(abi.DirTx)))
@@ -71,7 +72,7 @@ func (u *uplink) Close() error {
 	u.Wake()
 	u.ended.Wait()
 	err := u.Attachment.Close() // the last that may call Wake
-	unix.Close(u.event)
+	u.event.Close()
 	return err
 }
 
@@ -86,8 +87,7 @@ func (u *uplink) eachRing(f func(*kring.Ring)) {
 // Wake has the goroutine look at all rings. It implements kring.Waiter.
 func (u *uplink) Wake() {
 	if !u.awake.Swap(true) {
-		one := [8]byte{1}
-		unix.Write(u.event, one[:])
+		u.event.Wake()
 	}
 }
 
@@ -138,22 +138,17 @@ func (u *uplink) drain(fds []unix.PollFd) (busy, down bool) {
 // sleep ends when a descriptor is readable, at Wake, or when the time is over; negative is for
 // ever.
 func (u *uplink) sleep(fds []unix.PollFd, most time.Duration) {
-	fds[0] = unix.PollFd{Fd: int32(u.event), Events: unix.POLLIN}
-	var ts unix.Timespec
-	at := &ts
-	if ts = unix.NsecToTimespec(int64(most)); most < 0 {
-		at = nil
-	}
-	unix.Ppoll(fds, at, nil)
+	fds[0] = u.event.In()
+	wake.Poll(fds, most)
 	for _, f := range fds[1:] {
 		if f.Revents&^unix.POLLIN != 0 {
-			time.Sleep(sendPatience) // the socket has lost its device: the link's watcher will tell, or the next Drain
+			// The socket has lost its device: the link's watcher will tell, or the next Drain.
+			time.Sleep(sendPatience)
 			break
 		}
 	}
 	if u.awake.Load() {
-		var n [8]byte
-		unix.Read(u.event, n[:])
+		u.event.Drain()
 		u.awake.Store(false)
 	}
 }
