@@ -34,7 +34,7 @@ Idle is the daemon's processor time while a client sleeps in poll and nothing ha
 		c.Contenders = append(c.Contenders, k)
 	}
 	c.Contenders = append(c.Contenders,
-		contest.Contender{Name: wakeName, Run: pingAlone(0)},
+		contest.Contender{Name: wakeName, Run: bestCore(pingAlone, true)},
 		contest.Contender{Name: wakeFreeName, Run: pingAlone(anyCore)})
 	return c
 }

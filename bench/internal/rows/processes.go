@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -29,7 +30,8 @@ const (
 const processText = `Sender and receiver are processes of their own. The sender writes every frame of 60 bytes anew, the receiver looks into
 each; batches are of 512, and every batch is a poll on both sides. "spin" is how long netmap serve looks for the next request
 before it sleeps. The floor is two processes that wake each other by a futex, once in each direction for every 512 frames that they do
-not have: on one core, and where the scheduler puts them. pkt-gen sends frames that it has prepared, and looks into none.`
+not have: on one core, the better of two, and where the
+scheduler puts them. pkt-gen sends frames that it has prepared, and looks into none.`
 
 const memifText = ` DPDK's memif is shared memory between two testpmd, each busy on a core; it copies frames. With the same work for every frame
 one makes them (flowgen) and the other looks into each header (icmpecho); as pkt-gen one sends what it has prepared (txonly) and the other
@@ -71,7 +73,7 @@ func overProcesses(kind, tx, rx string, target float64) []contest.Contender {
 	return append(all,
 		contest.Contender{Name: memifName, Needs: busy, Run: memif("icmpecho", "flowgen", processLength+4)}, // which counts the checksum
 		contest.Contender{Name: memifRawName, Needs: busy, Run: memif("rxonly", "txonly", processLength)},
-		contest.Contender{Name: wakeName, Run: wakeUps(0)},
+		contest.Contender{Name: wakeName, Run: bestCore(wakeUps, false)},
 		contest.Contender{Name: wakeFreeName, Run: wakeUps(anyCore)})
 }
 
@@ -119,6 +121,22 @@ func wakeUps(core int) contest.Measurement {
 		defer sender.Stop()
 		pps, _, err := lab.Rates(ctx, receiver, helper.Received, length, lab.Unmarked)
 		return []float64{lab.Mega(pps)}, err
+	}
+}
+
+// bestCore measures on the first core and on the last, and gives what the better one did: either may have other things to do. Less
+// says that less is better.
+func bestCore(on func(core int) contest.Measurement, less bool) contest.Measurement {
+	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
+		best, err := on(0)(ctx, l, length/2)
+		if err != nil {
+			return nil, err
+		}
+		other, err := on(runtime.NumCPU()-1)(ctx, l, length/2)
+		if err == nil && (other[0] < best[0]) == less {
+			best = other
+		}
+		return best, err
 	}
 }
 
