@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/gen/options"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/gen/record"
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
@@ -50,7 +52,7 @@ const genExamples = `  netmap gen
 
 // New is the command.
 func New() *cobra.Command {
-	o := &flags{}
+	o := &options.Options{}
 	cmd := &cobra.Command{
 		Use:     "gen [-i port [-f tx|rx|ping|pong|txseq|rxseq]]",
 		Short:   "Send, receive and reflect test frames; without arguments, test itself",
@@ -58,75 +60,84 @@ func New() *cobra.Command {
 		Example: genExamples,
 		Args:    cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.out, o.err = cmd.OutOrStdout(), cmd.ErrOrStderr()
-			if err := o.settle(cmd.Flags()); err != nil {
+			if err := o.Settle(cmd.Flags()); err != nil {
 				return cli.Usage(err)
 			}
-			return o.run(cmd.Context())
+			return newJob(o, cmd.OutOrStdout(), cmd.ErrOrStderr()).start(cmd.Context())
 		},
 	}
-	o.addFlags(cmd.Flags())
+	o.AddFlags(cmd.Flags())
 	return cmd
 }
 
-func (o *flags) run(ctx context.Context) error {
-	if o.cores > 0 {
-		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(o.cores))
+// start opens what the options name, and runs the function or the self test.
+func (j *job) start(ctx context.Context) error {
+	if j.Cores > 0 {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(j.Cores))
 	}
-	if o.function != "" {
-		o.device.PreferNode()
-		o.device.Out = o.err
+	if j.Function != "" {
+		j.Device.PreferNode()
+		j.Device.Out = j.err
 	}
-	if o.slots.indirect && o.device.Embedded() {
+	if j.Slots.Indirect && j.Device.Embedded() {
 		return cli.Usage(errors.New("-I needs a device, whose switch reads this program's memory: run netmap serve"))
 	}
-	open, closeAll, err := o.device.Opener(o.bufSize(), o.needs()...)
+	open, closeAll, err := j.Device.Opener(j.bufSize(), j.needs()...)
 	if err != nil {
 		return err
 	}
 	defer closeAll()
-	if o.function == "" {
-		return o.selfTest(ctx, open)
+	if j.Function == "" {
+		return j.selfTest(ctx, open)
 	}
-	o.remark()
-	j, err := o.newJob(open)
-	if err != nil {
+	j.warn()
+	if err := j.open(open); err != nil {
 		return err
 	}
-	if o.device.Embedded() && o.name.Kind() != portname.Interface {
-		fmt.Fprintf(o.err, "%s exists inside this process only: to reach other programs, run netmap serve.\n", o.port)
+	if j.Device.Embedded() && j.Name.Kind() != portname.Interface {
+		fmt.Fprintf(j.err, "%s exists inside this process only: to reach other programs, run netmap serve.\n", j.Port)
 	}
-	if err := o.waitForLink(ctx); err != nil {
+	if err := j.waitForLink(ctx); err != nil {
 		return nil // interrupted before it began
 	}
 	_, err = j.run(ctx)
 	return err
 }
 
+// warn names the options that have no effect, and says what became of the file of -P.
+func (j *job) warn() {
+	for _, text := range j.Frames.Remarks {
+		fmt.Fprintln(j.err, text)
+	}
+	for _, name := range j.Unused {
+		fmt.Fprintf(j.err, "%s makes no use of %s.\n", j.Function, name)
+	}
+	if j.ChangesNothing() {
+		fmt.Fprintf(j.err, "-o 1 and 2 change nothing: gen writes every frame that it sends.\n")
+	}
+}
+
 // waitForLink is cli.WaitForLink in the words of pkt-gen.
-func (o *flags) waitForLink(ctx context.Context) error {
-	wait := cli.LinkWait(o.wait, o.port)
-	o.say("start_threads", "Wait %d secs for phy reset", wait)
+func (j *job) waitForLink(ctx context.Context) error {
+	wait := cli.LinkWait(j.Wait, j.Port)
+	j.say("start_threads", "Wait %d secs for phy reset", wait)
 	if err := cli.Sleep(ctx, time.Duration(wait)*time.Second); err != nil {
 		return err
 	}
-	o.say("start_threads", "Ready...")
+	j.say("start_threads", "Ready...")
 	return nil
 }
 
 // say writes a line of the form in which pkt-gen writes to standard error.
-func (o *flags) say(who, format string, args ...any) {
-	if !o.show.json {
-		fmt.Fprintf(o.err, "%s %s [%d] %s\n", stamp(time.Now()), who, o.threads, fmt.Sprintf(format, args...))
+func (j *job) say(who, format string, args ...any) {
+	if !j.Show.JSON {
+		fmt.Fprintf(j.err, "%s %s [%d] %s\n", record.Stamp(time.Now()), who, j.Threads, fmt.Sprintf(format, args...))
 	}
 }
 
-// stamp is the time in pkt-gen's lines.
-func stamp(t time.Time) string { return fmt.Sprintf("%03d.%06d", t.Unix()%1000, t.Nanosecond()/1000) }
-
 // note writes a line for the curious.
-func (o *flags) note(format string, args ...any) {
-	if o.show.verbose > 0 {
-		fmt.Fprintf(o.err, format+"\n", args...)
+func (j *job) note(format string, args ...any) {
+	if j.Show.Verbose > 0 {
+		fmt.Fprintf(j.err, format+"\n", args...)
 	}
 }

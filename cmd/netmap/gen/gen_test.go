@@ -18,6 +18,8 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/gen/options"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/gen/record"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 	"github.com/seed-48afdc40/netmap/embed"
 )
@@ -38,58 +40,46 @@ func runGen(t *testing.T, args ...string) (out, errOut string, err error) {
 	return o.String(), e.String(), err
 }
 
-// options are those of the flags, as the command would have them.
-func options(t *testing.T, args ...string) *flags {
+// parse reads flags as the command does.
+func parse(t *testing.T, args ...string) *options.Options {
 	t.Helper()
-	o := &flags{out: &bytes.Buffer{}, err: &bytes.Buffer{}}
+	o := &options.Options{}
 	f := pflag.NewFlagSet("gen", pflag.ContinueOnError)
-	o.addFlags(f)
-	if err := errors.Join(f.Parse(args), o.settle(f)); err != nil {
+	o.AddFlags(f)
+	if err := errors.Join(f.Parse(args), o.Settle(f)); err != nil {
 		t.Fatal(err)
 	}
 	return o
 }
 
-func TestFlags(t *testing.T) {
-	o := options(t, "-f", "tx", "-i", "netmap:eth0", "-n", "2M", "-R", "1.5M", "-b", "32", "-l", "100", "-p", "2", "-T", "500", "-w", "3",
-		"-s", "10.0.0.1:5-10.0.0.2:6", "-d", "10.9.0.1", "-S", "02:00:00:00:00:01", "-D", "02:00:00:00:00:02-02:00:00:00:00:09", "--time", "2s")
-	if o.count != 2e6 || o.pps() != 1.5e6 || o.burst != 32 || o.frames.lengths.most != 100 || o.threads != 2 || o.show.interval != 500 || o.wait != 3 || o.duration != 2*time.Second {
-		t.Errorf("%+v", o)
+// openJob is the job of those flags, with its ports open, and its output in buffers.
+func openJob(t *testing.T, open cli.Opener, args ...string) *job {
+	t.Helper()
+	j := newJob(parse(t, args...), &bytes.Buffer{}, &bytes.Buffer{})
+	if err := j.open(open); err != nil {
+		t.Fatal(err)
 	}
-	for _, tt := range []struct{ got, want string }{
-		{o.frames.src.String(), "10.0.0.1:5-10.0.0.2:6"}, {o.frames.dst.String(), "10.9.0.1:1234"},
-		{o.frames.srcMAC.String(), "02:00:00:00:00:01"}, {o.frames.dstMAC.String(), "02:00:00:00:00:02-02:00:00:00:00:09"},
-	} {
-		if tt.got != tt.want {
-			t.Errorf("%s, want %s", tt.got, tt.want)
-		}
-	}
-	if o = options(t, "-f", "ping", "-i", "eth0"); o.burst != 1 || o.frames.lengths.most != 60 || o.pps() != 0 || o.count != 0 || o.wait >= 0 {
-		t.Errorf("defaults of ping: %+v", o)
-	}
+	return j
 }
 
 // together runs gen once for each list of arguments, all in one framework, the first ones until the last one is done.
-func together(t *testing.T, lists ...[]string) []*record {
+func together(t *testing.T, lists ...[]string) []*record.Record {
 	t.Helper()
 	records, _ := heard(t, lists...)
 	return records
 }
 
 // heard is together, with what each of them wrote.
-func heard(t *testing.T, lists ...[]string) ([]*record, []*job) {
+func heard(t *testing.T, lists ...[]string) ([]*record.Record, []*job) {
 	t.Helper()
 	f, err := embed.New(embed.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	jobs, records := make([]*job, len(lists)), make([]*record, len(lists))
+	jobs, records := make([]*job, len(lists)), make([]*record.Record, len(lists))
 	for i, args := range lists {
-		o := options(t, args...)
-		if jobs[i], err = o.newJob(f.Open); err != nil {
-			t.Fatal(err)
-		}
+		jobs[i] = openJob(t, f.Open, args...)
 	}
 	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
 	defer stop()
@@ -138,7 +128,7 @@ func TestSendAndReceive(t *testing.T) {
 			}
 			c := *rx.Check
 			c.Reordered = 0 // as it may be with several rings
-			if c != (checks{Counts: testframe.Counts{Seen: tt.n}}) {
+			if c != (record.Checks{Counts: testframe.Counts{Seen: tt.n}}) {
 				t.Errorf("checked: %+v", rx.Check)
 			}
 			if rx.Latency == nil || rx.Latency.Count != tt.n || tx.Check != nil {
@@ -176,15 +166,15 @@ func TestPingPong(t *testing.T) {
 
 func TestPingWithoutAnswer(t *testing.T) {
 	r := together(t, strings.Fields("-f ping -n 2 -b 2 -i vale0:a"))
-	if p := r[0]; p.Sent != 2 || p.Frames != 0 || p.Drops != 2 || !strings.Contains((style{}).text(*p), "Of 2 frames sent, 2 did not come back.") {
-		t.Errorf("%+v\n%s", p, (style{}).text(*p))
+	if p := r[0]; p.Sent != 2 || p.Frames != 0 || p.Drops != 2 || !strings.Contains(record.Style{}.Text(*p), "Of 2 frames sent, 2 did not come back.") {
+		t.Errorf("%+v\n%s", p, record.Style{}.Text(*p))
 	}
 }
 
 func TestUnsentFramesAreCounted(t *testing.T) {
 	r := together(t, strings.Fields("-f tx -n 10 -i x{1"))
-	if s := r[0]; s.Unsent != 10 || !strings.Contains((style{}).text(*s), "10 frames could not leave the tx rings") {
-		t.Errorf("%+v\n%s", s, (style{}).text(*s))
+	if s := r[0]; s.Unsent != 10 || !strings.Contains(record.Style{}.Text(*s), "10 frames could not leave the tx rings") {
+		t.Errorf("%+v\n%s", s, record.Style{}.Text(*s))
 	}
 }
 
@@ -199,12 +189,8 @@ func TestReceiverFindsFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := options(t, "-f", "rx", "-i", "x}1", "-n", "9", "-l", "100")
-	j, err := o.newJob(f.Open)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, buf := o.builders()[0], make([]byte, 2048)
+	j := openJob(t, f.Open, "-f", "rx", "-i", "x}1", "-n", "9", "-l", "100")
+	b, buf := j.builders()[0], make([]byte, 2048)
 	send := func(seq uint64, fault func()) {
 		b.Put(buf, seq)
 		fault()
@@ -227,19 +213,19 @@ func TestReceiverFindsFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := checks{Counts: testframe.Counts{Seen: 4, Lost: 2, Duplicated: 1, Reordered: 1}, Corrupt: 2, Foreign: 2}
+	want := record.Checks{Counts: testframe.Counts{Seen: 4, Lost: 2, Duplicated: 1, Reordered: 1}, Corrupt: 2, Foreign: 2}
 	if *r.Check != want || r.Frames != 9 || r.Bytes != 8*100+3000 || r.Drops != 2 {
 		t.Errorf("%+v, %+v; want %+v", r, *r.Check, want)
 	}
 }
 
 func TestVerdict(t *testing.T) {
-	good := checks{Counts: testframe.Counts{Seen: 10}}
-	if err := (&record{Sent: 10, Check: &good}).verdict(); err != nil {
+	good := record.Checks{Counts: testframe.Counts{Seen: 10}}
+	if err := (&record.Record{Sent: 10, Check: &good}).Verdict(); err != nil {
 		t.Error(err)
 	}
-	bad := checks{testframe.Counts{Seen: 7, Duplicated: 2}, 1, 0}
-	err := (&record{Sent: 10, Check: &bad}).verdict()
+	bad := record.Checks{Counts: testframe.Counts{Seen: 7, Duplicated: 2}, Corrupt: 1}
+	err := (&record.Record{Sent: 10, Check: &bad}).Verdict()
 	if want := "the self test failed: of 10 frames 3 lost, 1 changed, 2 repeated"; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
@@ -258,15 +244,14 @@ func hotLoops(t *testing.T, args string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	o := options(t, strings.Fields("-f tx -i x{1 "+args)...)
+	j := newJob(parse(t, strings.Fields("-f tx -i x{1 "+args)...), io.Discard, io.Discard)
 	tx, rx := cli.Must(f.Open("x{1")), cli.Must(f.Open("x}1"))
-	s := o.newSender(0, tx, o.makers([]*netmap.Port{tx})[0])
-	o.function = "rx"
-	r := o.emptyJob().newReceiver(rx)
+	s := j.newSender(0, tx, j.makers([]*netmap.Port{tx})[0])
+	r := newJob(parse(t, "-f", "rx", "-i", "x}1"), io.Discard, io.Discard).newReceiver(rx)
 	allocs := testing.AllocsPerRun(200, func() {
 		now := time.Now()
-		s.make.setTime(uint64(now.UnixNano()))
-		n, bytes := s.fill(o.burst)
+		s.make.SetTime(uint64(now.UnixNano()))
+		n, bytes := s.fill(j.Burst)
 		s.book(now, n, bytes)
 		tx.TxSync()
 		rx.RxSync()
@@ -306,9 +291,9 @@ func TestSelfTestJSON(t *testing.T) {
 	if err != nil || errOut != "" {
 		t.Fatalf("%v, and on standard error: %s", err, errOut)
 	}
-	var records []record
+	var records []record.Record
 	for d := json.NewDecoder(strings.NewReader(out)); ; {
-		var r record
+		var r record.Record
 		if err := d.Decode(&r); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {

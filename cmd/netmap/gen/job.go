@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"runtime"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/gen/options"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/gen/record"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 	"github.com/seed-48afdc40/netmap/internal/latency"
 )
@@ -55,9 +58,12 @@ func (c *counters) noteSpace(n int) {
 	}
 }
 
-// job is a run of gen: its workers and their books.
+// job is a run of gen: its options, where it writes, its workers and what they count.
 type job struct {
-	o       *flags
+	*options.Options
+	out, err io.Writer
+	flows    testframe.Flows // addresses of the frames, once the port is open
+
 	workers []worker
 	moved   []*counters // of the frames that the function is about
 	sent    []*counters // of those sent, where these are others
@@ -69,18 +75,30 @@ type job struct {
 	stop    context.CancelFunc // ends the workers
 }
 
-// newJob opens the ports and makes the workers of a function.
-func (o *flags) newJob(open cli.Opener) (*job, error) {
-	ports, err := o.openPorts(open)
-	if err != nil {
-		return nil, err
+// newJob is a job without workers.
+func newJob(o *options.Options, out, err io.Writer) *job {
+	j := &job{Options: o, out: out, err: err, latency: latency.New()}
+	if o.Function == "ping" || o.Function == "" || o.Function == "rx" && !o.Show.NoCheck {
+		j.tracker = &testframe.Tracker{}
 	}
-	j := o.emptyJob()
+	if (o.Function == "rx" || o.Function == "rxseq") && o.Count > 0 {
+		j.left = &atomic.Int64{}
+		j.left.Store(int64(min(o.Count, math.MaxInt64)))
+	}
+	return j
+}
+
+// open opens the ports and makes the workers of the function.
+func (j *job) open(open cli.Opener) error {
+	ports, err := j.openPorts(open)
+	if err != nil {
+		return err
+	}
 	j.unsent = cli.NewUnsent(ports[0])
-	switch o.function {
+	switch j.Function {
 	case "tx", "txseq":
-		for i, m := range o.makers(ports) {
-			s := o.newSender(i, ports[i], m)
+		for i, m := range j.makers(ports) {
+			s := j.newSender(i, ports[i], m)
 			j.add(s.run, s.n)
 		}
 	case "rx":
@@ -94,18 +112,18 @@ func (o *flags) newJob(open cli.Opener) (*job, error) {
 	case "ping":
 		j.addPinger(ports)
 	case "pong":
-		p := o.newPonger(ports[0])
+		p := j.newPonger(ports[0])
 		j.add(p.run, p.n)
 	}
 	j.introduce(ports[0])
-	return j, nil
+	return nil
 }
 
 func (j *job) addPinger(ports []*netmap.Port) {
-	b := j.o.builders()[0]
+	b := j.builders()[0]
 	p := &pinger{
-		sender: j.o.newSender(0, ports[0], j.o.maker(ports[0], b)), answers: &counters{}, tracker: j.tracker, latency: j.latency,
-		stream: b.Stream(), header: j.o.slots.header, rings: readers(ports[0]),
+		sender: j.newSender(0, ports[0], j.maker(ports[0], b)), answers: &counters{}, tracker: j.tracker, latency: j.latency,
+		stream: b.Stream(), header: j.Slots.Header, rings: readers(ports[0]),
 	}
 	j.add(p.run, p.answers)
 	j.sent = []*counters{p.n}
@@ -113,34 +131,21 @@ func (j *job) addPinger(ports []*netmap.Port) {
 
 // introduce says what is about to be done, in the words of pkt-gen.
 func (j *job) introduce(p *netmap.Port) {
-	o := j.o
-	if o.show.json {
+	if j.Show.JSON {
 		return
 	}
 	answer := p.Request()
 	queues, verb := answer.RxRings+answer.HostRxRings, "Working on"
-	switch o.function {
+	switch j.Function {
 	case "tx", "txseq":
 		queues, verb = answer.TxRings+answer.HostTxRings, "Sending on"
 	case "rx", "rxseq":
 		verb = "Receiving from"
 	}
-	fmt.Fprintf(o.out, "%s %s: %d queues, %d threads and %d cpus.\n", verb, o.port, queues, o.threads, runtime.GOMAXPROCS(0))
+	fmt.Fprintf(j.out, "%s %s: %d queues, %d threads and %d cpus.\n", verb, j.Port, queues, j.Threads, runtime.GOMAXPROCS(0))
 	if verb == "Sending on" {
-		fmt.Fprintf(o.out, "%s -> %s (%v -> %v)\n", o.frames.srcName, o.frames.dstName, o.flows.SrcMAC, o.flows.DstMAC)
+		fmt.Fprintf(j.out, "%s -> %s (%v -> %v)\n", j.Frames.SrcName, j.Frames.DstName, j.flows.SrcMAC, j.flows.DstMAC)
 	}
-}
-
-func (o *flags) emptyJob() *job {
-	j := &job{o: o, latency: latency.New()}
-	if o.function == "ping" || o.function == "" || o.function == "rx" && !o.show.noCheck {
-		j.tracker = &testframe.Tracker{}
-	}
-	if (o.function == "rx" || o.function == "rxseq") && o.count > 0 {
-		j.left = &atomic.Int64{}
-		j.left.Store(int64(min(o.count, math.MaxInt64)))
-	}
-	return j
 }
 
 func (j *job) add(w worker, n *counters) {
@@ -150,11 +155,11 @@ func (j *job) add(w worker, n *counters) {
 
 func (j *job) newReceiver(p *netmap.Port) *receiver {
 	r := &receiver{
-		port: p, burst: j.o.burst, left: j.left, stop: func() { j.stop() }, n: &counters{},
-		tracker: j.tracker, latency: j.latency, runs: make([]testframe.Run, 0, j.o.burst), header: j.o.slots.header, dump: j.o.newDump(),
+		port: p, burst: j.Burst, left: j.left, stop: func() { j.stop() }, n: &counters{},
+		tracker: j.tracker, latency: j.latency, runs: make([]testframe.Run, 0, j.Burst), header: j.Slots.Header, dump: j.newDump(),
 		rings: readers(p),
 	}
-	if j.o.silence {
+	if j.ExitIdle {
 		r.silent = j.silent
 	}
 	return r
@@ -173,12 +178,12 @@ func (j *job) silent() bool {
 }
 
 // run runs the workers to their end, reports on the way, and returns the summary.
-func (j *job) run(ctx context.Context) (*record, error) {
+func (j *job) run(ctx context.Context) (*record.Record, error) {
 	ctx, j.stop = context.WithCancel(ctx)
 	defer j.stop()
-	if j.o.duration > 0 {
+	if j.Duration > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, j.o.duration)
+		ctx, cancel = context.WithTimeout(ctx, j.Duration)
 		defer cancel()
 	}
 	r := newReporter(j)
@@ -192,7 +197,7 @@ func (j *job) run(ctx context.Context) (*record, error) {
 }
 
 func (j *job) writeHistogram() error {
-	path := j.o.show.histogram
+	path := j.Show.Histogram
 	if path == "" {
 		return nil
 	}
@@ -224,11 +229,11 @@ func (j *job) work(ctx context.Context) error {
 
 // pin binds the calling goroutine, worker i, to its core.
 func (j *job) pin(i int) error {
-	if j.o.affinity < 0 {
+	if j.Affinity < 0 {
 		return nil
 	}
 	runtime.LockOSThread() // for good: the thread ends with the goroutine
 	var set unix.CPUSet
-	set.Set((j.o.affinity + i) % runtime.NumCPU())
+	set.Set((j.Affinity + i) % runtime.NumCPU())
 	return unix.SchedSetaffinity(0, &set)
 }

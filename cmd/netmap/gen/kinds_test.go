@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/gen/record"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 	"github.com/seed-48afdc40/netmap/embed"
 )
@@ -34,7 +35,7 @@ func TestKindsOfFrames(t *testing.T) {
 			const n = 3000
 			r := together(t, strings.Fields(args+" -f tx -i x{1 -n 3000"), strings.Fields("-f rx -i x}1 -n 3000"))
 			tx, rx := r[0], r[1]
-			if tx.Frames != n || rx.Frames != n || rx.Bytes != tx.Bytes || *rx.Check != (checks{Counts: testframe.Counts{Seen: n}}) {
+			if tx.Frames != n || rx.Frames != n || rx.Bytes != tx.Bytes || *rx.Check != (record.Checks{Counts: testframe.Counts{Seen: n}}) {
 				t.Errorf("sent %d frames, %d bytes, received %d, %d: %+v", tx.Frames, tx.Bytes, rx.Frames, rx.Bytes, rx.Check)
 			}
 		})
@@ -51,13 +52,7 @@ func TestMonitorOfClosedPort(t *testing.T) {
 		}
 		defer f.Close()
 		parent := cli.Must(f.Open(port))
-		o := options(t, "-f", "rx", "-i", port+"/t", "-n", count)
-		var out bytes.Buffer
-		o.out = &out
-		j, err := o.newJob(f.Open)
-		if err != nil {
-			t.Fatal(err)
-		}
+		j := openJob(t, f.Open, "-f", "rx", "-i", port+"/t", "-n", count)
 		parent.Tx()[0].Send(make([]byte, 60), make([]byte, 5000), make([]byte, 60))
 		parent.TxSync()
 		parent.Close()
@@ -65,8 +60,8 @@ func TestMonitorOfClosedPort(t *testing.T) {
 		if n := j.moved[0].frames.Load(); n != 3 || (count == "0") != errors.Is(err, syscall.EIO) {
 			t.Errorf("%s, -n %s: %d frames, then %v", port, count, n, err)
 		}
-		if !strings.Contains(out.String(), "Received 3 packets") {
-			t.Errorf("%s, -n %s: told %q", port, count, out.String())
+		if out := j.out.(*bytes.Buffer).String(); !strings.Contains(out, "Received 3 packets") {
+			t.Errorf("%s, -n %s: told %q", port, count, out)
 		}
 	}
 }
@@ -76,7 +71,7 @@ func TestOffsetsOfFrames(t *testing.T) {
 	for _, ports := range [][2]string{{"x{1@offset=64", "x}1"}, {"x{1", "x}1@offset=64"}, {"vale0:a@offset=100", "vale0:b@offset=64"}} {
 		for _, length := range []string{"60", "1900", "5000"} {
 			r := together(t, strings.Fields("-f tx -R 20k -n 200 -l "+length+" -i "+ports[0]), strings.Fields("-f rx -n 200 -i "+ports[1]))
-			if tx, rx := r[0], r[1]; tx.Frames != 200 || *rx.Check != (checks{Counts: testframe.Counts{Seen: 200}}) {
+			if tx, rx := r[0], r[1]; tx.Frames != 200 || *rx.Check != (record.Checks{Counts: testframe.Counts{Seen: 200}}) {
 				t.Errorf("%v, %s bytes: sent %d, received %d: %+v", ports, length, tx.Frames, rx.Frames, rx.Check)
 			}
 		}
@@ -98,14 +93,7 @@ func sent(t *testing.T, args string) (data [][]byte, flags []uint16) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	o := options(t, strings.Fields(args+" -f tx -i x{1")...)
-	if strings.Contains(args, "txseq") {
-		o = options(t, strings.Fields(args+" -i x{1")...)
-	}
-	j, err := o.newJob(f.Open)
-	if err != nil {
-		t.Fatal(err)
-	}
+	j := openJob(t, f.Open, strings.Fields("-f tx "+args+" -i x{1")...)
 	rx, err := f.Open("x}1", netmap.RxOnly())
 	if err != nil {
 		t.Fatal(err)
@@ -300,7 +288,7 @@ func TestNumbers(t *testing.T) {
 		}
 	}
 	r := together(t, strings.Fields("-f txseq -i x{1 -n 3000"), strings.Fields("-f rxseq -i x}1 -n 3000"))
-	if rx := r[1]; rx.Frames != 3000 || rx.Drops != 0 || rx.Disorder != 0 || !strings.Contains((style{}).text(*rx), "Numbers: 0 missing, 0 out of order.") {
+	if rx := r[1]; rx.Frames != 3000 || rx.Drops != 0 || rx.Disorder != 0 || !strings.Contains(record.Style{}.Text(*rx), "Numbers: 0 missing, 0 out of order.") {
 		t.Errorf("%+v", rx)
 	}
 }
@@ -315,13 +303,9 @@ func TestNumbersThatAreMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := options(t, "-f", "rxseq", "-i", "x}1", "-n", "6")
-	j, err := o.newJob(f.Open)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.builders()
-	b, buf := testframe.NewTemplate(o.flows, 60, true), make([]byte, 2048)
+	j := openJob(t, f.Open, "-f", "rxseq", "-i", "x}1", "-n", "6")
+	j.builders()
+	b, buf := testframe.NewTemplate(j.flows, 60, true), make([]byte, 2048)
 	for _, n := range []uint64{7, 8, 11, 10, 11} { // 9 and 10 are missing, then 10 is late
 		b.Put(buf, n)
 		tx.Tx()[0].Send(buf[:60])
@@ -334,7 +318,7 @@ func TestNumbersThatAreMissing(t *testing.T) {
 	if err != nil || r.Drops != 2 || r.Disorder != 1 || r.Frames != 6 {
 		t.Errorf("%v, %+v", err, r)
 	}
-	if text := o.err.(*bytes.Buffer).String(); !strings.Contains(text, "Sequence GAP: exp 9 found 11") {
+	if text := j.err.(*bytes.Buffer).String(); !strings.Contains(text, "Sequence GAP: exp 9 found 11") {
 		t.Errorf("%q does not tell of the gap", text)
 	}
 }
@@ -351,10 +335,10 @@ func TestExitIdle(t *testing.T) {
 func TestDump(t *testing.T) {
 	_, jobs := heard(t, strings.Fields("-f tx -i x{1 -n 2 -l 60 -X"), strings.Fields("-f rx -i x}1 -n 2 -X"))
 	for _, j := range jobs {
-		text := j.o.out.(*bytes.Buffer).String()
+		text := j.out.(*bytes.Buffer).String()
 		if n := strings.Count(text, "ring 0 cur "); n != 2 || !strings.Contains(text, " len    60]\n    0: ff ff ff ff ff ff 02 ") ||
 			!strings.Contains(text, "\n   48: ") {
-			t.Errorf("%s: %d slots in\n%s", j.o.function, n, text)
+			t.Errorf("%s: %d slots in\n%s", j.Function, n, text)
 		}
 	}
 }
@@ -372,26 +356,5 @@ func TestUnusedFlagsAreNamed(t *testing.T) {
 	_, errOut, err := runGen(t, strings.Fields("-f rx -i vale0:a -F 3 -s 10.0.0.1 --time 10ms -o 1")...)
 	if err != nil || !strings.Contains(errOut, "rx makes no use of -F.\nrx makes no use of -s.\n-o 1 and 2 change nothing") {
 		t.Errorf("%v: %s", err, errOut)
-	}
-}
-
-func TestConfig(t *testing.T) {
-	for text, want := range map[string]config{
-		"64": {64, 64, 0, 0}, "64,128": {64, 128, 0, 0}, "64,128,3": {64, 128, 3, 3}, "64,128,3,4": {64, 128, 3, 4}, ",,2": {0, 0, 2, 2}, "0": {},
-	} {
-		if got, err := parseConfig(text); err != nil || got != want {
-			t.Errorf("-C %s is %v, %v; want %v", text, got, err, want)
-		}
-	}
-}
-
-func TestRates(t *testing.T) {
-	for args, want := range map[string]float64{
-		"-R 1": 1, "-R 100k": 1e5, "-R 2kpps": 2000, "-R 480bps": 1, "-R 672bps -B": 1, "-R 1Gbps -l 125 -f tx -i x{1": 1e6,
-		"-R 80kbps -l 151 -l 50 -f tx -i x{1": 100, "-R 0": 0,
-	} {
-		if got := options(t, strings.Fields(args)...).pps(); got != want {
-			t.Errorf("%s: %v frames a second, want %v", args, got, want)
-		}
 	}
 }

@@ -53,7 +53,7 @@ func (p *pinger) ping(n int) (sent int, err error) {
 	now := time.Now()
 	bytes := 0
 	for range n {
-		p.make.setTime(wallClock())
+		p.make.SetTime(wallClock())
 		more, size := p.fill(1)
 		sent, bytes = sent+more, bytes+size
 	}
@@ -111,11 +111,11 @@ type ponger struct {
 	long   []byte // the answer to a frame of several slots
 }
 
-func (o *flags) newPonger(port *netmap.Port) *ponger {
-	p := &ponger{port: port, burst: o.burst, header: o.slots.header, left: math.MaxUint64, n: &counters{},
+func (j *job) newPonger(port *netmap.Port) *ponger {
+	p := &ponger{port: port, burst: j.Burst, header: j.Slots.Header, left: math.MaxUint64, n: &counters{},
 		rings: readers(port), long: make([]byte, testframe.MaxLen+1)}
-	if o.count > 0 {
-		p.left = o.count
+	if j.Count > 0 {
+		p.left = j.Count
 	}
 	return p
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/gen/frames"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 	"github.com/seed-48afdc40/netmap/internal/latency"
 )
@@ -22,9 +23,9 @@ type receiver struct {
 	n       *counters
 	tracker *testframe.Tracker // nil counts only
 	latency *latency.Histogram
-	header  int         // bytes before each frame
-	dump    *dump       // nil dumps nothing
-	silent  func() bool // says that nothing comes any more; nil waits for ever
+	header  int          // bytes before each frame
+	dump    *frames.Dump // nil dumps nothing
+	silent  func() bool  // says that nothing comes any more; nil waits for ever
 
 	checker  testframe.Checker
 	rings    []*netmap.Reader
@@ -97,7 +98,7 @@ func (r *receiver) drain(ring *netmap.Ring, from *netmap.Reader) {
 		}
 	}
 	if r.dump != nil {
-		r.dump.slots(ring, ring.Head(), (ring.Head()+uint32(n))%uint32(ring.NumSlots()))
+		r.dump.Slots(ring, ring.Head(), (ring.Head()+uint32(n))%uint32(ring.NumSlots()))
 	}
 	from.Commit()
 	r.total += uint64(r.frames)

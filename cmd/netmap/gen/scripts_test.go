@@ -60,9 +60,9 @@ func TestScriptsThatReadPktGen(t *testing.T) {
 			errors   bool
 			patterns string
 		}{{jobs[1], false, tt.stdout}, {jobs[1], true, tt.stderr}, {jobs[0], false, tt.firstStdout}} {
-			text := w.j.o.out.(*bytes.Buffer).String()
+			text := w.j.out.(*bytes.Buffer).String()
 			if w.errors {
-				text = w.j.o.err.(*bytes.Buffer).String()
+				text = w.j.err.(*bytes.Buffer).String()
 			}
 			for _, name := range strings.Fields(w.patterns) {
 				if !regexp.MustCompile("(?m)" + scripts[name].pattern).MatchString(text) {

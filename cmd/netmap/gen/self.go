@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -38,42 +37,42 @@ func (w *window) wait() {
 	runtime.Gosched()
 }
 
-// selfTest sends from one port of a switch to another, checks everything, and fails if anything was lost or changed.
-func (o *flags) selfTest(ctx context.Context, open cli.Opener) error {
-	if o.duration == 0 && o.count == 0 {
-		o.duration = selfTestTime
+// selfTest sends from one port of a switch to another, checks everything, and fails if anything was
+// lost or changed.
+func (j *job) selfTest(ctx context.Context, open cli.Opener) error {
+	if j.Duration == 0 && j.Count == 0 {
+		j.Duration = selfTestTime
 	}
-	j, err := o.newSelfTest(open)
-	if err != nil {
+	if err := j.openSelfTest(open); err != nil {
 		return err
 	}
 	r, err := j.run(ctx)
 	if err != nil {
 		return err
 	}
-	return r.verdict()
+	return r.Verdict()
 }
 
-// newSelfTest opens both ends. The sender ends by itself; the receiver is ended when it has everything.
-func (o *flags) newSelfTest(open cli.Opener) (*job, error) {
+// openSelfTest opens both ends. The sender ends by itself; the receiver is ended when it has
+// everything.
+func (j *job) openSelfTest(open cli.Opener) error {
 	name := fmt.Sprintf("valegen%d:", os.Getpid()) // nobody else's switch, where the device is shared
 	tx, err := open(name+"sender", netmap.TxOnly())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := o.fits(tx); err != nil {
-		return nil, err
+	if err := j.fits(tx); err != nil {
+		return err
 	}
 	rx, err := open(name + "receiver")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if o.frames.dstMAC, err = announce(rx); err != nil {
-		return nil, err
+	if j.Frames.DstMAC, err = announce(rx); err != nil {
+		return err
 	}
-	j := o.emptyJob()
-	w := &window{size: uint64((rx.Rx()[0].NumSlots() - 1) / o.cutFor(tx).slots)}
-	s := o.newSender(0, tx, o.maker(tx, o.builders()[0]))
+	w := &window{size: uint64((rx.Rx()[0].NumSlots() - 1) / j.cutFor(tx).Slots)}
+	s := j.newSender(0, tx, j.maker(tx, j.builders()[0]))
 	s.window = w
 	r := j.newReceiver(rx)
 	r.window = w
@@ -95,7 +94,7 @@ func (o *flags) newSelfTest(open cli.Opener) (*job, error) {
 			return r.run(rxCtx)
 		},
 	}
-	return j, nil
+	return nil
 }
 
 // announce has the switch see the receiver's address, which it returns: otherwise frames for it would go to all ports.
@@ -107,24 +106,4 @@ func announce(rx *netmap.Port) (testframe.MACs, error) {
 	copy(f[12:], "\x88\xb5") // an Ethernet type for local experiments
 	rx.Tx()[0].Send(f)
 	return testframe.OneMAC(mac), rx.TxSync()
-}
-
-// verdict is an error if anything went wrong.
-func (r *record) verdict() error {
-	var bad []string
-	for _, b := range []struct {
-		n    uint64
-		what string
-	}{
-		{r.Sent - min(r.Check.Seen, r.Sent), "lost"}, {r.Check.Corrupt, "changed"}, {r.Check.Duplicated, "repeated"},
-		{r.Check.Reordered, "reordered"}, {r.Check.Foreign, "of unknown origin"},
-	} {
-		if b.n > 0 {
-			bad = append(bad, fmt.Sprintf("%d %s", b.n, b.what))
-		}
-	}
-	if len(bad) > 0 {
-		return fmt.Errorf("the self test failed: of %s %s", cli.Count(r.Sent, "frame"), strings.Join(bad, ", "))
-	}
-	return nil
 }

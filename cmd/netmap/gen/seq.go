@@ -29,7 +29,7 @@ func (j *job) newSequel(p *netmap.Port) *sequel {
 	s.say = func(format string, args ...any) {
 		if now := time.Now(); now.Sub(s.lastSay) > 500*time.Millisecond {
 			s.lastSay = now
-			j.o.say("rxseq_body", format, args...)
+			j.say("rxseq_body", format, args...)
 		}
 	}
 	return s
@@ -90,7 +90,7 @@ func (s *sequel) finish(ring *netmap.Ring, w netmap.Window) {
 	}
 	s.n.noteSpace(ring.NumSlots() - 1 - ring.Len())
 	if s.dump != nil {
-		s.dump.slots(ring, ring.Head(), w.Index())
+		s.dump.Slots(ring, ring.Head(), w.Index())
 	}
 	w.Commit()
 	s.now = time.Now()

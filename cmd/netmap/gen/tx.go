@@ -6,28 +6,19 @@ import (
 	"time"
 
 	"github.com/seed-48afdc40/netmap"
-	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/gen/frames"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/pace"
-	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 )
 
 // flushTime is how long a sender waits at its end for frames to leave the rings.
 const flushTime = time.Second
 
-// maker makes frames in the slots of tx rings.
-type maker interface {
-	// setTime sets the time that the next frames carry, Unix time in nanoseconds.
-	setTime(t uint64)
-	// put makes up to n frames in a ring, the first of them with this number. It returns how many, and their bytes.
-	put(ring *netmap.Ring, n int, seq uint64) (frames, bytes int)
-}
-
 // sender sends the frames of one stream through the tx rings of a port.
 type sender struct {
 	port   *netmap.Port
 	rings  []*netmap.Ring
-	make   maker
+	make   frames.Maker
 	pace   pace.Rate
 	burst  int
 	unit   int     // only multiples of so many frames go together
@@ -39,15 +30,15 @@ type sender struct {
 }
 
 // newSender is the sender of thread i.
-func (o *flags) newSender(i int, port *netmap.Port, m maker) *sender {
-	s := &sender{port: port, rings: port.Tx(), make: m, burst: o.burst, unit: 1, left: math.MaxUint64, n: &counters{}}
-	s.pace.PerSecond = o.pps() / float64(o.threads)
-	if o.function == "txseq" {
-		s.rings, s.unit = s.rings[:1], o.slots.fragments
+func (j *job) newSender(i int, port *netmap.Port, m frames.Maker) *sender {
+	s := &sender{port: port, rings: port.Tx(), make: m, burst: j.Burst, unit: 1, left: math.MaxUint64, n: &counters{}}
+	s.pace.PerSecond = j.PPS() / float64(j.Threads)
+	if j.Function == "txseq" {
+		s.rings, s.unit = s.rings[:1], j.Slots.Fragments
 	}
-	if n := uint64(o.threads); o.count > 0 {
-		s.left = o.count / n
-		if uint64(i) < o.count%n {
+	if n := uint64(j.Threads); j.Count > 0 {
+		s.left = j.Count / n
+		if uint64(i) < j.Count%n {
 			s.left++
 		}
 	}
@@ -69,7 +60,7 @@ func (s *sender) run(ctx context.Context) error {
 				continue
 			}
 		}
-		s.make.setTime(uint64(now.UnixNano()))
+		s.make.SetTime(uint64(now.UnixNano()))
 		if n, bytes := s.fill(int(min(uint64(due), s.left))); n > 0 {
 			s.book(now, n, bytes)
 			if err := s.port.TxSync(); err != nil {
@@ -93,7 +84,7 @@ func (s *sender) fill(n int) (frames, bytes int) {
 		if frames == n {
 			break
 		}
-		more, size := s.make.put(s.rings[(s.turn+i)%len(s.rings)], min(n-frames, max(s.burst/s.unit, 1)*s.unit), s.seq)
+		more, size := s.make.Put(s.rings[(s.turn+i)%len(s.rings)], min(n-frames, max(s.burst/s.unit, 1)*s.unit), s.seq)
 		frames, bytes, s.seq = frames+more, bytes+size, s.seq+uint64(more)
 	}
 	return frames, bytes
@@ -103,38 +94,6 @@ func (s *sender) book(now time.Time, n, bytes int) {
 	s.left -= uint64(n)
 	s.pace.Took(n)
 	s.n.add(now, n, bytes)
-}
-
-// marked makes IPv4 frames of one length with marks, each in one slot: what mostly is sent, and fast.
-type marked struct{ *testframe.Builder }
-
-func (m marked) setTime(t uint64) { m.SetTime(t) }
-
-func (m marked) put(ring *netmap.Ring, n int, seq uint64) (frames, bytes int) {
-	one, two := ring.Batch(n)
-	m.fill(ring, one, seq)
-	m.fill(ring, two, seq+uint64(len(one)))
-	frames = len(one) + len(two)
-	ring.Advance(frames)
-	return frames, frames * m.Len()
-}
-
-func (m marked) fill(ring *netmap.Ring, slots []abi.Slot, seq uint64) {
-	build, length, bufs := m.Builder, uint16(m.Len()), ring.Buffers()
-	for i := range slots {
-		slot := &slots[i]
-		word := slot.Word()
-		buf := bufs.Of(slot)
-		if len(buf) < int(length) { // the other end of a pipe has given it back with an offset of its own
-			ring.SetOffset(slot, 0)
-			buf = bufs.Of(slot)
-		}
-		build.Put4(buf, seq+uint64(i))
-		slot.SetWord(abi.MakeSlotWord(word.BufIdx(), length, word.Flags()&abi.NSBufChanged))
-	}
-	if n := len(slots); n > 0 {
-		slots[n-1].Flags |= abi.NSReport // a driver need not tell of each frame that it is out
-	}
 }
 
 // finish waits until the frames are out: sending ends there, not with the last batch.

@@ -1,4 +1,4 @@
-package gen
+package frames
 
 import (
 	"bytes"
@@ -9,14 +9,17 @@ import (
 	"github.com/seed-48afdc40/netmap"
 )
 
-// dump writes slots and what lies in their buffers, in the form of pkt-gen. Several workers may.
-type dump struct {
+// Dump writes slots and what lies in their buffers, in the form of pkt-gen. Several workers may.
+type Dump struct {
 	mu sync.Mutex
 	w  io.Writer
 }
 
-// slots writes those from one to before another.
-func (d *dump) slots(ring *netmap.Ring, from, to uint32) {
+// NewDump is a Dump that writes to w.
+func NewDump(w io.Writer) *Dump { return &Dump{w: w} }
+
+// Slots writes those from one to before another.
+func (d *Dump) Slots(ring *netmap.Ring, from, to uint32) {
 	var b bytes.Buffer
 	bufs := ring.Buffers()
 	for i := from; i != to; i = ring.Next(i) {

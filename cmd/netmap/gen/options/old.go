@@ -1,4 +1,4 @@
-package gen
+package options
 
 import (
 	"errors"
@@ -38,12 +38,12 @@ func parseOptions(s string) (uint, error) {
 }
 
 // addOldFlags defines -o, whose bits have letters of their own, and letters that pkt-gen has had and has no more.
-func (o *flags) addOldFlags(f *pflag.FlagSet) {
+func (o *Options) addOldFlags(f *pflag.FlagSet) {
 	add := func(s string) (uint, error) {
 		v, err := parseOptions(s)
-		return o.options | v, err
+		return o.old | v, err
 	}
-	f.VarP(cli.NewValue(&o.options, add, "bits", ""), "options", "o", "the same as -I (32), -X (64), -r (256), -z (512), -Z (1024), -A (2048), as a sum")
+	f.VarP(cli.NewValue(&o.old, add, "bits", ""), "options", "o", "the same as -I (32), -X (64), -r (256), -z (512), -Z (1024), -A (2048), as a sum")
 	for _, old := range []struct{ letter, name, advice string }{
 		{"t", "old-send", "pkt-gen gave -t up in 2012: write -f tx -n N; a time is --time"},
 		{"e", "old-extra-buffers", "gen has no use for extra buffers: leave -e out"},
@@ -56,26 +56,15 @@ func (o *flags) addOldFlags(f *pflag.FlagSet) {
 	}
 }
 
-// spreadOptions sets the flags that -o stands for.
-func (o *flags) spreadOptions() error {
+// spreadOld sets the flags that -o stands for.
+func (o *Options) spreadOld() {
 	for bit, flag := range map[uint]*bool{
-		optIndirect: &o.slots.indirect, optDump: &o.show.dump, optRubbish: &o.frames.rubbish, optRandomSrc: &o.frames.randomSrc,
-		optRandomDst: &o.frames.randomDst, optDeviation: &o.show.deviation,
+		optIndirect: &o.Slots.Indirect, optDump: &o.Show.Dump, optRubbish: &o.Frames.Rubbish, optRandomSrc: &o.Frames.RandomSrc,
+		optRandomDst: &o.Frames.RandomDst, optDeviation: &o.Show.Deviation,
 	} {
-		*flag = *flag || o.options&bit != 0
+		*flag = *flag || o.old&bit != 0
 	}
-	return nil
 }
 
-// remark tells what was asked for and does nothing, and what was done about the file of -P.
-func (o *flags) remark() {
-	for _, text := range o.frames.remarks {
-		fmt.Fprintln(o.err, text)
-	}
-	for _, name := range o.unused {
-		fmt.Fprintf(o.err, "%s makes no use of %s.\n", o.function, name)
-	}
-	if o.options&optMoot != 0 {
-		fmt.Fprintf(o.err, "-o 1 and 2 change nothing: gen writes every frame that it sends.\n")
-	}
-}
+// ChangesNothing says whether -o asks for what has no effect here.
+func (o *Options) ChangesNothing() bool { return o.old&optMoot != 0 }

@@ -1,40 +1,41 @@
-package gen
+package record
 
 import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
-// style is how records are written for people, and for scripts that read what pkt-gen writes.
-type style struct {
-	plain   bool // numbers without units
-	framing int  // bytes a frame that count although they are not in it
-	window  *deviation
+// Style is how records are written for people, and for scripts that read what pkt-gen writes.
+type Style struct {
+	Plain   bool // numbers without units
+	Framing int  // bytes a frame that count although they are not in it
+	Spread  *Deviation
 }
 
-func (s style) norm(v float64) string {
-	if s.plain {
+func (s Style) norm(v float64) string {
+	if s.Plain {
 		return fmt.Sprintf("%.0f ", v)
 	}
 	return cli.Norm(v)
 }
 
 // bps is the rate in bits, with framing.
-func (s style) bps(r record) float64 { return r.BPS + 8*r.PPS*float64(s.framing) }
+func (s Style) bps(r Record) float64 { return r.BPS + 8*r.PPS*float64(s.Framing) }
 
-// line is a report as pkt-gen writes it. The number in brackets is that of the threads. What pkt-gen does not know stands
+// Line is a report as pkt-gen writes it. The number in brackets is that of the threads. What pkt-gen does not know stands
 // at the end, if there is any of it.
-func (s style) line(r record) string {
+func (s Style) Line(r Record) string {
 	spread := ""
-	if s.window != nil {
-		mean, std := s.window.add(r.PPS)
+	if s.Spread != nil {
+		mean, std := s.Spread.add(r.PPS)
 		spread = fmt.Sprintf("[avg/std %s/%s pps]", s.norm(mean), s.norm(std))
 	}
-	line := fmt.Sprintf("%s main_thread [%d] %spps %s(%spkts %sbps in %d usec) %.2f avg_batch %d min_space", stamp(r.Time), r.Threads,
+	line := fmt.Sprintf("%s main_thread [%d] %spps %s(%spkts %sbps in %d usec) %.2f avg_batch %d min_space", Stamp(r.Time), r.Threads,
 		s.norm(r.PPS), spread, s.norm(float64(r.Frames)), s.norm(s.bps(r)), r.Usec, r.AvgBatch, r.MinSpace)
 	if r.Drops > 0 {
 		line += fmt.Sprintf(" %d drops", r.Drops)
@@ -45,14 +46,14 @@ func (s style) line(r record) string {
 	return line
 }
 
-// deviation is the rates of the last 15 reports in which anything moved. // pkt-gen's -A
-type deviation struct {
+// Deviation keeps the rates of the last 15 reports in which anything moved (pkt-gen's -A).
+type Deviation struct {
 	rates [15]float64
 	next  int
 }
 
 // add returns the mean and the standard deviation.
-func (w *deviation) add(rate float64) (mean, std float64) {
+func (w *Deviation) add(rate float64) (mean, std float64) {
 	w.rates[w.next] = rate
 	w.next = (w.next + 1) % len(w.rates)
 	var n, sum, squares float64
@@ -73,8 +74,8 @@ func (w *deviation) add(rate float64) (mean, std float64) {
 	return mean, math.Sqrt(squares / n)
 }
 
-// octaves is pkt-gen's histogram of a ping.
-func octaves(list []latency.Octave) string {
+// Octaves is pkt-gen's histogram of a ping.
+func Octaves(list []latency.Octave) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d .. %d\n\t", list[0].From, list[len(list)-1].From)
 	for _, o := range list {
@@ -83,7 +84,7 @@ func octaves(list []latency.Octave) string {
 	return b.String()
 }
 
-func (r record) latencyName() string {
+func (r Record) latencyName() string {
 	if r.Function == "ping" {
 		return "round trip"
 	}
@@ -94,8 +95,8 @@ var verbs = map[string]string{
 	"tx": "Sent", "txseq": "Sent", "rx": "Received", "rxseq": "Received", "ping": "Received", "pong": "Returned", "self-test": "Received",
 }
 
-// text is the summary: pkt-gen's two lines, and what else there is to tell.
-func (s style) text(r record) string {
+// Text is the summary: pkt-gen's two lines, and what else there is to tell.
+func (s Style) Text(r Record) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	if r.Frames == 0 {
@@ -134,3 +135,6 @@ func (s style) text(r record) string {
 	}
 	return b.String()
 }
+
+// Stamp is the time in pkt-gen's lines.
+func Stamp(t time.Time) string { return fmt.Sprintf("%03d.%06d", t.Unix()%1000, t.Nanosecond()/1000) }

@@ -1,0 +1,163 @@
+// Package frames puts the frames of netmap gen into the slots of tx rings.
+package frames
+
+import (
+	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
+)
+
+// Maker makes frames in the slots of tx rings.
+type Maker interface {
+	// SetTime sets the time that the next frames carry, Unix time in nanoseconds.
+	SetTime(t uint64)
+	// Put makes up to n frames in a ring, the first of them with this number. It returns how many, and
+	// their bytes.
+	Put(ring *netmap.Ring, n int, seq uint64) (frames, bytes int)
+}
+
+// Config is what a Maker makes.
+type Config struct {
+	Build *testframe.Builder  // of frames with marks
+	Blank *testframe.Template // of frames without marks; if there is neither, frames are rubbish
+
+	IPv6     bool
+	Lengths  Lengths
+	Header   int   // bytes of zeros before each frame
+	Cut      Cut   // how frames lie in slots
+	Chain    int   // so many frames, each in its slot, are one packet: txseq with -F
+	Indirect int   // slots for which frames stay in memory of the program; 0 copies frames into buffers
+	Dump     *Dump // writes what is made; nil writes nothing
+}
+
+// New is the Maker of the config. The fastest is that of IPv4 frames of one length with marks, each
+// in one slot.
+func New(c Config) Maker {
+	isPlain := c.Header == 0 && c.Lengths.Low == 0 && c.Cut.Slots == 1 && c.Indirect == 0 && c.Dump == nil
+	if c.Build != nil && isPlain && !c.IPv6 {
+		return marked{c.Build}
+	}
+	m := &crafted{Config: c, length: c.Lengths.Most, memory: make([][]byte, max(c.Indirect, 1))}
+	for i := range m.memory {
+		// A Builder may write a little more than the frame.
+		m.memory[i] = make([]byte, c.Header+max(c.Lengths.Most, testframe.MinLen6)+8)
+	}
+	return m
+}
+
+// crafted makes the frames that marked does not: of differing lengths, in several slots, with
+// virtio-net headers, without marks. It makes each in its memory and copies it.
+type crafted struct {
+	Config
+	length int      // of this frame
+	memory [][]byte // of one frame, or of one for each slot
+}
+
+// Cut is how frames lie in slots: each but the last holds Size bytes.
+type Cut struct{ Slots, Size int }
+
+// NewCut finds how frames of length bytes lie in so many slots, or in more, if a slot, which holds
+// at most that many bytes, cannot hold its part.
+func NewCut(length, slots, most int) Cut {
+	c := Cut{slots, length / slots}
+	if rest := length - (slots-1)*c.Size; c.Size > most || rest > most {
+		c = Cut{(length + most - 1) / most, most}
+	}
+	return c
+}
+
+func (c *crafted) SetTime(t uint64) {
+	if c.Build != nil {
+		c.Build.SetTime(t)
+	}
+}
+
+func (c *crafted) Put(ring *netmap.Ring, n int, seq uint64) (frames, bytes int) {
+	w := ring.Window()
+	for frames < n && w.Len() >= c.Cut.Slots*c.Chain {
+		for range c.Chain { // packets go as a whole
+			bytes += c.one(ring, &w, seq+uint64(frames))
+			frames++
+			if frames%c.Chain != 0 {
+				c.last(ring, &w).Flags |= abi.NSMoreFrag
+			}
+		}
+	}
+	if frames > 0 {
+		c.last(ring, &w).Flags |= abi.NSReport
+	}
+	if c.Dump != nil {
+		c.Dump.Slots(ring, ring.Head(), w.Index())
+	}
+	w.Commit()
+	return frames, bytes
+}
+
+// last is the slot before the window.
+func (c *crafted) last(ring *netmap.Ring, w *netmap.Window) *abi.Slot {
+	n := uint32(ring.NumSlots())
+	return ring.Slot((w.Index() + n - 1) % n)
+}
+
+// one makes a frame and returns how long it is.
+func (c *crafted) one(ring *netmap.Ring, w *netmap.Window, seq uint64) int {
+	if c.Lengths.Low > 0 {
+		c.draw()
+	}
+	memory := c.memory[0]
+	if len(c.memory) > 1 { // of each slot, which the switch reads later
+		memory = c.memory[(ring.ID()*ring.NumSlots()+int(w.Index()))%len(c.memory)]
+	}
+	switch {
+	case c.Build != nil:
+		c.Build.Put(memory[c.Header:], seq)
+	case c.Blank != nil:
+		c.Blank.Put(memory[c.Header:], seq)
+	}
+	length := c.Header + c.length
+	if len(c.memory) > 1 {
+		slot := w.Slot()
+		slot.Ptr, slot.Len, slot.Flags = address(memory), uint16(length), slot.Flags&abi.NSBufChanged|abi.NSIndirect
+		w.Next()
+		return length
+	}
+	c.place(ring, w, memory, length)
+	return length
+}
+
+// draw gives the next frame a length.
+func (c *crafted) draw() {
+	c.length = c.Lengths.draw()
+	switch {
+	case c.Build != nil:
+		c.Build.SetLen(c.length)
+	case c.Blank != nil:
+		c.Blank.SetLen(c.length)
+	}
+}
+
+// place copies the frame into as many slots as it takes, which a short one does not need all.
+func (c *crafted) place(ring *netmap.Ring, w *netmap.Window, f []byte, length int) {
+	f = f[:length]
+	for slots := 1; ; slots++ {
+		piece := f
+		if slots < c.Cut.Slots {
+			piece = f[:min(c.Cut.Size, len(f))]
+		}
+		slot := w.Slot()
+		slot.Len, slot.Flags = uint16(len(piece)), slot.Flags&abi.NSBufChanged
+		if len(w.Buf()) < len(piece) { // see marked.fill
+			ring.SetOffset(slot, 0)
+		}
+		if c.Build != nil || c.Blank != nil {
+			copy(w.Buf(), piece)
+		} else {
+			clear(w.Buf()[:c.Header])
+		}
+		w.Next()
+		if f = f[len(piece):]; len(f) == 0 {
+			return
+		}
+		slot.Flags |= abi.NSMoreFrag
+	}
+}

@@ -1,0 +1,29 @@
+package frames
+
+import "math/rand/v2"
+
+// MinLen is the length of the shortest frame that is made: an Ethernet header, and pkt-gen's two
+// bytes.
+const MinLen = 16
+
+// Lengths are those of the frames in bytes: all have Most, or if Low is not 0, each gets one that
+// is drawn from Low to below Most.
+type Lengths struct{ Most, Low int }
+
+// Least is the shortest.
+func (l Lengths) Least() int {
+	if l.Low > 0 {
+		return l.Low
+	}
+	return l.Most
+}
+
+// Mean is the average.
+func (l Lengths) Mean() float64 {
+	if l.Low > 0 {
+		return float64(l.Low+l.Most-1) / 2
+	}
+	return float64(l.Most)
+}
+
+func (l Lengths) draw() int { return l.Low + rand.IntN(l.Most-l.Low) }
