@@ -25,24 +25,38 @@ var telling = []string{"internal/event"}
 // system are small packages about the operating system, which know nothing of netmap.
 var system = []string{"internal/capability", "internal/ns", "internal/ethtool", "internal/wake", "internal/tap", "internal/netdev"}
 
-// mayImport says what each package may import of this module. One that is not listed stands by itself and may import
-// nothing but internal/fault: who adds a package that wants more decides here where it belongs.
+// mayImport says what each package may import of this module, and does import. One that is not listed
+// stands by itself and may import nothing but internal/fault: who adds a package that wants more
+// decides here where it belongs. The kinds of port (pipe, vale, null, monitor, nic, hoststack) do not
+// import each other.
 var mayImport = map[string][]string{
 	"abi":            {},
 	"portname":       {"abi"},
 	"internal/fault": {},
 	"internal/shm":   {"abi", "internal/fault"},
 	"internal/mem":   {"abi", "internal/fault", "internal/shm"},
-	"internal/kring": core[:4],
+	"internal/kring": {"abi", "internal/mem", "internal/shm"},
 	"internal/port":  {"abi", "internal/kring"},
 
 	// Of the kinds of port none imports another.
-	"internal/pipe":      core,
-	"internal/vale":      core,
-	"internal/null":      core,
-	"internal/monitor":   core,
-	"internal/nic":       slices.Concat(core, system, telling, []string{"internal/xsk", "internal/takeover"}),
-	"internal/hoststack": slices.Concat(core, system, telling, []string{"internal/xsk"}),
+	"internal/pipe": {"abi", "internal/kring", "internal/mem", "internal/port"},
+	"internal/vale": {
+		"abi", "internal/fault", "internal/kring", "internal/mem", "internal/port",
+		"internal/shm",
+	},
+	"internal/null": {"abi", "internal/kring", "internal/mem", "internal/port"},
+	"internal/monitor": {
+		"abi", "internal/fault", "internal/kring", "internal/mem", "internal/port",
+	},
+	"internal/nic": {
+		"abi", "internal/capability", "internal/ethtool", "internal/event", "internal/fault",
+		"internal/kring", "internal/mem", "internal/netdev", "internal/ns", "internal/port",
+		"internal/shm", "internal/takeover", "internal/xsk",
+	},
+	"internal/hoststack": {
+		"abi", "internal/capability", "internal/event", "internal/fault", "internal/kring",
+		"internal/mem", "internal/ns", "internal/port", "internal/tap", "internal/xsk",
+	},
 
 	// What a framework tells about itself is plain data, which the engine fills and tools read.
 	"internal/status":    {"internal/fault"},
@@ -54,38 +68,79 @@ var mayImport = map[string][]string{
 	// Both know nothing of netmap.
 	"internal/chardev": {"internal/fault", "internal/placement"},
 
-	"internal/takeover": {"internal/fault", "internal/ns", "internal/ethtool", "internal/netdev"},
+	"internal/takeover": {"internal/ethtool", "internal/fault", "internal/netdev", "internal/ns"},
 
 	// Which ports there are is for both to know, those who open ports and those who attach them.
-	"internal/registry": slices.Concat(core, telling, []string{"internal/session", "internal/netdev"}),
+	"internal/registry": {
+		"abi", "internal/event", "internal/fault", "internal/mem", "internal/netdev",
+		"internal/port", "internal/session",
+	},
 
 	// VALE itself knows no operating system: who attaches, who moves frames and who makes interfaces.
-	"internal/switches": slices.Concat(core, telling, []string{"internal/registry", "internal/session", "internal/vale", "internal/nic", "internal/netdev", "internal/ns", "internal/tap", "internal/wake"}),
+	"internal/switches": {
+		"abi", "internal/event", "internal/fault", "internal/kring", "internal/mem",
+		"internal/netdev", "internal/nic", "internal/ns", "internal/port", "internal/registry",
+		"internal/session", "internal/tap", "internal/vale", "internal/wake",
+	},
 
-	"internal/iface": slices.Concat(core, []string{"internal/nic", "internal/hoststack", "internal/tap"}),
+	"internal/iface": {
+		"abi", "internal/fault", "internal/hoststack", "internal/kring", "internal/mem",
+		"internal/nic", "internal/port", "internal/tap",
+	},
 
 	// What programs of old APIs see stands before the rings, whatever their kind.
-	"internal/oldapi": core,
+	"internal/oldapi": {
+		"abi", "internal/fault", "internal/kring", "internal/mem", "internal/port",
+		"internal/shm",
+	},
 
 	// One program's hold on a port knows no kind of port, and no registry.
-	"internal/session": slices.Concat(core, []string{"internal/oldapi", "internal/wake", "internal/netdev"}),
+	"internal/session": {
+		"abi", "internal/fault", "internal/kring", "internal/mem", "internal/netdev",
+		"internal/oldapi", "internal/port", "internal/wake",
+	},
 
-	"internal/engine":  slices.Concat(core, []string{"internal/monitor", "internal/nic", "internal/null", "internal/pipe", "internal/vale", "internal/iface", "internal/registry", "internal/session", "internal/switches", "internal/netdev", "internal/status"}),
-	"internal/control": slices.Concat(core, []string{"portname", "internal/engine", "internal/session", "internal/wake", "internal/ifioctl"}),
-	"internal/daemon":  slices.Concat(core, system, telling, []string{"internal/engine", "internal/control", "internal/chardev", "internal/placement", "internal/ifioctl", "internal/takeover", "internal/status", "internal/statusapi", "internal/metrics"}),
+	"internal/engine": {
+		"abi", "internal/fault", "internal/iface", "internal/kring", "internal/mem",
+		"internal/monitor", "internal/netdev", "internal/nic", "internal/null", "internal/pipe",
+		"internal/port", "internal/registry", "internal/session", "internal/status",
+		"internal/switches", "internal/vale",
+	},
+	"internal/control": {
+		"abi", "internal/engine", "internal/fault", "internal/ifioctl", "internal/kring",
+		"internal/mem", "internal/session", "internal/shm", "internal/wake", "portname",
+	},
+	"internal/daemon": {
+		"internal/chardev", "internal/control", "internal/engine", "internal/event",
+		"internal/fault", "internal/ifioctl", "internal/kring", "internal/mem",
+		"internal/metrics", "internal/ns", "internal/placement", "internal/status",
+		"internal/statusapi", "internal/takeover", "internal/wake",
+	},
 
 	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
-	"":                {"abi", "portname", "internal/fault", "internal/shm", "internal/device", "internal/netdev", "internal/status"},
-	"internal/device": {"abi", "portname", "internal/fault", "internal/shm", "internal/csb", "internal/wake", "internal/nioctl", "internal/netdev", "internal/status"},
+	"": {
+		"abi", "internal/device", "internal/fault", "internal/netdev", "internal/shm",
+		"internal/status", "portname",
+	},
+	"internal/device": {
+		"abi", "internal/csb", "internal/fault", "internal/netdev", "internal/nioctl",
+		"internal/shm", "internal/status", "internal/wake", "portname",
+	},
 	"internal/nioctl": {"abi", "internal/fault"},
-	"embed":           {"", "abi", "portname", "internal/fault", "internal/shm", "internal/mem", "internal/engine", "internal/session", "internal/csb", "internal/wake", "internal/event", "internal/status", "internal/statusapi"},
-	"embed/metrics":   {"embed", "internal/metrics"},
-	"packet":          {"", "abi", "internal/netdev", "portname", "internal/fault", "internal/filter"},
-	"source":          {"", "packet"},
-	"netmaptest":      {"", "embed", "packet", "portname", "internal/fault"},
-	"internal/csb":    {"abi", "internal/fault", "internal/shm", "internal/wake"},
+	"embed": {
+		"", "abi", "internal/csb", "internal/engine", "internal/event", "internal/fault",
+		"internal/mem", "internal/session", "internal/shm", "internal/status",
+		"internal/statusapi", "internal/wake",
+	},
+	"embed/metrics": {"embed", "internal/metrics"},
+	"packet":        {"", "abi", "internal/fault", "internal/filter", "internal/netdev", "portname"},
+	"source":        {"", "packet"},
+	"netmaptest":    {"", "embed", "internal/fault", "packet", "portname"},
+	"internal/csb":  {"abi", "internal/fault", "internal/shm", "internal/wake"},
 
-	"internal/kring/kringtest": core,
+	"internal/kring/kringtest": {
+		"abi", "internal/kring", "internal/mem", "internal/port", "internal/shm",
+	},
 }
 
 // mayImportAll are the folders whose packages may import whatever they like: nobody imports them.
@@ -180,6 +235,25 @@ func TestPackagesImportOnlyWhatLiesBeneathThem(t *testing.T) {
 	}
 }
 
+// A permission that nobody uses says that something is as it is not.
+func TestEveryPermissionIsUsed(t *testing.T) {
+	used := map[[2]string]bool{}
+	for _, f := range sourceFiles(t) {
+		for _, i := range f.imports {
+			if pkg, ok := ours(i); ok && !f.isTest() {
+				used[[2]string{f.pkg, pkg}] = true
+			}
+		}
+	}
+	for pkg, allowed := range mayImport {
+		for _, below := range allowed {
+			if !used[[2]string{pkg, below}] {
+				t.Errorf("package %q may import %q, and does not: take the permission back", pkg, below)
+			}
+		}
+	}
+}
+
 func TestLightPackagesStayLight(t *testing.T) {
 	carries := map[string]bool{}
 	var add func(pkg string)
@@ -257,5 +331,19 @@ func TestLayersHaveNoCycles(t *testing.T) {
 	}
 	for pkg := range mayImport {
 		visit(pkg, nil)
+	}
+}
+
+// What two kinds of port share lies beneath both.
+func TestKindsOfPortDoNotImportEachOther(t *testing.T) {
+	kinds := []string{
+		"internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/nic", "internal/hoststack",
+	}
+	for _, kind := range kinds {
+		for _, below := range mayImport[kind] {
+			if slices.Contains(kinds, below) {
+				t.Errorf("%s may import %s", kind, below)
+			}
+		}
 	}
 }

@@ -174,12 +174,11 @@ func TestCurrentLayouts(t *testing.T) {
 				goName = f.Name
 			}
 			for _, field := range layouts[i].fields {
-				if field.name == goName {
-					found++
-					if int(v.Int()) != field.at {
-						t.Errorf("%s.%s at %d, in the structure at %d", name, f.Name, v.Int(),
-							field.at)
-					}
+				if field.name != goName {
+					continue
+				}
+				if found++; int(v.Int()) != field.at {
+					t.Errorf("%s.%s at %d, in the structure at %d", name, f.Name, v.Int(), field.at)
 				}
 			}
 		}

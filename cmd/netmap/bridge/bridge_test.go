@@ -349,26 +349,31 @@ func TestSeveralRings(t *testing.T) {
 		if err := in.TxSync(); err != nil {
 			t.Fatal(err)
 		}
-		next := map[int]int{}
-		for total := 0; total < count*len(in.Tx()); {
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-			_, err := out.Poll(ctx, netmap.In, -1)
-			cancel()
-			if err != nil {
-				t.Fatalf("%d of %d frames: %v", total, count*len(in.Tx()), err)
-			}
-			for i, ring := range out.Rx() {
-				for _, f := range ring.Frames() {
-					n := int(binary.BigEndian.Uint32(f[50:]))
-					if from := n / 1000; from%len(out.Rx()) != i || n%1000 != next[from] {
-						t.Fatalf("ring %d: frame %d of ring %d, want %d", i, n%1000, from, next[from])
-					}
-					next[n/1000]++
-					total++
+		takeInOrder(t, out, count*len(in.Tx()))
+		r.end()
+	}
+}
+
+// takeInOrder takes so many frames out of a port. Their numbers say from which ring they came, which
+// decides to which they go, and the place in it.
+func takeInOrder(t *testing.T, out *netmap.Port, count int) {
+	t.Helper()
+	next := map[int]int{} // by ring of origin
+	for total := 0; total < count; {
+		got, err := out.Poll(t.Context(), netmap.In, 10*time.Second)
+		if err != nil || got == 0 {
+			t.Fatalf("%d of %d frames: %v", total, count, err)
+		}
+		for i, ring := range out.Rx() {
+			for _, f := range ring.Frames() {
+				n := int(binary.BigEndian.Uint32(f[50:]))
+				if from := n / 1000; from%len(out.Rx()) != i || n%1000 != next[from] {
+					t.Fatalf("ring %d: frame %d of ring %d, want %d", i, n%1000, from, next[from])
 				}
+				next[n/1000]++
+				total++
 			}
 		}
-		r.end()
 	}
 }
 

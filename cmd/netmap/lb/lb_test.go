@@ -257,31 +257,37 @@ func TestFlowsStayTogether(t *testing.T) {
 					}
 				}
 				for i, g := range groups {
-					owners := map[int]int{}
-					for _, s := range g {
-						for flow, n := range s.next {
-							if owners[flow]++; n != rounds*each {
-								t.Errorf("group %d: %d frames of flow %d, want %d", i, n, flow, rounds*each)
-							}
-						}
-						if s.total == 0 {
-							t.Errorf("group %d: a pipe got nothing", i)
-						}
-					}
-					if len(owners) != flows {
-						t.Errorf("group %d: %d flows, want %d", i, len(owners), flows)
-					}
-					for flow, n := range owners {
-						if n != 1 {
-							t.Errorf("group %d: flow %d is in %d pipes", i, flow, n)
-						}
-					}
+					wantWholeFlows(t, fmt.Sprint("group ", i), g, flows, rounds*each)
 				}
 				const all = flows * rounds * each
 				if n := r.end(); *n.Received != all || n.Forwarded != 3*all || n.Dropped != 0 || *n.NonIP != 0 {
 					t.Errorf("received %d, forwarded %d, dropped %d", *n.Received, n.Forwarded, n.Dropped)
 				}
 			})
+		}
+	}
+}
+
+// wantWholeFlows wants each flow in one pipe of a group, with all its frames, and no pipe without any.
+func wantWholeFlows(t *testing.T, group string, pipes []*sink, flows, frames int) {
+	t.Helper()
+	owners := map[int]int{} // pipes, by flow
+	for _, s := range pipes {
+		for flow, n := range s.next {
+			if owners[flow]++; n != frames {
+				t.Errorf("%s: %d frames of flow %d, want %d", group, n, flow, frames)
+			}
+		}
+		if s.total == 0 {
+			t.Errorf("%s: a pipe got nothing", group)
+		}
+	}
+	if len(owners) != flows {
+		t.Errorf("%s: %d flows, want %d", group, len(owners), flows)
+	}
+	for flow, n := range owners {
+		if n != 1 {
+			t.Errorf("%s: flow %d is in %d pipes", group, flow, n)
 		}
 	}
 }

@@ -1,0 +1,196 @@
+package netmap_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// deepest is how many ifs, loops, switches and selects may stand inside each other in a test.
+const deepest = 4
+
+// deep are tests that are deeper. The list may only get shorter.
+var deep = []string{
+	"embed/embed_test.go TestSwapBetweenPipeAndVALE",
+	"embed/loop_test.go receive",
+	"internal/control/old_test.go TestOldCommands",
+	"internal/daemon/loop_test.go BenchmarkDevice",
+	"internal/engine/fuzz_test.go TestHostileProgramsWriteDuringSyncs",
+	"internal/engine/monitor_test.go TestMonitorsCloseInAnyOrder",
+	"internal/engine/monitor_test.go TestMonitorsOfABusyPort",
+	"internal/engine/names_test.go TestAttachedInterfaceGoes",
+	"internal/kring/kring_test.go TestArithmeticOfIndexes",
+	"internal/kring/kring_test.go TestIndexesStayBelowN",
+	"internal/kring/kring_test.go TestPrologueAcceptsWhatTheModelAccepts",
+	"internal/monitor/monitor_test.go TestAtTheSameTime",
+	"internal/pipe/pipe_test.go TestPipeDoesWhatTheModelDoes",
+	"internal/pipe/pipe_test.go TestSwappedBuffersComeBack",
+}
+
+// A test that is nested deeply hides what it wants: the inner loops are functions with a name.
+func TestTestsAreNotNestedDeeply(t *testing.T) {
+	found := map[string]bool{}
+	for _, f := range sourceFiles(t) {
+		if !f.isTest() {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), f.path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range parsed.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok || nesting(fn) <= deepest {
+				continue
+			}
+			name := f.path + " " + fn.Name.Name
+			if found[name] = true; !slices.Contains(deep, name) {
+				t.Errorf("%s: statements nest %d deep, want %d at most: name the inner part", name, nesting(fn), deepest)
+			}
+		}
+	}
+	for _, name := range deep {
+		if !found[name] {
+			t.Errorf("%s is not deep any more: remove it from the list", name)
+		}
+	}
+}
+
+// nesting is how many ifs, loops, switches and selects stand inside each other. An else if does not
+// stand in the if before it.
+func nesting(n ast.Node) (most int) {
+	ast.Inspect(n, func(c ast.Node) bool {
+		if c == nil || c == n {
+			return true
+		}
+		at := 0
+		switch c := c.(type) {
+		case *ast.ForStmt, *ast.RangeStmt, *ast.SwitchStmt, *ast.TypeSwitchStmt, *ast.SelectStmt:
+			at = 1
+		case *ast.IfStmt:
+			if outer, ok := n.(*ast.IfStmt); !ok || outer.Else != ast.Stmt(c) {
+				at = 1
+			}
+		}
+		most = max(most, at+nesting(c))
+		return false
+	})
+	return most
+}
+
+func TestNestingIsCounted(t *testing.T) {
+	for body, want := range map[string]int{
+		"":                                      0,
+		"for { }":                               1,
+		"if a { } else if b { } else if c { }":  1,
+		"if a { if b { } } else if c { }":       2,
+		"for { switch a { case 1: if b { } } }": 3,
+		"f(func() { for range 3 { select { default: } } })": 2,
+		"for { f(func() { if a { for { go g() } } }) }":     3,
+	} {
+		parsed, err := parser.ParseFile(token.NewFileSet(), "", "package p\nfunc f() { "+body+" }", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := nesting(parsed); got != want {
+			t.Errorf("%s nests %d deep, want %d", body, got, want)
+		}
+	}
+}
+
+// Helpers of tests stand in files that are named for what they help with.
+func TestHelperFilesHaveNames(t *testing.T) {
+	for _, f := range sourceFiles(t) {
+		switch filepath.Base(f.path) {
+		case "help_test.go", "helper_test.go", "helpers_test.go", "util_test.go", "utils_test.go":
+			t.Errorf("%s: name it for what it helps with, such as node_test.go", f.path)
+		}
+	}
+}
+
+// widest is how many columns a line has at most. A tab is one of them.
+const widest = 100
+
+// wide are packages and pages that have longer lines. The list may only get shorter.
+var wide = []string{
+	".", "ARCHITECTURE.md", "CHANGELOG.md", "README.md", "abi", "bench", "bench/internal/contest",
+	"bench/internal/helper", "bench/internal/lab", "bench/internal/report", "bench/internal/rows",
+	"cmd/netmap", "cmd/netmap/bridge", "cmd/netmap/capture", "cmd/netmap/cli",
+	"cmd/netmap/cli/clitest", "cmd/netmap/doctor", "cmd/netmap/gen", "cmd/netmap/gen/frames",
+	"cmd/netmap/gen/options", "cmd/netmap/gen/record", "cmd/netmap/internal/pace",
+	"cmd/netmap/internal/testframe", "cmd/netmap/lb", "cmd/netmap/manual", "cmd/netmap/replay",
+	"cmd/netmap/top", "cmd/netmap/vale", "doc/bridge.md", "doc/containers.md", "doc/gen.md",
+	"doc/load.md", "doc/monitoring.md", "doc/performance.md", "doc/port.md", "doc/suricata.md",
+	"doc/traffic.md", "embed", "internal/capability", "internal/capfile", "internal/chardev",
+	"internal/control", "internal/daemon", "internal/device", "internal/engine", "internal/event",
+	"internal/hoststack", "internal/ifioctl", "internal/kring", "internal/kring/kringtest",
+	"internal/latency", "internal/mem", "internal/metrics", "internal/monitor", "internal/nic",
+	"internal/null", "internal/oldapi", "internal/pipe", "internal/session", "internal/shm",
+	"internal/testutil", "internal/uplink", "internal/vale", "internal/wake", "internal/xsk",
+	"packet", "portname", "tests/device", "tests/doc", "tests/nics",
+}
+
+// mayBeWide are lines that cannot be broken: tables, addresses, tags of fields.
+var mayBeWide = regexp.MustCompile("^\\s*(\\||//go:)|https?://|`[a-z]+:\"")
+
+// generated is how a generated file starts.
+var generated = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)
+
+func TestLinesAreShort(t *testing.T) {
+	long := map[string][]string{}
+	for _, path := range textFiles(t) {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if generated.Match(text) {
+			continue
+		}
+		dir := filepath.ToSlash(filepath.Dir(path))
+		if strings.HasSuffix(path, ".md") {
+			dir = path
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			if utf8.RuneCountInString(line) > widest && !mayBeWide.MatchString(line) {
+				long[dir] = append(long[dir], path+":"+strconv.Itoa(i+1))
+			}
+		}
+	}
+	for dir, places := range long {
+		if !slices.Contains(wide, dir) {
+			t.Errorf("%s: lines of more than %d columns: %q", dir, widest, places)
+		}
+	}
+	for _, dir := range wide {
+		if long[dir] == nil {
+			t.Logf("%s has no long lines any more: remove it from the list", dir)
+		}
+	}
+}
+
+// textFiles are the Go files and pages of the module, without test data.
+func textFiles(t *testing.T) (all []string) {
+	for _, f := range sourceFiles(t) {
+		all = append(all, f.path)
+	}
+	for _, pattern := range []string{"*.md", "*/*.md", "*/*/*.md"} {
+		pages, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range pages {
+			if !strings.Contains(p, "testdata") {
+				all = append(all, filepath.ToSlash(p))
+			}
+		}
+	}
+	return all
+}
