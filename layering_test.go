@@ -16,15 +16,6 @@ import (
 
 const module = "github.com/seed-48afdc40/netmap"
 
-// core is what every kind of port stands on, each package importing those before it.
-var core = []string{"abi", "internal/fault", "internal/shm", "internal/mem", "internal/kring", "internal/port"}
-
-// telling is what those import that have something to tell of interfaces.
-var telling = []string{"internal/event"}
-
-// system are small packages about the operating system, which know nothing of netmap.
-var system = []string{"internal/capability", "internal/ns", "internal/ethtool", "internal/wake", "internal/tap", "internal/netdev"}
-
 // mayImport says what each package may import of this module, and does import. One that is not listed
 // stands by itself and may import nothing but internal/fault: who adds a package that wants more
 // decides here where it belongs. The kinds of port (pipe, vale, null, monitor, nic, hoststack) do not

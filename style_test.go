@@ -127,7 +127,7 @@ var wide = []string{
 	"cmd/netmap/cli/clitest", "cmd/netmap/doctor", "cmd/netmap/gen", "cmd/netmap/gen/frames",
 	"cmd/netmap/gen/options", "cmd/netmap/gen/record", "cmd/netmap/internal/pace",
 	"cmd/netmap/internal/testframe", "cmd/netmap/lb", "cmd/netmap/manual", "cmd/netmap/replay",
-	"cmd/netmap/top", "cmd/netmap/vale", "doc/bridge.md", "doc/containers.md", 
+	"cmd/netmap/top", "cmd/netmap/vale", "doc/bridge.md", "doc/containers.md",
 	"doc/load.md", "doc/monitoring.md", "doc/performance.md", "doc/placement.md", "doc/port.md",
 	"doc/suricata.md", "doc/traffic.md", "embed", "internal/capability", "internal/capfile",
 	"internal/chardev", "internal/control", "internal/daemon", "internal/device",
