@@ -6,14 +6,14 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// What a VALE port has, or an end of a pipe, if its program asks for nothing else.
+// The size of a VALE port, or of one end of a pipe, if its program does not choose another.
 const (
 	portSlots = 1024
 	portRings = 2
 )
 
-// FitsPort says EINVAL for a region in which not even one such port has room, with the least number
-// of what is short.
+// FitsPort returns EINVAL for a region that has no room for one such port. The error names the pool
+// that is too small, and its least sufficient size.
 func (c Config) FitsPort() error {
 	all := c.complete(Memory())
 	for pool, fits := range map[int]func(*Region) bool{
@@ -36,7 +36,8 @@ func (c Config) FitsPort() error {
 	return nil
 }
 
-// leastOf is how many objects of a pool it takes, at least as many as there are.
+// leastOf returns the least number of objects of a pool, not below the present one, with which fits
+// returns true.
 func leastOf(pool int, all [3]Pool, fits func(*Region) bool) (uint32, error) {
 	for {
 		r := &Region{}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// fits tries whether a region has room for two rings of 1024 slots, all with buffers.
+// fits reports whether a region has room for two rings of 1024 slots with their buffers.
 func fits(t *testing.T, c Config) bool {
 	t.Helper()
 	c.NoHuge = true
@@ -29,7 +29,7 @@ func fits(t *testing.T, c Config) bool {
 	return true
 }
 
-// The least number that a refusal names is enough, and one less is not.
+// TestFitsPort tests that the number that the error names is sufficient, and one less is not.
 func TestFitsPort(t *testing.T) {
 	for _, c := range []Config{
 		{Buf: Pool{Num: 10}}, {Buf: Pool{Num: 4}}, {Buf: Pool{Num: 2040}},
@@ -48,7 +48,7 @@ func TestFitsPort(t *testing.T) {
 				t.Fatalf("%+v: %v", c, err)
 			}
 			if fits(t, c) {
-				t.Errorf("%+v is refused, and has room: %v", c, err)
+				t.Errorf("%+v is refused, but has room: %v", c, err)
 			}
 			enough, less := c, c
 			set := func(c *Config, n uint32) {
@@ -61,19 +61,21 @@ func TestFitsPort(t *testing.T) {
 			set(&enough, least)
 			set(&less, least-1)
 			if err := enough.FitsPort(); err != nil || !fits(t, enough) {
-				t.Errorf("%+v: %v, or no room", enough, err)
+				t.Errorf("%+v has no room: %v", enough, err)
 			}
 			if less.FitsPort() == nil || fits(t, less) {
-				t.Errorf("%+v has room, too", less)
+				t.Errorf("%+v is not refused, or has room", less)
 			}
 		}
 	}
-	for _, c := range []Config{{}, {Buf: Pool{Num: 4096}}, {If: Pool{Num: 1}}, {Buf: Pool{Num: 1000000}}} {
+	for _, c := range []Config{{}, {Buf: Pool{Num: 4096}}, {If: Pool{Num: 1}},
+		{Buf: Pool{Num: 1000000}}} {
 		if err := c.FitsPort(); err != nil {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
-	if err := (Config{Ring: Pool{Num: 1}}).FitsPort(); err == nil || !strings.Contains(err.Error(), "want 2 to 1024") {
+	if err := (Config{Ring: Pool{Num: 1}}).FitsPort(); err == nil ||
+		!strings.Contains(err.Error(), "want 2 to 1024") {
 		t.Errorf("one ring: %v", err)
 	}
 }

@@ -8,20 +8,20 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
-// The memory of a region that New made is taken from the kernel as objects are handed out, in
-// blocks of shm.HugePage, and before they are: whoever uses an object needs no memory for it any
-// more. It is given back some time after the last object in a block was, so that who opens and
-// closes ports again and again finds it there.
+// A region that New made takes its memory from the kernel in blocks of shm.HugePage, before it
+// hands out the objects in them. So the use of an object never needs more memory. A block without
+// objects goes back to the kernel after keepFor: a program that opens and closes ports repeatedly
+// finds it there.
 //
-// AF_XDP pins memory, all of its UMEM, so all buffers are there as long as somebody has Pin.
+// AF_XDP pins its whole UMEM. Therefore all buffers have memory between Pin and Unpin.
 
-// lessBuffers is what to do where pinning all buffers takes more memory than there is.
+// lessBuffers is the advice if there is too little memory to pin all buffers.
 const lessBuffers = "have fewer: netmap serve --buffers, or embed.Config.Buffers"
 
-// keepFor is how long a block stays that nobody uses; a variable for tests.
+// keepFor is how long an unused block stays; a variable for tests.
 var keepFor = 5 * time.Second
 
-// take has memory behind a piece of the region. The caller holds the lock.
+// take makes sure that a part of the region has memory. r.mu is held.
 func (r *Region) take(from, to uint64) error {
 	if r.file == nil {
 		return nil
@@ -34,12 +34,12 @@ func (r *Region) take(from, to uint64) error {
 	return r.file.Take(from, to)
 }
 
-// takeBufs is take for buffers, which mostly lie side by side.
+// takeBufs is take for buffers, most of which are adjacent.
 func (r *Region) takeBufs(bufs []uint32) error {
 	p := &r.pools[bufPool]
 	for i := 0; i < len(bufs); {
 		j := i + 1
-		for j < len(bufs) && bufs[j]-bufs[j-1] <= 2 { // the one between them is reserved
+		for j < len(bufs) && bufs[j]-bufs[j-1] <= 2 { // a reserved buffer may lie between them
 			j++
 		}
 		if err := r.take(p.at(bufs[i]), p.at(bufs[j-1]+1)); err != nil {
@@ -50,8 +50,8 @@ func (r *Region) takeBufs(bufs []uint32) error {
 	return nil
 }
 
-// Pin takes the memory of all buffers, until Unpin is called as often, and in huge pages where the
-// kernel gives them. ENOMEM.
+// Pin makes sure that all buffers have memory, in huge pages if the kernel provides them. They keep
+// it until Unpin was called as often as Pin. Pin returns ENOMEM.
 func (r *Region) Pin(name string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -62,7 +62,7 @@ func (r *Region) Pin(name string) error {
 	return nil
 }
 
-// Unpin is the inverse.
+// Unpin undoes one Pin.
 func (r *Region) Unpin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -70,15 +70,15 @@ func (r *Region) Unpin() {
 	r.tidyLater()
 }
 
-// Contiguous says whether each 2 MiB of the buffers are physically contiguous, which zero-copy
-// AF_XDP needs. It is for who has pinned them.
+// Contiguous reports whether each 2 MiB of the buffers are physically contiguous, which zero-copy
+// AF_XDP needs. The caller has pinned the buffers.
 func (r *Region) Contiguous() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.file != nil && r.file.Huge()
 }
 
-// Taken is how many bytes of memory the region has from the kernel.
+// Taken returns how many bytes of the region have memory.
 func (r *Region) Taken() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,14 +88,14 @@ func (r *Region) Taken() uint64 {
 	return r.file.Taken()
 }
 
-// tidyLater gives memory back in a while. The caller holds the lock.
+// tidyLater makes tidy run after keepFor. r.mu is held.
 func (r *Region) tidyLater() {
 	if r.later == nil && r.file != nil && r.file.Taken() > 0 {
 		r.later = time.AfterFunc(keepFor, r.tidy)
 	}
 }
 
-// tidy gives the blocks back in which there is no object.
+// tidy gives blocks without objects back to the kernel.
 func (r *Region) tidy() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -113,7 +113,7 @@ func (r *Region) tidy() {
 
 func roundUp(size uint64) uint64 { return (size + shm.HugePage - 1) &^ (shm.HugePage - 1) }
 
-// usedBlocks says of each block whether an object is in it.
+// usedBlocks reports for each block whether it contains an object.
 func (r *Region) usedBlocks() []bool {
 	used := make([]bool, roundUp(r.size)/shm.HugePage)
 	for i := range r.pools {

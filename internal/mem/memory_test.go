@@ -11,10 +11,10 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
-// lazy is a region of 64 blocks of buffers, behind one of interfaces and rings.
+// lazy is a region with one block of interfaces and rings, and 64 blocks of buffers.
 var lazy = Config{If: Pool{64, 1024}, Ring: Pool{64, 32768 - 1024}, Buf: Pool{65536, 2048}}
 
-// resident is how much memory the region's file really has.
+// resident returns how much memory the region's file has, according to the kernel.
 func resident(t *testing.T, r *Region) uint64 {
 	t.Helper()
 	var st syscall.Stat_t
@@ -30,13 +30,14 @@ func setKeepFor(t *testing.T, d time.Duration) {
 	t.Cleanup(func() { keepFor = was })
 }
 
-// Random objects come and go: there is memory for all that are out, and for little else.
+// TestMemoryFollowsTheNeed allocates and frees random objects. Exactly the blocks in use have
+// memory.
 func TestMemoryFollowsTheNeed(t *testing.T) {
-	setKeepFor(t, time.Hour) // tidy is called here
+	setKeepFor(t, time.Hour) // the test calls tidy itself
 	r := newRegion(t, lazy)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	if r.Taken() != 0 || resident(t, r) != 0 {
-		t.Errorf("fresh: %d bytes taken, %d there", r.Taken(), resident(t, r))
+		t.Errorf("new region: %d bytes taken, %d resident", r.Taken(), resident(t, r))
 	}
 	var held [][]uint32
 	for step := range 60 {
@@ -58,12 +59,12 @@ func TestMemoryFollowsTheNeed(t *testing.T) {
 			}
 		}
 		if want := uint64(len(blocks)) * shm.HugePage; r.Taken() != want || resident(t, r) != want {
-			t.Fatalf("step %d: %d bytes taken, %d there, want %d", step, r.Taken(), resident(t, r), want)
+			t.Fatalf("step %d: %d bytes taken, %d resident, want %d", step, r.Taken(), resident(t, r), want)
 		}
 	}
 }
 
-// Every buffer that is out is memory of its own, wherever others come and go.
+// TestTidyKeepsWhatIsInUse tests that buffers keep their contents while others are freed.
 func TestTidyKeepsWhatIsInUse(t *testing.T) {
 	setKeepFor(t, time.Hour)
 	r := newRegion(t, lazy)
@@ -100,12 +101,12 @@ func TestPin(t *testing.T) {
 	r.Unpin()
 	r.tidy()
 	if resident(t, r) != all {
-		t.Errorf("pinned: %d bytes are there, want %d", resident(t, r), all)
+		t.Errorf("pinned: %d bytes resident, want %d", resident(t, r), all)
 	}
 	r.Unpin()
 	r.tidy()
 	if resident(t, r) != 0 {
-		t.Errorf("no longer pinned, nothing in use: %d bytes are there", resident(t, r))
+		t.Errorf("not pinned, not in use: %d bytes resident", resident(t, r))
 	}
 }
 
@@ -118,33 +119,39 @@ func TestMemoryGoesByItself(t *testing.T) {
 	}
 	time.Sleep(30 * time.Millisecond)
 	if r.Taken() == 0 {
-		t.Error("what is in use has gone")
+		t.Error("memory in use was given back")
 	}
 	r.FreeIf(f)
 	for end := time.Now().Add(5 * time.Second); r.Taken() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d bytes are there still", r.Taken())
+			t.Fatalf("%d bytes were not given back", r.Taken())
 		}
 	}
 }
 
-// A process that would be ended for want of memory hears of it before.
+// TestRoom tests that a request fails before the kernel would end the process for want of memory.
 func TestRoom(t *testing.T) {
 	const mib = 1 << 20
 	for _, c := range []struct {
 		name  string
 		files map[string]string
-		most  uint64 // that is granted, in MiB
-		all   uint64 // memory, in MiB
+		most  uint64 // the most that is granted, in MiB
+		all   uint64 // all memory, in MiB
 	}{
 		{"nothing known", nil, 1 << 40, 0},
-		{"machine", map[string]string{"proc/meminfo": "MemTotal: 2097152 kB\nMemAvailable:  102400 kB\nSwapFree: 1024 kB\n"}, 101 - 16, 2048},
-		{"version 2", map[string]string{"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/memory.max": "max\n", "sys/fs/cgroup/a/b/memory.current": "1\n",
-			"sys/fs/cgroup/a/memory.max": "209715200\n", "sys/fs/cgroup/a/memory.current": "157286400\n", "sys/fs/cgroup/a/memory.stat": "anon 9\ninactive_file 1048576\nactive_file 1048576\n"},
+		{"machine", map[string]string{
+			"proc/meminfo": "MemTotal: 2097152 kB\nMemAvailable:  102400 kB\nSwapFree: 1024 kB\n",
+		}, 101 - 16, 2048},
+		{"version 2", map[string]string{"proc/self/cgroup": "0::/a/b\n",
+			"sys/fs/cgroup/a/b/memory.max": "max\n", "sys/fs/cgroup/a/b/memory.current": "1\n",
+			"sys/fs/cgroup/a/memory.max": "209715200\n", "sys/fs/cgroup/a/memory.current": "157286400\n",
+			"sys/fs/cgroup/a/memory.stat": "anon 9\ninactive_file 1048576\nactive_file 1048576\n"},
 			52 - 16, 200},
-		{"version 1", map[string]string{"proc/self/cgroup": "3:cpu:/x\n2:memory:/y\n", "sys/fs/cgroup/memory/y/memory.limit_in_bytes": "104857600\n",
+		{"version 1", map[string]string{"proc/self/cgroup": "3:cpu:/x\n2:memory:/y\n",
+			"sys/fs/cgroup/memory/y/memory.limit_in_bytes": "104857600\n",
 			"sys/fs/cgroup/memory/y/memory.usage_in_bytes": "73400320\n"}, 30 - 16, 100},
-		{"over the limit", map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "1048576\n", "sys/fs/cgroup/memory.current": "2097152\n"}, 0, 1},
+		{"over the limit", map[string]string{"proc/self/cgroup": "0::/\n",
+			"sys/fs/cgroup/memory.max": "1048576\n", "sys/fs/cgroup/memory.current": "2097152\n"}, 0, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			root := t.TempDir()

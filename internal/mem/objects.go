@@ -8,44 +8,47 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
-// If is a netmap_if in the region with the ring offsets that follow it.
+// If is a netmap_if in the region, and the ring offsets that follow it.
 type If struct {
 	*abi.If
 	RingOfs []int64
-	Offset  uint64 // in the region // nr_offset
+	Offset  uint64 // in the region, in bytes (nr_offset)
 }
 
-// NewIf makes a zeroed interface with room for rings ring offsets. ENOMEM when the pool is empty.
+// NewIf makes a zeroed interface with room for the offsets of so many rings. It returns ENOMEM if
+// the pool is empty.
 func (r *Region) NewIf(name string, rings int) (*If, error) {
 	at, err := r.alloc(ifPool, "make interface", name, ifBytes(rings))
 	if err != nil {
 		return nil, err
 	}
-	f := &If{If: shm.At[abi.If](r.Bytes(), uintptr(at)), RingOfs: shm.Slice[int64](r.Bytes(), uintptr(at)+abi.IfSize, rings), Offset: at}
+	f := &If{If: shm.At[abi.If](r.Bytes(), uintptr(at)),
+		RingOfs: shm.Slice[int64](r.Bytes(), uintptr(at)+abi.IfSize, rings), Offset: at}
 	copy(f.Name[:abi.IfNameSize-1], name)
 	return f, nil
 }
 
 func ifBytes(rings int) uint64 { return abi.IfSize + 8*uint64(rings) }
 
-// FreeIf gives an interface back.
+// FreeIf frees an interface.
 func (r *Region) FreeIf(f *If) { r.release(ifPool, f.Offset, ifBytes(len(f.RingOfs))) }
 
 // Ring is a netmap_ring in the region with its slots.
 type Ring struct {
 	*abi.Ring
 	Slots  []abi.Slot
-	Offset uint64 // in the region
+	Offset uint64 // in the region, in bytes
 }
 
-// MaxSlots bounds the slots of a ring. What a request may wish for is less.
+// MaxSlots is the largest number of slots of a ring. Requests are limited to fewer.
 const MaxSlots = 32768
 
-// NewRing makes a ring whose slots hold buffer 0, that is none, and have the length of a whole buffer. EINVAL for a
-// number of slots out of 1 to MaxSlots, ENOMEM when the pool is empty.
+// NewRing makes a ring. Its slots have no buffer (index 0) and the length of a whole buffer.
+// Errors: EINVAL for a number of slots outside 1 to MaxSlots, ENOMEM if the pool is empty.
 func (r *Region) NewRing(name string, id, dir uint16, slots uint32) (*Ring, error) {
 	if slots < 1 || slots > MaxSlots {
-		return nil, fault.New(syscall.EINVAL, "make ring", name, "%d slots; want 1 to %d", slots, MaxSlots)
+		return nil, fault.New(syscall.EINVAL, "make ring", name, "%d slots; want 1 to %d", slots,
+			MaxSlots)
 	}
 	at, err := r.alloc(ringPool, "make ring", name, ringBytes(slots))
 	if err != nil {
@@ -67,13 +70,16 @@ func (r *Region) NewRing(name string, id, dir uint16, slots uint32) (*Ring, erro
 
 func ringBytes(slots uint32) uint64 { return abi.RingSize + abi.SlotSize*uint64(slots) }
 
-// fullLen is the length of a whole buffer as a slot can say it.
+// fullLen is the length of a whole buffer, as far as a slot can hold it.
 func (r *Region) fullLen() uint16 { return uint16(min(r.Bufs.Size(), 0xffff)) }
 
-// FreeRing gives a ring back, but not the buffers in its slots.
-func (r *Region) FreeRing(g *Ring) { r.release(ringPool, g.Offset, ringBytes(uint32(len(g.Slots)))) }
+// FreeRing frees a ring, but not the buffers in its slots.
+func (r *Region) FreeRing(g *Ring) {
+	r.release(ringPool, g.Offset, ringBytes(uint32(len(g.Slots))))
+}
 
-// FillRing puts a fresh buffer into every slot: all of them, or none and ENOMEM.
+// FillRing puts a new buffer into every slot. If there are not enough, it returns ENOMEM and
+// changes no slot.
 func (r *Region) FillRing(name string, g *Ring) error {
 	bufs, err := r.NewBufs(name, len(g.Slots))
 	if err != nil {
@@ -85,7 +91,8 @@ func (r *Region) FillRing(name string, g *Ring) error {
 	return nil
 }
 
-// NewBufs takes n buffers, side by side where there is room: all of them, or none and ENOMEM.
+// NewBufs allocates n buffers, adjacent if there is room. If there are not enough, it returns
+// ENOMEM and allocates none.
 func (r *Region) NewBufs(name string, n int) ([]uint32, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,7 +113,8 @@ func (r *Region) NewBufs(name string, n int) ([]uint32, error) {
 	return bufs, nil
 }
 
-// FreeBuf gives a buffer back. It does nothing for an index that is not out: indexes come from peers.
+// FreeBuf frees a buffer. It does nothing and returns false if the index is not that of an
+// allocated buffer, because indexes come from peers.
 func (r *Region) FreeBuf(i uint32) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -114,8 +122,9 @@ func (r *Region) FreeBuf(i uint32) bool {
 	return r.pools[bufPool].release(i, 1)
 }
 
-// NewExtra takes up to n buffers and links them into a list: the first four bytes of each hold the index of the next, 0
-// ends it. It returns the head and how many there are, which may be fewer than n.
+// NewExtra allocates up to n buffers and links them into a list: the first four bytes of each hold
+// the index of the next, and 0 ends the list. It returns the first index and the number of buffers,
+// which may be less than n.
 func (r *Region) NewExtra(n uint32) (head, granted uint32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -135,8 +144,8 @@ func (r *Region) NewExtra(n uint32) (head, granted uint32) {
 	return head, granted
 }
 
-// FreeExtra gives back the list that starts at head, which the peer wrote: it ends at the first index that is not a
-// buffer that is out.
+// FreeExtra frees the list that starts at head. The peer wrote the list: it ends at the first index
+// that is not that of an allocated buffer.
 func (r *Region) FreeExtra(head uint32) (freed uint32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -148,19 +157,22 @@ func (r *Region) FreeExtra(head uint32) (freed uint32) {
 	return freed
 }
 
-// Object is a piece of the pool of interfaces or of rings for what this package does not know.
+// Object is a part of the pool of interfaces or of rings, for contents that this package does not
+// know.
 type Object struct {
 	Bytes  []byte // zeroed
-	Offset uint64 // in the region
+	Offset uint64 // in the region, in bytes
 	pool   int
 }
 
-// NewIfObject takes size bytes from the pool of interfaces. ENOMEM when it is empty.
+// NewIfObject allocates size bytes from the pool of interfaces. It returns ENOMEM if the pool is
+// empty.
 func (r *Region) NewIfObject(name string, size int) (Object, error) {
 	return r.newObject(ifPool, "make interface", name, size)
 }
 
-// NewRingObject takes size bytes from the pool of rings. ENOMEM when it is empty.
+// NewRingObject allocates size bytes from the pool of rings. It returns ENOMEM if the pool is
+// empty.
 func (r *Region) NewRingObject(name string, size int) (Object, error) {
 	return r.newObject(ringPool, "make rings", name, size)
 }
@@ -173,7 +185,7 @@ func (r *Region) newObject(pool int, op, name string, size int) (Object, error) 
 	return Object{r.Bytes()[at : at+uint64(size) : at+uint64(size)], at, pool}, nil
 }
 
-// FreeObject gives it back.
+// FreeObject frees an object.
 func (r *Region) FreeObject(o Object) { r.release(o.pool, o.Offset, uint64(len(o.Bytes))) }
 
 func (r *Region) alloc(pool int, op, name string, size uint64) (uint64, error) {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// poolModel is a pool as one would write it without a thought for speed.
+// poolModel is a slow and simple pool, with which pool is compared.
 type poolModel struct{ used, reserved []bool }
 
 func (m *poolModel) alloc(n uint32) (uint32, bool) {
@@ -72,7 +72,8 @@ func TestPoolIsFirstFitWhateverHappens(t *testing.T) {
 				got, ok := p.alloc(n)
 				want, wantOK := m.alloc(n)
 				if got != want || ok != wantOK {
-					t.Fatalf("seed %d step %d: alloc(%d) = %d, %v; want %d, %v", seed, step, n, got, ok, want, wantOK)
+					t.Fatalf("seed %d step %d: alloc(%d) = %d, %v; want %d, %v", seed, step, n, got, ok, want,
+						wantOK)
 				}
 				if ok {
 					out = append(out, [2]uint32{got, n})
@@ -81,7 +82,7 @@ func TestPoolIsFirstFitWhateverHappens(t *testing.T) {
 				i := rnd.IntN(len(out))
 				o := out[i]
 				switch rnd.IntN(4) {
-				case 0: // any numbers: what a peer might say
+				case 0: // any numbers: a peer may send them
 					o = [2]uint32{rnd.Uint32N(2 * p.num), rnd.Uint32N(4)}
 				case 1:
 					o = [2]uint32{rnd.Uint32(), rnd.Uint32()}
@@ -92,7 +93,8 @@ func TestPoolIsFirstFitWhateverHappens(t *testing.T) {
 				}
 			}
 			if p.free != m.free() || p.usable != usable {
-				t.Fatalf("seed %d step %d: %d of %d free; want %d of %d", seed, step, p.free, p.usable, m.free(), usable)
+				t.Fatalf("seed %d step %d: %d of %d free; want %d of %d", seed, step, p.free, p.usable,
+					m.free(), usable)
 			}
 		}
 	}
@@ -113,7 +115,7 @@ func TestPoolFindsAFragmentedPlace(t *testing.T) {
 	if _, ok := p.alloc(2); ok {
 		t.Error("two adjacent objects where every second one is out")
 	}
-	p.release(127, 1) // 126, 127 and 128, on both sides of a word of the bitmap
+	p.release(127, 1) // 126, 127 and 128: on both sides of a word boundary of the bitmap
 	if first, ok := p.alloc(3); !ok || first != 126 {
 		t.Errorf("alloc(3) = %d, %v; want 126", first, ok)
 	}

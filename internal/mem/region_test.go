@@ -14,7 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
-// small is a region that tests can use up.
+// small is a region small enough for tests to allocate all of it.
 var small = Config{If: Pool{4, 1024}, Ring: Pool{8, 1024}, Buf: Pool{64, 256}, NoHuge: true}
 
 func newRegion(t *testing.T, c Config) *Region {
@@ -43,7 +43,7 @@ func wantErrno(t *testing.T, err error, want syscall.Errno, hint string) {
 	}
 }
 
-// The numbers are those that netmap's kernel module reports.
+// TestPoolsAreLaidOutAsNetmapDoes compares with numbers that netmap's kernel module reports.
 func TestPoolsAreLaidOutAsNetmapDoes(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -51,17 +51,23 @@ func TestPoolsAreLaidOutAsNetmapDoes(t *testing.T) {
 		want abi.PoolsInfo
 	}{
 		{"global region", Full, abi.PoolsInfo{
-			If: abi.PoolInfo{Offset: 0, ObjTotal: 100, ObjSize: 1024}, Ring: abi.PoolInfo{Offset: 102400, ObjTotal: 200, ObjSize: 36864},
-			Buf: abi.PoolInfo{Offset: 7475200, ObjTotal: 163840, ObjSize: 2048}, MemSize: 343019520}},
-		{"VALE port", Config{If: Pool{10, 1024}, Ring: Pool{20, 20480}, Buf: Pool{20482, 2048}}, abi.PoolsInfo{
-			If: abi.PoolInfo{Offset: 0, ObjTotal: 12, ObjSize: 1024}, Ring: abi.PoolInfo{Offset: 12288, ObjTotal: 20, ObjSize: 20480},
-			Buf: abi.PoolInfo{Offset: 421888, ObjTotal: 20482, ObjSize: 2048}, MemSize: 42369024}},
-		{"copy monitor", Config{If: Pool{2, 1024}, Ring: Pool{4, 20480}, Buf: Pool{4098, 2048}}, abi.PoolsInfo{
-			If: abi.PoolInfo{Offset: 0, ObjTotal: 4, ObjSize: 1024}, Ring: abi.PoolInfo{Offset: 4096, ObjTotal: 4, ObjSize: 20480},
-			Buf: abi.PoolInfo{Offset: 86016, ObjTotal: 4098, ObjSize: 2048}, MemSize: 8478720}},
+			If:   abi.PoolInfo{Offset: 0, ObjTotal: 100, ObjSize: 1024},
+			Ring: abi.PoolInfo{Offset: 102400, ObjTotal: 200, ObjSize: 36864},
+			Buf:  abi.PoolInfo{Offset: 7475200, ObjTotal: 163840, ObjSize: 2048}, MemSize: 343019520}},
+		{"VALE port", Config{If: Pool{10, 1024}, Ring: Pool{20, 20480}, Buf: Pool{20482, 2048}},
+			abi.PoolsInfo{
+				If:   abi.PoolInfo{Offset: 0, ObjTotal: 12, ObjSize: 1024},
+				Ring: abi.PoolInfo{Offset: 12288, ObjTotal: 20, ObjSize: 20480},
+				Buf:  abi.PoolInfo{Offset: 421888, ObjTotal: 20482, ObjSize: 2048}, MemSize: 42369024}},
+		{"copy monitor", Config{If: Pool{2, 1024}, Ring: Pool{4, 20480}, Buf: Pool{4098, 2048}},
+			abi.PoolsInfo{
+				If:   abi.PoolInfo{Offset: 0, ObjTotal: 4, ObjSize: 1024},
+				Ring: abi.PoolInfo{Offset: 4096, ObjTotal: 4, ObjSize: 20480},
+				Buf:  abi.PoolInfo{Offset: 86016, ObjTotal: 4098, ObjSize: 2048}, MemSize: 8478720}},
 		{"odd sizes", Config{If: Pool{1, 100}, Ring: Pool{2, 300}, Buf: Pool{5, 2000}}, abi.PoolsInfo{
-			If: abi.PoolInfo{Offset: 0, ObjTotal: 32, ObjSize: 128}, Ring: abi.PoolInfo{Offset: 4096, ObjTotal: 64, ObjSize: 320},
-			Buf: abi.PoolInfo{Offset: 24576, ObjTotal: 6, ObjSize: 2048}, MemSize: 36864}},
+			If:   abi.PoolInfo{Offset: 0, ObjTotal: 32, ObjSize: 128},
+			Ring: abi.PoolInfo{Offset: 4096, ObjTotal: 64, ObjSize: 320},
+			Buf:  abi.PoolInfo{Offset: 24576, ObjTotal: 6, ObjSize: 2048}, MemSize: 36864}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRegion(t, c.cfg)
@@ -73,25 +79,27 @@ func TestPoolsAreLaidOutAsNetmapDoes(t *testing.T) {
 				t.Errorf("id %d, size %d, %d bytes", r.ID(), r.Size(), len(r.Bytes()))
 			}
 			pool, offset, stride := r.BufPool()
-			if offset != c.want.Buf.Offset || stride != c.want.Buf.ObjSize || uint64(len(pool)) != uint64(stride)*uint64(c.want.Buf.ObjTotal) {
+			if offset != c.want.Buf.Offset || stride != c.want.Buf.ObjSize ||
+				uint64(len(pool)) != uint64(stride)*uint64(c.want.Buf.ObjTotal) {
 				t.Errorf("buffer pool of %d bytes at %d at a stride of %d", len(pool), offset, stride)
 			}
-			if r.Bufs.Total() != c.want.Buf.ObjTotal || r.Bufs.Size() != stride || !shm.SameStart(pool, r.Bufs.Bytes(0)) {
+			if r.Bufs.Total() != c.want.Buf.ObjTotal || r.Bufs.Size() != stride ||
+				!shm.SameStart(pool, r.Bufs.Bytes(0)) {
 				t.Error("the data path sees another pool")
 			}
 		})
 	}
 }
 
-// What is promised for ports holds for buffers, too, and a small machine keeps its memory for
-// others.
+// TestSizesThatNobodyChose tests that there are buffers for the requested ports, and that a region
+// takes no more than its share of a small machine's memory.
 func TestSizesThatNobodyChose(t *testing.T) {
 	const gib = 1 << 30
 	for _, c := range []struct {
 		name                string
 		cfg                 Config
 		memory              uint64
-		ports, rings, least uint32 // at least
+		ports, rings, least uint32 // minima
 		most                uint32
 	}{
 		{"nothing said", Config{}, 64 * gib, 100, 1024, 100*2048 + 65536, 278528},
@@ -106,7 +114,8 @@ func TestSizesThatNobodyChose(t *testing.T) {
 		{"buffers chosen", Config{If: Pool{Num: 300}, Buf: Pool{Num: 1000}}, 64 * gib, 300, 600, 1000, 1000},
 	} {
 		all := c.cfg.complete(c.memory)
-		if b := all[bufPool].Num; all[ifPool].Num < c.ports || all[ringPool].Num < c.rings || b < c.least || b > c.most {
+		if b := all[bufPool].Num; all[ifPool].Num < c.ports || all[ringPool].Num < c.rings ||
+			b < c.least || b > c.most {
 			t.Errorf("%s: %+v", c.name, all)
 		}
 	}
@@ -159,7 +168,8 @@ func TestReservedBuffersAreNeverGiven(t *testing.T) {
 					t.Errorf("buffer %d lies in two huge pages, or what a NIC wants before it does", b)
 				}
 			}
-			if lost, most := r.Bufs.Total()-uint32(len(bufs)), abi.ReservedBufs+2*uint32(r.Size()/shm.HugePage); lost > most {
+			lost := r.Bufs.Total() - uint32(len(bufs))
+			if most := abi.ReservedBufs + 2*uint32(r.Size()/shm.HugePage); lost > most {
 				t.Errorf("%d buffers are never given, more than %d", lost, most)
 			}
 			for i := range r.Bufs.Total() {
@@ -182,7 +192,8 @@ func TestFreshRing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.FreeRing(g)
-	if g.NumSlots != 40 || g.RingID != 3 || g.Dir != abi.RingRx || g.BufSize != 256 || g.Head.Load()|g.Cur.Load()|g.Tail.Load()|g.Flags.Load() != 0 {
+	if g.NumSlots != 40 || g.RingID != 3 || g.Dir != abi.RingRx || g.BufSize != 256 ||
+		g.Head.Load()|g.Cur.Load()|g.Tail.Load()|g.Flags.Load() != 0 {
 		t.Errorf("ring %+v", g.Ring)
 	}
 	if at := int64(g.Offset) + g.BufOfs; at != int64(r.Info().Buf.Offset) {
@@ -216,7 +227,8 @@ func TestFreshInterface(t *testing.T) {
 	if got := string(f.Name[:]); got != "a name that is \x00" {
 		t.Errorf("name %q", got)
 	}
-	if f.Flags|f.TxRings|f.RxRings|f.BufsHead.Load()|f.HostTxRings|f.HostRxRings != 0 || slices.ContainsFunc(f.RingOfs, func(o int64) bool { return o != 0 }) {
+	if f.Flags|f.TxRings|f.RxRings|f.BufsHead.Load()|f.HostTxRings|f.HostRxRings != 0 ||
+		slices.ContainsFunc(f.RingOfs, func(o int64) bool { return o != 0 }) {
 		t.Errorf("interface %+v with offsets %v is not zeroed", f.If, f.RingOfs)
 	}
 	r.FreeIf(f)
@@ -225,7 +237,7 @@ func TestFreshInterface(t *testing.T) {
 	}
 }
 
-// clobber writes what a client may have left in memory that is free now.
+// clobber writes to free memory, as a client may have done.
 func clobber(r *Region) {
 	b := r.Bytes()[:r.Info().Buf.Offset]
 	for i := range b {
@@ -234,7 +246,7 @@ func clobber(r *Region) {
 }
 
 func TestLargeObjectsTakeAdjacentOnes(t *testing.T) {
-	const slots4k = 4096 // the most that a request may wish for
+	const slots4k = 4096 // the most that a request may ask for
 	for _, objSize := range []uint32{288, 4096, 20480, 36864, 65792, 131072} {
 		r := newRegion(t, Config{Ring: Pool{1024, objSize}, Buf: Pool{16384, 64}})
 		var rings []*Ring
@@ -245,8 +257,9 @@ func TestLargeObjectsTakeAdjacentOnes(t *testing.T) {
 				t.Fatalf("%d slots in objects of %d bytes: %v", slots, objSize, err)
 			}
 			size := r.Info().Ring.ObjSize
-			if want := (abi.RingSize + abi.SlotSize*slots + size - 1) / size; before-r.Usage().RingFree != want {
-				t.Errorf("%d slots in objects of %d bytes took %d, want %d", slots, objSize, before-r.Usage().RingFree, want)
+			took := before - r.Usage().RingFree
+			if want := (abi.RingSize + abi.SlotSize*slots + size - 1) / size; took != want {
+				t.Errorf("%d slots in objects of %d bytes took %d, want %d", slots, objSize, took, want)
 			}
 			if err := r.FillRing("x", g); err != nil {
 				t.Fatal(err)
@@ -320,7 +333,8 @@ func TestExtraBuffersAreAList(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		want, granted uint32
-	}{{"none", 0, 0}, {"one", 1, 1}, {"some", 20, 20}, {"all", 62, 62}, {"more than there are", 1<<32 - 1, 62}} {
+	}{{"none", 0, 0}, {"one", 1, 1}, {"some", 20, 20}, {"all", 62, 62},
+		{"more than there are", 1<<32 - 1, 62}} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRegion(t, small)
 			head, granted := r.NewExtra(c.want)
@@ -355,9 +369,9 @@ func TestHostileExtraLists(t *testing.T) {
 		{"starts behind the pool", func(r *Region, _ []uint32) uint32 { return r.Bufs.Total() }, 0},
 		{"starts at the largest number", func(*Region, []uint32) uint32 { return 1<<32 - 1 }, 0},
 		{"starts with a free buffer", func(r *Region, l []uint32) uint32 { r.FreeBuf(l[0]); return l[0] }, 0},
-		{"bites its tail", func(r *Region, l []uint32) uint32 { r.Bufs.SetLink(l[9], l[0]); return l[0] }, 10},
-		{"names itself", func(r *Region, l []uint32) uint32 { r.Bufs.SetLink(l[4], l[4]); return l[0] }, 5},
-		{"meets itself in the middle", func(r *Region, l []uint32) uint32 { r.Bufs.SetLink(l[7], l[3]); return l[0] }, 8},
+		{"ends with its first buffer", func(r *Region, l []uint32) uint32 { r.Bufs.SetLink(l[9], l[0]); return l[0] }, 10},
+		{"a buffer names itself", func(r *Region, l []uint32) uint32 { r.Bufs.SetLink(l[4], l[4]); return l[0] }, 5},
+		{"leads back into its middle", func(r *Region, l []uint32) uint32 { r.Bufs.SetLink(l[7], l[3]); return l[0] }, 8},
 		{"leads out of the pool", func(r *Region, l []uint32) uint32 { r.Bufs.SetLink(l[2], 1<<31); return l[0] }, 3},
 		{"leads to a reserved buffer", func(r *Region, l []uint32) uint32 { r.Bufs.SetLink(l[2], 1); return l[0] }, 3},
 		{"leads to a buffer that was freed", func(r *Region, l []uint32) uint32 { r.FreeBuf(l[3]); return l[0] }, 3},

@@ -11,15 +11,15 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// spareRoom is what is left to everybody else, in bytes.
+// spareRoom is how many bytes are left to other processes.
 const spareRoom = 16 << 20
 
-// Room says ENOMEM when so many bytes are more than the machine has left, or the control group of
-// this process. The kernel would not say no: it ends processes until there is room, this one first.
-// What the system does not tell is no limit.
+// Room returns ENOMEM if the machine or this process's control group has less than need bytes left.
+// The kernel would grant the memory and then end processes, this one first. A limit that cannot be
+// read does not count.
 func Room(need uint64) error { return roomIn("/", need) }
 
-// roomIn is Room for a system whose files are elsewhere.
+// roomIn is Room with the system's files in another directory.
 func roomIn(root string, need uint64) error {
 	if err := machineRoom(root, need); err != nil {
 		return err
@@ -32,7 +32,7 @@ func roomIn(root string, need uint64) error {
 	return nil
 }
 
-// KernelRoom is Room for memory of the kernel, which counts in no control group.
+// KernelRoom is Room for memory of the kernel, which no control group counts.
 func KernelRoom(need uint64) error { return machineRoom("/", need) }
 
 func machineRoom(root string, need uint64) error {
@@ -44,8 +44,8 @@ func machineRoom(root string, need uint64) error {
 	return nil
 }
 
-// Memory is how much this process may have at most, by the machine and its control group; 0 where
-// nothing tells.
+// Memory returns how many bytes this process may have, by the machine and its control group; 0 if
+// it is unknown.
 func Memory() uint64 { return memoryIn("/") }
 
 func memoryIn(root string) uint64 {
@@ -64,15 +64,14 @@ func tooMuch(need uint64, where string, left uint64) error {
 		need>>20, where, left>>20)
 }
 
-// group is a control group that limits memory. The kernel has two kinds, with other names for the
-// same.
+// group is a control group that limits memory. The files of the two versions have different names.
 type group struct {
 	dir, name   string
-	limit, used string   // files
-	cacheKeys   []string // in memory.stat: what the kernel drops when somebody wants memory
+	limit, used string   // names of files
+	cacheKeys   []string // in memory.stat: memory that the kernel frees on demand
 }
 
-// groupsOf are the control groups of this process and those around them.
+// groupsOf returns the control groups of this process and their ancestors.
 func groupsOf(root string) (all []group) {
 	for line := range strings.Lines(string(readFile(root, "proc/self/cgroup"))) {
 		part := strings.SplitN(strings.TrimSpace(line), ":", 3)
@@ -103,8 +102,8 @@ func groupsOf(root string) (all []group) {
 	return all
 }
 
-// room is what the group has left. A group without a limit has no file that says so, or a word in
-// it.
+// room returns how many bytes the group has left. ok is false for a group without a limit: the file
+// is missing, or contains a word.
 func (g group) room() (left uint64, ok bool) {
 	limit, limited := g.number(g.limit)
 	used, known := g.number(g.used)
@@ -128,7 +127,7 @@ func readFile(dir, name string) []byte {
 	return text
 }
 
-// valueOf is the number behind a word at the start of a line, 0 where there is none.
+// valueOf returns the number after key at the start of a line, or 0.
 func valueOf(text []byte, key string) uint64 {
 	for line := range bytes.Lines(text) {
 		if f := bytes.Fields(line); len(f) > 1 && string(f[0]) == key {
