@@ -9,11 +9,12 @@ import (
 )
 
 // below is the file on which a device is mounted. Daemons in other mount namespaces that share its
-// directory may have mounted theirs on it, too: removing it would take their mounts away. So each holds a
-// shared lock, and it is removed by who can have it alone.
+// directory may have mounted their devices on it, too, and to remove it would remove their mounts.
+// So each daemon holds a shared lock, and removes the file only if it gets the exclusive lock.
 type below struct{ file *os.File }
 
-// hold takes the shared lock, before anything is mounted. Without it the file is removed all the same.
+// hold takes the shared lock, before anything is mounted. If it fails, remove removes the file all
+// the same.
 func (b *below) hold(path string) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -23,7 +24,7 @@ func (b *below) hold(path string) {
 	b.file = f
 }
 
-// remove removes the file, unless others hold it. Nothing of ours is mounted on it any more.
+// remove removes the file unless other daemons hold it. Our device is unmounted before.
 func (b *below) remove(path string) {
 	if b.file == nil || unix.Flock(int(b.file.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
 		os.Remove(path)

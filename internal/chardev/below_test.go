@@ -12,15 +12,15 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// A daemon that ends does not take away the device of another one, in a mount namespace of its own, that
-// is mounted on the same file.
+// TestTwoNamespacesShareTheFile tests that a daemon that ends leaves the device of another daemon
+// alone, which is mounted on the same file in a mount namespace of its own.
 func TestTwoNamespacesShareTheFile(t *testing.T) {
 	first := mountNode(t)
 	second := &node{t: t, path: first.path}
 	ended := make(chan error, 1)
 	mounted, leave := make(chan error), make(chan struct{})
 	go func() {
-		runtime.LockOSThread() // it dies with its namespace
+		runtime.LockOSThread() // the thread ends with its namespace
 		err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
 		if err == nil {
 			err = unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, "")
@@ -43,7 +43,7 @@ func TestTwoNamespacesShareTheFile(t *testing.T) {
 	first.device.Close()
 	select {
 	case <-second.device.Dead():
-		t.Error("the end of one device is that of the other")
+		t.Error("the end of one device ended the other")
 	default:
 	}
 	if _, err := os.Stat(first.path); err != nil {

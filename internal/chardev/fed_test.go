@@ -10,15 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spring is a driver whose files the kernel feeds: nobody calls their wakers unless they are armed.
-type spring struct{ files []*fedFile }
+// feeder is a driver whose files get news from the kernel: their wakers are called only if they are
+// armed.
+type feeder struct{ files []*fedFile }
 
 type fedFile struct {
 	echo
 	armed int
 }
 
-func (s *spring) Open(_ Caller, wake *Waker) (File, syscall.Errno) {
+func (s *feeder) Open(_ Caller, wake *Waker) (File, syscall.Errno) {
 	f := &fedFile{}
 	f.wake = wake
 	s.files = append(s.files, f)
@@ -28,8 +29,8 @@ func (s *spring) Open(_ Caller, wake *Waker) (File, syscall.Errno) {
 func (f *fedFile) Fed(events uint32) bool { return events&unix.POLLIN != 0 }
 func (f *fedFile) Arm(uint32)             { f.armed++ }
 
-func newFedBench(t *testing.T) (*bench, *spring) {
-	s := &spring{}
+func newFedBench(t *testing.T) (*bench, *feeder) {
+	s := &feeder{}
 	b := newBench(t, s)
 	b.worker.d.cfg.Spin = time.Hour
 	return b, s
@@ -42,7 +43,7 @@ func wantArmed(t *testing.T, what string, f *fedFile, want int) {
 	}
 }
 
-// All parked polls of fed files are looked at in each round, and nobody has to be woken for that.
+// TestFedFilesAreLookedAt tests that each round polls all parked fed files without a wake-up.
 func TestFedFilesAreLookedAt(t *testing.T) {
 	b, s := newFedBench(t)
 	first := b.startPoll(b.open(), anna, true)
@@ -60,7 +61,8 @@ func TestFedFilesAreLookedAt(t *testing.T) {
 	}
 }
 
-// Whoever is told "nothing" hears of the next news: however its poll ends.
+// TestFedFilesAreArmedBeforeTheirClientsSleep tests that a file is armed before its poll is
+// answered with nothing, however the poll ends.
 func TestFedFilesAreArmedBeforeTheirClientsSleep(t *testing.T) {
 	for _, c := range []struct {
 		what string
@@ -86,7 +88,7 @@ func TestFedFilesAreArmedBeforeTheirClientsSleep(t *testing.T) {
 	}
 }
 
-// A poll that does not sleep needs nobody to wake it.
+// TestFedFilesAreNotArmedForPollsThatDoNotSleep tests that a poll that does not sleep arms nothing.
 func TestFedFilesAreNotArmedForPollsThatDoNotSleep(t *testing.T) {
 	b, s := newFedBench(t)
 	p := b.startPoll(b.open(), anna, false)
@@ -94,7 +96,8 @@ func TestFedFilesAreNotArmedForPollsThatDoNotSleep(t *testing.T) {
 	wantArmed(t, "a poll that does not sleep", s.files[0], 0)
 }
 
-// A file to which nothing comes is not looked at for long: its polls are not parked any more.
+// TestFedFilesThatStayEmptyAreNotParked tests that polls of a file without news soon are not parked
+// any more.
 func TestFedFilesThatStayEmptyAreNotParked(t *testing.T) {
 	b, s := newFedBench(t)
 	handle := b.open()

@@ -10,14 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// interrupts are the requests that goroutines answer, which a signal may interrupt, and the signals
-// that came to other requests, of which parked polls need to know. The kernel tells of a signal
-// once, and a client that is being killed waits until its request is answered, whatever happens.
+// interrupts holds the requests that goroutines answer, which a signal may interrupt, and the
+// signals to other requests, because parked polls need them. The kernel reports a signal once. A
+// client that is being killed waits until its request is answered.
 type interrupts struct {
 	mu      sync.Mutex
 	waiting map[uint64]*interrupt
-	early   []uint64 // interrupted requests that are not known, or not yet: another worker may be about to begin one
-	over    bool
+	// signals to unknown requests: another worker may have read the request, and not begun it yet
+	early []uint64
+	over  bool
 }
 
 // interrupt is a request that may be interrupted.
@@ -26,10 +27,11 @@ type interrupt struct {
 	signal  bool // the client got a signal
 }
 
-// mostEarly is how many unknown requests are remembered. Only the last few, one a worker, can still begin.
+// mostEarly is how many unknown requests are remembered. Only the last ones, one for each worker,
+// can still begin.
 const mostEarly = 64
 
-// begin is what Caller.Interrupted is for the request. Its end has to follow.
+// begin registers a request and returns its Caller.Interrupted. end has to follow.
 func (s *interrupts) begin(unique uint64) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,14 +68,14 @@ func (s *interrupts) signal(unique uint64) {
 	}
 }
 
-// came says whether a signal has come to a request that did not begin.
+// came reports whether there was a signal for a request that has not begun.
 func (s *interrupts) came(unique uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Contains(s.early, unique)
 }
 
-// signalled says whether a signal interrupted the request.
+// signalled reports whether a signal interrupted the request.
 func (s *interrupts) signalled(unique uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,7 +83,7 @@ func (s *interrupts) signalled(unique uint64) bool {
 	return i != nil && i.signal
 }
 
-// all interrupts everything, and what is yet to come.
+// all interrupts all requests, now and later.
 func (s *interrupts) all() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,19 +95,19 @@ func (s *interrupts) all() {
 	}
 }
 
-// interrupt is told of a signal. The answer is that of the request that it names. A poll that is
-// about to be parked either finds the signal or is found here.
+// interrupt handles a signal to the request whose number is in the body. Only that request gets an
+// answer. Either park finds the signal of a poll, or interruptParked finds the parked poll.
 func (d *Device) interrupt(_ header, in, _ []byte) (int, syscall.Errno) {
 	d.interrupts.signal(le.Uint64(in))
 	d.interruptParked(le.Uint64(in))
 	return 0, 0
 }
 
-// restartSys is ERESTARTSYS: the kernel makes EINTR of it, or repeats the system call after the handler where that is
-// installed with SA_RESTART. It is for threads that a signal waits for.
+// restartSys is ERESTARTSYS. The kernel turns it into EINTR, or repeats the system call after a
+// handler that is installed with SA_RESTART. It is an answer for threads with a pending signal.
 const restartSys = syscall.Errno(512)
 
-// interrupted is the errno for a request that ended because it was interrupted.
+// interrupted is the errno for a request that was interrupted.
 func (d *Device) interrupted(unique uint64) syscall.Errno {
 	if d.interrupts.signalled(unique) {
 		return restartSys

@@ -29,19 +29,19 @@ func TestInterrupts(t *testing.T) {
 	var s interrupts
 	a, b := s.begin(1), s.begin(2)
 	s.signal(1)
-	s.signal(1) // the kernel tells once, whatever we know
+	s.signal(1) // the kernel reports a signal once, even for an unknown request
 	if !closed(a) || closed(b) || !s.signalled(1) || s.signalled(2) || s.signalled(3) {
-		t.Error("not that one was interrupted, or not only that one")
+		t.Error("the wrong requests were interrupted")
 	}
 	s.end(1)
 	if s.signal(1); s.signalled(1) {
 		t.Error("a request that has ended was interrupted")
 	}
 
-	// Another worker reads of the signal first.
+	// Another worker reads about the signal first.
 	s.signal(5)
 	if c := s.begin(5); !closed(c) || !s.signalled(5) {
-		t.Error("a signal that came early got lost")
+		t.Error("an early signal was lost")
 	}
 	for i := range uint64(10 * mostEarly) {
 		s.signal(100 + i)
@@ -52,11 +52,11 @@ func TestInterrupts(t *testing.T) {
 
 	s.all()
 	if c := s.begin(6); !closed(b) || !closed(c) || s.signalled(2) || s.signalled(6) {
-		t.Error("not everything was interrupted, or a signal was made up")
+		t.Error("all did not interrupt everything, or reported a signal that did not come")
 	}
 	s.signal(2)
 	if !s.signalled(2) {
-		t.Error("a signal at the end was not noted")
+		t.Error("a signal after all was not recorded")
 	}
 }
 
@@ -82,13 +82,14 @@ func mountWaiting(t *testing.T) (string, *Device, *waiting) {
 	w := &waiting{began: make(chan struct{}, 16)}
 	fd, _ := backing(t)
 	path := t.TempDir() + "/node"
-	d, err := Mount(Config{Path: path, Mode: 0o600, Backing: fd, Size: memorySize, Spin: 20 * time.Microsecond}, w)
+	d, err := Mount(Config{Path: path, Mode: 0o600, Backing: fd, Size: memorySize,
+		Spin: 20 * time.Microsecond}, w)
 	testutil.Require(t, "to mount FUSE with passthrough (root, Linux 6.9)", err)
 	t.Cleanup(func() { d.Close() })
 	return path, d, w
 }
 
-// helper is this program as a client in a process of its own, that waits in an ioctl.
+// helper starts this program as a client in another process, which waits in an ioctl.
 func helper(t *testing.T, path string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", "-test.run=^TestHelperWaits$")
@@ -102,7 +103,7 @@ func helper(t *testing.T, path string) *exec.Cmd {
 func TestHelperWaits(t *testing.T) {
 	path := os.Getenv("CHARDEV_NODE")
 	if path == "" {
-		t.Skip("it is the client of other tests")
+		t.Skip("runs only as the client of other tests")
 	}
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -111,7 +112,7 @@ func TestHelperWaits(t *testing.T) {
 	ioctl(fd, ioc(in|out, 8, 0), make([]byte, 8))
 }
 
-// A client that is killed in an ioctl goes.
+// TestKilledInIoctl tests that a client that is killed in an ioctl ends.
 func TestKilledInIoctl(t *testing.T) {
 	path, _, w := mountWaiting(t)
 	for range 3 {
@@ -123,12 +124,13 @@ func TestKilledInIoctl(t *testing.T) {
 		select {
 		case <-done:
 		case <-time.After(10 * time.Second):
-			t.Fatal("the client was killed and is still there")
+			t.Fatal("the client was killed and still exists")
 		}
 	}
 }
 
-// Go's handlers are installed with SA_RESTART: the ioctl begins anew after each signal, as that of a driver in the kernel.
+// TestIoctlGoesOnAfterASignal tests that an ioctl restarts after each signal, as in a kernel
+// driver, because Go installs its handlers with SA_RESTART.
 func TestIoctlGoesOnAfterASignal(t *testing.T) {
 	path, d, w := mountWaiting(t)
 	cmd := helper(t, path)
@@ -143,7 +145,7 @@ func TestIoctlGoesOnAfterASignal(t *testing.T) {
 			}
 		}
 	}
-	d.Close() // answers it, and waits for nobody
+	d.Close() // answers the ioctl, and waits for nobody
 	cmd.Process.Kill()
 	cmd.Wait()
 }
@@ -157,7 +159,7 @@ func eachThread(pid int, f func(tid int)) {
 	}
 }
 
-// A device that closes under an ioctl answers it.
+// TestCloseInterruptsIoctl tests that closing a device ends an ioctl.
 func TestCloseInterruptsIoctl(t *testing.T) {
 	path, d, w := mountWaiting(t)
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)

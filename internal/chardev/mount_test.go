@@ -34,7 +34,8 @@ type node struct {
 	files []*nodeFile
 }
 
-// nodeFile answers ioctls with what they brought, one byte higher, and an errno that the request's number names.
+// nodeFile answers ioctls with each byte of the data plus one, and with an errno that the request's
+// number contains.
 type nodeFile struct {
 	wake     *Waker
 	ready    atomic.Uint32
@@ -62,7 +63,7 @@ func (f *nodeFile) Ioctl(caller Caller, request uint32, data []byte) syscall.Err
 func (f *nodeFile) Poll(_ Caller, events uint32) uint32 { return events & f.ready.Load() }
 func (f *nodeFile) Release()                            { close(f.released) }
 
-// set makes the file ready, and wakes who waits for it.
+// set makes the file ready, and wakes its clients.
 func (f *nodeFile) set(events uint32) {
 	f.ready.Store(events)
 	f.wake.Wake()
@@ -104,7 +105,7 @@ func mountNode(t *testing.T, change ...func(*Config)) *node {
 	return n
 }
 
-// open opens the node and returns the driver's side of it, too.
+// open opens the node, and also returns the driver's file.
 func (n *node) open() (fd int, f *nodeFile) {
 	n.t.Helper()
 	fd, err := unix.Open(n.path, unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -116,14 +117,14 @@ func (n *node) open() (fd int, f *nodeFile) {
 	return fd, files[len(files)-1]
 }
 
-// opened are the files that the driver has opened so far.
+// opened returns the files that the driver has opened so far.
 func (n *node) opened() []*nodeFile {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.files)
 }
 
-// numbers of ioctls
+// ioc makes an ioctl's number.
 func ioc(dir, size, errno uint32) uint32 { return dir<<30 | size<<16 | 'x'<<8 | errno }
 
 const in, out = 1, 2 // the client writes, the client reads
@@ -136,7 +137,7 @@ func TestIoctl(t *testing.T) {
 		name      string
 		dir, size uint32
 		errno     syscall.Errno
-		want      byte // of the data afterwards, which is 5 before
+		want      byte // the data afterwards; it is 5 before
 	}{
 		{"without data", 0, 0, 0, 5},
 		{"without data, an error", 0, 0, unix.EBUSY, 5},
@@ -159,7 +160,7 @@ func TestIoctl(t *testing.T) {
 		}
 	}
 	if e := ioctl(fd, ioc(in, 8, 0), nil); e != unix.EFAULT {
-		t.Errorf("data nowhere: %v, want EFAULT", e)
+		t.Errorf("data at an unmapped address: %v, want EFAULT", e)
 	}
 	if c := *f.caller.Load(); c.PID == 0 || c.UID != uint32(os.Getuid()) {
 		t.Errorf("the caller is %+v", c)
@@ -183,12 +184,13 @@ func TestMmap(t *testing.T) {
 		}
 	}
 	copy(maps[0][8192:], "from a client")
-	if !bytes.HasPrefix(maps[1][8192:], []byte("from a client")) || !bytes.HasPrefix(n.memory[8192:], []byte("from a client")) {
-		t.Error("what a client writes is not seen by all")
+	if !bytes.HasPrefix(maps[1][8192:], []byte("from a client")) ||
+		!bytes.HasPrefix(n.memory[8192:], []byte("from a client")) {
+		t.Error("not all mappings show what a client wrote")
 	}
 	n.device.Close()
 	if !bytes.HasPrefix(maps[0][4096:], []byte("from the device")) {
-		t.Error("a mapping has not outlived the device")
+		t.Error("a mapping lost its contents with the device")
 	}
 }
 
@@ -205,7 +207,7 @@ func poll(t *testing.T, fd int, events int16, timeout time.Duration) int16 {
 	}
 }
 
-// long is a time that nobody waits for unless a wake-up is lost.
+// long is a timeout that expires only if a wake-up is lost.
 const long = 10 * time.Second
 
 func TestPoll(t *testing.T) {
@@ -215,14 +217,16 @@ func TestPoll(t *testing.T) {
 	if got := poll(t, fd, unix.POLLIN, 0); got != 0 {
 		t.Errorf("without waiting: %#x", got)
 	}
-	if got := poll(t, fd, unix.POLLIN, 30*time.Millisecond); got != 0 || time.Since(start) < 30*time.Millisecond {
+	if got := poll(t, fd, unix.POLLIN, 30*time.Millisecond); got != 0 ||
+		time.Since(start) < 30*time.Millisecond {
 		t.Errorf("with a timeout of 30 ms: %#x after %v", got, time.Since(start))
 	}
 	f.ready.Store(unix.POLLIN | unix.POLLOUT)
 	if got := poll(t, fd, unix.POLLIN, long); got != unix.POLLIN {
 		t.Errorf("ready: %#x", got)
 	}
-	for _, delay := range []time.Duration{0, 5 * time.Microsecond, 50 * time.Microsecond, time.Millisecond, 10 * time.Millisecond} {
+	for _, delay := range []time.Duration{0, 5 * time.Microsecond, 50 * time.Microsecond,
+		time.Millisecond, 10 * time.Millisecond} {
 		for range 10 {
 			f.ready.Store(0)
 			ended := make(chan struct{})
@@ -239,7 +243,7 @@ func TestPoll(t *testing.T) {
 	}
 }
 
-// All who sleep on a file are woken, by whatever descriptor and however long they have slept.
+// TestPollByMany tests that all clients that sleep on a file are woken.
 func TestPollByMany(t *testing.T) {
 	n := mountNode(t)
 	fd, f := n.open()
@@ -291,7 +295,7 @@ func TestEpoll(t *testing.T) {
 				}
 			}
 			if wait(0) != 0 {
-				t.Error("ready before anything was there")
+				t.Error("ready before the first event")
 			}
 			for i := range 50 {
 				go func() {
@@ -302,7 +306,7 @@ func TestEpoll(t *testing.T) {
 					t.Fatalf("event %d is lost", i)
 				}
 				if again := wait(0); again != 1 && flag == 0 || again > 1 {
-					t.Fatalf("an event that lasts is there %d times", again)
+					t.Fatalf("a lasting event is reported %d times", again)
 				}
 				f.ready.Store(0)
 				if flag == 0 && wait(0) != 0 {
@@ -326,7 +330,8 @@ func TestManyFiles(t *testing.T) {
 						return
 					}
 					data := []byte{1, 2, 3, byte(i)}
-					if e := ioctl(fd, ioc(in|out, 4, 0), data); e != 0 || !bytes.Equal(data, []byte{2, 3, 4, byte(i + 1)}) {
+					if e := ioctl(fd, ioc(in|out, 4, 0), data); e != 0 ||
+						!bytes.Equal(data, []byte{2, 3, 4, byte(i + 1)}) {
 						t.Errorf("ioctl: %v, %v", e, data)
 					}
 					poll(t, fd, unix.POLLIN, 0)
@@ -351,7 +356,7 @@ func wantReleased(t *testing.T, f *nodeFile) {
 	select {
 	case <-f.released:
 	case <-time.After(long):
-		t.Fatal("a file that nobody has open any more is not released")
+		t.Fatal("a closed file is not released")
 	}
 }
 
@@ -359,15 +364,15 @@ func wantKept(t *testing.T, f *nodeFile) {
 	t.Helper()
 	select {
 	case <-f.released:
-		t.Fatal("a file that somebody has open is released")
+		t.Fatal("an open file is released")
 	case <-time.After(20 * time.Millisecond):
 	}
 }
 
 func TestReleaseComesWithTheLastClose(t *testing.T) {
 	n := mountNode(t)
-	// Not os.OpenFile: the runtime tells its poller in a way that lets no garbage collection start before the device, in
-	// the same process, has answered.
+	// os.OpenFile tells the runtime's poller about the file, and during that no garbage collection
+	// can start until the device has answered. The device is in the same process.
 	fd, err := unix.Open(n.path, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -377,7 +382,7 @@ func TestReleaseComesWithTheLastClose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	child := exec.Command("cat") // inherits it, and ends with its input
+	child := exec.Command("cat") // inherits the descriptor, and ends with its input
 	child.ExtraFiles = []*os.File{file}
 	input, err := child.StdinPipe()
 	if err == nil {
@@ -407,7 +412,8 @@ func TestPermissions(t *testing.T) {
 		}
 		sys := st.Sys().(*syscall.Stat_t)
 		if st.Mode() != mode || sys.Uid != uid || sys.Gid != gid || st.Size() != memorySize {
-			t.Errorf("%v of %d:%d, %d bytes, want %v of %d:%d, %d", st.Mode(), sys.Uid, sys.Gid, st.Size(), mode, uid, gid, memorySize)
+			t.Errorf("%v of %d:%d, %d bytes, want %v of %d:%d, %d", st.Mode(), sys.Uid, sys.Gid, st.Size(),
+				mode, uid, gid, memorySize)
 		}
 	}
 	nobody := func() error {
@@ -420,22 +426,23 @@ func TestPermissions(t *testing.T) {
 		os.Chmod(dir, 0o755)
 	}
 	if nobody() == nil {
-		t.Error("a stranger may open the node")
+		t.Error("another user may open the node")
 	}
 	if err := errors.Join(os.Chmod(n.path, 0o666), os.Chown(n.path, 56, 78)); err != nil {
 		t.Fatal(err)
 	}
 	want(0o666, 56, 78)
 	if err := nobody(); err != nil {
-		t.Errorf("a stranger may not open a node that is everybody's: %v", err)
+		t.Errorf("another user may not open a node with mode 666: %v", err)
 	}
 }
 
-// What programs do to files and a device has no use for.
-func TestNotAStream(t *testing.T) {
+// TestUnsupportedCalls tests system calls for files that are of no use for a device.
+func TestUnsupportedCalls(t *testing.T) {
 	n := mountNode(t)
 	copy(n.memory, "kept")
-	fd, err := unix.Open(n.path, unix.O_RDWR|unix.O_TRUNC|unix.O_CREAT|unix.O_APPEND|unix.O_CLOEXEC, 0o600)
+	fd, err := unix.Open(n.path, unix.O_RDWR|unix.O_TRUNC|unix.O_CREAT|unix.O_APPEND|unix.O_CLOEXEC,
+		0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -483,8 +490,8 @@ func TestPathsThatCannotBeServed(t *testing.T) {
 	}
 }
 
-func TestCloseLeavesWhatWasThere(t *testing.T) {
-	for name, before := range map[string]bool{"a file of its own": false, "a file that was there": true} {
+func TestCloseLeavesExistingFiles(t *testing.T) {
+	for name, before := range map[string]bool{"a new file": false, "an existing file": true} {
 		n := mountNode(t, func(c *Config) {
 			if before {
 				if err := os.WriteFile(c.Path, []byte("mine"), 0o600); err != nil {
@@ -502,7 +509,7 @@ func TestCloseLeavesWhatWasThere(t *testing.T) {
 	}
 }
 
-// A descriptor of a device that is gone says so.
+// TestAfterClose tests the errors of descriptors whose device is closed.
 func TestAfterClose(t *testing.T) {
 	n := mountNode(t)
 	fd, _ := n.open()
@@ -514,16 +521,17 @@ func TestAfterClose(t *testing.T) {
 		t.Errorf("ioctl: %v", e)
 	}
 	if got := <-slept; got&unix.POLLERR == 0 {
-		t.Errorf("who slept gets %#x, want POLLERR", got)
+		t.Errorf("the sleeping client gets %#x, want POLLERR", got)
 	}
 }
 
-// A device that ended without unmounting leaves a path that nobody can use, but who mounts it anew.
+// TestStaleMount tests that a path whose daemon died without unmounting is unusable until a device
+// is mounted there again.
 func TestStaleMount(t *testing.T) {
 	n := mountNode(t)
 	fd, _ := n.open()
 	old := n.device
-	unix.Write(old.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // what a kill does
+	unix.Write(old.stop, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // as after a kill
 	old.workers.Wait()
 	old.slow.Wait()
 	unix.Close(old.stop)
@@ -545,11 +553,11 @@ func TestStaleMount(t *testing.T) {
 		t.Error("a descriptor of the old device works")
 	}
 	if _, err := os.Stat(n.path); err != nil {
-		t.Errorf("the old device has taken the new one away: %v", err)
+		t.Errorf("the old device unmounted the new one: %v", err)
 	}
 }
 
-func TestUnmountedBySomebodyElse(t *testing.T) {
+func TestUnmountedByOthers(t *testing.T) {
 	n := mountNode(t)
 	if err := unix.Unmount(n.path, 0); err != nil {
 		t.Fatal(err)
@@ -561,7 +569,8 @@ func TestUnmountedBySomebodyElse(t *testing.T) {
 	}
 }
 
-// A device that was unmounted lives as long as somebody has it open. When it ends, it leaves its successor alone.
+// TestSuccessorOnTheSamePath tests that an unmounted device lives as long as it is open, and that
+// it leaves the next device on the path alone when it ends.
 func TestSuccessorOnTheSamePath(t *testing.T) {
 	n := mountNode(t)
 	fd, _ := n.open()
@@ -569,7 +578,7 @@ func TestSuccessorOnTheSamePath(t *testing.T) {
 		t.Fatal(err)
 	}
 	if e := ioctl(fd, ioc(0, 0, 0), nil); e != 0 {
-		t.Errorf("who has it open cannot use it: %v", e)
+		t.Errorf("a client that has it open cannot use it: %v", e)
 	}
 	old := n.device
 	var err error
@@ -578,7 +587,7 @@ func TestSuccessorOnTheSamePath(t *testing.T) {
 	}
 	old.Close()
 	if _, f := n.open(); f == nil {
-		t.Error("the successor does not work")
+		t.Error("the next device does not work")
 	}
 }
 

@@ -10,16 +10,17 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// operation is how one kind of request is answered.
+// operation describes how requests with one operation code are answered.
 type operation struct {
-	size  int  // the least its body may have
-	slow  bool // it may take long: not by the thread that reads requests
+	size  int  // least length of the body
+	slow  bool // it may take long, and a goroutine answers it
 	mute  bool // it gets no answer
 	serve func(*Device, header, []byte, []byte) (int, syscall.Errno)
 }
 
-// operations are all that a device answers; everything else gets ENOSYS, which tells the kernel not to ask again.
-// Each takes the request's body and a buffer for the answer's, and returns how much of it there is, or an errno.
+// operations are all that a device answers. Other requests get ENOSYS, which tells the kernel not
+// to send them again. serve gets the request's body and a buffer for the answer's body, and returns
+// the length of the answer or an errno.
 var operations = [...]operation{
 	opForget:      {mute: true},
 	opBatchForget: {mute: true},
@@ -37,11 +38,12 @@ var operations = [...]operation{
 	opPoll:        {size: 24, serve: (*Device).poll},
 }
 
-// serve answers the request. One that is not as long as it says or as its kind needs gets EINVAL.
+// serve answers a request. A request whose length is not the stated one, or less than its operation
+// needs, gets EINVAL.
 func (w *worker) serve(request []byte) {
 	h, body, ok := parse(request)
 	if len(request) < inHeaderSize {
-		return // there is nobody to answer
+		return // without a header, there is nobody to answer
 	}
 	var op operation
 	if h.opcode < uint32(len(operations)) {
@@ -71,15 +73,15 @@ func (w *worker) serve(request []byte) {
 		})
 	default:
 		n, errno := op.serve(w.d, h, body, w.out[outHeaderSize:])
-		if w.failed = errno != 0 || n != later && saysError(h.opcode, w.out[outHeaderSize:]); n != later {
+		if w.failed = errno != 0 || n != later && isError(h.opcode, w.out[outHeaderSize:]); n != later {
 			w.d.reply(h, w.out, n, errno)
 		}
 		w.follower.Saw(int(h.caller.PID))
 	}
 }
 
-// saysError tells whether an answer, that is none by itself, brings the client an error.
-func saysError(opcode uint32, answer []byte) bool {
+// isError reports whether an answer without an errno brings the client an error.
+func isError(opcode uint32, answer []byte) bool {
 	switch opcode {
 	case opPoll:
 		return le.Uint32(answer)&unix.POLLERR != 0
@@ -89,8 +91,9 @@ func saysError(opcode uint32, answer []byte) bool {
 	return false
 }
 
-// turn is what a slow request waits for, and what it calls when it is done: all releases that came before it go first. A
-// client whose last close(2) has returned may at once ask for what it gave up.
+// turn orders slow requests after the releases that came before them: a client whose last close(2)
+// has returned may at once request what it gave up. A request waits for before, and calls done at
+// its end.
 func (d *Device) turn(release bool) (before <-chan struct{}, done func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -102,7 +105,7 @@ func (d *Device) turn(release bool) (before <-chan struct{}, done func()) {
 	return before, done
 }
 
-// reply sends out: a header, which it fills, and n bytes of answer.
+// reply fills in the header of out and sends it with n bytes of answer.
 func (d *Device) reply(h header, out []byte, n int, errno syscall.Errno) {
 	if errno != 0 {
 		n = 0
@@ -111,10 +114,10 @@ func (d *Device) reply(h header, out []byte, n int, errno syscall.Errno) {
 	le.PutUint32(out, uint32(n))
 	le.PutUint32(out[4:], uint32(-int32(errno)))
 	le.PutUint64(out[8:], h.unique)
-	writeRaw(d.fd, out[:n]) // ENOENT: the client was killed and nobody waits for the answer
+	writeRaw(d.fd, out[:n]) // ENOENT: the client was killed, and does not wait for the answer
 }
 
-// notify tells the kernel that clients who sleep on the handle should poll again.
+// notify tells the kernel that clients that sleep on the handle should poll again.
 func (d *Device) notify(handle uint64) {
 	var b [24]byte
 	le.PutUint32(b[0:], uint32(len(b)))
@@ -123,7 +126,7 @@ func (d *Device) notify(handle uint64) {
 	writeRaw(d.fd, b[:])
 }
 
-// init agrees on the protocol. What we cannot do without is passthrough.
+// init negotiates the protocol. Passthrough is required.
 func (d *Device) init(_ header, in, out []byte) (int, syscall.Errno) {
 	const want = initExt | passthrough
 	has := uint64(le.Uint32(in[12:]))
@@ -133,24 +136,25 @@ func (d *Device) init(_ header, in, out []byte) (int, syscall.Errno) {
 	major, minor := le.Uint32(in), le.Uint32(in[4:])
 	if major != protocolMajor || minor < protocolMinor || has&want != want {
 		d.outcome(fault.New(syscall.EOPNOTSUPP, "make device node", d.cfg.Path,
-			"the kernel has no FUSE passthrough, which came with Linux 6.9; use a newer kernel, or the embedded framework"))
+			"the kernel has no FUSE passthrough, which came with Linux 6.9; use a newer kernel, or the "+
+				"embedded framework"))
 		return 0, unix.EOPNOTSUPP
 	}
 	clear(out[:64])
 	le.PutUint32(out[0:], protocolMajor)
 	le.PutUint32(out[4:], protocolMinor)
 	le.PutUint32(out[12:], uint32(want&0xffffffff))
-	le.PutUint16(out[16:], 16) // background requests
-	le.PutUint16(out[18:], 12) // of which it may call itself congested
+	le.PutUint16(out[16:], 16) // most background requests
+	le.PutUint16(out[18:], 12) // from this number on, the kernel counts as congested
 	le.PutUint32(out[20:], maxWrite)
-	le.PutUint32(out[24:], 1) // nanoseconds of time stamps
+	le.PutUint32(out[24:], 1) // resolution of time stamps, in nanoseconds
 	le.PutUint32(out[32:], uint32(uint64(want)>>32))
-	le.PutUint32(out[36:], 1)    // file systems that may be stacked: passthrough needs it
-	d.slow.Go(d.openBackingFile) // which the kernel accepts once it has the answer
+	le.PutUint32(out[36:], 1)    // depth of stacked file systems, which passthrough needs
+	d.slow.Go(d.openBackingFile) // the kernel accepts it after this answer
 	return 64, 0
 }
 
-// outcome settles how Mount ends.
+// outcome sets the result of Mount.
 func (d *Device) outcome(err error) {
 	select {
 	case d.ready <- err:
@@ -165,7 +169,8 @@ func (d *Device) getattr(_ header, _, out []byte) (int, syscall.Errno) {
 	return 16 + attrSize, 0
 }
 
-// setattr takes new permissions and owners. It passes over a new size, as a device does: open with O_TRUNC is no error.
+// setattr sets permissions and owners. It ignores a new size, because open with O_TRUNC succeeds
+// for devices.
 func (d *Device) setattr(h header, in, out []byte) (int, syscall.Errno) {
 	d.mu.Lock()
 	valid := le.Uint32(in)
@@ -204,7 +209,7 @@ func (d *Device) open(h header, _, out []byte) (int, syscall.Errno) {
 	}
 	f.fed, _ = f.File.(Fed)
 	d.mu.Lock()
-	if d.files == nil { // closed meanwhile
+	if d.files == nil { // closed in the meantime
 		d.mu.Unlock()
 		f.Release()
 		return 0, unix.ENODEV
@@ -214,15 +219,16 @@ func (d *Device) open(h header, _, out []byte) (int, syscall.Errno) {
 	d.files[handle] = f
 	d.mu.Unlock()
 	le.PutUint64(out, handle)
-	le.PutUint32(out[8:], openDirectIO|openPassthrough) // mappings pass through, read and write come to us
+	// mappings pass through; read and write are requests
+	le.PutUint32(out[8:], openDirectIO|openPassthrough)
 	le.PutUint32(out[12:], uint32(d.backing))
 	return 16, 0
 }
 
-// refuse answers read(2) and write(2): there is no stream of bytes.
+// refuse answers read(2) and write(2), which the device does not support.
 func refuse(*Device, header, []byte, []byte) (int, syscall.Errno) { return 0, unix.EINVAL }
 
-// flush is called for every close(2), of which only the last counts.
+// flush is called for every close(2). Only the last one matters, which release answers.
 func (d *Device) flush(header, []byte, []byte) (int, syscall.Errno) { return 0, 0 }
 
 func (d *Device) release(_ header, in, _ []byte) (int, syscall.Errno) {
@@ -238,7 +244,7 @@ func (d *Device) release(_ header, in, _ []byte) (int, syscall.Errno) {
 	return 0, 0
 }
 
-// ioctlSize is how much data an ioctl request carries, in or out.
+// ioctlSize returns how much data an ioctl carries, in its larger direction.
 func ioctlSize(in []byte) uint32 {
 	if len(in) < 32 {
 		return 0
@@ -246,12 +252,12 @@ func ioctlSize(in []byte) uint32 {
 	return max(le.Uint32(in[24:]), le.Uint32(in[28:]))
 }
 
-// mayTakeLong says whether an ioctl is nothing for the thread that reads requests.
+// mayTakeLong reports whether a goroutine has to answer the ioctl.
 func (d *Device) mayTakeLong(in []byte) bool {
 	return ioctlSize(in) > 0 || d.cfg.Slow != nil && d.cfg.Slow(le.Uint32(in[12:]))
 }
 
-// ioctl answers with the data also when it fails: a failed request may say more than its errno.
+// ioctl sends the data back even if it fails, because a failed request may say more than its errno.
 func (d *Device) ioctl(h header, in, out []byte) (int, syscall.Errno) {
 	f := d.file(le.Uint64(in))
 	if f == nil {
@@ -285,7 +291,7 @@ func (d *Device) poll(h header, in, out []byte) (int, syscall.Errno) {
 	var alone bool
 	if sleeps {
 		f.waker.handle.Store(le.Uint64(in[8:]))
-		alone = d.arm(f, h.caller.PID) // before looking: what comes after the look wakes the client
+		alone = d.arm(f, h.caller.PID) // before polling, so that later news wakes the client
 	}
 	ready := f.Poll(h.caller, events)
 	if ready == 0 && sleeps {
@@ -299,29 +305,30 @@ func (d *Device) poll(h header, in, out []byte) (int, syscall.Errno) {
 	return answerPoll(out, ready), 0
 }
 
-// arm has a client that is about to sleep hear of what the kernel brings.
+// arm makes the kernel's next news call the waker of a client that is about to sleep.
 func (f *file) arm(p parking) {
 	if p.fed {
 		f.fed.Arm(p.events)
 	}
 }
 
-// arm has the next Wake reach the thread that is about to look, and says whether it reaches no other. f.mu is held.
+// arm makes the next Wake reach the thread that is about to poll, and reports whether it reaches no
+// other thread. f.mu is held.
 //
-// The file stays armed when the thread finds something: one that asked for edges (EPOLLET) is told of each once and does
-// not look again before the next.
+// The file stays armed if the poll finds something: a client that asked for edges (EPOLLET) is told
+// of each event once, and does not poll before the next one.
 func (d *Device) arm(f *file, thread int) (alone bool) {
 	d.parked.mu.Lock()
-	f.parking.alone = false // before arming: who wakes a parked poll has to notify us, too
+	f.parking.alone = false // before arming: from here on, a wake-up also has to notify the kernel
 	d.parked.mu.Unlock()
-	alone = !f.waker.armed.Swap(true) || thread != 0 && f.heir == thread
-	if f.heir = 0; alone {
-		f.heir = thread
+	alone = !f.waker.armed.Swap(true) || thread != 0 && f.only == thread
+	if f.only = 0; alone {
+		f.only = thread
 	}
 	return alone
 }
 
-// later instead of a size means that the answer comes some other time.
+// later is returned instead of a length if the answer comes later.
 const later = -1
 
 func answerPoll(out []byte, ready uint32) int {

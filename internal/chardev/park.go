@@ -11,53 +11,53 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// parkedPolls are the polls that found nothing and have no answer yet.
+// parkedPolls are polls that found nothing and have no answer yet.
 //
-// A client that is told "nothing yet" sleeps, is woken by a notification, and polls again: two
-// switches between processes more than an answer costs. So while a worker looks for requests
-// anyway, it keeps such a poll unanswered. What the client waits for often comes from the very next
-// request.
+// A client that is told "nothing yet" sleeps, is woken by a notification, and polls again. This
+// costs two switches between processes more than an answer. So while a worker looks for requests
+// anyway, it leaves such a poll unanswered. What the client waits for often comes from the very
+// next request.
 //
-// A parked poll ends when it is woken and finds something, after a bounded time, by a signal to its
-// client, and when the device is closed. Nothing of that waits for the workers to be idle: until
-// then the client cannot even be killed.
+// A parked poll ends when it is woken and finds something, after a limited time, by a signal to its
+// client, and when the device is closed. None of these waits for idle workers, because the client
+// cannot be killed before.
 type parkedPolls struct {
 	mu     sync.Mutex
-	files  []*file      // whose poll is parked, in the order in which the polls came
-	oldest atomic.Int64 // when the first of them came, 0 when there is none: read after every request
-	woken  atomic.Int32 // how many of them have been woken
-	fed    atomic.Int32 // how many of them are fed
+	files  []*file      // with parked polls, in the order of the polls
+	oldest atomic.Int64 // when the first poll came, 0 if there is none: read after every request
+	woken  atomic.Int32 // how many of the polls have been woken
+	fed    atomic.Int32 // how many of the polls are fed
 }
 
-// parking is a poll that is parked; zero when there is none.
+// parking is a parked poll. It is zero if there is none.
 type parking struct {
 	unique uint64
 	caller Caller
 	events uint32
-	since  int64 // on clock
+	since  int64 // by clock
 	woken  bool
 	alone  bool // no other thread waits for a wake-up of the file
-	fed    bool // the kernel may bring what it waits for: it is looked at, not woken
+	fed    bool // the kernel may bring the news: it is polled, not woken
 }
 
 const (
 	// busyLimit is how long a poll stays parked while workers have other requests to answer. That
-	// costs nothing, but the client's own time-out runs late by as much.
+	// costs nothing, but delays the client's own timeout by as much.
 	busyLimit = time.Millisecond
-	// mostChances is how many polls of a file may be parked in vain before parking it is given up
-	// for a while.
+	// mostChances is how many polls of a file may be parked in vain before parking is suspended.
 	mostChances = 8
-	// retry is the number of polls after which it is tried again.
+	// retry is the number of polls after which parking is tried again.
 	retry = 32
 )
 
-// epoch is when clock began.
+// epoch is the start of clock.
 var epoch = time.Now()
 
-// clock is a time that is never 0.
+// clock returns the time in nanoseconds. It is never 0.
 func clock() int64 { return int64(time.Since(epoch)) + 1 }
 
-// worthParking says whether parking has paid for this file lately, or may again. f.mu is held.
+// worthParking reports whether parking has paid for this file lately, or is to be tried again. f.mu
+// is held.
 func (f *file) worthParking() bool {
 	if f.chances > 0 {
 		return true
@@ -70,8 +70,8 @@ func (f *file) worthParking() bool {
 	return true
 }
 
-// park keeps a poll unanswered, unless the file has been woken since it was armed or has a parked
-// poll, or a signal waits for the client to get its answer.
+// park leaves a poll unanswered. It returns false if the file has been woken since it was armed,
+// has a parked poll, or if a signal for the client has come.
 func (d *Device) park(f *file, p parking) bool {
 	s := &d.parked
 	s.mu.Lock()
@@ -84,7 +84,8 @@ func (d *Device) park(f *file, p parking) bool {
 		s.fed.Add(1)
 	}
 	i := len(s.files)
-	for i > 0 && s.files[i-1].parking.since > p.since { // one that was woken in vain goes back to its place
+	// A poll that was woken in vain returns to its place.
+	for i > 0 && s.files[i-1].parking.since > p.since {
 		i--
 	}
 	s.files = slices.Insert(s.files, i, f)
@@ -92,7 +93,7 @@ func (d *Device) park(f *file, p parking) bool {
 	return true
 }
 
-// take ends the parking of a file's poll, which the caller has to answer. s.mu is held.
+// take removes a parked poll, which the caller has to answer. s.mu is held.
 func (s *parkedPolls) take(i int) (*file, parking) {
 	f := s.files[i]
 	p := f.parking
@@ -111,23 +112,23 @@ func (s *parkedPolls) take(i int) (*file, parking) {
 	return f, p
 }
 
-// any says whether there are parked polls.
+// any reports whether there are parked polls.
 func (s *parkedPolls) any() bool { return s.oldest.Load() != 0 }
 
-// late says whether the oldest poll came before a time.
+// late reports whether the oldest poll came before a time.
 func (s *parkedPolls) late(before int64) bool {
 	t := s.oldest.Load()
 	return t != 0 && t <= before
 }
 
-// number is how many polls are parked.
+// number returns how many polls are parked.
 func (s *parkedPolls) number() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.files)
 }
 
-// due takes a poll that came before a time, or else one that has been woken.
+// due removes and returns a poll that came before a time, or else one that has been woken.
 func (s *parkedPolls) due(before int64) (*file, parking) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,8 +141,8 @@ func (s *parkedPolls) due(before int64) (*file, parking) {
 	return nil, parking{}
 }
 
-// wakeParked marks a parked poll to be looked at again, and says whether that is all who wait for
-// the file. A worker is awake as long as polls are parked.
+// wakeParked marks a parked poll to be looked at again, and reports whether no other client waits
+// for the file. While polls are parked, a worker is awake.
 func (d *Device) wakeParked(f *file) bool {
 	s := &d.parked
 	s.mu.Lock()
@@ -153,7 +154,7 @@ func (d *Device) wakeParked(f *file) bool {
 	return f.parking.alone
 }
 
-// mark has a parked poll looked at again. s.mu is held.
+// mark marks a parked poll to be looked at again. s.mu is held.
 func (s *parkedPolls) mark(f *file) {
 	if !f.parking.woken {
 		f.parking.woken = true
@@ -161,7 +162,7 @@ func (s *parkedPolls) mark(f *file) {
 	}
 }
 
-// markFed has all parked polls looked at for which nobody would be woken.
+// markFed marks all parked polls for which no waker is called.
 func (s *parkedPolls) markFed() {
 	if s.fed.Load() == 0 {
 		return
@@ -176,8 +177,8 @@ func (s *parkedPolls) markFed() {
 }
 
 // answerParked answers the parked polls that have been woken and find something, and those that
-// came before a time. It looks at each about once: one that is woken again and again, always in
-// vain, must not keep the worker.
+// came before a time. It looks at each about once: a poll that is woken in vain again and again
+// must not keep the worker busy.
 func (w *worker) answerParked(before int64) {
 	s := &w.d.parked
 	s.markFed()
@@ -198,8 +199,8 @@ func (w *worker) answerParked(before int64) {
 	}
 }
 
-// look polls for a client whose poll is not parked any more. One that was woken in vain is parked
-// again if it may.
+// look polls for a client whose poll is not parked any more. A poll that was woken in vain is
+// parked again if mayWait permits.
 func (w *worker) look(f *file, p parking, mayWait bool) (ready uint32, again bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -221,8 +222,8 @@ func (w *worker) look(f *file, p parking, mayWait bool) (ready uint32, again boo
 	return ready, false
 }
 
-// interruptParked answers a poll that a signal interrupts: with nothing, for the kernel knows of
-// the signal and takes an errno for POLLERR.
+// interruptParked answers a poll that a signal interrupts. It returns no events and no errno: the
+// kernel knows of the signal, and would turn an errno into POLLERR.
 func (d *Device) interruptParked(unique uint64) {
 	s := &d.parked
 	s.mu.Lock()
@@ -237,7 +238,7 @@ func (d *Device) interruptParked(unique uint64) {
 	d.endPoll(unique, 0)
 }
 
-// endParked answers all parked polls, of a device that is being closed.
+// endParked answers all parked polls of a device that is being closed.
 func (d *Device) endParked() {
 	for {
 		f, p := d.parked.due(clock())

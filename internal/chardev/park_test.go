@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The clients of these tests are threads by these numbers.
+// Numbers of the threads that are clients in these tests.
 const (
 	anna = 101
 	bert = 102
@@ -18,13 +18,14 @@ const (
 
 // message is what the worker wrote: an answer to a request, or a notification.
 type message struct {
-	unique uint64 // 0 of a notification
+	unique uint64 // 0 for a notification
 	ready  uint32 // events in the answer
 }
 
 var notification = message{}
 
-// startPoll sends a poll for POLLIN by a thread, which may sleep or not, and returns its number.
+// startPoll sends a thread's poll for POLLIN and returns the request's number. sleeps is whether
+// the thread will sleep.
 func (b *bench) startPoll(handle uint64, thread int, sleeps bool) uint64 {
 	body := make([]byte, 24)
 	le.PutUint64(body, handle)
@@ -39,7 +40,7 @@ func (b *bench) startPoll(handle uint64, thread int, sleeps bool) uint64 {
 	return b.unique
 }
 
-// wantMessages fails when the worker wrote anything else since the last call.
+// wantMessages fails if the worker wrote anything else since the last call.
 func (b *bench) wantMessages(what string, want ...message) {
 	b.t.Helper()
 	var got []message
@@ -68,8 +69,8 @@ func newParkBench(t *testing.T) (*bench, *echo, uint64) {
 	return b, driver, b.open()
 }
 
-// now is what a worker does between two requests, late what it does when every parked poll has
-// waited long enough.
+// now does what a worker does between two requests. late does what it does when every parked poll
+// has waited long enough.
 func (b *bench) now()  { b.worker.between() }
 func (b *bench) late() { b.worker.answerParked(clock()) }
 
@@ -96,8 +97,8 @@ func TestParkedPollIsAnsweredWhenItIsLate(t *testing.T) {
 	b.wantMessages("woken again")
 }
 
-// A worker that has a request to answer at any time answers parked polls all the same, and those
-// that are woken again and again, always in vain.
+// TestParkedPollIsLateBetweenRequests tests that a worker that never lacks requests answers parked
+// polls all the same, also polls that are woken in vain again and again.
 func TestParkedPollIsLateBetweenRequests(t *testing.T) {
 	for _, wakes := range []bool{false, true} {
 		b, driver, handle := newParkBench(t)
@@ -122,7 +123,7 @@ func TestParkedPollIsInterrupted(t *testing.T) {
 	}
 	t.Run("parked", func(t *testing.T) {
 		b, driver, handle := newParkBench(t)
-		signal(b, 4711) // of somebody else
+		signal(b, 4711) // to another client
 		p := b.startPoll(handle, anna, true)
 		b.wantMessages("nothing is there")
 		signal(b, p)
@@ -147,7 +148,7 @@ func TestParkedPollIsInterrupted(t *testing.T) {
 	})
 	t.Run("about to be parked", func(t *testing.T) {
 		b, _, handle := newParkBench(t)
-		signal(b, b.unique+4) // that of the poll below: another worker has read of it first
+		signal(b, b.unique+4) // to the poll below: another worker reads it first
 		p := b.startPoll(handle, anna, true)
 		b.wantMessages("a signal", message{p, 0})
 	})
@@ -163,7 +164,8 @@ func TestParkedPollIsInterrupted(t *testing.T) {
 	})
 }
 
-// Several parked polls are late in the order in which they came, also after one was woken in vain.
+// TestParkedPollsInOrder tests that parked polls are late in the order in which they came, also
+// after one was woken in vain.
 func TestParkedPollsInOrder(t *testing.T) {
 	b, _, handle := newParkBench(t)
 	handles := []uint64{handle, b.open(), b.open()}
@@ -182,7 +184,7 @@ func TestParkedPollsInOrder(t *testing.T) {
 	b.wantMessages("late", polls...)
 }
 
-// A wake-up that was for nothing leaves the poll where it is.
+// TestParkedPollGoesBack tests that a wake-up in vain leaves the poll parked.
 func TestParkedPollGoesBack(t *testing.T) {
 	b, driver, handle := newParkBench(t)
 	p := b.startPoll(handle, anna, true)
@@ -197,7 +199,8 @@ func TestParkedPollGoesBack(t *testing.T) {
 	b.wantMessages("woken", message{p, unix.POLLIN})
 }
 
-// One who does not sleep is told what is there, and wakes nobody later.
+// TestPollThatDoesNotSleep tests that a poll that does not sleep gets its answer, and no wake-up
+// later.
 func TestPollThatDoesNotSleep(t *testing.T) {
 	b, driver, handle := newParkBench(t)
 	p := b.startPoll(handle, anna, false)
@@ -226,7 +229,7 @@ func TestTwoSleepersAreBothWoken(t *testing.T) {
 		driver.wake.Wake()
 		c := b.startPoll(handle, bert, true)
 		b.wantMessages("nothing is there", message{c, 0})
-		b.now() // goes back
+		b.now() // is parked again
 		driver.ready.Store(unix.POLLIN)
 		driver.wake.Wake()
 		b.now()
@@ -255,7 +258,7 @@ func TestTwoSleepersAreBothWoken(t *testing.T) {
 		b.late()
 		b.wantMessages("late", message{a, 0}, message{c, 0})
 		driver.wake.Wake()
-		b.wantMessages("woken", notification) // the kernel wakes all who sleep on the file
+		b.wantMessages("woken", notification) // the kernel wakes all clients that sleep on the file
 	})
 	t.Run("one in the kernel, one parked", func(t *testing.T) {
 		b, driver, handle := newParkBench(t)
@@ -270,8 +273,8 @@ func TestTwoSleepersAreBothWoken(t *testing.T) {
 	})
 }
 
-// One who was told that something is there hears of the next event without asking in between: epoll with EPOLLET does not
-// ask. One who asks again is not notified on top.
+// TestEdges tests that a client that was told of an event is told of the next one without another
+// poll, as epoll with EPOLLET expects. A client that does poll again is not notified in addition.
 func TestEdges(t *testing.T) {
 	b, driver, handle := newParkBench(t)
 	driver.ready.Store(unix.POLLIN)
@@ -291,7 +294,7 @@ func TestEdges(t *testing.T) {
 	b.wantMessages("the next event", message{p, unix.POLLIN})
 }
 
-// A file whose polls are always late is not parked for a while.
+// TestParkingThatDoesNotPay tests that parking is suspended for a file whose polls are always late.
 func TestParkingThatDoesNotPay(t *testing.T) {
 	b, _, handle := newParkBench(t)
 	parked := 0

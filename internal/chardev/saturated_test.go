@@ -15,18 +15,19 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// saturated is a node whose workers are never without a request: each ioctl of the busy threads is
-// answered only when another request waits to be read.
+// saturated is a node whose workers always have a request: each ioctl of the busy threads is
+// answered only when another request can be read.
 type saturated struct {
 	*node
 	stop atomic.Bool
 	done chan struct{}
 	busy atomic.Int64 // requests answered
-	// mounted is the node's device. The race detector does not know that no request comes before it.
+	// mounted is the node's device. It is atomic because the race detector does not know that no
+	// request comes before it is set.
 	mounted atomic.Pointer[Device]
 }
 
-// busyFile keeps the worker that answers its ioctls until the next request is there.
+// busyFile answers an ioctl when the next request can be read.
 type busyFile struct {
 	*nodeFile
 	s *saturated
@@ -56,7 +57,8 @@ func saturate(t *testing.T, workers int) *saturated {
 	s := &saturated{node: n, done: make(chan struct{})}
 	var cfg Config
 	cfg.Backing, n.memory = backing(t)
-	cfg.Path, cfg.Mode, cfg.Size, cfg.Spin, cfg.Workers = n.path, 0o600, memorySize, 20*time.Microsecond, workers
+	cfg.Path, cfg.Mode, cfg.Size, cfg.Spin, cfg.Workers = n.path, 0o600, memorySize,
+		20*time.Microsecond, workers
 	var err error
 	n.device, err = Mount(cfg, s)
 	testutil.Require(t, "to mount FUSE with passthrough (root, Linux 6.9)", err)
@@ -84,7 +86,8 @@ func saturate(t *testing.T, workers int) *saturated {
 	return s
 }
 
-// A poll ends by its time, by a wake-up, by a signal and by closing, however busy the workers are.
+// TestPollWhileWorkersAreBusy tests that a poll ends by its timeout, a wake-up, a signal and
+// closing while all workers are busy.
 func TestPollWhileWorkersAreBusy(t *testing.T) {
 	for _, workers := range []int{1, 2} {
 		s := saturate(t, workers)
@@ -101,7 +104,8 @@ func TestPollWhileWorkersAreBusy(t *testing.T) {
 			}
 		})
 		t.Run("wake-up", func(t *testing.T) {
-			for _, delay := range []time.Duration{0, 20 * time.Microsecond, time.Millisecond, 5 * time.Millisecond} {
+			for _, delay := range []time.Duration{0, 20 * time.Microsecond, time.Millisecond,
+				5 * time.Millisecond} {
 				f.ready.Store(0)
 				time.AfterFunc(delay, func() { f.set(unix.POLLIN) })
 				if got := poll(t, fd, unix.POLLIN, long); got != unix.POLLIN {
@@ -131,7 +135,7 @@ func TestPollWhileWorkersAreBusy(t *testing.T) {
 	}
 }
 
-// interruptPoll has a thread poll for ever, and sends it signals: each ends the poll.
+// interruptPoll has a thread poll for ever, and sends it signals. Each ends a poll.
 func interruptPoll(t *testing.T, s *saturated, fd int) {
 	t.Helper()
 	thread, ended := make(chan int, 1), make(chan error, 1)
@@ -140,7 +144,8 @@ func interruptPoll(t *testing.T, s *saturated, fd int) {
 		defer runtime.UnlockOSThread()
 		thread <- unix.Gettid()
 		for range 10 {
-			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1); err != unix.EINTR {
+			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+			if _, err := unix.Poll(fds, -1); err != unix.EINTR {
 				ended <- err
 				return
 			}
@@ -156,7 +161,7 @@ func interruptPoll(t *testing.T, s *saturated, fd int) {
 			}
 			return
 		case <-time.After(500 * time.Microsecond):
-			unix.Tgkill(os.Getpid(), tid, syscall.SIGURG) // which the runtime takes for nothing
+			unix.Tgkill(os.Getpid(), tid, syscall.SIGURG) // the runtime ignores it
 		}
 		if time.Since(start) > long {
 			t.Fatal("signals do not end the poll")

@@ -14,7 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// bench is a worker without a kernel: its device writes answers to a socket, which keeps one answer apart from another.
+// bench is a worker without a kernel. Its device writes answers to a socket that keeps them apart.
 type bench struct {
 	t      testing.TB
 	worker *worker
@@ -22,7 +22,7 @@ type bench struct {
 	unique uint64
 }
 
-// echo is a driver that answers ioctls with what they brought, one byte higher, and is ready for whatever is wanted.
+// echo is a driver that answers ioctls with each byte of the data plus one. All events are ready.
 type echo struct {
 	open, released atomic.Int32
 	wake           *Waker
@@ -49,13 +49,14 @@ func (e *echo) Release()                            { e.released.Add(1) }
 func newBench(t testing.TB, driver Driver) *bench {
 	t.Helper()
 	var fds [2]int
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC,
+		0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := newDevice(Config{Path: "nowhere", Mode: 0o600, Size: 1 << 20}, driver)
 	d.fd = fds[0]
-	d.closed.Store(true) // nobody looks for a backing file
+	d.closed.Store(true) // openBackingFile does not wait
 	close(d.backed)
 	b := &bench{t: t, worker: newWorker(d), peer: fds[1], unique: 1}
 	t.Cleanup(func() {
@@ -67,7 +68,7 @@ func newBench(t testing.TB, driver Driver) *bench {
 	return b
 }
 
-// request is a request of that kind with that body.
+// request makes a request.
 func (b *bench) request(opcode uint32, body []byte) []byte {
 	b.unique += 2
 	r := make([]byte, inHeaderSize, inHeaderSize+len(body))
@@ -78,19 +79,21 @@ func (b *bench) request(opcode uint32, body []byte) []byte {
 	return append(r, body...)
 }
 
-// answer is what came to the last request: its errno and body. It fails when there is none, or one to something else.
+// answer returns errno and body of the only answer. It fails if there is another one, or if the
+// answer is to another request.
 func (b *bench) answer() (syscall.Errno, []byte) {
 	b.t.Helper()
 	b.worker.d.slow.Wait()
 	buf := make([]byte, bufferSize)
 	n, err := unix.Read(b.peer, buf)
 	if err != nil || n < outHeaderSize || int(le.Uint32(buf)) != n || le.Uint64(buf[8:]) != b.unique {
-		b.t.Fatalf("the answer is %d bytes, %v: %x, to request %d", n, err, buf[:min(max(n, 0), 64)], b.unique)
+		b.t.Fatalf("the answer is %d bytes, %v: %x, to request %d", n, err, buf[:min(max(n, 0), 64)],
+			b.unique)
 	}
 	return syscall.Errno(-int32(le.Uint32(buf[4:]))), buf[outHeaderSize:n]
 }
 
-// answers takes all that there are.
+// answers returns all answers.
 func (b *bench) answers() (all [][]byte) {
 	for {
 		buf := make([]byte, bufferSize)
@@ -102,7 +105,7 @@ func (b *bench) answers() (all [][]byte) {
 	}
 }
 
-// silent fails when there is an answer.
+// silent fails if there is an answer.
 func (b *bench) silent() {
 	b.t.Helper()
 	b.worker.d.slow.Wait()
@@ -127,7 +130,7 @@ func (b *bench) open() uint64 {
 	return le.Uint64(answer)
 }
 
-// bodies are good bodies of all requests that are answered, for a file of that handle.
+// bodies returns a valid body of each request that is answered, for a file with that handle.
 func bodies(handle uint64) map[uint32][]byte {
 	body := func(size int, fill func([]byte)) []byte {
 		b := make([]byte, size)
@@ -180,13 +183,14 @@ func TestServeGoodRequests(t *testing.T) {
 	}
 	for _, opcode := range []uint32{opIoctl, opPoll, opRelease} {
 		if e, _ := b.ask(opcode, bodies(handle)[opcode]); e != unix.EBADF {
-			t.Errorf("opcode %d of a file that is closed: %v, want EBADF", opcode, e)
+			t.Errorf("opcode %d for a closed file: %v, want EBADF", opcode, e)
 		}
 	}
 }
 
-// Every kind of request, cut off at every length, with a header that admits it: EINVAL. Of the kinds that are not served,
-// ENOSYS; of those that are told and not asked, no answer.
+// TestServeShortRequests sends every request cut off at every length, with a header that states
+// that length. The answer is EINVAL, or ENOSYS for operations that are not served. Requests that
+// get no answer get none.
 func TestServeShortRequests(t *testing.T) {
 	b := newBench(t, &echo{})
 	mute := map[uint32]bool{opForget: true, opBatchForget: true, opInterrupt: true}
@@ -213,10 +217,12 @@ func TestServeShortRequests(t *testing.T) {
 	}
 }
 
-// A request that lies about its length gets EINVAL; one too short for a header, nothing.
+// TestServeWrongLength tests that a request that states a wrong length gets EINVAL, and one shorter
+// than a header no answer.
 func TestServeWrongLength(t *testing.T) {
 	b := newBench(t, &echo{})
-	for _, length := range []uint32{0, 1, inHeaderSize, inHeaderSize + 15, inHeaderSize + 17, 1 << 31, 1<<32 - 1} {
+	for _, length := range []uint32{0, 1, inHeaderSize, inHeaderSize + 15, inHeaderSize + 17, 1 << 31,
+		1<<32 - 1} {
 		r := b.request(opGetattr, make([]byte, 16))
 		le.PutUint32(r, length)
 		b.worker.serve(r)
@@ -261,7 +267,8 @@ func TestServeIoctlSizes(t *testing.T) {
 		if e != 0 {
 			continue
 		}
-		if got := syscall.Errno(-int32(le.Uint32(answer))); got != driver.errno || len(answer) != 16+int(tt.out) {
+		if got := syscall.Errno(-int32(le.Uint32(answer))); got != driver.errno ||
+			len(answer) != 16+int(tt.out) {
 			t.Errorf("%+v: the driver's answer is %v with %d bytes", tt, got, len(answer)-16)
 		}
 		for i, c := range answer[16:] {
@@ -272,7 +279,7 @@ func TestServeIoctlSizes(t *testing.T) {
 	}
 }
 
-// argument is a driver that notes who made the last ioctl.
+// argument is a driver that stores the caller of the last ioctl.
 type argument struct {
 	echo
 	caller chan Caller
@@ -285,8 +292,8 @@ func (a *argument) Ioctl(caller Caller, _ uint32, _ []byte) syscall.Errno {
 	return 0
 }
 
-// Ioctls without data bring their argument, and go to a goroutine of their own if they may take
-// long.
+// TestServeArguments tests that ioctls without data carry their argument, and that a goroutine
+// answers those that may take long.
 func TestServeArguments(t *testing.T) {
 	driver := &argument{caller: make(chan Caller, 1)}
 	b := newBench(t, driver)
@@ -311,8 +318,8 @@ func TestServeArguments(t *testing.T) {
 	}
 }
 
-// Requests that come after a release are answered after it.
-func TestReleaseGoesFirst(t *testing.T) {
+// TestReleaseBeforeLaterRequests tests that requests after a release are answered after it.
+func TestReleaseBeforeLaterRequests(t *testing.T) {
 	driver := &slowRelease{}
 	b := newBench(t, driver)
 	for range 20 {
@@ -324,7 +331,7 @@ func TestReleaseGoesFirst(t *testing.T) {
 		b.answers()
 	}
 	if driver.early.Load() {
-		t.Error("an open has overtaken a release")
+		t.Error("an open was answered before the release")
 	}
 }
 
@@ -345,7 +352,8 @@ func (s *slowRelease) Release() {
 	s.held.Store(false)
 }
 
-// FuzzServe feeds a worker anything: no crash, and never more than one answer, to the request and of the length it says.
+// FuzzServe feeds a worker arbitrary requests. It must not crash, and may send one answer at most:
+// to the request, and of the length that it states.
 func FuzzServe(f *testing.F) {
 	b := newBench(f, &echo{})
 	b.worker.d.cfg.Spin = time.Microsecond
@@ -372,14 +380,15 @@ func FuzzServe(f *testing.F) {
 			return
 		}
 		if len(r) >= inHeaderSize && le.Uint32(r[4:])&0xff == opRelease {
-			return // the file is still wanted
+			return // the file is needed later
 		}
 		b.worker.serve(r)
 		b.worker.d.slow.Wait()
 		b.worker.answerParked(clock()) // a poll that was parked
 		all := b.answers()
 		for _, a := range all {
-			if len(a) < outHeaderSize || int(le.Uint32(a)) != len(a) || len(r) < inHeaderSize || le.Uint64(a[8:]) != le.Uint64(r[8:]) {
+			if len(a) < outHeaderSize || int(le.Uint32(a)) != len(a) || len(r) < inHeaderSize ||
+				le.Uint64(a[8:]) != le.Uint64(r[8:]) {
 				t.Fatalf("answer %x to %x", a, r)
 			}
 		}

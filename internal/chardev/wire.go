@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The kernel's side of FUSE, as far as a device needs it (linux/fuse.h, protocol 7.40). All words are little-endian here,
-// and every structure is read and written field by field, because requests are checked for their length first.
+// The messages of FUSE that a device needs (linux/fuse.h, protocol 7.40). All words are
+// little-endian here. Structures are read and written field by field, because the length of
+// requests is checked first.
 var le = binary.LittleEndian
 
 // Operation codes.
@@ -32,9 +33,9 @@ const (
 
 const (
 	protocolMajor = 7
-	protocolMinor = 40 // the first with passthrough
+	protocolMinor = 40 // the first version with passthrough
 
-	// capabilities of INIT, in two words
+	// Capabilities of INIT, in two words.
 	initExt     = 1 << 30
 	passthrough = 1 << 37
 
@@ -49,21 +50,21 @@ const (
 
 	rootID = 1
 
-	// attributes never change but through us, and are cheap to ask for
+	// Attributes change only through this daemon, and are cheap to request.
 	attrSeconds = 1
 
 	inHeaderSize  = 40
 	outHeaderSize = 16
 	attrSize      = 88
-	maxWrite      = 128 << 10 // what the kernel may send in one request
+	maxWrite      = 128 << 10 // the longest write in one request
 	bufferSize    = maxWrite + 4096
 	maxIoctl      = 1 << 14 // an ioctl's number has 14 bits for the size
 )
 
-// backingOpen is FUSE_DEV_IOC_BACKING_OPEN.
+// backingOpen is the ioctl that registers a backing file (FUSE_DEV_IOC_BACKING_OPEN).
 const backingOpen = 1<<30 | 16<<16 | 229<<8 | 1
 
-// header starts every request.
+// header is the start of every request.
 type header struct {
 	length uint32
 	opcode uint32
@@ -71,33 +72,33 @@ type header struct {
 	caller Caller
 }
 
-// Caller is who makes a request, in our user and pid namespaces. The pid is that of the thread, 0 where it has none
-// here.
+// Caller is the thread that makes a request, in the daemon's user and pid namespaces. PID is the
+// thread's, or 0 if it has none here.
 type Caller struct {
 	UID, GID uint32
 	PID      int
-	// Interrupted is closed when the caller got a signal, or the device is being closed. Only
+	// Interrupted is closed when the caller gets a signal, or the device is being closed. Only
 	// ioctls that may take long have it.
 	Interrupted <-chan struct{}
-	// Arg is an ioctl's argument, as the caller passed it, and Narrow says that it is a 32-bit
-	// program.
+	// Arg is an ioctl's argument as the caller passed it. Narrow is true for a 32-bit program.
 	Arg    uint64
 	Narrow bool
 }
 
-// parse reads a request's header. It says no when the request is not as long as it claims.
+// parse splits a request into header and body. ok is false if the length is not the stated one.
 func parse(b []byte) (h header, body []byte, ok bool) {
 	if len(b) < inHeaderSize {
 		return header{}, nil, false
 	}
 	h = header{
 		length: le.Uint32(b), opcode: le.Uint32(b[4:]), unique: le.Uint64(b[8:]),
-		caller: Caller{UID: le.Uint32(b[24:]), GID: le.Uint32(b[28:]), PID: int(int32(le.Uint32(b[32:])))},
+		caller: Caller{UID: le.Uint32(b[24:]), GID: le.Uint32(b[28:]),
+			PID: int(int32(le.Uint32(b[32:])))},
 	}
 	return h, b[inHeaderSize:], uint64(h.length) == uint64(len(b))
 }
 
-// attr is struct fuse_attr of the device.
+// attr writes the device's attributes (struct fuse_attr).
 func (d *Device) attr(b []byte) {
 	mode, uid, gid := d.owner()
 	le.PutUint64(b[0:], rootID)

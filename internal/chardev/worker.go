@@ -11,15 +11,15 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/placement"
 )
 
-// worker is a thread that reads requests and answers them. Those that may take long, it hands to a
-// goroutine.
+// worker is a thread that reads requests and answers them. Goroutines answer requests that may take
+// long.
 type worker struct {
 	d   *Device
 	in  []byte
 	out []byte
 
 	failed bool  // the last request got an error
-	end    int64 // on clock: until when to look for requests before sleeping
+	end    int64 // by clock: until when to look for requests before sleeping
 
 	follower placement.Follower
 }
@@ -28,7 +28,7 @@ func newWorker(d *Device) *worker {
 	return &worker{d: d, in: make([]byte, bufferSize), out: make([]byte, outHeaderSize+maxIoctl+64)}
 }
 
-// run serves until the device is closed or unmounted.
+// run serves requests until the device is closed or unmounted.
 func (w *worker) run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -45,20 +45,20 @@ func (w *worker) run() {
 	}
 }
 
-// between answers parked polls between two requests: there may always be another request.
+// between answers parked polls between two requests, because there may always be another request.
 func (w *worker) between() {
 	if w.d.parked.any() {
 		w.answerParked(clock() - int64(max(w.d.cfg.Spin, busyLimit)))
 	}
 }
 
-// next reads a request. A wake-up costs tens of microseconds, on both sides, so after each request
-// the thread looks for the next one for a while before it sleeps: as long as clients keep it busy
-// it never does. An idle device costs nothing. In between it lets others have the processor: mostly
-// that is the client whose request it is looking for.
+// next reads a request. A wake-up costs tens of microseconds for daemon and client. So after each
+// request the thread looks for the next one for a while before it sleeps: while clients keep it
+// busy, it does not sleep. An idle device costs nothing. Between looks, the thread yields the core,
+// mostly to the client whose request it is looking for.
 //
-// A request that got an error is no reason to look for longer. A program that asks a dead port
-// again and again would keep a processor busy in here besides its own.
+// A request that got an error does not prolong the look. Otherwise a program that polls a dead port
+// in a loop would keep a second core busy here.
 func (w *worker) next() (int, bool) {
 	for looking := false; !w.d.closed.Load(); {
 		n, e := readRaw(w.d.fd, w.in)
@@ -79,7 +79,7 @@ func (w *worker) next() (int, bool) {
 				continue
 			}
 			yield()
-		case unix.EINTR, unix.ENOENT: // a request that was interrupted before we read it
+		case unix.EINTR, unix.ENOENT: // the request was interrupted before it was read
 		default: // ENODEV: unmounted
 			w.d.outcome(syscall.Errno(e))
 			return 0, false
@@ -88,14 +88,17 @@ func (w *worker) next() (int, bool) {
 	return 0, false
 }
 
-// loyalty is how many milliseconds a worker without requests stays on the core of its clients.
-const loyalty = 100
+// stay is for how many milliseconds a worker without requests stays on the core of its clients.
+const stay = 100
 
-// sleep waits for a request. It says no when the device is being closed.
+// sleep waits for a request. It returns false when the device is being closed.
 func (w *worker) sleep() bool {
-	fds := []unix.PollFd{{Fd: int32(w.d.fd), Events: unix.POLLIN}, {Fd: int32(w.d.stop), Events: unix.POLLIN}}
+	fds := []unix.PollFd{
+		{Fd: int32(w.d.fd), Events: unix.POLLIN},
+		{Fd: int32(w.d.stop), Events: unix.POLLIN},
+	}
 	if w.follower.Follows() {
-		if n, err := unix.Poll(fds, loyalty); n > 0 || err != nil {
+		if n, err := unix.Poll(fds, stay); n > 0 || err != nil {
 			return fds[1].Revents == 0
 		}
 		w.follower.Leave()

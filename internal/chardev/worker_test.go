@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// After a good request the worker looks for the next one for a while, after one that got an error
-// it sleeps at once: here it looks for an hour, and only a worker that sleeps sees that the device
-// is being closed.
-func TestErrorsRenewNoLooking(t *testing.T) {
+// TestErrorsDoNotProlongTheLook tests that a worker looks for the next request after a good one,
+// and sleeps at once after one that got an error. Here it would look for an hour, and only a worker
+// that sleeps notices that the device is being closed.
+func TestErrorsDoNotProlongTheLook(t *testing.T) {
 	for name, tt := range map[string]struct {
 		ready  uint32
 		ioctl  bool
@@ -64,11 +64,11 @@ func TestErrorsRenewNoLooking(t *testing.T) {
 			select {
 			case ok := <-found:
 				if ok == tt.sleeps {
-					t.Errorf("it found a request: %v", ok)
+					t.Errorf("the worker found a request: %v", ok)
 				}
 			case <-time.After(long):
 				d.closed.Store(true)
-				t.Error("it goes on looking")
+				t.Error("the worker still looks for requests")
 			}
 		})
 	}
