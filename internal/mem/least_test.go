@@ -33,8 +33,10 @@ func fits(t *testing.T, c Config) bool {
 func TestFitsPort(t *testing.T) {
 	for _, c := range []Config{
 		{Buf: Pool{Num: 10}}, {Buf: Pool{Num: 4}}, {Buf: Pool{Num: 2040}},
-		{Buf: Pool{Num: 100, Size: 64}}, {Buf: Pool{Num: 100, Size: 4096}}, {Buf: Pool{Num: 100, Size: 16384}}, {Buf: Pool{Num: 100, Size: 2112}},
-		{Ring: Pool{Num: 2, Size: 1024}}, {Ring: Pool{Num: 32, Size: 1024}}, {Ring: Pool{Num: 8, Size: 320}},
+		{Buf: Pool{Num: 100, Size: 64}}, {Buf: Pool{Num: 100, Size: 4096}},
+		{Buf: Pool{Num: 100, Size: 16384}}, {Buf: Pool{Num: 100, Size: 2112}},
+		{Ring: Pool{Num: 2, Size: 1024}}, {Ring: Pool{Num: 32, Size: 1024}},
+		{Ring: Pool{Num: 8, Size: 320}},
 	} {
 		for which, p := range map[string]*Pool{"buffers": &c.Buf, "rings": &c.Ring} {
 			if p.Num == 0 {

@@ -107,11 +107,15 @@ func TestSizesThatNobodyChose(t *testing.T) {
 		{"1 GiB", Config{}, gib, 100, 1024, 65536, 65536},
 		{"64 MiB", Config{}, 64 << 20, 100, 1024, 8192, 8192},
 		{"large buffers, 4 GiB", Config{Buf: Pool{Size: 4096}}, 4 * gib, 100, 1024, 131072, 131072},
-		{"100 ports, 200 rings", Config{If: Pool{Num: 100}, Ring: Pool{Num: 200}}, 64 * gib, 100, 200, 100 * 2048, 278528},
+		{"100 ports, 200 rings", Config{If: Pool{Num: 100}, Ring: Pool{Num: 200}}, 64 * gib, 100,
+			200, 100 * 2048, 278528},
 		{"300 ports", Config{If: Pool{Num: 300}}, 64 * gib, 300, 600, 300*2048 + 600, 300*2050 + 64},
-		{"300 ports that are asked for, 1 GiB", Config{If: Pool{Num: 300}}, gib, 300, 600, 300*2048 + 600, 300*2050 + 64},
-		{"as many as there can be", Config{If: Pool{Num: 10000}}, 64 * gib, 10000, 1024, 1000000, 1000000},
-		{"buffers chosen", Config{If: Pool{Num: 300}, Buf: Pool{Num: 1000}}, 64 * gib, 300, 600, 1000, 1000},
+		{"300 ports that are asked for, 1 GiB", Config{If: Pool{Num: 300}}, gib, 300, 600,
+			300*2048 + 600, 300*2050 + 64},
+		{"as many as there can be", Config{If: Pool{Num: 10000}}, 64 * gib, 10000,
+			1024, 1000000, 1000000},
+		{"buffers chosen", Config{If: Pool{Num: 300}, Buf: Pool{Num: 1000}}, 64 * gib,
+			300, 600, 1000, 1000},
 	} {
 		all := c.cfg.complete(c.memory)
 		if b := all[bufPool].Num; all[ifPool].Num < c.ports || all[ringPool].Num < c.rings ||
@@ -299,9 +303,12 @@ func TestOutOfMemoryLeavesNothingBehind(t *testing.T) {
 		try  func() error
 		hint string
 	}{
-		{"interface", func() error { _, err := r.NewIf("x", 1000); return err }, "8 interfaces wanted, 4 of the region's 4 are free"},
-		{"ring", func() error { _, err := r.NewRing("x", 0, 0, 4096); return err }, "65 rings wanted, 8 of the region's 8 are free"},
-		{"buffers", func() error { _, err := r.NewBufs("x", 63); return err }, "63 buffers wanted, 62 of the region's 62 are free"},
+		{"interface", func() error { _, err := r.NewIf("x", 1000); return err },
+			"8 interfaces wanted, 4 of the region's 4 are free"},
+		{"ring", func() error { _, err := r.NewRing("x", 0, 0, 4096); return err },
+			"65 rings wanted, 8 of the region's 8 are free"},
+		{"buffers", func() error { _, err := r.NewBufs("x", 63); return err },
+			"63 buffers wanted, 62 of the region's 62 are free"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			wantErrno(t, c.try(), syscall.ENOMEM, c.hint)
@@ -359,6 +366,10 @@ func TestExtraBuffersAreAList(t *testing.T) {
 }
 
 func TestHostileExtraLists(t *testing.T) {
+	link := func(r *Region, list []uint32, i int, to uint32) (head uint32) {
+		r.Bufs.SetLink(list[i], to)
+		return list[0]
+	}
 	for _, c := range []struct {
 		name  string
 		spoil func(r *Region, list []uint32) (head uint32)
@@ -368,13 +379,17 @@ func TestHostileExtraLists(t *testing.T) {
 		{"starts with a reserved buffer", func(*Region, []uint32) uint32 { return 1 }, 0},
 		{"starts behind the pool", func(r *Region, _ []uint32) uint32 { return r.Bufs.Total() }, 0},
 		{"starts at the largest number", func(*Region, []uint32) uint32 { return 1<<32 - 1 }, 0},
-		{"starts with a free buffer", func(r *Region, l []uint32) uint32 { r.FreeBuf(l[0]); return l[0] }, 0},
-		{"ends with its first buffer", func(r *Region, l []uint32) uint32 { r.Bufs.SetLink(l[9], l[0]); return l[0] }, 10},
-		{"a buffer names itself", func(r *Region, l []uint32) uint32 { r.Bufs.SetLink(l[4], l[4]); return l[0] }, 5},
-		{"leads back into its middle", func(r *Region, l []uint32) uint32 { r.Bufs.SetLink(l[7], l[3]); return l[0] }, 8},
-		{"leads out of the pool", func(r *Region, l []uint32) uint32 { r.Bufs.SetLink(l[2], 1<<31); return l[0] }, 3},
-		{"leads to a reserved buffer", func(r *Region, l []uint32) uint32 { r.Bufs.SetLink(l[2], 1); return l[0] }, 3},
-		{"leads to a buffer that was freed", func(r *Region, l []uint32) uint32 { r.FreeBuf(l[3]); return l[0] }, 3},
+		{"starts with a free buffer",
+			func(r *Region, l []uint32) uint32 { r.FreeBuf(l[0]); return l[0] }, 0},
+		{"ends with its first buffer",
+			func(r *Region, l []uint32) uint32 { return link(r, l, 9, l[0]) }, 10},
+		{"a buffer names itself", func(r *Region, l []uint32) uint32 { return link(r, l, 4, l[4]) }, 5},
+		{"leads back into its middle",
+			func(r *Region, l []uint32) uint32 { return link(r, l, 7, l[3]) }, 8},
+		{"leads out of the pool", func(r *Region, l []uint32) uint32 { return link(r, l, 2, 1<<31) }, 3},
+		{"leads to a reserved buffer", func(r *Region, l []uint32) uint32 { return link(r, l, 2, 1) }, 3},
+		{"leads to a buffer that was freed",
+			func(r *Region, l []uint32) uint32 { r.FreeBuf(l[3]); return l[0] }, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRegion(t, small)
