@@ -1,16 +1,17 @@
-// Package kring is the framework's side of a ring: what it has agreed with the program, what it has done, and the checks
-// that stand between the shared memory and everything else.
+// Package kring is the framework's side of a ring: what program and framework have agreed on, how
+// far the framework has come, and the checks of words in shared memory.
 //
-// The program owns the slots from head to tail, the framework the rest. Every sync starts with a prologue that reads
-// head and cur once and checks them against what was agreed, and ends with Publish. Between the two a kind of port moves
-// HwCur up to the agreed head (what the user handed over) and HwTail on (what is given back):
+// The program owns the slots from head to tail, the framework the other slots. Every sync starts
+// with a prologue, which reads head and cur once and checks them against the agreed values, and
+// ends with Publish. In between, a port moves HwCur up to the agreed head (the slots that the
+// program handed over), and moves HwTail on (the slots that the program gets back):
 //
-//	tx   HwCur … head    slots to send                rx   HwCur … head     slots that the program returned
-//	     head … HwTail   free, the program's               head … HwTail    received, the program's
-//	     HwTail … HwCur  being sent                        HwTail … HwCur   free, the framework's
+//	tx   HwCur … head    slots to send           rx   HwCur … head     slots that are returned
+//	     head … HwTail   free, the program's          head … HwTail    received, the program's
+//	     HwTail … HwCur  being sent                   HwTail … HwCur   free, the framework's
 //
-// The peer in shared memory is hostile: it may write any value to any word at any time. Whatever it writes, indexes
-// that leave this package are below the number of slots.
+// The peer in shared memory is hostile: it may write any value to any word at any time. Whatever it
+// writes, indexes that leave this package are less than the number of slots.
 package kring
 
 import (
@@ -28,7 +29,7 @@ type Dir uint16
 // Dirs are both directions, in the order of netmap_if: tx first.
 var Dirs = [...]Dir{abi.DirTx, abi.DirRx}
 
-// String is the direction as users see it.
+// String returns "tx" or "rx".
 func (d Dir) String() string {
 	if d == abi.DirTx {
 		return "tx"
@@ -36,79 +37,81 @@ func (d Dir) String() string {
 	return "rx"
 }
 
-// News says how those who wait for a ring learn that a sync may find more: frames in an rx ring,
-// room in a tx ring.
+// News is how the waiters of a ring learn that a sync may find more: frames in an rx ring, room in
+// a tx ring.
 type News uint8
 
 const (
-	Called   News = iota // whoever brings frames or makes room calls Waiters.Wake
+	Called   News = iota // the source of frames or room calls Waiters.Wake
 	Readable             // the kernel makes the ring's descriptor (FD) readable
-	Silent               // nobody tells: those who wait have to look again after a while
+	Silent               // there is no signal: waiters have to look again after a while
 )
 
-// Ring is a ring of a port. A kind of port makes it with New; it has memory only while it is in use.
+// Ring is a ring of a port, made with New. It has memory only while it is in use.
 type Ring struct {
 	Name string
 	ID   uint16
 	Dir  Dir
 	N    uint32 // number of slots
 
-	// Sync moves what there is to move, between prologue and Publish. The port sets it once. It is
-	// called with the ring held, and must leave HwCur == Head(), whatever that is, and HwTail below N.
-	// The memory is that of the program whose sync it is, nil where that cannot be reached. An error
-	// is for the program: EIO from the ioctl, POLLERR from poll.
+	// Sync moves slots, between the prologue and Publish. The port sets it once. The caller holds
+	// the ring. Sync must leave HwCur equal to Head, whatever that is, and HwTail below N. The
+	// memory is that of the program whose sync it is, or nil if it cannot be reached. The program
+	// gets an error as EIO from the ioctl or POLLERR from poll.
 	Sync Sync
 
-	// News and Leaf are what the port declares of the ring, once, when it makes it.
+	// The port sets News and Leaf when it makes the ring.
 	News News
-	Leaf bool // frames leave the framework in its Sync, which syncs no other ring
+	Leaf bool // in its Sync, frames leave the framework, and no other ring is synced
 
-	// FD is the descriptor of a ring whose News is Readable, -1 while it is stopped. The port sets it
-	// when it starts and stops the ring; those who wait may read it at any time.
+	// FD is the descriptor of a ring whose News is Readable, and -1 while the ring is stopped. The
+	// port sets it when it starts and stops the ring. Waiters may read it at any time.
 	FD atomic.Int32
 
-	// Source is the ring from which syncs of this one fetch, nil for most. What may come to that one may come to this
-	// one, and its Waiters include ours.
+	// Source is the ring from which syncs of this ring fetch frames; nil for most rings. News of
+	// Source may be news of this ring, and its Waiters include those of this ring.
 	Source atomic.Pointer[Ring]
 
-	// HwCur and HwTail are written by whoever holds the ring, and in software ports by the peer port under that
-	// port's own rules; others may read them at any time.
+	// The holder of the ring writes HwCur and HwTail. In software ports the peer port writes them
+	// too, by rules of its own. Others may read them at any time.
 	HwCur, HwTail atomic.Uint32
 
 	Waiters Waiters
 	Drops   Drops    // frames that were lost here, by reason
-	Traffic *Traffic // a pipe's two rings of a lane share theirs
+	Traffic *Traffic // both rings of a pipe's lane share it
 
 	shared *mem.Ring
 	region *mem.Region
 	slots  []abi.Slot
 	bufs   shm.Bufs
 
-	offsets atomic.Pointer[Offsets] // nil for none; written by who holds the ring, read by senders of a peer port, too
+	// offsets is nil if there are none. The ring's holder writes it, and senders of a peer port
+	// read it.
+	offsets atomic.Pointer[Offsets]
 
-	tap  Tap  // whoever holds the ring, as port
+	tap  Tap  // the holder's, like port
 	port Sync // Sync without the tap
 
 	busy  atomic.Bool
 	users atomic.Int32 // sessions; written under the registry's lock
-	alone bool         // the only session is exclusive; the registry's lock
+	alone bool         // the only session is exclusive; under the registry's lock
 
-	head, cur, tail uint32 // as last agreed; whoever holds the ring
-	views           views  // whoever holds the ring
+	head, cur, tail uint32 // as last agreed; the holder's
+	views           views  // the holder's
 }
 
 // Sync is how a port moves the slots of one of its rings, see Ring.Sync.
 type Sync func(r *Ring, program Memory) error
 
-// New is a ring without memory.
+// New makes a ring without memory.
 func New(name string, dir Dir, id uint16, slots uint32, sync Sync) *Ring {
 	r := &Ring{Name: name, Dir: dir, ID: id, N: slots, Sync: sync, Traffic: new(Traffic)}
 	r.FD.Store(-1)
 	return r
 }
 
-// Alloc gives the ring its memory: fresh indexes, and in every slot a buffer if withBufs. A ring that has memory keeps
-// it. ENOMEM leaves the ring without.
+// Alloc gives the ring memory: all indexes start anew, and every slot has a buffer if withBufs. A
+// ring that has memory keeps it. After ENOMEM the ring has none.
 func (r *Ring) Alloc(region *mem.Region, withBufs bool) error {
 	if r.shared != nil {
 		return nil
@@ -138,8 +141,8 @@ func (r *Ring) Alloc(region *mem.Region, withBufs bool) error {
 	return nil
 }
 
-// Free returns the memory, and the buffers in the slots from first on, count of them. A port that handed buffers to
-// somebody else names only the slots that still hold theirs.
+// Free frees the memory, and the buffers in count slots from first on. A port whose buffers are in
+// use elsewhere passes only the slots that still hold theirs.
 func (r *Ring) Free(first, count uint32) {
 	if r.shared == nil {
 		return
@@ -151,22 +154,22 @@ func (r *Ring) Free(first, count uint32) {
 	r.shared, r.slots = nil, nil
 }
 
-// Mapped says whether the ring has memory.
+// Mapped reports whether the ring has memory.
 func (r *Ring) Mapped() bool { return r.shared != nil }
 
-// Offset is where the ring lies in the region, in bytes.
+// Offset returns where the ring starts in the region, in bytes.
 func (r *Ring) Offset() uint64 { return r.shared.Offset }
 
-// Slot is slot i, shared memory.
+// Slot returns slot i, in shared memory.
 func (r *Ring) Slot(i uint32) *abi.Slot { return &r.slots[i] }
 
-// Slots are all slots, shared memory.
+// Slots returns all slots, in shared memory.
 func (r *Ring) Slots() []abi.Slot { return r.slots }
 
-// Bufs is the pool that the slots' indexes point into.
+// Bufs returns the pool to which the buffer indexes of slots refer.
 func (r *Ring) Bufs() shm.Bufs { return r.bufs }
 
-// Next is the index after i.
+// Next returns the index after i.
 func (r *Ring) Next(i uint32) uint32 {
 	if i++; i < r.N {
 		return i
@@ -174,7 +177,8 @@ func (r *Ring) Next(i uint32) uint32 {
 	return 0
 }
 
-// Run is where a walk from k to head has to end or to wrap: slots k up to Run lie side by side.
+// Run returns the end of the adjacent slots from k on the way to head: head, or N if the way wraps
+// around.
 func (r *Ring) Run(k, head uint32) uint32 {
 	if head > k {
 		return head
@@ -182,10 +186,10 @@ func (r *Ring) Run(k, head uint32) uint32 {
 	return r.N
 }
 
-// Room is how many slots of an rx ring the framework can still fill.
+// Room returns how many slots of an rx ring the framework can still fill.
 func (r *Ring) Room() uint32 { return r.N - 1 - r.Dist(r.HwCur.Load(), r.HwTail.Load()) }
 
-// Dist is how many steps lead from a to b.
+// Dist returns the number of steps from a to b.
 func (r *Ring) Dist(a, b uint32) uint32 {
 	if b >= a {
 		return b - a
@@ -193,11 +197,13 @@ func (r *Ring) Dist(a, b uint32) uint32 {
 	return b + r.N - a
 }
 
-// Head is what the program handed over, as agreed in the last prologue.
+// Head returns the head that the last prologue agreed on: the program has handed over the slots
+// before.
 func (r *Ring) Head() uint32 { return r.head }
 
-// Advance moves head and cur for a program that is in this process and trusted, a switch that a NIC is attached to. It
-// takes the place of a prologue; whoever holds the ring may call it. The shared words show it, and are not read.
+// Advance moves head and cur for a trusted program in this process: a switch to which a NIC is
+// attached. It takes the place of a prologue, and the caller holds the ring. The shared words are
+// written, and not read.
 func (r *Ring) Advance(head uint32) {
 	if len(r.views.all) != 0 {
 		r.views.add(r.Dist(r.head, head))
@@ -207,44 +213,47 @@ func (r *Ring) Advance(head uint32) {
 	r.shared.Head.Store(head)
 }
 
-// Ready says whether poll reports the ring: the program has slots at or after its cur.
+// Ready reports whether poll reports the ring: the program has slots at or after its cur.
 func (r *Ring) Ready() bool { return r.cur != r.tail }
 
-// Idle says whether the program has handed over nothing since the last sync. It reads one shared word.
+// Idle reports whether the program has handed over nothing since the last sync. It reads one shared
+// word.
 func (r *Ring) Idle() bool { return r.shared.Head.Load() == r.HwCur.Load() }
 
-// TryHold takes the ring for a sync. It says no when somebody else has it: the framework lets the second of two threads
-// go on without a sync. The holder may use everything in the ring.
+// TryHold takes the ring for a sync, and returns false if another goroutine holds it. Then a thread
+// continues without a sync. The holder may use all fields of the ring.
 func (r *Ring) TryHold() bool { return !r.busy.Load() && r.busy.CompareAndSwap(false, true) }
 
-// Hold waits for the ring: a sync is short.
+// Hold waits until it holds the ring. It sleeps in between, because syncs are short.
 func (r *Ring) Hold() {
 	for !r.TryHold() {
 		time.Sleep(10 * time.Microsecond)
 	}
 }
 
-// Drop lets the ring go.
+// Drop ends TryHold and Hold.
 func (r *Ring) Drop() { r.busy.Store(false) }
 
-// Users and SetUsers keep how many sessions have the ring and whether one has it alone, under the registry's lock.
+// Users returns how many sessions have the ring, and whether one has it exclusively. The caller
+// holds the registry's lock.
 func (r *Ring) Users() (n int, alone bool) { return int(r.users.Load()), r.alone }
 
-// SetUsers is the other half of Users.
+// SetUsers sets what Users returns. The caller holds the registry's lock.
 func (r *Ring) SetUsers(n int, alone bool) {
 	r.users.Store(int32(n))
 	r.alone = alone
 }
 
-// Shared says whether more than n sessions have the ring. It needs no lock.
+// Shared reports whether more than n sessions have the ring. It needs no lock.
 func (r *Ring) Shared(n int) bool { return int(r.users.Load()) > n }
 
-// Prologue reads what the program wrote and agrees to it, or says no. Valid is
+// Prologue reads head and cur of the program, and agrees on them if they are valid:
 //
 //	tx  old head ≤ head ≤ old tail,  head ≤ cur ≤ old tail
 //	rx  HwCur    ≤ head ≤ HwTail,    head ≤ cur ≤ HwTail
 //
-// on the circle, everything below N. After a no the caller does Reinit. A tail that the program overwrote is put back.
+// in circular order, and all less than N. If Prologue returns false, the caller calls Reinit. If
+// the program overwrote the tail, Prologue restores it.
 func (r *Ring) Prologue() bool {
 	if len(r.views.all) != 0 {
 		return r.merge(nil)
@@ -258,8 +267,8 @@ func (r *Ring) Prologue() bool {
 	return true
 }
 
-// Accept is Prologue for a head and a cur that the program wrote elsewhere: a sync loop's. The ring's own words are left
-// alone.
+// Accept is Prologue for a head and a cur that the program wrote elsewhere, in the CSB. It does not
+// touch the ring's own words.
 func (r *Ring) Accept(head, cur uint32) bool {
 	if head >= r.N || cur >= r.N || !r.owns(head) {
 		return false
@@ -271,7 +280,7 @@ func (r *Ring) Accept(head, cur uint32) bool {
 	return true
 }
 
-// bounds are the first and the last value that head may have.
+// bounds returns the first and the last valid head.
 func (r *Ring) bounds() (from, to uint32) {
 	if r.Dir == abi.DirRx {
 		return r.HwCur.Load(), r.HwTail.Load()
@@ -279,19 +288,21 @@ func (r *Ring) bounds() (from, to uint32) {
 	return r.head, r.tail
 }
 
-// owns says whether a head hands over nothing but slots that are the program's.
+// owns reports whether a head hands over only slots that the program owns.
 func (r *Ring) owns(head uint32) bool {
 	from, to := r.bounds()
 	return from < r.N && to < r.N && r.Dist(from, head) <= r.Dist(from, to)
 }
 
-// Reinit is what follows a refused prologue. It mends slots that are out of bounds, and puts back the tail, and head and cur
-// to where the last sync left them unless they can be taken over, which is for the next prologue to accept: a program may
-// have forgotten cur, or set a tx ring's head too far. Upstream's lb does the latter, and is no worse for it when the slots
-// have come back by then. It says whether head was put back.
+// Reinit follows a refused prologue. It clears invalid buffer indexes and lengths in slots, and
+// restores the tail. If head and cur can be accepted, it agrees on them as they are, and the next
+// prologue checks them again: a program may have forgotten cur, or set a tx ring's head too far.
+// Upstream's lb does the latter, which causes no harm if the slots have come back by then.
+// Otherwise Reinit sets head and cur to where the last sync left them, and returns true.
 //
-// An rx ring's head that is out of order is never accepted, other than by the kernel module: it would return slots that
-// hold no frame, and whoever is to fill them would lose his buffers, the sender of a pipe for one.
+// Unlike upstream, Reinit never accepts an invalid head of an rx ring: it would return slots
+// without a frame, and the framework would lose the buffers that fill them, for example those of a
+// pipe's sender.
 func (r *Ring) Reinit() (reset bool) {
 	defer r.jump(r.head)
 	head, cur := r.shared.Head.Load(), r.shared.Cur.Load()
@@ -316,7 +327,7 @@ func (r *Ring) Reinit() (reset bool) {
 	return true
 }
 
-// Publish ends a sync: the program sees the new tail. It says whether the tail moved.
+// Publish ends a sync: the program sees the new tail. It reports whether the tail moved.
 func (r *Ring) Publish() (moved bool) {
 	t, moved := r.Settle()
 	if moved {
@@ -325,7 +336,7 @@ func (r *Ring) Publish() (moved bool) {
 	return moved
 }
 
-// Settle is Publish for a tail that the program reads elsewhere: a sync loop's.
+// Settle is Publish for a tail that the program reads elsewhere, in the CSB.
 func (r *Ring) Settle() (tail uint32, moved bool) {
 	t := r.HwTail.Load()
 	if r.tap != nil {
@@ -336,13 +347,13 @@ func (r *Ring) Settle() (tail uint32, moved bool) {
 	return t, moved
 }
 
-// Agreed are head, cur and tail as of the last sync.
+// Agreed returns head, cur and tail as of the last sync.
 func (r *Ring) Agreed() (head, cur, tail uint32) { return r.head, r.cur, r.tail }
 
-// WantsStamp says whether the program asked for the time of each sync (NR_TIMESTAMP).
+// WantsStamp reports whether the program asked for the time of each sync (NR_TIMESTAMP).
 func (r *Ring) WantsStamp() bool { return r.flags()&abi.NRTimestamp != 0 }
 
-// WantsForward says whether the program asked for transparent mode (NR_FORWARD).
+// WantsForward reports whether the program asked for transparent mode (NR_FORWARD).
 func (r *Ring) WantsForward() bool { return r.flags()&abi.NRForward != 0 }
 
 // Stamp writes the time of a sync.

@@ -15,7 +15,8 @@ import (
 
 func newRegion(t *testing.T) *mem.Region {
 	t.Helper()
-	r, err := mem.New(1, mem.Config{If: mem.Pool{Num: 4, Size: 1024}, Ring: mem.Pool{Num: 64, Size: 4096}, Buf: mem.Pool{Num: 512, Size: 256}, NoHuge: true})
+	r, err := mem.New(1, mem.Config{If: mem.Pool{Num: 4, Size: 1024},
+		Ring: mem.Pool{Num: 64, Size: 4096}, Buf: mem.Pool{Num: 512, Size: 256}, NoHuge: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +24,7 @@ func newRegion(t *testing.T) *mem.Region {
 	return r
 }
 
-// newRing is a ring with memory, which has to be back in the pool at the end.
+// newRing makes a ring with memory. At the end all memory has to be back in the pool.
 func newRing(t *testing.T, dir Dir, n uint32) *Ring {
 	t.Helper()
 	region := newRegion(t)
@@ -43,7 +44,7 @@ var directions = []struct {
 	dir  Dir
 }{{"tx", abi.DirTx}, {"rx", abi.DirRx}}
 
-// agree puts a ring into the state in which the program owns the slots from..to.
+// agree makes the slots from..to those of the program.
 func (r *Ring) agree(from, to uint32) {
 	r.head, r.cur, r.tail = from, from, to
 	r.HwCur.Store(from)
@@ -52,7 +53,7 @@ func (r *Ring) agree(from, to uint32) {
 	r.shared.Tail.Store(to)
 }
 
-// program writes what a program writes.
+// program writes head and cur as a program does.
 func (r *Ring) program(head, cur uint32) {
 	r.shared.Head.Store(head)
 	r.shared.Cur.Store(cur)
@@ -68,7 +69,8 @@ func walk(n, a, b uint32) []uint32 {
 	return list
 }
 
-// valid is the rule of the prologue, step by step: head is one of from … to, and cur one of head … to.
+// valid is the rule of the prologue in single steps: head is one of from … to, and cur one of head …
+// to.
 func valid(n, from, to, head, cur uint32) bool {
 	for _, h := range walk(n, from, to) {
 		if h != head {
@@ -112,27 +114,31 @@ func checkPrologue(t *testing.T, r *Ring, from, to, head, cur uint32, want bool)
 	t.Helper()
 	r.agree(from, to)
 	if r.Dir == abi.DirTx {
-		// A tx ring is checked against what was agreed; the port may have moved on.
+		// The head of a tx ring is checked against the agreed values, even if the port has moved
+		// on.
 		r.HwCur.Store((from + 1) % r.N)
 		r.HwTail.Store((to + 1) % r.N)
 	} else {
-		// An rx ring is checked against what the port did; new frames count at once.
+		// The head of an rx ring is checked against HwCur and HwTail: new frames count at once.
 		r.head, r.cur, r.tail = (from+1)%r.N, from, (to+1)%r.N
 		r.shared.Tail.Store(r.tail)
 	}
 	oldHead, oldCur, tail := r.head, r.cur, r.tail
 	r.program(head, cur)
-	r.shared.Tail.Store(tail ^ 1) // overwritten
+	r.shared.Tail.Store(tail ^ 1) // overwritten by the program
 	if got := r.Prologue(); got != want {
-		t.Fatalf("program owns %d to %d, writes head %d, cur %d: accepted %v, want %v", from, to, head, cur, got, want)
+		t.Fatalf("program owns %d to %d, writes head %d, cur %d: accepted %v, want %v", from, to,
+			head, cur, got, want)
 	}
 	if want {
 		if r.Head() != head || r.cur != cur || r.tail != tail || r.shared.Tail.Load() != tail {
-			t.Fatalf("program owns %d to %d, writes head %d, cur %d: agreed on %d, %d, tail %d (%d), want tail %d",
+			t.Fatalf("program owns %d to %d, writes head %d, cur %d: "+
+				"agreed on %d, %d, tail %d (%d), want tail %d",
 				from, to, head, cur, r.head, r.cur, r.tail, r.shared.Tail.Load(), tail)
 		}
 	} else if r.head != oldHead || r.cur != oldCur || r.tail != tail {
-		t.Fatalf("program owns %d to %d, writes head %d, cur %d: refused, and agreed on something", from, to, head, cur)
+		t.Fatalf("program owns %d to %d, writes head %d, cur %d: refused, but the agreed values changed", from,
+			to, head, cur)
 	}
 }
 
@@ -140,7 +146,7 @@ func TestPrologueRules(t *testing.T) {
 	for _, c := range []struct {
 		name               string
 		from, to, hd, cur  uint32
-		accepted, acceptIn bool // at once, and after Reinit
+		accepted, acceptIn bool // by the prologue, and by the prologue after Reinit
 	}{
 		{"nothing new", 2, 6, 2, 2, true, true},
 		{"some slots handed over", 2, 6, 4, 4, true, true},
@@ -170,21 +176,21 @@ func TestPrologueRules(t *testing.T) {
 				}
 				r.Reinit()
 				if d.dir == abi.DirRx {
-					r.HwCur.Store(r.Head()) // an rxsync goes on after a reinit
+					r.HwCur.Store(r.Head()) // as an rxsync does after Reinit
 				}
 				if got := r.Prologue(); got != c.acceptIn {
 					t.Errorf("accepted after Reinit: %v, want %v", got, c.acceptIn)
 				}
 				r.program(r.HwCur.Load(), r.HwCur.Load())
 				if d.dir == abi.DirRx && !r.Prologue() {
-					t.Error("the program put head and cur right, and is still refused")
+					t.Error("the program corrected head and cur, and is still refused")
 				}
 			})
 		}
 	}
 }
 
-func TestReinitResetsWhatCannotBe(t *testing.T) {
+func TestReinitResetsInvalidWords(t *testing.T) {
 	const n, hwCur, hwTail = 8, 3, 6
 	for _, d := range directions {
 		for _, c := range []struct {
@@ -214,8 +220,9 @@ func TestReinitResetsWhatCannotBe(t *testing.T) {
 				if got := [3]uint32{r.head, r.cur, r.tail}; got != want {
 					t.Errorf("head, cur, tail are %v, want %v", got, want)
 				}
-				if got := [3]uint32{r.shared.Head.Load(), r.shared.Cur.Load(), r.shared.Tail.Load()}; got != want {
-					t.Errorf("the program sees %v, want %v", got, want)
+				shared := [3]uint32{r.shared.Head.Load(), r.shared.Cur.Load(), r.shared.Tail.Load()}
+				if shared != want {
+					t.Errorf("the program sees %v, want %v", shared, want)
 				}
 				if c.reset && !r.Prologue() {
 					t.Error("refused after a reset")
@@ -225,7 +232,7 @@ func TestReinitResetsWhatCannotBe(t *testing.T) {
 	}
 }
 
-func TestOverwrittenTailComesBack(t *testing.T) {
+func TestOverwrittenTailIsRestored(t *testing.T) {
 	for _, d := range directions {
 		t.Run(d.name, func(t *testing.T) {
 			r := newRing(t, d.dir, 8)
@@ -240,11 +247,12 @@ func TestOverwrittenTailComesBack(t *testing.T) {
 				}
 			}
 
-			// Neither does a refused prologue take it over: the program's slots are what the framework gave it.
+			// A refused prologue does not accept them either: the program owns what the framework
+			// gave it.
 			r.program(7, 7)
 			r.shared.Tail.Store(7)
 			if r.Prologue() || r.Reinit() != (d.dir == abi.DirRx) || r.tail != 6 {
-				t.Fatalf("tail %d was taken over", r.tail)
+				t.Fatalf("tail %d was accepted", r.tail)
 			}
 			if got := r.shared.Tail.Load(); got != 6 {
 				t.Errorf("tail is %d", got)
@@ -253,14 +261,15 @@ func TestOverwrittenTailComesBack(t *testing.T) {
 	}
 }
 
-func TestReinitMendsSlots(t *testing.T) {
+func TestReinitRepairsSlots(t *testing.T) {
 	r := newRing(t, abi.DirTx, 16)
 	good := r.Slot(0).BufIdx
 	for _, c := range []struct {
 		name     string
 		in, want abi.Slot
 	}{
-		{"good", abi.Slot{BufIdx: good, Len: 60, Flags: 1, Ptr: 9}, abi.Slot{BufIdx: good, Len: 60, Flags: 1, Ptr: 9}},
+		{"good", abi.Slot{BufIdx: good, Len: 60, Flags: 1, Ptr: 9},
+			abi.Slot{BufIdx: good, Len: 60, Flags: 1, Ptr: 9}},
 		{"whole buffer", abi.Slot{BufIdx: good, Len: 256}, abi.Slot{BufIdx: good, Len: 256}},
 		{"too long", abi.Slot{BufIdx: good, Len: 257, Flags: 0x20}, abi.Slot{BufIdx: good, Flags: 0x20}},
 		{"no buffer", abi.Slot{BufIdx: 0, Len: 60, Flags: 0x21}, abi.Slot{Flags: 0x21}},
@@ -284,7 +293,8 @@ func TestReinitMendsSlots(t *testing.T) {
 	}
 }
 
-// A program that writes anything at any time never brings an index outside of the ring.
+// TestIndexesStayBelowN tests that random words of a program never lead to an index outside of the
+// ring.
 func TestIndexesStayBelowN(t *testing.T) {
 	for _, d := range directions {
 		for n := uint32(2); n <= 9; n++ {
@@ -333,7 +343,7 @@ func TestArithmeticOfIndexes(t *testing.T) {
 				if got := r.Dist(a, b); int(got) != len(way)-1 {
 					t.Errorf("%d slots: Dist(%d, %d) = %d", n, a, b, got)
 				}
-				// Two runs at most lead from a to b, when there is something in between.
+				// At most two runs lead from a to b if there are slots in between.
 				var got []uint32
 				for k := a; k != b; k = r.Run(k, b) % n {
 					for i := k; i < r.Run(k, b); i++ {
@@ -378,7 +388,7 @@ func TestAllocAndFree(t *testing.T) {
 		if r.Mapped() {
 			t.Error("a new ring has memory")
 		}
-		r.Free(0, r.N) // nothing to free
+		r.Free(0, r.N) // there is nothing to free
 		if err := r.Alloc(region, true); err != nil {
 			t.Fatal(err)
 		}
@@ -386,15 +396,16 @@ func TestAllocAndFree(t *testing.T) {
 		if d.dir == abi.DirTx {
 			want = 31
 		}
-		if r.head|r.cur|r.HwCur.Load() != 0 || r.tail != want || r.HwTail.Load() != want || r.shared.Tail.Load() != want {
+		if r.head|r.cur|r.HwCur.Load() != 0 || r.tail != want || r.HwTail.Load() != want ||
+			r.shared.Tail.Load() != want {
 			t.Errorf("%s: a fresh ring has tail %d, want %d", d.name, r.shared.Tail.Load(), want)
 		}
 		if !r.Prologue() || r.Publish() {
-			t.Errorf("%s: a fresh ring is not in order", d.name)
+			t.Errorf("%s: the prologue refuses a new ring", d.name)
 		}
 		at := r.Offset()
 		if err := r.Alloc(region, true); err != nil || r.Offset() != at {
-			t.Errorf("%s: a ring that has memory got other memory: %v", d.name, err)
+			t.Errorf("%s: Alloc replaced the memory of a ring: %v", d.name, err)
 		}
 		r.Free(0, r.N)
 		if r.Mapped() || !region.Usage().Full() {
@@ -433,10 +444,11 @@ func TestFreeReturnsTheNamedSlotsOnly(t *testing.T) {
 	for i := uint32(2); i < 6; i++ {
 		kept[r.Slot(i).BufIdx] = true
 	}
-	*r.Slot(7) = *r.Slot(6) // twice the same one
+	*r.Slot(7) = *r.Slot(6) // the same buffer twice
 	r.Free(6, 4)
 	if u := region.Usage(); u.BufTotal-u.BufFree != 5 {
-		t.Errorf("%d buffers are out, want the 4 that were kept and the 1 that was overwritten", u.BufTotal-u.BufFree)
+		t.Errorf("%d buffers are out, want the 4 that were kept and the 1 that was overwritten",
+			u.BufTotal-u.BufFree)
 	}
 	for b := range kept {
 		if !region.FreeBuf(b) {
@@ -447,7 +459,7 @@ func TestFreeReturnsTheNamedSlotsOnly(t *testing.T) {
 
 func TestOneHolderAtATime(t *testing.T) {
 	r := New("test", abi.DirTx, 0, 8, nil)
-	counter := 0 // plain: the race detector watches
+	counter := 0 // not atomic: the race detector checks the lock
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -463,7 +475,7 @@ func TestOneHolderAtATime(t *testing.T) {
 		t.Errorf("%d of 2000", counter)
 	}
 	if !r.TryHold() || r.TryHold() {
-		t.Error("TryHold lets two in, or nobody")
+		t.Error("TryHold succeeds twice, or never")
 	}
 	r.Drop()
 }
@@ -475,7 +487,7 @@ func TestStamp(t *testing.T) {
 	}
 	r.shared.Flags.Store(abi.NRTimestamp)
 	if !r.WantsStamp() {
-		t.Error("NR_TIMESTAMP is not seen")
+		t.Error("NR_TIMESTAMP is ignored")
 	}
 	r.Stamp(time.Unix(12, 345678901))
 	if r.shared.Ts != (abi.Timeval{Sec: 12, Usec: 345678}) {

@@ -1,14 +1,14 @@
 package kring
 
-// Memory is the memory of a program, where slots with NS_INDIRECT have their data.
+// Memory is the memory of a program. Slots with NS_INDIRECT have their data there.
 type Memory interface {
-	// Fetch copies from the program's memory, and marks the pieces that could not be copied.
+	// Fetch copies pieces from the program's memory. It sets Bad in those that could not be copied.
 	Fetch(pieces []Piece)
 }
 
-// Piece is some of a program's memory, and where it is to go.
+// Piece is a piece of a program's memory, and the destination of its copy.
 type Piece struct {
 	Addr uint64
 	To   []byte
-	Bad  bool // out
+	Bad  bool // set by Fetch
 }

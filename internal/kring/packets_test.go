@@ -6,15 +6,14 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// Packets come whole, wait for their end, and go in pieces when they have too many slots, from
-// wherever the ring begins.
+// TestPackets tests whole, pending and too long packets, from every start in the ring.
 func TestPackets(t *testing.T) {
 	type next struct {
 		slots int
 		state PacketState
 	}
 	for _, tt := range []struct {
-		slots string // of the ring up to head: + goes on in the next slot, . does not
+		slots string // of the ring up to head: + has a next slot in its packet, . is the last
 		most  uint32
 		want  []next
 	}{
@@ -58,13 +57,14 @@ func TestPackets(t *testing.T) {
 				t.Errorf("%s from %d on: it ends at slot %d, not at %d", tt.slots, first, k, r.Head())
 			}
 			if p.Reset(); p.InRest() {
-				t.Error("something is left")
+				t.Error("the packet is not finished")
 			}
 		}
 	}
 }
 
-// What a slot says of its offset goes no farther than was agreed on, and its room is what is left.
+// TestFragments tests that offsets are limited to the agreed maximum, and that the room is the rest
+// of the buffer.
 func TestFragments(t *testing.T) {
 	r := newRing(t, abi.DirTx, 8)
 	r.SetOffsets(Offsets{Mask: 0xff, Max: 64})
@@ -72,7 +72,8 @@ func TestFragments(t *testing.T) {
 	r.Slot(1).Ptr = 10
 	var memory [4]Fragment
 	packet, whole := r.Gather(0, 2, memory[:])
-	if !whole || len(packet) != 2 || packet[0].Offset != 64 || packet[0].Room != 192 || packet[1].Offset != 10 || packet[1].Room != 246 {
+	if !whole || len(packet) != 2 || packet[0].Offset != 64 || packet[0].Room != 192 ||
+		packet[1].Offset != 10 || packet[1].Room != 246 {
 		t.Errorf("%+v, %v", packet, whole)
 	}
 }

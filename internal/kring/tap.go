@@ -1,22 +1,22 @@
 package kring
 
-// Tap sees what passes through a ring: it is what monitors hang on the rings that they watch. Its methods are called by
-// whoever holds the ring.
+// Tap sees what passes through a ring. Monitors attach taps to the rings that they watch. The
+// caller of each method holds the ring.
 //
 //	engine, Prologue ── Sync ──> the port's function                      without a tap
-//	engine, Prologue ── Sync ──> Tap.Sync ──> the port's function         with one
+//	engine, Prologue ── Sync ──> Tap.Sync ──> the port's function         with a tap
 //
-// A ring without a tap pays for the possibility when it publishes, with one branch a sync.
+// Without a tap, it costs one branch for each sync, in Publish.
 type Tap interface {
-	// Sync is called in place of the port's function, and calls it.
+	// Sync is called instead of the port's function, and calls it.
 	Sync(r *Ring, program Memory, port Sync) error
-	// Tail is how far the program may see when the port has got to hwtail.
+	// Tail returns how far the program may see if the port has got to hwtail.
 	Tail(hwtail uint32) uint32
-	// Fresh says that the ring has got new memory, with fresh indexes.
+	// Fresh is called when the ring has new memory, whose indexes start anew.
 	Fresh()
 }
 
-// SetTap hangs a tap on the ring, nil takes it off. The caller holds the ring.
+// SetTap attaches a tap to the ring, or detaches it if t is nil. The caller holds the ring.
 func (r *Ring) SetTap(t Tap) {
 	if r.tap == nil {
 		r.port = r.Sync
@@ -29,13 +29,13 @@ func (r *Ring) SetTap(t Tap) {
 	r.Sync = func(r *Ring, program Memory) error { return t.Sync(r, program, r.port) }
 }
 
-// Tap is what hangs on the ring, nil for nothing. The caller holds the ring.
+// Tap returns the attached tap, or nil. The caller holds the ring.
 func (r *Ring) Tap() Tap { return r.tap }
 
-// Flush shows a tap what has come to the ring and nobody has synced yet, before the ring's memory goes. The caller holds
-// the ring.
+// Flush shows a tap the frames that no sync has shown it yet, before the ring's memory is freed.
+// The caller holds the ring.
 func (r *Ring) Flush() {
 	if r.tap != nil && r.Mapped() {
-		r.Sync(r, nil) // an error is for a program, and that is gone
+		r.Sync(r, nil) // the program that would get the error is gone
 	}
 }

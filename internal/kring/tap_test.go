@@ -28,7 +28,7 @@ func TestTap(t *testing.T) {
 	tap := &recorder{seen: 2}
 	r.SetTap(nil)
 	r.SetTap(tap)
-	r.Flush() // no memory, nothing to see
+	r.Flush() // without memory, there is nothing to show
 	if err := r.Alloc(region, true); err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestTap(t *testing.T) {
 		t.Errorf("after Alloc: %+v", tap)
 	}
 	if err := r.Sync(r, nil); !errors.Is(err, syscall.EIO) || tap.syncs != 1 || ports != 1 {
-		t.Errorf("Sync says %v, and came to the port %d times: %+v", err, ports, tap)
+		t.Errorf("Sync returns %v, and reached the port %d times: %+v", err, ports, tap)
 	}
 	r.HwTail.Store(5)
 	r.Publish()
@@ -45,7 +45,7 @@ func TestTap(t *testing.T) {
 		t.Errorf("the program sees up to %d", got)
 	}
 	if r.Flush(); tap.syncs != 2 {
-		t.Error("Flush is no sync")
+		t.Error("Flush does not sync")
 	}
 	r.SetTap(&recorder{seen: 3})
 	r.Publish()
@@ -57,13 +57,16 @@ func TestTap(t *testing.T) {
 	r.Publish()
 	r.Sync(r, nil)
 	if got := r.shared.Tail.Load(); got != 5 || ports != 4 || r.Tap() != nil || tap.syncs != 2 {
-		t.Errorf("without a tap: the program sees up to %d, %d syncs came to the port, %+v", got, ports, tap)
+		t.Errorf("without a tap: the program sees up to %d, %d syncs came to the port, %+v", got, ports,
+			tap)
 	}
 }
 
 func TestRoom(t *testing.T) {
 	r := newRing(t, abi.DirRx, 8)
-	for _, c := range []struct{ cur, tail, want uint32 }{{0, 0, 7}, {0, 7, 0}, {3, 2, 0}, {3, 3, 7}, {6, 1, 4}} {
+	for _, c := range []struct{ cur, tail, want uint32 }{
+		{0, 0, 7}, {0, 7, 0}, {3, 2, 0}, {3, 3, 7}, {6, 1, 4},
+	} {
 		r.HwCur.Store(c.cur)
 		r.HwTail.Store(c.tail)
 		if got := r.Room(); got != c.want {

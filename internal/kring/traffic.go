@@ -2,13 +2,13 @@ package kring
 
 import "sync/atomic"
 
-// Traffic counts what passed through a ring: of a tx ring what its program handed over, lost frames
-// too, but of an interface what the kernel took, and of an rx ring what was put into it. Counts are
-// added once a batch, by whoever moves the frames.
+// Traffic counts frames and bytes of a ring. A tx ring counts what its program handed over,
+// including lost frames; a tx ring of an interface counts what the kernel accepted. An rx ring
+// counts what was put into it. The goroutine that moves frames adds the counts once for each batch.
 type Traffic struct {
-	Frames, Bytes atomic.Uint64 // a frame of several slots counts when its last one passes
+	Frames, Bytes atomic.Uint64 // a frame of several slots counts with its last slot
 
-	_ [48]byte // a cache line: rings are synced on different processors
+	_ [48]byte // fills a cache line: rings are synced on different cores
 }
 
 // Add counts frames that have so many bytes together.

@@ -6,29 +6,30 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// View is a ring in the memory of programs that know another layout than ours (package oldapi).
-// Whatever the layouts, there is one ring: who syncs it takes over what the programs of all have
-// handed over. Only that program's words then say how it goes on; those of other views wait for
-// their own programs' syncs, and the ring's own head follows if its program has not moved it
-// meanwhile, so that nobody is given a slot twice. Its methods are for whoever holds the ring.
+// View is a ring in the memory of programs that use another layout (package oldapi). There is one
+// ring for all layouts, and each sync takes over what the programs of all have handed over.
+//
+// After that, only the words of the syncing program determine cur. The words of other views wait
+// for syncs of their own programs. The ring's own head follows if its program has not moved it in
+// the meantime, so that no slot is given to two programs. The caller of each method holds the ring.
 type View interface {
-	// Take says how far the view's programs have gone, as a head and a cur at or after the ring's
-	// head, and copies the slots that are handed over to the ring. Those before at have been
-	// handed over by somebody else. It says no to words that make no sense.
+	// Take returns how far the view's programs have gone: a head and a cur that are not before the
+	// ring's head. It copies the slots that are handed over to the ring. Other programs have
+	// already handed over the slots before at. ok is false if the view's words are invalid.
 	Take(r *Ring, at uint32) (head, cur uint32, ok bool)
-	// Flags are those that the view's programs have set for the ring.
+	// Flags returns the flags that the view's programs have set for the ring.
 	Flags() uint32
 }
 
-// views is what a ring keeps while there are some.
+// views is the state of a ring that has views.
 type views struct {
 	all   []View
 	moved uint64 // how many slots were handed over
-	seen  uint64 // of these, before the last sync of a program that has the ring in our layout
-	who   View   // whose the sync is, nil for a program that has our layout
+	seen  uint64 // moved at the last sync of a program with today's layout
+	who   View   // whose sync it is, nil for a program with today's layout
 }
 
-// Show adds a view of the ring, Hide removes one.
+// Show adds a view of the ring.
 func (r *Ring) Show(v View) {
 	if len(r.views.all) == 0 {
 		r.views.seen = r.views.moved
@@ -36,19 +37,19 @@ func (r *Ring) Show(v View) {
 	r.views.all = append(r.views.all, v)
 }
 
-// Hide is the other half of Show.
+// Hide removes a view.
 func (r *Ring) Hide(v View) {
 	r.views.all = slices.DeleteFunc(r.views.all, func(o View) bool { return o == v })
 	r.views.who = nil
 }
 
-// Moved is how many slots the programs have handed over since the ring has had views.
+// Moved returns how many slots programs have handed over since the ring first had a view.
 func (r *Ring) Moved() uint64 { return r.views.moved }
 
-// Enter is Prologue for a program that has the ring as that view.
+// Enter is Prologue for a program that uses that view.
 func (r *Ring) Enter(v View) bool { return r.merge(v) }
 
-// flags are those of the program whose sync it is.
+// flags returns the flags of the program whose sync it is.
 func (r *Ring) flags() uint32 {
 	if r.views.who != nil {
 		return r.views.who.Flags()
@@ -56,13 +57,13 @@ func (r *Ring) flags() uint32 {
 	return r.shared.Flags.Load()
 }
 
-// words are head and cur in the ring's own layout.
+// words are head and cur in today's layout.
 type words struct{ head, cur uint32 }
 
 func (r *Ring) words() words { return words{r.shared.Head.Load(), r.shared.Cur.Load()} }
 
-// merge takes over what the programs of all layouts have handed over: the furthest head counts.
-// It says no when the words of the one whose sync it is make no sense.
+// merge takes over what the programs of all layouts have handed over: the furthest head counts. It
+// returns false if the words of the syncing program are invalid.
 func (r *Ring) merge(who View) bool {
 	w := &r.views
 	w.who = who
@@ -76,7 +77,7 @@ func (r *Ring) merge(who View) bool {
 		return false
 	}
 	if who != nil {
-		cur = r.head // the other one's does not say how this one goes on
+		cur = r.head // the words of today's layout do not apply to this program
 	}
 	for _, v := range w.all {
 		h, c, ok := v.Take(r, head)
@@ -106,8 +107,8 @@ func (r *Ring) merge(who View) bool {
 	return true
 }
 
-// catchUp reads words of a program that may not have seen yet what others have handed over since
-// its last sync: a head before that is the ring's.
+// catchUp checks the words of a program that may not know yet what others have handed over since
+// its last sync. Then its head is before the ring's, and the ring's takes its place.
 func (r *Ring) catchUp(w words) (words, bool) {
 	if w.head >= r.N || w.cur >= r.N {
 		return w, false
@@ -124,15 +125,15 @@ func (r *Ring) catchUp(w words) (words, bool) {
 	if r.Dist(w.head, w.cur) <= r.Dist(w.head, to) {
 		return w, true
 	}
-	// cur is before head, be it that others have passed it, or that the program is about to write
-	// it.
+	// cur is before head, either because other programs have passed it or because the program is
+	// about to write it.
 	late := r.Dist(w.cur, w.head) <= behind
 	w.cur = w.head
 	return w, late || r.views.who != nil
 }
 
-// follow has the ring's own words follow the agreed ones, unless the program has written them
-// since they were read.
+// follow sets the ring's own words to the agreed ones, unless the program has written them since
+// they were read.
 func (r *Ring) follow(was words) {
 	if was.head != r.head {
 		r.shared.Head.CompareAndSwap(was.head, r.head)
@@ -142,7 +143,7 @@ func (r *Ring) follow(was words) {
 	}
 }
 
-// further is which of two slots is further from the ring's head.
+// further returns that of two slots that is further from the ring's head.
 func (r *Ring) further(a, b uint32) uint32 {
 	if r.Dist(r.head, b) > r.Dist(r.head, a) {
 		return b
@@ -153,8 +154,8 @@ func (r *Ring) further(a, b uint32) uint32 {
 // add counts slots that were handed over.
 func (w *views) add(n uint32) { w.moved += uint64(n) }
 
-// jump counts what Reinit has done to head. One of a tx ring may be anywhere, and all views start
-// there.
+// jump counts the slots by which Reinit moved head. The head of a tx ring may jump anywhere, and
+// then all views restart there.
 func (r *Ring) jump(from uint32) {
 	switch {
 	case len(r.views.all) == 0:

@@ -6,13 +6,13 @@ import (
 	"sync/atomic"
 )
 
-// Waiter is something that sleeps until one of its rings has news. Wake does not block.
+// Waiter sleeps until one of its rings has news. Wake does not block.
 type Waiter interface{ Wake() }
 
-// Waiters are those who sleep on a ring. The sender's side costs one load while nobody does.
+// Waiters are the sleepers of a ring. Without sleepers, Wake costs one load.
 //
-// A sleeper joins, looks at the ring once more, and only then sleeps; a sender publishes and then calls Wake. One of the
-// two sees the other.
+// A sleeper joins, looks at the ring once more, and only then sleeps. A sender publishes, and then
+// calls Wake. So one of the two notices the other.
 type Waiters struct {
 	some atomic.Bool
 	mu   sync.Mutex
@@ -27,7 +27,7 @@ func (q *Waiters) Join(w Waiter) {
 	q.some.Store(true)
 }
 
-// Leave takes w out.
+// Leave removes w.
 func (q *Waiters) Leave(w Waiter) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -37,7 +37,7 @@ func (q *Waiters) Leave(w Waiter) {
 	q.some.Store(len(q.list) > 0)
 }
 
-// Wake wakes everybody. They stay until they leave.
+// Wake wakes all waiters. They stay until they leave.
 func (q *Waiters) Wake() {
 	if q.some.Load() {
 		q.wakeAll()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// bell is a waiter like that of a program that sleeps in poll.
+// bell is a waiter like a program that sleeps in poll.
 type bell chan struct{}
 
 func (b bell) Wake() {
@@ -26,30 +26,30 @@ func (b bell) rung() bool {
 	}
 }
 
-func TestWakeWakesEverybodyWhoJoined(t *testing.T) {
+func TestWakeWakesAllWaiters(t *testing.T) {
 	var q Waiters
-	q.Wake() // nobody
+	q.Wake() // nobody waits
 	a, b, c := make(bell, 1), make(bell, 1), make(bell, 1)
 	q.Join(a)
 	q.Join(b)
 	q.Join(c)
 	q.Leave(b)
-	q.Leave(b) // who is not there
+	q.Leave(b) // it has not joined
 	for range 2 {
 		q.Wake()
 		if !a.rung() || b.rung() || !c.rung() {
-			t.Error("not those who wait, or not only those, were woken")
+			t.Error("the wrong waiters were woken")
 		}
 	}
 	q.Leave(a)
 	q.Leave(c)
 	q.Wake()
 	if a.rung() || c.rung() || q.some.Load() {
-		t.Error("somebody who left was woken")
+		t.Error("a waiter that left was woken")
 	}
 }
 
-func TestOneWhoJoinsTwiceLeavesTwice(t *testing.T) {
+func TestAWaiterThatJoinsTwiceLeavesTwice(t *testing.T) {
 	var q Waiters
 	a := make(bell, 1)
 	q.Join(a)
@@ -57,16 +57,17 @@ func TestOneWhoJoinsTwiceLeavesTwice(t *testing.T) {
 	q.Leave(a)
 	q.Wake()
 	if !a.rung() {
-		t.Error("gone after leaving once")
+		t.Error("removed after leaving once")
 	}
 	q.Leave(a)
 	if q.Wake(); a.rung() {
-		t.Error("still there after leaving twice")
+		t.Error("not removed after leaving twice")
 	}
 }
 
-// Sleepers join, look once more, and sleep; senders publish and wake. No wake-up gets lost.
-func TestNoWakeUpGetsLost(t *testing.T) {
+// TestNoWakeUpIsLost tests the protocol of Waiters: sleepers join, look once more, and sleep;
+// senders publish and wake.
+func TestNoWakeUpIsLost(t *testing.T) {
 	const rounds, sleepers = 2000, 3
 	var q Waiters
 	var published atomic.Int64
@@ -104,7 +105,7 @@ func TestNoWakeUpGetsLost(t *testing.T) {
 				break
 			}
 			if time.Now().After(end) {
-				t.Fatal("a sleeper sleeps on")
+				t.Fatal("a sleeper was not woken")
 			}
 			time.Sleep(time.Microsecond)
 		}

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Buffer is a buffer that one goroutine writes and another reads.
+// Buffer is a buffer to which one goroutine writes and from which another reads.
 type Buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -18,12 +18,12 @@ func (b *Buffer) Write(p []byte) (int, error) {
 	return b.b.Write(p)
 }
 
-// Bytes are what was written so far.
+// Bytes returns what was written so far.
 func (b *Buffer) Bytes() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return bytes.Clone(b.b.Bytes())
 }
 
-// String is what was written so far.
+// String returns what was written so far.
 func (b *Buffer) String() string { return string(b.Bytes()) }

@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// leakPatience is how long CheckLeaks waits for what is still being torn down.
+// leakPatience is how long CheckLeaks waits for descriptors to be closed and goroutines to end.
 const leakPatience = 2 * time.Second
 
-// CheckLeaks fails the test when file descriptors or goroutines that were not there when it was called are left at the
-// end. Call it first: cleanups run last in, first out. Not for parallel tests, which would see each other's.
+// CheckLeaks fails the test if at its end there are file descriptors or goroutines that did not
+// exist at the call. Call it first, because cleanups run in reverse order. It is not for parallel
+// tests, which would see each other's.
 func CheckLeaks(t testing.TB) {
 	t.Helper()
 	checkLeaks(t, leakPatience)
@@ -39,8 +40,8 @@ func checkLeaks(t testing.TB, patience time.Duration) {
 	})
 }
 
-// startNetpoll makes the runtime open the epoll instance and the eventfd that it keeps for good, before anything is
-// counted.
+// startNetpoll makes Go's runtime open its epoll instance and eventfd, which it keeps for good,
+// before descriptors are counted.
 func startNetpoll(t testing.TB) {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -51,8 +52,8 @@ func startNetpoll(t testing.TB) {
 	w.Close()
 }
 
-// openFiles describes every open file descriptor of the process, by number and by what it refers to: a number that was
-// closed and opened anew as something else counts as new.
+// openFiles describes every open file descriptor of the process. The keys consist of the number and
+// what it refers to, so that a number that is used again for something else counts as new.
 func openFiles(t testing.TB) map[string]string {
 	t.Helper()
 	const dir = "/proc/self/fd"
@@ -62,7 +63,8 @@ func openFiles(t testing.TB) map[string]string {
 	}
 	files := make(map[string]string, len(entries))
 	for _, e := range entries {
-		// The descriptor that read the directory is gone by now, and its link with it.
+		// The descriptor with which the directory was read is closed, and its link does not exist
+		// any more.
 		if to, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil {
 			files[e.Name()+to] = fmt.Sprintf("file descriptor %s: %s", e.Name(), to)
 		}
@@ -70,7 +72,7 @@ func openFiles(t testing.TB) map[string]string {
 	return files
 }
 
-// stacks describes every goroutine but the runtime's own, by its number.
+// stacks describes every goroutine by its number, except those of the runtime.
 func stacks() map[string]string {
 	buf := make([]byte, 1<<20)
 	buf = buf[:runtime.Stack(buf, true)]
@@ -82,7 +84,7 @@ func stacks() map[string]string {
 	return all
 }
 
-// added lists, sorted, what after has and before has not.
+// added returns the entries of after that are not in before, sorted.
 func added(before, after map[string]string) []string {
 	var news []string
 	for key, text := range after {

@@ -16,13 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NS is a network namespace without a name. It lives until the test that made it ends.
+// NS is a network namespace without a name. It exists until the test that made it ends.
 type NS struct {
 	fd int
 }
 
-// NewNS makes a network namespace: loopback is up, IPv6 is off, so that no frame appears in it that the test did not
-// send. The test is skipped where namespaces may not be made.
+// NewNS makes a network namespace. Loopback is up. IPv6 is off, so that the namespace has no frames
+// but those of the test. The test is skipped if it may not make namespaces.
 func NewNS(t testing.TB) *NS {
 	t.Helper()
 	fd, err := unshare()
@@ -36,11 +36,11 @@ func NewNS(t testing.TB) *NS {
 	return ns
 }
 
-// FD is the descriptor of the namespace, for setns(2). It belongs to the NS.
+// FD returns the descriptor of the namespace, for setns(2). The NS closes it.
 func (ns *NS) FD() int { return ns.fd }
 
-// Do runs f in the namespace, on the calling goroutine. Goroutines that f starts are not in the namespace; sockets that
-// f opens stay in it. f may end the test (t.Fatal), and calls may nest.
+// Do runs f in the namespace, on the calling goroutine. Goroutines that f starts are not in the
+// namespace; sockets that f opens stay in it. f may end the test (t.Fatal), and calls may nest.
 func (ns *NS) Do(f func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -51,7 +51,7 @@ func (ns *NS) Do(f func()) {
 	f()
 }
 
-// unshare makes a namespace and returns to where the thread was.
+// unshare makes a namespace and returns to the thread's own.
 func unshare() (int, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -69,8 +69,8 @@ func currentNS() (int, error) {
 	return unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 }
 
-// check panics: a thread in the wrong namespace would send the frames of other tests to who knows where, so nothing may
-// run after it.
+// check panics on errors. A thread in the wrong namespace would send the frames of other tests to
+// unknown networks, so nothing may run after it.
 func check(err error) {
 	if err != nil {
 		panic(fmt.Sprintf("switch network namespace: %v", err))
@@ -82,11 +82,12 @@ func must(fd int, err error) int {
 	return fd
 }
 
-// noIPv6 silences router solicitations, MLD reports and duplicate address detection on the interfaces to come.
+// noIPv6 prevents router solicitations, MLD reports and duplicate address detection on interfaces
+// that are made later.
 func noIPv6() error {
 	for _, dir := range []string{"all", "default"} {
 		err := os.WriteFile("/proc/sys/net/ipv6/conf/"+dir+"/disable_ipv6", []byte("1"), 0)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // no such file: a kernel without IPv6
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // a kernel without IPv6 has no such file
 			return err
 		}
 	}
@@ -101,9 +102,12 @@ func loopbackUp() error {
 	return netlink.LinkSetUp(lo)
 }
 
-// Veth makes a veth pair, nameA in nsA and nameB in nsB, each end with so many rx and tx queues, and returns the
-// interface indexes of both ends when both are up and have carrier. The pair goes away with its namespaces.
-func Veth(t testing.TB, nsA *NS, nameA string, nsB *NS, nameB string, queues int) (indexA, indexB int) {
+// Veth makes a veth pair, nameA in nsA and nameB in nsB. Each end has so many rx and tx queues. It
+// returns the interface indexes of both ends when both are up and have carrier. The pair vanishes
+// with its namespaces.
+func Veth(
+	t testing.TB, nsA *NS, nameA string, nsB *NS, nameB string, queues int,
+) (indexA, indexB int) {
 	t.Helper()
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = nameA

@@ -1,5 +1,5 @@
-// Package testutil is what the tests of this project share: skipping with a reason, network namespaces with veth pairs
-// between them, and a check that a test leaves nothing behind.
+// Package testutil is what the tests of this project share: skips with a reason, network namespaces
+// with veth pairs between them, and a check for leaks.
 package testutil
 
 import (
@@ -11,13 +11,13 @@ import (
 	"testing"
 )
 
-// RequireAll is the environment variable that, set to 1, turns every skip of Require into a failure. A machine that is
-// known to have everything sets it, so that a test cannot be skipped there for good.
+// RequireAll is an environment variable. With the value 1 it turns every skip of Require into a
+// failure. Machines that have everything set it, so that no test is skipped on all machines.
 const RequireAll = "NETMAP_REQUIRE_ALL"
 
-// Require goes on when err is nil. When err says that this machine lacks something (a privilege, a system call, a
-// protocol, a file, a program), the test is skipped and what names the missing thing. Any other error is a failure: a
-// bug must not hide as a skip.
+// Require returns if err is nil. If err means that the machine lacks something (a privilege, a
+// system call, a protocol, a file, a program), it skips the test, and what names the missing thing.
+// Any other error fails the test, so that a skip does not hide a bug.
 func Require(t testing.TB, what string, err error) {
 	t.Helper()
 	switch {
@@ -25,13 +25,13 @@ func Require(t testing.TB, what string, err error) {
 	case !missing(err):
 		t.Fatalf("needs %s: %v", what, err)
 	case os.Getenv(RequireAll) == "1":
-		t.Fatalf("needs %s, and %s=1 forbids to skip: %v", what, RequireAll, err)
+		t.Fatalf("needs %s, and %s=1 forbids skips: %v", what, RequireAll, err)
 	default:
 		t.Skipf("needs %s: %v", what, err)
 	}
 }
 
-// missing tells an error that means "not on this machine" from one that means "something is wrong".
+// missing distinguishes errors that mean that the machine lacks something from other errors.
 func missing(err error) bool {
 	for _, e := range []error{
 		fs.ErrPermission,      // EPERM, EACCES

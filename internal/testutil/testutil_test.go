@@ -27,7 +27,10 @@ func (r *recorder) Helper()                           {}
 func (r *recorder) Cleanup(f func())                  { r.cleanups = append(r.cleanups, f) }
 func (r *recorder) Errorf(format string, args ...any) { r.text += fmt.Sprintf(format, args...) }
 func (r *recorder) Fatalf(format string, args ...any) { r.fatal = true; r.Errorf(format, args...) }
-func (r *recorder) Skipf(format string, args ...any)  { r.skipped = true; r.Errorf(format, args...) }
+func (r *recorder) Skipf(format string, args ...any) {
+	r.skipped = true
+	r.Errorf(format, args...)
+}
 
 func TestRequire(t *testing.T) {
 	tests := []struct {
@@ -50,9 +53,11 @@ func TestRequire(t *testing.T) {
 			r := &recorder{TB: t}
 			Require(r, "a thing", tt.err)
 			if r.skipped != tt.skipped || r.fatal != tt.fatal {
-				t.Errorf("skipped %v, fatal %v, want %v, %v: %q", r.skipped, r.fatal, tt.skipped, tt.fatal, r.text)
+				t.Errorf("skipped %v, fatal %v, want %v, %v: %q", r.skipped, r.fatal,
+					tt.skipped, tt.fatal, r.text)
 			}
-			if tt.err != nil && !(strings.Contains(r.text, "a thing") && strings.Contains(r.text, tt.err.Error())) {
+			if tt.err != nil && !(strings.Contains(r.text, "a thing") &&
+				strings.Contains(r.text, tt.err.Error())) {
 				t.Errorf("message %q names neither the thing nor the error", r.text)
 			}
 		})
@@ -92,27 +97,28 @@ func TestNS(t *testing.T) {
 	home := inode(t)
 	ns, other := NewNS(t), NewNS(t)
 	inside := make(chan bool)
-	go func() { // t.FailNow in f ends the goroutine: the thread has to come home all the same
+	// t.FailNow in f ends the goroutine, and Do has to restore the thread's namespace all the same.
+	go func() {
 		defer close(inside)
 		ns.Do(func() {
 			if inode(t) == home {
-				t.Error("Do runs in the namespace of the process")
+				t.Error("Do runs f in the namespace of the process")
 			}
 			here := inode(t)
 			other.Do(func() {
 				if inode(t) == here {
-					t.Error("nested Do stays in the outer namespace")
+					t.Error("the nested Do runs f in the outer namespace")
 				}
 			})
 			if inode(t) != here {
-				t.Error("nested Do does not come back to the outer namespace")
+				t.Error("the nested Do does not return to the outer namespace")
 			}
 			runtime.Goexit()
 		})
 	}()
 	<-inside
 	if inode(t) != home {
-		t.Error("Do does not come back")
+		t.Error("Do does not return to the thread's namespace")
 	}
 }
 

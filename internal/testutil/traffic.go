@@ -19,13 +19,14 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// AddAddr gives an interface an address with its prefix: "10.0.0.1/24", "fd00::1/64". The latter brings IPv6 to the interface.
+// AddAddr gives an interface an address with a prefix length: "10.0.0.1/24", "fd00::1/64". An IPv6
+// address enables IPv6 on the interface.
 func (ns *NS) AddAddr(t testing.TB, name, addr string) {
 	t.Helper()
 	ns.Do(func() {
 		a, err := netlink.ParseAddr(addr)
 		if err == nil && a.IP.To4() == nil {
-			a.Flags = 0x02 // IFA_F_NODAD: at once
+			a.Flags = 0x02 // IFA_F_NODAD: usable at once
 			err = os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/disable_ipv6", []byte("0"), 0)
 			Require(t, "IPv6", err)
 		}
@@ -42,20 +43,21 @@ func (ns *NS) AddAddr(t testing.TB, name, addr string) {
 	})
 }
 
-// Offloads switches the offloads of an interface, in the words of ethtool -K.
+// Offloads switches offloads of an interface. args are those of ethtool -K.
 func (ns *NS) Offloads(t testing.TB, name string, args ...string) {
 	t.Helper()
 	ethtool, err := exec.LookPath("ethtool")
 	Require(t, "ethtool (Debian package ethtool)", err)
 	ns.Do(func() {
-		if out, err := exec.Command(ethtool, append([]string{"-K", name}, args...)...).CombinedOutput(); err != nil {
+		out, err := exec.Command(ethtool, append([]string{"-K", name}, args...)...).CombinedOutput()
+		if err != nil {
 			t.Fatalf("ethtool -K %s %v: %v: %s", name, args, err, out)
 		}
 	})
 }
 
-// Ping sends echo requests of so many bytes to an IPv4 address, with a pause after each, and says how many were not answered
-// within a second after the last.
+// Ping sends echo requests with so many bytes of payload to an IPv4 address, with a pause after
+// each. It returns how many were not answered within a second after the last one.
 func (ns *NS) Ping(t testing.TB, to string, count, size int, pause time.Duration) (lost int) {
 	t.Helper()
 	var c net.PacketConn
@@ -71,7 +73,8 @@ func (ns *NS) Ping(t testing.TB, to string, count, size int, pause time.Duration
 			if err != nil {
 				break
 			}
-			if n == size+8 && b[0] == 0 && binary.BigEndian.Uint16(b[4:]) == 0xbeef && bytes.Equal(b[8:n], echo(size, binary.BigEndian.Uint16(b[6:]))[8:]) {
+			if n == size+8 && b[0] == 0 && binary.BigEndian.Uint16(b[4:]) == 0xbeef &&
+				bytes.Equal(b[8:n], echo(size, binary.BigEndian.Uint16(b[6:]))[8:]) {
 				seen[binary.BigEndian.Uint16(b[6:])] = true
 			}
 		}
@@ -87,7 +90,7 @@ func (ns *NS) Ping(t testing.TB, to string, count, size int, pause time.Duration
 	return count - <-answered
 }
 
-// echo is an echo request whose payload depends on its number.
+// echo makes an echo request whose payload depends on its number.
 func echo(size int, seq uint16) []byte {
 	b := append([]byte{8, 0, 0, 0, 0xbe, 0xef, byte(seq >> 8), byte(seq)}, make([]byte, size)...)
 	for i := range size {
@@ -104,9 +107,10 @@ func echo(size int, seq uint16) []byte {
 	return b
 }
 
-// Transfer sends n bytes through TCP to an address of another namespace, and says how long that took. The test fails when
-// they arrive changed, or not within the time.
-func (ns *NS) Transfer(t testing.TB, to *NS, addr string, n int64, within time.Duration) time.Duration {
+// Transfer sends n bytes through TCP to an address of another namespace, and returns how long that
+// took. The test fails if the bytes arrive changed or too late.
+func (ns *NS) Transfer(t testing.TB, to *NS, addr string, n int64,
+	within time.Duration) time.Duration {
 	t.Helper()
 	var l net.Listener
 	var c net.Conn
@@ -116,7 +120,8 @@ func (ns *NS) Transfer(t testing.TB, to *NS, addr string, n int64, within time.D
 		t.Fatal(err)
 	}
 	defer l.Close()
-	ns.Do(func() { c, err = (&net.Dialer{Timeout: within, FallbackDelay: -1}).Dial("tcp", l.Addr().String()) })
+	dialer := &net.Dialer{Timeout: within, FallbackDelay: -1}
+	ns.Do(func() { c, err = dialer.Dial("tcp", l.Addr().String()) })
 	if err != nil {
 		t.Errorf("connect to %s: %v", addr, err)
 		return within
@@ -145,7 +150,8 @@ func (ns *NS) Transfer(t testing.TB, to *NS, addr string, n int64, within time.D
 	_, err = io.Copy(io.MultiWriter(c, h), &pattern{left: n})
 	c.(*net.TCPConn).CloseWrite()
 	if r := <-received; err != nil || r.err != nil || r.n != n || !bytes.Equal(r.sum, h.Sum(nil)) {
-		t.Errorf("TCP to %s: %d of %d bytes arrived, intact %v: %v", addr, r.n, n, bytes.Equal(r.sum, h.Sum(nil)), errors.Join(err, r.err))
+		t.Errorf("TCP to %s: %d of %d bytes arrived, intact %v: %v", addr, r.n, n,
+			bytes.Equal(r.sum, h.Sum(nil)), errors.Join(err, r.err))
 	}
 	return time.Since(start)
 }
@@ -169,8 +175,9 @@ func (p *pattern) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Datagrams sends so many UDP datagrams of growing size to an address of another namespace, each when the one before has been
-// answered, and says how many were not. The kernel drops those with a wrong checksum.
+// Datagrams sends UDP datagrams of growing size to an address of another namespace, each after the
+// answer to the one before. It returns how many were not answered. The kernel drops datagrams with
+// a wrong checksum.
 func (ns *NS) Datagrams(t testing.TB, to *NS, addr string, count int) (lost int) {
 	t.Helper()
 	var server net.PacketConn
@@ -207,8 +214,9 @@ func (ns *NS) Datagrams(t testing.TB, to *NS, addr string, count int) (lost int)
 	return lost
 }
 
-// Tag puts an interface into a VLAN: what the host sends on it gets a tag, as an offload for the interface to do, and what it
-// receives loses one. (BPF does, as not every kernel has VLAN interfaces.)
+// Tag puts an interface into a VLAN: what the host sends on it gets a tag, as an offload that the
+// interface has to do, and what it receives loses one. BPF programs do this, because not every
+// kernel has VLAN interfaces.
 func (ns *NS) Tag(t testing.TB, name string, id uint16) {
 	t.Helper()
 	const (
@@ -231,11 +239,15 @@ func (ns *NS) Tag(t testing.TB, name string, id uint16) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for where, code := range map[ebpf.AttachType]asm.Instructions{ebpf.AttachTCXEgress: push, ebpf.AttachTCXIngress: pop} {
-			p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, License: "Dual BSD/GPL", Instructions: code})
+		for where, code := range map[ebpf.AttachType]asm.Instructions{
+			ebpf.AttachTCXEgress: push, ebpf.AttachTCXIngress: pop,
+		} {
+			p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS,
+				License: "Dual BSD/GPL", Instructions: code})
 			Require(t, "BPF", err)
 			defer p.Close()
-			tcx, err := link.AttachTCX(link.TCXOptions{Interface: l.Attrs().Index, Program: p, Attach: where, Anchor: link.Head()})
+			tcx, err := link.AttachTCX(link.TCXOptions{Interface: l.Attrs().Index, Program: p, Attach: where,
+				Anchor: link.Head()})
 			Require(t, "TCX (Linux 6.6)", err)
 			t.Cleanup(func() { tcx.Close() })
 		}

@@ -2,21 +2,21 @@ package wake
 
 import "time"
 
-// Bell is where one goroutine at a time sleeps, until Wake is called or its time is over. A Wake while
+// Bell is a place for one goroutine to sleep until Wake is called or its time is over. A Wake while
 // nobody sleeps ends the next sleep.
 type Bell struct {
-	rung  chan struct{} // one token
+	rung  chan struct{} // holds one token at most
 	timer *time.Timer
 }
 
-// NewBell makes a Bell. Whoever keeps it sleeps without allocating.
+// NewBell makes a Bell. Sleeping on it does not allocate.
 func NewBell() *Bell {
 	b := &Bell{rung: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
 	b.timer.Stop()
 	return b
 }
 
-// Wake ends the sleep, or the next one. It does not block.
+// Wake ends the current sleep, or else the next one. It does not block.
 func (b *Bell) Wake() {
 	select {
 	case b.rung <- struct{}{}:
@@ -24,7 +24,7 @@ func (b *Bell) Wake() {
 	}
 }
 
-// Sleep waits for Wake, or until the time is over; negative is for ever.
+// Sleep waits for Wake, for at most the time left. A negative time has no end.
 func (b *Bell) Sleep(left time.Duration) {
 	if left < 0 {
 		<-b.rung

@@ -12,7 +12,7 @@ const (
 	ages   = time.Minute
 )
 
-// took is how long a sleep lasts.
+// took returns how long a sleep lasts.
 func took(b *wake.Bell, left time.Duration) time.Duration {
 	start := time.Now()
 	b.Sleep(left)
@@ -22,27 +22,27 @@ func took(b *wake.Bell, left time.Duration) time.Duration {
 func TestBell(t *testing.T) {
 	b := wake.NewBell()
 	if d := took(b, moment); d < moment {
-		t.Errorf("nobody rang, and the sleep of %v was over after %v", moment, d)
+		t.Errorf("without a Wake, a sleep of %v took %v", moment, d)
 	}
 	for _, left := range []time.Duration{-1, ages} {
 		b.Wake()
-		b.Wake() // is one with the first
+		b.Wake() // merges with the first
 		if d := took(b, left); d > ages/2 {
-			t.Errorf("a sleep that was over before it began took %v", d)
+			t.Errorf("after a Wake, a sleep took %v", d)
 		}
 		if d := took(b, moment); d < moment {
-			t.Errorf("one ring ended two sleeps, the second after %v", d)
+			t.Errorf("one Wake ended two sleeps, the second after %v", d)
 		}
 		time.AfterFunc(moment, b.Wake)
 		if d := took(b, left); d > ages/2 {
-			t.Errorf("a sleep that was rung in took %v", d)
+			t.Errorf("with a Wake in it, a sleep took %v", d)
 		}
 	}
 	b.Wake()
 	b.Forget()
 	b.Forget()
 	if d := took(b, moment); d < moment {
-		t.Errorf("a forgotten ring ended a sleep after %v", d)
+		t.Errorf("a forgotten Wake ended a sleep after %v", d)
 	}
 }
 

@@ -1,4 +1,4 @@
-//go:build linux
+// does not block
 
 package wake_test
 
@@ -20,13 +20,13 @@ func TestEventfd(t *testing.T) {
 	}
 	defer e.Close()
 	fds := []unix.PollFd{e.In()}
-	e.Drain() // does not wait
+	e.Drain() // does not block
 	start := time.Now()
 	if n := wake.Poll(fds, moment); n != 0 || time.Since(start) < moment {
-		t.Errorf("nobody woke, and Poll returned %d after %v", n, time.Since(start))
+		t.Errorf("without a Wake, Poll returned %d after %v", n, time.Since(start))
 	}
 	e.Wake()
-	e.Wake() // is one with the first
+	e.Wake() // merges with the first
 	for _, left := range []time.Duration{0, -1, ages} {
 		if n := wake.Poll(fds, left); n != 1 {
 			t.Errorf("woken: Poll for %v returned %d, want 1", left, n)
@@ -40,7 +40,8 @@ func TestEventfd(t *testing.T) {
 	if n := wake.Poll(fds, -1); n != 1 {
 		t.Errorf("woken while asleep: Poll returned %d, want 1", n)
 	}
-	if n := testing.AllocsPerRun(100, func() { e.Wake(); wake.Poll(fds, time.Second); e.Drain() }); n > 0 {
+	n := testing.AllocsPerRun(100, func() { e.Wake(); wake.Poll(fds, time.Second); e.Drain() })
+	if n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

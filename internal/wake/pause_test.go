@@ -10,7 +10,7 @@ import (
 func TestPauses(t *testing.T) {
 	var p wake.Pauses
 	if d := p.Spin(); d != 0 {
-		t.Errorf("before anything came: Spin = %v", d)
+		t.Errorf("before the first event: Spin = %v", d)
 	}
 	for i, c := range []struct {
 		took time.Duration
@@ -21,13 +21,13 @@ func TestPauses(t *testing.T) {
 		{wake.Short, true, 0},
 		{wake.Short - 1, true, wake.Short},
 		{0, true, wake.Short},
-		{time.Second, true, 0},       // one long pause ends it
-		{time.Microsecond, false, 0}, // a time-out is no event, however short
+		{time.Second, true, 0},       // one long pause ends looking
+		{time.Microsecond, false, 0}, // a timeout is no event, however short
 		{time.Microsecond, true, wake.Short},
 		{time.Microsecond, false, 0},
 	} {
 		if p.Over(c.took, c.came); p.Spin() != c.want {
-			t.Errorf("%d: after a pause of %v (something came: %v) Spin = %v, want %v",
+			t.Errorf("%d: after a pause of %v (with an event: %v) Spin = %v, want %v",
 				i, c.took, c.came, p.Spin(), c.want)
 		}
 	}

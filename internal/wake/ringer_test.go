@@ -21,7 +21,7 @@ func newRinger(t testing.TB) *Ringer {
 	return r
 }
 
-// newEventfd is one whose read and write may wait.
+// newEventfd makes an eventfd whose read and write may block.
 func newEventfd(t testing.TB, counter uint64) int {
 	t.Helper()
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
@@ -51,7 +51,7 @@ func counter(t testing.TB, fd int) uint64 {
 func TestRing(t *testing.T) {
 	r := newRinger(t)
 	a, b := newEventfd(t, 0), newEventfd(t, 5)
-	for range 1000 { // more than there is room for
+	for range 1000 { // more than fit
 		if e := r.Ring(a); e != 0 {
 			t.Fatal(e)
 		}
@@ -62,7 +62,7 @@ func TestRing(t *testing.T) {
 	}
 }
 
-// A full counter, into which write(2) would wait, stays full.
+// TestRingNeverWaits tests that a full counter, for which write(2) would block, stays full.
 func TestRingNeverWaits(t *testing.T) {
 	r := newRinger(t)
 	fd := newEventfd(t, 1<<64-2)
@@ -90,7 +90,7 @@ func TestOthersAreRefused(t *testing.T) {
 		t.Errorf("no descriptor: %v, want EBADF", e)
 	}
 	if IsEventfd(int(file.Fd())) || IsEventfd(1<<20) || !IsEventfd(newEventfd(t, 0)) {
-		t.Error("IsEventfd cannot tell an eventfd")
+		t.Error("IsEventfd does not recognise an eventfd, or accepts a file")
 	}
 }
 

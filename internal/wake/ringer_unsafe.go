@@ -26,7 +26,7 @@ const (
 	flagResFD = 1 // IOCB_FLAG_RESFD
 )
 
-// event is struct io_event: data, object and two results, which nobody here looks at.
+// event is struct io_event: data, object and two results, none of which is used here.
 type event [4]uint64
 
 func setup(room int, context *uintptr) syscall.Errno {
@@ -36,16 +36,17 @@ func setup(room int, context *uintptr) syscall.Errno {
 
 func destroy(context uintptr) { unix.Syscall(unix.SYS_IO_DESTROY, context, 0, 0) }
 
-// submit polls the eventfd, and names it as the one whose counter is to grow. The poll is complete
-// at once, because an eventfd is always readable, or writable, or both.
+// submit polls the eventfd, and requests that its counter is increased when the poll completes.
+// That is at once, because an eventfd is always readable or writable.
 func submit(context uintptr, fd int) syscall.Errno {
-	c := control{opcode: opPoll, fd: uint32(fd), buf: unix.POLLIN | unix.POLLOUT, flags: flagResFD, resfd: uint32(fd)}
+	c := control{opcode: opPoll, fd: uint32(fd), buf: unix.POLLIN | unix.POLLOUT,
+		flags: flagResFD, resfd: uint32(fd)}
 	list := &c
 	_, _, e := unix.RawSyscall(unix.SYS_IO_SUBMIT, context, 1, uintptr(unsafe.Pointer(&list)))
 	return e
 }
 
-// collect takes completions off the kernel's list and returns how many.
+// collect removes completions from the kernel's list and returns how many.
 func collect(context uintptr) int {
 	var events [room]event
 	var now unix.Timespec

@@ -1,4 +1,4 @@
-// Package kringtest plays the program to a ring, for the tests of kinds of port.
+// Package kringtest plays the program of a ring, for the tests of kinds of port.
 package kringtest
 
 import (
@@ -11,33 +11,34 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
-// NewRegion makes a region with room for a few ports of that many buffers of 256 bytes. At the end of the test every
-// object has to be back.
+// NewRegion makes a region with room for a few ports, and so many buffers of 256 bytes. At the end
+// of the test all objects have to be back.
 func NewRegion(t testing.TB, bufs uint32) *mem.Region {
 	t.Helper()
-	r, err := mem.New(1, mem.Config{If: mem.Pool{Num: 4, Size: 1024}, Ring: mem.Pool{Num: 1024, Size: 1280}, Buf: mem.Pool{Num: bufs, Size: 256}, NoHuge: true})
+	r, err := mem.New(1, mem.Config{If: mem.Pool{Num: 4, Size: 1024},
+		Ring: mem.Pool{Num: 1024, Size: 1280}, Buf: mem.Pool{Num: bufs, Size: 256}, NoHuge: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if u := r.Usage(); !u.Full() {
-			t.Errorf("not everything came back to the pools: %+v", u)
+			t.Errorf("not all objects are back in the pools: %+v", u)
 		}
 		r.Close()
 	})
 	return r
 }
 
-// Ring is a ring from both sides: the framework's, and what the program sees.
+// Ring is both sides of a ring: the framework's, and the program's.
 type Ring struct {
 	*kring.Ring
 	Shared  *abi.Ring
-	Program kring.Memory // of whose syncs it is
+	Program kring.Memory // of the program whose syncs these are
 	port    port.Port
 	region  *mem.Region
 }
 
-// Open brings a ring of a port into use.
+// Open starts a ring of a port.
 func Open(t testing.TB, region *mem.Region, p port.Port, dir kring.Dir, id int) *Ring {
 	t.Helper()
 	r := &Ring{Ring: p.Rings(dir)[id], port: p, region: region}
@@ -45,7 +46,7 @@ func Open(t testing.TB, region *mem.Region, p port.Port, dir kring.Dir, id int) 
 	return r
 }
 
-// Reopen brings it into use again.
+// Reopen starts the ring again.
 func (r *Ring) Reopen(t testing.TB) {
 	t.Helper()
 	r.Hold()
@@ -56,7 +57,7 @@ func (r *Ring) Reopen(t testing.TB) {
 	r.Shared = shm.At[abi.Ring](r.region.Bytes(), uintptr(r.Offset()))
 }
 
-// Close takes the ring out of use.
+// Close stops the ring.
 func (r *Ring) Close() {
 	r.Hold()
 	defer r.Drop()
@@ -64,7 +65,8 @@ func (r *Ring) Close() {
 	r.Shared = nil
 }
 
-// Sync is what the ioctls do to the ring. It says whether the prologue accepted head and cur.
+// Sync does what the ioctls do with the ring. It reports whether the prologue accepted head and
+// cur.
 func (r *Ring) Sync(t testing.TB) (accepted bool) {
 	t.Helper()
 	r.Hold()
@@ -87,7 +89,7 @@ func (r *Ring) SetHead(i uint32) {
 	r.Shared.Head.Store(i)
 }
 
-// Mine are the indexes of the program's slots, from head on.
+// Mine returns the indexes of the program's slots, from head on.
 func (r *Ring) Mine() []uint32 {
 	var list []uint32
 	for i, tail := r.Shared.Head.Load(), r.Shared.Tail.Load(); i != tail; i = r.Next(i) {
@@ -96,7 +98,8 @@ func (r *Ring) Mine() []uint32 {
 	return list
 }
 
-// Push hands a frame over, in a slot with these flags. It says no when the program has no slot. Sync sends it.
+// Push hands a frame over, in a slot with these flags. It returns false if the program has no slot.
+// The next Sync sends the frame.
 func (r *Ring) Push(frame []byte, flags uint16) bool {
 	i := r.Shared.Head.Load()
 	if i == r.Shared.Tail.Load() {
@@ -108,7 +111,7 @@ func (r *Ring) Push(frame []byte, flags uint16) bool {
 	return true
 }
 
-// Pull takes a frame from the program's next slot, which it hands back, with the slot's flags.
+// Pull returns the frame in the program's next slot, with the slot's flags, and releases the slot.
 func (r *Ring) Pull() (frame []byte, flags uint16, ok bool) {
 	i := r.Shared.Head.Load()
 	if i == r.Shared.Tail.Load() {
