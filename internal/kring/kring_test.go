@@ -69,8 +69,8 @@ func walk(n, a, b uint32) []uint32 {
 	return list
 }
 
-// valid is the rule of the prologue in single steps: head is one of from … to, and cur one of head …
-// to.
+// valid is the rule of the prologue, in single steps: head is one of from … to, and cur one of
+// head … to.
 func valid(n, from, to, head, cur uint32) bool {
 	for _, h := range walk(n, from, to) {
 		if h != head {
@@ -137,8 +137,8 @@ func checkPrologue(t *testing.T, r *Ring, from, to, head, cur uint32, want bool)
 				from, to, head, cur, r.head, r.cur, r.tail, r.shared.Tail.Load(), tail)
 		}
 	} else if r.head != oldHead || r.cur != oldCur || r.tail != tail {
-		t.Fatalf("program owns %d to %d, writes head %d, cur %d: refused, but the agreed values changed", from,
-			to, head, cur)
+		t.Fatalf("program owns %d to %d, writes head %d, cur %d: refused, but agreed values changed",
+			from, to, head, cur)
 	}
 }
 
