@@ -1,5 +1,6 @@
-// Command bench measures this netmap side by side with floors, which do only what has to be done, and with others that do the
-// same: DPDK and AF_PACKET on an interface, DPDK's memif between processes. It prints what it found and writes doc/performance.md.
+// Command bench measures this netmap side by side with floors, which do only what has to be done,
+// and with others that do the same: DPDK and AF_PACKET on an interface, DPDK's memif between
+// processes. It prints what it found and writes doc/performance.md.
 //
 //	go run ./bench                     everything, about eight minutes, as root
 //	go run ./bench -list               what there is
@@ -7,8 +8,8 @@
 //	go run ./bench -json old.json      also keeps the figures in a file
 //	go run ./bench -against old.json   fails if a ratio to a floor has become worse since
 //
-// Every process that takes part is started and ended by the command. Interfaces are veth pairs in network namespaces that
-// exist for one measurement only. What is missing is named and left out.
+// Every process that takes part is started and ended by the command. Interfaces are veth pairs in
+// network namespaces that exist for one measurement only. What is missing is named and left out.
 //
 // The packages beneath, each on those before it:
 //
@@ -71,9 +72,11 @@ func parseOptions(args []string) (o options, err error) {
 	f.IntVar(&o.rounds, "rounds", 3, "measure everything so many `times`, in turns; 5 with -json or -against")
 	f.Float64Var(&o.seconds, "seconds", 1, "length of one measurement")
 	f.StringVar(&o.only, "only", "", "measure only what matches this `regexp`, see -list")
-	f.StringVar(&o.out, "out", "doc/performance.md", "`file` to write; plots and figures go beside it. With -only, nothing is written unless -out is given")
+	f.StringVar(&o.out, "out", "doc/performance.md",
+		"`file` to write; plots and figures go beside it. With -only, nothing is written unless -out is given")
 	f.StringVar(&o.json, "json", "", "`file` to write the figures to")
-	f.StringVar(&o.against, "against", "", "`file` of figures of this machine: fail if a median's ratio to its floor is more than 10 % worse")
+	f.StringVar(&o.against, "against", "",
+		"`file` of figures of this machine: fail if a median's ratio to its floor is more than 10 % worse")
 	f.BoolVar(&o.list, "list", false, "list the names of all measurements")
 	f.Parse(args) // ends the program if it must
 	given := map[string]bool{}
@@ -89,7 +92,8 @@ func parseOptions(args []string) (o options, err error) {
 	case !(o.seconds >= 0.1 && o.seconds <= 3600):
 		return o, fmt.Errorf("-seconds %v: want 0.1 to 3600", o.seconds)
 	case o.against != "" && o.rounds < contest.EnoughRounds:
-		return o, fmt.Errorf("-rounds %d: -against compares medians of %d or more", o.rounds, contest.EnoughRounds)
+		return o, fmt.Errorf("-rounds %d: -against compares medians of %d or more", o.rounds,
+			contest.EnoughRounds)
 	case o.only != "" && !given["out"]:
 		o.out = ""
 	}
@@ -119,7 +123,8 @@ func run(ctx context.Context, args []string) error {
 			return err
 		}
 		if here := report.ThisMachine(); before.Machine != here {
-			return fmt.Errorf("-against %s: its figures are of %s, and this is %s", o.against, before.Machine.Title(), here.Title())
+			return fmt.Errorf("-against %s: its figures are of %s, and this is %s", o.against,
+				before.Machine.Title(), here.Title())
 		}
 	}
 	now, err := measure(ctx, o, chosen)
@@ -149,7 +154,8 @@ func measure(ctx context.Context, o options, chosen []contest.Comparison) (repor
 		return report.Record{}, err
 	}
 	defer l.Close()
-	r := report.Record{Machine: report.ThisMachine(), Run: report.ThisRun(rows.DPDKVersion(ctx, l), o.rounds, o.seconds)}
+	r := report.Record{Machine: report.ThisMachine(),
+		Run: report.ThisRun(rows.DPDKVersion(ctx, l), o.rounds, o.seconds)}
 	fmt.Print(r.Text())
 	for _, c := range chosen {
 		outcome := c.Measure(ctx, l, o.rounds, time.Duration(o.seconds*float64(time.Second)), os.Stderr)
@@ -177,7 +183,8 @@ func compare(w io.Writer, before, now []contest.Outcome) error {
 		}
 	}
 	if slower > 0 {
-		return fmt.Errorf("%d of %d ratios to a floor are more than %.0f %% worse than before", slower, len(changes), 100*contest.Tolerance)
+		return fmt.Errorf("%d of %d ratios to a floor are more than %.0f %% worse than before", slower,
+			len(changes), 100*contest.Tolerance)
 	}
 	return nil
 }

@@ -91,13 +91,16 @@ func TestOptions(t *testing.T) {
 	if o, err := parseOptions([]string{"-only", "veth"}); err != nil || o.out != "" {
 		t.Errorf("a part of the measurements would overwrite the whole page: %+v, %v", o, err)
 	}
-	if o, err := parseOptions([]string{"-only", "veth", "-out", "x.md"}); err != nil || o.out != "x.md" {
+	if o, err := parseOptions([]string{"-only", "veth", "-out", "x.md"}); err != nil ||
+		o.out != "x.md" {
 		t.Errorf("%+v, %v", o, err)
 	}
-	if o, err := parseOptions([]string{"-only", "embed", "-against", "x.json"}); err != nil || o.rounds != 5 || o.out != "" {
+	if o, err := parseOptions([]string{"-only", "embed", "-against", "x.json"}); err != nil ||
+		o.rounds != 5 || o.out != "" {
 		t.Errorf("%+v, %v", o, err)
 	}
-	for _, bad := range [][]string{{"-rounds", "0"}, {"-against", "x.json", "-rounds", "3"}, {"-seconds", "0"}, {"-seconds", "NaN"}, {"extra"}} {
+	for _, bad := range [][]string{{"-rounds", "0"}, {"-against", "x.json", "-rounds", "3"},
+		{"-seconds", "0"}, {"-seconds", "NaN"}, {"extra"}} {
 		if _, err := parseOptions(bad); err == nil {
 			t.Errorf("%q is fine", bad)
 		}

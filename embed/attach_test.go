@@ -50,7 +50,8 @@ func TestAttach(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := append(texts(far.Rx()[0]), texts(p.Rx()[0])...); len(got) != 2 || got[0] != "out" || got[1] != "in" {
+	if got := append(texts(far.Rx()[0]), texts(p.Rx()[0])...); len(got) != 2 || got[0] != "out" ||
+		got[1] != "in" {
 		t.Errorf("received %q", got)
 	}
 	if err := f.Detach("vale0:va"); err != nil {

@@ -10,14 +10,15 @@ import (
 	"github.com/seed-48afdc40/netmap/embed"
 )
 
-// The benchmarks run sender and receivers in one goroutine, so that they measure work and no wake-ups. Each has two
-// variants:
+// The benchmarks run sender and receivers in one goroutine, so that they measure work and no
+// wake-ups. Each has two variants:
 //
 //	sync     the application does nothing but move head: what is left is the framework's own cost, txsync and rxsync
 //	payload  it writes 8 bytes into every frame it sends, and reads and checks them in every frame received
 //
 // and reports ns/frame and Mframes/s, per frame sent.
-func benchmark(b *testing.B, c embed.Config, touch bool, size, batch int, sender string, receivers ...string) {
+func benchmark(b *testing.B, c embed.Config, touch bool, size, batch int, sender string,
+	receivers ...string) {
 	f, err := embed.New(c)
 	if err != nil {
 		b.Fatal(err)
@@ -65,7 +66,8 @@ func open(b *testing.B, f *embed.Framework, name string) *netmap.Port {
 	return p
 }
 
-// warm has the switch see the receiver's address, and fills all buffers of the sender, which go once around.
+// warm has the switch see the receiver's address, and fills all buffers of the sender, which go
+// once around.
 func warm(tx *netmap.Port, rx []*netmap.Port, size int) {
 	rx[0].Tx()[0].Send([]byte("\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x08\x00 hello switch"))
 	rx[0].TxSync()
@@ -165,8 +167,10 @@ func bothWays(b *testing.B, size, batch int, tx string, rx ...string) {
 func BenchmarkSpread(b *testing.B) {
 	for _, size := range []int{2048, 2112, 2176, 2240} {
 		c := embed.Config{BufSize: size}
-		b.Run(fmt.Sprintf("pipe/stride=%d", size), func(b *testing.B) { benchmark(b, c, true, 60, 512, "p{1", "p}1") })
-		b.Run(fmt.Sprintf("VALE/stride=%d", size), func(b *testing.B) { benchmark(b, c, true, 60, 512, "vale0:tx", "vale0:rx") })
+		b.Run(fmt.Sprintf("pipe/stride=%d", size),
+			func(b *testing.B) { benchmark(b, c, true, 60, 512, "p{1", "p}1") })
+		b.Run(fmt.Sprintf("VALE/stride=%d", size),
+			func(b *testing.B) { benchmark(b, c, true, 60, 512, "vale0:tx", "vale0:rx") })
 	}
 }
 

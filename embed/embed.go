@@ -1,10 +1,11 @@
-// Package embed carries the whole netmap framework inside a Go program: no daemon, no device, and no privileges unless a
-// real interface is opened.
+// Package embed carries the whole netmap framework inside a Go program: no daemon, no device, and
+// no privileges unless a real interface is opened.
 //
-// Ports are named as on /dev/netmap. VALE switches ("vale0:a"), pipes ("x{1", "x}1") and their memory belong to the
-// Framework: another process, and another Framework, has its own. Interfaces ("netmap:eth0") are those of the
-// network namespace of the thread that calls Open, and need CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF,
-// and CAP_IPC_LOCK where the limit of locked memory (ulimit -l) is less than the buffers take.
+// Ports are named as on /dev/netmap. VALE switches ("vale0:a"), pipes ("x{1", "x}1") and their
+// memory belong to the Framework: another process, and another Framework, has its own. Interfaces
+// ("netmap:eth0") are those of the network namespace of the thread that calls Open, and need
+// CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF, and CAP_IPC_LOCK where the limit of locked memory (ulimit
+// -l) is less than the buffers take.
 package embed
 
 import (
@@ -38,56 +39,62 @@ type Config struct {
 	Switches int // VALE switches at once; default 64
 	NICSlots int // of an interface's ring; default 1024, 512 or 256 beyond 32 or 64 queues
 
-	// RxTimestamps lets ports be opened with netmap.RxTimestamps. It takes 64 bytes from every buffer: BufSize counts them,
-	// and no frame, or piece of one, may use them.
+	// RxTimestamps lets ports be opened with netmap.RxTimestamps. It takes 64 bytes from every
+	// buffer: BufSize counts them, and no frame, or piece of one, may use them.
 	RxTimestamps bool
 
-	// NoHugePages keeps the memory out of huge pages, which are otherwise taken where the kernel gives them. They
-	// make access faster, and zero-copy needs them.
+	// NoHugePages keeps the memory out of huge pages, which are otherwise taken where the kernel
+	// gives them. They make access faster, and zero-copy needs them.
 	NoHugePages bool
 
-	// Forward passes every frame that a program releases on an interface's rx rings to the other side: what came from the wire
-	// to the host, what came from the host to the wire, if the port has all tx rings, too. Otherwise a program chooses rings
-	// and slots. // the module's parameter fwd
+	// Forward passes every frame that a program releases on an interface's rx rings to the other
+	// side: what came from the wire to the host, what came from the host to the wire, if the port
+	// has all tx rings, too. Otherwise a program chooses rings and slots. // the module's parameter
+	// fwd
 	Forward bool
 
-	// Spin is how long Poll looks again and again before it sleeps: a wake-up costs microseconds, spinning a core. With 0
-	// it sleeps at once, but where frames come from an interface in quick succession: there it looks for the next for 20 µs, as
-	// long as they do. Negative never looks.
+	// Spin is how long Poll looks again and again before it sleeps: a wake-up costs microseconds,
+	// spinning a core. With 0 it sleeps at once, but where frames come from an interface in quick
+	// succession: there it looks for the next for 20 µs, as long as they do. Negative never looks.
 	Spin time.Duration
 
-	// Promisc has interfaces receive frames for any address, for as long as a port that receives is open.
+	// Promisc has interfaces receive frames for any address, for as long as a port that receives is
+	// open.
 	Promisc bool
 
-	// XDPMode is how interfaces exchange frames with their driver: "auto", which is also what "" means, "zero-copy", "native" or
-	// "generic". Auto is the best in which an interface can receive, as "netmap info" tells. Any other is used or fails: Open
-	// says EOPNOTSUPP for one that the interface does not have. Native and generic differ in receiving only.
+	// XDPMode is how interfaces exchange frames with their driver: "auto", which is also what ""
+	// means, "zero-copy", "native" or "generic". Auto is the best in which an interface can
+	// receive, as "netmap info" tells. Any other is used or fails: Open says EOPNOTSUPP for one
+	// that the interface does not have. Native and generic differ in receiving only.
 	XDPMode string
 
-	// BusyPoll has Poll, RxSync and TxSync run the receive loop of an interface's driver, instead of its interrupts: for
-	// programs that look all the time, it saves what interrupts cost, and on veth the sender's core the receiver's work. An
-	// interface that no program looks at for as long as BusyPoll is received from as usual. 0 leaves it to interrupts; Open
-	// says EOPNOTSUPP where generic XDP is all that the interface has, and needs CAP_SYS_ADMIN besides: the interface's
+	// BusyPoll has Poll, RxSync and TxSync run the receive loop of an interface's driver, instead
+	// of its interrupts: for programs that look all the time, it saves what interrupts cost, and on
+	// veth the sender's core the receiver's work. An interface that no program looks at for as long
+	// as BusyPoll is received from as usual. 0 leaves it to interrupts; Open says EOPNOTSUPP where
+	// generic XDP is all that the interface has, and needs CAP_SYS_ADMIN besides: the interface's
 	// napi_defer_hard_irqs and gro_flush_timeout are changed, and put back as other settings are.
 	BusyPoll time.Duration
 
-	// OnNote hears what users of an interface should know: when it comes into use, that its frames have
-	// no Ethernet header, what its host loses meanwhile, which frames are too long; later, of settings
-	// that could not be put back. That it is down or gone, ports say themselves. It may be called by
-	// any goroutine, must not call the Framework, and may be nil.
+	// OnNote hears what users of an interface should know: when it comes into use, that its frames
+	// have no Ethernet header, what its host loses meanwhile, which frames are too long; later, of
+	// settings that could not be put back. That it is down or gone, ports say themselves. It may be
+	// called by any goroutine, must not call the Framework, and may be nil.
 	OnNote func(note string)
 
-	// StateDir is where changed settings of interfaces (offloads, queues) are recorded until they are put back: by
-	// closing the port, or after a crash by whoever opens the interface next and by "netmap doctor --restore". Default
-	// /run/netmap, or a directory of the user's own who is not root.
+	// StateDir is where changed settings of interfaces (offloads, queues) are recorded until they
+	// are put back: by closing the port, or after a crash by whoever opens the interface next and
+	// by "netmap doctor --restore". Default /run/netmap, or a directory of the user's own who is
+	// not root.
 	StateDir string
 }
 
-// DefaultBufSize is how many bytes the buffers have, and lie apart, unless a Config says otherwise. Of every cache, buffers
-// that are 2048 bytes apart have their first lines, which hold all of a short frame, in the same few sets, and those of a
-// ring of 1024 slots push each other out: frames then cost up to twice as much. An odd number of cache lines spreads
-// over all sets, and 33 are the least that hold 2048 bytes. "netmap serve" has 2048 nevertheless, as old programs know no
-// other size; so may a program that wants frames cut into several slots as they are there.
+// DefaultBufSize is how many bytes the buffers have, and lie apart, unless a Config says otherwise.
+// Of every cache, buffers that are 2048 bytes apart have their first lines, which hold all of a
+// short frame, in the same few sets, and those of a ring of 1024 slots push each other out: frames
+// then cost up to twice as much. An odd number of cache lines spreads over all sets, and 33 are the
+// least that hold 2048 bytes. "netmap serve" has 2048 nevertheless, as old programs know no other
+// size; so may a program that wants frames cut into several slots as they are there.
 const DefaultBufSize = 33 * 64
 
 // Framework is a netmap of one's own. Its methods may be called by several goroutines.
@@ -99,7 +106,8 @@ type Framework struct {
 	loops   map[*csb.Port]bool // open ports that have a sync loop
 }
 
-// New makes a framework. Errors: EINVAL for a size out of netmap's limits, an XDPMode that there is not or a BusyPoll out of bounds, ENOMEM.
+// New makes a framework. Errors: EINVAL for a size out of netmap's limits, an XDPMode that there is
+// not or a BusyPoll out of bounds, ENOMEM.
 func New(c Config) (*Framework, error) {
 	c.BufSize = cmp.Or(c.BufSize, DefaultBufSize)
 	nic := engine.NICConfig{Slots: uint32(c.NICSlots), Promisc: c.Promisc, StateDir: c.StateDir}
@@ -136,9 +144,10 @@ func New(c Config) (*Framework, error) {
 	return &Framework{e: e, spin: c.Spin, started: time.Now(), loops: map[*csb.Port]bool{}}, nil
 }
 
-// Open opens a port. The grammar of names is that of package portname. Errors: EINVAL for a bad name or a ring that the
-// port does not have, ENXIO for an interface that does not exist, EPERM without the capabilities for it, EBUSY when
-// somebody holds it exclusively, ENOMEM when the framework's memory is used up.
+// Open opens a port. The grammar of names is that of package portname. Errors: EINVAL for a bad
+// name or a ring that the port does not have, ENXIO for an interface that does not exist, EPERM
+// without the capabilities for it, EBUSY when somebody holds it exclusively, ENOMEM when the
+// framework's memory is used up.
 func (f *Framework) Open(name string, options ...netmap.Option) (*netmap.Port, error) {
 	opening, err := netmap.Request(name, options...)
 	if err != nil {
@@ -170,7 +179,8 @@ func (f *Framework) Open(name string, options ...netmap.Option) (*netmap.Port, e
 // engineOptions are the options of an opening, as the engine knows them.
 func engineOptions(from netmap.Opening) (o engine.Options, err error) {
 	if p := from.Offsets; p != nil {
-		o.Offsets = &session.Offsets{Max: p.MaxOffset, Initial: p.InitialOffset, Bits: p.OffsetBits, MinGap: p.MinGap}
+		o.Offsets = &session.Offsets{Max: p.MaxOffset, Initial: p.InitialOffset, Bits: p.OffsetBits,
+			MinGap: p.MinGap}
 	}
 	x := from.Extmem
 	if x == nil {
@@ -187,16 +197,17 @@ func engineOptions(from netmap.Opening) (o engine.Options, err error) {
 	return o, nil
 }
 
-// Attach makes an interface of the calling thread's network namespace a port of a switch: "vale0:eth0". Frames pass between it
-// and the switch's other ports until Detach; nobody can open it meanwhile, and the host has no use of it. Errors: EINVAL for an
-// interface that does not exist, EBUSY for one that is in use, EPERM without the capabilities for it, ENOMEM.
+// Attach makes an interface of the calling thread's network namespace a port of a switch:
+// "vale0:eth0". Frames pass between it and the switch's other ports until Detach; nobody can open
+// it meanwhile, and the host has no use of it. Errors: EINVAL for an interface that does not exist,
+// EBUSY for one that is in use, EPERM without the capabilities for it, ENOMEM.
 func (f *Framework) Attach(name string) error {
 	_, err := f.e.Attach(name, abi.Register{Mode: abi.RegAllNIC})
 	return err
 }
 
-// AttachHost is Attach that makes the interface's host stack a second port of the switch, so that the host goes on using the
-// network, through the switch. Detach takes both off.
+// AttachHost is Attach that makes the interface's host stack a second port of the switch, so that
+// the host goes on using the network, through the switch. Detach takes both off.
 func (f *Framework) AttachHost(name string) error {
 	_, err := f.e.Attach(name, abi.Register{Mode: abi.RegNICSW})
 	return err

@@ -16,7 +16,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// newFramework makes a small framework. At the end of the test everything has to be back in the pools.
+// newFramework makes a small framework. At the end of the test everything has to be back in the
+// pools.
 func newFramework(t *testing.T) *embed.Framework {
 	t.Helper()
 	f, err := embed.New(embed.Config{Buffers: 8192, Rings: 32, NoHugePages: true})
@@ -34,7 +35,8 @@ func newFramework(t *testing.T) *embed.Framework {
 	return f
 }
 
-func openPort(t *testing.T, f *embed.Framework, name string, options ...netmap.Option) *netmap.Port {
+func openPort(t *testing.T, f *embed.Framework, name string,
+	options ...netmap.Option) *netmap.Port {
 	t.Helper()
 	p, err := f.Open(name, options...)
 	if err != nil {
@@ -80,9 +82,11 @@ func TestManyWaysToSend(t *testing.T) {
 		} {
 			t.Run(names[0]+"/"+way.name, func(t *testing.T) {
 				f := newFramework(t)
-				tx, rx := openPort(t, f, names[0], netmap.Slots(8, 8)), openPort(t, f, names[1], netmap.Slots(8, 8))
+				tx, rx := openPort(t, f, names[0], netmap.Slots(8, 8)),
+					openPort(t, f, names[1], netmap.Slots(8, 8))
 				for n := range 20 { // around the ring several times
-					way.send(tx.Tx()[0], everybody(fmt.Sprint(n, "a")), everybody(fmt.Sprint(n, "b")), everybody(fmt.Sprint(n, "c")))
+					way.send(tx.Tx()[0], everybody(fmt.Sprint(n, "a")), everybody(fmt.Sprint(n, "b")),
+						everybody(fmt.Sprint(n, "c")))
 					if err := tx.TxSync(); err != nil {
 						t.Fatal(err)
 					}
@@ -125,7 +129,8 @@ func TestBatch(t *testing.T) {
 		p.TxSync()
 		first, rest := r.Batch(c.most)
 		if len(first) != c.first || len(rest) != c.rest {
-			t.Errorf("from slot %d, at most %d: %d and %d slots, want %d and %d", r.Head(), c.most, len(first), len(rest), c.first, c.rest)
+			t.Errorf("from slot %d, at most %d: %d and %d slots, want %d and %d", r.Head(), c.most,
+				len(first), len(rest), c.first, c.rest)
 		}
 	}
 }
@@ -162,7 +167,8 @@ func TestFramesLongerThanABuffer(t *testing.T) {
 			{size, 1, 1}, {size + 1, 2, 1}, {2 * size, 2, 1}, {4*size + 1, 5, 1}, {7 * size, 7, 1}, {7*size + 1, 0, 0}, {65535, 0, 0},
 		} {
 			f := newFramework(t)
-			tx, rx := openPort(t, f, names[0], netmap.Slots(8, 8)), openPort(t, f, names[1], netmap.Slots(8, 8))
+			tx, rx := openPort(t, f, names[0], netmap.Slots(8, 8)),
+				openPort(t, f, names[1], netmap.Slots(8, 8))
 			frame := everybody("")
 			for len(frame) < c.size {
 				frame = append(frame, byte(len(frame)>>3))
@@ -181,7 +187,8 @@ func TestFramesLongerThanABuffer(t *testing.T) {
 				}
 			}
 			if c.sent > 0 && (n != c.slots || !bytes.Equal(got, frame)) {
-				t.Errorf("%s: %d bytes arrived in %d slots, want %d in %d", names[0], len(got), n, c.size, c.slots)
+				t.Errorf("%s: %d bytes arrived in %d slots, want %d in %d", names[0], len(got), n, c.size,
+					c.slots)
 			}
 		}
 	}
@@ -348,12 +355,14 @@ func TestOptions(t *testing.T) {
 				t.Fatalf("%d tx and %d rx rings, want %d and %d", len(p.Tx()), len(p.Rx()), c.tx, c.rx)
 			}
 			for i, r := range p.Tx() {
-				if !r.IsTx() || r.ID() != c.firstRings+i || r.NumSlots() != c.txSlots || r.BufSize() != embed.DefaultBufSize {
+				if !r.IsTx() || r.ID() != c.firstRings+i || r.NumSlots() != c.txSlots ||
+					r.BufSize() != embed.DefaultBufSize {
 					t.Errorf("tx ring %d has %d slots", r.ID(), r.NumSlots())
 				}
 			}
 			for i, r := range p.Rx() {
-				if r.IsTx() || r.ID() != c.firstRings+i || r.NumSlots() != c.rxSlots || r.BufSize() != embed.DefaultBufSize {
+				if r.IsTx() || r.ID() != c.firstRings+i || r.NumSlots() != c.rxSlots ||
+					r.BufSize() != embed.DefaultBufSize {
 					t.Errorf("rx ring %d has %d slots", r.ID(), r.NumSlots())
 				}
 			}
@@ -382,7 +391,8 @@ func TestPollSleepsUntilFramesCome(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	f := newFramework(t)
-	a, b := openPort(t, f, "vale0:a", netmap.Slots(16, 16)), openPort(t, f, "vale0:b", netmap.Slots(16, 16))
+	a, b := openPort(t, f, "vale0:a", netmap.Slots(16, 16)),
+		openPort(t, f, "vale0:b", netmap.Slots(16, 16))
 	done := make(chan error)
 	const rounds = 500
 	go func() {
@@ -416,7 +426,8 @@ func TestPollSleepsUntilFramesCome(t *testing.T) {
 
 func TestTime(t *testing.T) {
 	f := newFramework(t)
-	a, b := openPort(t, f, "vale0:a", netmap.Slots(8, 8)), openPort(t, f, "vale0:b", netmap.Slots(8, 8))
+	a, b := openPort(t, f, "vale0:a", netmap.Slots(8, 8)),
+		openPort(t, f, "vale0:b", netmap.Slots(8, 8))
 	r, start := b.Rx()[0], time.Now().Truncate(time.Microsecond)
 	a.Tx()[0].Send(everybody("x"))
 	a.TxSync()
@@ -470,7 +481,8 @@ func TestErrors(t *testing.T) {
 			p.Close()
 		}
 	}
-	for _, c := range []embed.Config{{Buffers: -1}, {Buffers: 2000000}, {BufSize: 63}, {BufSize: 1 << 17}, {Rings: 1}, {Ports: -5}, {RingSize: 64}} {
+	for _, c := range []embed.Config{{Buffers: -1}, {Buffers: 2000000}, {BufSize: 63},
+		{BufSize: 1 << 17}, {Rings: 1}, {Ports: -5}, {RingSize: 64}} {
 		if _, err := embed.New(c); !errors.Is(err, syscall.EINVAL) {
 			t.Errorf("New(%+v): error %v, want EINVAL", c, err)
 		}

@@ -11,13 +11,15 @@ import (
 	"github.com/seed-48afdc40/netmap/embed"
 )
 
-// The floors are loops over the same rings and buffers as those of the benchmarks, with the same application, which do only
-// what has to be done: copy the frame, or the slot. No switch or pipe can be faster, and one that checks, counts and looks
-// addresses up cannot be much slower. BenchmarkFloorX belongs to BenchmarkX, case by case:
+// The floors are loops over the same rings and buffers as those of the benchmarks, with the same
+// application, which do only what has to be done: copy the frame, or the slot. No switch or pipe
+// can be faster, and one that checks, counts and looks addresses up cannot be much slower.
+// BenchmarkFloorX belongs to BenchmarkX, case by case:
 //
 //	go test ./embed -run '^$' -bench 'VALE$/60/batch=512'
 //
-// The floor has the stride that suits caches best, whatever the framework's is; BenchmarkFloorSpread shows others.
+// The floor has the stride that suits caches best, whatever the framework's is;
+// BenchmarkFloorSpread shows others.
 const floorStride = 2112
 
 // frames are the buffers of one ring, slot by slot.
@@ -28,19 +30,22 @@ type frames struct {
 }
 
 func framesOf(r *netmap.Ring) frames {
-	return frames{unsafe.Slice(r.Slot(0), r.NumSlots()), unsafe.Pointer(&r.Buf(0)[0]), uintptr(r.BufSize())}
+	return frames{unsafe.Slice(r.Slot(0), r.NumSlots()), unsafe.Pointer(&r.Buf(0)[0]),
+		uintptr(r.BufSize())}
 }
 
 // line is a cache line, in the largest pieces that the compiler copies in registers.
 type line [4][16]byte
 
-// copyFrom copies the frames in slots from i to end: the whole work of a switch whose sender and receiver are known.
+// copyFrom copies the frames in slots from i to end: the whole work of a switch whose sender and
+// receiver are known.
 func (f frames) copyFrom(g frames, i, end int) {
 	to, from := f.slots[i:end], g.slots[i:end]
 	to = to[:len(from)]
 	for k := range from {
 		n := uintptr(from[k].Len)
-		d, s := unsafe.Add(f.base, uintptr(to[k].BufIdx)*f.stride), unsafe.Add(g.base, uintptr(from[k].BufIdx)*g.stride)
+		d, s := unsafe.Add(f.base, uintptr(to[k].BufIdx)*f.stride),
+			unsafe.Add(g.base, uintptr(from[k].BufIdx)*g.stride)
 		switch {
 		case n <= 64:
 			*(*line)(d) = *(*line)(s)
@@ -51,7 +56,8 @@ func (f frames) copyFrom(g frames, i, end int) {
 	}
 }
 
-// work is what a floor does for a batch: pass slots from i to end on, and, when they have been read, give them back.
+// work is what a floor does for a batch: pass slots from i to end on, and, when they have been
+// read, give them back.
 type work struct {
 	pass, back func(tx frames, rx []frames, i, end int)
 }
@@ -72,7 +78,8 @@ var (
 )
 
 // floor runs a benchmark's batches over its rings, which nobody syncs.
-func floor(b *testing.B, c embed.Config, w work, touch bool, size, batch int, sender string, receivers ...string) {
+func floor(b *testing.B, c embed.Config, w work, touch bool, size, batch int, sender string,
+	receivers ...string) {
 	f, err := embed.New(c)
 	if err != nil {
 		b.Fatal(err)
@@ -124,7 +131,10 @@ func BenchmarkFloorVALEBroadcast8(b *testing.B) {
 }
 
 func floorOverSizes(b *testing.B, w work, tx, rx string) {
-	overSizesDo(b, func(b *testing.B, size, batch int) { floorBothWays(b, floorStride, w, size, batch, tx, rx) })
+	overSizesDo(b, func(b *testing.B, size, batch int) {
+		floorBothWays(b, floorStride, w, size, batch,
+			tx, rx)
+	})
 }
 
 func floorBothWays(b *testing.B, stride int, w work, size, batch int, tx string, rx ...string) {
@@ -147,8 +157,8 @@ func BenchmarkFloorSpread(b *testing.B) {
 	}
 }
 
-// BenchmarkFloorIdleSync is what a sync cannot do without: it has the ring for itself, and looks at the words that the program
-// may have written.
+// BenchmarkFloorIdleSync is what a sync cannot do without: it has the ring for itself, and looks at
+// the words that the program may have written.
 func BenchmarkFloorIdleSync(b *testing.B) {
 	for _, name := range []string{"p{1", "vale0:tx"} {
 		b.Run(name, func(b *testing.B) {

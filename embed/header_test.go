@@ -29,7 +29,8 @@ func TestHeader(t *testing.T) {
 	if _, err := f.Open("vale0:a"); !errors.Is(err, syscall.EIO) {
 		t.Errorf("open without AcceptHeaders: %v, want EIO", err)
 	}
-	if err := openPort(t, f, "vale0:loop", netmap.SyncLoop()).SetHeader(12); !errors.Is(err, syscall.EOPNOTSUPP) {
+	if err := openPort(t, f, "vale0:loop", netmap.SyncLoop()).SetHeader(12); !errors.Is(err,
+		syscall.EOPNOTSUPP) {
 		t.Errorf("a sync loop: %v, want EOPNOTSUPP", err)
 	}
 }

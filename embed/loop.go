@@ -47,7 +47,8 @@ func (f *Framework) startLoop(name string, b *engine.Binding) (netmap.Transport,
 	if l.run, err = b.StartLoop(); err != nil {
 		return nil, err
 	}
-	cfg := session.LoopConfig{CSB: session.CSB{Atok: atok, Ktoa: ktoa}, IRQs: make([]session.Waiter, n)}
+	cfg := session.LoopConfig{CSB: session.CSB{Atok: atok, Ktoa: ktoa},
+		IRQs: make([]session.Waiter, n)}
 	for i := range cfg.IRQs {
 		cfg.IRQs[i] = l.Bell
 	}

@@ -30,7 +30,8 @@ func loopFramework(t testing.TB) *embed.Framework {
 	return f
 }
 
-func openLoop(t testing.TB, f *embed.Framework, name string, options ...netmap.Option) *netmap.Port {
+func openLoop(t testing.TB, f *embed.Framework, name string,
+	options ...netmap.Option) *netmap.Port {
 	t.Helper()
 	p, err := f.Open(name, options...)
 	if err != nil {
@@ -43,7 +44,8 @@ func openLoop(t testing.TB, f *embed.Framework, name string, options ...netmap.O
 // send sends numbered frames, sleeping while there is no room, as many as are asked for.
 func send(t testing.TB, p *netmap.Port, size int, frames uint64) {
 	for seq := uint64(0); seq < frames; {
-		if ready, err := p.Poll(context.Background(), netmap.Out, 10*time.Second); ready != netmap.Out || err != nil {
+		if ready, err := p.Poll(context.Background(), netmap.Out, 10*time.Second); ready != netmap.Out ||
+			err != nil {
 			t.Errorf("no room after %d frames: %v, %v", seq, ready, err)
 			return
 		}
@@ -70,7 +72,8 @@ func send(t testing.TB, p *netmap.Port, size int, frames uint64) {
 // receive takes that many frames, all of which have to come, whole and in order.
 func receive(t testing.TB, p *netmap.Port, size int, frames uint64) {
 	for seq := uint64(0); seq < frames; {
-		if ready, err := p.Poll(context.Background(), netmap.In, 10*time.Second); ready != netmap.In || err != nil {
+		if ready, err := p.Poll(context.Background(), netmap.In, 10*time.Second); ready != netmap.In ||
+			err != nil {
 			t.Errorf("nothing after %d frames: %v, %v", seq, ready, err)
 			return
 		}
@@ -169,12 +172,14 @@ func TestLoopPortWaits(t *testing.T) {
 	f := loopFramework(t)
 	p := openLoop(t, f, "p{1", netmap.SyncLoop())
 	start := time.Now()
-	if ready, err := p.Poll(context.Background(), netmap.In, 20*time.Millisecond); ready != 0 || err != nil || time.Since(start) < 20*time.Millisecond {
+	if ready, err := p.Poll(context.Background(), netmap.In, 20*time.Millisecond); ready != 0 ||
+		err != nil || time.Since(start) < 20*time.Millisecond {
 		t.Errorf("Poll = %v, %v after %v", ready, err, time.Since(start))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
-	if ready, err := p.Poll(ctx, netmap.In, -1); ready != 0 || !errors.Is(err, context.DeadlineExceeded) {
+	if ready, err := p.Poll(ctx, netmap.In, -1); ready != 0 ||
+		!errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Poll = %v, %v", ready, err)
 	}
 	time.AfterFunc(10*time.Millisecond, func() { p.Close() })
@@ -208,7 +213,8 @@ func TestFrameworkClosesWithLoops(t *testing.T) {
 	f := loopFramework(t)
 	var ports []*netmap.Port
 	for i := range 4 {
-		ports = append(ports, openLoop(t, f, fmt.Sprint("vale0:", i), netmap.SyncLoop(), netmap.Slots(64, 64)))
+		ports = append(ports, openLoop(t, f, fmt.Sprint("vale0:", i), netmap.SyncLoop(),
+			netmap.Slots(64, 64)))
 	}
 	var wg sync.WaitGroup
 	for _, p := range ports {
@@ -242,8 +248,8 @@ func TestLoopDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// BenchmarkLoop has sender and receiver in goroutines of their own, which sleep while there is nothing to do: with a loop on
-// either port, and with poll.
+// BenchmarkLoop has sender and receiver in goroutines of their own, which sleep while there is
+// nothing to do: with a loop on either port, and with poll.
 func BenchmarkLoop(b *testing.B) {
 	for _, names := range [][2]string{{"p{1", "p}1"}} {
 		for _, batch := range []int{32, 256} {

@@ -30,7 +30,8 @@ func TestAsManyPortsAsPromised(t *testing.T) {
 				ports[i].Tx()[0].Send(everybody(fmt.Sprint("from ", i)))
 				ports[i].TxSync()
 				ports[i+1].RxSync()
-				if got := texts(ports[i+1].Rx()[0]); len(got) == 0 || got[len(got)-1] != fmt.Sprint("from ", i) {
+				if got := texts(ports[i+1].Rx()[0]); len(got) == 0 ||
+					got[len(got)-1] != fmt.Sprint("from ", i) {
 					t.Fatalf("port %d received %q", i+1, got)
 				}
 			}
@@ -41,7 +42,8 @@ func TestAsManyPortsAsPromised(t *testing.T) {
 // What is missing is named with the setting that there should be more of.
 func TestMemoryAdvice(t *testing.T) {
 	for setting, c := range map[string]embed.Config{
-		"--buffers": {Buffers: 3000}, "--rings": {Rings: 3, Buffers: 16384}, "--ports": {Ports: 4, Rings: 100, Buffers: 65536},
+		"--buffers": {Buffers: 3000}, "--rings": {Rings: 3, Buffers: 16384},
+		"--ports": {Ports: 4, Rings: 100, Buffers: 65536},
 	} {
 		f, err := embed.New(c)
 		if err != nil {

@@ -28,7 +28,8 @@ through a switch inside its own process and checks every byte of them.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(bridge.New(), capture.New(), doctor.New(), gen.New(), doctor.NewInfo(), lb.New(), replay.New(), newServe(), top.New(), vale.New())
+	root.AddCommand(bridge.New(), capture.New(), doctor.New(), gen.New(), doctor.NewInfo(), lb.New(),
+		replay.New(), newServe(), top.New(), vale.New())
 	root.AddCommand(manual.New())
 	cli.MarkUsage(root)
 	cli.Complete(root)

@@ -77,10 +77,12 @@ throttled, with a count of what was left out.`,
 	fs.StringVar(&f.mode, "mode", "0660", "permissions of the node, octal")
 	fs.StringVar(&f.owner, "owner", "root", "user who owns the node")
 	fs.StringVar(&f.group, "group", "root", "group of the node")
-	fs.Uint32Var(&f.bufNum, "buffers", 0, "packet buffers; memory is taken as ports open, and for all of them with the first interface "+
-		"(default 278528, for 100 VALE ports and 64 queues, but at most an eighth of the memory)")
-	fs.Uint32Var(&f.bufSize, "buffer-size", mem.Default.Buf.Size, "bytes of a buffer; 4096 for jumbo frames; 2112 is faster, "+
-		"but programs from before 2012, which know no size but 2048, are refused then")
+	fs.Uint32Var(&f.bufNum, "buffers", 0,
+		"packet buffers; memory is taken as ports open, and for all of them with the first interface "+
+			"(default 278528, for 100 VALE ports and 64 queues, but at most an eighth of the memory)")
+	fs.Uint32Var(&f.bufSize, "buffer-size", mem.Default.Buf.Size,
+		"bytes of a buffer; 4096 for jumbo frames; 2112 is faster, "+
+			"but programs from before 2012, which know no size but 2048, are refused then")
 	fs.Uint32Var(&f.ringNum, "rings", mem.Default.Ring.Num, "ring objects")
 	fs.Uint32Var(&f.ringSize, "ring-size", mem.Default.Ring.Size, "bytes of a ring object")
 	fs.Uint32Var(&f.ifNum, "ports", 0, "open ports at once; without --buffers there are buffers for so many VALE ports "+
@@ -88,19 +90,31 @@ throttled, with a count of what was left out.`,
 	fs.Uint32Var(&f.slots, "nic-slots", 0, "slots of a network interface's ring "+
 		"(default 1024, with more than 32 queues 512, with more than 64 256)")
 	fs.IntVar(&f.switches, "switches", engine.DefaultSwitches, "VALE switches at once")
-	fs.BoolVar(&f.promisc, "promisc", false, "receive frames for any address on interfaces while programs receive from them")
+	fs.BoolVar(&f.promisc, "promisc", false,
+		"receive frames for any address on interfaces while programs receive from them")
 	f.xdpMode.AddFlag(fs)
 	f.busyPoll.AddFlag(fs)
-	fs.StringVar(&f.stateDir, "state-dir", takeover.DefaultDir(), "where settings of interfaces are kept until they are put back")
-	fs.BoolVar(&f.forward, "forward", false, "pass all frames that programs release on an interface to the host or the wire, as if they had set NR_FORWARD and NS_FORWARD")
-	fs.BoolVar(&f.noPipeInterfaces, "no-pipe-interfaces", false, "make no interface of a pipe's parent; programs look for it to learn which end is theirs")
-	fs.IntVar(&f.workers, "workers", 0, "threads that answer requests (default: by the number of processors)")
-	fs.DurationVar(&f.spin, "spin", 50*time.Microsecond, "how long a thread looks for the next request before it sleeps")
-	fs.BoolVar(&f.colocate, "colocate", false, "bind clients that wait for each other to one core while that is faster, as measured; takes CAP_SYS_NICE")
-	fs.BoolVar(&f.rxStamps, "rx-timestamps", false, "let programs ask when each frame arrived; takes 64 bytes from every buffer")
-	fs.BoolVar(&f.variants.Page, "api0-page", false, "take programs of the first API for such that know the ring as its manual page prints it, without a time stamp")
-	fs.BoolVar(&f.variants.Slots8, "api4-slots8", false, "take programs of API 4 for FreeBSD's of 2013, with slots of 8 bytes; Linux had 16")
-	fs.StringVar(&f.status.Socket, "status", "", "unix socket of the status API, "+cli.NoStatus+" for none (default "+status.DefaultSocket(netmap.DevicePath)+", beside the node if that is elsewhere)")
+	fs.StringVar(&f.stateDir, "state-dir", takeover.DefaultDir(),
+		"where settings of interfaces are kept until they are put back")
+	fs.BoolVar(&f.forward, "forward", false,
+		"pass all frames that programs release on an interface to the host or the wire, as if they had set NR_FORWARD and NS_FORWARD")
+	fs.BoolVar(&f.noPipeInterfaces, "no-pipe-interfaces", false,
+		"make no interface of a pipe's parent; programs look for it to learn which end is theirs")
+	fs.IntVar(&f.workers, "workers", 0,
+		"threads that answer requests (default: by the number of processors)")
+	fs.DurationVar(&f.spin, "spin", 50*time.Microsecond,
+		"how long a thread looks for the next request before it sleeps")
+	fs.BoolVar(&f.colocate, "colocate", false,
+		"bind clients that wait for each other to one core while that is faster, as measured; takes CAP_SYS_NICE")
+	fs.BoolVar(&f.rxStamps, "rx-timestamps", false,
+		"let programs ask when each frame arrived; takes 64 bytes from every buffer")
+	fs.BoolVar(&f.variants.Page, "api0-page", false,
+		"take programs of the first API for such that know the ring as its manual page prints it, without a time stamp")
+	fs.BoolVar(&f.variants.Slots8, "api4-slots8", false,
+		"take programs of API 4 for FreeBSD's of 2013, with slots of 8 bytes; Linux had 16")
+	fs.StringVar(&f.status.Socket, "status", "",
+		"unix socket of the status API, "+cli.NoStatus+" for none (default "+
+			status.DefaultSocket(netmap.DevicePath)+", beside the node if that is elsewhere)")
 	cli.AddHTTPFlag(fs, &f.status.HTTP)
 	f.log.AddFlags(fs)
 	cmd.MarkFlagFilename("status", "sock")
@@ -236,8 +250,8 @@ func (f *serveFlags) checkNumbers() error {
 // maxWorkers is far from the 10000 threads beyond which Go ends a process.
 const maxWorkers = 1000
 
-// lookupID takes a number as it is and looks a name up. Root has the same one everywhere, also in a container without a list
-// of users.
+// lookupID takes a number as it is and looks a name up. Root has the same one everywhere, also in a
+// container without a list of users.
 func lookupID(s string, byName func(string) (string, error)) (uint32, error) {
 	if s == "root" {
 		return 0, nil

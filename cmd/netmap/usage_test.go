@@ -25,17 +25,22 @@ func TestExitStatus(t *testing.T) {
 		{2, []string{"nosuch"}}, {2, []string{"gen", "extra"}}, {2, []string{"gen", "--nosuch"}}, {2, []string{"gen", "-n", "x"}},
 		{2, []string{"gen", "-f", "nosuch", "-i", "x{1"}}, {2, []string{"serve", "extra"}},
 		{0, []string{"bridge", "-h"}}, {1, []string{"bridge", "-i", "nosuch0", "-i", "nosuch1", "-w", "0"}}, {2, []string{"bridge"}},
-		{2, []string{"bridge", "-i", "a", "--filter", "nosuch"}}, {0, []string{"lb", "-h"}}, {2, []string{"lb"}}, {2, []string{"lb", "-i", "a", "-p", "0"}},
+		{2, []string{"bridge", "-i", "a", "--filter", "nosuch"}}, {0, []string{"lb", "-h"}},
+		{2, []string{"lb"}}, {2, []string{"lb", "-i", "a", "-p", "0"}},
 		{2, []string{"capture"}}, {2, []string{"capture", "-i", "vale0:a", "-w", "x", "--http", "127.0.0.1:0"}},
 		{2, []string{"bridge", "-i", "a", "--http", "nowhere"}}, {1, []string{"gen", "--status", "/proc/nosuch/sock"}},
 		{2, []string{"replay", "f"}}, {1, []string{"replay", "-i", "x{1", "/nosuch/file"}},
-		{0, []string{"vale"}}, {2, []string{"vale", "nosuch"}}, {2, []string{"vale", "attach", "eth0"}}, {1, []string{"vale", "list", "--device", "/nosuch/node"}},
+		{0, []string{"vale"}}, {2, []string{"vale", "nosuch"}}, {2, []string{"vale", "attach", "eth0"}},
+		{1, []string{"vale", "list", "--device", "/nosuch/node"}},
 		{2, []string{"top", "--once", "--json"}}, {1, []string{"top", "--status", "/nosuch/socket"}},
-		{2, []string{"serve", "--http"}}, {2, []string{"serve", "--http", "nowhere"}}, {2, []string{"serve", "--mode", "999"}}, {2, []string{"serve", "--group", "nosuch"}},
-		{2, []string{"serve", "--buffers", "10"}}, {2, []string{"serve", "--rings", "1"}}, {2, []string{"serve", "--ring-size", "300", "--rings", "50"}},
+		{2, []string{"serve", "--http"}}, {2, []string{"serve", "--http", "nowhere"}},
+		{2, []string{"serve", "--mode", "999"}}, {2, []string{"serve", "--group", "nosuch"}},
+		{2, []string{"serve", "--buffers", "10"}}, {2, []string{"serve", "--rings", "1"}},
+		{2, []string{"serve", "--ring-size", "300", "--rings", "50"}},
 		{2, []string{"serve", "--switches", "-1"}}, {2, []string{"serve", "--nic-slots", "100000"}}, {2, []string{"serve", "--workers", "-1"}},
 		{2, []string{"serve", "--workers", "20000"}},
-		{2, []string{"serve", "--log-level", "loud"}}, {2, []string{"serve", "--log-format", "xml"}}, {2, []string{"serve", "-v", "--log-level", "info"}},
+		{2, []string{"serve", "--log-level", "loud"}}, {2, []string{"serve", "--log-format", "xml"}},
+		{2, []string{"serve", "-v", "--log-level", "info"}},
 	} {
 		root := newRoot()
 		root.SetOut(io.Discard)
@@ -57,8 +62,9 @@ func everyCommand(cmd *cobra.Command, f func(*cobra.Command)) {
 
 // examples are values that flags of a type take.
 var examples = map[string]string{
-	"string": "word", "int": "3", "uint32": "3", "uint16": "3", "uint": "3", "float64": "1", "duration": "3s",
-	"strings": "a,b", "stringArray": "a", "path": "/dev/nosuch", "format": "journal",
+	"string": "word", "int": "3", "uint32": "3", "uint16": "3", "uint": "3", "float64": "1",
+	"duration": "3s",
+	"strings":  "a,b", "stringArray": "a", "path": "/dev/nosuch", "format": "journal",
 }
 
 // flagError parses arguments of a command of its own, and returns the error that its user sees.
@@ -203,7 +209,8 @@ func TestMistakesInPlainWords(t *testing.T) {
 		root.SetErr(io.Discard)
 		root.SetArgs(tt.args)
 		err := root.ExecuteContext(t.Context())
-		if cli.ExitStatus(err) != 2 || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "strconv") {
+		if cli.ExitStatus(err) != 2 || !strings.Contains(err.Error(), tt.want) ||
+			strings.Contains(err.Error(), "strconv") {
 			t.Errorf("netmap %q: %v, want %q", tt.args, err, tt.want)
 		}
 	}

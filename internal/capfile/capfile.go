@@ -138,8 +138,8 @@ func (f Format) RecordSize(n int) int {
 	return packetHeader + (n+3)&^3 + blockTrailer
 }
 
-// AppendRecord appends a frame that was length bytes long and came at that time, in nanoseconds since 1970. It does not
-// allocate when there is room for RecordSize bytes.
+// AppendRecord appends a frame that was length bytes long and came at that time, in nanoseconds
+// since 1970. It does not allocate when there is room for RecordSize bytes.
 func (f Format) AppendRecord(b []byte, at int64, frame []byte, length int) []byte {
 	if f == Pcap {
 		b = le.AppendUint32(b, uint32(at/1e9))

@@ -12,13 +12,16 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 )
 
-// file is what a program would write: frames of all lengths up to 100, every one half as long again on the wire.
+// file is what a program would write: frames of all lengths up to 100, every one half as long again
+// on the wire.
 func file(f Format) []byte {
-	b := f.AppendHeader(nil, Interface{Name: "netmap:eth0", Filter: "tcp", Program: "test", Snap: 1000})
+	b := f.AppendHeader(nil, Interface{Name: "netmap:eth0", Filter: "tcp", Program: "test",
+		Snap: 1000})
 	for n := range 100 {
 		b = f.AppendRecord(b, stamp(n), bytes.Repeat([]byte{byte(n)}, n), n*3/2)
 	}
-	return f.AppendTrailer(b, Stats{Start: time.Unix(1, 2), End: time.Unix(3, 4), Received: 10, Accepted: 9, Captured: 8, Dropped: 7})
+	return f.AppendTrailer(b, Stats{Start: time.Unix(1, 2), End: time.Unix(3, 4), Received: 10,
+		Accepted: 9, Captured: 8, Dropped: 7})
 }
 
 // stamp goes beyond the 32 bits of either half.
@@ -28,7 +31,8 @@ func wantFrames(t *testing.T, r gopacket.PacketDataSource) {
 	t.Helper()
 	for n := range 100 {
 		data, info, err := r.ReadPacketData()
-		if err != nil || !bytes.Equal(data, bytes.Repeat([]byte{byte(n)}, n)) || info.Length != n*3/2 || info.Timestamp.UnixNano() != stamp(n) {
+		if err != nil || !bytes.Equal(data, bytes.Repeat([]byte{byte(n)}, n)) || info.Length != n*3/2 ||
+			info.Timestamp.UnixNano() != stamp(n) {
 			t.Fatalf("frame %d: %x, %+v, %v", n, data, info, err)
 		}
 	}
@@ -47,13 +51,15 @@ func TestPcapng(t *testing.T) {
 	}
 	wantFrames(t, r)
 	i, err := r.Interface(0)
-	if err != nil || i.Name != "netmap:eth0" || i.Filter != "tcp" || i.SnapLength != 1000 || i.LinkType != layers.LinkTypeEthernet || i.TimestampResolution != 9 {
+	if err != nil || i.Name != "netmap:eth0" || i.Filter != "tcp" || i.SnapLength != 1000 ||
+		i.LinkType != layers.LinkTypeEthernet || i.TimestampResolution != 9 {
 		t.Errorf("interface %+v, %v", i, err)
 	}
 	if s := r.SectionInfo(); s.Application != "test" {
 		t.Errorf("section %+v", s)
 	}
-	if !stats.StartTime.Equal(time.Unix(1, 2)) || !stats.EndTime.Equal(time.Unix(3, 4)) || stats.PacketsReceived != 10 || stats.PacketsDropped != 7 {
+	if !stats.StartTime.Equal(time.Unix(1, 2)) || !stats.EndTime.Equal(time.Unix(3, 4)) ||
+		stats.PacketsReceived != 10 || stats.PacketsDropped != 7 {
 		t.Errorf("statistics %+v", stats)
 	}
 }
@@ -76,7 +82,8 @@ func TestBare(t *testing.T) {
 	if err != nil || p.LinkType() != layers.LinkTypeRaw {
 		t.Errorf("pcap: %v, %v", p, err)
 	}
-	ng, err := pcapgo.NewNgReader(bytes.NewReader(Pcapng.AppendHeader(nil, bare)), pcapgo.DefaultNgReaderOptions)
+	ng, err := pcapgo.NewNgReader(bytes.NewReader(Pcapng.AppendHeader(nil, bare)),
+		pcapgo.DefaultNgReaderOptions)
 	if err != nil || ng.LinkType() != layers.LinkTypeRaw {
 		t.Errorf("pcapng: %v, %v", ng, err)
 	}

@@ -40,7 +40,8 @@ func readAll(t *testing.T, from io.Reader) (all []Packet, text string) {
 			continue
 		}
 		const far = 1 << 62
-		if len(p.Data) > MaxSnap || p.Length < len(p.Data) || p.Time > far || p.Time < -far || r.Buffered() < 0 {
+		if len(p.Data) > MaxSnap || p.Length < len(p.Data) || p.Time > far || p.Time < -far ||
+			r.Buffered() < 0 {
 			t.Fatalf("%d of %d bytes at %d, %d are buffered", len(p.Data), p.Length, p.Time, r.Buffered())
 		}
 		p.Data = bytes.Clone(p.Data)

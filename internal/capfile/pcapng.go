@@ -116,7 +116,8 @@ func (f *pcapng) block(r *Reader) (kind uint32, body []byte, err error) {
 	end := len(b) - blockTrailer
 	// That a section has its length wrong at its end does not matter to libpcap either.
 	if again := f.u32(b[end:]); again != size && kind != sectionHeader {
-		return 0, nil, fmt.Errorf("a block of %d bytes has %d of them at its end: the file is damaged", size, again)
+		return 0, nil, fmt.Errorf("a block of %d bytes has %d of them at its end: the file is damaged",
+			size, again)
 	}
 	return kind, b[blockHeader:end], nil
 }
@@ -128,7 +129,8 @@ func (f *pcapng) section(b []byte) error {
 	}
 	// Version 1.2 is written by programs that have more types of blocks.
 	if major, minor := f.u16(b[4:]), f.u16(b[6:]); major != 1 || minor != 0 && minor != 2 {
-		return fmt.Errorf("a section of version %d.%d of pcapng: only 1.0 and 1.2 are known", major, minor)
+		return fmt.Errorf("a section of version %d.%d of pcapng: only 1.0 and 1.2 are known", major,
+			minor)
 	}
 	f.interfaces = f.interfaces[:0]
 	return nil
@@ -212,7 +214,8 @@ func (s *source) resolve(v byte) error {
 	for range n {
 		hi, lo := bits.Mul64(s.second, base)
 		if hi != 0 {
-			return fmt.Errorf("an interface has times in %d^-%d s: a second of them does not fit in 64 bits", base, n)
+			return fmt.Errorf("an interface has times in %d^-%d s: a second of them does not fit in 64 bits",
+				base, n)
 		}
 		s.second = lo
 	}

@@ -32,10 +32,12 @@ func TestLive(t *testing.T) {
 		}
 	}
 	raw := join(section(little), describe(little, 101, 0))
-	if err := open(raw, enhanced(little, 0, 5, 20, 20, payload(20))); err == nil || !strings.Contains(err.Error(), "Raw") {
+	if err := open(raw, enhanced(little, 0, 5, 20, 20, payload(20))); err == nil ||
+		!strings.Contains(err.Error(), "Raw") {
 		t.Errorf("other packets: %v", err)
 	}
-	for name, parts := range map[string][]byte{"pcap": usual(), "pcapng": start(big), "two interfaces": join(raw, describe(little, 1, 0))} {
+	for name, parts := range map[string][]byte{"pcap": usual(), "pcapng": start(big),
+		"two interfaces": join(raw, describe(little, 1, 0))} {
 		if err := open(parts); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}

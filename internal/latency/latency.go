@@ -50,8 +50,8 @@ func (l *Histogram) Recent() Distribution {
 	return d
 }
 
-// Total is the distribution of everything. Odd is how many times were negative or too long to make sense, as they are when
-// two machines do not agree about the time.
+// Total is the distribution of everything. Odd is how many times were negative or too long to make
+// sense, as they are when two machines do not agree about the time.
 func (l *Histogram) Total() (d Distribution, odd uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -111,8 +111,8 @@ func octaves(h *hdrhistogram.Histogram) []Octave {
 	return list
 }
 
-// WriteHistogram writes the distribution of everything, in microseconds, in the form of HdrHistogram, from which its
-// plotter draws.
+// WriteHistogram writes the distribution of everything, in microseconds, in the form of
+// HdrHistogram, from which its plotter draws.
 func (l *Histogram) WriteHistogram(w io.Writer) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -126,13 +126,15 @@ func (d Distribution) String() string {
 	if d.Count == 0 {
 		return "none"
 	}
-	return fmt.Sprintf("min %s, mean %s, p50 %s, p90 %s, p99 %s, p99.9 %s, max %s", short(d.Min), short(int64(d.Mean)),
+	return fmt.Sprintf("min %s, mean %s, p50 %s, p90 %s, p99 %s, p99.9 %s, max %s", short(d.Min),
+		short(int64(d.Mean)),
 		short(d.P50), short(d.P90), short(d.P99), short(d.P999), short(d.Max))
 }
 
 // Brief is half of that line.
 func (d Distribution) Brief() string {
-	return fmt.Sprintf("min/p50/p99/max %s/%s/%s/%s", short(d.Min), short(d.P50), short(d.P99), short(d.Max))
+	return fmt.Sprintf("min/p50/p99/max %s/%s/%s/%s", short(d.Min), short(d.P50), short(d.P99),
+		short(d.Max))
 }
 
 // short writes a time with about four digits.

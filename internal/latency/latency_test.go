@@ -56,7 +56,8 @@ func TestDistributionString(t *testing.T) {
 	if got := (Distribution{}).String(); got != "none" {
 		t.Errorf("empty: %q", got)
 	}
-	d := Distribution{Count: 1, Min: 999, Mean: 12345.6, P50: 1234567, P90: 12345678, P99: 123456789, P999: 1e9, Max: 2e9}
+	d := Distribution{Count: 1, Min: 999, Mean: 12345.6, P50: 1234567, P90: 12345678, P99: 123456789,
+		P999: 1e9, Max: 2e9}
 	want := "min 999ns, mean 12.35µs, p50 1.23457ms, p90 12.35ms, p99 123.46ms, p99.9 1s, max 2s"
 	if got := d.String(); got != want {
 		t.Errorf("%q, want %q", got, want)
@@ -70,7 +71,8 @@ func TestOctaves(t *testing.T) {
 	l.Add(1024, 3)
 	l.Add(5000, 4) // 2^12
 	d, _ := l.Total()
-	if n := len(d.Octaves); n != 13 || d.Octaves[0] != (Octave{1, 1}) || d.Octaves[9] != (Octave{512, 2}) || d.Octaves[10] != (Octave{1024, 3}) ||
+	if n := len(d.Octaves); n != 13 || d.Octaves[0] != (Octave{1, 1}) ||
+		d.Octaves[9] != (Octave{512, 2}) || d.Octaves[10] != (Octave{1024, 3}) ||
 		d.Octaves[12] != (Octave{4096, 4}) {
 		t.Errorf("%v", d.Octaves)
 	}
@@ -80,7 +82,8 @@ func TestWriteHistogram(t *testing.T) {
 	l := New()
 	l.Add(2*time.Millisecond, 7)
 	var b strings.Builder
-	if err := l.WriteHistogram(&b); err != nil || !strings.Contains(b.String(), "2000.") || !strings.Contains(b.String(), "Total count    =            7") {
+	if err := l.WriteHistogram(&b); err != nil || !strings.Contains(b.String(), "2000.") ||
+		!strings.Contains(b.String(), "Total count    =            7") {
 		t.Errorf("%v\n%s", err, b.String())
 	}
 }

@@ -32,7 +32,8 @@ type Metric struct {
 	Less   bool   `json:"less"`   // is better
 }
 
-// FloorUnit is the unit of a metric that is a ratio to a floor already, which was measured along with it.
+// FloorUnit is the unit of a metric that is a ratio to a floor already, which was measured along
+// with it.
 const FloorUnit = "× floor"
 
 // Contender is one who takes part.
@@ -45,10 +46,12 @@ type Contender struct {
 	Run   Measurement
 }
 
-// Measurement measures once, for about that long, and gives a value for each metric, NaN where it has none.
+// Measurement measures once, for about that long, and gives a value for each metric, NaN where it
+// has none.
 type Measurement func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error)
 
-// Goal is what a ratio ought to be: the contender's first metric to that of another, or a metric that is a ratio by itself.
+// Goal is what a ratio ought to be: the contender's first metric to that of another, or a metric
+// that is a ratio by itself.
 type Goal struct {
 	Of              string  // the other contender
 	Metric          int     // without one
@@ -64,7 +67,8 @@ func Choose(all []Comparison, only *regexp.Regexp) (chosen []Comparison) {
 				names = append(names, k.Name, c.Floor)
 			}
 		}
-		c.Contenders = slices.DeleteFunc(slices.Clone(c.Contenders), func(k Contender) bool { return !slices.Contains(names, k.Name) })
+		c.Contenders = slices.DeleteFunc(slices.Clone(c.Contenders),
+			func(k Contender) bool { return !slices.Contains(names, k.Name) })
 		if len(c.Contenders) > 0 {
 			chosen = append(chosen, c)
 		}
@@ -88,8 +92,10 @@ func List(w io.Writer, all []Comparison) {
 	}
 }
 
-// Measure lets the contenders run in turns: what disturbs the machine for a while disturbs all of them.
-func (c Comparison) Measure(ctx context.Context, l *lab.Lab, rounds int, length time.Duration, progress io.Writer) Outcome {
+// Measure lets the contenders run in turns: what disturbs the machine for a while disturbs all of
+// them.
+func (c Comparison) Measure(ctx context.Context, l *lab.Lab, rounds int, length time.Duration,
+	progress io.Writer) Outcome {
 	o := c.blank()
 	for round := range rounds {
 		for i, k := range c.Contenders {

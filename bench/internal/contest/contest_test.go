@@ -32,8 +32,10 @@ func TestSummaries(t *testing.T) {
 // race is an outcome in which ours is half as fast as its floor.
 func race(speed ...Value) Outcome {
 	o := Outcome{
-		Name: "race", Floor: "bare", Metrics: []Metric{{Name: "speed", Unit: "Mpps"}, {Name: "cost", Unit: FloorUnit, Less: true}},
-		Rows: []Row{{Name: "ours", Ours: true}, {Name: "peer", Rounds: [][]Value{{5, 9}}}, {Name: "bare", Ours: true, Rounds: [][]Value{{20, 1}}}},
+		Name: "race", Floor: "bare", Metrics: []Metric{{Name: "speed", Unit: "Mpps"},
+			{Name: "cost", Unit: FloorUnit, Less: true}},
+		Rows: []Row{{Name: "ours", Ours: true}, {Name: "peer", Rounds: [][]Value{{5, 9}}},
+			{Name: "bare", Ours: true, Rounds: [][]Value{{20, 1}}}},
 	}
 	for _, s := range speed {
 		o.Rows[0].Rounds = append(o.Rows[0].Rounds, []Value{s, 20 / s})

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// Tolerance is how far a ratio to a floor may move before something has become slower: two runs of the same program on a quiet
-// machine differ by less.
+// Tolerance is how far a ratio to a floor may move before something has become slower: two runs of
+// the same program on a quiet machine differ by less.
 const Tolerance = 0.10
 
 // EnoughRounds are those whose median may say so.
@@ -19,7 +19,8 @@ type ToFloor struct {
 	less  bool // is better
 }
 
-// ToFloor are the ratios of a row to floors of the same run: a row's own, and that to the comparison's. Floors have none.
+// ToFloor are the ratios of a row to floors of the same run: a row's own, and that to the
+// comparison's. Floors have none.
 func (o Outcome) ToFloor(r Row) (all []ToFloor) {
 	for i, m := range o.Metrics {
 		if m.Unit == FloorUnit {
@@ -47,8 +48,8 @@ func (c Change) String() string {
 	return fmt.Sprintf("%-60s %7.2f %7.2f  %s", c.Name, c.Before, c.Now, s)
 }
 
-// Compare finds the rows of ours that were measured both times, and says which have become slower. A row that gave a figure
-// before and gives none now has, too.
+// Compare finds the rows of ours that were measured both times, and says which have become slower.
+// A row that gave a figure before and gives none now has, too.
 func Compare(before, now []Outcome) (all []Change) {
 	for _, o := range now {
 		for _, old := range before {
@@ -70,7 +71,8 @@ func (o Outcome) since(old Outcome) (all []Change) {
 		for _, b := range old.ToFloor(was) {
 			for _, n := range now {
 				if n.Name == b.Name && !math.IsNaN(b.Value) {
-					all = append(all, Change{o.Name + "/" + r.Name + ", " + n.Name, b.Value, n.Value, !n.keeps(b.Value)})
+					all = append(all, Change{o.Name + "/" + r.Name + ", " + n.Name, b.Value, n.Value,
+						!n.keeps(b.Value)})
 				}
 			}
 		}

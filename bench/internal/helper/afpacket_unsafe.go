@@ -79,7 +79,8 @@ func packetSend(args []string) error {
 	}
 	p := newPackets(testFrame(number(args[1])))
 	for {
-		_, _, e := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&p.messages)), packetBatch, 0, 0, 0)
+		_, _, e := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&p.messages)),
+			packetBatch, 0, 0, 0)
 		if e != 0 && e != unix.ENOBUFS && e != unix.EAGAIN && e != unix.EINTR { // a full queue is not our problem
 			return fmt.Errorf("sendmmsg: %w", e)
 		}
@@ -100,7 +101,8 @@ func packetReceive(args []string) error {
 	var order sequence
 	announce(&counter)
 	for {
-		n, _, e := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&p.messages)), packetBatch, unix.MSG_WAITFORONE, 0, 0)
+		n, _, e := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&p.messages)),
+			packetBatch, unix.MSG_WAITFORONE, 0, 0)
 		if e == unix.EINTR {
 			continue
 		}

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// withDevice runs a program with a /dev of its own, which has little but /dev/netmap. It is called in a mount namespace
-// of its own.
+// withDevice runs a program with a /dev of its own, which has little but /dev/netmap. It is called
+// in a mount namespace of its own.
 func withDevice(args []string) error {
 	if len(args) < 2 {
 		return fmt.Errorf("with-device: want a node and a command")

@@ -21,13 +21,15 @@ func Run(args []string) error {
 	name, args := args[0], args[1:]
 	switch name {
 	case "send": // NODE PORT LENGTH BATCH; no node is a framework in this process
-		return withPort(args, 4, embed.Config{}, func(p *netmap.Port) error { return send(p, number(args[2]), number(args[3])) })
+		return withPort(args, 4, embed.Config{},
+			func(p *netmap.Port) error { return send(p, number(args[2]), number(args[3])) })
 	case "receive": // NODE PORT SPIN BUSYPOLL; the daemon has its own
 		return receiveWaiting(args)
 	case "pong": // NODE PORT
 		return withPort(args, 2, embed.Config{}, func(p *netmap.Port) error { return pong(p, true) })
 	case "ping": // NODE PORT MILLISECONDS
-		return withPort(args, 3, embed.Config{}, func(p *netmap.Port) error { return pingAndPrint(p, milliseconds(args[2])) })
+		return withPort(args, 3, embed.Config{},
+			func(p *netmap.Port) error { return pingAndPrint(p, milliseconds(args[2])) })
 	case "ping-inside": // SPIN MILLISECONDS
 		return pingInside(args)
 	case "packet-send": // INTERFACE LENGTH
@@ -37,9 +39,11 @@ func Run(args []string) error {
 	case "wake-send": // FILE CORE
 		return withBaton(args, 2, sendersTurn, wakeSend)
 	case "wake-receive": // FILE CORE BATCH
-		return withBaton(args, 3, receiversTurn, func(b *baton) error { return wakeReceive(b, number(args[2])) })
+		return withBaton(args, 3, receiversTurn,
+			func(b *baton) error { return wakeReceive(b, number(args[2])) })
 	case "wake-ping": // FILE CORE MILLISECONDS
-		return withBaton(args, 3, sendersTurn, func(b *baton) error { return wakePing(b, milliseconds(args[2])) })
+		return withBaton(args, 3, sendersTurn,
+			func(b *baton) error { return wakePing(b, milliseconds(args[2])) })
 	case "xdp-send": // INTERFACE LENGTH
 		return xdpSend(args)
 	case "xdp-receive": // INTERFACE

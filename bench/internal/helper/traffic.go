@@ -23,7 +23,8 @@ const minLength = 60
 // payloadAt is where a frame's number stands: behind the headers.
 const payloadAt = 44
 
-// testFrame is a UDP packet like those of testpmd, so that a kernel that gets it does the same with it.
+// testFrame is a UDP packet like those of testpmd, so that a kernel that gets it does the same with
+// it.
 func testFrame(length int) []byte {
 	f := make([]byte, length)
 	copy(f, receiverMAC)

@@ -13,8 +13,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
-// baton is a word in memory that two processes share. Whoever has it sleeps until the other gives it back: what handing over costs
-// when nothing is handed over.
+// baton is a word in memory that two processes share. Whoever has it sleeps until the other gives
+// it back: what handing over costs when nothing is handed over.
 type baton struct {
 	word *atomic.Uint32
 	mine uint32 // the word's value while it is this process's turn
@@ -48,7 +48,8 @@ func newBaton(path string, core int, mine uint32) (*baton, error) {
 	if err := f.Truncate(int64(os.Getpagesize())); err != nil {
 		return nil, err
 	}
-	mem, err := unix.Mmap(int(f.Fd()), 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	mem, err := unix.Mmap(int(f.Fd()), 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_SHARED)
 	if err != nil {
 		return nil, fmt.Errorf("map %s: %w", path, err)
 	}
@@ -64,7 +65,8 @@ func (b *baton) pass() {
 // await sleeps until it is back.
 func (b *baton) await() {
 	for b.word.Load() != b.mine {
-		unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(b.word)), futexWait, uintptr(b.other()), 0, 0, 0)
+		unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(b.word)), futexWait, uintptr(b.other()),
+			0, 0, 0)
 	}
 }
 

@@ -10,21 +10,23 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// What a bare AF_XDP socket has: rings as large as those of a port, and a batch like the senders' on one.
+// What a bare AF_XDP socket has: rings as large as those of a port, and a batch like the senders'
+// on one.
 const (
 	xdpSize   = 1024
 	xdpStride = 2048
 	xdpBatch  = 512
 )
 
-// bareSocket is an AF_XDP socket as a port opens one, with memory of its own, and the program of an interface in use. Buffers from
-// 2 on are free; those that are received into are with the kernel.
+// bareSocket is an AF_XDP socket as a port opens one, with memory of its own, and the program of an
+// interface in use. Buffers from 2 on are free; those that are received into are with the kernel.
 func bareSocket(iface string, c xsk.Config) (*xsk.Socket, *xsk.Memory, error) {
 	i, err := net.InterfaceByName(iface)
 	if err != nil {
 		return nil, nil, err
 	}
-	mem, err := unix.Mmap(-1, 0, 4*xdpSize*xdpStride, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	mem, err := unix.Mmap(-1, 0, 4*xdpSize*xdpStride, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_SHARED|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return nil, nil, fmt.Errorf("take memory: %w", err)
 	}
@@ -48,7 +50,8 @@ func bareSocket(iface string, c xsk.Config) (*xsk.Socket, *xsk.Memory, error) {
 // attached stays until the process ends: it would go with the last reference to it.
 var attached *xsk.Program
 
-// xdpSend repeats frames that were written once, a batch a system call: what sending costs without a framework.
+// xdpSend repeats frames that were written once, a batch a system call: what sending costs without
+// a framework.
 func xdpSend(args []string) error {
 	if len(args) != 2 {
 		return fmt.Errorf("want an interface and a length, not %q", args)

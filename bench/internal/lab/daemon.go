@@ -59,8 +59,8 @@ func (d *Daemon) CPUTime() (time.Duration, error) {
 	return parseCPUTime(string(stat))
 }
 
-// parseCPUTime adds utime and stime, the 14th and 15th field of /proc/PID/stat. The second is a name in brackets that may
-// hold anything.
+// parseCPUTime adds utime and stime, the 14th and 15th field of /proc/PID/stat. The second is a
+// name in brackets that may hold anything.
 func parseCPUTime(stat string) (time.Duration, error) {
 	f := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
 	if len(f) < 13 {

@@ -9,14 +9,15 @@ import (
 	"time"
 )
 
-// HelperWord, as the first argument, makes this program one of those that take part: a process of its own, so that it is
-// measured under the same conditions as the others.
+// HelperWord, as the first argument, makes this program one of those that take part: a process of
+// its own, so that it is measured under the same conditions as the others.
 const HelperWord = "helper"
 
 // module is where the programs to be built are.
 const module = "github.com/seed-48afdc40/netmap"
 
-// Lab is where measurements take place: a temporary folder with the programs that were built for them.
+// Lab is where measurements take place: a temporary folder with the programs that were built for
+// them.
 type Lab struct {
 	dir  string
 	self string // this program, for the helpers

@@ -17,7 +17,8 @@ type Total func(text string) (frames float64, ok bool)
 type Mark func() (float64, error)
 
 // Rates are frames a second that the program counted, and the marks' increase a second.
-func Rates(ctx context.Context, p *Process, read Total, length time.Duration, second Mark) (frames, marks float64, err error) {
+func Rates(ctx context.Context, p *Process, read Total, length time.Duration, second Mark) (frames,
+	marks float64, err error) {
 	var first, from, to reading
 	for {
 		r, err := nextReading(ctx, p, read)

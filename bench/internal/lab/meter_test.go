@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// A program that counts a hundred frames every 100 ms, after a second in which it warms up and is slower.
+// A program that counts a hundred frames every 100 ms, after a second in which it warms up and is
+// slower.
 func TestRatesLeaveOutTheStart(t *testing.T) {
 	p := &Process{lines: make(chan Line, 100)}
 	begin, count := time.Now(), 0
@@ -23,7 +24,8 @@ func TestRatesLeaveOutTheStart(t *testing.T) {
 		p.lines <- Line{begin.Add(time.Duration(i) * 100 * time.Millisecond), fmt.Sprint("count ", count)}
 	}
 	marks := 0.0
-	pps, second, err := Rates(context.Background(), p, counted, time.Second, func() (float64, error) { marks += 500; return marks, nil })
+	pps, second, err := Rates(context.Background(), p, counted, time.Second,
+		func() (float64, error) { marks += 500; return marks, nil })
 	if err != nil || pps != 1000 || second < 500 || second > 600 {
 		t.Errorf("rates = %v, %v, %v, want 1000 and 500 to 600", pps, second, err)
 	}
@@ -48,7 +50,8 @@ func TestProgramsThatEnd(t *testing.T) {
 	}
 	defer p.Stop()
 	_, _, err = Rates(context.Background(), p, counted, time.Second, Unmarked)
-	if err == nil || !strings.Contains(err.Error(), "it is broken") || !strings.Contains(err.Error(), "status 3") {
+	if err == nil || !strings.Contains(err.Error(), "it is broken") ||
+		!strings.Contains(err.Error(), "status 3") {
 		t.Errorf("error %v: want what the program wrote, and its status", err)
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/ns"
 )
 
-// Wire is a veth pair of one queue, each end in a network namespace that has no name and no address, and vanishes when
-// nobody uses it any more.
+// Wire is a veth pair of one queue, each end in a network namespace that has no name and no
+// address, and vanishes when nobody uses it any more.
 type Wire struct{ Left, Right *Site }
 
 // Site is an end of a wire.
@@ -93,7 +93,8 @@ func (w *Wire) plug() error {
 	veth := netlink.NewVeth(attrs)
 	veth.PeerName, veth.PeerNamespace = w.Right.Iface, netlink.NsFd(w.Right.NS)
 	veth.PeerNumTxQueues, veth.PeerNumRxQueues = 1, 1
-	return errors.Join(w.Left.links.LinkAdd(veth), w.Left.up(), w.Right.up(), w.Left.awaitCarrier(), w.Right.awaitCarrier())
+	return errors.Join(w.Left.links.LinkAdd(veth), w.Left.up(), w.Right.up(), w.Left.awaitCarrier(),
+		w.Right.awaitCarrier())
 }
 
 func (w *Wire) Close() {
@@ -142,7 +143,8 @@ func (s *Site) Received() (float64, error) {
 	return float64(l.Attrs().Statistics.RxPackets), nil
 }
 
-// Offered is the kernel's count of frames that somebody sent here, those included that the other end did not take.
+// Offered is the kernel's count of frames that somebody sent here, those included that the other
+// end did not take.
 func (s *Site) Offered() (float64, error) {
 	l, err := s.links.LinkByName(s.Iface)
 	if err != nil {

@@ -37,7 +37,8 @@ const (
 	goodTime = 3 * time.Second // between being asked to end and being made to
 )
 
-// Start starts a program, whose standard input stays open and says nothing. It is asked to end when this program dies.
+// Start starts a program, whose standard input stays open and says nothing. It is asked to end when
+// this program dies.
 func Start(argv []string, change ...func(*exec.Cmd)) (*Process, error) {
 	p := &Process{cmd: exec.Command(argv[0], argv[1:]...), lines: make(chan Line, backlog)}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}

@@ -49,7 +49,8 @@ func ThisRun(dpdk string, rounds int, seconds float64) Run {
 	}
 }
 
-// cpuinfoLine is one of those that tell processors apart: in virtual machines several kinds have one name.
+// cpuinfoLine is one of those that tell processors apart: in virtual machines several kinds have
+// one name.
 func cpuinfoLine(info, name string) string {
 	if m := regexp.MustCompile(`(?m)^` + name + `\s*:\s*(.*)$`).FindStringSubmatch(info); m != nil {
 		return m[1]
@@ -63,7 +64,8 @@ func cpuModel(info string) string {
 	if name == "" {
 		name = runtime.GOARCH
 	}
-	if family, model := cpuinfoLine(info, "cpu family"), cpuinfoLine(info, "model"); family != "" && model != "" {
+	if family, model := cpuinfoLine(info, "cpu family"), cpuinfoLine(info, "model"); family != "" &&
+		model != "" {
 		name += fmt.Sprintf(" (family %s, model %s)", family, model)
 	}
 	if strings.Contains(info, " hypervisor ") {

@@ -72,15 +72,18 @@ func (r Record) Write(path string) error {
 	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
-// update takes over what was measured now. What was not stays, in the order of all comparisons there are.
+// update takes over what was measured now. What was not stays, in the order of all comparisons
+// there are.
 func (r Record) update(now Record, order []contest.Comparison) Record {
 	at := func(name string) int {
 		return slices.IndexFunc(order, func(c contest.Comparison) bool { return c.Name == name })
 	}
 	again := func(o contest.Outcome) bool {
-		return at(o.Name) < 0 || slices.ContainsFunc(now.Outcomes, func(n contest.Outcome) bool { return n.Name == o.Name })
+		return at(o.Name) < 0 || slices.ContainsFunc(now.Outcomes,
+			func(n contest.Outcome) bool { return n.Name == o.Name })
 	}
 	now.Outcomes = append(slices.DeleteFunc(slices.Clone(r.Outcomes), again), now.Outcomes...)
-	slices.SortStableFunc(now.Outcomes, func(a, b contest.Outcome) int { return at(a.Name) - at(b.Name) })
+	slices.SortStableFunc(now.Outcomes,
+		func(a, b contest.Outcome) int { return at(a.Name) - at(b.Name) })
 	return now
 }

@@ -41,7 +41,8 @@ func Write(path string, now Record, all []contest.Comparison) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, []byte(prose+marker+markdown(records, all, filepath.Base(folder))), 0o644)
+	return os.WriteFile(path, []byte(prose+marker+markdown(records, all, filepath.Base(folder))),
+		0o644)
 }
 
 // proseOf is what stands on the page before the marker.
@@ -51,7 +52,8 @@ func proseOf(path string) (string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return "# Performance\n\n", nil
 	case err == nil && !marked:
-		return "", fmt.Errorf("%s has no line %q after what people have written", path, strings.TrimSpace(marker))
+		return "", fmt.Errorf("%s has no line %q after what people have written", path,
+			strings.TrimSpace(marker))
 	default:
 		return prose, err
 	}

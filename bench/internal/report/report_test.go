@@ -18,11 +18,13 @@ func example() contest.Outcome {
 	nan := contest.Value(math.NaN())
 	return contest.Outcome{
 		Name: "race", Title: "A <race> & more", Floor: "bare",
-		Metrics: []contest.Metric{{Name: "speed", Unit: "Mpps", Digits: 1}, {Name: "lost", Unit: "%", Less: true}}, Plots: []int{0, 1},
+		Metrics: []contest.Metric{{Name: "speed", Unit: "Mpps", Digits: 1},
+			{Name: "lost", Unit: "%", Less: true}}, Plots: []int{0, 1},
 		Rows: []contest.Row{
 			{
 				Name: "ours", Ours: true, Peer: "peer", Rounds: [][]contest.Value{{10, 1}, {30, 3}, {20, 2}},
-				Goals: []contest.Goal{{Of: "bare", AtLeast: 0.4}, {Of: "peer", AtLeast: 2.5}, {Metric: 1, AtMost: 9}},
+				Goals: []contest.Goal{{Of: "bare", AtLeast: 0.4}, {Of: "peer", AtLeast: 2.5},
+					{Metric: 1, AtMost: 9}},
 			},
 			{Name: "peer", Peer: "peer", Rounds: [][]contest.Value{{10, nan}}},
 			{Name: "absent", Missing: "needs a|b"},
@@ -91,14 +93,16 @@ func TestChartIsWellFormed(t *testing.T) {
 			texts++
 		}
 	}
-	// Four contenders have a speed, two have lost. A text for the title and each panel, two for each bar.
+	// Four contenders have a speed, two have lost. A text for the title and each panel, two for
+	// each bar.
 	if bars != 6 || texts != 1+2+2*6 {
 		t.Errorf("%d bars and %d texts, want 6 and 15", bars, texts)
 	}
 }
 
 // order is all comparisons that there are.
-var order = []contest.Comparison{{Name: "walk", Title: "Walking", Text: "Step by step."}, {Name: "race", Title: "A <race> & more", Text: "Who is first."}}
+var order = []contest.Comparison{{Name: "walk", Title: "Walking", Text: "Step by step."},
+	{Name: "race", Title: "A <race> & more", Text: "Who is first."}}
 
 func write(t *testing.T, path string, r Record) string {
 	t.Helper()
@@ -114,10 +118,12 @@ func write(t *testing.T, path string, r Record) string {
 
 func TestPage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "doc", "speed.md")
-	r := Record{Machine{"Fast One 3000", 2, "Linux 6.1"}, Run{Rounds: 3, Seconds: 2}, []contest.Outcome{example()}}
+	r := Record{Machine{"Fast One 3000", 2, "Linux 6.1"}, Run{Rounds: 3, Seconds: 2},
+		[]contest.Outcome{example()}}
 	page := write(t, path, r)
 	for _, want := range []string{
-		"Who is first.", "## Fast One 3000, 2 cores, Linux 6.1", "3 rounds of about 2 seconds", "### A <race> & more",
+		"Who is first.", "## Fast One 3000, 2 cores, Linux 6.1", "3 rounds of about 2 seconds",
+		"### A <race> & more",
 		"(speed/fast-one-3000-2-cores-linux-6.1/race.svg)", "| ours |",
 	} {
 		if !strings.Contains(page, want) {
@@ -129,7 +135,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// A run on another machine, another kernel, or of a part of the rows leaves the rest of the page as it is.
+// A run on another machine, another kernel, or of a part of the rows leaves the rest of the page as
+// it is.
 func TestPageKeepsWhatWasNotMeasured(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "speed.md")
 	race := example()
@@ -146,7 +153,8 @@ func TestPageKeepsWhatWasNotMeasured(t *testing.T) {
 	other := Machine{"Fast One 3000", 2, "Linux 6.2"}
 	second := write(t, path, Record{other, Run{}, []contest.Outcome{race}})
 	section := first[strings.Index(first, "## Fast One 3000, 2 cores, Linux 6.1"):]
-	if !strings.Contains(second, section) || !strings.Contains(second, "## Fast One 3000, 2 cores, Linux 6.2") {
+	if !strings.Contains(second, section) ||
+		!strings.Contains(second, "## Fast One 3000, 2 cores, Linux 6.2") {
 		t.Errorf("another machine changed\n%s\nto\n%s", section, second)
 	}
 
@@ -183,7 +191,8 @@ func TestPageKeepsItsProse(t *testing.T) {
 	if err := os.WriteFile(path, []byte(prose+marker+"old figures\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if page := write(t, path, r); !strings.HasPrefix(page, prose) || strings.Contains(page, "old figures") {
+	if page := write(t, path, r); !strings.HasPrefix(page, prose) ||
+		strings.Contains(page, "old figures") {
 		t.Errorf("the page became\n%s", page)
 	}
 	if err := os.WriteFile(path, []byte(prose), 0o644); err != nil {

@@ -61,11 +61,13 @@ func (c chart) svg() string {
 	var b strings.Builder
 	left := c.labelWidth()
 	y := margin + rowHeight/2
-	fmt.Fprintf(&b, "<text class=\"title\" x=\"%d\" y=\"%d\">%s</text>\n", margin, y, html.EscapeString(c.title))
+	fmt.Fprintf(&b, "<text class=\"title\" x=\"%d\" y=\"%d\">%s</text>\n", margin, y,
+		html.EscapeString(c.title))
 	y += rowHeight / 2
 	for _, p := range c.panels {
 		y += rowHeight
-		fmt.Fprintf(&b, "<text class=\"panel\" x=\"%d\" y=\"%d\">%s</text>\n", margin, y-rowHeight/3, html.EscapeString(p.title))
+		fmt.Fprintf(&b, "<text class=\"panel\" x=\"%d\" y=\"%d\">%s</text>\n", margin, y-rowHeight/3,
+			html.EscapeString(p.title))
 		for _, bar := range p.bars {
 			bar.draw(&b, left, y, p.scale(left))
 			y += rowHeight
@@ -107,9 +109,12 @@ func (b bar) draw(w *strings.Builder, left, y int, scale float64) {
 	base, middle := y+barHeight-2, y+barHeight/2
 	at := func(v float64) float64 { return float64(left) + v*scale }
 	fmt.Fprintf(w, "<text x=\"%d\" y=\"%d\">%s</text>\n", margin, base, html.EscapeString(b.label))
-	fmt.Fprintf(w, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\"/>\n", class, left, y, b.Median*scale, barHeight)
-	fmt.Fprintf(w, "<line class=\"range\" x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\"/>\n", at(b.Min), middle, at(b.Max), middle)
-	fmt.Fprintf(w, "<text x=\"%.1f\" y=\"%d\">%s</text>\n", at(b.Max)+8, base, html.EscapeString(b.text))
+	fmt.Fprintf(w, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\"/>\n",
+		class, left, y, b.Median*scale, barHeight)
+	fmt.Fprintf(w, "<line class=\"range\" x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\"/>\n", at(b.Min),
+		middle, at(b.Max), middle)
+	fmt.Fprintf(w, "<text x=\"%.1f\" y=\"%d\">%s</text>\n", at(b.Max)+8, base,
+		html.EscapeString(b.text))
 }
 
 // chartOf is an outcome as a picture: what took part, a panel for each metric that is to be drawn.

@@ -41,7 +41,8 @@ type column struct {
 // extraColumns are those that at least one row has something in.
 func extraColumns(o contest.Outcome) (all []column) {
 	if o.Floor != "" {
-		all = append(all, column{"× floor", func(r contest.Row) string { return ratio(o.Against(r, o.Floor)) }})
+		all = append(all, column{"× floor",
+			func(r contest.Row) string { return ratio(o.Against(r, o.Floor)) }})
 	}
 	if slices.ContainsFunc(o.Rows, func(r contest.Row) bool { return r.Peer != "" }) {
 		all = append(all, column{"× peer", func(r contest.Row) string {

@@ -14,8 +14,8 @@ import (
 	"github.com/seed-48afdc40/netmap/bench/internal/lab"
 )
 
-// cyclesTarget is what a frame may cost our own code: at 60 cycles, and 67 between two frames, a core of 1 GHz keeps up with
-// the 14.88 million frames a second of 10 Gbit/s.
+// cyclesTarget is what a frame may cost our own code: at 60 cycles, and 67 between two frames, a
+// core of 1 GHz keeps up with the 14.88 million frames a second of 10 Gbit/s.
 const cyclesTarget = 60
 
 func ownCycles() contest.Comparison {
@@ -34,7 +34,8 @@ and depends on both: on veth, where the kernel copies each frame, it is the whol
 		},
 		Plots: []int{1, 3},
 	}
-	for _, k := range [][2]string{{"receive", "receive"}, {"send", "transmit"}, {"pass on", "bridge"}} {
+	for _, k := range [][2]string{{"receive", "receive"}, {"send", "transmit"},
+		{"pass on", "bridge"}} {
 		c.Contenders = append(c.Contenders, contest.Contender{
 			Name: k[0], Ours: true, Needs: []lab.Need{steadyCounter}, Run: ownCost(k[1]),
 			Goals: []contest.Goal{{Metric: 1, AtMost: cyclesTarget}, {Metric: 3, AtMost: cyclesTarget}},
@@ -73,7 +74,8 @@ func ownCost(name string) contest.Measurement {
 
 var bogomips = regexp.MustCompile(`(?m)^bogomips\s*:\s*([0-9.]+)$`)
 
-// counterRate is the rate of the time stamp counter in GHz. The kernel derives bogomips from it where the counter is constant.
+// counterRate is the rate of the time stamp counter in GHz. The kernel derives bogomips from it
+// where the counter is constant.
 func counterRate() (float64, error) {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
@@ -92,7 +94,8 @@ func parseCounterRate(info string) (float64, error) {
 	}
 	mips, err := strconv.ParseFloat(m[1], 64)
 	if err != nil || mips < 100 {
-		return 0, fmt.Errorf("needs the rate of the time stamp counter: /proc/cpuinfo has bogomips %q", m[1])
+		return 0, fmt.Errorf("needs the rate of the time stamp counter: /proc/cpuinfo has bogomips %q",
+			m[1])
 	}
 	return mips / 2 / 1000, nil
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/seed-48afdc40/netmap/bench/internal/lab"
 )
 
-// The comparisons inside of one process are the benchmarks of package embed, which are run as anybody would run them.
+// The comparisons inside of one process are the benchmarks of package embed, which are run as
+// anybody would run them.
 const frameworkText = `Sender and receiver in one goroutine of one process: work and no wake-ups. For "sync" the application only moves its
 ring's head, so that what is left is the framework's own cost; for "payload" it also writes 8 bytes into every frame, and
 reads and checks them in every frame received. The floor is a loop over the same rings and buffers, with the same application, that
@@ -23,14 +24,16 @@ copies each frame and does nothing else; its buffers have the distance that suit
 func frameworkComparisons() []contest.Comparison {
 	return []contest.Comparison{
 		{
-			Name: "embed-vale", Title: "VALE switch in one process", Text: frameworkText, Metrics: frameMetrics, Plots: []int{1, 3},
+			Name: "embed-vale", Title: "VALE switch in one process", Text: frameworkText,
+			Metrics: frameMetrics, Plots: []int{1, 3},
 			Contenders: overSizes("VALE", 1.4),
 		}, {
 			Name: "embed-pipe", Title: "Pipe in one process", Metrics: frameMetrics, Plots: []int{1, 3},
 			Text:       "The same over a pipe, which swaps buffers and copies no frame. The floor copies slots, and copies them back.",
 			Contenders: overSizes("Pipe", 1.5),
 		}, {
-			Name: "embed-broadcast", Title: "Broadcast to 8 ports of a VALE switch in one process", Metrics: frameMetrics, Plots: []int{1, 3},
+			Name: "embed-broadcast", Title: "Broadcast to 8 ports of a VALE switch in one process",
+			Metrics: frameMetrics, Plots: []int{1, 3},
 			Text: "The same to all ports of a switch. Figures are per frame sent: each is delivered eight times, and the floor copies it eight times.",
 			Contenders: []contest.Contender{{
 				Name: "60 bytes, batch 512", Ours: true, Run: frameBenchmark("VALEBroadcast8"),
@@ -40,7 +43,8 @@ func frameworkComparisons() []contest.Comparison {
 			Name: "embed-idle", Title: "A sync with nothing to do",
 			Text: `Half of the syncs are of a tx ring, half of an rx ring. The floor takes the ring and gives it back, with one atomic
 operation each, and looks at the words that a program may have written.`,
-			Metrics:    []contest.Metric{{Name: "idle sync", Unit: "ns", Digits: 1, Less: true}, {Name: "idle sync", Unit: contest.FloorUnit, Digits: 2, Less: true}},
+			Metrics: []contest.Metric{{Name: "idle sync", Unit: "ns", Digits: 1, Less: true},
+				{Name: "idle sync", Unit: contest.FloorUnit, Digits: 2, Less: true}},
 			Plots:      []int{0},
 			Contenders: []contest.Contender{idle("pipe", "p{1"), idle("VALE", "vale0:tx")},
 		},
@@ -110,8 +114,10 @@ func (f figures) get(name, unit string) float64 {
 	return math.NaN()
 }
 
-// frameworkBenchmark runs one benchmark of package embed, with all that is beneath it, and its floor, in one process.
-func frameworkBenchmark(ctx context.Context, l *lab.Lab, length time.Duration, path ...string) (figures, error) {
+// frameworkBenchmark runs one benchmark of package embed, with all that is beneath it, and its
+// floor, in one process.
+func frameworkBenchmark(ctx context.Context, l *lab.Lab, length time.Duration,
+	path ...string) (figures, error) {
 	program, err := l.EmbedTest(ctx)
 	if err != nil {
 		return nil, err
@@ -123,10 +129,12 @@ func frameworkBenchmark(ctx context.Context, l *lab.Lab, length time.Duration, p
 	return benchmark(ctx, []string{program}, length, pattern)
 }
 
-// benchmark runs the benchmarks of a test program that match. One searches for a number of iterations that takes long enough, so
-// that it takes several times as long as it is told.
-func benchmark(ctx context.Context, program []string, length time.Duration, pattern string) (figures, error) {
-	argv := append(program, "-test.run", "^$", "-test.bench", pattern, "-test.benchtime", (length / 20).String())
+// benchmark runs the benchmarks of a test program that match. One searches for a number of
+// iterations that takes long enough, so that it takes several times as long as it is told.
+func benchmark(ctx context.Context, program []string, length time.Duration,
+	pattern string) (figures, error) {
+	argv := append(program, "-test.run", "^$", "-test.bench", pattern, "-test.benchtime",
+		(length / 20).String())
 	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w\n%s", pattern, err, out)

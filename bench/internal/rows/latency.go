@@ -20,13 +20,16 @@ func roundTrip() contest.Comparison {
 nothing else to do. "spin" is how long the daemon looks for the next request before it sleeps, and in one process how long a
 poll looks for frames. The floor is two processes that wake each other by a futex: on one core, and where the scheduler puts them.
 Idle is the daemon's processor time while a client sleeps in poll and nothing happens, over a second.`,
-		Metrics: []contest.Metric{{Name: "p50", Unit: "µs", Digits: 1, Less: true}, {Name: "p99", Unit: "µs", Digits: 1, Less: true}, {Name: "idle", Unit: "% of a core", Digits: 1, Less: true}},
-		Plots:   []int{0, 1},
-		Floor:   wakeName,
+		Metrics: []contest.Metric{{Name: "p50", Unit: "µs", Digits: 1, Less: true},
+			{Name: "p99", Unit: "µs", Digits: 1, Less: true}, {Name: "idle", Unit: "% of a core", Digits: 1, Less: true}},
+		Plots: []int{0, 1},
+		Floor: wakeName,
 	}
 	for _, us := range []int{0, 20, 50, 100} {
 		spin := time.Duration(us) * time.Microsecond
-		c.Contenders = append(c.Contenders, contest.Contender{Name: spinName(spin), Ours: true, Needs: []lab.Need{lab.Root}, Run: pingOver(spin)})
+		c.Contenders = append(c.Contenders,
+			contest.Contender{Name: spinName(spin), Ours: true, Needs: []lab.Need{lab.Root},
+				Run: pingOver(spin)})
 	}
 	for _, us := range []int{0, 20} {
 		k := contest.Contender{Name: fmt.Sprintf("in one process, spin %d us", us), Ours: true}

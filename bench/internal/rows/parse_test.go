@@ -84,7 +84,8 @@ func TestCounterRate(t *testing.T) {
 	if ghz, err := parseCounterRate(info); ghz != 2.596145 || err != nil {
 		t.Errorf("the counter's rate is %v, %v", ghz, err)
 	}
-	for _, bad := range []string{"", "flags\t: fpu tsc\nbogomips\t: 5192.29\n", "flags\t: fpu constant_tsc\n", "flags\t: constant_tsc x\nbogomips\t: 1.00\n"} {
+	for _, bad := range []string{"", "flags\t: fpu tsc\nbogomips\t: 5192.29\n",
+		"flags\t: fpu constant_tsc\n", "flags\t: constant_tsc x\nbogomips\t: 1.00\n"} {
 		if ghz, err := parseCounterRate(bad); err == nil {
 			t.Errorf("the counter's rate in %q is %v", bad, ghz)
 		}

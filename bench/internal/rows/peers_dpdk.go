@@ -26,13 +26,15 @@ func dpdk() error {
 // instances tells the DPDK processes of this program apart.
 var instances atomic.Int32
 
-// pmd is the command line of a testpmd with one virtual device, which prints its counters once a second. Cores are as
-// EAL takes them.
+// pmd is the command line of a testpmd with one virtual device, which prints its counters once a
+// second. Cores are as EAL takes them.
 func pmd(cores []string, device, mode string, extra ...string) []string {
 	prefix := fmt.Sprintf("netmap-bench-%d-%d", os.Getpid(), instances.Add(1))
-	argv := []string{testpmd, "--no-pci", "--no-huge", "-m", "512", "--no-shconf", "--no-telemetry", "--file-prefix", prefix}
+	argv := []string{testpmd, "--no-pci", "--no-huge", "-m", "512", "--no-shconf", "--no-telemetry",
+		"--file-prefix", prefix}
 	argv = append(argv, cores...)
-	argv = append(argv, "--vdev", device, "--", "--forward-mode="+mode, "--stats-period", "1", "--total-num-mbufs=8192")
+	argv = append(argv, "--vdev", device, "--", "--forward-mode="+mode, "--stats-period", "1",
+		"--total-num-mbufs=8192")
 	return append(argv, extra...)
 }
 
@@ -48,7 +50,8 @@ type pmdStats struct{ rxPackets, txPackets, rxRate, txRate uint64 }
 func (s *pmdStats) read(text string) bool {
 	found := false
 	for name, to := range map[string]*uint64{
-		"RX-packets:": &s.rxPackets, "TX-packets:": &s.txPackets, "Rx-pps:": &s.rxRate, "Tx-pps:": &s.txRate,
+		"RX-packets:": &s.rxPackets, "TX-packets:": &s.txPackets, "Rx-pps:": &s.rxRate,
+		"Tx-pps:": &s.txRate,
 	} {
 		if value, ok := lab.Field(text, name, ""); ok {
 			if f := strings.Fields(value); len(f) > 0 {
@@ -80,7 +83,8 @@ func DPDKVersion(ctx context.Context, l *lab.Lab) string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lab.Patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, testpmd, "-v", "--no-pci", "--in-memory", "--no-huge", "-m", "64", "--no-telemetry", "--", "--help")
+	cmd := exec.CommandContext(ctx, testpmd, "-v", "--no-pci", "--in-memory", "--no-huge", "-m", "64",
+		"--no-telemetry", "--", "--help")
 	cmd.Env = dpdkEnv(l)
 	out, _ := cmd.CombinedOutput() // its exit status says nothing
 	if m := versionLine.FindStringSubmatch(string(out)); m != nil {

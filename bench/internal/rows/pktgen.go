@@ -60,8 +60,8 @@ type pktGenWay struct {
 	serve, args []string // flags of "netmap serve" and of both pkt-gen
 }
 
-// pktGenWays are the default, rings as long as memif's are here with batches to match, and those where
-// the daemon chooses the cores.
+// pktGenWays are the default, rings as long as memif's are here with batches to match, and those
+// where the daemon chooses the cores.
 var pktGenWays = []pktGenWay{
 	{"", nil, []string{"-b", strconv.Itoa(processBatch)}},
 	{", rings of 4096", nil, largeRings},
@@ -78,7 +78,8 @@ func pktGenBetween(tx, rx string, way pktGenWay) contest.Measurement {
 			return nil, err
 		}
 		defer d.Stop()
-		receiver, err := startPktGen(l, d.Node, append([]string{"-f", "rx", "-i", portOf(rx)}, way.args...)...)
+		receiver, err := startPktGen(l, d.Node,
+			append([]string{"-f", "rx", "-i", portOf(rx)}, way.args...)...)
 		if err != nil {
 			return nil, err
 		}
@@ -98,7 +99,8 @@ func pktGenBetween(tx, rx string, way pktGenWay) contest.Measurement {
 func startPktGen(l *lab.Lab, node string, args ...string) (*lab.Process, error) {
 	argv := l.Helper("with-device", node, os.Getenv(pktGenVariable))
 	argv = append(argv, "-w", "1")
-	return lab.Start(append(argv, args...), func(c *exec.Cmd) { c.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS })
+	return lab.Start(append(argv, args...),
+		func(c *exec.Cmd) { c.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS })
 }
 
 // portOf is what pkt-gen calls a port: without a prefix it takes all but switches for interfaces.

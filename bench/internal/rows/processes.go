@@ -50,23 +50,26 @@ func processPipe() contest.Comparison {
 
 func processVALE() contest.Comparison {
 	return contest.Comparison{
-		Name: "process-vale", Title: "Two processes over a VALE switch", Text: "The same over a VALE switch, which copies frames, too.",
+		Name: "process-vale", Title: "Two processes over a VALE switch",
+		Text:    "The same over a VALE switch, which copies frames, too.",
 		Metrics: processMetrics, Plots: []int{0}, Floor: wakeName,
 		Contenders: overProcesses("VALE", "vale0:tx", "vale0:rx", 0.7),
 	}
 }
 
-// overProcesses are all ways to send between two processes over a port of that kind. Target is what pkt-gen has to reach of
-// memif's rate.
+// overProcesses are all ways to send between two processes over a port of that kind. Target is what
+// pkt-gen has to reach of memif's rate.
 func overProcesses(kind, tx, rx string, target float64) []contest.Contender {
 	var all []contest.Contender
 	for _, spin := range []time.Duration{lab.DefaultSpin, 0, 50 * time.Microsecond} {
-		all = append(all, contest.Contender{Name: spinName(spin), Ours: true, Peer: memifName, Needs: []lab.Need{lab.Root}, Run: between(spin, tx, rx)})
+		all = append(all, contest.Contender{Name: spinName(spin), Ours: true, Peer: memifName,
+			Needs: []lab.Need{lab.Root}, Run: between(spin, tx, rx)})
 	}
 	busy := []lab.Need{lab.Root, lab.TwoCores, dpdk}
 	for _, way := range pktGenWays {
 		all = append(all, contest.Contender{
-			Name: "pkt-gen over " + kind + way.name, Ours: true, Peer: memifRawName, Needs: []lab.Need{lab.Root, pktGen},
+			Name: "pkt-gen over " + kind + way.name, Ours: true, Peer: memifRawName,
+			Needs: []lab.Need{lab.Root, pktGen},
 			Goals: []contest.Goal{{Of: memifRawName, AtLeast: target}}, Run: pktGenBetween(tx, rx, way),
 		})
 	}
@@ -97,7 +100,8 @@ func between(spin time.Duration, tx, rx string) contest.Measurement {
 		if _, err := receiver.Await(ctx, helper.ReadyLine); err != nil {
 			return nil, err
 		}
-		sender, err := lab.Start(l.Helper("send", d.Node, tx, strconv.Itoa(processLength), strconv.Itoa(processBatch)))
+		sender, err := lab.Start(l.Helper("send", d.Node, tx, strconv.Itoa(processLength),
+			strconv.Itoa(processBatch)))
 		if err != nil {
 			return nil, err
 		}
@@ -124,8 +128,8 @@ func wakeUps(core int) contest.Measurement {
 	}
 }
 
-// bestCore measures on the first core and on the last, and gives what the better one did: either may have other things to do. Less
-// says that less is better.
+// bestCore measures on the first core and on the last, and gives what the better one did: either
+// may have other things to do. Less says that less is better.
 func bestCore(on func(core int) contest.Measurement, less bool) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
 		best, err := on(0)(ctx, l, length/2)
@@ -140,10 +144,13 @@ func bestCore(on func(core int) contest.Measurement, less bool) contest.Measurem
 	}
 }
 
-// startBaton starts two helpers with a word that they share. The second one is named, with its arguments.
-func startBaton(ctx context.Context, l *lab.Lab, core int, name string, args ...string) (receiver, sender *lab.Process, err error) {
+// startBaton starts two helpers with a word that they share. The second one is named, with its
+// arguments.
+func startBaton(ctx context.Context, l *lab.Lab, core int, name string, args ...string) (receiver,
+	sender *lab.Process, err error) {
 	file := l.Path(fmt.Sprintf("baton-%d", instances.Add(1)))
-	receiver, err = lab.Start(l.Helper("wake-receive", file, strconv.Itoa(core), strconv.Itoa(processBatch)))
+	receiver, err = lab.Start(l.Helper("wake-receive", file, strconv.Itoa(core),
+		strconv.Itoa(processBatch)))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -162,8 +169,10 @@ func memif(receive, send string, bytes int) contest.Measurement {
 		socket := l.Path(fmt.Sprintf("memif-%d", instances.Add(1)))
 		side := func(core int, role, mode string, extra ...string) (*lab.Process, error) {
 			cores := []string{"--lcores", fmt.Sprintf("0@%d,1@%d", core, core)}
-			device := fmt.Sprintf("net_memif0,role=%s,socket=%s,socket-abstract=no,%s", role, socket, memifRing)
-			return lab.Start(pmd(cores, device, mode, append(extra, memifBurst)...), func(c *exec.Cmd) { asDPDK(l, c) })
+			device := fmt.Sprintf("net_memif0,role=%s,socket=%s,socket-abstract=no,%s", role, socket,
+				memifRing)
+			return lab.Start(pmd(cores, device, mode, append(extra, memifBurst)...),
+				func(c *exec.Cmd) { asDPDK(l, c) })
 		}
 		server, err := side(0, "server", receive)
 		if err != nil {
@@ -183,8 +192,8 @@ func memif(receive, send string, bytes int) contest.Measurement {
 	}
 }
 
-// The settings at which memif is fastest: of rings of 2^10 to 2^14 and bursts of 32 to 512. With bursts of 256 and more flowgen
-// comes to a halt.
+// The settings at which memif is fastest: of rings of 2^10 to 2^14 and bursts of 32 to 512. With
+// bursts of 256 and more flowgen comes to a halt.
 const (
 	memifRing  = "rsize=12"
 	memifBurst = "--burst=128"

@@ -34,7 +34,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Floors, peers and targets name contenders of the same comparison, and targets are ratios, or cycles.
+// Floors, peers and targets name contenders of the same comparison, and targets are ratios, or
+// cycles.
 func TestRatiosHaveTheirOthers(t *testing.T) {
 	for _, c := range All() {
 		var names []string

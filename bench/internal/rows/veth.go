@@ -43,8 +43,10 @@ const (
 	bareName   = "af_xdp alone"
 )
 
-// party starts a program on an interface, and what it needs besides. Stop ends the latter, when the program has ended.
-type party func(ctx context.Context, l *lab.Lab, at *lab.Site) (p *lab.Process, stop func(), err error)
+// party starts a program on an interface, and what it needs besides. Stop ends the latter, when the
+// program has ended.
+type party func(ctx context.Context, l *lab.Lab, at *lab.Site) (p *lab.Process, stop func(),
+	err error)
 
 // alone is a program that needs nothing besides.
 func alone(argv func(*lab.Lab, string) []string, change ...func(*lab.Lab, *exec.Cmd)) party {
@@ -58,7 +60,8 @@ func alone(argv func(*lab.Lab, string) []string, change ...func(*lab.Lab, *exec.
 	}
 }
 
-// throughDaemon is a helper that goes through "netmap serve", as argv says for a node and a port; flags are the daemon's.
+// throughDaemon is a helper that goes through "netmap serve", as argv says for a node and a port;
+// flags are the daemon's.
 func throughDaemon(argv func(l *lab.Lab, node, port string) []string, flags ...string) party {
 	return func(ctx context.Context, l *lab.Lab, at *lab.Site) (*lab.Process, func(), error) {
 		d, err := l.Serve(ctx, lab.DefaultSpin, flags...)
@@ -98,7 +101,8 @@ func vethTx() contest.Comparison {
 		Text: `One process sends frames of 64 bytes into a veth pair as fast as it can, and the kernel counts them at the other end, where
 nobody wants them. veth has no zero-copy: the kernel copies every frame. DPDK is testpmd with its af_xdp driver; AF_PACKET
 sends 64 frames a sendmmsg, past the queueing discipline. "netmap serve" is the same sender as a client of the daemon. The floor is sendto on an AF_XDP socket like ours, with frames written once and no framework.`,
-		Metrics: []contest.Metric{{Name: "sent", Unit: "Mpps", Digits: 3}}, Plots: []int{0}, Peer: pmdName, Floor: bareName,
+		Metrics: []contest.Metric{{Name: "sent", Unit: "Mpps", Digits: 3}}, Plots: []int{0},
+		Peer: pmdName, Floor: bareName,
 		Contenders: []contest.Contender{
 			{Name: oursName, Ours: true, Needs: []lab.Need{lab.Root}, Run: sendFrom(alone(nicSender))},
 			{Name: daemonName, Ours: true, Needs: []lab.Need{lab.Root}, Run: sendFrom(throughDaemon(nodeSender))},
@@ -118,14 +122,23 @@ having looked for 20 µs while frames keep coming, or for 50 µs in any case. "B
 run the driver's receive loop. "netmap serve" is ours as a client of the daemon, which waits as it does by default. Offered is
 what the kernel took from the sender, lost the share of it that the receiver never saw. The floor is a loop over an AF_XDP
 socket like ours, which looks into every frame and never sleeps.`,
-		Metrics: []contest.Metric{{Name: "received", Unit: "Mpps", Digits: 3}, {Name: "offered", Unit: "Mpps", Digits: 3}, {Name: "lost", Unit: "%", Digits: 1, Less: true}}, Plots: []int{0}, Peer: pmdName, Floor: bareName,
+		Metrics: []contest.Metric{{Name: "received", Unit: "Mpps", Digits: 3},
+			{Name: "offered", Unit: "Mpps", Digits: 3}, {Name: "lost", Unit: "%", Digits: 1, Less: true}},
+		Plots: []int{0}, Peer: pmdName, Floor: bareName,
 		Contenders: []contest.Contender{
 			{Name: oursName, Ours: true, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(nicReceiver(0, 0)), helper.ReadyLine, helper.Received)},
-			{Name: oursName + ", spin 50 us", Ours: true, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(nicReceiver(50*time.Microsecond, 0)), helper.ReadyLine, helper.Received)},
-			{Name: oursName + ", busy polling", Ours: true, Needs: []lab.Need{lab.Root, pollableVeth}, Run: receiveOn(alone(nicReceiver(50*time.Microsecond, busyPoll)), helper.ReadyLine, helper.Received)},
-			{Name: daemonName, Ours: true, Needs: []lab.Need{lab.Root}, Run: receiveOn(throughDaemon(nodeReceiver), helper.ReadyLine, helper.Received)},
-			{Name: daemonName + ", busy polling", Ours: true, Needs: []lab.Need{lab.Root, pollableVeth}, Run: receiveOn(throughDaemon(nodeReceiver, "--busy-poll", busyPoll.String()), helper.ReadyLine, helper.Received)},
-			{Name: pmdName, Needs: []lab.Need{lab.Root, lab.TwoCores, dpdk}, Run: receiveOn(alone(pmdOn("rxonly"), asDPDK), "RX-packets:", pmdReceived)},
+			{Name: oursName + ", spin 50 us", Ours: true, Needs: []lab.Need{lab.Root},
+				Run: receiveOn(alone(nicReceiver(50*time.Microsecond, 0)), helper.ReadyLine, helper.Received)},
+			{Name: oursName + ", busy polling", Ours: true, Needs: []lab.Need{lab.Root, pollableVeth},
+				Run: receiveOn(alone(nicReceiver(50*time.Microsecond, busyPoll)), helper.ReadyLine,
+					helper.Received)},
+			{Name: daemonName, Ours: true, Needs: []lab.Need{lab.Root},
+				Run: receiveOn(throughDaemon(nodeReceiver), helper.ReadyLine, helper.Received)},
+			{Name: daemonName + ", busy polling", Ours: true, Needs: []lab.Need{lab.Root, pollableVeth},
+				Run: receiveOn(throughDaemon(nodeReceiver, "--busy-poll", busyPoll.String()), helper.ReadyLine,
+					helper.Received)},
+			{Name: pmdName, Needs: []lab.Need{lab.Root, lab.TwoCores, dpdk},
+				Run: receiveOn(alone(pmdOn("rxonly"), asDPDK), "RX-packets:", pmdReceived)},
 			{Name: packetName, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(packetReceiver), helper.ReadyLine, helper.Received)},
 			{Name: bareName, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(bareReceiver), helper.ReadyLine, helper.Received)},
 		},

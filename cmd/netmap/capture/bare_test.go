@@ -34,7 +34,8 @@ func TestBareInterface(t *testing.T) {
 	testutil.Require(t, "TUN", err)
 	defer tun.Close()
 	name := filepath.Join(t.TempDir(), "out.pcap")
-	args := []string{"-i", "netmap:tun7", "--device=embedded", "-w", name, "--format", "pcap", "-t", "50ms"}
+	args := []string{"-i", "netmap:tun7", "--device=embedded", "-w", name, "--format", "pcap", "-t",
+		"50ms"}
 	capture := func(args ...string) (err error) {
 		o := mustParse(t, args...)
 		o.out, o.err = io.Discard, io.Discard
@@ -50,7 +51,8 @@ func TestBareInterface(t *testing.T) {
 	if r, err := pcapgo.NewReader(f); err != nil || r.LinkType() != layers.LinkTypeRaw {
 		t.Errorf("link type %v, %v", r, err)
 	}
-	if err := capture(append(args, "udp")...); err == nil || !strings.Contains(err.Error(), "Ethernet headers") {
+	if err := capture(append(args, "udp")...); err == nil ||
+		!strings.Contains(err.Error(), "Ethernet headers") {
 		t.Errorf("with a filter: %v", err)
 	}
 }

@@ -21,8 +21,8 @@ type cut struct {
 	then  totals // at the end of the file before
 }
 
-// blocks go around between the receiver, which fills them, and the writer. None is made on the way, and neither side waits
-// for the other: both channels hold all blocks.
+// blocks go around between the receiver, which fills them, and the writer. None is made on the way,
+// and neither side waits for the other: both channels hold all blocks.
 type blocks struct{ free, full chan *block }
 
 // newBlocks makes blocks of that many bytes in all, at least some.

@@ -114,19 +114,28 @@ func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.StringVarP(&o.port, "interface", "i", "", "the port to capture")
 	o.device.AddFlags(f, "capture")
 	f.StringVarP(&o.file, "write", "w", "", "the file to write; - is standard output")
-	f.Var(cli.NewValue(&o.format, capfile.ParseFormat, "pcapng|pcap", "pcapng"), "format", "the file's format")
+	f.Var(cli.NewValue(&o.format, capfile.ParseFormat, "pcapng|pcap", "pcapng"), "format",
+		"the file's format")
 	f.IntVarP(&o.snap, "snaplen", "s", 0, "keep so many bytes of a frame (default all)")
-	f.VarP(cli.NewValue(&o.count, cli.ParseCount, "count", "0"), "count", "c", "stop after so many frames; 0 goes on for ever")
-	f.DurationVarP(&o.duration, "time", "t", 0, "stop after this time, such as 10s; 0 goes on for ever")
-	f.VarP(cli.NewValue(&o.bytes, cli.ParseSize(1e6), "size", ""), "rotate-size", "C", "start another file before one gets larger than this: 100k, 10M, 2G; a bare number is in millions")
-	f.VarP(cli.NewValue(&o.every, parseSeconds, "time", ""), "rotate-time", "G", "start another file each time this has passed: seconds, or 10m")
-	f.IntVarP(&o.files, "files", "W", 0, "with -C: write over the oldest of so many files; with -G: stop after so many")
+	f.VarP(cli.NewValue(&o.count, cli.ParseCount, "count", "0"), "count", "c",
+		"stop after so many frames; 0 goes on for ever")
+	f.DurationVarP(&o.duration, "time", "t", 0,
+		"stop after this time, such as 10s; 0 goes on for ever")
+	f.VarP(cli.NewValue(&o.bytes, cli.ParseSize(1e6), "size", ""), "rotate-size", "C",
+		"start another file before one gets larger than this: 100k, 10M, 2G; a bare number is in millions")
+	f.VarP(cli.NewValue(&o.every, parseSeconds, "time", ""), "rotate-time", "G",
+		"start another file each time this has passed: seconds, or 10m")
+	f.IntVarP(&o.files, "files", "W", 0,
+		"with -C: write over the oldest of so many files; with -G: stop after so many")
 	o.buffer = 64 << 20
-	f.VarP(cli.NewValue(&o.buffer, cli.ParseSize(1024), "size", "64M"), "buffer", "B", "memory for frames that are not written yet: 100M, 1G; a bare number is in KiB")
+	f.VarP(cli.NewValue(&o.buffer, cli.ParseSize(1024), "size", "64M"), "buffer", "B",
+		"memory for frames that are not written yet: 100M, 1G; a bare number is in KiB")
 	f.BoolVarP(&o.at, "packet-buffered", "U", false, "write frames at once, not within 100 ms")
-	f.BoolVarP(&o.own, "no-promiscuous-mode", "p", false, "leave out what is not for the interface's own address")
+	f.BoolVarP(&o.own, "no-promiscuous-mode", "p", false,
+		"leave out what is not for the interface's own address")
 	f.IntVar(&o.wait, "wait", 0, "seconds to wait for the link before starting")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "report every second how many frames there are, as it does on a terminal anyway")
+	f.BoolVarP(&o.verbose, "verbose", "v", false,
+		"report every second how many frames there are, as it does on a terminal anyway")
 	f.BoolVar(&o.json, "json", false, "write the summary as JSON to standard output")
 }
 
@@ -228,8 +237,8 @@ func (o *flags) captureAndTell(ctx context.Context, p *netmap.Port, m *meter) er
 	return err
 }
 
-// rxSlots is how many slots the rings of an interface should have: as many as there can be, so that the receiver may be kept from
-// them for some milliseconds, but no more than memory for.
+// rxSlots is how many slots the rings of an interface should have: as many as there can be, so that
+// the receiver may be kept from them for some milliseconds, but no more than memory for.
 func rxSlots(f *nic.Facts) int {
 	const most, least, buffers = 16384, 1024, 24576
 	slots := most
@@ -283,7 +292,8 @@ func (o *flags) capture(ctx context.Context, p *netmap.Port, m *meter) (*summary
 	if o.bare {
 		layer = "raw IP"
 	}
-	fmt.Fprintf(o.err, "netmap: capturing %s, link type %s, snapshot length %d bytes\n", o.port, layer, o.snap)
+	fmt.Fprintf(o.err, "netmap: capturing %s, link type %s, snapshot length %d bytes\n", o.port, layer,
+		o.snap)
 	if m.index > 0 {
 		fmt.Fprintf(o.err, "netmap: what arrives at %s does not reach its host meanwhile\n", o.port)
 	}
@@ -312,7 +322,8 @@ func (o *flags) capture(ctx context.Context, p *netmap.Port, m *meter) (*summary
 }
 
 func (o *flags) newReceiver(p *netmap.Port) *receiver {
-	r := &receiver{port: p, rings: readers(p), filter: o.filter, format: o.format, snap: o.snap, left: o.count, flush: flushTime}
+	r := &receiver{port: p, rings: readers(p), filter: o.filter, format: o.format, snap: o.snap,
+		left: o.count, flush: flushTime}
 	if o.count == 0 {
 		r.left = math.MaxUint64
 	}
@@ -327,7 +338,8 @@ func (o *flags) newReceiver(p *netmap.Port) *receiver {
 }
 
 func (o *flags) newWriter(m *meter) *writer {
-	w := &writer{format: o.format, start: time.Now(), losses: m.losses, names: names{pattern: o.file, timed: o.every > 0}}
+	w := &writer{format: o.format, start: time.Now(), losses: m.losses,
+		names: names{pattern: o.file, timed: o.every > 0}}
 	if o.bytes > 0 {
 		w.names.ring = o.files
 	}

@@ -43,7 +43,8 @@ func mustParse(t *testing.T, args ...string) *flags {
 	return o
 }
 
-// Each is an error of the command line, of one line, that says which flag to look at, and touches no file.
+// Each is an error of the command line, of one line, that says which flag to look at, and touches
+// no file.
 func TestBadFlags(t *testing.T) {
 	t.Chdir(t.TempDir())
 	precious := []byte("what was there before")
@@ -122,7 +123,8 @@ func start(t *testing.T, out io.Writer, args ...string) *running {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	r := &running{t: t, o: mustParse(t, append([]string{"-i", "x{1", "-B", "4M"}, args...)...), done: make(chan struct{})}
+	r := &running{t: t, o: mustParse(t, append([]string{"-i", "x{1", "-B", "4M"}, args...)...),
+		done: make(chan struct{})}
 	r.o.out = out
 	far := "x}1"
 	if strings.HasPrefix(r.o.port, "vale0:") {
@@ -188,7 +190,8 @@ func (r *running) end() *summary {
 func (r *running) wantTotals(received, accepted, captured uint64) {
 	r.t.Helper()
 	s := r.sum
-	if s.Received != received || s.Accepted != accepted || s.Captured != captured || s.Slow != accepted-captured || s.Port == nil || *s.Port != 0 {
+	if s.Received != received || s.Accepted != accepted || s.Captured != captured ||
+		s.Slow != accepted-captured || s.Port == nil || *s.Port != 0 {
 		r.t.Errorf("%+v; want %d received, %d accepted, %d captured", *s, received, accepted, captured)
 	}
 }
@@ -304,7 +307,8 @@ func TestCapture(t *testing.T) {
 
 func TestSnapFilterCount(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "f")
-	r := start(t, io.Discard, "-w", file, "-s", "20", "-c", "10", "--", "ether[17]", "&", "1", "=", "1")
+	r := start(t, io.Discard, "-w", file, "-s", "20", "-c", "10", "--", "ether[17]", "&", "1", "=",
+		"1")
 	r.send(numbered(0, 100, 5000)...)
 	r.end()
 	r.wantTotals(20, 10, 10)
@@ -361,7 +365,10 @@ func TestStdoutIsLive(t *testing.T) {
 
 // When the reader of standard output has gone, the capture ends, and that is no error.
 func TestReaderLeaves(t *testing.T) {
-	r := start(t, writerFunc(func([]byte) (int, error) { return 0, fmt.Errorf("write: %w", syscall.EPIPE) }), "-w", "-", "-U")
+	r := start(t, writerFunc(func([]byte) (int, error) {
+		return 0,
+			fmt.Errorf("write: %w", syscall.EPIPE)
+	}), "-w", "-", "-U")
 	r.stop()
 	<-r.done
 	r = start(t, &leaver{}, "-w", "-", "-U")
@@ -383,7 +390,8 @@ func (l *leaver) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Frames that come while the writer stands still go into memory, and then they are lost, and counted.
+// Frames that come while the writer stands still go into memory, and then they are lost, and
+// counted.
 func TestSlowWriter(t *testing.T) {
 	gate := make(chan struct{})
 	var out testutil.Buffer

@@ -33,7 +33,8 @@ func (c *cuts) due(now time.Time, size int) bool {
 // last says whether there may be no file after this one.
 func (c *cuts) last() bool { return c.files > 0 && c.count >= c.files }
 
-// next starts a file, and returns the time that belongs to it. Files by time start at multiples of it.
+// next starts a file, and returns the time that belongs to it. Files by time start at multiples of
+// it.
 func (c *cuts) next(now time.Time) time.Time {
 	if c.every > 0 {
 		c.start = c.start.Add(now.Sub(c.start) / c.every * c.every)
@@ -75,8 +76,10 @@ func (n *names) next(start time.Time) string {
 
 // conversions are those of strftime(3) that make sense in the name of a file.
 var conversions = map[byte]string{
-	'Y': "2006", 'y': "06", 'm': "01", 'd': "02", 'e': "_2", 'H': "15", 'I': "03", 'M': "04", 'S': "05", 'p': "PM",
-	'a': "Mon", 'A': "Monday", 'b': "Jan", 'B': "January", 'j': "002", 'F': "2006-01-02", 'T': "15:04:05", 'R': "15:04",
+	'Y': "2006", 'y': "06", 'm': "01", 'd': "02", 'e': "_2", 'H': "15", 'I': "03", 'M': "04",
+	'S': "05", 'p': "PM",
+	'a': "Mon", 'A': "Monday", 'b': "Jan", 'B': "January", 'j': "002", 'F': "2006-01-02",
+	'T': "15:04:05", 'R': "15:04",
 	'z': "-0700", 'Z': "MST",
 }
 

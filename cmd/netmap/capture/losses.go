@@ -47,7 +47,8 @@ func isMonitor(n portname.Name) bool {
 // losses is what was lost.
 func (m *meter) losses() loss {
 	l := m.read()
-	return loss{l.port - min(l.port, m.base.port), l.link - min(l.link, m.base.link), l.known && m.base.known, cmp.Or(l.why, m.base.why)}
+	return loss{l.port - min(l.port, m.base.port), l.link - min(l.link, m.base.link),
+		l.known && m.base.known, cmp.Or(l.why, m.base.why)}
 }
 
 func (m *meter) read() (l loss) {
@@ -65,8 +66,8 @@ func (m *meter) read() (l loss) {
 	return l
 }
 
-// linkDrops is what an interface lost by itself, and if wanted what it could not get rid of: some count there what found no room
-// in the port.
+// linkDrops is what an interface lost by itself, and if wanted what it could not get rid of: some
+// count there what found no room in the port.
 func linkDrops(index int, all bool) uint64 {
 	link, err := netlink.LinkByIndex(index)
 	if err != nil || link.Attrs().Statistics == nil {
@@ -80,8 +81,8 @@ func linkDrops(index int, all bool) uint64 {
 	return n
 }
 
-// socketDrops is what the AF_XDP sockets of an interface lost, whoever has them: a device does not tell. Not every kernel does
-// either (CONFIG_XDP_SOCKETS_DIAG).
+// socketDrops is what the AF_XDP sockets of an interface lost, whoever has them: a device does not
+// tell. Not every kernel does either (CONFIG_XDP_SOCKETS_DIAG).
 func socketDrops(index int) (n uint64, known bool) {
 	sockets, err := netlink.SocketDiagXDP()
 	if err != nil {

@@ -136,7 +136,8 @@ func (r *receiver) patience() time.Duration {
 	return max(0, r.flush-time.Since(r.since))
 }
 
-// drain reads from a ring. What the ring brings is older than now: where frames have times of their own, they are in slots.
+// drain reads from a ring. What the ring brings is older than now: where frames have times of their
+// own, they are in slots.
 func (r *receiver) drain(ring *netmap.Reader) {
 	ring.Fill(burst)
 	for {
@@ -182,7 +183,8 @@ func (r *receiver) take(frame []byte, length int) {
 	r.left--
 }
 
-// room has a block with room for a record, and for a file that begins with it. It fails when the writer has all blocks.
+// room has a block with room for a record, and for a file that begins with it. It fails when the
+// writer has all blocks.
 func (r *receiver) room(size int) bool {
 	if b := r.block; b != nil && (len(b.data)+size > cap(b.data) || len(b.cuts) == cap(b.cuts)) {
 		r.hand()

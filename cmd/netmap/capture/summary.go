@@ -19,7 +19,8 @@ type summary struct {
 }
 
 func newSummary(n totals, l loss, t time.Duration) *summary {
-	s := &summary{Seconds: t.Seconds(), Received: n.received, Accepted: n.accepted, Captured: n.captured, Slow: n.accepted - n.captured, Link: l.link, why: l.why}
+	s := &summary{Seconds: t.Seconds(), Received: n.received, Accepted: n.accepted,
+		Captured: n.captured, Slow: n.accepted - n.captured, Link: l.link, why: l.why}
 	if l.known {
 		s.Port = &l.port
 	}

@@ -36,7 +36,8 @@ func (w *writer) open(start time.Time) (err error) {
 	return err
 }
 
-// run writes blocks until there are to be no more. After an error, which it returns, it writes nothing.
+// run writes blocks until there are to be no more. After an error, which it returns, it writes
+// nothing.
 func (w *writer) run() error {
 	for b := range w.blocks.full {
 		if err := w.write(b); err != nil {
@@ -85,8 +86,9 @@ func (w *writer) stats(n totals) capfile.Stats {
 	l := w.losses()
 	lost := l.port + l.link + n.accepted - n.captured
 	return capfile.Stats{
-		Start: w.start, End: time.Now(), Received: n.received + l.port + l.link, Accepted: n.accepted, Captured: n.captured,
-		Dropped: lost, AllDrops: l.known,
+		Start: w.start, End: time.Now(), Received: n.received + l.port + l.link, Accepted: n.accepted,
+		Captured: n.captured,
+		Dropped:  lost, AllDrops: l.known,
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package doctor is the commands that look at things: netmap info at interfaces, and netmap doctor at them and the machine.
-// Both show findings of the same checks.
+// Package doctor is the commands that look at things: netmap info at interfaces, and netmap doctor
+// at them and the machine. Both show findings of the same checks.
 package doctor
 
 import (
@@ -54,11 +54,14 @@ func New() *cobra.Command {
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&f.path, "path", "/dev/netmap", "device node to look at")
-	fs.StringVar(&f.stateDir, "state-dir", takeover.DefaultDir(), "where settings of interfaces are kept until they are put back")
-	fs.Uint32Var(&f.bufSize, "buffer-size", mem.Default.Buf.Size, "bytes of a buffer that frames have to fit into")
+	fs.StringVar(&f.stateDir, "state-dir", takeover.DefaultDir(),
+		"where settings of interfaces are kept until they are put back")
+	fs.Uint32Var(&f.bufSize, "buffer-size", mem.Default.Buf.Size,
+		"bytes of a buffer that frames have to fit into")
 	fs.BoolVar(&f.asJSON, "json", false, "write JSON")
 	fs.BoolVar(&f.probe, "probe", false, "try out each mode of XDP on the interfaces; disturbs them")
-	fs.BoolVar(&f.restore, "restore", false, "give interfaces back that a netmap that was killed has changed")
+	fs.BoolVar(&f.restore, "restore", false,
+		"give interfaces back that a netmap that was killed has changed")
 	return cmd
 }
 
@@ -140,7 +143,8 @@ func (f *doctorFlags) giveBack(w io.Writer, names []string) error {
 	}
 	done, err := takeover.Recover(f.stateDir)
 	if f.asJSON {
-		return errors.Join(err, json.NewEncoder(w).Encode(map[string]any{"ok": err == nil, "restored": append([]takeover.Record{}, done...)}))
+		return errors.Join(err, json.NewEncoder(w).Encode(map[string]any{"ok": err == nil,
+			"restored": append([]takeover.Record{}, done...)}))
 	}
 	for _, r := range done {
 		fmt.Fprintf(w, "%s is as it was: %s\n", r.Name, r.Changes.Undone())

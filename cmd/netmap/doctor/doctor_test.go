@@ -40,14 +40,16 @@ func TestMachineChecks(t *testing.T) {
 
 		"rights":    {checkRights(allRights), fine, ""},
 		"no rights": {checkRights(0), bad, "CAP_BPF"},
-		"some":      {checkRights(parseRights(status)), bad, "missing: CAP_SYS_ADMIN (the device node, other network namespaces), CAP_SYS_PTRACE (requests of programs that use the device), CAP_BPF"},
+		"some": {checkRights(parseRights(status)), bad,
+			"missing: CAP_SYS_ADMIN (the device node, other network namespaces), CAP_SYS_PTRACE (requests of programs that use the device), CAP_BPF"},
 
 		"all but CAP_BPF": {checkRights(allRights &^ (1 << capBPF)), fine, ""}, // which CAP_SYS_ADMIN includes
 
 		"passthrough":                {checkPassthrough(nil), fine, "tried"},
 		"passthrough without rights": {checkPassthrough(syscall.EPERM), bad, "not tried"},
-		"no FUSE":                    {checkPassthrough(fmt.Errorf("open: %w", syscall.ENOENT)), bad, "/dev/fuse"},
-		"old FUSE":                   {checkPassthrough(syscall.EOPNOTSUPP), bad, "CONFIG_FUSE_PASSTHROUGH"},
+		"no FUSE": {checkPassthrough(fmt.Errorf("open: %w", syscall.ENOENT)), bad,
+			"/dev/fuse"},
+		"old FUSE": {checkPassthrough(syscall.EOPNOTSUPP), bad, "CONFIG_FUSE_PASSTHROUGH"},
 
 		"socket":    {checkXDPSocket(nil), fine, ""},
 		"no AF_XDP": {checkXDPSocket(unix.EAFNOSUPPORT), bad, "CONFIG_XDP_SOCKETS"},
@@ -57,10 +59,11 @@ func TestMachineChecks(t *testing.T) {
 		"no XDP":     {checkBPF(ebpf.ErrNotSupported, "1"), bad, "CONFIG_BPF_SYSCALL"},
 		"BPF rights": {checkBPF(unix.EPERM, "1"), bad, "not permitted"},
 
-		"no limit":        {checkMemlock(unix.RLIM_INFINITY, 0, 1<<27), fine, "no limit"},
-		"may lock":        {checkMemlock(1<<16, 1<<capIPCLock, 1<<27), fine, "CAP_IPC_LOCK"},
-		"may raise":       {checkMemlock(1<<16, 1<<capSysResource, 1<<27), fine, "raises"},
-		"low limit":       {checkMemlock(1<<16, 0, 1<<27), bad, "64 KiB can be locked, buffers of 128 MiB"},
+		"no limit":  {checkMemlock(unix.RLIM_INFINITY, 0, 1<<27), fine, "no limit"},
+		"may lock":  {checkMemlock(1<<16, 1<<capIPCLock, 1<<27), fine, "CAP_IPC_LOCK"},
+		"may raise": {checkMemlock(1<<16, 1<<capSysResource, 1<<27), fine, "raises"},
+		"low limit": {checkMemlock(1<<16, 0, 1<<27), bad,
+			"64 KiB can be locked, buffers of 128 MiB"},
 		"limit that does": {checkMemlock(1<<27, 0, 1<<27), fine, ""},
 
 		"huge":     {checkHuge(2<<20, true), fine, ""},
@@ -71,15 +74,19 @@ func TestMachineChecks(t *testing.T) {
 		"tun": {checkTAP("/nowhere/tun"), warn, "no such file"},
 
 		"nothing left": {checkPending(nil, nil)[0], fine, ""},
-		"left":         {checkPending([]takeover.Record{{Name: "eth7", PID: 12, Changes: takeover.Changes{Off: []string{"rx-lro"}}}}, nil)[0], warn, "eth7 is not as it was before process 12 was killed: rx-lro off"},
-		"no records":   {checkPending(nil, syscall.EACCES)[0], warn, "permission denied"},
+		"left": {checkPending([]takeover.Record{{Name: "eth7", PID: 12,
+			Changes: takeover.Changes{Off: []string{"rx-lro"}}}}, nil)[0], warn,
+			"eth7 is not as it was before process 12 was killed: rx-lro off"},
+		"no records": {checkPending(nil, syscall.EACCES)[0], warn, "permission denied"},
 
-		"no node":      {checkNode("/n", nodeState{err: syscall.ENOENT}), fine, "free"},
-		"stale node":   {checkNode("/n", nodeState{err: syscall.ENOTCONN}), warn, "killed"},
-		"silent node":  {checkNode("/n", nodeState{err: errSilent}), bad, "does not answer"},
-		"secret node":  {checkNode("/n", nodeState{err: syscall.EACCES}), bad, "permission denied"},
-		"ours":         {checkNode("/n", nodeState{mode: unix.S_IFREG, fuse: true, server: "process 7 (netmap serve)"}), fine, "process 7 (netmap serve)"},
-		"another's":    {checkNode("/n", nodeState{mode: unix.S_IFREG, fuse: true}), fine, "not to be seen"},
+		"no node":     {checkNode("/n", nodeState{err: syscall.ENOENT}), fine, "free"},
+		"stale node":  {checkNode("/n", nodeState{err: syscall.ENOTCONN}), warn, "killed"},
+		"silent node": {checkNode("/n", nodeState{err: errSilent}), bad, "does not answer"},
+		"secret node": {checkNode("/n", nodeState{err: syscall.EACCES}), bad, "permission denied"},
+		"ours": {checkNode("/n", nodeState{mode: unix.S_IFREG, fuse: true,
+			server: "process 7 (netmap serve)"}), fine, "process 7 (netmap serve)"},
+		"another's": {checkNode("/n", nodeState{mode: unix.S_IFREG, fuse: true}), fine,
+			"not to be seen"},
 		"the module's": {checkNode("/n", nodeState{mode: unix.S_IFCHR}), warn, "kernel module"},
 		"a directory":  {checkNode("/n", nodeState{mode: unix.S_IFDIR}), bad, "no regular file"},
 		"a file":       {checkNode("/n", nodeState{mode: unix.S_IFREG}), fine, "mounts on"},
@@ -94,7 +101,8 @@ func TestMachineChecks(t *testing.T) {
 }
 
 func TestFindingText(t *testing.T) {
-	f := failure("a command that is longer than a line of this width would ever be allowed to be", "one two three four five %d", 6)
+	f := failure("a command that is longer than a line of this width would ever be allowed to be",
+		"one two three four five %d", 6)
 	f.Check = "numbers"
 	const want = `  fail  numbers     one two
                     three four
@@ -115,8 +123,10 @@ func TestFuseServer(t *testing.T) {
 		{"7", "/dev/fuse", "pos:\t0\nfuse_connection:\t42\n", "netmap\x00serve\x00--path\x00/n\x00"},
 	} {
 		dir := filepath.Join(proc, p.pid)
-		err := errors.Join(os.MkdirAll(filepath.Join(dir, "fd"), 0o700), os.Mkdir(filepath.Join(dir, "fdinfo"), 0o700),
-			os.Symlink(p.file, filepath.Join(dir, "fd", "3")), os.WriteFile(filepath.Join(dir, "fdinfo", "3"), []byte(p.info), 0o600),
+		err := errors.Join(os.MkdirAll(filepath.Join(dir, "fd"), 0o700),
+			os.Mkdir(filepath.Join(dir, "fdinfo"), 0o700),
+			os.Symlink(p.file, filepath.Join(dir, "fd", "3")),
+			os.WriteFile(filepath.Join(dir, "fdinfo", "3"), []byte(p.info), 0o600),
 			os.WriteFile(filepath.Join(dir, "cmdline"), []byte(p.command), 0o600))
 		if err != nil {
 			t.Fatal(err)
@@ -148,7 +158,8 @@ func TestDoctorExitStatus(t *testing.T) {
 	for _, tt := range []struct {
 		status int
 		args   []string
-	}{{1, []string{"nosuch0"}}, {2, []string{"--nosuch"}}, {2, []string{"--restore", "lo"}}, {2, []string{"--buffer-size", "x"}}} {
+	}{{1, []string{"nosuch0"}}, {2, []string{"--nosuch"}}, {2, []string{"--restore", "lo"}},
+		{2, []string{"--buffer-size", "x"}}} {
 		if out, err := runDoctor(t, tt.args...); cli.ExitStatus(err) != tt.status || out != "" {
 			t.Errorf("%q: %v, %q, want status %d", tt.args, err, out, tt.status)
 		}
@@ -156,14 +167,16 @@ func TestDoctorExitStatus(t *testing.T) {
 }
 
 func TestDoctorRestoresNothing(t *testing.T) {
-	for args, want := range map[string]string{"": "Nothing to restore.\n", "--json": `{"ok":true,"restored":[]}` + "\n"} {
+	for args, want := range map[string]string{"": "Nothing to restore.\n",
+		"--json": `{"ok":true,"restored":[]}` + "\n"} {
 		if out, err := runDoctor(t, append([]string{"--restore"}, strings.Fields(args)...)...); err != nil || out != want {
 			t.Errorf("%q: %q, %v", args, out, err)
 		}
 	}
 }
 
-// The machine that runs the tests as root has everything, so what fails is the interface: first nothing, then a program that is not ours.
+// The machine that runs the tests as root has everything, so what fails is the interface: first
+// nothing, then a program that is not ours.
 func TestDoctor(t *testing.T) {
 	ns := testutil.NewNS(t)
 	testutil.Veth(t, ns, "a0", ns, "b0", 1)
@@ -175,7 +188,8 @@ func TestDoctor(t *testing.T) {
 	}
 	ns.Do(func() {
 		out, err := runDoctor(t, "--probe", "--path", m.path, "a0")
-		if err != nil || !strings.Contains(out, "\na0\n") || !strings.Contains(out, "ethtool -K b0 tx off") || !strings.Contains(out, "native copy works") {
+		if err != nil || !strings.Contains(out, "\na0\n") ||
+			!strings.Contains(out, "ethtool -K b0 tx off") || !strings.Contains(out, "native copy works") {
 			t.Errorf("%v\n%s", err, out)
 		}
 		for line := range strings.Lines(out) {

@@ -15,7 +15,8 @@ import (
 
 // on are features that are on, of which the driver lets the first ones be switched.
 func on(changeable int, names ...string) ethtool.Features {
-	f := ethtool.Features{Active: map[string]bool{}, Wanted: map[string]bool{}, Changeable: map[string]bool{}}
+	f := ethtool.Features{Active: map[string]bool{}, Wanted: map[string]bool{},
+		Changeable: map[string]bool{}}
 	for i, n := range names {
 		f.Active[n], f.Wanted[n], f.Changeable[n] = true, true, i < changeable
 	}
@@ -33,17 +34,21 @@ func TestAdvice(t *testing.T) {
 		{"offloads that can be switched", nicInfo{MTU: 1500, features: on(2, "rx-lro", "rx-vlan-hw-parse")}, nil},
 		{"offloads of what is no card", nicInfo{MTU: 1500, Kind: "tun", features: on(0, "rx-vlan-hw-parse")}, nil},
 		{"queues", nicInfo{MTU: 1500, Driver: "virtio_net", Channel: &channels{Combined: 1, MaxCombined: 4}}, nil},
-		{"MTU of XDP", nicInfo{MTU: 3600, Driver: "virtio_net"}, []string{"warn ip link set dev x mtu 1500", "warn netmap serve --buffer-size 4096"}},
+		{"MTU of XDP", nicInfo{MTU: 3600, Driver: "virtio_net"},
+			[]string{"warn ip link set dev x mtu 1500", "warn netmap serve --buffer-size 4096"}},
 		{"MTU of large buffers", nicInfo{MTU: 9000, Driver: "ixgbe"}, []string{"warn ip link set dev x mtu 2030"}},
 		{"MTU of buffers", nicInfo{MTU: 2031, Driver: "ixgbe"}, []string{"warn netmap serve --buffer-size 4096"}},
 		{"MTU that fits", nicInfo{MTU: 2030, Driver: "ixgbe"}, nil},
 		{"MTU that fits into larger ones", nicInfo{MTU: 2031, Driver: "ixgbe", bufSize: 4096}, nil},
-		{"frames come through another that is taken", nicInfo{MTU: 1500, below: []lower{{name: "y", joins: []string{"rx-gro"}}, {name: "z", program: &xsk.Occupant{ID: 1, Name: "netmap_xdp", Mode: "native"}}}}, []string{"warn "}},
+		{"frames come through another that is taken",
+			nicInfo{MTU: 1500, below: []lower{{name: "y", joins: []string{"rx-gro"}},
+				{name: "z", program: &xsk.Occupant{ID: 1, Name: "netmap_xdp", Mode: "native"}}}}, []string{"warn "}},
 		{"team", nicInfo{MTU: 1500, facts: nic.Facts{Kind: "team"}}, []string{"warn "}},
 		{"VRF", nicInfo{MTU: 1500, facts: nic.Facts{Kind: "vrf"}}, []string{"warn "}},
 		{"loopback", nicInfo{MTU: 65536, Kind: "loopback", Link: "up"}, nil},
 		{"down", nicInfo{MTU: 1500, Link: "down"}, []string{"warn ip link set dev x up"}},
-		{"program", nicInfo{MTU: 1500, XDP: xdpInfo{Program: &xsk.Occupant{ID: 1 << 30, Mode: "native"}}}, []string{"fail ip link set dev x xdpdrv off"}},
+		{"program", nicInfo{MTU: 1500, XDP: xdpInfo{Program: &xsk.Occupant{ID: 1 << 30, Mode: "native"}}},
+			[]string{"fail ip link set dev x xdpdrv off"}},
 		{"our program", nicInfo{MTU: 1500, XDP: xdpInfo{Program: &xsk.Occupant{ID: 1 << 30, Name: "netmap_xdp", Mode: "native"}}}, nil},
 		{"no mode", nicInfo{MTU: 1500, XDP: xdpInfo{Probed: []probed{{Mode: "generic", Error: "no"}}}}, []string{"fail "}},
 		{"veth in two namespaces", nicInfo{MTU: 1500, Kind: "veth"}, []string{"warn ethtool -K PEER tx off"}},
@@ -96,8 +101,12 @@ func TestMode(t *testing.T) {
 		{"bond", nicInfo{facts: bond}, xsk.Generic, "members"},
 		{"bond, tried", nicInfo{facts: bond, XDP: xdpInfo{Probed: []probed{works(xsk.Native), works(xsk.Generic)}}}, xsk.Generic, "members"},
 		{"card", nicInfo{facts: card}, xsk.Native, "no zero-copy"},
-		{"card, tried in vain", nicInfo{facts: card, XDP: xdpInfo{Probed: []probed{fails(xsk.Native), works(xsk.Generic)}}}, xsk.Generic, "first that works"},
-		{"card that says too little", nicInfo{facts: nic.Facts{XDP: &ethtool.XDP{}}, XDP: xdpInfo{Probed: []probed{works(xsk.Native), works(xsk.Generic)}}}, xsk.Native, "first that works"},
+		{"card, tried in vain", nicInfo{facts: card,
+			XDP: xdpInfo{Probed: []probed{fails(xsk.Native), works(xsk.Generic)}}}, xsk.Generic,
+			"first that works"},
+		{"card that says too little", nicInfo{facts: nic.Facts{XDP: &ethtool.XDP{}},
+			XDP: xdpInfo{Probed: []probed{works(xsk.Native), works(xsk.Generic)}}}, xsk.Native,
+			"first that works"},
 		{"MTU too large", nicInfo{facts: card, Driver: "virtio_net", MTU: 9000}, xsk.Generic, "MTU of 3506"},
 	} {
 		if mode, why := tt.nic.choose(); mode != tt.want || !strings.Contains(why, tt.why) {
@@ -108,9 +117,11 @@ func TestMode(t *testing.T) {
 
 func TestInfoText(t *testing.T) {
 	n := nicInfo{
-		Name: "eth0", Driver: "igb", MAC: "02:00:00:00:00:01", MTU: 1500, Link: "up", Speed: 1000, RxQueue: 2, TxQueue: 2,
+		Name: "eth0", Driver: "igb", MAC: "02:00:00:00:00:01", MTU: 1500, Link: "up", Speed: 1000,
+		RxQueue: 2, TxQueue: 2,
 		Channel: &channels{Combined: 2, MaxCombined: 8}, Slots: &slots{256, 256, 4096, 4096},
-		Advice: []finding{{Text: "something is in the way", Command: "mend it"}}, Unseen: []string{"colour: it is dark"},
+		Advice: []finding{{Text: "something is in the way", Command: "mend it"}},
+		Unseen: []string{"colour: it is dark"},
 	}
 	n.XDP.set(ethtool.XDP{Features: 3})
 	n.Mode, n.Why = "native copy", "for a reason"
@@ -153,7 +164,8 @@ func runInfo(t *testing.T, args ...string) (n nicInfo) {
 }
 
 func TestInfoLoopback(t *testing.T) {
-	if n := runInfo(t, "lo"); n.Name != "lo" || n.Index == 0 || n.Kind != "loopback" || n.MTU == 0 || len(n.Unseen) > 0 {
+	if n := runInfo(t, "lo"); n.Name != "lo" || n.Index == 0 || n.Kind != "loopback" || n.MTU == 0 ||
+		len(n.Unseen) > 0 {
 		t.Errorf("%+v", n)
 	}
 }
@@ -163,7 +175,8 @@ func TestInfoWithoutInterface(t *testing.T) {
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cli.MarkUsage(cmd)
 	cmd.SetArgs([]string{"nosuch0"})
-	if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "no interface \"nosuch0\"") {
+	if err := cmd.ExecuteContext(t.Context()); err == nil ||
+		!strings.Contains(err.Error(), "no interface \"nosuch0\"") {
 		t.Errorf("%v", err)
 	}
 }

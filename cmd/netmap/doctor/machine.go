@@ -33,7 +33,8 @@ var machineChecks = []check[*machine]{
 	{"device", func(m *machine) []finding { return []finding{checkNode(m.path, lookAtNode(m.path))} }},
 	{"AF_XDP", func(*machine) []finding { return []finding{checkXDPSocket(trySocket())} }},
 	{"BPF", func(*machine) []finding {
-		return []finding{checkBPF(features.HaveProgramType(ebpf.XDP), readSysctl("net/core/bpf_jit_enable"))}
+		return []finding{checkBPF(features.HaveProgramType(ebpf.XDP),
+			readSysctl("net/core/bpf_jit_enable"))}
 	}},
 	{"memlock", func(m *machine) []finding {
 		need := uint64(mem.Config{}.Buffers()) * uint64(m.bufSize)
@@ -114,7 +115,8 @@ func checkRights(bits uint64) finding {
 		}
 	}
 	if len(missing) > 0 {
-		return failure("sudo netmap doctor", "missing: %s; without them there are VALE switches and pipes inside one process",
+		return failure("sudo netmap doctor",
+			"missing: %s; without them there are VALE switches and pipes inside one process",
 			strings.Join(missing, ", "))
 	}
 	return ok("all capabilities that it takes")
@@ -139,7 +141,8 @@ func tryPassthrough() (err error) {
 		return err
 	}
 	defer m.Close()
-	d, err := chardev.Mount(chardev.Config{Path: filepath.Join(dir, "node"), Mode: 0o600, Backing: m.FD(), Size: uint64(os.Getpagesize()), Workers: 1}, nothing{})
+	d, err := chardev.Mount(chardev.Config{Path: filepath.Join(dir, "node"), Mode: 0o600,
+		Backing: m.FD(), Size: uint64(os.Getpagesize()), Workers: 1}, nothing{})
 	if err != nil {
 		return err
 	}
@@ -151,7 +154,8 @@ func checkPassthrough(err error) finding {
 	case err == nil:
 		return ok("FUSE hands memory through: tried")
 	case errors.Is(err, fs.ErrPermission):
-		return failure("sudo netmap doctor", "not tried: it takes CAP_SYS_ADMIN in the initial user namespace, and /dev/fuse (%v)", err)
+		return failure("sudo netmap doctor",
+			"not tried: it takes CAP_SYS_ADMIN in the initial user namespace, and /dev/fuse (%v)", err)
 	case errors.Is(err, fs.ErrNotExist):
 		return failure("modprobe fuse", "there is no /dev/fuse; a container has to be given it (%v)", err)
 	}
@@ -188,7 +192,8 @@ func checkBPF(xdp error, jit string) finding {
 	case xdp != nil:
 		return failure("sudo netmap doctor", "XDP programs cannot be loaded: %v", xdp)
 	case jit == "0":
-		return warning("sysctl net.core.bpf_jit_enable=1", "programs are interpreted, which costs every frame")
+		return warning("sysctl net.core.bpf_jit_enable=1",
+			"programs are interpreted, which costs every frame")
 	}
 	return ok("XDP programs can be loaded")
 }
@@ -201,8 +206,8 @@ func lockLimit() uint64 {
 	return l.Cur
 }
 
-// checkMemlock compares the limit with the buffers of a daemon, in bytes. Whoever may lock memory is not limited, and the
-// daemon raises the limit if it may.
+// checkMemlock compares the limit with the buffers of a daemon, in bytes. Whoever may lock memory
+// is not limited, and the daemon raises the limit if it may.
 func checkMemlock(limit, bits, need uint64) finding {
 	switch {
 	case limit == unix.RLIM_INFINITY:
@@ -212,7 +217,9 @@ func checkMemlock(limit, bits, need uint64) finding {
 	case has(bits, capSysResource):
 		return ok("%d KiB, which netmap serve raises", limit>>10)
 	case limit < need:
-		return failure("ulimit -l unlimited", "%d KiB can be locked, buffers of %d MiB have to be; in a service, set LimitMEMLOCK=infinity", limit>>10, need>>20)
+		return failure("ulimit -l unlimited",
+			"%d KiB can be locked, buffers of %d MiB have to be; in a service, set LimitMEMLOCK=infinity",
+			limit>>10, need>>20)
 	}
 	return ok("%d KiB", limit>>10)
 }
@@ -236,8 +243,9 @@ func checkHuge(size uint64, works bool) finding {
 			"the kernel's have %d MiB, so there is no zero-copy: it takes such of %d MiB",
 			size>>20, shm.HugePage>>20)
 	}
-	return warning("echo 1 > /proc/sys/vm/compact_memory", "the kernel gives none, so there is no zero-copy: it takes Linux 6.1 with "+
-		"CONFIG_TRANSPARENT_HUGEPAGE, and memory that is not in pieces")
+	return warning("echo 1 > /proc/sys/vm/compact_memory",
+		"the kernel gives none, so there is no zero-copy: it takes Linux 6.1 with "+
+			"CONFIG_TRANSPARENT_HUGEPAGE, and memory that is not in pieces")
 }
 
 func checkTAP(path string) finding {
@@ -247,7 +255,8 @@ func checkTAP(path string) finding {
 		unix.Close(fd)
 		return ok("interfaces can be made")
 	case errors.Is(err, fs.ErrPermission):
-		return warning("sudo netmap doctor", "no right to use %s: there are no host rings and no persistent ports", path)
+		return warning("sudo netmap doctor",
+			"no right to use %s: there are no host rings and no persistent ports", path)
 	}
 	return warning("modprobe tun", "%s cannot be used (%v): there are no host rings and no persistent ports", path, err)
 }
@@ -257,7 +266,8 @@ func checkPending(left []takeover.Record, err error) (list []finding) {
 		list = append(list, warning("", "not known: %v", err))
 	}
 	for _, r := range left {
-		list = append(list, warning("netmap doctor --restore", "%s is not as it was before process %d was killed: %v", r.Name, r.PID, r.Changes))
+		list = append(list, warning("netmap doctor --restore",
+			"%s is not as it was before process %d was killed: %v", r.Name, r.PID, r.Changes))
 	}
 	if len(list) == 0 {
 		list = append(list, ok("no interface that has to be given back"))

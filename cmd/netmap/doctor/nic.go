@@ -115,7 +115,8 @@ func (n *nicInfo) checkProgram() []finding {
 	case p.Name == xsk.ProgramName:
 		return []finding{ok("netmap has the interface: XDP program %v", p)}
 	default:
-		return []finding{failure(p.Detach(n.Name), "XDP program %v is attached: stop its owner, or detach it", p)}
+		return []finding{failure(p.Detach(n.Name),
+			"XDP program %v is attached: stop its owner, or detach it", p)}
 	}
 }
 
@@ -125,7 +126,8 @@ func (n *nicInfo) checkFrames() (list []finding) {
 		list = append(list, warning("", "%s", note))
 	}
 	if most, problem := n.facts.Longest(n.buffer()); problem != "" {
-		list = append(list, warning("ip link set dev "+n.Name+" mtu "+strconv.Itoa(most-etherHead), "%s", problem))
+		list = append(list, warning("ip link set dev "+n.Name+" mtu "+strconv.Itoa(most-etherHead), "%s",
+			problem))
 	}
 	return list
 }
@@ -136,7 +138,8 @@ func (n *nicInfo) buffer() uint32 { return cmp.Or(n.bufSize, mem.Default.Buf.Siz
 // severalSlots is what becomes of frames that are longer than a buffer.
 const severalSlots = "frames of MTU %d take several buffers of %d bytes: programs have to know of such frames, and before Linux 6.6 the interface cannot be opened"
 
-// checkMTU compares the MTU with what the driver takes XDP programs for, and with the size of the buffers.
+// checkMTU compares the MTU with what the driver takes XDP programs for, and with the size of the
+// buffers.
 func (n *nicInfo) checkMTU() (list []finding) {
 	if n.Kind == "loopback" {
 		return nil
@@ -151,9 +154,11 @@ func (n *nicInfo) checkMTU() (list []finding) {
 	case need <= maxFrame(size):
 		list = append(list, ok("%d, which fits into buffers of %d bytes", n.MTU, size))
 	case need <= maxFrame(largeBuffer):
-		list = append(list, warning("netmap serve --buffer-size "+strconv.Itoa(largeBuffer), severalSlots, n.MTU, size))
+		list = append(list, warning("netmap serve --buffer-size "+strconv.Itoa(largeBuffer), severalSlots,
+			n.MTU, size))
 	default:
-		list = append(list, warning("ip link set dev "+n.Name+" mtu "+strconv.Itoa(maxFrame(size)-etherOverhead), severalSlots, n.MTU, size))
+		list = append(list, warning("ip link set dev "+n.Name+" mtu "+
+			strconv.Itoa(maxFrame(size)-etherOverhead), severalSlots, n.MTU, size))
 	}
 	return list
 }
@@ -204,7 +209,8 @@ func (n need) String() string {
 func (n *nicInfo) checkMemory() []finding {
 	need := n.need()
 	if need.buffers > need.all {
-		return []finding{warning("netmap serve --buffers "+strconv.Itoa(need.buffers+need.buffers/512+4096),
+		return []finding{warning("netmap serve --buffers "+
+			strconv.Itoa(need.buffers+need.buffers/512+4096),
 			"its rings take %d buffers, and netmap serve has %d", need.buffers, need.all)}
 	}
 	return []finding{ok("%v", need)}
@@ -226,11 +232,13 @@ func (n *nicInfo) checkOffloads() (list []finding) {
 		case n.features.Changeable[feature]:
 			changed = append(changed, feature)
 		case n.Kind == "": // what is no card has the features in name only
-			list = append(list, warning("", "%s; the driver does not let it be switched off", featureProblems[feature]))
+			list = append(list, warning("", "%s; the driver does not let it be switched off",
+				featureProblems[feature]))
 		}
 	}
 	if len(changed) > 0 {
-		list = append(list, ok("netmap switches off %s while it receives", strings.Join(changed, " and ")))
+		list = append(list, ok("netmap switches off %s while it receives",
+			strings.Join(changed, " and ")))
 	}
 	for _, l := range n.below {
 		if len(l.joins) > 0 {
@@ -243,14 +251,16 @@ func (n *nicInfo) checkOffloads() (list []finding) {
 	return list
 }
 
-// checkPeer looks at the other end of a veth, whose transmitted frames arrive here as its host left them.
+// checkPeer looks at the other end of a veth, whose transmitted frames arrive here as its host left
+// them.
 func (n *nicInfo) checkPeer() []finding {
 	if n.Kind != "veth" {
 		return nil
 	}
 	const problem = "the other end leaves checksums to a card that does not exist: TCP stalls where frames are taken from here"
 	if n.peer == "" {
-		return []finding{warning("ethtool -K PEER tx off", problem+" (its name is PEER in its own namespace)")}
+		return []finding{warning("ethtool -K PEER tx off",
+			problem+" (its name is PEER in its own namespace)")}
 	}
 	if f, err := ethtool.AskFeatures(n.peerIndex); err != nil || !f.Active[ethtool.FeatureTxCsum] {
 		return nil

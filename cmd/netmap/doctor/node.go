@@ -64,7 +64,8 @@ func fuseServer(connection uint32, proc string) string {
 			continue
 		}
 		command, _ := os.ReadFile(filepath.Join(process, "cmdline"))
-		return fmt.Sprintf("process %s (%s)", filepath.Base(process), strings.TrimSpace(strings.ReplaceAll(string(command), "\x00", " ")))
+		return fmt.Sprintf("process %s (%s)", filepath.Base(process),
+			strings.TrimSpace(strings.ReplaceAll(string(command), "\x00", " ")))
 	}
 	return ""
 }

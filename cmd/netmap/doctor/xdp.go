@@ -16,7 +16,8 @@ import (
 )
 
 // xdpFeatures are the names of the bits, as the kernel's documentation has them.
-var xdpFeatures = []string{"basic", "redirect", "ndo-xmit", "xsk-zerocopy", "hw-offload", "rx-sg", "ndo-xmit-sg"}
+var xdpFeatures = []string{"basic", "redirect", "ndo-xmit", "xsk-zerocopy", "hw-offload", "rx-sg",
+	"ndo-xmit-sg"}
 
 // xdpInfo is what an interface can do with XDP.
 type xdpInfo struct {
@@ -66,7 +67,8 @@ func (x *xdpInfo) set(driver ethtool.XDP) {
 
 // works says whether trying out a mode has shown that it works.
 func (x *xdpInfo) works(mode xsk.Mode) bool {
-	return slices.ContainsFunc(x.Probed, func(p probed) bool { return p.Works && p.Mode == mode.String() })
+	return slices.ContainsFunc(x.Probed,
+		func(p probed) bool { return p.Works && p.Mode == mode.String() })
 }
 
 // attached notes the program on the interface.
@@ -91,8 +93,9 @@ func (p probed) String() string {
 	return p.Mode + " does not work: " + p.Error
 }
 
-// probe tries out all modes. The interface is taken over meanwhile, as it is for use: some drivers refuse programs otherwise,
-// and for generic mode the kernel itself switches off LRO for good. Changes are recorded in dir.
+// probe tries out all modes. The interface is taken over meanwhile, as it is for use: some drivers
+// refuse programs otherwise, and for generic mode the kernel itself switches off LRO for good.
+// Changes are recorded in dir.
 func (n *nicInfo) probe(ctx context.Context, dir string) {
 	defer n.advise()
 	if err := xsk.Free(n.Index); err != nil {
@@ -128,11 +131,12 @@ func (n *nicInfo) probe(ctx context.Context, dir string) {
 	}
 }
 
-// try attaches a program and opens a socket on the first queue. No frame reaches the socket, so the memory need not be
-// what zero-copy wants for real.
+// try attaches a program and opens a socket on the first queue. No frame reaches the socket, so the
+// memory need not be what zero-copy wants for real.
 func (n *nicInfo) try(mode xsk.Mode) (err error) {
 	const size, stride = 1 << 21, 2048
-	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
 	if err != nil {
 		return fmt.Errorf("map memory for the probe of %s: %w", n.Name, err)
 	}
@@ -143,7 +147,8 @@ func (n *nicInfo) try(mode xsk.Mode) (err error) {
 	}
 	defer func() { err = errors.Join(err, program.Close()) }()
 	socket, err := xsk.Open(xsk.Config{
-		Ifindex: n.Index, Size: 64, Rx: true, Tx: true, Mode: mode, Memory: &xsk.Memory{Mem: mem, Stride: stride, Contiguous: true},
+		Ifindex: n.Index, Size: 64, Rx: true, Tx: true, Mode: mode,
+		Memory: &xsk.Memory{Mem: mem, Stride: stride, Contiguous: true},
 	})
 	if err != nil {
 		return err

@@ -1,5 +1,5 @@
-// Package manual is the hidden command netmap man, which writes a manual page for each command of the program, out of what
-// the commands say of themselves.
+// Package manual is the hidden command netmap man, which writes a manual page for each command of
+// the program, out of what the commands say of themselves.
 package manual
 
 import (
@@ -60,7 +60,8 @@ func children(cmd *cobra.Command) (all []*cobra.Command) {
 	return all
 }
 
-// documented says whether a command has a page of its own: those that cobra adds tell enough in their help.
+// documented says whether a command has a page of its own: those that cobra adds tell enough in
+// their help.
 func documented(c *cobra.Command) bool {
 	return c.IsAvailableCommand() && c.Name() != "help" && c.Name() != "completion"
 }

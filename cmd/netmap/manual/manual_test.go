@@ -12,7 +12,8 @@ import (
 func tool() (root, cut *cobra.Command) {
 	root = &cobra.Command{Use: "tool", Short: "Cut and paste", Long: "tool is a tool."}
 	run := func(*cobra.Command, []string) {}
-	cut = &cobra.Command{Use: "cut [file...]", Short: "Cut a zero-copy file", Run: run, Example: "  tool cut -n 3 'a~b'", Long: `cut cuts.
+	cut = &cobra.Command{Use: "cut [file...]", Short: "Cut a zero-copy file", Run: run,
+		Example: "  tool cut -n 3 'a~b'", Long: `cut cuts.
 .start and 'quotes' and C:\path, up to -n bytes.
 
   first   one
@@ -57,7 +58,8 @@ func TestPage(t *testing.T) {
 func TestRootPage(t *testing.T) {
 	root, _ := tool()
 	got := page(root, time.Now())
-	if !strings.Contains(got, ".TP\n\\fBtool\\-cut\\fR(8)\nCut a zero-copy file.\n") || strings.Contains(got, "Hidden") {
+	if !strings.Contains(got, ".TP\n\\fBtool\\-cut\\fR(8)\nCut a zero-copy file.\n") ||
+		strings.Contains(got, "Hidden") {
 		t.Errorf("the page of the program lists the wrong commands:\n%s", got)
 	}
 }

@@ -14,7 +14,8 @@ import (
 // page is the manual page of a command, in the language of man(7).
 func page(cmd *cobra.Command, date time.Time) string {
 	var r roff
-	r.macro("TH", strings.ToUpper(pageName(cmd)), section, date.Format(time.DateOnly), "netmap "+cli.Version(), "System Administration")
+	r.macro("TH", strings.ToUpper(pageName(cmd)), section, date.Format(time.DateOnly),
+		"netmap "+cli.Version(), "System Administration")
 	r.macro("SH", "NAME")
 	r.prose(literal(pageName(cmd)) + ` \- ` + escape(lowerFirst(cmd.Short)))
 	r.macro("SH", "SYNOPSIS")

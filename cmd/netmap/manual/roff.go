@@ -21,7 +21,8 @@ func (r *roff) line(s string) {
 	r.WriteString(s + "\n")
 }
 
-// prose writes text that is escaped already, in lines of a length that tools for such files are content with.
+// prose writes text that is escaped already, in lines of a length that tools for such files are
+// content with.
 func (r *roff) prose(s string) {
 	const most = 75 // bytes; some take more when a tool has read them
 	for len(s) > most {
@@ -38,8 +39,8 @@ func (r *roff) prose(s string) {
 	r.line(s)
 }
 
-// text writes a text as it stands in a help: paragraphs with empty lines between them, and indented lines, which are kept
-// as they are.
+// text writes a text as it stands in a help: paragraphs with empty lines between them, and indented
+// lines, which are kept as they are.
 func (r *roff) text(s string) {
 	verbatim, gap := false, false
 	for i, l := range strings.Split(strings.Trim(s, "\n"), "\n") {
@@ -71,7 +72,8 @@ func (r *roff) text(s string) {
 	}
 }
 
-// escape makes text of a line. A dash that starts a word is part of something to be typed, one within a word a hyphen.
+// escape makes text of a line. A dash that starts a word is part of something to be typed, one
+// within a word a hyphen.
 func escape(s string) string {
 	var b strings.Builder
 	inWord := false

@@ -10,7 +10,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/filter"
 )
 
-// chunkSize is how many bytes of frames are handed over at a time. The longest frame fits several times.
+// chunkSize is how many bytes of frames are handed over at a time. The longest frame fits several
+// times.
 const chunkSize = 4 * capfile.MaxSnap
 
 // timeless is the time of a frame for which the file has none.
@@ -53,8 +54,8 @@ func (c *counts) add(d counts) {
 
 func (c *chunk) frame(p *packet) []byte { return c.data[p.off : p.off+p.len] }
 
-// feed reads a file ahead of the sender, as far as its memory goes, and again as often as wanted. A file that fits in the
-// memory is read once.
+// feed reads a file ahead of the sender, as far as its memory goes, and again as often as wanted. A
+// file that fits in the memory is read once.
 type feed struct {
 	name   string
 	filter *filter.Program // nil lets all through
@@ -75,7 +76,8 @@ func newFeed(name string, memory, loops uint64) *feed {
 		full: make(chan *chunk, n), free: make(chan *chunk, n), ready: make(chan struct{})}
 }
 
-// run feeds the sender until all passes are over or the context ends. The last chunk has the error, if there was one.
+// run feeds the sender until all passes are over or the context ends. The last chunk has the error,
+// if there was one.
 func (f *feed) run(ctx context.Context, s *capfile.Reader) {
 	defer close(f.full)
 	isReady := f.isReady
@@ -116,7 +118,8 @@ func (f *feed) isReady() {
 	}
 }
 
-// again hands over what a file that is in memory as a whole consists of. It does not change: the sender may still have it.
+// again hands over what a file that is in memory as a whole consists of. It does not change: the
+// sender may still have it.
 func (f *feed) again(ctx context.Context, list []*chunk) error {
 	for _, c := range list {
 		select {

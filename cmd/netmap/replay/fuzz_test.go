@@ -7,7 +7,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/capfile"
 )
 
-// FuzzFile reads files of anybody's making: that ends, with frames that lie where they are said to be.
+// FuzzFile reads files of anybody's making: that ends, with frames that lie where they are said to
+// be.
 func FuzzFile(f *testing.F) {
 	for _, format := range []capfile.Format{capfile.Pcapng, capfile.Pcap} {
 		whole := makeFile(format, 12)

@@ -65,14 +65,15 @@ func split(s string) (model string, args []string) {
 	return "", args
 }
 
-// delay is added to the time of a frame: least, and what a distribution gives up to span, or span on average.
+// delay is added to the time of a frame: least, and what a distribution gives up to span, or span
+// on average.
 type delay struct {
 	least, span float64 // ns
 	exponential bool
 }
 
-// parseDelay reads what nmreplay has for -D. Its manual and it do not agree which of the numbers of exp comes first: the
-// smaller one is the least.
+// parseDelay reads what nmreplay has for -D. Its manual and it do not agree which of the numbers of
+// exp comes first: the smaller one is the least.
 func parseDelay(s string) (d delay, err error) {
 	model, args := split(s)
 	v := make([]float64, len(args))
@@ -95,7 +96,8 @@ func parseDelay(s string) (d delay, err error) {
 
 // units are those of nmreplay and the usual ones. Without one it is seconds.
 var units = map[string]time.Duration{
-	"": time.Second, "s": time.Second, "m": time.Millisecond, "ms": time.Millisecond, "u": time.Microsecond, "us": time.Microsecond,
+	"": time.Second, "s": time.Second, "m": time.Millisecond, "ms": time.Millisecond,
+	"u": time.Microsecond, "us": time.Microsecond,
 	"n": time.Nanosecond, "ns": time.Nanosecond,
 }
 

@@ -106,26 +106,37 @@ func New() *cobra.Command {
 	return cmd
 }
 
-// addFlags defines the flags. Their letters are those of nmreplay, and of tcpreplay where nmreplay has none.
+// addFlags defines the flags. Their letters are those of nmreplay, and of tcpreplay where nmreplay
+// has none.
 func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVarP(&o.port, "interface", "i", "", "the port to send to")
 	f.StringVarP(&o.file, "file", "f", "", "the file to send; - is standard input")
 	o.device.AddFlags(f, "replay")
 	f.Float64VarP(&o.speed, "speed", "x", 1, "send so many times as fast as it was captured")
-	f.VarP(cli.NewValue(&o.rate, cli.ParseQuantity, "rate", ""), "rate", "R", "send so many frames a second, evenly spread: 100k, 1.5M")
+	f.VarP(cli.NewValue(&o.rate, cli.ParseQuantity, "rate", ""), "rate", "R",
+		"send so many frames a second, evenly spread: 100k, 1.5M")
 	f.BoolVarP(&o.top, "topspeed", "t", false, "send as fast as possible")
-	f.VarP(cli.NewValue(&o.bandwidth, parseBandwidth, "model", ""), "bandwidth", "B", "send with this bandwidth")
+	f.VarP(cli.NewValue(&o.bandwidth, parseBandwidth, "model", ""), "bandwidth", "B",
+		"send with this bandwidth")
 	f.VarP(cli.NewValue(&o.delay, parseDelay, "model", ""), "delay", "D", "delay frames by this")
-	f.VarP(cli.NewValue(&o.loss, parseLoss, "model", ""), "loss", "L", "leave frames out with this probability")
+	f.VarP(cli.NewValue(&o.loss, parseLoss, "model", ""), "loss", "L",
+		"leave frames out with this probability")
 	f.Uint64Var(&o.seed, "seed", 0, "makes the delays and losses of two runs the same; 0 does not")
-	f.VarP(cli.NewValue(&o.loops, cli.ParseCount, "count", "1"), "loop", "l", "send the file so many times; 0 goes on for ever")
-	f.VarP(cli.NewValue(&o.count, cli.ParseCount, "count", "0"), "count", "n", "stop after so many frames; 0 sends all")
-	f.Var(cli.NewValue(&o.filter, filter.Compile, "expression", ""), "filter", "send only frames that match, written as for tcpdump")
-	f.IntVarP(&o.burst, "burst", "b", 256, "send at most so many frames at a time, of those that are due")
-	cli.AddWaitFlag(f, &o.wait, "wait-link", "seconds to wait for the link before starting (default 2 for interfaces, else 0)")
-	f.Var(cli.NewValue(&o.memory, cli.ParseCount, "size", "1G"), "memory", "how much of the file to read ahead")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "report every second what was sent, as it does on a terminal anyway")
+	f.VarP(cli.NewValue(&o.loops, cli.ParseCount, "count", "1"), "loop", "l",
+		"send the file so many times; 0 goes on for ever")
+	f.VarP(cli.NewValue(&o.count, cli.ParseCount, "count", "0"), "count", "n",
+		"stop after so many frames; 0 sends all")
+	f.Var(cli.NewValue(&o.filter, filter.Compile, "expression", ""), "filter",
+		"send only frames that match, written as for tcpdump")
+	f.IntVarP(&o.burst, "burst", "b", 256,
+		"send at most so many frames at a time, of those that are due")
+	cli.AddWaitFlag(f, &o.wait, "wait-link",
+		"seconds to wait for the link before starting (default 2 for interfaces, else 0)")
+	f.Var(cli.NewValue(&o.memory, cli.ParseCount, "size", "1G"), "memory",
+		"how much of the file to read ahead")
+	f.BoolVarP(&o.verbose, "verbose", "v", false,
+		"report every second what was sent, as it does on a terminal anyway")
 	f.BoolVar(&o.json, "json", false, "write the summary as JSON to standard output")
 	o.loops, o.memory = 1, 1e9
 }
@@ -271,7 +282,8 @@ func (o *flags) schedule() *schedule {
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
-	return &schedule{bandwidth: o.bandwidth, delay: o.delay, loss: o.loss, random: rand.New(rand.NewPCG(seed, 0))}
+	return &schedule{bandwidth: o.bandwidth, delay: o.delay, loss: o.loss,
+		random: rand.New(rand.NewPCG(seed, 0))}
 }
 
 // dropped is how many frames a port took, and could not send, as far as that is known.

@@ -91,28 +91,32 @@ func TestBadFlags(t *testing.T) {
 
 func TestModels(t *testing.T) {
 	for s, want := range map[string]bandwidth{
-		"1M": {constant, 1e6}, "constant,2.5g": {constant, 2.5e9}, "ether,100k": {ether, 1e5}, "real": {real, 1}, "real,0.5": {real, 0.5},
+		"1M": {constant, 1e6}, "constant,2.5g": {constant, 2.5e9}, "ether,100k": {ether, 1e5},
+		"real": {real, 1}, "real,0.5": {real, 0.5},
 	} {
 		if got, err := parseBandwidth(s); got != want || err != nil {
 			t.Errorf("-B %s: %v, %v; want %v", s, got, err, want)
 		}
 	}
 	for s, want := range map[string]delay{
-		"20m": {least: 20e6}, "constant,20ms": {least: 20e6}, "1.5": {least: 1.5e9}, "uniform,1u,3us": {least: 1e3, span: 2e3},
-		"exp,1n,5ns": {1, 4, true}, "exp,5n,1n": {1, 4, true},
+		"20m": {least: 20e6}, "constant,20ms": {least: 20e6}, "1.5": {least: 1.5e9},
+		"uniform,1u,3us": {least: 1e3, span: 2e3},
+		"exp,1n,5ns":     {1, 4, true}, "exp,5n,1n": {1, 4, true},
 	} {
 		if got, err := parseDelay(s); got != want || err != nil {
 			t.Errorf("-D %s: %v, %v; want %v", s, got, err, want)
 		}
 	}
-	for s, want := range map[string]loss{"0.5": {0.5, false}, "plr,1": {1, false}, "ber,1e-6": {1e-6, true}} {
+	for s, want := range map[string]loss{"0.5": {0.5, false}, "plr,1": {1, false},
+		"ber,1e-6": {1e-6, true}} {
 		if got, err := parseLoss(s); got != want || err != nil {
 			t.Errorf("-L %s: %v, %v; want %v", s, got, err, want)
 		}
 	}
 }
 
-// plan is a schedule for frames of 100 bytes that came 10 µs apart, with one that came 5 µs before the one before it.
+// plan is a schedule for frames of 100 bytes that came 10 µs apart, with one that came 5 µs before
+// the one before it.
 func plan(b bandwidth, d delay, l loss, n int) (due []int64, lost int) {
 	s := &schedule{bandwidth: b, delay: d, loss: l, random: rand.New(rand.NewPCG(1, 2))}
 	s.pass()
@@ -174,7 +178,8 @@ func TestRandomModels(t *testing.T) {
 	if !slices.IsSorted(due) {
 		t.Error("frames overtake each other")
 	}
-	for l, want := range map[loss]float64{{0.1, false}: 0.1, {1e-4, true}: 1 - math.Pow(1-1e-4, 800), {1, false}: 1, {1, true}: 1} {
+	for l, want := range map[loss]float64{{0.1, false}: 0.1, {1e-4, true}: 1 - math.Pow(1-1e-4, 800),
+		{1, false}: 1, {1, true}: 1} {
 		if _, lost := plan(bandwidth{real, 1}, delay{}, l, n); math.Abs(float64(lost)/n-want) > 0.01 {
 			t.Errorf("%v: %d of %d lost, want %v of them", l, lost, n, want)
 		}
@@ -219,7 +224,8 @@ const gap = 20 * time.Microsecond
 func makeFile(f capfile.Format, n int) []byte {
 	b := f.AppendHeader(nil, capfile.Interface{Name: "x", Program: "test", Snap: 9000})
 	for i := range n {
-		b = f.AppendRecord(b, 1_700_000_000_000_000_000+int64(i)*int64(gap), numbered(i, length(i)), length(i))
+		b = f.AppendRecord(b, 1_700_000_000_000_000_000+int64(i)*int64(gap), numbered(i, length(i)),
+			length(i))
 	}
 	return b
 }
@@ -308,14 +314,16 @@ func TestReplay(t *testing.T) {
 	z := gzip.NewWriter(&zip)
 	z.Write(makeFile(capfile.Pcap, n))
 	z.Close()
-	for name, file := range map[string][]byte{"pcapng": makeFile(capfile.Pcapng, n), "pcap": makeFile(capfile.Pcap, n), "gzip": zip.Bytes()} {
+	for name, file := range map[string][]byte{"pcapng": makeFile(capfile.Pcapng, n),
+		"pcap": makeFile(capfile.Pcap, n), "gzip": zip.Bytes()} {
 		t.Run(name, func(t *testing.T) {
 			frames, sum, err := replayed(t, writeFile(t, file))
 			if err != nil {
 				t.Fatal(err)
 			}
 			wantFrames(t, frames, n, 1)
-			if sum.Frames != n || sum.Lag.Count != n || sum.Seconds < (n-1)*gap.Seconds() || sum.Unsent+int(sum.Skipped+sum.Lost) != 0 {
+			if sum.Frames != n || sum.Lag.Count != n || sum.Seconds < (n-1)*gap.Seconds() ||
+				sum.Unsent+int(sum.Skipped+sum.Lost) != 0 {
 				t.Errorf("%+v", *sum)
 			}
 		})
@@ -325,7 +333,9 @@ func TestReplay(t *testing.T) {
 // Time goes as fast as it is told to: no frame goes before its time.
 func TestSpeed(t *testing.T) {
 	file := writeFile(t, makeFile(capfile.Pcapng, 2000))
-	for args, least := range map[string]time.Duration{"-x 2": 2000 * gap / 2, "-R 50k": 40 * time.Millisecond, "-B 80M": 70 * time.Millisecond, "-D 50ms -x 100": 50 * time.Millisecond} {
+	for args, least := range map[string]time.Duration{"-x 2": 2000 * gap / 2,
+		"-R 50k": 40 * time.Millisecond, "-B 80M": 70 * time.Millisecond,
+		"-D 50ms -x 100": 50 * time.Millisecond} {
 		frames, sum, err := replayed(t, append(strings.Fields(args), file)...)
 		if err != nil {
 			t.Fatal(err)
@@ -381,7 +391,8 @@ func TestBadFiles(t *testing.T) {
 	}
 	other := makeFile(capfile.Pcap, 1)
 	other[20] = 101
-	for name, b := range map[string][]byte{"empty": nil, "text": []byte("This is no capture file."), "gzip": []byte("\x1f\x8bxxxx"), "raw IP": other} {
+	for name, b := range map[string][]byte{"empty": nil, "text": []byte("This is no capture file."),
+		"gzip": []byte("\x1f\x8bxxxx"), "raw IP": other} {
 		if _, _, err := replayed(t, writeFile(t, b)); err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: error %v", name, err)
 		}
@@ -422,7 +433,8 @@ func TestParts(t *testing.T) {
 			t.Errorf("--memory %s: %+v", memory, *sum)
 		}
 		text := written(sum)
-		for _, want := range []string{"2 sent in part", "2 sent without what", "2 skipped: too long, or empty"} {
+		for _, want := range []string{"2 sent in part", "2 sent without what",
+			"2 skipped: too long, or empty"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%q is missing in\n%s", want, text)
 			}
@@ -449,7 +461,8 @@ func mixed(n int) []byte {
 		return le.AppendUint32(b, size)
 	}
 	raw := block(6, 0, 0, 0, 4, 4, 0x45)
-	b := slices.Concat(block(0x0a0d0d0a, 0x1a2b3c4d, 1, 0, 0), block(1, 101, 0), raw, block(1, 1, 0, 1<<16|9, 0x94))
+	b := slices.Concat(block(0x0a0d0d0a, 0x1a2b3c4d, 1, 0, 0), block(1, 101, 0), raw,
+		block(1, 1, 0, 1<<16|9, 0x94))
 	for i := range n {
 		f := numbered(i, 60)
 		words := []uint32{1, 0, 1<<20 + uint32(i)<<10, 60, 60} // 977 µs apart
@@ -468,7 +481,8 @@ func TestFCS(t *testing.T) {
 	b = capfile.Pcap.AppendRecord(b, 0, numbered(0, 64), 64)
 	b = capfile.Pcap.AppendRecord(b, 0, numbered(1, 50), 64)
 	frames, sum, err := replayed(t, writeFile(t, b))
-	if err != nil || len(frames) != 2 || len(frames[0]) != 60 || len(frames[1]) != 50 || sum.FCS != 2 || sum.Cut != 1 {
+	if err != nil || len(frames) != 2 || len(frames[0]) != 60 || len(frames[1]) != 50 ||
+		sum.FCS != 2 || sum.Cut != 1 {
 		t.Errorf("%d frames, %+v, %v", len(frames), sum, err)
 	}
 	if text := written(sum); !strings.Contains(text, "2 sent without the frame check sequence") {
@@ -499,8 +513,10 @@ func TestOtherLinkTypes(t *testing.T) {
 // A file without a frame is over after one pass, however often it is to be sent.
 func TestNothingToSend(t *testing.T) {
 	b := makeFile(capfile.Pcap, 0)
-	for name, file := range map[string][]byte{"no packet": b, "an empty one": capfile.Pcap.AppendRecord(b, 0, nil, 0)} {
-		if frames, sum, err := replayed(t, "-l", "0", writeFile(t, file)); err != nil || len(frames)+int(sum.Frames) > 0 {
+	for name, file := range map[string][]byte{"no packet": b,
+		"an empty one": capfile.Pcap.AppendRecord(b, 0, nil, 0)} {
+		if frames, sum, err := replayed(t, "-l", "0", writeFile(t, file)); err != nil ||
+			len(frames)+int(sum.Frames) > 0 {
 			t.Errorf("%s: %d frames, %+v, %v", name, len(frames), sum, err)
 		}
 	}

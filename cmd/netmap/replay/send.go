@@ -15,11 +15,13 @@ import (
 const (
 	// flushTime is how long the sender waits at its end for frames to leave the ring.
 	flushTime = time.Second
-	// pause is how late a frame is when the sender was kept from its work, and did not merely wake up late.
+	// pause is how late a frame is when the sender was kept from its work, and did not merely wake
+	// up late.
 	pause = 100 * time.Microsecond
 )
 
-// sender sends frames through one ring, so that they keep their order. It waits for room, and loses none.
+// sender sends frames through one ring, so that they keep their order. It waits for room, and loses
+// none.
 type sender struct {
 	port  *netmap.Port
 	ring  *netmap.Ring
@@ -44,10 +46,12 @@ type sender struct {
 }
 
 func newSender(p *netmap.Port, plan *schedule, burst int, left uint64) *sender {
-	return &sender{port: p, ring: p.Tx()[0], plan: plan, burst: burst, left: left, lag: latency.New(), pending: make([]int64, 0, burst)}
+	return &sender{port: p, ring: p.Tx()[0], plan: plan, burst: burst, left: left, lag: latency.New(),
+		pending: make([]int64, 0, burst)}
 }
 
-// run sends what the feed gives, until there is no more or the context ends. The error may be one of the file.
+// run sends what the feed gives, until there is no more or the context ends. The error may be one
+// of the file.
 func (s *sender) run(ctx context.Context, f *feed) error {
 	s.pacer = pace.New()
 	s.begin = time.Now()
@@ -104,7 +108,8 @@ func (s *sender) send(ctx context.Context, c *chunk) (err error) {
 	return s.sync()
 }
 
-// await waits until a frame is due, and returns when it should have gone. Frames that are due already go together.
+// await waits until a frame is due, and returns when it should have gone. Frames that are due
+// already go together.
 func (s *sender) await(ctx context.Context, due int64) (int64, error) {
 	if len(s.pending) == s.burst {
 		if err := s.sync(); err != nil {
@@ -129,10 +134,12 @@ func (s *sender) await(ctx context.Context, due int64) (int64, error) {
 	return due, nil
 }
 
-func (s *sender) lateness(due int64) time.Duration { return s.now.Sub(s.start) - time.Duration(due) }
+func (s *sender) lateness(due int64) time.Duration {
+	return s.now.Sub(s.start) - time.Duration(due)
+}
 
-// putOff moves everything from a late frame on: frames of a file keep their gaps. To make up for lost time would send many at
-// once that were apart.
+// putOff moves everything from a late frame on: frames of a file keep their gaps. To make up for
+// lost time would send many at once that were apart.
 func (s *sender) putOff(due int64) (int64, error) {
 	err := s.sync() // those before are late by the old time
 	late := s.lateness(due)
@@ -196,5 +203,6 @@ func (s *sender) finish() error {
 
 // progress says what has been sent so far.
 func (s *sender) progress() string {
-	return fmt.Sprintf("sent %s, %sB", cli.Count(s.frames.Load(), "frame"), cli.Norm(float64(s.bytes.Load())))
+	return fmt.Sprintf("sent %s, %sB", cli.Count(s.frames.Load(), "frame"),
+		cli.Norm(float64(s.bytes.Load())))
 }

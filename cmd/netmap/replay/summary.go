@@ -38,8 +38,10 @@ func newSummary(s *sender, refused map[string]uint64, dropped uint64) *summary {
 	}
 	return &summary{
 		Seconds: end.Sub(s.begin).Seconds(), Frames: frames, Bytes: bytes,
-		Lost: s.lost, Filtered: s.filtered, Cut: s.cut, Trimmed: s.trimmed, FCS: s.fcs, Others: s.others, Skipped: s.empty + s.long,
-		Dropped: max(dropped, cli.SumDrops(refused)), Refused: refused, Unsent: s.unsent, Paused: s.paused.Seconds(), Lag: d,
+		Lost: s.lost, Filtered: s.filtered, Cut: s.cut, Trimmed: s.trimmed, FCS: s.fcs, Others: s.others,
+		Skipped: s.empty + s.long,
+		Dropped: max(dropped, cli.SumDrops(refused)), Refused: refused, Unsent: s.unsent,
+		Paused: s.paused.Seconds(), Lag: d,
 	}
 }
 
@@ -49,11 +51,13 @@ func (s *summary) write(o *flags) {
 		return
 	}
 	per := max(s.Seconds, 1e-9)
-	fmt.Fprintf(o.out, "Sent %s, %d bytes, in %.6f s: %sframes/s, %sbit/s.\n", cli.Count(s.Frames, "frame"), s.Bytes, s.Seconds,
+	fmt.Fprintf(o.out, "Sent %s, %d bytes, in %.6f s: %sframes/s, %sbit/s.\n",
+		cli.Count(s.Frames, "frame"), s.Bytes, s.Seconds,
 		cli.Norm(float64(s.Frames)/per), cli.Norm(float64(s.Bytes)*8/per))
 	if s.Lag.Count > 0 {
 		us := func(ns int64) float64 { return float64(ns) / 1000 }
-		fmt.Fprintf(o.out, "Late by: p50 %.1f us, p99 %.1f us, at most %.1f us.\n", us(s.Lag.P50), us(s.Lag.P99), us(s.Lag.Max))
+		fmt.Fprintf(o.out, "Late by: p50 %.1f us, p99 %.1f us, at most %.1f us.\n", us(s.Lag.P50),
+			us(s.Lag.P99), us(s.Lag.Max))
 	}
 	if s.Paused > 0 {
 		fmt.Fprintf(o.out, "Put off by %.6f s in all, when the machine did other things.\n", s.Paused)
@@ -69,7 +73,8 @@ func (s *summary) write(o *flags) {
 		{s.Trimmed, "sent without what the file has behind them: they were shorter"},
 		{s.FCS, "sent without the frame check sequence that they had"},
 		{s.Others, "skipped: packets of other link types, no Ethernet frames"},
-		{s.Skipped, "skipped: too long, or empty"}, {s.Dropped - cli.SumDrops(s.Refused), "dropped by the port"}, {uint64(s.Unsent), "still in the ring at the end"},
+		{s.Skipped, "skipped: too long, or empty"},
+		{s.Dropped - cli.SumDrops(s.Refused), "dropped by the port"}, {uint64(s.Unsent), "still in the ring at the end"},
 	} {
 		if n.n > 0 {
 			fmt.Fprintf(o.out, "%d %s.\n", n.n, n.what)

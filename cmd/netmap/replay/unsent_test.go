@@ -31,7 +31,8 @@ func TestUnsent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Sent 90 frames", "10 frames not sent: 10 longer than the interface's MTU."} {
+	for _, want := range []string{"Sent 90 frames",
+		"10 frames not sent: 10 longer than the interface's MTU."} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, &out)
 		}

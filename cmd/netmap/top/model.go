@@ -20,7 +20,8 @@ type model struct {
 	address string      // of the one that is shown
 }
 
-func newModel(ctx context.Context, get func(context.Context) ([]cli.Found, error), first []cli.Found, interval time.Duration) *model {
+func newModel(ctx context.Context, get func(context.Context) ([]cli.Found, error),
+	first []cli.Found, interval time.Duration) *model {
 	m := &model{screen: screen{interval: interval, theme: colours()}, ctx: ctx, get: get, all: first}
 	m.show(0)
 	return m
@@ -133,7 +134,8 @@ func (m *model) turn(to view) { m.view, m.scroll = to%views, 0 }
 // move scrolls.
 func (m *model) move(key string) {
 	page := max(m.height-chrome-1, 1)
-	by := map[string]int{"up": -1, "k": -1, "down": 1, "j": 1, "pgup": -page, "pgdown": page, "home": -1 << 20, "end": 1 << 20}[key]
+	by := map[string]int{"up": -1, "k": -1, "down": 1, "j": 1, "pgup": -page, "pgdown": page,
+		"home": -1 << 20, "end": 1 << 20}[key]
 	m.scroll = max(min(m.scroll+by, m.lastScroll()), 0)
 }
 

@@ -10,7 +10,9 @@ import (
 // rate is what passed in a second.
 type rate struct{ frames, bits, lost float64 }
 
-func (r rate) plus(o rate) rate { return rate{r.frames + o.frames, r.bits + o.bits, r.lost + o.lost} }
+func (r rate) plus(o rate) rate {
+	return rate{r.frames + o.frames, r.bits + o.bits, r.lost + o.lost}
+}
 
 // ringRates is a ring with what passed through it.
 type ringRates struct {

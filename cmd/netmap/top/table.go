@@ -53,7 +53,8 @@ type table struct {
 
 const gap = 2 // between columns
 
-// lines writes the table, no wider than width unless that is 0. The first line is the name, the second the heads.
+// lines writes the table, no wider than width unless that is 0. The first line is the name, the
+// second the heads.
 func (t *table) lines(width int, th theme) []string {
 	name := " " + th(title, t.name)
 	if t.note != "" {
@@ -80,7 +81,8 @@ func (t *table) lines(width int, th theme) []string {
 	return lines
 }
 
-// layout says which columns are shown, and how wide each is: the most important ones first, for as long as there is room.
+// layout says which columns are shown, and how wide each is: the most important ones first, for as
+// long as there is room.
 func (t *table) layout(width int) (shown []int, widths []int) {
 	widths = make([]int, len(t.columns))
 	byRank := make([]int, len(t.columns))

@@ -91,17 +91,21 @@ func (c *changes) sorted(by order) []*portRates {
 }
 
 func (c *changes) portTable(by order) table {
-	t := table{name: "PORTS", note: fmt.Sprint(len(c.ports)), empty: "nobody has a port open", columns: []column{
-		{head: "port", flex: true}, {head: "kind"}, {head: "users", right: true, rank: 4},
-		{head: "tx pps", right: true}, {head: "bit/s", right: true, rank: 1},
-		{head: "rx pps", right: true}, {head: "bit/s", right: true, rank: 1},
-		{head: "lost/s", right: true}, {head: "lost", right: true, rank: 2},
-		{head: "fullest", rank: 5}, {head: "rings", right: true, rank: 6}, {head: "about", flex: true, rank: 3}}}
+	t := table{name: "PORTS", note: fmt.Sprint(len(c.ports)), empty: "nobody has a port open",
+		columns: []column{
+			{head: "port", flex: true}, {head: "kind"}, {head: "users", right: true, rank: 4},
+			{head: "tx pps", right: true}, {head: "bit/s", right: true, rank: 1},
+			{head: "rx pps", right: true}, {head: "bit/s", right: true, rank: 1},
+			{head: "lost/s", right: true}, {head: "lost", right: true, rank: 2},
+			{head: "fullest", rank: 5}, {head: "rings", right: true, rank: 6},
+			{head: "about", flex: true, rank: 3}}}
 	for _, p := range c.sorted(by) {
 		t.rows = append(t.rows, []cell{
 			{c.name(p), strong}, {p.port.Kind, plain}, {fmt.Sprint(p.port.Users), plain},
-			amount(p.tx.frames, good), amount(p.tx.bits, plain), amount(p.rx.frames, good), amount(p.rx.bits, plain),
-			amount(p.lost, bad), amount(float64(p.total), warn), gauge(p.fill(), gaugeWidth), {ringCount(p.port), dim}, {about(p.port), dim}})
+			amount(p.tx.frames, good), amount(p.tx.bits, plain), amount(p.rx.frames, good),
+			amount(p.rx.bits, plain),
+			amount(p.lost, bad), amount(float64(p.total), warn), gauge(p.fill(), gaugeWidth),
+			{ringCount(p.port), dim}, {about(p.port), dim}})
 	}
 	return t
 }
@@ -159,7 +163,8 @@ func (c *changes) ringTable(by order) table {
 			}
 			open++
 			t.rows = append(t.rows, []cell{
-				{c.name(p), strong}, {r.name(), plain}, {fmt.Sprint(r.ring.Slots), dim}, {fmt.Sprint(r.ring.Used), plain}, gauge(r.fill(), gaugeWidth),
+				{c.name(p), strong}, {r.name(), plain}, {fmt.Sprint(r.ring.Slots), dim},
+				{fmt.Sprint(r.ring.Used), plain}, gauge(r.fill(), gaugeWidth),
 				amount(r.frames, good), amount(r.bits, plain), amount(r.lost, bad),
 				amount(float64(r.ring.Frames), plain), amount(float64(r.ring.Bytes), plain)})
 		}
@@ -194,7 +199,8 @@ var reasons = map[string]string{
 
 func (c *changes) dropTable() table {
 	t := table{name: "LOST", empty: "no frame was lost", columns: []column{
-		{head: "port", flex: true}, {head: "ring"}, {head: "reason"}, {head: "lost/s", right: true}, {head: "total", right: true}, {head: "what it means", flex: true, rank: 1}}}
+		{head: "port", flex: true}, {head: "ring"}, {head: "reason"}, {head: "lost/s", right: true},
+		{head: "total", right: true}, {head: "what it means", flex: true, rank: 1}}}
 	type loss struct {
 		port *portRates
 		ring string
@@ -214,12 +220,14 @@ func (c *changes) dropTable() table {
 	}
 	slices.SortStableFunc(all, func(a, b loss) int { return cmp.Compare(b.second, a.second) })
 	for _, l := range all {
-		t.rows = append(t.rows, []cell{{c.name(l.port), strong}, {l.ring, plain}, {l.why, plain}, amount(l.second, bad), amount(float64(l.total), warn), {reasons[l.why], dim}})
+		t.rows = append(t.rows, []cell{{c.name(l.port), strong}, {l.ring, plain}, {l.why, plain},
+			amount(l.second, bad), amount(float64(l.total), warn), {reasons[l.why], dim}})
 	}
 	return t
 }
 
-// switchTable shows where ports are and which addresses are behind them, as many in a line as there is room for.
+// switchTable shows where ports are and which addresses are behind them, as many in a line as there
+// is room for.
 func (c *changes) switchTable(switches []status.Switch, width int) table {
 	fixed := 30 // everything but the names and the addresses
 	for _, s := range switches {
@@ -227,8 +235,10 @@ func (c *changes) switchTable(switches []status.Switch, width int) table {
 			fixed = max(fixed, 30+len(p.Name))
 		}
 	}
-	t := table{name: "SWITCHES", note: fmt.Sprint(len(switches)), empty: "no VALE switch has ports", columns: []column{
-		{head: "switch"}, {head: "#", right: true}, {head: "port"}, {head: "tx pps", right: true}, {head: "rx pps", right: true}, {head: "addresses learned", flex: true}}}
+	t := table{name: "SWITCHES", note: fmt.Sprint(len(switches)), empty: "no VALE switch has ports",
+		columns: []column{
+			{head: "switch"}, {head: "#", right: true}, {head: "port"}, {head: "tx pps", right: true},
+			{head: "rx pps", right: true}, {head: "addresses learned", flex: true}}}
 	inLine := max((width-fixed)/18, 1)
 	for _, s := range switches {
 		name := s.Name
@@ -239,7 +249,8 @@ func (c *changes) switchTable(switches []status.Switch, width int) table {
 					macs = append(macs, a.MAC)
 				}
 			}
-			row := []cell{{name, strong}, {fmt.Sprint(p.Index), dim}, {strings.TrimPrefix(p.Name, s.Name+":"), plain}, {"", dim}, {"", dim}, {"", dim}}
+			row := []cell{{name, strong}, {fmt.Sprint(p.Index), dim},
+				{strings.TrimPrefix(p.Name, s.Name+":"), plain}, {"", dim}, {"", dim}, {"", dim}}
 			if rates := c.byName[p.Name]; rates != nil {
 				row[3], row[4] = amount(rates.tx.frames, good), amount(rates.rx.frames, good)
 			}
@@ -276,7 +287,8 @@ func clientTable(s *status.Status, width int) table {
 		if c.Unbound > 0 {
 			ports = append(ports, fmt.Sprintf("(%d unbound)", c.Unbound))
 		}
-		t.spread([]cell{{fmt.Sprint(c.PID), strong}, {c.Command, plain}, {"", plain}}, ports, max((width-28)/20, 1))
+		t.spread([]cell{{fmt.Sprint(c.PID), strong}, {c.Command, plain}, {"", plain}}, ports,
+			max((width-28)/20, 1))
 	}
 	return t
 }
@@ -299,14 +311,17 @@ func count(names []string) (list []string) {
 }
 
 func memoryTable(regions []status.Region) table {
-	t := table{name: "MEMORY", columns: []column{{head: "region", flex: true}, {head: "in memory", right: true}, {head: "buffers used"}, {head: "", right: true}, {head: "rings", right: true}, {head: "ports", right: true}}}
+	t := table{name: "MEMORY", columns: []column{{head: "region", flex: true},
+		{head: "in memory", right: true}, {head: "buffers used"}, {head: "", right: true},
+		{head: "rings", right: true}, {head: "ports", right: true}}}
 	for _, m := range regions {
 		name := fmt.Sprint(m.ID)
 		if m.Private {
 			name += " (a program's)"
 		}
 		pool := func(p status.Pool) cell { return cell{fmt.Sprintf("%d/%d", p.Used(), p.Total), plain} }
-		t.rows = append(t.rows, []cell{{name, strong}, {number(float64(m.Taken)) + "B", plain}, gauge(share(m.Buffers), gaugeWidth), pool(m.Buffers), pool(m.Rings), pool(m.Interfaces)})
+		t.rows = append(t.rows, []cell{{name, strong}, {number(float64(m.Taken)) + "B", plain},
+			gauge(share(m.Buffers), gaugeWidth), pool(m.Buffers), pool(m.Rings), pool(m.Interfaces)})
 	}
 	return t
 }

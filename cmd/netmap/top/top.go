@@ -1,4 +1,5 @@
-// Package top is the command that watches a running daemon: its ports, rings, losses, switches and clients.
+// Package top is the command that watches a running daemon: its ports, rings, losses, switches and
+// clients.
 package top
 
 import (

@@ -31,7 +31,8 @@ func sample(second int) *status.Status {
 	n := uint64(second)
 	none := map[string]uint64{}
 	ring := func(dir string, i int, used uint32, fps, length uint64) status.Ring {
-		return status.Ring{Direction: dir, Index: i, Open: true, Slots: 1024, Used: used, Frames: fps * n, Bytes: fps * n * length, Drops: none}
+		return status.Ring{Direction: dir, Index: i, Open: true, Slots: 1024, Used: used, Frames: fps * n,
+			Bytes: fps * n * length, Drops: none}
 	}
 	host := ring("rx", 4, 12, 1200, 900)
 	host.Host = true
@@ -39,16 +40,24 @@ func sample(second int) *status.Status {
 	full.Drops = map[string]uint64{"no-room": 34_567 * n, "bad-buffer": 3}
 	closed := status.Ring{Direction: "tx", Index: 1, Slots: 1024, Drops: none}
 	s := &status.Status{
-		Time: start.Add(time.Duration(second) * time.Second), Started: start.Add(-26 * time.Hour), Device: "/dev/netmap", PID: 4711,
+		Time: start.Add(time.Duration(second) * time.Second), Started: start.Add(-26 * time.Hour),
+		Device: "/dev/netmap", PID: 4711,
 		Ports: []status.Port{
-			{Name: "eth0", Kind: "nic", NetNS: "4026531840", Detail: "zero-copy", Region: 1, Users: 1, Drops: map[string]uint64{"kernel-rx-dropped": 17 * n},
-				Rings: []status.Ring{ring("tx", 0, 80, 1_480_000, 60), closed, ring("rx", 0, 3, 812_345, 256), ring("rx", 1, 0, 0, 0), host}},
-			{Name: "eth0", Kind: "nic", NetNS: "4026532999", Detail: "generic", Region: 1, Users: 1, Drops: none, Rings: []status.Ring{ring("rx", 0, 0, 12, 64)}},
-			{Name: "vale0:a", Kind: "vale", Region: 1, Users: 1, Drops: none, Rings: []status.Ring{ring("tx", 0, 0, 1_284_567, 60), ring("rx", 0, 0, 0, 0)}},
-			{Name: "vale0:a-long-name-b/zrt#12", Kind: "monitor", Detail: "zero-copy, both directions", Region: 1, Users: 1, Drops: none, Rings: []status.Ring{ring("rx", 0, 500, 99, 1500)}},
+			{Name: "eth0", Kind: "nic", NetNS: "4026531840", Detail: "zero-copy", Region: 1, Users: 1,
+				Drops: map[string]uint64{"kernel-rx-dropped": 17 * n},
+				Rings: []status.Ring{ring("tx", 0, 80, 1_480_000, 60), closed, ring("rx", 0, 3, 812_345, 256),
+					ring("rx", 1, 0, 0, 0), host}},
+			{Name: "eth0", Kind: "nic", NetNS: "4026532999", Detail: "generic", Region: 1, Users: 1,
+				Drops: none, Rings: []status.Ring{ring("rx", 0, 0, 12, 64)}},
+			{Name: "vale0:a", Kind: "vale", Region: 1, Users: 1, Drops: none,
+				Rings: []status.Ring{ring("tx", 0, 0, 1_284_567, 60), ring("rx", 0, 0, 0, 0)}},
+			{Name: "vale0:a-long-name-b/zrt#12", Kind: "monitor", Detail: "zero-copy, both directions",
+				Region: 1, Users: 1, Drops: none, Rings: []status.Ring{ring("rx", 0, 500, 99, 1500)}},
 			{Name: "vale0:b", Kind: "vale", Region: 1, Users: 2, Drops: none, Rings: []status.Ring{ring("tx", 0, 0, 0, 0), full}},
-			{Name: "vale0:eth1", Kind: "vale", Detail: "native copy", Region: 1, Attached: "eth1", Drops: none, Rings: []status.Ring{ring("tx", 0, 4, 50, 1500), ring("rx", 0, 0, 70, 1400)}},
-			{Name: "vale1:tap0", Kind: "vale", Region: 1, Persistent: true, Drops: none, Rings: []status.Ring{{Direction: "tx", Slots: 1024, Drops: none}}},
+			{Name: "vale0:eth1", Kind: "vale", Detail: "native copy", Region: 1, Attached: "eth1",
+				Drops: none, Rings: []status.Ring{ring("tx", 0, 4, 50, 1500), ring("rx", 0, 0, 70, 1400)}},
+			{Name: "vale1:tap0", Kind: "vale", Region: 1, Persistent: true, Drops: none,
+				Rings: []status.Ring{{Direction: "tx", Slots: 1024, Drops: none}}},
 		},
 		Switches: []status.Switch{
 			{Name: "vale0", Ports: []status.SwitchPort{{Index: 0, Name: "vale0:a"}, {Index: 1, Name: "vale0:b"}, {Index: 2, Name: "vale0:eth1"}}},
@@ -59,12 +68,15 @@ func sample(second int) *status.Status {
 			{PID: 4890, Command: "pkt-gen", Ports: []string{"vale0:a"}},
 			{PID: 5001, Command: "evil\x1b[2J", Ports: []string{}, Unbound: 1},
 		},
-		Memory: []status.Region{{ID: 1, Bytes: 142 << 20, Taken: 34 << 20, Interfaces: status.Pool{Free: 93, Total: 100}, Rings: status.Pool{Free: 180, Total: 200}, Buffers: status.Pool{Free: 51_000, Total: 65_470}}},
+		Memory: []status.Region{{ID: 1, Bytes: 142 << 20, Taken: 34 << 20,
+			Interfaces: status.Pool{Free: 93, Total: 100}, Rings: status.Pool{Free: 180, Total: 200},
+			Buffers: status.Pool{Free: 51_000, Total: 65_470}}},
 	}
 	sw := &s.Switches[0]
 	sw.Addresses = append(sw.Addresses, status.Address{MAC: "02:00:00:00:00:01", Port: 0})
 	for i := range 7 {
-		sw.Addresses = append(sw.Addresses, status.Address{MAC: fmt.Sprintf("52:54:00:00:00:%02x", i), Port: 2})
+		sw.Addresses = append(sw.Addresses,
+			status.Address{MAC: fmt.Sprintf("52:54:00:00:00:%02x", i), Port: 2})
 	}
 	return s
 }
@@ -73,7 +85,8 @@ func sample(second int) *status.Status {
 func TestPictures(t *testing.T) {
 	for _, size := range []struct{ w, h int }{{80, 24}, {200, 50}} {
 		for v := range views {
-			s := screen{now: sample(12), before: sample(10), width: size.w, height: size.h, view: v, interval: time.Second, theme: noTheme}
+			s := screen{now: sample(12), before: sample(10), width: size.w, height: size.h, view: v,
+				interval: time.Second, theme: noTheme}
 			got := s.render()
 			checkSize(t, got, size.w, size.h)
 			golden(t, fmt.Sprintf("%dx%d-%v.txt", size.w, size.h, v), got)
@@ -101,7 +114,8 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if b.String() != string(want) {
-		t.Errorf("%s differs; look at it and run the test with -update if it is better:\n%s", name, b.String())
+		t.Errorf("%s differs; look at it and run the test with -update if it is better:\n%s", name,
+			b.String())
 	}
 }
 
@@ -126,7 +140,8 @@ func TestAnySize(t *testing.T) {
 	for w := 1; w <= 220; w += 3 {
 		for _, h := range []int{1, 2, 5, 6, 10, 24, 40, 60} {
 			for v := range views {
-				s := screen{now: sample(3), before: sample(2), width: w, height: h, view: v, scroll: 3, trouble: strings.Repeat("x", w%2*300), interval: time.Second, theme: noTheme}
+				s := screen{now: sample(3), before: sample(2), width: w, height: h, view: v, scroll: 3,
+					trouble: strings.Repeat("x", w%2*300), interval: time.Second, theme: noTheme}
 				checkSize(t, s.render(), w, h)
 			}
 		}
@@ -134,8 +149,11 @@ func TestAnySize(t *testing.T) {
 }
 
 func TestEmptyDaemon(t *testing.T) {
-	s := screen{now: &status.Status{Time: start, Started: start}, width: 80, height: 24, theme: noTheme}
-	for v, want := range map[view]string{portsView: "nobody has a port open", ringsView: "no ring is in use", lostView: "no frame was lost", switchesView: "no VALE switch", clientsView: "no program has"} {
+	s := screen{now: &status.Status{Time: start, Started: start}, width: 80, height: 24,
+		theme: noTheme}
+	for v, want := range map[view]string{portsView: "nobody has a port open",
+		ringsView: "no ring is in use", lostView: "no frame was lost", switchesView: "no VALE switch",
+		clientsView: "no program has"} {
 		s.view = v
 		if got := s.render(); !strings.Contains(got, want) {
 			t.Errorf("%v: no %q in\n%s", v, want, got)
@@ -146,7 +164,8 @@ func TestEmptyDaemon(t *testing.T) {
 func TestRates(t *testing.T) {
 	c := compare(sample(12), sample(10))
 	eth0 := c.ports[0]
-	if eth0.tx.frames != 1_480_000 || eth0.tx.bits != 8*60*1_480_000 || eth0.rx.frames != 812_345+1200 || eth0.lost != 17 || eth0.total != 17*12 {
+	if eth0.tx.frames != 1_480_000 || eth0.tx.bits != 8*60*1_480_000 ||
+		eth0.rx.frames != 812_345+1200 || eth0.lost != 17 || eth0.total != 17*12 {
 		t.Errorf("%+v", eth0)
 	}
 	if b := c.ports[4]; b.lost != 34_567 || b.fill() < 0.97 {
@@ -170,7 +189,8 @@ func TestRates(t *testing.T) {
 
 func TestOrder(t *testing.T) {
 	c := compare(sample(12), sample(10))
-	for by, want := range map[order]string{byName: "eth0", byRx: "vale0:b", byTx: "eth0", byLost: "vale0:b"} {
+	for by, want := range map[order]string{byName: "eth0", byRx: "vale0:b", byTx: "eth0",
+		byLost: "vale0:b"} {
 		if got := c.sorted(by)[0].port.Name; got != want {
 			t.Errorf("by %v: %s first, want %s", by, got, want)
 		}
@@ -178,7 +198,9 @@ func TestOrder(t *testing.T) {
 }
 
 func TestNumber(t *testing.T) {
-	for v, want := range map[float64]string{0: "0", 0.25: "0.2", 9.96: "10.0", 12: "12", 999: "999", 1000: "1.00k", 9999: "10.0k", 14.88e6: "14.9M", 999_400: "999k", 999_600: "1.00M", 2.5e9: "2.50G", 1e21: "1000E"} {
+	for v, want := range map[float64]string{0: "0", 0.25: "0.2", 9.96: "10.0", 12: "12", 999: "999",
+		1000: "1.00k", 9999: "10.0k", 14.88e6: "14.9M", 999_400: "999k", 999_600: "1.00M", 2.5e9: "2.50G",
+		1e21: "1000E"} {
 		if got := number(v); got != want {
 			t.Errorf("number(%v) = %q, want %q", v, got, want)
 		}
@@ -193,8 +215,10 @@ func TestKeys(t *testing.T) {
 		want string
 	}{
 		{"tab", "rings 0 name false 1s"}, {"down", "rings 1 name false 1s"}, {"end", "rings 9 name false 1s"}, {"pgup", "rings 5 name false 1s"},
-		{"2", "rings 0 name false 1s"}, {"shift+tab", "ports 0 name false 1s"}, {"left", "clients 0 name false 1s"}, {"right", "ports 0 name false 1s"},
-		{"s", "ports 0 rx false 1s"}, {"p", "ports 0 rx true 1s"}, {"space", "ports 0 rx false 1s"}, {"+", "ports 0 rx false 2s"}, {"-", "ports 0 rx false 1s"},
+		{"2", "rings 0 name false 1s"}, {"shift+tab", "ports 0 name false 1s"},
+		{"left", "clients 0 name false 1s"}, {"right", "ports 0 name false 1s"},
+		{"s", "ports 0 rx false 1s"}, {"p", "ports 0 rx true 1s"}, {"space", "ports 0 rx false 1s"},
+		{"+", "ports 0 rx false 2s"}, {"-", "ports 0 rx false 1s"},
 		{"x", "ports 0 rx false 1s"}, {"5", "clients 0 rx false 1s"}, {"up", "clients 0 rx false 1s"},
 	} {
 		m.key(step.key)
@@ -207,12 +231,14 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// When the daemon is gone, the last numbers stay, with the reason. Another daemon's counters are not compared.
+// When the daemon is gone, the last numbers stay, with the reason. Another daemon's counters are
+// not compared.
 func TestAnswers(t *testing.T) {
 	m := newModel(t.Context(), nil, []cli.Found{{Address: "a", Status: sample(10)}}, time.Second)
 	m.width, m.height = 80, 24
 	m.take(answer{err: fmt.Errorf("no daemon is there")})
-	if got := m.View().Content; !strings.Contains(got, "no daemon is there") || !strings.Contains(got, "vale0:a") {
+	if got := m.View().Content; !strings.Contains(got, "no daemon is there") ||
+		!strings.Contains(got, "vale0:a") {
 		t.Errorf("%s", got)
 	}
 	m.take(answer{all: []cli.Found{{Address: "a", Status: sample(12)}}})
@@ -241,7 +267,8 @@ func TestBadFlags(t *testing.T) {
 		cmd.SilenceUsage, cmd.SilenceErrors = true, true
 		cmd.SetArgs(strings.Fields(args))
 		cmd.SetOut(new(bytes.Buffer))
-		if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+		if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), want) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("top %s: error %v, want one line with %q", args, err, want)
 		}
 	}
@@ -319,7 +346,8 @@ func TestStrangeServers(t *testing.T) {
 		"is this a netmap daemon?": http.NotFound,
 		"cannot be read":           func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("hello")) },
 	} {
-		if _, err := runTop(t, "--json", "--status", server(t, answer)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := runTop(t, "--json", "--status", server(t, answer)); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}
@@ -374,14 +402,16 @@ func TestSeveral(t *testing.T) {
 	want("n of one", "netmap /dev/netmap")
 
 	var out bytes.Buffer
-	if err := writeJSON(&out, found(10, "daemon", "bridge")); err != nil || strings.Count(out.String(), "\n") != 2 {
+	if err := writeJSON(&out, found(10, "daemon", "bridge")); err != nil ||
+		strings.Count(out.String(), "\n") != 2 {
 		t.Errorf("%v, %s", err, &out)
 	}
 }
 
 // What is inside a command has no device that others could have open.
 func TestClientsOfCommand(t *testing.T) {
-	for program, want := range map[string]string{"netmap gen": "inside this program", "": "has the device open"} {
+	for program, want := range map[string]string{"netmap gen": "inside this program",
+		"": "has the device open"} {
 		if got := clientTable(&status.Status{Program: program}, 80).empty; !strings.Contains(got, want) {
 			t.Errorf("program %q: %q", program, got)
 		}

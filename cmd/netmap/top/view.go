@@ -79,7 +79,8 @@ func (s *screen) lastScroll() int {
 // head is the lines above the page.
 func (s *screen) head() []string {
 	c := compare(s.now, s.before)
-	left := fmt.Sprintf(" %s  pid %d  up %s", clean(s.now.Title()), s.now.PID, age(s.now.Time.Sub(s.now.Started)))
+	left := fmt.Sprintf(" %s  pid %d  up %s", clean(s.now.Title()), s.now.PID,
+		age(s.now.Time.Sub(s.now.Started)))
 	right := s.now.Time.Format("15:04:05 ")
 	if s.paused {
 		right = "PAUSED  " + right
@@ -90,11 +91,13 @@ func (s *screen) head() []string {
 	lines := []string{s.theme(bar, between(left, right, s.width))}
 
 	left = fmt.Sprintf(" tx %s pps %sbit/s   rx %s pps %sbit/s   lost %s/s",
-		number(c.sum.tx.frames), number(c.sum.tx.bits), number(c.sum.rx.frames), number(c.sum.rx.bits), number(c.sum.lost))
+		number(c.sum.tx.frames), number(c.sum.tx.bits), number(c.sum.rx.frames), number(c.sum.rx.bits),
+		number(c.sum.lost))
 	right = ""
 	if len(s.now.Memory) > 0 {
 		b := s.now.Memory[0].Buffers
-		right = fmt.Sprintf("buffers %s %s/%s ", gauge(share(b), gaugeWidth).text, number(float64(b.Used())), number(float64(b.Total)))
+		right = fmt.Sprintf("buffers %s %s/%s ", gauge(share(b), gaugeWidth).text,
+			number(float64(b.Used())), number(float64(b.Total)))
 	}
 	if runewidth.StringWidth(left+right) >= s.width {
 		right = ""
@@ -127,7 +130,8 @@ func (s *screen) tabs() string {
 // between puts one text at the left and one at the right of a line.
 func between(left, right string, width int) string {
 	left = cut(left, max(width-runewidth.StringWidth(right), 0))
-	return cut(left+strings.Repeat(" ", max(width-runewidth.StringWidth(left)-runewidth.StringWidth(right), 0))+right, width)
+	return cut(left+strings.Repeat(" ",
+		max(width-runewidth.StringWidth(left)-runewidth.StringWidth(right), 0))+right, width)
 }
 
 // foot is the last line: what can be done, or what is wrong.
@@ -135,7 +139,8 @@ func (s *screen) foot(lines, top, room int) string {
 	if s.trouble != "" {
 		return s.theme(bad, cutFront(" "+clean(s.trouble), s.width)) // what helps stands at its end
 	}
-	left := fmt.Sprintf(" q quit  tab view  s sort (%v)  p pause  +- every %v  ↑↓ scroll", s.order, s.interval)
+	left := fmt.Sprintf(" q quit  tab view  s sort (%v)  p pause  +- every %v  ↑↓ scroll", s.order,
+		s.interval)
 	right := ""
 	if lines > room {
 		right = fmt.Sprintf("%d-%d of %d ", top+1, min(top+room, lines), lines)
@@ -190,7 +195,8 @@ func (s *screen) all() []string {
 	room := s.height - chrome
 	memory := memoryTable(s.now.Memory)
 	left := s.stack(leftWidth, room, s.table(portsView, leftWidth), s.table(ringsView, leftWidth))
-	right := s.stack(rightWidth, room, s.table(switchesView, rightWidth), s.table(clientsView, rightWidth), s.table(lostView, rightWidth), memory)
+	right := s.stack(rightWidth, room, s.table(switchesView, rightWidth),
+		s.table(clientsView, rightWidth), s.table(lostView, rightWidth), memory)
 	lines := make([]string, 0, room)
 	blank := strings.Repeat(" ", leftWidth)
 	for i := range max(len(left), len(right)) {
@@ -206,7 +212,8 @@ func (s *screen) all() []string {
 	return lines
 }
 
-// stack puts tables one below the other. Where there is not enough room, the longest are cut, and say so.
+// stack puts tables one below the other. Where there is not enough room, the longest are cut, and
+// say so.
 func (s *screen) stack(width, room int, tables ...table) (lines []string) {
 	parts := make([][]string, len(tables))
 	for i := range tables {
@@ -252,8 +259,10 @@ func (s *screen) number(name string) int {
 func (s *screen) text() string {
 	c := compare(s.now, s.before)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  pid %d  up %s  %s\n", clean(s.now.Title()), s.now.PID, age(s.now.Time.Sub(s.now.Started)), s.now.Time.Format(time.RFC3339))
-	for _, t := range []table{c.portTable(s.order), c.ringTable(s.order), c.dropTable(), c.switchTable(s.now.Switches, 100), clientTable(s.now, 100), memoryTable(s.now.Memory)} {
+	fmt.Fprintf(&b, "%s  pid %d  up %s  %s\n", clean(s.now.Title()), s.now.PID,
+		age(s.now.Time.Sub(s.now.Started)), s.now.Time.Format(time.RFC3339))
+	for _, t := range []table{c.portTable(s.order), c.ringTable(s.order), c.dropTable(),
+		c.switchTable(s.now.Switches, 100), clientTable(s.now, 100), memoryTable(s.now.Memory)} {
 		b.WriteString("\n")
 		for _, line := range t.lines(0, noTheme) {
 			b.WriteString(strings.TrimRight(line, " ") + "\n")

@@ -12,7 +12,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/nioctl"
 )
 
-// device is a netmap device, ours or the kernel module's: all that is asked of it is in netmap's interface.
+// device is a netmap device, ours or the kernel module's: all that is asked of it is in netmap's
+// interface.
 type device struct {
 	fd   int
 	path string
@@ -29,7 +30,8 @@ func openDevice(path string) (*device, error) {
 func (d *device) Close() error { return unix.Close(d.fd) }
 
 // request sends a request about a port, and gives errors a name and advice by errno.
-func request[T any](d *device, kind uint16, op, name string, body *T, advice map[syscall.Errno]string) error {
+func request[T any](d *device, kind uint16, op, name string, body *T,
+	advice map[syscall.Errno]string) error {
 	h := abi.Header{Version: abi.Version, Type: kind}
 	copy(h.Name[:abi.ReqNameSize-1], name)
 	err := nioctl.Control(d.fd, &h, body)
@@ -72,7 +74,8 @@ func (d *device) list() (all []port, err error) {
 		return nil, d.none(err, "list", "switches")
 	}
 	if err != nil {
-		return nil, fault.Wrap(err, "list", "switches", "the device has no VALE, or speaks another version")
+		return nil, fault.Wrap(err, "list", "switches",
+			"the device has no VALE, or speaks another version")
 	}
 	slices.SortStableFunc(all, func(a, b port) int { return cmp.Compare(a.Switch, b.Switch) })
 	return all, nil
@@ -83,7 +86,8 @@ func (d *device) describe(name string, index uint32) port {
 	p := port{Switch: switchOf(name), Index: index, Name: name}
 	info, header := abi.PortInfo{}, abi.PortHdr{}
 	if request(d, abi.ReqPortInfoGet, "describe", name, &info, nil) == nil {
-		p.TxRings, p.RxRings, p.TxSlots, p.RxSlots, p.Memory = info.TxRings, info.RxRings, info.TxSlots, info.RxSlots, info.MemID
+		p.TxRings, p.RxRings, p.TxSlots, p.RxSlots, p.Memory = info.TxRings, info.RxRings, info.TxSlots,
+			info.RxSlots, info.MemID
 	}
 	if request(d, abi.ReqPortHdrGet, "describe", name, &header, nil) == nil {
 		p.Header = header.HdrLen
@@ -145,9 +149,10 @@ func (d *device) startPolling(name string, wish abi.ValePolling) error {
 }
 
 func (d *device) stopPolling(name string) error {
-	return request(d, abi.ReqValePollingDisable, "stop polling", name, &abi.ValePolling{}, map[syscall.Errno]string{
-		syscall.ENXIO:      "no switch has a port of that name: netmap vale list",
-		syscall.EFAULT:     "it is not polled",
-		syscall.EOPNOTSUPP: "only interfaces that are attached are polled",
-	})
+	return request(d, abi.ReqValePollingDisable, "stop polling", name, &abi.ValePolling{},
+		map[syscall.Errno]string{
+			syscall.ENXIO:      "no switch has a port of that name: netmap vale list",
+			syscall.EFAULT:     "it is not polled",
+			syscall.EOPNOTSUPP: "only interfaces that are attached are polled",
+		})
 }

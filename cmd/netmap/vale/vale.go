@@ -1,5 +1,5 @@
-// Package vale is the command that looks at VALE switches and changes them, as vale-ctl does: through the requests of the
-// device, so that it works with netmap's kernel module, too.
+// Package vale is the command that looks at VALE switches and changes them, as vale-ctl does:
+// through the requests of the device, so that it works with netmap's kernel module, too.
 package vale
 
 import (
@@ -42,10 +42,14 @@ type flags struct {
 // New is the command.
 func New() *cobra.Command {
 	f := &flags{}
-	cmd := &cobra.Command{Use: "vale", Short: "List and change VALE switches", Long: help, Example: examples}
-	cli.AddDeviceFlag(cmd.PersistentFlags(), &f.path, "netmap device, that of netmap serve or of the kernel")
-	cmd.PersistentFlags().BoolVar(&f.json, "json", false, "write what there is, or what was done, as JSON")
-	cmd.AddCommand(f.listCmd(), f.attachCmd(), f.detachCmd(), f.createCmd(), f.deleteCmd(), f.pollingCmd())
+	cmd := &cobra.Command{Use: "vale", Short: "List and change VALE switches", Long: help,
+		Example: examples}
+	cli.AddDeviceFlag(cmd.PersistentFlags(), &f.path,
+		"netmap device, that of netmap serve or of the kernel")
+	cmd.PersistentFlags().BoolVar(&f.json, "json", false,
+		"write what there is, or what was done, as JSON")
+	cmd.AddCommand(f.listCmd(), f.attachCmd(), f.detachCmd(), f.createCmd(), f.deleteCmd(),
+		f.pollingCmd())
 	return cmd
 }
 
@@ -183,12 +187,14 @@ func (f *flags) attachCmd() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return f.tell(cmd, change{"attach", args[0], &index}, "%s is port %d of %s.", args[0], index, switchOf(args[0]))
+				return f.tell(cmd, change{"attach", args[0], &index}, "%s is port %d of %s.", args[0], index,
+					switchOf(args[0]))
 			})
 		},
 		ValidArgsFunction: completeInterface,
 	}
-	cmd.Flags().BoolVar(&host, "host", false, "make the interface's host stack a port as well, so that the host keeps its network")
+	cmd.Flags().BoolVar(&host, "host", false,
+		"make the interface's host stack a port as well, so that the host keeps its network")
 	return cmd
 }
 
@@ -203,7 +209,8 @@ func (f *flags) detachCmd() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return f.tell(cmd, change{"detach", args[0], &index}, "%s was port %d of %s.", args[0], index, switchOf(args[0]))
+				return f.tell(cmd, change{"detach", args[0], &index}, "%s was port %d of %s.", args[0], index,
+					switchOf(args[0]))
 			})
 		},
 		ValidArgsFunction: f.complete(func(p port) string { return p.Name }),
@@ -220,18 +227,21 @@ func (f *flags) createCmd() *cobra.Command {
 			if err := cli.TakesArgs(1, 1)(cmd, args); err != nil {
 				return err
 			}
-			if portname.KindOf(args[0]) != portname.Interface || strings.ContainsAny(args[0], ":/") || len(args[0]) >= abi.IfNameSize || args[0] == "" {
+			if portname.KindOf(args[0]) != portname.Interface || strings.ContainsAny(args[0], ":/") ||
+				len(args[0]) >= abi.IfNameSize || args[0] == "" {
 				return fmt.Errorf("%q cannot be the name of a persistent port: it takes up to %d characters, none of :/{}, and does not start with vale", args[0], abi.IfNameSize-1)
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.with(func(d *device) error {
-				made, err := d.create(args[0], abi.ValeNewIf{TxRings: rings, RxRings: rings, TxSlots: slots, RxSlots: slots})
+				made, err := d.create(args[0], abi.ValeNewIf{TxRings: rings, RxRings: rings, TxSlots: slots,
+					RxSlots: slots})
 				if err != nil {
 					return err
 				}
-				return f.tell(cmd, change{Done: "create", Name: args[0]}, "%s has %d tx and %d rx rings of %d slots. Put it on a switch: netmap vale attach vale0:%s",
+				return f.tell(cmd, change{Done: "create", Name: args[0]},
+					"%s has %d tx and %d rx rings of %d slots. Put it on a switch: netmap vale attach vale0:%s",
 					args[0], made.TxRings, made.RxRings, made.TxSlots, args[0])
 			})
 		},
@@ -288,7 +298,8 @@ looks at one ring: processor 0 at ring 0, and so on from --cpu on.`,
 					if err := d.stopPolling(args[0]); err != nil {
 						return err
 					}
-					return f.tell(cmd, change{Done: "polling off", Name: args[0]}, "%s is not polled any more.", args[0])
+					return f.tell(cmd, change{Done: "polling off", Name: args[0]}, "%s is not polled any more.",
+						args[0])
 				}
 				wish := abi.ValePolling{Mode: abi.PollingSingleCPU, FirstCPU: cpu, NumPollingCPUs: count}
 				if count > 1 {
@@ -297,7 +308,8 @@ looks at one ring: processor 0 at ring 0, and so on from --cpu on.`,
 				if err := d.startPolling(args[0], wish); err != nil {
 					return err
 				}
-				return f.tell(cmd, change{Done: "polling on", Name: args[0]}, "%s is polled by %s, from %d on.", args[0], cli.Count(uint64(count), "processor"), cpu)
+				return f.tell(cmd, change{Done: "polling on", Name: args[0]}, "%s is polled by %s, from %d on.",
+					args[0], cli.Count(uint64(count), "processor"), cpu)
 			})
 		},
 		ValidArgsFunction: f.complete(func(p port) string { return p.Name }),
@@ -326,7 +338,8 @@ func switchOf(port string) string {
 
 // complete offers what a port is called, for the first argument; on and off for the second.
 func (f *flags) complete(what func(port) string) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, args []string, _ string) (names []string,
+		_ cobra.ShellCompDirective) {
 		if len(args) == 1 && cmd.Name() == "polling" {
 			return []string{"on", "off"}, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -344,7 +357,8 @@ func (f *flags) complete(what func(port) string) cobra.CompletionFunc {
 }
 
 // completeInterface offers the interfaces of this network namespace on the switch that was typed.
-func completeInterface(_ *cobra.Command, args []string, typed string) (names []string, _ cobra.ShellCompDirective) {
+func completeInterface(_ *cobra.Command, args []string, typed string) (names []string,
+	_ cobra.ShellCompDirective) {
 	sw, _, ok := strings.Cut(typed, ":")
 	if !ok || !portname.OnSwitch(sw) {
 		sw = "vale0"

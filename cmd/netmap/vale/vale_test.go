@@ -60,7 +60,8 @@ func (l *lab) must(want string, args ...string) {
 
 func (l *lab) fails(want string, args ...string) {
 	l.t.Helper()
-	if out, err := l.run(args...); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+	if out, err := l.run(args...); err == nil || !strings.Contains(err.Error(), want) ||
+		strings.Contains(err.Error(), "\n") {
 		l.t.Errorf("vale %q: %q, error %v; want one line with %q", args, out, err, want)
 	}
 }
@@ -81,7 +82,8 @@ func TestSwitches(t *testing.T) {
 	if out != `{"done":"attach","name":"vale10:v0","index":0}`+"\n" {
 		t.Errorf("attach says %s", out)
 	}
-	l.must("    0  vale3:a   2, 2          256    -\n    1  vale3:pt  2, 2          512    -\n", "list")
+	l.must("    0  vale3:a   2, 2          256    -\n    1  vale3:pt  2, 2          512    -\n",
+		"list")
 	l.must("    0   vale10:v0", "list", "vale10")
 
 	out, err = l.run("list", "--json")
@@ -135,14 +137,16 @@ func TestCompletion(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{f.detachCmd(), nil, []string{"vale3:a"}}, {f.detachCmd(), []string{"vale3:a"}, nil}, {f.pollingCmd(), []string{"vale3:a"}, []string{"on", "off"}},
+		{f.detachCmd(), nil, []string{"vale3:a"}}, {f.detachCmd(), []string{"vale3:a"}, nil},
+		{f.pollingCmd(), []string{"vale3:a"}, []string{"on", "off"}},
 	} {
 		if got, _ := ports(c.cmd, c.args, ""); !slices.Equal(got, c.want) {
 			t.Errorf("%s %q: offered %q, want %q", c.cmd.Name(), c.args, got, c.want)
 		}
 	}
 	l.ns.Do(func() {
-		if got, _ := completeInterface(nil, nil, "vale7:"); !slices.Equal(got, []string{"vale7:v1", "vale7:v0"}) && !slices.Equal(got, []string{"vale7:v0", "vale7:v1"}) {
+		if got, _ := completeInterface(nil, nil, "vale7:"); !slices.Equal(got,
+			[]string{"vale7:v1", "vale7:v0"}) && !slices.Equal(got, []string{"vale7:v0", "vale7:v1"}) {
 			t.Errorf("offered %q", got)
 		}
 	})
@@ -179,7 +183,8 @@ func TestBadCommandLines(t *testing.T) {
 		cmd.SilenceUsage, cmd.SilenceErrors = true, true
 		cmd.SetArgs(append(strings.Fields(args), "--device", l.path))
 		cmd.SetOut(new(bytes.Buffer))
-		if err = cmd.Execute(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+		if err = cmd.Execute(); err == nil || !strings.Contains(err.Error(), want) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("vale %s: error %v, want one line with %q", args, err, want)
 		}
 	}

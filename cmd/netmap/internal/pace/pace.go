@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package pace waits for points in time as exactly as a program can: it sleeps, and looks at the clock again and again at the
-// end.
+// Package pace waits for points in time as exactly as a program can: it sleeps, and looks at the
+// clock again and again at the end.
 package pace
 
 import (
@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	// A sleep ends a margin early, because it may last longer than asked. The margin follows what nine of ten sleeps need on
-	// this machine, within these bounds: what the tenth needs is no fault of sleeping, and to look at the clock for longer
-	// costs a thread the time slice that it may need soon.
+	// A sleep ends a margin early, because it may last longer than asked. The margin follows what
+	// nine of ten sleeps need on this machine, within these bounds: what the tenth needs is no
+	// fault of sleeping, and to look at the clock for longer costs a thread the time slice that it
+	// may need soon.
 	leastMargin = 10 * time.Microsecond
 	mostMargin  = 100 * time.Microsecond
 	step        = 100 * time.Nanosecond
@@ -28,8 +29,9 @@ const (
 // Pacer waits, on the goroutine that made it.
 type Pacer struct{ margin time.Duration }
 
-// New makes the calling goroutine's sleeps as exact as the kernel can, for as long as the goroutine lives: it keeps its thread
-// for itself, and the thread comes before others where that is permitted.
+// New makes the calling goroutine's sleeps as exact as the kernel can, for as long as the goroutine
+// lives: it keeps its thread for itself, and the thread comes before others where that is
+// permitted.
 func New() *Pacer {
 	runtime.LockOSThread() // for good: what is set below belongs to the thread
 	unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
@@ -54,7 +56,8 @@ func (p *Pacer) Until(ctx context.Context, at time.Time) time.Time {
 	}
 }
 
-// nap sleeps, and learns from how long it took. The runtime's own sleep counts in milliseconds when nothing else is to be done.
+// nap sleeps, and learns from how long it took. The runtime's own sleep counts in milliseconds when
+// nothing else is to be done.
 func (p *Pacer) nap(now time.Time, d time.Duration) {
 	sleep(d, d <= shortNap)
 	if late := time.Since(now) - d; late > p.margin {

@@ -13,7 +13,8 @@ func TestUntil(t *testing.T) {
 	go func() {
 		defer close(done)
 		p := New()
-		for _, d := range []time.Duration{-time.Second, 0, time.Microsecond, mostMargin, 3 * time.Millisecond, longestNap + mostMargin} {
+		for _, d := range []time.Duration{-time.Second, 0, time.Microsecond, mostMargin,
+			3 * time.Millisecond, longestNap + mostMargin} {
 			at := time.Now().Add(d)
 			now := p.Until(t.Context(), at)
 			if now.Before(at) {

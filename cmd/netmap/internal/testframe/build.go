@@ -51,8 +51,8 @@ func (b *Builder) SetTime(t uint64) {
 	b.sum = b.fixed + halves(b.mid)
 }
 
-// Put writes a frame into a buffer of at least 64 bytes, with IPv6 84, and the frame's length. Bytes between the frame's
-// end and that may change.
+// Put writes a frame into a buffer of at least 64 bytes, with IPv6 84, and the frame's length.
+// Bytes between the frame's end and that may change.
 func (b *Builder) Put(buf []byte, seq uint64) {
 	if b.v6 {
 		buf = buf[copy(buf, b.front[:]):]
@@ -121,7 +121,8 @@ func (f *flow) header4(h *[udpSumAt]byte, length int) uint64 {
 	be.PutUint16(h[udpLenAt:], uint16(length-udpAt))
 
 	addresses := halves(le.Uint64(h[ipSrcAt:]))
-	le.PutUint16(h[ipSumAt:], ^fold(halves(le.Uint64(h[ipAt:]))+uint64(le.Uint32(h[ipAt+8:]))+addresses))
+	le.PutUint16(h[ipSumAt:], ^fold(halves(le.Uint64(h[ipAt:]))+uint64(le.Uint32(h[ipAt+8:]))+
+		addresses))
 	return addresses + swap16(protoUDP) + uint64(le.Uint32(h[udpAt:])) + 2*swap16(uint16(length-udpAt))
 }
 
@@ -141,7 +142,8 @@ func (f *flow) header6(h *[shift6 + udpSumAt]byte, length int) uint64 {
 	return headerSum6(h)
 }
 
-// headerSum6 is what the pseudo header and the part of the UDP header before the checksum contribute to it.
+// headerSum6 is what the pseudo header and the part of the UDP header before the checksum
+// contribute to it.
 func headerSum6(h *[shift6 + udpSumAt]byte) uint64 {
 	sum := swap16(protoUDP) + uint64(le.Uint32(h[udp6At:])) + 2*uint64(le.Uint16(h[udp6At+4:]))
 	for at := ip6SrcAt; at < udp6At; at += 8 {

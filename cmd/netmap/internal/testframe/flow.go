@@ -2,8 +2,8 @@ package testframe
 
 import "math/rand/v2"
 
-// Flows are the addresses of the frames of a stream. Where ranges are longer than one, every frame takes the next; random
-// addresses are others in every frame.
+// Flows are the addresses of the frames of a stream. Where ranges are longer than one, every frame
+// takes the next; random addresses are others in every frame.
 type Flows struct {
 	SrcMAC, DstMAC       MACs
 	Src, Dst             Hosts // of one version of IP
@@ -22,7 +22,8 @@ func (f Flows) headers() int {
 }
 
 func (f Flows) single() bool {
-	return f.SrcMAC.first == f.SrcMAC.last && f.DstMAC.first == f.DstMAC.last && f.Src.single() && f.Dst.single() &&
+	return f.SrcMAC.first == f.SrcMAC.last && f.DstMAC.first == f.DstMAC.last && f.Src.single() &&
+		f.Dst.single() &&
 		!f.RandomSrc && !f.RandomDst
 }
 
@@ -40,13 +41,14 @@ type host struct {
 }
 
 func (f Flows) start() flow {
-	w := flow{Flows: f, src: f.Src.first(), dst: f.Dst.first(), srcMAC: f.SrcMAC.first, dstMAC: f.DstMAC.first, chance: rand.Uint64() | 1}
+	w := flow{Flows: f, src: f.Src.first(), dst: f.Dst.first(), srcMAC: f.SrcMAC.first,
+		dstMAC: f.DstMAC.first, chance: rand.Uint64() | 1}
 	w.draw()
 	return w
 }
 
-// next goes on: the source's port counts fastest, then its address, then the destination's port and address. MAC
-// addresses count for themselves.
+// next goes on: the source's port counts fastest, then its address, then the destination's port and
+// address. MAC addresses count for themselves.
 func (f *flow) next() {
 	if f.RandomSrc || f.Src.next(&f.src) {
 		f.Dst.next(&f.dst)

@@ -1,6 +1,7 @@
-// Package frame builds the frames by which a generator and a receiver measure each other, and checks them: each carries its
-// sequence number, the time it was made, and bytes that follow from the two, so that a receiver who knows nothing of the
-// sender can tell what was lost, repeated, reordered or changed.
+// Package frame builds the frames by which a generator and a receiver measure each other, and
+// checks them: each carries its sequence number, the time it was made, and bytes that follow from
+// the two, so that a receiver who knows nothing of the sender can tell what was lost, repeated,
+// reordered or changed.
 //
 //	 0  Ethernet                 14 bytes
 //	14  IPv4, no options         20 bytes, identification is a part of the mark
@@ -13,8 +14,8 @@
 //
 // With IPv6 everything from UDP on stands 20 bytes later, and its flow label is a part of the mark.
 //
-// All numbers are in network byte order. The checksums of IP and UDP are right. Up to the pattern the UDP checksum tells
-// what was changed; the pattern is compared byte by byte.
+// All numbers are in network byte order. The checksums of IP and UDP are right. Up to the pattern
+// the UDP checksum tells what was changed; the pattern is compared byte by byte.
 package testframe
 
 import (
@@ -68,8 +69,8 @@ const (
 	timeMask = 1<<48 - 1
 )
 
-// be and le: numbers are big-endian on the wire. Checksums are added up in little-endian words, which gives the same
-// checksum with its bytes swapped, and saves swapping the data.
+// be and le: numbers are big-endian on the wire. Checksums are added up in little-endian words,
+// which gives the same checksum with its bytes swapped, and saves swapping the data.
 var (
 	be = binary.BigEndian
 	le = binary.LittleEndian
@@ -90,12 +91,12 @@ func fold(sum uint64) uint16 {
 // swap16 turns a number around into the order in which sums are made.
 func swap16(v uint16) uint64 { return uint64(bits.ReverseBytes16(v)) }
 
-// Since is how many nanoseconds lie between a frame's time and now, both modulo 2^48. It is negative if the frame comes
-// from a clock that is ahead.
+// Since is how many nanoseconds lie between a frame's time and now, both modulo 2^48. It is
+// negative if the frame comes from a clock that is ahead.
 func Since(now, then uint64) int64 { return int64((now-then)<<16) >> 16 }
 
-// Turn copies a frame with source and destination exchanged, MAC addresses, IP addresses and ports: the answer to a ping.
-// Checksums stay right. It returns the length.
+// Turn copies a frame with source and destination exchanged, MAC addresses, IP addresses and ports:
+// the answer to a ping. Checksums stay right. It returns the length.
 func Turn(dst, src []byte) int {
 	n := copy(dst, src)
 	if n < ipAt {
@@ -115,7 +116,8 @@ func Turn(dst, src []byte) int {
 	return n
 }
 
-// exchange writes the two fields of size bytes that stand at a place of src into dst, the other way round.
+// exchange writes the two fields of size bytes that stand at a place of src into dst, the other way
+// round.
 func exchange(dst, src []byte, at, size int) {
 	copy(dst[at:], src[at+size:at+2*size])
 	copy(dst[at+size:], src[at:at+size])

@@ -78,10 +78,12 @@ func wantGood6(t *testing.T, f []byte) {
 	t.Helper()
 	udp := f[54:]
 	pseudo := binary.BigEndian.AppendUint32(bytes.Clone(f[22:54]), uint32(len(udp)))
-	if got := checksum(pseudo, []byte{0, 17}, udp); got != 0xffff || binary.BigEndian.Uint16(udp[6:]) == 0 {
+	if got := checksum(pseudo, []byte{0, 17}, udp); got != 0xffff ||
+		binary.BigEndian.Uint16(udp[6:]) == 0 {
 		t.Fatalf("UDP checksum %x: sum is %#x, want 0xffff", udp[6:8], got)
 	}
-	if n := len(udp); f[14]>>4 != 6 || f[20] != 17 || int(binary.BigEndian.Uint16(f[18:])) != n || int(binary.BigEndian.Uint16(udp[4:])) != n {
+	if n := len(udp); f[14]>>4 != 6 || f[20] != 17 || int(binary.BigEndian.Uint16(f[18:])) != n ||
+		int(binary.BigEndian.Uint16(udp[4:])) != n {
 		t.Fatalf("the headers are %x", f[14:62])
 	}
 }
@@ -147,7 +149,8 @@ func TestRandomAddresses(t *testing.T) {
 
 func TestTemplate(t *testing.T) {
 	buf := make([]byte, 2048)
-	for _, f := range []Flows{flows(t, "10.0.0.1:1-10.0.0.3:2", "10.1.0.1"), flows(t, "2001:db8::1-2001:db8::3", "2001:db8::9")} {
+	for _, f := range []Flows{flows(t, "10.0.0.1:1-10.0.0.3:2", "10.1.0.1"),
+		flows(t, "2001:db8::1-2001:db8::3", "2001:db8::9")} {
 		for _, n := range []int{f.headers() + 4, f.headers() + 5, 100, 1514} {
 			b := NewTemplate(f, n, true)
 			for seq := range uint64(20) {
@@ -230,7 +233,8 @@ func TestEveryChangedBitIsFound(t *testing.T) {
 }
 
 func TestForeign(t *testing.T) {
-	for _, f := range [][]byte{nil, make([]byte, 59), make([]byte, 60), bytes.Repeat([]byte{0xff}, 2000)} {
+	for _, f := range [][]byte{nil, make([]byte, 59), make([]byte, 60),
+		bytes.Repeat([]byte{0xff}, 2000)} {
 		if _, v := new(Checker).Check(f); v != Foreign {
 			t.Errorf("a frame of %d bytes is %d, want foreign", len(f), v)
 		}
@@ -252,7 +256,8 @@ func TestRangesWalk(t *testing.T) {
 			t.Fatalf("frame %d is not good", seq)
 		}
 		at := func(ip, port int) netip.AddrPort {
-			return netip.AddrPortFrom(netip.AddrFrom4([4]byte(buf[ip:])), binary.BigEndian.Uint16(buf[port:]))
+			return netip.AddrPortFrom(netip.AddrFrom4([4]byte(buf[ip:])),
+				binary.BigEndian.Uint16(buf[port:]))
 		}
 		k := key{at(26, 34), at(30, 36)}
 		if again := seen[k]; again != (seq == 8) {

@@ -6,9 +6,9 @@ const (
 	patternLen    = patternStarts*patternStep + MaxLen
 )
 
-// pattern is where the bytes of all patterns come from: the pattern of a frame is a piece of it, and the sequence number
-// says which. So making a pattern is a copy, checking it is a comparison, and its checksum is a difference of two entries
-// of patternSums.
+// pattern is where the bytes of all patterns come from: the pattern of a frame is a piece of it,
+// and the sequence number says which. So making a pattern is a copy, checking it is a comparison,
+// and its checksum is a difference of two entries of patternSums.
 var pattern, patternSums = makePattern()
 
 func makePattern() (*[patternLen]byte, *[patternLen/2 + 1]uint64) {

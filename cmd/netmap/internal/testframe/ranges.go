@@ -67,7 +67,8 @@ func (r MACs) String() string {
 // defaultPort is the UDP port where none is named.
 const defaultPort = 1234
 
-// Hosts is a range of IP addresses and, for each of them, a range of UDP ports. Of IPv6 addresses 16 bits count.
+// Hosts is a range of IP addresses and, for each of them, a range of UDP ports. Of IPv6 addresses
+// 16 bits count.
 type Hosts struct {
 	firstIP, lastIP     uint32 // or what counts of an IPv6 address
 	firstPort, lastPort uint16
@@ -87,9 +88,10 @@ func (r Hosts) put6(b []byte, h host) {
 	be.PutUint16(b[2*r.group:], uint16(h.ip))
 }
 
-// ParseHosts reads "10.0.0.1", "10.0.0.1:1234", or two of these with a dash between them, or the same of IPv6:
-// "2001:db8::1", "[2001:db8::1]:1234". A range of IPv6 addresses counts in the group where the two differ, or in the one
-// whose number, from 0 to 7, stands before an @: "6@2001:db8::1:0-2001:db8::ff:0". A range may run either way.
+// ParseHosts reads "10.0.0.1", "10.0.0.1:1234", or two of these with a dash between them, or the
+// same of IPv6: "2001:db8::1", "[2001:db8::1]:1234". A range of IPv6 addresses counts in the group
+// where the two differ, or in the one whose number, from 0 to 7, stands before an @:
+// "6@2001:db8::1:0-2001:db8::ff:0". A range may run either way.
 func ParseHosts(s string) (Hosts, error) {
 	from, to, isRange := strings.Cut(s, "-")
 	first, err := parseEnd(from, end{port: defaultPort, group: -1})
@@ -151,7 +153,8 @@ func parseEnd(s string, other end) (e end, err error) {
 	if group, rest, ok := strings.Cut(s, "@"); ok {
 		v, err := strconv.ParseUint(group, 0, 8)
 		if err != nil || v > 7 {
-			return e, fmt.Errorf("%q of %s is no number of a group of an IPv6 address: they go from 0 to 7", group, s)
+			return e, fmt.Errorf("%q of %s is no number of a group of an IPv6 address: they go from 0 to 7",
+				group, s)
 		}
 		e.group, text = int(v), rest
 	}

@@ -2,7 +2,8 @@ package testframe
 
 import "bytes"
 
-// Template makes frames that carry no mark, for receivers that expect others, or for frames too short for it.
+// Template makes frames that carry no mark, for receivers that expect others, or for frames too
+// short for it.
 type Template struct {
 	frame   []byte // the whole of it, and at least the headers
 	length  int
@@ -12,10 +13,11 @@ type Template struct {
 	numbers bool
 }
 
-// NewTemplate makes UDP frames of that length, which may cut the headers short. Numbered ones start their payload with
-// their number, in 4 bytes. // pkt-gen's txseq
+// NewTemplate makes UDP frames of that length, which may cut the headers short. Numbered ones start
+// their payload with their number, in 4 bytes. // pkt-gen's txseq
 func NewTemplate(f Flows, length int, numbered bool) *Template {
-	t := &Template{length: length, body: f.headers(), flow: f.start(), numbers: numbered, changes: numbered || !f.single()}
+	t := &Template{length: length, body: f.headers(), flow: f.start(), numbers: numbered,
+		changes: numbered || !f.single()}
 	t.frame = make([]byte, max(length, t.body))
 	payload, _ := patternOf(0, len(t.frame)-t.body)
 	copy(t.frame[t.body:], payload)

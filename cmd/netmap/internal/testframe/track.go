@@ -29,16 +29,16 @@ type Counts struct {
 	Untracked  uint64 `json:"untracked"`  // of streams beyond MaxStreams
 }
 
-// Tracker keeps the books of what arrives, in any number of streams and through any number of queues. Its methods may be
-// called from several goroutines.
+// Tracker keeps the books of what arrives, in any number of streams and through any number of
+// queues. Its methods may be called from several goroutines.
 type Tracker struct {
 	mu        sync.Mutex
 	streams   map[uint16]*stream
 	untracked uint64
 }
 
-// stream is the books of one. Bit n of the bitmap, modulo its length, says whether frame n was seen, for those of the last
-// Window frames before top.
+// stream is the books of one. Bit n of the bitmap, modulo its length, says whether frame n was
+// seen, for those of the last Window frames before top.
 type stream struct {
 	base, top                     uint64 // the first frame seen, and the one after the last
 	seen, dup, reordered, tooLate uint64

@@ -51,7 +51,8 @@ func (m model) counts() (sum Counts) {
 	return sum
 }
 
-// TestTrackerAgainstModel sends streams of frames through a network that loses, repeats, delays and reorders them.
+// TestTrackerAgainstModel sends streams of frames through a network that loses, repeats, delays and
+// reorders them.
 func TestTrackerAgainstModel(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
