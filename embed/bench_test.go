@@ -10,13 +10,13 @@ import (
 	"github.com/seed-48afdc40/netmap/embed"
 )
 
-// The benchmarks run sender and receivers in one goroutine, so that they measure work and no
-// wake-ups. Each has two variants:
+// The benchmarks run sender and receivers in one goroutine: they measure work without wake-ups.
+// Each has two variants:
 //
-//	sync     the application does nothing but move head: what is left is the framework's own cost, txsync and rxsync
-//	payload  it writes 8 bytes into every frame it sends, and reads and checks them in every frame received
+//	sync     the application only moves head: the rest is the framework's own cost, txsync and rxsync
+//	payload  it writes 8 bytes into every frame that it sends, and checks them in those received
 //
-// and reports ns/frame and Mframes/s, per frame sent.
+// They report ns/frame and Mframes/s, per frame sent.
 func benchmark(b *testing.B, c embed.Config, touch bool, size, batch int, sender string,
 	receivers ...string) {
 	f, err := embed.New(c)
@@ -41,7 +41,7 @@ func benchmark(b *testing.B, c embed.Config, touch bool, size, batch int, sender
 			p.RxSync()
 			got += drain(b, p.Rx()[0], touch, old)
 			if batch > 500 {
-				p.RxSync() // or there would be no room for the next batch
+				p.RxSync() // makes room for the next batch
 			}
 		}
 		if batch > 500 {
@@ -66,8 +66,8 @@ func open(b *testing.B, f *embed.Framework, name string) *netmap.Port {
 	return p
 }
 
-// warm has the switch see the receiver's address, and fills all buffers of the sender, which go
-// once around.
+// warm lets the switch learn the receiver's address. It also fills all buffers of the sender, by
+// sending each of them once.
 func warm(tx *netmap.Port, rx []*netmap.Port, size int) {
 	rx[0].Tx()[0].Send([]byte("\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x08\x00 hello switch"))
 	rx[0].TxSync()
@@ -163,7 +163,7 @@ func bothWays(b *testing.B, size, batch int, tx string, rx ...string) {
 	b.Run("payload", func(b *testing.B) { benchmark(b, embed.Config{}, true, size, batch, tx, rx...) })
 }
 
-// BenchmarkSpread shows what buffers of 2048 bytes cost, see embed.DefaultBufSize.
+// BenchmarkSpread shows the cost of buffers of 2048 bytes, see embed.DefaultBufSize.
 func BenchmarkSpread(b *testing.B) {
 	for _, size := range []int{2048, 2112, 2176, 2240} {
 		c := embed.Config{BufSize: size}

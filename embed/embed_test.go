@@ -16,8 +16,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// newFramework makes a small framework. At the end of the test everything has to be back in the
-// pools.
+// newFramework makes a small framework. All objects must be back in the pools when the test ends.
 func newFramework(t *testing.T) *embed.Framework {
 	t.Helper()
 	f, err := embed.New(embed.Config{Buffers: 8192, Rings: 32, NoHugePages: true})
@@ -51,7 +50,7 @@ func everybody(text string) []byte {
 	return append([]byte("\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x88\xb5"), text...)
 }
 
-// texts reads all frames of a ring, but for their headers.
+// texts reads all frames of a ring, and returns them without headers.
 func texts(r *netmap.Ring) (all []string) {
 	for _, frame := range r.Frames() {
 		all = append(all, string(frame[14:]))
@@ -123,7 +122,8 @@ func TestBatch(t *testing.T) {
 	p := openPort(t, f, "vale0:a", netmap.Slots(8, 8))
 	r := p.Tx()[0]
 	for _, c := range []struct{ advance, most, first, rest int }{
-		{0, -1, 0, 0}, {0, 0, 0, 0}, {0, 3, 3, 0}, {0, 100, 7, 0}, {5, 2, 2, 0}, {0, 100, 3, 4}, {0, 4, 3, 1}, {3, 7, 7, 0}, {0, 100, 7, 0},
+		{0, -1, 0, 0}, {0, 0, 0, 0}, {0, 3, 3, 0}, {0, 100, 7, 0}, {5, 2, 2, 0}, {0, 100, 3, 4},
+		{0, 4, 3, 1}, {3, 7, 7, 0}, {0, 100, 7, 0},
 	} {
 		r.Advance(c.advance)
 		p.TxSync()
@@ -164,7 +164,8 @@ func TestFramesLongerThanABuffer(t *testing.T) {
 	const size = embed.DefaultBufSize
 	for _, names := range [][2]string{{"vale0:a", "vale0:b"}, {"x{1", "x}1"}} {
 		for _, c := range []struct{ size, slots, sent int }{
-			{size, 1, 1}, {size + 1, 2, 1}, {2 * size, 2, 1}, {4*size + 1, 5, 1}, {7 * size, 7, 1}, {7*size + 1, 0, 0}, {65535, 0, 0},
+			{size, 1, 1}, {size + 1, 2, 1}, {2 * size, 2, 1}, {4*size + 1, 5, 1}, {7 * size, 7, 1},
+			{7*size + 1, 0, 0}, {65535, 0, 0},
 		} {
 			f := newFramework(t)
 			tx, rx := openPort(t, f, names[0], netmap.Slots(8, 8)),
@@ -240,19 +241,19 @@ func TestSwapBetweenPipeAndVALE(t *testing.T) {
 			p.TxSync()
 		}
 	}
-	// Each buffer is in one slot only.
+	wantBuffersOnce(t, slices.Concat(source.Tx(), a.Tx(), a.Rx(), b.Tx(), b.Rx(), out.Tx()))
+}
+
+// wantBuffersOnce fails if a buffer is in two slots of the rings.
+func wantBuffersOnce(t *testing.T, rings []*netmap.Ring) {
 	seen := map[uint32]bool{}
-	for _, p := range []*netmap.Port{source, a, b, out} {
-		for _, r := range slices.Concat(p.Tx(), p.Rx()) {
-			if r.IsTx() || p == a || p == b {
-				for i := range r.NumSlots() {
-					idx := r.Slot(uint32(i)).BufIdx
-					if seen[idx] {
-						t.Fatalf("buffer %d is in two slots", idx)
-					}
-					seen[idx] = true
-				}
+	for _, r := range rings {
+		for i := range r.NumSlots() {
+			idx := r.Slot(uint32(i)).BufIdx
+			if seen[idx] {
+				t.Fatalf("buffer %d is in two slots", idx)
 			}
+			seen[idx] = true
 		}
 	}
 }
@@ -271,7 +272,8 @@ func TestSwap(t *testing.T) {
 	tx := abi.Slot{BufIdx: 2, Len: 100, Flags: abi.NSReport, Ptr: 5}
 	rx := abi.Slot{BufIdx: 3, Len: 60, Flags: 0x320, Ptr: 6}
 	netmap.Swap(&tx, &rx)
-	if want := (abi.Slot{BufIdx: 3, Len: 60, Flags: abi.NSMoreFrag | abi.NSBufChanged, Ptr: 6}); tx != want {
+	want := abi.Slot{BufIdx: 3, Len: 60, Flags: abi.NSMoreFrag | abi.NSBufChanged, Ptr: 6}
+	if tx != want {
 		t.Errorf("tx slot %+v, want %+v", tx, want)
 	}
 	if want := (abi.Slot{BufIdx: 2, Len: 60, Flags: 0x320 | abi.NSBufChanged, Ptr: 5}); rx != want {
@@ -295,7 +297,7 @@ func TestExtraBuffers(t *testing.T) {
 			t.Errorf("buffer %d of %d bytes", b, len(p.Buf(b)))
 		}
 		seen[b] = true
-		s := p.Tx()[0].Slot(uint32(i % 7)) // every one goes through a slot
+		s := p.Tx()[0].Slot(uint32(i % 7)) // every frame goes through a slot
 		s.BufIdx, spare[i] = b, s.BufIdx
 	}
 	p.ReturnExtra(spare...)
@@ -345,7 +347,8 @@ func TestOptions(t *testing.T) {
 		{"vale0:a", []netmap.Option{netmap.TxOnly()}, 1, 0, 1024, 0, 0},
 		{"vale0:a-1", []netmap.Option{netmap.Rings(2, 2), netmap.Slots(16, 16)}, 1, 1, 16, 16, 1},
 		{"vale0:a@conf:rings=2,tx-slots=16,rx-slots=8", nil, 2, 2, 16, 8, 0},
-		{"vale0:a@conf:slots=16", []netmap.Option{netmap.Slots(8, 0)}, 1, 1, 8, 1024, 0}, // an option says all of it
+		// an option replaces the name's configuration
+		{"vale0:a@conf:slots=16", []netmap.Option{netmap.Slots(8, 0)}, 1, 1, 8, 1024, 0},
 		{"vale0:a/T", nil, 1, 0, 1024, 0, 0},
 		{"netmap:x{1", []netmap.Option{netmap.Rings(2, 1), netmap.Slots(8, 16)}, 2, 1, 8, 16, 0},
 	} {
@@ -412,7 +415,7 @@ func TestPollSleepsUntilFramesCome(t *testing.T) {
 	}()
 	for n := range rounds {
 		a.Tx()[0].Send(everybody(fmt.Sprint(n)))
-		if _, err := a.Poll(ctx, netmap.In, -1); err != nil { // which sends it, too
+		if _, err := a.Poll(ctx, netmap.In, -1); err != nil { // Poll also sends the frames
 			t.Fatal(errors.Join(err, <-done))
 		}
 		if got := texts(a.Rx()[0]); !slices.Equal(got, []string{fmt.Sprint(n)}) {

@@ -53,7 +53,7 @@ func ExampleNew() {
 	// jumbo{1: 1 tx and 1 rx rings of 128 slots and buffers of 4096 bytes
 }
 
-// Errors carry the errno that a C program sees, and what to do.
+// Errors carry the errno that a C program sees, and say what to do.
 func ExampleFramework_Open() {
 	f, err := embed.New(embed.Config{NoHugePages: true})
 	if err != nil {

@@ -12,13 +12,13 @@ import (
 )
 
 // The floors are loops over the same rings and buffers as those of the benchmarks, with the same
-// application, which do only what has to be done: copy the frame, or the slot. No switch or pipe
-// can be faster, and one that checks, counts and looks addresses up cannot be much slower.
+// application. They do only what has to be done: they copy the frame, or the slot. No switch or
+// pipe can be faster. One that checks, counts and looks addresses up cannot be much slower.
 // BenchmarkFloorX belongs to BenchmarkX, case by case:
 //
 //	go test ./embed -run '^$' -bench 'VALE$/60/batch=512'
 //
-// The floor has the stride that suits caches best, whatever the framework's is;
+// The floor has the stride that suits caches best, whatever the framework's stride is.
 // BenchmarkFloorSpread shows others.
 const floorStride = 2112
 
@@ -37,8 +37,8 @@ func framesOf(r *netmap.Ring) frames {
 // line is a cache line, in the largest pieces that the compiler copies in registers.
 type line [4][16]byte
 
-// copyFrom copies the frames in slots from i to end: the whole work of a switch whose sender and
-// receiver are known.
+// copyFrom copies the frames in slots from i to end. A switch that knows its sender and receiver
+// has no other work.
 func (f frames) copyFrom(g frames, i, end int) {
 	to, from := f.slots[i:end], g.slots[i:end]
 	to = to[:len(from)]
@@ -56,8 +56,8 @@ func (f frames) copyFrom(g frames, i, end int) {
 	}
 }
 
-// work is what a floor does for a batch: pass slots from i to end on, and, when they have been
-// read, give them back.
+// work is what a floor does for a batch: pass moves slots from i to end, and back returns them
+// after they have been read.
 type work struct {
 	pass, back func(tx frames, rx []frames, i, end int)
 }
@@ -77,7 +77,7 @@ var (
 	}
 )
 
-// floor runs a benchmark's batches over its rings, which nobody syncs.
+// floor runs a benchmark's batches over its rings. Nothing syncs the rings.
 func floor(b *testing.B, c embed.Config, w work, touch bool, size, batch int, sender string,
 	receivers ...string) {
 	f, err := embed.New(c)
@@ -143,7 +143,7 @@ func floorBothWays(b *testing.B, stride int, w work, size, batch int, tx string,
 	b.Run("payload", func(b *testing.B) { floor(b, c, w, true, size, batch, tx, rx...) })
 }
 
-// BenchmarkFloorSpread has the floors at several strides; 0 is the framework's default.
+// BenchmarkFloorSpread runs the floors with several strides; 0 is the framework's default.
 func BenchmarkFloorSpread(b *testing.B) {
 	for _, stride := range []int{0, 2048, 2112, 2176, 2240, 2304} {
 		b.Run(fmt.Sprintf("pipe/stride=%d", stride), func(b *testing.B) {
@@ -157,8 +157,8 @@ func BenchmarkFloorSpread(b *testing.B) {
 	}
 }
 
-// BenchmarkFloorIdleSync is what a sync cannot do without: it has the ring for itself, and looks at
-// the words that the program may have written.
+// BenchmarkFloorIdleSync does what no sync can omit: it locks the ring, and looks at the words that
+// the program may have written.
 func BenchmarkFloorIdleSync(b *testing.B) {
 	for _, name := range []string{"p{1", "vale0:tx"} {
 		b.Run(name, func(b *testing.B) {

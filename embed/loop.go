@@ -13,7 +13,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
-// loop is a sync loop that is a goroutine. The arrays of its CSB are ordinary memory.
+// loop is a sync loop in a goroutine. The arrays of its CSB are ordinary memory.
 type loop struct {
 	*wake.Bell
 	f     *Framework
@@ -88,7 +88,7 @@ func (l *loop) Close() {
 	l.f.mu.Unlock()
 }
 
-// closeLoops closes the ports that have a loop, which use memory that is about to go.
+// closeLoops closes the ports that have a loop, because their memory is about to be freed.
 func (f *Framework) closeLoops() {
 	f.mu.Lock()
 	var ports []*csb.Port

@@ -41,7 +41,7 @@ func openLoop(t testing.TB, f *embed.Framework, name string,
 	return p
 }
 
-// send sends numbered frames, sleeping while there is no room, as many as are asked for.
+// send sends numbered frames. It sleeps while there is no room.
 func send(t testing.TB, p *netmap.Port, size int, frames uint64) {
 	for seq := uint64(0); seq < frames; {
 		if ready, err := p.Poll(context.Background(), netmap.Out, 10*time.Second); ready != netmap.Out ||
@@ -69,7 +69,7 @@ func send(t testing.TB, p *netmap.Port, size int, frames uint64) {
 	}
 }
 
-// receive takes that many frames, all of which have to come, whole and in order.
+// receive receives frames. All of them must arrive, whole and in order.
 func receive(t testing.TB, p *netmap.Port, size int, frames uint64) {
 	for seq := uint64(0); seq < frames; {
 		if ready, err := p.Poll(context.Background(), netmap.In, 10*time.Second); ready != netmap.In ||
@@ -79,21 +79,29 @@ func receive(t testing.TB, p *netmap.Port, size int, frames uint64) {
 		}
 		for _, ring := range p.Rx() {
 			for _, b := range ring.Frames() {
-				if len(b) != size {
-					t.Errorf("frame %d has %d bytes", seq, len(b))
+				if !isNumbered(t, b, size, seq) {
 					return
-				}
-				for i := 16; i+8 <= size; i += 8 {
-					if got := binary.LittleEndian.Uint64(b[i:]); got != seq+uint64(i) {
-						t.Errorf("frame %d has %d at %d", seq, got-uint64(i), i)
-						return
-					}
 				}
 				seq++
 			}
 		}
 	}
-	p.RxSync() // the last slots go back
+	p.RxSync() // gives the last slots back
+}
+
+// isNumbered reports whether b is frame seq as send makes it.
+func isNumbered(t testing.TB, b []byte, size int, seq uint64) bool {
+	if len(b) != size {
+		t.Errorf("frame %d has %d bytes", seq, len(b))
+		return false
+	}
+	for i := 16; i+8 <= size; i += 8 {
+		if got := binary.LittleEndian.Uint64(b[i:]); got != seq+uint64(i) {
+			t.Errorf("frame %d has %d at %d", seq, got-uint64(i), i)
+			return false
+		}
+	}
+	return true
 }
 
 var withAndWithout = map[bool][]netmap.Option{false: nil, true: {netmap.SyncLoop()}}
@@ -118,7 +126,7 @@ func TestLoopOverPipe(t *testing.T) {
 	}
 }
 
-// A switch loses what the receiver has no room for, so its ring has room for all.
+// A switch drops frames if the receiver has no room, so the receiver's ring has room for all.
 func TestLoopOverVALE(t *testing.T) {
 	testutil.CheckLeaks(t)
 	f := loopFramework(t)
@@ -162,7 +170,8 @@ func TestLoopPortIsExclusive(t *testing.T) {
 	if _, err := f.Open("vale0:a"); !errors.Is(err, syscall.EBUSY) {
 		t.Errorf("error %v, want EBUSY", err)
 	}
-	if _, err := f.Open("vale0:b", netmap.SyncLoop(), netmap.RxOnly(), netmap.TxOnly()); !errors.Is(err, syscall.EINVAL) {
+	_, err := f.Open("vale0:b", netmap.SyncLoop(), netmap.RxOnly(), netmap.TxOnly())
+	if !errors.Is(err, syscall.EINVAL) {
 		t.Errorf("a port without rings: error %v, want EINVAL", err)
 	}
 }
@@ -191,7 +200,7 @@ func TestLoopPortWaits(t *testing.T) {
 	}
 }
 
-// Poll sees a head that makes no sense at once, and the loop never does.
+// Poll reports a bad head at once, because the loop never reports it.
 func TestLoopPortChecksHead(t *testing.T) {
 	f := loopFramework(t)
 	p := openLoop(t, f, "p{1", netmap.SyncLoop(), netmap.Slots(8, 8))
@@ -248,8 +257,8 @@ func TestLoopDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// BenchmarkLoop has sender and receiver in goroutines of their own, which sleep while there is
-// nothing to do: with a loop on either port, and with poll.
+// BenchmarkLoop runs sender and receiver in separate goroutines, which sleep while there is nothing
+// to do. It compares a loop on each port with poll.
 func BenchmarkLoop(b *testing.B) {
 	for _, names := range [][2]string{{"p{1", "p}1"}} {
 		for _, batch := range []int{32, 256} {
@@ -268,7 +277,7 @@ func BenchmarkLoop(b *testing.B) {
 	}
 }
 
-// pass passes b.N frames, 8 bytes of each written and read.
+// pass sends b.N frames through the port. It writes and reads 8 bytes of each.
 func pass(b *testing.B, tx, rx *netmap.Port, batch int) {
 	ctx := context.Background()
 	b.ReportAllocs()

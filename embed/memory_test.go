@@ -11,7 +11,8 @@ import (
 	"github.com/seed-48afdc40/netmap/embed"
 )
 
-// What is promised for ports can be opened: a VALE port has two rings, and each its buffers.
+// As many ports can be opened as the configuration promises. A VALE port has two rings with
+// buffers.
 func TestAsManyPortsAsPromised(t *testing.T) {
 	for _, c := range []embed.Config{{}, {Ports: 100, Rings: 200}, {Ports: 130}} {
 		t.Run(fmt.Sprintf("%d ports, %d rings", c.Ports, c.Rings), func(t *testing.T) {
@@ -39,7 +40,7 @@ func TestAsManyPortsAsPromised(t *testing.T) {
 	}
 }
 
-// What is missing is named with the setting that there should be more of.
+// An error for missing memory names the setting to increase.
 func TestMemoryAdvice(t *testing.T) {
 	for setting, c := range map[string]embed.Config{
 		"--buffers": {Buffers: 3000}, "--rings": {Rings: 3, Buffers: 16384},

@@ -13,7 +13,7 @@ import (
 // and memory. Its fields are those of the JSON document in doc/monitoring.md.
 type Status = status.Status
 
-// Status describes the framework. It holds up neither ports nor those who open them.
+// Status describes the framework. It delays neither ports nor programs that open ports.
 func (f *Framework) Status() Status {
 	s := f.e.Status()
 	s.Program = filepath.Base(os.Args[0])
@@ -21,7 +21,7 @@ func (f *Framework) Status() Status {
 	return s
 }
 
-// Handler offers the status API of netmap serve for this framework: GET /v1/status is the status as
-// JSON, so that "netmap top --status host:port" shows it. It asks nobody for a password: listen
-// where only those get who may know. For Prometheus there is package embed/metrics.
+// Handler serves the status API of netmap serve for this framework: GET /v1/status returns the
+// status as JSON, so that "netmap top --status host:port" can show it. It asks for no password:
+// listen only where everyone may see the status. Package embed/metrics serves Prometheus.
 func (f *Framework) Handler() http.Handler { return statusapi.Handler(f.Status, nil) }

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-48afdc40/netmap/embed"
 )
 
-// A program shows its framework to whomever it likes, also after its end.
+// A program can serve its framework's status, even after the framework is closed.
 func TestHandler(t *testing.T) {
 	f, err := embed.New(embed.Config{Buffers: 4096, NoHugePages: true})
 	if err != nil {

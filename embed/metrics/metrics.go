@@ -1,6 +1,6 @@
-// Package metrics gives Prometheus the counters of an embedded framework. They have the names and
-// labels of those of netmap serve, which doc/monitoring.md lists. Package embed itself does not
-// bring Prometheus into a program.
+// Package metrics exports the counters of an embedded framework to Prometheus. Their names and
+// labels are those of netmap serve, which doc/monitoring.md lists. Package embed itself does not
+// depend on Prometheus.
 //
 //	prometheus.MustRegister(metrics.Collector(framework))
 //	http.Handle("/metrics", promhttp.Handler())
@@ -13,6 +13,6 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/metrics"
 )
 
-// Collector asks the framework at each scrape. Several frameworks in one registry need labels that
-// tell them apart (prometheus.WrapRegistererWith).
+// Collector reads the framework's status at each scrape. Several frameworks in one registry need
+// labels that tell them apart (prometheus.WrapRegistererWith).
 func Collector(f *embed.Framework) prometheus.Collector { return metrics.New(f.Status) }
