@@ -19,8 +19,6 @@ const deepest = 4
 
 // deep are tests that are deeper. The list may only get shorter.
 var deep = []string{
-	"embed/embed_test.go TestSwapBetweenPipeAndVALE",
-	"embed/loop_test.go receive",
 	"internal/control/old_test.go TestOldCommands",
 	"internal/daemon/loop_test.go BenchmarkDevice",
 	"internal/engine/fuzz_test.go TestHostileProgramsWriteDuringSyncs",
@@ -129,7 +127,7 @@ var wide = []string{
 	"cmd/netmap/internal/testframe", "cmd/netmap/lb", "cmd/netmap/manual", "cmd/netmap/replay",
 	"cmd/netmap/top", "cmd/netmap/vale", "doc/bridge.md", "doc/containers.md", "doc/load.md",
 	"doc/monitoring.md", "doc/performance.md", "doc/placement.md", "doc/port.md",
-	"doc/suricata.md", "doc/traffic.md", "embed", "internal/capability", "internal/capfile",
+	"doc/suricata.md", "doc/traffic.md", "internal/capability", "internal/capfile",
 	"internal/control", "internal/daemon", "internal/device", "internal/engine", "internal/event",
 	"internal/hoststack", "internal/iface", "internal/ifioctl", "internal/latency",
 	"internal/metrics", "internal/monitor", "internal/nic", "internal/null", "internal/oldapi",
