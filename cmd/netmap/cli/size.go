@@ -13,7 +13,7 @@ func ParseSize(unit uint64) func(string) (uint64, error) {
 		}
 		n, err := ParseCount(s)
 		if err != nil {
-			return 0, fmt.Errorf("%q is no size: write it as 100k, 10M or 2G", s)
+			return 0, fmt.Errorf("%q is not a size: write it as 100k, 10M or 2G", s)
 		}
 		return n, nil
 	}

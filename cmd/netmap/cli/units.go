@@ -19,7 +19,7 @@ func ParseQuantity(s string) (float64, error) {
 	}
 	v, err := strconv.ParseFloat(number, 64)
 	if err != nil || !(v*unit <= 1e18) || v < 0 || strings.ContainsAny(number, "xXpP_iI") {
-		return 0, fmt.Errorf("%q is no quantity: write it as 1000, 100k, 1.5M or 2G", s)
+		return 0, fmt.Errorf("%q is not a quantity: write it as 1000, 100k, 1.5M or 2G", s)
 	}
 	return v * unit, nil
 }
@@ -31,7 +31,7 @@ func ParseCount(s string) (uint64, error) {
 		return 0, err
 	}
 	if v != math.Trunc(v) {
-		return 0, fmt.Errorf("%q is no whole number", s)
+		return 0, fmt.Errorf("%q is not a whole number", s)
 	}
 	return uint64(v), nil
 }

@@ -50,7 +50,7 @@ const genExamples = `  netmap gen
   netmap gen -f tx -i netmap:eth0 -p 4 -s 10.0.0.1:1000-10.0.0.9:2000
   netmap gen -f ping -i netmap:eth0 -n 1000 -R 100`
 
-// New is the command.
+// New returns the command.
 func New() *cobra.Command {
 	o := &options.Options{}
 	cmd := &cobra.Command{
@@ -60,7 +60,7 @@ func New() *cobra.Command {
 		Example: genExamples,
 		Args:    cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.Settle(cmd.Flags()); err != nil {
+			if err := o.Check(cmd.Flags()); err != nil {
 				return cli.Usage(err)
 			}
 			return newJob(o, cmd.OutOrStdout(), cmd.ErrOrStderr()).start(cmd.Context())
@@ -70,7 +70,7 @@ func New() *cobra.Command {
 	return cmd
 }
 
-// start opens what the options name, and runs the function or the self test.
+// start opens the ports, and runs the function or the self test.
 func (j *job) start(ctx context.Context) error {
 	if j.Cores > 0 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(j.Cores))
@@ -80,7 +80,8 @@ func (j *job) start(ctx context.Context) error {
 		j.Device.Out = j.err
 	}
 	if j.Slots.Indirect && j.Device.Embedded() {
-		return cli.Usage(errors.New("-I needs a device, whose switch reads this program's memory: run netmap serve"))
+		return cli.Usage(errors.New("-I needs a device: its switch reads the memory of this program, " +
+			"run netmap serve"))
 	}
 	open, closeAll, err := j.Device.Opener(j.bufSize(), j.needs()...)
 	if err != nil {
@@ -95,16 +96,17 @@ func (j *job) start(ctx context.Context) error {
 		return err
 	}
 	if j.Device.Embedded() && j.Name.Kind() != portname.Interface {
-		fmt.Fprintf(j.err, "%s exists inside this process only: to reach other programs, run netmap serve.\n", j.Port)
+		fmt.Fprintf(j.err,
+			"%s exists inside this process only: to reach other programs, run netmap serve.\n", j.Port)
 	}
 	if err := j.waitForLink(ctx); err != nil {
-		return nil // interrupted before it began
+		return nil // interrupted before the start
 	}
 	_, err = j.run(ctx)
 	return err
 }
 
-// warn names the options that have no effect, and says what became of the file of -P.
+// warn writes which flags have no effect, and the remarks about the file of -P.
 func (j *job) warn() {
 	for _, text := range j.Frames.Remarks {
 		fmt.Fprintln(j.err, text)
@@ -117,7 +119,7 @@ func (j *job) warn() {
 	}
 }
 
-// waitForLink is cli.WaitForLink in the words of pkt-gen.
+// waitForLink is cli.WaitForLink with pkt-gen's texts.
 func (j *job) waitForLink(ctx context.Context) error {
 	wait := cli.LinkWait(j.Wait, j.Port)
 	j.say("start_threads", "Wait %d secs for phy reset", wait)
@@ -128,15 +130,16 @@ func (j *job) waitForLink(ctx context.Context) error {
 	return nil
 }
 
-// say writes a line of the form in which pkt-gen writes to standard error.
+// say writes a line to standard error in pkt-gen's form.
 func (j *job) say(who, format string, args ...any) {
 	if !j.Show.JSON {
-		fmt.Fprintf(j.err, "%s %s [%d] %s\n", record.Stamp(time.Now()), who, j.Threads, fmt.Sprintf(format, args...))
+		fmt.Fprintf(j.err, "%s %s [%d] %s\n", record.Stamp(time.Now()), who, j.Threads,
+			fmt.Sprintf(format, args...))
 	}
 }
 
-// note writes a line for the curious.
-func (j *job) note(format string, args ...any) {
+// detail writes a line if -v is given.
+func (j *job) detail(format string, args ...any) {
 	if j.Show.Verbose > 0 {
 		fmt.Fprintf(j.err, format+"\n", args...)
 	}

@@ -24,7 +24,7 @@ import (
 	"github.com/seed-48afdc40/netmap/embed"
 )
 
-// runGen runs the command and returns what it wrote.
+// runGen runs the command and returns its output.
 func runGen(t *testing.T, args ...string) (out, errOut string, err error) {
 	t.Helper()
 	var o, e bytes.Buffer
@@ -33,26 +33,26 @@ func runGen(t *testing.T, args ...string) (out, errOut string, err error) {
 	cmd.SetOut(&o)
 	cmd.SetErr(&e)
 	if !slices.ContainsFunc(args, func(s string) bool { return strings.HasPrefix(s, "--device") }) {
-		args = append([]string{"--device=embedded"}, args...) // this machine may have a device
+		args = append([]string{"--device=embedded"}, args...) // the machine may have a device
 	}
 	cmd.SetArgs(args)
 	err = cmd.ExecuteContext(t.Context())
 	return o.String(), e.String(), err
 }
 
-// parse reads flags as the command does.
+// parse parses flags as the command does.
 func parse(t *testing.T, args ...string) *options.Options {
 	t.Helper()
 	o := &options.Options{}
 	f := pflag.NewFlagSet("gen", pflag.ContinueOnError)
 	o.AddFlags(f)
-	if err := errors.Join(f.Parse(args), o.Settle(f)); err != nil {
+	if err := errors.Join(f.Parse(args), o.Check(f)); err != nil {
 		t.Fatal(err)
 	}
 	return o
 }
 
-// openJob is the job of those flags, with its ports open, and its output in buffers.
+// openJob returns a job with these flags, with open ports, and with its output in buffers.
 func openJob(t *testing.T, open cli.Opener, args ...string) *job {
 	t.Helper()
 	j := newJob(parse(t, args...), &bytes.Buffer{}, &bytes.Buffer{})
@@ -62,15 +62,16 @@ func openJob(t *testing.T, open cli.Opener, args ...string) *job {
 	return j
 }
 
-// together runs gen once for each list of arguments, all in one framework, the first ones until the last one is done.
-func together(t *testing.T, lists ...[]string) []*record.Record {
+// runAll runs gen once for each list of arguments, all in one framework at the same time, until the
+// last one ends.
+func runAll(t *testing.T, lists ...[]string) []*record.Record {
 	t.Helper()
-	records, _ := heard(t, lists...)
+	records, _ := runJobs(t, lists...)
 	return records
 }
 
-// heard is together, with what each of them wrote.
-func heard(t *testing.T, lists ...[]string) ([]*record.Record, []*job) {
+// runJobs is runAll that also returns the jobs, which have the output.
+func runJobs(t *testing.T, lists ...[]string) ([]*record.Record, []*job) {
 	t.Helper()
 	f, err := embed.New(embed.Config{})
 	if err != nil {
@@ -103,7 +104,7 @@ func heard(t *testing.T, lists ...[]string) ([]*record.Record, []*job) {
 	return records, jobs
 }
 
-// A switch drops what finds no room in the receiver's ring, so it gets no more frames than fit.
+// A switch drops frames that do not fit into the receiver's ring, so it gets no more than fit.
 func TestSendAndReceive(t *testing.T) {
 	for name, tt := range map[string]struct {
 		tx, rx string
@@ -121,13 +122,13 @@ func TestSendAndReceive(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := fmt.Sprintf(" -n %d", tt.n)
-			r := together(t, strings.Fields(tt.tx+n), strings.Fields(tt.rx+n))
+			r := runAll(t, strings.Fields(tt.tx+n), strings.Fields(tt.rx+n))
 			tx, rx := r[0], r[1]
 			if tx.Frames != tt.n || rx.Frames != tt.n || rx.Bytes != tx.Bytes || tx.Unsent != 0 {
 				t.Errorf("sent %d frames, %d bytes, received %d, %d", tx.Frames, tx.Bytes, rx.Frames, rx.Bytes)
 			}
 			c := *rx.Check
-			c.Reordered = 0 // as it may be with several rings
+			c.Reordered = 0 // several rings may reorder frames
 			if c != (record.Checks{Counts: testframe.Counts{Seen: tt.n}}) {
 				t.Errorf("checked: %+v", rx.Check)
 			}
@@ -139,7 +140,8 @@ func TestSendAndReceive(t *testing.T) {
 }
 
 func TestNoCheck(t *testing.T) {
-	r := together(t, strings.Fields("-f tx -i x{1 -n 1000"), strings.Fields("-f rx -i x}1 -n 1000 --no-check"))
+	r := runAll(t, strings.Fields("-f tx -i x{1 -n 1000"),
+		strings.Fields("-f rx -i x}1 -n 1000 --no-check"))
 	if rx := r[1]; rx.Frames != 1000 || rx.Check != nil || rx.Latency != nil {
 		t.Errorf("%+v", rx)
 	}
@@ -155,9 +157,11 @@ func TestPingPong(t *testing.T) {
 		"pipe's":      {"x{1@offset=64 -l 1900", "x}1@offset=128"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := together(t, strings.Fields("-f pong -i "+tt.pong), strings.Fields("-f ping -n 500 -b 5 -i "+tt.ping))
+			r := runAll(t, strings.Fields("-f pong -i "+tt.pong),
+				strings.Fields("-f ping -n 500 -b 5 -i "+tt.ping))
 			pong, ping := r[0], r[1]
-			if pong.Frames != 500 || ping.Frames != 500 || ping.Sent != 500 || ping.Drops != 0 || ping.Check.Seen != 500 || ping.Latency.Count != 500 {
+			if pong.Frames != 500 || ping.Frames != 500 || ping.Sent != 500 || ping.Drops != 0 ||
+				ping.Check.Seen != 500 || ping.Latency.Count != 500 {
 				t.Errorf("pong %+v\nping %+v, %+v", pong, ping, ping.Check)
 			}
 		})
@@ -165,20 +169,22 @@ func TestPingPong(t *testing.T) {
 }
 
 func TestPingWithoutAnswer(t *testing.T) {
-	r := together(t, strings.Fields("-f ping -n 2 -b 2 -i vale0:a"))
-	if p := r[0]; p.Sent != 2 || p.Frames != 0 || p.Drops != 2 || !strings.Contains(record.Style{}.Text(*p), "Of 2 frames sent, 2 did not come back.") {
+	r := runAll(t, strings.Fields("-f ping -n 2 -b 2 -i vale0:a"))
+	if p := r[0]; p.Sent != 2 || p.Frames != 0 || p.Drops != 2 ||
+		!strings.Contains(record.Style{}.Text(*p), "Of 2 frames sent, 2 did not come back.") {
 		t.Errorf("%+v\n%s", p, record.Style{}.Text(*p))
 	}
 }
 
 func TestUnsentFramesAreCounted(t *testing.T) {
-	r := together(t, strings.Fields("-f tx -n 10 -i x{1"))
-	if s := r[0]; s.Unsent != 10 || !strings.Contains(record.Style{}.Text(*s), "10 frames could not leave the tx rings") {
+	r := runAll(t, strings.Fields("-f tx -n 10 -i x{1"))
+	if s := r[0]; s.Unsent != 10 ||
+		!strings.Contains(record.Style{}.Text(*s), "10 frames could not leave the tx rings") {
 		t.Errorf("%+v\n%s", s, record.Style{}.Text(*s))
 	}
 }
 
-// TestReceiverFindsFaults has a port between sender and receiver that does what networks do.
+// The test sends frames with every fault that networks cause.
 func TestReceiverFindsFaults(t *testing.T) {
 	f, err := embed.New(embed.Config{})
 	if err != nil {
@@ -205,7 +211,7 @@ func TestReceiverFindsFaults(t *testing.T) {
 	send(6, func() { buf[99]++ })
 	send(7, func() { buf[53]++ })
 	send(8, func() { buf[42]++ })
-	tx.Tx()[0].Send(make([]byte, 3000)) // longer than a buffer
+	tx.Tx()[0].Send(make([]byte, 3000)) // a frame longer than a buffer
 	if err := tx.TxSync(); err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +219,8 @@ func TestReceiverFindsFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := record.Checks{Counts: testframe.Counts{Seen: 4, Lost: 2, Duplicated: 1, Reordered: 1}, Corrupt: 2, Foreign: 2}
+	want := record.Checks{Counts: testframe.Counts{Seen: 4, Lost: 2, Duplicated: 1, Reordered: 1},
+		Corrupt: 2, Foreign: 2}
 	if *r.Check != want || r.Frames != 9 || r.Bytes != 8*100+3000 || r.Drops != 2 {
 		t.Errorf("%+v, %+v; want %+v", r, *r.Check, want)
 	}
@@ -226,12 +233,13 @@ func TestVerdict(t *testing.T) {
 	}
 	bad := record.Checks{Counts: testframe.Counts{Seen: 7, Duplicated: 2}, Corrupt: 1}
 	err := (&record.Record{Sent: 10, Check: &bad}).Verdict()
-	if want := "the self test failed: of 10 frames 3 lost, 1 changed, 2 repeated"; err == nil || err.Error() != want {
+	want := "the self test failed: of 10 frames 3 lost, 1 changed, 2 repeated"
+	if err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }
 
-// TestHotLoopsAllocateNothing sends and receives batch by batch on one goroutine.
+// Sender and receiver run batch by batch on one goroutine.
 func TestHotLoopsAllocateNothing(t *testing.T) {
 	for _, args := range []string{"-l 60", "-l 9000", "-6 -l 200 -l 80 -z", "-F 3"} {
 		t.Run(args, func(t *testing.T) { hotLoops(t, args) })
@@ -252,7 +260,7 @@ func hotLoops(t *testing.T, args string) {
 		now := time.Now()
 		s.make.SetTime(uint64(now.UnixNano()))
 		n, bytes := s.fill(j.Burst)
-		s.book(now, n, bytes)
+		s.count(now, n, bytes)
 		tx.TxSync()
 		rx.RxSync()
 		for ring := rx.Rx()[0]; ring.Len() > 0; {
@@ -270,7 +278,8 @@ func TestSelfTest(t *testing.T) {
 		{"--time", "200ms"},
 		{"-n", "100k"},
 		{"-n", "1000", "-l", "1514", "-b", "7"},
-		{"-n", "300", "-l", "9000", "-s", "10.0.0.1:1-10.0.0.9:3", "-S", "02:00:00:00:00:10-02:00:00:00:00:20"},
+		{"-n", "300", "-l", "9000", "-s", "10.0.0.1:1-10.0.0.9:3",
+			"-S", "02:00:00:00:00:10-02:00:00:00:00:20"},
 		{"--time", "100ms", "-R", "20k", "-T", "20"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
@@ -278,7 +287,8 @@ func TestSelfTest(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s%s", err, out, errOut)
 			}
-			want := regexp.MustCompile(`(?m)^Checked every byte: [1-9][0-9]* good, 0 lost, 0 repeated, 0 reordered, 0 changed, 0 of unknown origin\.$`)
+			want := regexp.MustCompile(`(?m)^Checked every byte: [1-9][0-9]* good, ` +
+				`0 lost, 0 repeated, 0 reordered, 0 changed, 0 of unknown origin\.$`)
 			if !want.MatchString(out) {
 				t.Errorf("no line like %v in\n%s", want, out)
 			}
@@ -309,11 +319,13 @@ func TestSelfTestJSON(t *testing.T) {
 		}
 	}
 	s := records[len(records)-1]
-	if s.Type != "summary" || s.Frames != 200000 || s.Sent != 200000 || s.Bytes != 12e6 || s.Check.Seen != 200000 || s.Check.Lost != 0 ||
+	if s.Type != "summary" || s.Frames != 200000 || s.Sent != 200000 || s.Bytes != 12e6 ||
+		s.Check.Seen != 200000 || s.Check.Lost != 0 ||
 		s.Latency.Count != 200000 || s.PPS > 2.1e6 {
 		t.Errorf("summary %+v, %+v, %+v", s, s.Check, s.Latency)
 	}
 	if len(records) < 3 || frames > s.Frames {
-		t.Errorf("%d records with %d frames, want some reports with at most %d", len(records), frames, s.Frames)
+		t.Errorf("%d records with %d frames, want some reports with at most %d", len(records), frames,
+			s.Frames)
 	}
 }

@@ -22,24 +22,27 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
-// worker moves frames on a goroutine of its own until it is done or the context ends.
+// worker sends or receives on a goroutine of its own until it is done or the context ends.
 type worker func(context.Context) error
 
-// epoch is where the times in counters start: they are not to jump when somebody sets the clock.
+// epoch is where the times in counters start. They are monotonic: setting the clock does not change
+// them.
 var epoch = time.Now()
 
-// counters are what a worker counts, written once a batch by the worker, read by the reporter.
+// counters are the counts of a worker. The worker writes them once a batch; the reporter reads
+// them.
 type counters struct {
 	_                      [64]byte // the counters of two workers share no cache line
 	frames, bytes, batches atomic.Uint64
 	foreign, corrupt       atomic.Uint64
 	dropped, unsent        atomic.Uint64
-	disorder               atomic.Uint64 // numbers that came after later ones
-	first, last            atomic.Int64  // when the first batch and the last one came or went, in ns since epoch
-	space                  atomic.Int64  // the least number of free slots of a ring since the last report, plus 1; 0 is none
+	disorder               atomic.Uint64 // sequence numbers received after later ones
+	first, last            atomic.Int64  // times of the first and the last batch, in ns since epoch
+	// least free slots of a ring since the last report, plus 1; 0 if unknown
+	space atomic.Int64
 }
 
-// add books a batch.
+// add counts a batch.
 func (c *counters) add(now time.Time, frames, bytes int) {
 	at := int64(now.Sub(epoch))
 	if c.first.Load() == 0 {
@@ -51,31 +54,31 @@ func (c *counters) add(now time.Time, frames, bytes int) {
 	c.batches.Add(1)
 }
 
-// noteSpace notes how many slots of a ring are free. A report that comes in between may miss one note.
-func (c *counters) noteSpace(n int) {
+// addSpace counts the free slots of a ring. A report at the same time may miss one value.
+func (c *counters) addSpace(n int) {
 	if old := c.space.Load(); old == 0 || int64(n)+1 < old {
 		c.space.Store(int64(n) + 1)
 	}
 }
 
-// job is a run of gen: its options, where it writes, its workers and what they count.
+// job is a run of gen: its options, its outputs, and its workers with their counters.
 type job struct {
 	*options.Options
 	out, err io.Writer
-	flows    testframe.Flows // addresses of the frames, once the port is open
+	flows    testframe.Flows // addresses of the frames; set when the port is open
 
 	workers []worker
-	moved   []*counters // of the frames that the function is about
-	sent    []*counters // of those sent, where these are others
-	window  uint64      // of the self test
+	moved   []*counters // counters of the workers; for ping, of the answers
+	sent    []*counters // counters of the senders, if moved has others: ping and the self test
+	window  uint64      // size of the self test's window
 	tracker *testframe.Tracker
 	latency *latency.Histogram
-	unsent  *cli.Unsent        // nil for the self test
-	left    *atomic.Int64      // frames that the receivers are to receive; nil is for ever
-	stop    context.CancelFunc // ends the workers
+	unsent  *cli.Unsent        // nil in the self test
+	left    *atomic.Int64      // frames still to receive by all receivers; nil is without end
+	stop    context.CancelFunc // stops the workers
 }
 
-// newJob is a job without workers.
+// newJob returns a job without workers.
 func newJob(o *options.Options, out, err io.Writer) *job {
 	j := &job{Options: o, out: out, err: err, latency: latency.New()}
 	if o.Function == "ping" || o.Function == "" || o.Function == "rx" && !o.Show.NoCheck {
@@ -107,7 +110,7 @@ func (j *job) open(open cli.Opener) error {
 			j.add(r.run, r.n)
 		}
 	case "rxseq":
-		r := j.newSequel(ports[0])
+		r := j.newSeqReceiver(ports[0])
 		j.add(r.run, r.n)
 	case "ping":
 		j.addPinger(ports)
@@ -115,22 +118,23 @@ func (j *job) open(open cli.Opener) error {
 		p := j.newPonger(ports[0])
 		j.add(p.run, p.n)
 	}
-	j.introduce(ports[0])
+	j.printStart(ports[0])
 	return nil
 }
 
 func (j *job) addPinger(ports []*netmap.Port) {
 	b := j.builders()[0]
 	p := &pinger{
-		sender: j.newSender(0, ports[0], j.maker(ports[0], b)), answers: &counters{}, tracker: j.tracker, latency: j.latency,
-		stream: b.Stream(), header: j.Slots.Header, rings: readers(ports[0]),
+		sender: j.newSender(0, ports[0], j.maker(ports[0], b)), answers: &counters{}, tracker: j.tracker,
+		latency: j.latency,
+		stream:  b.Stream(), header: j.Slots.Header, rings: readers(ports[0]),
 	}
 	j.add(p.run, p.answers)
 	j.sent = []*counters{p.n}
 }
 
-// introduce says what is about to be done, in the words of pkt-gen.
-func (j *job) introduce(p *netmap.Port) {
+// printStart writes what is about to be done, in pkt-gen's form.
+func (j *job) printStart(p *netmap.Port) {
 	if j.Show.JSON {
 		return
 	}
@@ -142,9 +146,11 @@ func (j *job) introduce(p *netmap.Port) {
 	case "rx", "rxseq":
 		verb = "Receiving from"
 	}
-	fmt.Fprintf(j.out, "%s %s: %d queues, %d threads and %d cpus.\n", verb, j.Port, queues, j.Threads, runtime.GOMAXPROCS(0))
+	fmt.Fprintf(j.out, "%s %s: %d queues, %d threads and %d cpus.\n", verb, j.Port, queues, j.Threads,
+		runtime.GOMAXPROCS(0))
 	if verb == "Sending on" {
-		fmt.Fprintf(j.out, "%s -> %s (%v -> %v)\n", j.Frames.SrcName, j.Frames.DstName, j.flows.SrcMAC, j.flows.DstMAC)
+		fmt.Fprintf(j.out, "%s -> %s (%v -> %v)\n", j.Frames.SrcName, j.Frames.DstName, j.flows.SrcMAC,
+			j.flows.DstMAC)
 	}
 }
 
@@ -156,7 +162,8 @@ func (j *job) add(w worker, n *counters) {
 func (j *job) newReceiver(p *netmap.Port) *receiver {
 	r := &receiver{
 		port: p, burst: j.Burst, left: j.left, stop: func() { j.stop() }, n: &counters{},
-		tracker: j.tracker, latency: j.latency, runs: make([]testframe.Run, 0, j.Burst), header: j.Slots.Header, dump: j.newDump(),
+		tracker: j.tracker, latency: j.latency, runs: make([]testframe.Run, 0, j.Burst),
+		header: j.Slots.Header, dump: j.newDump(),
 		rings: readers(p),
 	}
 	if j.ExitIdle {
@@ -165,10 +172,10 @@ func (j *job) newReceiver(p *netmap.Port) *receiver {
 	return r
 }
 
-// silence is how long nothing comes before -W ends it.
+// silence is how long a receiver with -W waits for the next frame.
 const silence = time.Second
 
-// silent says whether frames came, and have ceased to.
+// silent reports whether frames have come, and none for the time of silence.
 func (j *job) silent() bool {
 	var last int64
 	for _, n := range j.moved {
@@ -177,7 +184,7 @@ func (j *job) silent() bool {
 	return last > 0 && time.Since(epoch)-time.Duration(last) >= silence
 }
 
-// run runs the workers to their end, reports on the way, and returns the summary.
+// run runs the workers to their end, writes reports meanwhile, and returns the summary.
 func (j *job) run(ctx context.Context) (*record.Record, error) {
 	ctx, j.stop = context.WithCancel(ctx)
 	defer j.stop()
@@ -190,7 +197,7 @@ func (j *job) run(ctx context.Context) (*record.Record, error) {
 	done := make(chan error, 1)
 	go func() { done <- j.work(ctx) }()
 	err := r.until(done)
-	if err != nil && j.totals().Frames == 0 { // it did not begin
+	if err != nil && j.totals().Frames == 0 { // nothing was sent or received
 		return nil, err
 	}
 	return r.summary(), errors.Join(err, j.writeHistogram())
@@ -208,7 +215,7 @@ func (j *job) writeHistogram() error {
 	return errors.Join(j.latency.WriteHistogram(f), f.Close())
 }
 
-// work runs the workers. The first error ends them all.
+// work runs the workers. An error of one stops all.
 func (j *job) work(ctx context.Context) error {
 	errs := make([]error, len(j.workers))
 	var wg sync.WaitGroup
@@ -227,12 +234,12 @@ func (j *job) work(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// pin binds the calling goroutine, worker i, to its core.
+// pin binds the calling goroutine, which is worker i, to its core.
 func (j *job) pin(i int) error {
 	if j.Affinity < 0 {
 		return nil
 	}
-	runtime.LockOSThread() // for good: the thread ends with the goroutine
+	runtime.LockOSThread() // without unlocking: the thread ends with the goroutine
 	var set unix.CPUSet
 	set.Set((j.Affinity + i) % runtime.NumCPU())
 	return unix.SchedSetaffinity(0, &set)

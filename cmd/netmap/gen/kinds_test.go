@@ -25,24 +25,29 @@ import (
 	"github.com/seed-48afdc40/netmap/embed"
 )
 
-// Frames of every kind that carry marks arrive, and every byte of them is checked.
+// All kinds of frames with marks arrive, and every byte is checked.
 func TestKindsOfFrames(t *testing.T) {
 	for _, args := range []string{
-		"-6", "-6 -l 1514", "-l 300 -l 60", "-l 300 -l 80 -6", "-z", "-Z", "-z -Z -6", "-s 10.0.0.1:5-10.0.0.9:77 -d 10.1.0.1-10.1.0.200",
-		"-s [2001:db8::1]:5-[2001:db8::9]:77", "-b 1", "-R 200Mbps", "-R 400kpps -B", "-l 200 -o 512", "-o 3",
+		"-6", "-6 -l 1514", "-l 300 -l 60", "-l 300 -l 80 -6", "-z", "-Z", "-z -Z -6",
+		"-s 10.0.0.1:5-10.0.0.9:77 -d 10.1.0.1-10.1.0.200", "-s [2001:db8::1]:5-[2001:db8::9]:77",
+		"-b 1", "-R 200Mbps", "-R 400kpps -B", "-l 200 -o 512", "-o 3",
 	} {
 		t.Run(args, func(t *testing.T) {
 			const n = 3000
-			r := together(t, strings.Fields(args+" -f tx -i x{1 -n 3000"), strings.Fields("-f rx -i x}1 -n 3000"))
+			r := runAll(t, strings.Fields(args+" -f tx -i x{1 -n 3000"),
+				strings.Fields("-f rx -i x}1 -n 3000"))
 			tx, rx := r[0], r[1]
-			if tx.Frames != n || rx.Frames != n || rx.Bytes != tx.Bytes || *rx.Check != (record.Checks{Counts: testframe.Counts{Seen: n}}) {
-				t.Errorf("sent %d frames, %d bytes, received %d, %d: %+v", tx.Frames, tx.Bytes, rx.Frames, rx.Bytes, rx.Check)
+			if tx.Frames != n || rx.Frames != n || rx.Bytes != tx.Bytes ||
+				*rx.Check != (record.Checks{Counts: testframe.Counts{Seen: n}}) {
+				t.Errorf("sent %d frames, %d bytes, received %d, %d: %+v", tx.Frames, tx.Bytes, rx.Frames,
+					rx.Bytes, rx.Check)
 			}
 		})
 	}
 }
 
-// What a monitor has when its port is closed is read before the error that ends it, or the count.
+// When the port of a monitor is closed, gen receives the frames that the monitor has, and then ends
+// with the error, or with the count.
 func TestMonitorOfClosedPort(t *testing.T) {
 	for _, tt := range [][2]string{{"0", "vale0:a"}, {"3", "vale0:a"}, {"0", "x{1"}, {"3", "x{1"}} {
 		count, port := tt[0], tt[1]
@@ -66,26 +71,32 @@ func TestMonitorOfClosedPort(t *testing.T) {
 	}
 }
 
-// Frames are made and read where they start in their buffers.
+// Sender and receiver respect offsets.
 func TestOffsetsOfFrames(t *testing.T) {
-	for _, ports := range [][2]string{{"x{1@offset=64", "x}1"}, {"x{1", "x}1@offset=64"}, {"vale0:a@offset=100", "vale0:b@offset=64"}} {
+	for _, ports := range [][2]string{{"x{1@offset=64", "x}1"}, {"x{1", "x}1@offset=64"},
+		{"vale0:a@offset=100", "vale0:b@offset=64"}} {
 		for _, length := range []string{"60", "1900", "5000"} {
-			r := together(t, strings.Fields("-f tx -R 20k -n 200 -l "+length+" -i "+ports[0]), strings.Fields("-f rx -n 200 -i "+ports[1]))
-			if tx, rx := r[0], r[1]; tx.Frames != 200 || *rx.Check != (record.Checks{Counts: testframe.Counts{Seen: 200}}) {
-				t.Errorf("%v, %s bytes: sent %d, received %d: %+v", ports, length, tx.Frames, rx.Frames, rx.Check)
+			r := runAll(t, strings.Fields("-f tx -R 20k -n 200 -l "+length+" -i "+ports[0]),
+				strings.Fields("-f rx -n 200 -i "+ports[1]))
+			if tx, rx := r[0], r[1]; tx.Frames != 200 ||
+				*rx.Check != (record.Checks{Counts: testframe.Counts{Seen: 200}}) {
+				t.Errorf("%v, %s bytes: sent %d, received %d: %+v", ports, length, tx.Frames, rx.Frames,
+					rx.Check)
 			}
 		}
 	}
 }
 
 func TestRandomLengths(t *testing.T) {
-	r := together(t, strings.Fields("-f tx -i x{1 -n 20000 -l 101 -l 60"), strings.Fields("-f rx -i x}1 -n 20000"))
+	r := runAll(t, strings.Fields("-f tx -i x{1 -n 20000 -l 101 -l 60"),
+		strings.Fields("-f rx -i x}1 -n 20000"))
 	if mean := float64(r[1].Bytes) / 20000; mean < 79 || mean > 81 {
 		t.Errorf("%.2f bytes a frame on the average, want 80", mean)
 	}
 }
 
-// sent are the slots that a sender leaves in the other end of a pipe: their frames and their flags.
+// sent runs a sender, and returns the contents and the flags of the slots at the other end of its
+// pipe.
 func sent(t *testing.T, args string) (data [][]byte, flags []uint16) {
 	t.Helper()
 	f, err := embed.New(embed.Config{})
@@ -128,7 +139,8 @@ func TestFragments(t *testing.T) {
 		args string
 		want []int
 	}{
-		{"-n 1 -F 3 -l 100", []int{33, 33, 34}}, {"-n 1 -F 2 -l 100 -M 30", []int{30, 30, 30, 10}}, {"-n 2 -F 2 -l 60", []int{30, 30, 30, 30}},
+		{"-n 1 -F 3 -l 100", []int{33, 33, 34}}, {"-n 1 -F 2 -l 100 -M 30", []int{30, 30, 30, 10}},
+		{"-n 2 -F 2 -l 60", []int{30, 30, 30, 30}},
 		{"-n 1 -M 2048 -l 5000", []int{2048, 2048, 904}}, {"-n 1 -M 9000 -l 100", []int{100}},
 	} {
 		data, flags := sent(t, tt.args)
@@ -156,30 +168,38 @@ func TestFragments(t *testing.T) {
 	}
 }
 
-// A frame that a mark does not fit into is a UDP packet nevertheless, if the headers do, as another implementation sees it.
+// A frame too short for a mark is still a UDP packet for another implementation, if the headers
+// fit.
 func TestShortFrames(t *testing.T) {
 	for _, tt := range []struct {
 		args string
 		n    int
 		kind gopacket.LayerType
-	}{{"-n 2 -l 43", 43, layers.LayerTypeUDP}, {"-n 2 -6 -l 62", 62, layers.LayerTypeUDP}, {"-n 2 -l 16", 16, layers.LayerTypeEthernet}} {
+	}{
+		{"-n 2 -l 43", 43, layers.LayerTypeUDP},
+		{"-n 2 -6 -l 62", 62, layers.LayerTypeUDP},
+		{"-n 2 -l 16", 16, layers.LayerTypeEthernet},
+	} {
 		data, _ := sent(t, tt.args)
 		if len(data) != 2 || len(data[0]) != tt.n {
 			t.Fatalf("%s: %d frames, the first %x", tt.args, len(data), data)
 		}
-		if p := gopacket.NewPacket(data[0], layers.LayerTypeEthernet, gopacket.Default); p.Layer(tt.kind) == nil {
+		p := gopacket.NewPacket(data[0], layers.LayerTypeEthernet, gopacket.Default)
+		if p.Layer(tt.kind) == nil {
 			t.Errorf("%s: no %v in %v", tt.args, tt.kind, p)
 		}
 	}
 }
 
-// What the manual page's second example promises, as another implementation reads it.
+// Another implementation finds the addresses of the manual page's second example.
 func TestDNSExample(t *testing.T) {
 	data, _ := sent(t, "-n 3 -l 128 -s 172.16.0.1:53 -d 172.16.1.3:53 -D 00:07:43:29:2a:e0")
 	for _, d := range data {
 		p := gopacket.NewPacket(d, layers.LayerTypeEthernet, gopacket.Default)
 		ip, udp := p.NetworkLayer(), p.TransportLayer()
-		if len(d) != 128 || ip == nil || udp == nil || ip.NetworkFlow().String() != "172.16.0.1->172.16.1.3" || udp.TransportFlow().String() != "53->53" ||
+		if len(d) != 128 || ip == nil || udp == nil ||
+			ip.NetworkFlow().String() != "172.16.0.1->172.16.1.3" ||
+			udp.TransportFlow().String() != "53->53" ||
 			p.LinkLayer().LinkFlow().Dst().String() != "00:07:43:29:2a:e0" {
 			t.Errorf("%v", p)
 		}
@@ -211,7 +231,8 @@ func TestPcap(t *testing.T) {
 		name, bad string
 		content   []byte
 	}{
-		{"zipped", "", zipped.Bytes()}, {"old", "", old.Bytes()}, {"ng", "", ng.Bytes()}, {"empty", "no frame in it", empty.Bytes()}, {"wireless", "not Ethernet", wireless.Bytes()},
+		{"zipped", "", zipped.Bytes()}, {"old", "", old.Bytes()}, {"ng", "", ng.Bytes()},
+		{"empty", "no frame in it", empty.Bytes()}, {"wireless", "not Ethernet", wireless.Bytes()},
 		{"cut", "cut short", old.Bytes()[:50]},
 	} {
 		path := filepath.Join(t.TempDir(), tt.name)
@@ -219,7 +240,8 @@ func TestPcap(t *testing.T) {
 			t.Fatal(err)
 		}
 		if tt.bad != "" {
-			if _, _, err := runGen(t, "-f", "tx", "-i", "x{1", "-P", path); err == nil || !strings.Contains(err.Error(), tt.bad) {
+			if _, _, err := runGen(t, "-f", "tx", "-i", "x{1", "-P", path); err == nil ||
+				!strings.Contains(err.Error(), tt.bad) {
 				t.Errorf("%s: %v, want %q", tt.name, err, tt.bad)
 			}
 			continue
@@ -231,7 +253,7 @@ func TestPcap(t *testing.T) {
 	}
 }
 
-// What -P passes over and leaves out is told.
+// gen writes which packets -P skips, and which bytes it leaves out.
 func TestPcapRemarks(t *testing.T) {
 	le := binary.LittleEndian
 	block := func(kind uint32, body ...[]byte) []byte {
@@ -246,18 +268,22 @@ func TestPcapRemarks(t *testing.T) {
 		return b
 	}
 	raw := block(6, words(0, 0, 0, 4, 4, 0x45))
-	flags := words(2|4<<16, 4<<5) // four bytes of it
+	flags := words(2|4<<16, 4<<5) // an FCS of four bytes
 	frame := bytes.Repeat([]byte("data"), 25)
-	head := slices.Concat(block(0x0a0d0d0a, words(0x1a2b3c4d, 1, 0, 0)), block(1, words(101, 0)), block(1, words(1, 0)))
+	head := slices.Concat(block(0x0a0d0d0a, words(0x1a2b3c4d, 1, 0, 0)), block(1, words(101, 0)),
+		block(1, words(1, 0)))
 	for name, tt := range map[string]struct {
 		packets []byte
 		length  int
 		want    string
 	}{
-		"other link types": {slices.Concat(raw, raw, block(6, words(1, 0, 0, 100, 100), frame)), 100, "-P takes packet 3 of the file: 2 packets of other link types skipped."},
+		"other link types": {slices.Concat(raw, raw, block(6, words(1, 0, 0, 100, 100), frame)), 100,
+			"-P takes packet 3 of the file: 2 packets of other link types skipped."},
 		"more than it had": {block(6, words(1, 0, 0, 100, 90), frame), 90, "-P leaves out"},
-		"FCS":              {block(6, words(1, 0, 0, 100, 100), frame, flags), 96, "-P leaves out the frame check sequence"},
-		"a beginning":      {block(6, words(1, 0, 0, 100, 1500), frame), 100, "-P sends the first 100 of the frame's 1500 bytes"},
+		"FCS": {block(6, words(1, 0, 0, 100, 100), frame, flags), 96,
+			"-P leaves out the frame check sequence"},
+		"a beginning": {block(6, words(1, 0, 0, 100, 1500), frame), 100,
+			"-P sends the first 100 of the frame's 1500 bytes"},
 	} {
 		path := filepath.Join(t.TempDir(), "f")
 		if err := os.WriteFile(path, slices.Concat(head, tt.packets), 0o600); err != nil {
@@ -267,7 +293,8 @@ func TestPcapRemarks(t *testing.T) {
 		if err != nil || !strings.Contains(text, tt.want) {
 			t.Errorf("%s: written %q, %v", name, text, err)
 		}
-		if data, _ := sent(t, "-n 1 -P "+path); len(data) != 1 || !bytes.Equal(data[0], frame[:tt.length]) {
+		if data, _ := sent(t, "-n 1 -P "+path); len(data) != 1 ||
+			!bytes.Equal(data[0], frame[:tt.length]) {
 			t.Errorf("%s: sent %q", name, data)
 		}
 	}
@@ -275,7 +302,7 @@ func TestPcapRemarks(t *testing.T) {
 
 func TestRubbish(t *testing.T) {
 	data, _ := sent(t, "-n 2 -r -l 77")
-	if len(data) != 2 || !bytes.Equal(data[0], make([]byte, 77)) { // as the buffers of a new framework are
+	if len(data) != 2 || !bytes.Equal(data[0], make([]byte, 77)) { // the buffers of a new framework
 		t.Errorf("%q", data)
 	}
 }
@@ -287,8 +314,10 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("slot %d: number %d, flags %#x", i, got, flags[i])
 		}
 	}
-	r := together(t, strings.Fields("-f txseq -i x{1 -n 3000"), strings.Fields("-f rxseq -i x}1 -n 3000"))
-	if rx := r[1]; rx.Frames != 3000 || rx.Drops != 0 || rx.Disorder != 0 || !strings.Contains(record.Style{}.Text(*rx), "Numbers: 0 missing, 0 out of order.") {
+	r := runAll(t, strings.Fields("-f txseq -i x{1 -n 3000"),
+		strings.Fields("-f rxseq -i x}1 -n 3000"))
+	if rx := r[1]; rx.Frames != 3000 || rx.Drops != 0 || rx.Disorder != 0 ||
+		!strings.Contains(record.Style{}.Text(*rx), "Numbers: 0 missing, 0 out of order.") {
 		t.Errorf("%+v", rx)
 	}
 }
@@ -318,25 +347,28 @@ func TestNumbersThatAreMissing(t *testing.T) {
 	if err != nil || r.Drops != 2 || r.Disorder != 1 || r.Frames != 6 {
 		t.Errorf("%v, %+v", err, r)
 	}
-	if text := j.err.(*bytes.Buffer).String(); !strings.Contains(text, "Sequence GAP: exp 9 found 11") {
+	text := j.err.(*bytes.Buffer).String()
+	if !strings.Contains(text, "Sequence GAP: exp 9 found 11") {
 		t.Errorf("%q does not tell of the gap", text)
 	}
 }
 
-// A receiver waits for the first frame, and with -W ends when no more come.
+// A receiver with -W waits for the first frame, and ends when no more come.
 func TestExitIdle(t *testing.T) {
 	start := time.Now()
-	r := together(t, strings.Fields("-f tx -i x{1 -n 10"), strings.Fields("-f rx -i x}1 -W"))
+	r := runAll(t, strings.Fields("-f tx -i x{1 -n 10"), strings.Fields("-f rx -i x}1 -W"))
 	if took := time.Since(start); r[1].Frames != 10 || took < silence || took > 9*time.Second {
 		t.Errorf("%d frames after %v", r[1].Frames, took)
 	}
 }
 
 func TestDump(t *testing.T) {
-	_, jobs := heard(t, strings.Fields("-f tx -i x{1 -n 2 -l 60 -X"), strings.Fields("-f rx -i x}1 -n 2 -X"))
+	_, jobs := runJobs(t, strings.Fields("-f tx -i x{1 -n 2 -l 60 -X"),
+		strings.Fields("-f rx -i x}1 -n 2 -X"))
 	for _, j := range jobs {
 		text := j.out.(*bytes.Buffer).String()
-		if n := strings.Count(text, "ring 0 cur "); n != 2 || !strings.Contains(text, " len    60]\n    0: ff ff ff ff ff ff 02 ") ||
+		if n := strings.Count(text, "ring 0 cur "); n != 2 ||
+			!strings.Contains(text, " len    60]\n    0: ff ff ff ff ff ff 02 ") ||
 			!strings.Contains(text, "\n   48: ") {
 			t.Errorf("%s: %d slots in\n%s", j.Function, n, text)
 		}
@@ -345,16 +377,21 @@ func TestDump(t *testing.T) {
 
 func TestHistogram(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "h")
-	together(t, strings.Fields("-f pong -i x}1"), strings.Fields("-f ping -i x{1 -n 200 --histogram "+path))
+	runAll(t, strings.Fields("-f pong -i x}1"),
+		strings.Fields("-f ping -i x{1 -n 200 --histogram "+path))
 	b, err := os.ReadFile(path)
-	if text := string(b); err != nil || !strings.Contains(text, "Percentile") || !strings.Contains(text, "Total count    =          200") {
+	if text := string(b); err != nil || !strings.Contains(text, "Percentile") ||
+		!strings.Contains(text, "Total count    =          200") {
 		t.Errorf("%v\n%s", err, text)
 	}
 }
 
 func TestUnusedFlagsAreNamed(t *testing.T) {
-	_, errOut, err := runGen(t, strings.Fields("-f rx -i vale0:a -F 3 -s 10.0.0.1 --time 10ms -o 1")...)
-	if err != nil || !strings.Contains(errOut, "rx makes no use of -F.\nrx makes no use of -s.\n-o 1 and 2 change nothing") {
+	_, errOut, err := runGen(t,
+		strings.Fields("-f rx -i vale0:a -F 3 -s 10.0.0.1 --time 10ms -o 1")...)
+	if err != nil ||
+		!strings.Contains(errOut,
+			"rx makes no use of -F.\nrx makes no use of -s.\n-o 1 and 2 change nothing") {
 		t.Errorf("%v: %s", err, errOut)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// makers returns the maker of the frames of each thread.
+// makers returns a maker of frames for each thread.
 func (j *job) makers(ports []*netmap.Port) []frames.Maker {
 	var list []frames.Maker
 	for i, b := range j.builders() {
@@ -21,8 +21,8 @@ func (j *job) makers(ports []*netmap.Port) []frames.Maker {
 	return list
 }
 
-// builders makes a builder for each thread, with streams that no other sender is likely to have.
-// Where frames are too short for marks, the builders are nil.
+// builders returns a builder for each thread. Their streams start at a random number, which other
+// senders hardly have. If frames are too short for marks, the builders are nil.
 func (j *job) builders() []*testframe.Builder {
 	stream := uint16(rand.Uint32())
 	f := &j.Frames
@@ -33,7 +33,7 @@ func (j *job) builders() []*testframe.Builder {
 	if j.flows.SrcMAC.Empty() {
 		j.flows.SrcMAC = testframe.OneMAC(j.ownMAC(stream))
 	}
-	j.note("Frames of %d bytes from %v, %v to %v, %v.",
+	j.detail("Frames of %d bytes from %v, %v to %v, %v.",
 		f.Lengths.Most, j.flows.SrcMAC, j.flows.Src, j.flows.DstMAC, j.flows.Dst)
 	list := make([]*testframe.Builder, j.Threads)
 	for i := range list {
@@ -44,11 +44,12 @@ func (j *job) builders() []*testframe.Builder {
 	return list
 }
 
-// maker returns the maker of frames for a port. The builder is nil for frames without marks.
+// maker returns a maker of frames for a port. build is nil for frames without marks.
 func (j *job) maker(p *netmap.Port, build *testframe.Builder) frames.Maker {
 	f := &j.Frames
 	c := frames.Config{
-		IPv6: j.flows.IPv6(), Lengths: f.Lengths, Header: j.Slots.Header, Cut: j.cutFor(p), Chain: 1, Dump: j.newDump(),
+		IPv6: j.flows.IPv6(), Lengths: f.Lengths, Header: j.Slots.Header, Cut: j.cutFor(p), Chain: 1,
+		Dump: j.newDump(),
 	}
 	switch {
 	case f.Rubbish:
@@ -67,7 +68,7 @@ func (j *job) maker(p *netmap.Port, build *testframe.Builder) frames.Maker {
 	return frames.New(c)
 }
 
-// cutFor is how frames lie in the slots of a port.
+// cutFor is how frames are divided among the slots of a port.
 func (j *job) cutFor(p *netmap.Port) frames.Cut {
 	size, slots := room(p.Tx()[0]), j.Slots.Fragments
 	if j.Slots.Size > 0 && j.Function == "tx" {
@@ -79,10 +80,10 @@ func (j *job) cutFor(p *netmap.Port) frames.Cut {
 	return frames.NewCut(j.slotBytes(), slots, size)
 }
 
-// room is how much of a frame fits into a slot.
+// room is how many bytes of a frame fit into a slot.
 func room(r *netmap.Ring) int { return max(1, r.BufSize()-r.Offset(r.Slot(0))) }
 
-// newDump is what -X writes with, nil without.
+// newDump returns the writer for -X, nil without -X.
 func (j *job) newDump() *frames.Dump {
 	if !j.Show.Dump {
 		return nil
@@ -90,7 +91,8 @@ func (j *job) newDump() *frames.Dump {
 	return frames.NewDump(j.out)
 }
 
-// ownMAC is the address of the interface; for other ports, one that nobody else is likely to have.
+// ownMAC is the address of the interface. Other ports have none: they get one from the stream's
+// random number.
 func (j *job) ownMAC(stream uint16) net.HardwareAddr {
 	if j.Port != "" && j.Name.Kind() == portname.Interface {
 		if l, err := netlink.LinkByName(j.Name.Port); err == nil && len(l.Attrs().HardwareAddr) == 6 {

@@ -11,10 +11,10 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
-// answerTime is how long a ping is waited for.
+// answerTime is how long a pinger waits for the answers to a burst.
 const answerTime = time.Second
 
-// pinger sends frames and waits for them to come back.
+// pinger sends frames and measures the time until they come back.
 type pinger struct {
 	*sender
 	answers *counters
@@ -22,12 +22,12 @@ type pinger struct {
 	latency *latency.Histogram
 	checker testframe.Checker
 	stream  uint16
-	header  int // bytes before each frame
-	missing int // frames of the last burst that are not back
+	header  int // bytes of virtio-net header before each frame
+	missing int // frames of the last burst without an answer
 	rings   []*netmap.Reader
 }
 
-// run sends a burst, collects the answers, and starts over.
+// run sends bursts, and collects the answers to each before the next.
 func (p *pinger) run(ctx context.Context) error {
 	for p.left > 0 && ctx.Err() == nil {
 		now := time.Now()
@@ -48,7 +48,8 @@ func (p *pinger) run(ctx context.Context) error {
 	return p.finish()
 }
 
-// ping sends up to n frames, each with the time of its own making. Where there is no room, it sends fewer.
+// ping sends up to n frames, fewer if the rings have less room. Each frame has the time at which it
+// was made.
 func (p *pinger) ping(n int) (sent int, err error) {
 	now := time.Now()
 	bytes := 0
@@ -57,11 +58,11 @@ func (p *pinger) ping(n int) (sent int, err error) {
 		more, size := p.fill(1)
 		sent, bytes = sent+more, bytes+size
 	}
-	p.book(now, sent, bytes)
+	p.count(now, sent, bytes)
 	return sent, p.port.TxSync()
 }
 
-// collect reads answers until all have come or time is up.
+// collect receives answers until all have come, or until end.
 func (p *pinger) collect(ctx context.Context, end time.Time) error {
 	for p.missing > 0 && ctx.Err() == nil {
 		left := time.Until(end)
@@ -78,7 +79,7 @@ func (p *pinger) collect(ctx context.Context, end time.Time) error {
 	return nil
 }
 
-// read takes the answers out of a ring.
+// read receives the answers in a ring.
 func (p *pinger) read(ring *netmap.Reader) {
 	for f := range ring.Frames() {
 		m, verdict := p.checker.Check(f[min(p.header, len(f)):])
@@ -92,27 +93,28 @@ func (p *pinger) read(ring *netmap.Reader) {
 			continue
 		}
 		p.latency.Add(time.Duration(testframe.Since(wallClock(), m.Time)), 1)
-		p.tracker.Note(testframe.Run{Stream: m.Stream, First: m.Seq, N: 1})
+		p.tracker.Add(testframe.Run{Stream: m.Stream, First: m.Seq, N: 1})
 		p.missing--
 	}
 }
 
-// wallClock is Unix time in nanoseconds: another process on this machine reads the same.
+// wallClock is Unix time in nanoseconds. All processes on this machine read the same clock.
 func wallClock() uint64 { return uint64(time.Now().UnixNano()) }
 
-// ponger sends every frame back to where it came from.
+// ponger sends every frame back to its sender.
 type ponger struct {
 	port   *netmap.Port
 	burst  int
-	header int // bytes before each frame
+	header int // bytes of virtio-net header before each frame
 	left   uint64
 	n      *counters
 	rings  []*netmap.Reader
-	long   []byte // the answer to a frame of several slots
+	long   []byte // buffer for an answer that takes several slots
 }
 
 func (j *job) newPonger(port *netmap.Port) *ponger {
-	p := &ponger{port: port, burst: j.Burst, header: j.Slots.Header, left: math.MaxUint64, n: &counters{},
+	p := &ponger{port: port, burst: j.Burst, header: j.Slots.Header, left: math.MaxUint64,
+		n:     &counters{},
 		rings: readers(port), long: make([]byte, testframe.MaxLen+1)}
 	if j.Count > 0 {
 		p.left = j.Count
@@ -127,7 +129,7 @@ func (p *ponger) run(ctx context.Context) error {
 		}
 		tx := p.port.Tx()
 		for i, ring := range p.rings {
-			if err := p.turn(ring, tx[i%len(tx)]); err != nil {
+			if err := p.answerBatch(ring, tx[i%len(tx)]); err != nil {
 				return err
 			}
 		}
@@ -135,8 +137,9 @@ func (p *ponger) run(ctx context.Context) error {
 	return flush(p.port, p.n)
 }
 
-// turn answers a batch. What there is no room for is dropped and counted.
-func (p *ponger) turn(from *netmap.Reader, to *netmap.Ring) error {
+// answerBatch answers the frames in a ring, at most a burst. Answers for which there is no room are
+// dropped and counted.
+func (p *ponger) answerBatch(from *netmap.Reader, to *netmap.Ring) error {
 	from.Fill(p.burst)
 	frames, bytes := 0, 0
 	for p.left > 0 {
@@ -160,7 +163,7 @@ func (p *ponger) turn(from *netmap.Reader, to *netmap.Ring) error {
 	return p.port.TxSync()
 }
 
-// answer puts the answer to a frame into a ring, if there is room.
+// answer puts the answer to a frame into a ring. It returns false if there is no room.
 func (p *ponger) answer(to *netmap.Ring, f []byte) bool {
 	out := to.Window()
 	if out.Len() == 0 {
@@ -175,8 +178,8 @@ func (p *ponger) answer(to *netmap.Ring, f []byte) bool {
 	return true
 }
 
-// reverse is testframe.Turn behind the virtio-net header, which stays.
+// reverse copies the virtio-net header, and the frame with source and destination exchanged.
 func (p *ponger) reverse(dst, f []byte) int {
 	head := copy(dst, f[:min(p.header, len(f))])
-	return head + testframe.Turn(dst[head:], f[head:])
+	return head + testframe.Reverse(dst[head:], f[head:])
 }

@@ -9,9 +9,10 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/gen/record"
 )
 
-// totals are the books so far.
+// totals are the counts so far.
 func (j *job) totals() record.Record {
-	r := record.Record{Time: time.Now(), Function: j.Function, Port: j.Port, Threads: len(j.moved), Window: j.window}
+	r := record.Record{Time: time.Now(), Function: j.Function, Port: j.Port, Threads: len(j.moved),
+		Window: j.window}
 	if r.Function == "" {
 		r.Function = "self-test"
 	}
@@ -44,7 +45,7 @@ func (j *job) totals() record.Record {
 	return r
 }
 
-// finish makes the totals a summary.
+// finish turns totals into the summary.
 func (j *job) finish(r record.Record) record.Record {
 	r.Type = "summary"
 	if r.Function == "tx" || r.Function == "txseq" {
@@ -55,14 +56,14 @@ func (j *job) finish(r record.Record) record.Record {
 	if r.Odd = odd; d.Count > 0 {
 		r.Latency = &d
 	}
-	if j.sent != nil { // it is known how many there should be
+	if j.sent != nil { // the number of frames sent is known
 		r.Check.Lost = r.Sent - min(r.Check.Seen, r.Sent)
 		r.Drops = r.Check.Lost
 	}
 	return r
 }
 
-// elapsed is the time from the first frame to the last.
+// elapsed is the time from the first batch to the last.
 func (j *job) elapsed() time.Duration {
 	var first, last int64
 	for _, n := range j.moved {
@@ -74,14 +75,14 @@ func (j *job) elapsed() time.Duration {
 	return time.Duration(last - first)
 }
 
-// reporter writes records: lines in the form of pkt-gen, whose fields scripts know, to standard error and the summary to
-// standard output, or all of it as JSON to standard output.
+// reporter writes records. As text, reports are lines in pkt-gen's form on standard error, and the
+// summary is on standard output. As JSON, both are on standard output.
 type reporter struct {
 	j     *job
 	start time.Time
 	last  record.Record
 	style record.Style
-	bar   *cli.Bar // nil where nobody watches
+	bar   *cli.Bar // nil if standard error is no terminal, or shows other output
 }
 
 func newReporter(j *job) *reporter {
@@ -98,7 +99,7 @@ func newReporter(j *job) *reporter {
 	return r
 }
 
-// until reports until done says that the work is over.
+// until writes reports until done has the result of the workers.
 func (r *reporter) until(done <-chan error) error {
 	report := time.NewTicker(time.Duration(r.j.Show.Interval) * time.Millisecond)
 	defer report.Stop()
@@ -137,12 +138,13 @@ func (r *reporter) report() {
 	}
 	fmt.Fprintln(r.j.err, r.style.Line(rec))
 	if rec.Function == "ping" && rec.Latency != nil {
-		r.j.say("ping_body", "count %d RTT: min %d av %.0f ns", rec.Latency.Count, rec.Latency.Min, rec.Latency.Mean)
+		r.j.say("ping_body", "count %d RTT: min %d av %.0f ns", rec.Latency.Count, rec.Latency.Min,
+			rec.Latency.Mean)
 		r.j.say("ping_body", "k: %s", record.Octaves(rec.Latency.Octaves))
 	}
 }
 
-// progress is how much of the work is done, from 0 to 1.
+// progress is the part of the work that is done, from 0 to 1.
 func (r *reporter) progress() (p float64) {
 	if r.j.Count > 0 {
 		var frames uint64
@@ -166,7 +168,8 @@ func (r *reporter) summary() *record.Record {
 		fmt.Fprint(r.j.out, r.style.Text(rec))
 	}
 	if rec.Function == "ping" && rec.Latency != nil {
-		r.j.say("ping_body", "RTT over %d packets: min %d av %.0f ns", rec.Latency.Count, rec.Latency.Min, rec.Latency.Mean)
+		r.j.say("ping_body", "RTT over %d packets: min %d av %.0f ns", rec.Latency.Count, rec.Latency.Min,
+			rec.Latency.Mean)
 	}
 	return &rec
 }

@@ -12,35 +12,35 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
-// receiver receives from the rx rings of a port. What it learns of a frame goes to books that all receivers share, once a
-// batch.
+// receiver receives from the rx rings of a port. Once a batch it adds its counts to the tracker and
+// the histogram, which all receivers share.
 type receiver struct {
 	port    *netmap.Port
 	burst   int
-	left    *atomic.Int64 // frames that all receivers together are to receive; nil is for ever
-	stop    func()        // ends all of them
-	window  *window       // of the sender in this process, if there is one
+	left    *atomic.Int64 // frames still to receive by all receivers; nil is without end
+	stop    func()        // stops all receivers
+	window  *window       // of the sender in this process; may be nil
 	n       *counters
-	tracker *testframe.Tracker // nil counts only
+	tracker *testframe.Tracker // nil does not check frames
 	latency *latency.Histogram
-	header  int          // bytes before each frame
-	dump    *frames.Dump // nil dumps nothing
-	silent  func() bool  // says that nothing comes any more; nil waits for ever
+	header  int          // bytes of virtio-net header before each frame
+	dump    *frames.Dump // may be nil
+	silent  func() bool  // reports that frames have ceased to come; nil waits without end
 
 	checker  testframe.Checker
 	rings    []*netmap.Reader
-	runs     []testframe.Run // of the batch, the last one still growing
-	now      time.Time       // when the batch was read
-	time     uint64          // of the frames counted in sameTime
+	runs     []testframe.Run // of the batch; the last one may grow
+	now      time.Time       // time when the batch was read
+	time     uint64          // time in the frames that sameTime counts
 	sameTime uint64
 	bytes    int
 	frames   int
-	total    uint64 // frames read, ever
+	total    uint64 // frames read since the start
 	foreign  uint64
 	corrupt  uint64
 }
 
-// run receives until the context ends.
+// run receives frames until the context ends.
 func (r *receiver) run(ctx context.Context) error {
 	return r.loop(ctx, func() {
 		for i, ring := range r.port.Rx() {
@@ -49,7 +49,7 @@ func (r *receiver) run(ctx context.Context) error {
 	})
 }
 
-// loop drains the rings whenever there is something in them.
+// loop calls drain whenever the rings have frames.
 func (r *receiver) loop(ctx context.Context, drain func()) error {
 	for ctx.Err() == nil {
 		if err := cli.Await(ctx, r.port, netmap.In, cli.PollTime); err != nil {
@@ -57,7 +57,7 @@ func (r *receiver) loop(ctx context.Context, drain func()) error {
 		}
 		drain()
 		if r.window != nil {
-			if err := r.port.RxSync(); err != nil { // from here on the sender may use the slots again
+			if err := r.port.RxSync(); err != nil { // releases the slots for the sender
 				return err
 			}
 			r.window.read.Store(r.total)
@@ -66,11 +66,11 @@ func (r *receiver) loop(ctx context.Context, drain func()) error {
 			r.stop()
 		}
 	}
-	r.port.RxSync() // the sender is to see that all was taken; one whose port has gone needs not
+	r.port.RxSync() // releases the last slots for the sender; if the port is gone, nobody needs them
 	return nil
 }
 
-// most is how many frames may be read now.
+// most is how many frames the next batch may have.
 func (r *receiver) most() int {
 	if r.left == nil {
 		return r.burst
@@ -78,13 +78,13 @@ func (r *receiver) most() int {
 	return int(min(int64(r.burst), max(r.left.Load(), 0)))
 }
 
-// drain reads a batch from a ring.
+// drain receives a batch from a ring.
 func (r *receiver) drain(ring *netmap.Ring, from *netmap.Reader) {
 	n := from.Fill(r.most())
 	if n == 0 {
 		return
 	}
-	r.n.noteSpace(ring.NumSlots() - 1 - ring.Len())
+	r.n.addSpace(ring.NumSlots() - 1 - ring.Len())
 	r.now = time.Now()
 	for {
 		f, ok := from.Next()
@@ -94,7 +94,7 @@ func (r *receiver) drain(ring *netmap.Ring, from *netmap.Reader) {
 		r.frames++
 		r.bytes += from.Size()
 		if r.tracker != nil {
-			r.look(f[min(r.header, len(f)):])
+			r.check(f[min(r.header, len(f)):])
 		}
 	}
 	if r.dump != nil {
@@ -102,11 +102,11 @@ func (r *receiver) drain(ring *netmap.Ring, from *netmap.Reader) {
 	}
 	from.Commit()
 	r.total += uint64(r.frames)
-	r.book()
+	r.endBatch()
 }
 
-// readers read the rings of a port. A frame that is gen's own has at most testframe.MaxLen bytes: of
-// others, that much and one byte is kept.
+// readers returns a reader for each rx ring of a port. Frames of gen have at most testframe.MaxLen
+// bytes. So one byte more is enough to recognize a longer frame.
 func readers(p *netmap.Port) (all []*netmap.Reader) {
 	for _, ring := range p.Rx() {
 		all = append(all, ring.Reader(testframe.MaxLen+1))
@@ -114,7 +114,7 @@ func readers(p *netmap.Port) (all []*netmap.Reader) {
 	return all
 }
 
-func (r *receiver) look(f []byte) {
+func (r *receiver) check(f []byte) {
 	m, verdict := r.checker.Check(f)
 	switch verdict {
 	case testframe.Foreign:
@@ -130,25 +130,25 @@ func (r *receiver) look(f []byte) {
 		r.runs = append(r.runs, testframe.Run{Stream: m.Stream, First: m.Seq, N: 1})
 	}
 	if m.Time != r.time {
-		r.bookTime()
+		r.addLatency()
 		r.time = m.Time
 	}
 	r.sameTime++
 }
 
-// bookTime books the latency of frames that were made at the same time: frames of one batch.
-func (r *receiver) bookTime() {
+// addLatency adds the latency of the frames with the same time, which are frames of one batch.
+func (r *receiver) addLatency() {
 	if r.sameTime > 0 {
 		r.latency.Add(time.Duration(testframe.Since(uint64(r.now.UnixNano()), r.time)), r.sameTime)
 		r.sameTime = 0
 	}
 }
 
-// book books a batch.
-func (r *receiver) book() {
+// endBatch adds the counts of the batch to the shared ones.
+func (r *receiver) endBatch() {
 	if r.tracker != nil {
-		r.bookTime()
-		r.tracker.Note(r.runs...)
+		r.addLatency()
+		r.tracker.Add(r.runs...)
 		r.runs = r.runs[:0]
 		r.n.foreign.Store(r.foreign)
 		r.n.corrupt.Store(r.corrupt)

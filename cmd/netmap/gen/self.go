@@ -16,29 +16,29 @@ import (
 
 const selfTestTime = 5 * time.Second
 
-// window keeps a sender from running more than a ring ahead of its receiver. A VALE switch drops what does not fit into
-// the receiver's ring and does not tell the sender: without a window, loss would say nothing but who is faster.
+// window keeps a sender at most a ring ahead of its receiver. A VALE switch drops frames that do
+// not fit into the receiver's ring, and the sender does not learn of it. So without a window, a
+// loss would only show that the sender is faster.
 type window struct {
 	size uint64
-	read atomic.Uint64 // frames whose slots the receiver has given back; written by the receiver
+	read atomic.Uint64 // frames whose slots the receiver has released; written by the receiver
 	spun int
 }
 
-// room is how many frames may go after that many.
+// room is how many frames the sender may send after it has sent so many.
 func (w *window) room(sent uint64) int { return int(w.size - (sent - w.read.Load())) }
 
-// wait waits a moment for the receiver.
+// wait yields the processor to the receiver.
 func (w *window) wait() {
 	const spins = 1000
 	if w.spun++; w.spun%spins == 0 {
-		time.Sleep(20 * time.Microsecond) // it may be waiting for this very core
+		time.Sleep(20 * time.Microsecond) // the receiver's thread may wait for this core
 		return
 	}
 	runtime.Gosched()
 }
 
-// selfTest sends from one port of a switch to another, checks everything, and fails if anything was
-// lost or changed.
+// selfTest sends from one port of a switch to another, and fails if a frame was lost or changed.
 func (j *job) selfTest(ctx context.Context, open cli.Opener) error {
 	if j.Duration == 0 && j.Count == 0 {
 		j.Duration = selfTestTime
@@ -53,22 +53,23 @@ func (j *job) selfTest(ctx context.Context, open cli.Opener) error {
 	return r.Verdict()
 }
 
-// openSelfTest opens both ends. The sender ends by itself; the receiver is ended when it has
-// everything.
+// openSelfTest opens both ports. The sender ends by itself, and stops the receiver when that has
+// all frames.
 func (j *job) openSelfTest(open cli.Opener) error {
-	name := fmt.Sprintf("valegen%d:", os.Getpid()) // nobody else's switch, where the device is shared
+	// on a shared device, no other program uses this switch
+	name := fmt.Sprintf("valegen%d:", os.Getpid())
 	tx, err := open(name+"sender", netmap.TxOnly())
 	if err != nil {
 		return err
 	}
-	if err := j.fits(tx); err != nil {
+	if err := j.checkFits(tx); err != nil {
 		return err
 	}
 	rx, err := open(name + "receiver")
 	if err != nil {
 		return err
 	}
-	if j.Frames.DstMAC, err = announce(rx); err != nil {
+	if j.Frames.DstMAC, err = learnAddress(rx); err != nil {
 		return err
 	}
 	w := &window{size: uint64((rx.Rx()[0].NumSlots() - 1) / j.cutFor(tx).Slots)}
@@ -84,7 +85,8 @@ func (j *job) openSelfTest(open cli.Opener) error {
 			if err := s.run(ctx); err != nil {
 				return err
 			}
-			for end := time.Now().Add(flushTime); r.n.frames.Load() < s.n.frames.Load() && time.Now().Before(end); {
+			for end := time.Now().Add(flushTime); r.n.frames.Load() < s.n.frames.Load() &&
+				time.Now().Before(end); {
 				time.Sleep(time.Millisecond)
 			}
 			return nil
@@ -97,13 +99,14 @@ func (j *job) openSelfTest(open cli.Opener) error {
 	return nil
 }
 
-// announce has the switch see the receiver's address, which it returns: otherwise frames for it would go to all ports.
-func announce(rx *netmap.Port) (testframe.MACs, error) {
+// learnAddress sends a frame from the receiver, so that the switch learns its address, and returns
+// the address. The switch sends frames for unknown addresses to all ports.
+func learnAddress(rx *netmap.Port) (testframe.MACs, error) {
 	mac := net.HardwareAddr{0x02, 0x6e, 0x6d, 0, 0, 1}
 	f := make([]byte, testframe.MinLen)
 	copy(f, "\xff\xff\xff\xff\xff\xff")
 	copy(f[6:], mac)
-	copy(f[12:], "\x88\xb5") // an Ethernet type for local experiments
+	copy(f[12:], "\x88\xb5") // the Ethernet type for local experiments
 	rx.Tx()[0].Send(f)
 	return testframe.OneMAC(mac), rx.TxSync()
 }

@@ -9,14 +9,15 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 )
 
-// sequel receives the frames of txseq, each of which has a number. It counts slots, as pkt-gen does.
-type sequel struct {
+// seqReceiver receives the frames of txseq, which have sequence numbers. It counts slots, as
+// pkt-gen does.
+type seqReceiver struct {
 	*receiver
-	expect  []sequence // by ring
-	shape   int        // slots of the packet before; 0 is not known
-	slots   int        // of this one so far
-	say     func(format string, args ...any)
-	lastSay time.Time
+	expect    []sequence // by ring
+	lastSlots int        // slots of the last packet; 0 if unknown
+	slots     int        // slots of the current packet so far
+	say       func(format string, args ...any)
+	lastSay   time.Time
 }
 
 type sequence struct {
@@ -24,8 +25,8 @@ type sequence struct {
 	known bool
 }
 
-func (j *job) newSequel(p *netmap.Port) *sequel {
-	s := &sequel{receiver: j.newReceiver(p), expect: make([]sequence, len(p.Rx()))}
+func (j *job) newSeqReceiver(p *netmap.Port) *seqReceiver {
+	s := &seqReceiver{receiver: j.newReceiver(p), expect: make([]sequence, len(p.Rx()))}
 	s.say = func(format string, args ...any) {
 		if now := time.Now(); now.Sub(s.lastSay) > 500*time.Millisecond {
 			s.lastSay = now
@@ -35,7 +36,7 @@ func (j *job) newSequel(p *netmap.Port) *sequel {
 	return s
 }
 
-func (s *sequel) run(ctx context.Context) error {
+func (s *seqReceiver) run(ctx context.Context) error {
 	return s.loop(ctx, func() {
 		for i, ring := range s.port.Rx() {
 			s.drain(ring, &s.expect[i])
@@ -43,11 +44,11 @@ func (s *sequel) run(ctx context.Context) error {
 	})
 }
 
-func (s *sequel) drain(ring *netmap.Ring, e *sequence) {
+func (s *seqReceiver) drain(ring *netmap.Ring, e *sequence) {
 	w := ring.Window()
 	for most := s.most(); s.frames < most && w.Len() > 0; w.Next() {
 		f := w.Frame()
-		s.shapes(w.Slot().Flags&abi.NSMoreFrag != 0)
+		s.countSlot(w.Slot().Flags&abi.NSMoreFrag != 0)
 		s.bytes += len(f)
 		s.frames++
 		if number, ok := testframe.Number(f[min(s.header, len(f)):]); !ok {
@@ -59,18 +60,19 @@ func (s *sequel) drain(ring *netmap.Ring, e *sequence) {
 	s.finish(ring, w)
 }
 
-// shapes tells when a packet has another number of slots than the one before.
-func (s *sequel) shapes(more bool) {
+// countSlot counts a slot, and writes a line if a packet has another number of slots than the last
+// one.
+func (s *seqReceiver) countSlot(more bool) {
 	if s.slots++; more {
 		return
 	}
-	if s.shape > 0 && s.slots != s.shape {
-		s.say("Received packets with %d frags, expected %d", s.slots, s.shape)
+	if s.lastSlots > 0 && s.slots != s.lastSlots {
+		s.say("Received packets with %d frags, expected %d", s.slots, s.lastSlots)
 	}
-	s.shape, s.slots = s.slots, 0
+	s.lastSlots, s.slots = s.slots, 0
 }
 
-func (s *sequel) compare(e *sequence, number uint32) {
+func (s *seqReceiver) compare(e *sequence, number uint32) {
 	if gap := number - e.next; e.known && gap != 0 {
 		if gap < 1<<31 {
 			s.n.dropped.Add(uint64(gap))
@@ -83,16 +85,16 @@ func (s *sequel) compare(e *sequence, number uint32) {
 	*e = sequence{number + 1, true}
 }
 
-// finish gives back what was read, and books it.
-func (s *sequel) finish(ring *netmap.Ring, w netmap.Window) {
+// finish releases the slots of a batch, and counts the batch.
+func (s *seqReceiver) finish(ring *netmap.Ring, w netmap.Window) {
 	if s.frames == 0 {
 		return
 	}
-	s.n.noteSpace(ring.NumSlots() - 1 - ring.Len())
+	s.n.addSpace(ring.NumSlots() - 1 - ring.Len())
 	if s.dump != nil {
 		s.dump.Slots(ring, ring.Head(), w.Index())
 	}
 	w.Commit()
 	s.now = time.Now()
-	s.book()
+	s.endBatch()
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/pace"
 )
 
-// flushTime is how long a sender waits at its end for frames to leave the rings.
+// flushTime bounds how long a sender waits at its end for frames to leave the rings.
 const flushTime = time.Second
 
 // sender sends the frames of one stream through the tx rings of a port.
@@ -21,17 +21,18 @@ type sender struct {
 	make   frames.Maker
 	pace   pace.Rate
 	burst  int
-	unit   int     // only multiples of so many frames go together
+	unit   int     // frames are sent in multiples of this number
 	left   uint64  // frames to send
-	window *window // holds the sender back, if it is not nil
-	seq    uint64  // of the next frame
-	turn   int     // calls of fill
+	window *window // bounds how far the sender runs ahead; may be nil
+	seq    uint64  // sequence number of the next frame
+	calls  int     // of fill
 	n      *counters
 }
 
-// newSender is the sender of thread i.
+// newSender returns the sender of thread i.
 func (j *job) newSender(i int, port *netmap.Port, m frames.Maker) *sender {
-	s := &sender{port: port, rings: port.Tx(), make: m, burst: j.Burst, unit: 1, left: math.MaxUint64, n: &counters{}}
+	s := &sender{port: port, rings: port.Tx(), make: m, burst: j.Burst, unit: 1, left: math.MaxUint64,
+		n: &counters{}}
 	s.pace.PerSecond = j.PPS() / float64(j.Threads)
 	if j.Function == "txseq" {
 		s.rings, s.unit = s.rings[:1], j.Slots.Fragments
@@ -45,7 +46,7 @@ func (j *job) newSender(i int, port *netmap.Port, m frames.Maker) *sender {
 	return s
 }
 
-// run sends until the context ends or everything is sent.
+// run sends until the context ends or left is 0.
 func (s *sender) run(ctx context.Context) error {
 	for s.left > 0 && ctx.Err() == nil {
 		now := time.Now()
@@ -62,7 +63,7 @@ func (s *sender) run(ctx context.Context) error {
 		}
 		s.make.SetTime(uint64(now.UnixNano()))
 		if n, bytes := s.fill(int(min(uint64(due), s.left))); n > 0 {
-			s.book(now, n, bytes)
+			s.count(now, n, bytes)
 			if err := s.port.TxSync(); err != nil {
 				return err
 			}
@@ -75,28 +76,30 @@ func (s *sender) run(ctx context.Context) error {
 	return s.finish()
 }
 
-// fill puts up to n frames into the rings, a burst at most into each, and returns how many, and their bytes. Each call starts
-// with another ring, so that a slow pace uses all of them, and with them all of the receiver's.
+// fill puts up to n frames into the rings, at most a burst into each. It returns the numbers of
+// frames and of bytes. Each call starts with the next ring, so that a low rate uses all rings, and
+// all rings of the receiver.
 func (s *sender) fill(n int) (frames, bytes int) {
 	n = (n + s.unit - 1) / s.unit * s.unit
-	s.turn++
+	s.calls++
 	for i := range s.rings {
 		if frames == n {
 			break
 		}
-		more, size := s.make.Put(s.rings[(s.turn+i)%len(s.rings)], min(n-frames, max(s.burst/s.unit, 1)*s.unit), s.seq)
+		more, size := s.make.Put(s.rings[(s.calls+i)%len(s.rings)],
+			min(n-frames, max(s.burst/s.unit, 1)*s.unit), s.seq)
 		frames, bytes, s.seq = frames+more, bytes+size, s.seq+uint64(more)
 	}
 	return frames, bytes
 }
 
-func (s *sender) book(now time.Time, n, bytes int) {
+func (s *sender) count(now time.Time, n, bytes int) {
 	s.left -= uint64(n)
 	s.pace.Took(n)
 	s.n.add(now, n, bytes)
 }
 
-// finish waits until the frames are out: sending ends there, not with the last batch.
+// finish waits until the frames have left the rings, which is when sending ends.
 func (s *sender) finish() error {
 	err := flush(s.port, s.n)
 	if s.n.batches.Load() > 0 {
@@ -105,7 +108,7 @@ func (s *sender) finish() error {
 	return err
 }
 
-// flush waits until the tx rings are empty, for a bounded time, and counts what is still in them then.
+// flush waits at most flushTime until the tx rings are empty, and counts the frames still in them.
 func flush(p *netmap.Port, n *counters) error {
 	for end := time.Now().Add(flushTime); ; time.Sleep(100 * time.Microsecond) {
 		if err := p.TxSync(); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli/clitest"
 )
 
-// line is a command line, and what the error says.
+// line is a command line, and a part of its error.
 type line struct{ args, want string }
 
 var wrong = []line{
@@ -24,16 +24,16 @@ var wrong = []line{
 	{"-6 -l 79", "-l takes 80"},
 	{"-f txseq -i x{1 -l 45", "-l takes 46"},
 	{"-f ping -i x{1 -l 59", "-l takes 60"},
-	{"-R fast", "no rate"},
-	{"-R 10Gb", "no rate"},
-	{"-n 1.5", "no whole number"},
-	{"-n -1", "no quantity"},
-	{"-s 10.0.0", "no IP address"},
-	{"-s 10.0.0.1 -d 2001:db8::1", "-s 10.0.0.1:1234 is no IPv6"},
-	{"-6 -d 10.0.0.1", "-d 10.0.0.1:1234 is no IPv6"},
+	{"-R fast", "not a rate"},
+	{"-R 10Gb", "not a rate"},
+	{"-n 1.5", "not a whole number"},
+	{"-n -1", "not a quantity"},
+	{"-s 10.0.0", "not an IP address"},
+	{"-s 10.0.0.1 -d 2001:db8::1", "-s 10.0.0.1:1234 is not an IPv6"},
+	{"-6 -d 10.0.0.1", "-d 10.0.0.1:1234 is not an IPv6"},
 	{"-4 -s ::1", "-4"},
-	{"-S xx", "no MAC address"},
-	{"-i x{1 -f tx -D xx", "no MAC address"},
+	{"-S xx", "not a MAC address"},
+	{"-i x{1 -f tx -D xx", "not a MAC address"},
 	{"-p 2", "-p"},
 	{"-p 0", "-p takes"},
 	{"-f ping -i x{1 -p 2", "-p"},
@@ -72,8 +72,8 @@ var wrong = []line{
 	{"-f tx -i x{1 surplus", "takes no arguments"},
 }
 
-// A command line that is wrong gives one line, which names the flag, and status 2: cobra's mistakes are marked above this
-// package. Nothing is written before.
+// A wrong command line ends with status 2 and an error of one line that names the flag. Nothing is
+// written before.
 func TestWrongCommandLines(t *testing.T) {
 	dir := t.TempDir()
 	text := filepath.Join(dir, "text")
@@ -87,7 +87,7 @@ func TestWrongCommandLines(t *testing.T) {
 	}
 }
 
-// What only opening can tell is an error, too.
+// Faults that only opening finds are errors, too.
 func TestPortsThatDoNotFit(t *testing.T) {
 	for args, want := range map[string]string{
 		"-f tx -i vale0:a-1 -p 2":              "without a ring",
@@ -99,7 +99,8 @@ func TestPortsThatDoNotFit(t *testing.T) {
 		"--device=/nosuch/device":              "/nosuch/device",
 		"-f tx -i vale0:a -C 32 -l 4000 -M 60": "would take 67 slots",
 	} {
-		if _, _, err := runGen(t, strings.Fields(args)...); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := runGen(t, strings.Fields(args)...); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("gen %s: error %v, want one with %q", args, err, want)
 		}
 	}

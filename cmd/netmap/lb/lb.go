@@ -159,7 +159,7 @@ func (o *flags) parseGroups(base string) error {
 		if number != "" {
 			n, err := strconv.Atoi(number)
 			if err != nil || n < 1 || n > mostPipes {
-				return fmt.Errorf("%q is no number of pipes: -p takes [name:]number, from 1 to %d", number, mostPipes)
+				return fmt.Errorf("%q is not a number of pipes: -p takes [name:]number, from 1 to %d", number, mostPipes)
 			}
 			g.pipes = n
 		}

@@ -2,6 +2,8 @@ package frames
 
 import "unsafe"
 
-// address is where memory lies, for a framework that is to read it there. It must be kept, and does not move: the garbage
-// collector leaves things where they are.
-func address(memory []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(memory)))) }
+// address is the address of memory, at which the framework reads it. The caller must keep a
+// reference to memory as long. Go's garbage collector does not move it.
+func address(memory []byte) uint64 {
+	return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(memory))))
+}

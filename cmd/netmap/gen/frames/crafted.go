@@ -11,53 +11,56 @@ import (
 type Maker interface {
 	// SetTime sets the time that the next frames carry, Unix time in nanoseconds.
 	SetTime(t uint64)
-	// Put makes up to n frames in a ring, the first of them with this number. It returns how many, and
-	// their bytes.
+	// Put makes up to n frames in a ring, the first of them with sequence number seq. It returns
+	// the numbers of frames and of bytes.
 	Put(ring *netmap.Ring, n int, seq uint64) (frames, bytes int)
 }
 
 // Config is what a Maker makes.
 type Config struct {
-	Build *testframe.Builder  // of frames with marks
-	Blank *testframe.Template // of frames without marks; if there is neither, frames are rubbish
+	Build *testframe.Builder // frames with marks
+	// frames without marks; if both are nil, frames are what the buffers contain
+	Blank *testframe.Template
 
-	IPv6     bool
-	Lengths  Lengths
-	Header   int   // bytes of zeros before each frame
-	Cut      Cut   // how frames lie in slots
-	Chain    int   // so many frames, each in its slot, are one packet: txseq with -F
-	Indirect int   // slots for which frames stay in memory of the program; 0 copies frames into buffers
-	Dump     *Dump // writes what is made; nil writes nothing
+	IPv6    bool
+	Lengths Lengths
+	Header  int // bytes of zeros before each frame
+	Cut     Cut // how frames are put into slots
+	Chain   int // number of frames that make one packet, each in its slot: txseq with -F
+	// number of slots whose frames stay in the program's memory; 0 copies frames into buffers
+	Indirect int
+	Dump     *Dump // writes the frames; may be nil
 }
 
-// New is the Maker of the config. The fastest is that of IPv4 frames of one length with marks, each
-// in one slot.
+// New returns the Maker for a config. Marked IPv4 frames of one length, each in one slot, have a
+// fast Maker of their own.
 func New(c Config) Maker {
-	isPlain := c.Header == 0 && c.Lengths.Low == 0 && c.Cut.Slots == 1 && c.Indirect == 0 && c.Dump == nil
+	isPlain := c.Header == 0 && c.Lengths.Low == 0 && c.Cut.Slots == 1 && c.Indirect == 0 &&
+		c.Dump == nil
 	if c.Build != nil && isPlain && !c.IPv6 {
 		return marked{c.Build}
 	}
 	m := &crafted{Config: c, length: c.Lengths.Most, memory: make([][]byte, max(c.Indirect, 1))}
 	for i := range m.memory {
-		// A Builder may write a little more than the frame.
+		// A Builder may write a few bytes behind the frame.
 		m.memory[i] = make([]byte, c.Header+max(c.Lengths.Most, testframe.MinLen6)+8)
 	}
 	return m
 }
 
-// crafted makes the frames that marked does not: of differing lengths, in several slots, with
-// virtio-net headers, without marks. It makes each in its memory and copies it.
+// crafted makes the frames that marked does not: with random lengths, in several slots, with
+// virtio-net headers, or without marks. It makes each frame in memory and copies it.
 type crafted struct {
 	Config
-	length int      // of this frame
-	memory [][]byte // of one frame, or of one for each slot
+	length int      // of the current frame
+	memory [][]byte // for one frame, or one for each slot
 }
 
-// Cut is how frames lie in slots: each but the last holds Size bytes.
+// Cut is how frames are put into slots: each but the last holds Size bytes.
 type Cut struct{ Slots, Size int }
 
-// NewCut finds how frames of length bytes lie in so many slots, or in more, if a slot, which holds
-// at most that many bytes, cannot hold its part.
+// NewCut divides frames of length bytes among so many slots. If a part exceeds most, the bytes that
+// a slot holds, it takes more slots.
 func NewCut(length, slots, most int) Cut {
 	c := Cut{slots, length / slots}
 	if rest := length - (slots-1)*c.Size; c.Size > most || rest > most {
@@ -75,7 +78,7 @@ func (c *crafted) SetTime(t uint64) {
 func (c *crafted) Put(ring *netmap.Ring, n int, seq uint64) (frames, bytes int) {
 	w := ring.Window()
 	for frames < n && w.Len() >= c.Cut.Slots*c.Chain {
-		for range c.Chain { // packets go as a whole
+		for range c.Chain { // packets are sent whole
 			bytes += c.one(ring, &w, seq+uint64(frames))
 			frames++
 			if frames%c.Chain != 0 {
@@ -93,19 +96,19 @@ func (c *crafted) Put(ring *netmap.Ring, n int, seq uint64) (frames, bytes int) 
 	return frames, bytes
 }
 
-// last is the slot before the window.
+// last is the slot before the start of the window.
 func (c *crafted) last(ring *netmap.Ring, w *netmap.Window) *abi.Slot {
 	n := uint32(ring.NumSlots())
 	return ring.Slot((w.Index() + n - 1) % n)
 }
 
-// one makes a frame and returns how long it is.
+// one makes a frame and returns its length.
 func (c *crafted) one(ring *netmap.Ring, w *netmap.Window, seq uint64) int {
 	if c.Lengths.Low > 0 {
 		c.draw()
 	}
 	memory := c.memory[0]
-	if len(c.memory) > 1 { // of each slot, which the switch reads later
+	if len(c.memory) > 1 { // each slot has its own, which the switch reads later
 		memory = c.memory[(ring.ID()*ring.NumSlots()+int(w.Index()))%len(c.memory)]
 	}
 	switch {
@@ -117,7 +120,8 @@ func (c *crafted) one(ring *netmap.Ring, w *netmap.Window, seq uint64) int {
 	length := c.Header + c.length
 	if len(c.memory) > 1 {
 		slot := w.Slot()
-		slot.Ptr, slot.Len, slot.Flags = address(memory), uint16(length), slot.Flags&abi.NSBufChanged|abi.NSIndirect
+		slot.Ptr, slot.Len, slot.Flags = address(memory), uint16(length),
+			slot.Flags&abi.NSBufChanged|abi.NSIndirect
 		w.Next()
 		return length
 	}
@@ -125,7 +129,7 @@ func (c *crafted) one(ring *netmap.Ring, w *netmap.Window, seq uint64) int {
 	return length
 }
 
-// draw gives the next frame a length.
+// draw chooses the length of the next frame.
 func (c *crafted) draw() {
 	c.length = c.Lengths.draw()
 	switch {
@@ -136,7 +140,7 @@ func (c *crafted) draw() {
 	}
 }
 
-// place copies the frame into as many slots as it takes, which a short one does not need all.
+// place copies the frame into slots. A short frame needs fewer than Cut.Slots.
 func (c *crafted) place(ring *netmap.Ring, w *netmap.Window, f []byte, length int) {
 	f = f[:length]
 	for slots := 1; ; slots++ {

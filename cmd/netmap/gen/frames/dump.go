@@ -9,16 +9,16 @@ import (
 	"github.com/seed-48afdc40/netmap"
 )
 
-// Dump writes slots and what lies in their buffers, in the form of pkt-gen. Several workers may.
+// Dump writes slots and the contents of their buffers, in pkt-gen's form. Workers may share it.
 type Dump struct {
 	mu sync.Mutex
 	w  io.Writer
 }
 
-// NewDump is a Dump that writes to w.
+// NewDump returns a Dump that writes to w.
 func NewDump(w io.Writer) *Dump { return &Dump{w: w} }
 
-// Slots writes those from one to before another.
+// Slots writes the slots of a ring from index from to before index to.
 func (d *Dump) Slots(ring *netmap.Ring, from, to uint32) {
 	var b bytes.Buffer
 	bufs := ring.Buffers()
@@ -26,7 +26,8 @@ func (d *Dump) Slots(ring *netmap.Ring, from, to uint32) {
 		slot := *ring.Slot(i)
 		data := bufs.Of(&slot)
 		data = data[:min(int(slot.Len), len(data))]
-		fmt.Fprintf(&b, "ring %d cur %5d [buf %6d flags 0x%04x len %5d]\n", ring.ID(), i, slot.BufIdx, slot.Flags, slot.Len)
+		fmt.Fprintf(&b, "ring %d cur %5d [buf %6d flags 0x%04x len %5d]\n", ring.ID(), i, slot.BufIdx,
+			slot.Flags, slot.Len)
 		for at := 0; at < len(data); at += 16 {
 			hexLine(&b, at, data[at:min(at+16, len(data))])
 		}

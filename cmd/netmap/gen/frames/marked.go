@@ -6,7 +6,8 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 )
 
-// marked makes IPv4 frames of one length with marks, each in one slot: the most common frames, fast.
+// marked makes IPv4 frames of one length with marks, each in one slot. These are the most common
+// frames, and fast to make.
 type marked struct{ *testframe.Builder }
 
 func (m marked) Put(ring *netmap.Ring, n int, seq uint64) (frames, bytes int) {
@@ -24,7 +25,7 @@ func (m marked) fill(ring *netmap.Ring, slots []abi.Slot, seq uint64) {
 		slot := &slots[i]
 		word := slot.Word()
 		buf := bufs.Of(slot)
-		if len(buf) < int(length) { // the other end of a pipe has given it back with an offset of its own
+		if len(buf) < int(length) { // the other end of a pipe has released it with a larger offset
 			ring.SetOffset(slot, 0)
 			buf = bufs.Of(slot)
 		}
@@ -32,6 +33,6 @@ func (m marked) fill(ring *netmap.Ring, slots []abi.Slot, seq uint64) {
 		slot.SetWord(abi.MakeSlotWord(word.BufIdx(), length, word.Flags()&abi.NSBufChanged))
 	}
 	if n := len(slots); n > 0 {
-		slots[n-1].Flags |= abi.NSReport // a driver need not tell of each frame that it is out
+		slots[n-1].Flags |= abi.NSReport // one report for a batch: a driver need not report each frame
 	}
 }

@@ -19,12 +19,14 @@ import (
 func (o *Options) checkFunction() error {
 	switch {
 	case o.Function != "" && !slices.Contains(functions, o.Function):
-		return fmt.Errorf("there is no function %q: -f takes one of %s", o.Function, strings.Join(functions, ", "))
+		return fmt.Errorf("there is no function %q: -f takes one of %s", o.Function,
+			strings.Join(functions, ", "))
 	case o.Function != "" && o.Port == "":
 		return fmt.Errorf("function %s needs a port: name it with -i, such as -i netmap:eth0", o.Function)
 	case strings.HasPrefix(o.Port, "tap:"), strings.HasPrefix(o.Port, "pcap:"):
 		kind, name, _ := strings.Cut(o.Port, ":")
-		return fmt.Errorf("gen does not speak to %s of %s: name the interface, -i netmap:%s", kind, name, name)
+		return fmt.Errorf("gen cannot open %s of %s: name the interface, -i netmap:%s",
+			kind, name, name)
 	case o.Port == "":
 		return nil
 	}
@@ -34,23 +36,25 @@ func (o *Options) checkFunction() error {
 	case err != nil:
 		return fmt.Errorf("-i: %w", err)
 	case o.Threads > 1 && o.Name.Mode != abi.RegAllNIC:
-		return fmt.Errorf("-p gives every thread a ring of its own: name the port without a ring, not -i %s", o.Port)
+		return fmt.Errorf("-p gives each thread its own ring: name the port without a ring, not -i %s",
+			o.Port)
 	}
 	return nil
 }
 
-// checkUses looks for flags that mean nothing to the function. pkt-gen passes over them, and so do we, but say so; the self
-// test is ours, and has nothing that somebody could rely on.
+// checkUses finds flags that the function does not use. Like pkt-gen, gen ignores them, but it
+// names them. For the self test they are an error: pkt-gen has none, so no script depends on it.
 func (o *Options) checkUses(given *pflag.FlagSet) error {
 	given.Visit(func(f *pflag.Flag) {
 		list, ok := uses[f.Name]
-		moot := o.Frames.File != "" && slices.Contains(looks, f.Name)
-		if ok && !slices.Contains(list, o.Function) || moot {
+		replaced := o.Frames.File != "" && slices.Contains(contents, f.Name)
+		if ok && !slices.Contains(list, o.Function) || replaced {
 			o.Unused = append(o.Unused, flagName(f))
 		}
 	})
 	if o.Function == "" && len(o.Unused) > 0 {
-		return fmt.Errorf("the self test has no use for %s: say what to do with -f and -i", strings.Join(o.Unused, ", "))
+		return fmt.Errorf("the self test has no use for %s: say what to do with -f and -i",
+			strings.Join(o.Unused, ", "))
 	}
 	return nil
 }
@@ -71,7 +75,7 @@ func (o *Options) checkRun() error {
 	case o.Threads > 1 && o.Function != "tx" && o.Function != "rx":
 		return errors.New("only tx and rx work with several threads: leave -p out")
 	case o.Duration < 0:
-		return fmt.Errorf("no time is as short as %v: --time takes 0 or more", o.Duration)
+		return fmt.Errorf("a time of %v makes no sense: --time takes 0 or more", o.Duration)
 	case o.Show.Interval < 1:
 		return fmt.Errorf("reports every %d ms make no sense: -T takes 1 or more", o.Show.Interval)
 	case o.Show.Dump && o.Show.JSON:
@@ -84,8 +88,8 @@ func (o *Options) checkRun() error {
 	return nil
 }
 
-// settle finds the addresses and the lengths, and reads the file.
-func (o *Frames) settle(hasLength bool) error {
+// check fills in addresses and lengths, or reads the frame from the file.
+func (o *Frames) check(hasLength bool) error {
 	v6 := o.V6 || o.Src.IPv6() || o.Dst.IPv6()
 	switch {
 	case o.V4 && v6:
@@ -93,12 +97,12 @@ func (o *Frames) settle(hasLength bool) error {
 	case o.Src == testframe.Hosts{}:
 		o.Src = cli.Must(testframe.ParseHosts(defaultHosts(v6, srcIPv4, srcIPv6)))
 	case o.Src.IPv6() != v6:
-		return fmt.Errorf("-s %v is no IPv6 address", o.Src)
+		return fmt.Errorf("-s %v is not an IPv6 address", o.Src)
 	}
 	if o.Dst == (testframe.Hosts{}) {
 		o.Dst = cli.Must(testframe.ParseHosts(defaultHosts(v6, dstIPv4, dstIPv6)))
 	} else if o.Dst.IPv6() != v6 {
-		return fmt.Errorf("-d %v is no IPv6 address", o.Dst)
+		return fmt.Errorf("-d %v is not an IPv6 address", o.Dst)
 	}
 	if o.File != "" {
 		if o.Rubbish {
@@ -106,10 +110,10 @@ func (o *Frames) settle(hasLength bool) error {
 		}
 		return o.readFile()
 	}
-	return o.settleLengths(v6, hasLength)
+	return o.checkLengths(v6, hasLength)
 }
 
-// The addresses where none are given.
+// The addresses of frames by default.
 const (
 	srcIPv4, srcIPv6 = "10.0.0.1", "2001:db8::1"
 	dstIPv4, dstIPv6 = "10.1.0.1", "2001:db8:1::1"
@@ -130,8 +134,8 @@ func (o *Frames) MarkedLen() int {
 	return testframe.MinLen
 }
 
-// number is the length of the shortest frame of txseq.
-func (o *Frames) number() int { return o.MarkedLen() - testframe.MarkLen + 4 }
+// numberedLen is the length of the shortest frame of txseq.
+func (o *Frames) numberedLen() int { return o.MarkedLen() - testframe.MarkLen + 4 }
 
 func (o *Options) checkSlots() error {
 	l, s := o.Frames.Lengths, o.Slots
@@ -139,21 +143,24 @@ func (o *Options) checkSlots() error {
 	case s.Fragments < 1 || s.Fragments > 63:
 		return fmt.Errorf("no frame has %d fragments: -F takes 1 to 63", s.Fragments)
 	case s.Size < 0 || s.Size > 0 && s.Size < frames.MinLen:
-		return fmt.Errorf("fragments of %d bytes make no sense: -M takes %d or more", s.Size, frames.MinLen)
+		return fmt.Errorf("fragments of %d bytes make no sense: -M takes %d or more", s.Size,
+			frames.MinLen)
 	case s.Header != 0 && s.Header != 10 && s.Header != 12:
-		return fmt.Errorf("a virtio-net header has no %d bytes: -H takes 0, 10 or 12", s.Header)
+		return fmt.Errorf("there is no virtio-net header of %d bytes: -H takes 0, 10 or 12", s.Header)
 	case (s.Header > 0 || s.Indirect) && o.Name.Kind() != portname.VALE:
-		return fmt.Errorf("-H and -I are for ports of VALE switches, and %s is none", o.Port)
+		return fmt.Errorf("-H and -I are for ports of VALE switches, and %s is not one", o.Port)
 	case s.Indirect && o.Frames.Rubbish:
 		return errors.New("-I and -r exclude each other: leave one out")
 	case s.Indirect && (s.Fragments > 1 || s.Size > 0):
 		return errors.New("-I leaves frames in one piece: leave -F and -M out")
-	case o.Function == "txseq" && l.Least() < o.Frames.number():
-		return fmt.Errorf("the number of a frame of txseq does not fit into %d bytes: -l takes %d or more", l.Least(), o.Frames.number())
+	case o.Function == "txseq" && l.Least() < o.Frames.numberedLen():
+		return fmt.Errorf("the number of a frame of txseq does not fit into %d bytes: "+
+			"-l takes %d or more", l.Least(), o.Frames.numberedLen())
 	case o.Function == "txseq" && o.Count%uint64(s.Fragments) != 0:
 		return fmt.Errorf("txseq sends packets of %d slots: -n takes a multiple of -F", s.Fragments)
 	case (o.Function == "ping" || o.Function == "") && l.Least() < o.Frames.MarkedLen():
-		return fmt.Errorf("what comes back is told by marks, which frames of %d bytes have no room for: -l takes %d or more", l.Least(), o.Frames.MarkedLen())
+		return fmt.Errorf("frames of %d bytes have no room for the mark by which gen recognizes them: "+
+			"-l takes %d or more", l.Least(), o.Frames.MarkedLen())
 	}
 	return nil
 }

@@ -25,25 +25,29 @@ const (
 	optDeviation = 1 << 11
 	optChecksum  = 1 << 12
 
-	optMoot = optPrefetch | optAccess                                 // they spare or add work that gen does anyway
-	optAll  = optMoot | optCopy | optMemcpy | optTime | 0x60 | 0x1f00 // and those between are what gen always does
+	// without effect: gen writes every frame anyway
+	optNoEffect = optPrefetch | optAccess
+	// gen always does what the bits between do
+	optAll = optNoEffect | optCopy | optMemcpy | optTime | 0x60 | 0x1f00
 )
 
 func parseOptions(s string) (uint, error) {
 	v, err := strconv.ParseUint(s, 0, 32)
 	if err != nil || v&^optAll != 0 {
-		return 0, fmt.Errorf("-o takes a sum of 1, 2, 4, 8, 16, 32, 64, 256, 512, 1024, 2048 and 4096, not %s", s)
+		return 0,
+			fmt.Errorf("-o takes a sum of 1, 2, 4, 8, 16, 32, 64, 256, 512, 1024, 2048 and 4096, not %s", s)
 	}
 	return uint(v), nil
 }
 
-// addOldFlags defines -o, whose bits have letters of their own, and letters that pkt-gen has had and has no more.
+// addOldFlags defines -o, whose bits are also flags by themselves, and flags that pkt-gen once had.
 func (o *Options) addOldFlags(f *pflag.FlagSet) {
 	add := func(s string) (uint, error) {
 		v, err := parseOptions(s)
 		return o.old | v, err
 	}
-	f.VarP(cli.NewValue(&o.old, add, "bits", ""), "options", "o", "the same as -I (32), -X (64), -r (256), -z (512), -Z (1024), -A (2048), as a sum")
+	f.VarP(cli.NewValue(&o.old, add, "bits", ""), "options", "o",
+		"the same as -I (32), -X (64), -r (256), -z (512), -Z (1024), -A (2048), as a sum")
 	for _, old := range []struct{ letter, name, advice string }{
 		{"t", "old-send", "pkt-gen gave -t up in 2012: write -f tx -n N; a time is --time"},
 		{"e", "old-extra-buffers", "gen has no use for extra buffers: leave -e out"},
@@ -56,15 +60,16 @@ func (o *Options) addOldFlags(f *pflag.FlagSet) {
 	}
 }
 
-// spreadOld sets the flags that -o stands for.
-func (o *Options) spreadOld() {
+// setOld sets the flags that -o stands for.
+func (o *Options) setOld() {
 	for bit, flag := range map[uint]*bool{
-		optIndirect: &o.Slots.Indirect, optDump: &o.Show.Dump, optRubbish: &o.Frames.Rubbish, optRandomSrc: &o.Frames.RandomSrc,
+		optIndirect: &o.Slots.Indirect, optDump: &o.Show.Dump, optRubbish: &o.Frames.Rubbish,
+		optRandomSrc: &o.Frames.RandomSrc,
 		optRandomDst: &o.Frames.RandomDst, optDeviation: &o.Show.Deviation,
 	} {
 		*flag = *flag || o.old&bit != 0
 	}
 }
 
-// ChangesNothing says whether -o asks for what has no effect here.
-func (o *Options) ChangesNothing() bool { return o.old&optMoot != 0 }
+// ChangesNothing reports whether -o has bits without effect.
+func (o *Options) ChangesNothing() bool { return o.old&optNoEffect != 0 }

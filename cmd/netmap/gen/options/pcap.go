@@ -12,7 +12,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/capfile"
 )
 
-// readFile reads the first frame of the file.
+// readFile reads the first frame of the file into Verbatim.
 func (o *Frames) readFile() error {
 	f, err := capfile.Open(o.File)
 	if err != nil {
@@ -21,7 +21,8 @@ func (o *Frames) readFile() error {
 	defer f.Close()
 	data, err := o.firstFrame(f)
 	if err == nil && (len(data) < frames.MinLen || len(data) > testframe.MaxLen) {
-		err = fmt.Errorf("its first frame has %d bytes, not %d to %d", len(data), frames.MinLen, testframe.MaxLen)
+		err = fmt.Errorf("its first frame has %d bytes, not %d to %d", len(data), frames.MinLen,
+			testframe.MaxLen)
 	}
 	if err != nil {
 		return fmt.Errorf("-P %s: %w", o.File, err)
@@ -30,7 +31,8 @@ func (o *Frames) readFile() error {
 	return nil
 }
 
-// firstFrame notes which packets it passes over, and which bytes it leaves out.
+// firstFrame returns the first Ethernet frame. Remarks say which packets it skips, and which bytes
+// it leaves out.
 func (o *Frames) firstFrame(f *capfile.Reader) ([]byte, error) {
 	for {
 		p, err := f.Next()
@@ -44,18 +46,21 @@ func (o *Frames) firstFrame(f *capfile.Reader) ([]byte, error) {
 			continue
 		}
 		if others > 0 {
-			o.Remarks = append(o.Remarks, fmt.Sprintf("-P takes packet %d of the file: %s of other link types skipped.",
-				all, cli.Count(others, "packet")))
+			o.Remarks = append(o.Remarks,
+				fmt.Sprintf("-P takes packet %d of the file: %s of other link types skipped.",
+					all, cli.Count(others, "packet")))
 		}
 		if p.Trimmed {
-			o.Remarks = append(o.Remarks, "-P leaves out what the file has behind the frame: it was shorter.")
+			o.Remarks = append(o.Remarks,
+				"-P leaves out what the file has behind the frame: it was shorter.")
 		}
 		if p.FCS > 0 {
 			o.Remarks = append(o.Remarks, "-P leaves out the frame check sequence that the frame had.")
 		}
 		if p.Length > len(p.Data) {
-			o.Remarks = append(o.Remarks, fmt.Sprintf("-P sends the first %d of the frame's %d bytes: the file has no more.",
-				len(p.Data), p.Length))
+			o.Remarks = append(o.Remarks,
+				fmt.Sprintf("-P sends the first %d of the frame's %d bytes: the file has no more.",
+					len(p.Data), p.Length))
 		}
 		return p.Data, nil
 	}

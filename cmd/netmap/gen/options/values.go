@@ -13,13 +13,13 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 )
 
-// lengthFlag is -l: the length of the frames, or given twice, the lengths.
+// lengthFlag is -l: the length of the frames, or if it is given twice, the range of lengths.
 type lengthFlag struct {
 	*frames.Lengths
 	given int
 }
 
-// Set reads -l. The second of them is the lower bound.
+// Set parses -l. The second one is the lower bound.
 func (l *lengthFlag) Set(s string) error {
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil || n < frames.MinLen || n > testframe.MaxLen {
@@ -38,11 +38,11 @@ func (l *lengthFlag) Set(s string) error {
 
 func (l *lengthFlag) String() string { return strconv.Itoa(l.Most) }
 
-// Type is what the help calls a value.
+// Type is the name of a value in the help.
 func (l *lengthFlag) Type() string { return "bytes" }
 
-// settleLengths takes the default of IPv6 where there is no -l.
-func (o *Frames) settleLengths(v6, given bool) error {
+// checkLengths fills in IPv6's default length if -l is not given, and checks the lengths.
+func (o *Frames) checkLengths(v6, given bool) error {
 	l := &o.Lengths
 	if v6 && !given {
 		l.Most = testframe.MinLen6
@@ -52,21 +52,21 @@ func (o *Frames) settleLengths(v6, given bool) error {
 			l.Least(), headers6)
 	}
 	if l.Low >= l.Most {
-		return fmt.Errorf("there is no length from %d to below %d: the first -l is to be greater than the second",
-			l.Low, l.Most)
+		return fmt.Errorf("there is no length from %d to below %d: "+
+			"the first -l has to be greater than the second", l.Low, l.Most)
 	}
 	return nil
 }
 
 const headers6 = testframe.MinLen6 - testframe.MarkLen
 
-// Rate is how fast frames go: so many a second, or so many bits. 0 is as fast as possible.
+// Rate is a rate in frames or bits a second. 0 is as fast as possible.
 type Rate struct {
 	value float64
 	bits  bool
 }
 
-// parseRate reads a quantity, with "pps" or "bps" behind it, or neither.
+// parseRate parses a quantity with the unit "pps", "bps" or none, which is pps.
 func parseRate(s string) (Rate, error) {
 	number, bits := strings.CutSuffix(s, "bps")
 	if !bits {
@@ -74,7 +74,7 @@ func parseRate(s string) (Rate, error) {
 	}
 	v, err := cli.ParseQuantity(number)
 	if err != nil {
-		return Rate{}, fmt.Errorf("%q is no rate: write it as 1000, 100k, 1.5Mpps or 10Gbps", s)
+		return Rate{}, fmt.Errorf("%q is not a rate: write it as 1000, 100k, 1.5Mpps or 10Gbps", s)
 	}
 	return Rate{v, bits}, nil
 }
@@ -91,11 +91,11 @@ func (o *Options) PPS() float64 {
 	return o.Rate.value / (8 * bytes)
 }
 
-// Config is what a port that is made by opening it is to be like. 0 is the default.
+// Config is the wanted shape of a port that opening it creates. 0 is the default.
 type Config struct{ TxSlots, RxSlots, TxRings, RxRings int }
 
-// parseConfig reads up to four numbers: tx slots, rx slots, tx rings, rx rings. One that is missing is
-// as the one before, the rings as by default.
+// parseConfig parses up to four numbers: tx slots, rx slots, tx rings, rx rings. If only the first
+// or the first three are given, the next one is the same. Others that are missing have the default.
 func parseConfig(s string) (c Config, err error) {
 	fields := strings.Split(s, ",")
 	var v [4]int
@@ -105,7 +105,7 @@ func parseConfig(s string) (c Config, err error) {
 		}
 		n, err := strconv.ParseUint(f, 10, 16)
 		if err != nil && f != "" {
-			return c, fmt.Errorf("%q of %s is no number from 0 to 65535", f, s)
+			return c, fmt.Errorf("%q of %s is not a number from 0 to 65535", f, s)
 		}
 		v[i] = int(n)
 	}
@@ -118,7 +118,7 @@ func parseConfig(s string) (c Config, err error) {
 	return Config{v[0], v[1], v[2], v[3]}, nil
 }
 
-// Options are those of opening such a port.
+// Options are the options that ask for that shape.
 func (c Config) Options() (list []netmap.Option) {
 	if c.TxSlots+c.RxSlots > 0 {
 		list = append(list, netmap.Slots(c.TxSlots, c.RxSlots))

@@ -1,5 +1,5 @@
-// Package record is what netmap gen reports: the counts of some time, and how they are written for
-// people, and for scripts that read what pkt-gen writes.
+// Package record has the reports of netmap gen: the counts of a period, and their text, which
+// scripts for pkt-gen can parse.
 package record
 
 import (
@@ -12,45 +12,46 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
-// Framing is what the wire adds to a frame: CRC, preamble and gap.
+// Framing is the number of bytes that the wire adds to a frame: CRC, preamble and gap.
 const Framing = 4 + 20
 
-// Record is a report, of the time since the one before, or the summary, of all the time.
+// Record is a report on the time since the report before, or the summary of all the time.
 type Record struct {
 	Type     string    `json:"type"` // "report" or "summary"
 	Time     time.Time `json:"time"`
 	Function string    `json:"function"`
 	Port     string    `json:"port,omitempty"`
 	Threads  int       `json:"threads"`
-	Usec     int64     `json:"usec"` // how much time it is about
+	Usec     int64     `json:"usec"` // length of that time
 	Frames   uint64    `json:"frames"`
 	Bytes    uint64    `json:"bytes"`
 	Batches  uint64    `json:"batches"`
 	PPS      float64   `json:"pps"`
 	BPS      float64   `json:"bps"`
 	AvgBatch float64   `json:"avg_batch"`
-	MinSpace int64     `json:"min_space"`          // free slots of the fullest rx ring
-	Drops    uint64    `json:"drops"`              // frames that are known to be lost
+	MinSpace int64     `json:"min_space"`          // least free slots of an rx ring, summed over workers
+	Drops    uint64    `json:"drops"`              // frames known to be lost
 	Disorder uint64    `json:"disorder,omitempty"` // rxseq: numbers that came after later ones
 	Sent     uint64    `json:"sent,omitempty"`
 	Window   uint64    `json:"window,omitempty"`
 	Unsent   uint64    `json:"unsent,omitempty"` // frames still in the tx rings at the end
 
-	Refused map[string]uint64 `json:"refused,omitempty"` // frames that the port took and could not send, since the start, by reason
+	// Refused are the frames that the port accepted but could not send, since the start, by reason.
+	Refused map[string]uint64 `json:"refused,omitempty"`
 
-	Check   *Checks               `json:"check,omitempty"` // Since the start
+	Check   *Checks               `json:"check,omitempty"` // since the start
 	Latency *latency.Distribution `json:"latency_ns,omitempty"`
-	Odd     uint64                `json:"latency_odd,omitempty"` // frames whose time makes no sense
+	Odd     uint64                `json:"latency_odd,omitempty"` // frames whose latency is negative or too long
 }
 
-// Checks is what became of the frames, as far as the receiver can tell.
+// Checks counts what the receiver found out about the frames.
 type Checks struct {
 	testframe.Counts
 	Corrupt uint64 `json:"corrupt"`
 	Foreign uint64 `json:"foreign"`
 }
 
-// Rates fills in what follows from the counts and the time that they are of.
+// Rates computes the rates from the counts and t, the time in which they were counted.
 func (r *Record) Rates(t time.Duration) {
 	r.Usec = t.Microseconds()
 	if r.Frames > 0 {
@@ -62,7 +63,7 @@ func (r *Record) Rates(t time.Duration) {
 	}
 }
 
-// Since is the report of what happened after old.
+// Since is the report on the time after old.
 func (r Record) Since(old Record) Record {
 	r.Type = "report"
 	r.Frames -= old.Frames
@@ -70,19 +71,20 @@ func (r Record) Since(old Record) Record {
 	r.Batches -= old.Batches
 	r.Sent -= old.Sent
 	r.Disorder -= old.Disorder
-	r.Drops -= min(old.Drops, r.Drops) // frames thought lost may come later
+	r.Drops -= min(old.Drops, r.Drops) // frames counted as lost may still come
 	r.Rates(r.Time.Sub(old.Time))
 	return r
 }
 
-// Verdict is an error of the self test if anything went wrong.
+// Verdict returns an error if the self test found a fault.
 func (r *Record) Verdict() error {
 	var bad []string
 	for _, b := range []struct {
 		n    uint64
 		what string
 	}{
-		{r.Sent - min(r.Check.Seen, r.Sent), "lost"}, {r.Check.Corrupt, "changed"}, {r.Check.Duplicated, "repeated"},
+		{r.Sent - min(r.Check.Seen, r.Sent), "lost"}, {r.Check.Corrupt, "changed"},
+		{r.Check.Duplicated, "repeated"},
 		{r.Check.Reordered, "reordered"}, {r.Check.Foreign, "of unknown origin"},
 	} {
 		if b.n > 0 {
@@ -90,7 +92,8 @@ func (r *Record) Verdict() error {
 		}
 	}
 	if len(bad) > 0 {
-		return fmt.Errorf("the self test failed: of %s %s", cli.Count(r.Sent, "frame"), strings.Join(bad, ", "))
+		return fmt.Errorf("the self test failed: of %s %s", cli.Count(r.Sent, "frame"),
+			strings.Join(bad, ", "))
 	}
 	return nil
 }

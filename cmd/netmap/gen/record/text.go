@@ -10,10 +10,10 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
-// Style is how records are written for people, and for scripts that read what pkt-gen writes.
+// Style is how records are written as text.
 type Style struct {
 	Plain   bool // numbers without units
-	Framing int  // bytes a frame that count although they are not in it
+	Framing int  // bytes that count for each frame beside its own
 	Spread  *Deviation
 }
 
@@ -24,19 +24,20 @@ func (s Style) norm(v float64) string {
 	return cli.Norm(v)
 }
 
-// bps is the rate in bits, with framing.
+// bps is the rate in bits a second, with framing.
 func (s Style) bps(r Record) float64 { return r.BPS + 8*r.PPS*float64(s.Framing) }
 
-// Line is a report as pkt-gen writes it. The number in brackets is that of the threads. What pkt-gen does not know stands
-// at the end, if there is any of it.
+// Line is a report in pkt-gen's form. The number in brackets is the number of threads. Drops and
+// latencies, which pkt-gen does not report, stand at the end.
 func (s Style) Line(r Record) string {
 	spread := ""
 	if s.Spread != nil {
 		mean, std := s.Spread.add(r.PPS)
 		spread = fmt.Sprintf("[avg/std %s/%s pps]", s.norm(mean), s.norm(std))
 	}
-	line := fmt.Sprintf("%s main_thread [%d] %spps %s(%spkts %sbps in %d usec) %.2f avg_batch %d min_space", Stamp(r.Time), r.Threads,
-		s.norm(r.PPS), spread, s.norm(float64(r.Frames)), s.norm(s.bps(r)), r.Usec, r.AvgBatch, r.MinSpace)
+	line := fmt.Sprintf("%s main_thread [%d] %spps %s(%spkts %sbps in %d usec) "+
+		"%.2f avg_batch %d min_space", Stamp(r.Time), r.Threads, s.norm(r.PPS), spread,
+		s.norm(float64(r.Frames)), s.norm(s.bps(r)), r.Usec, r.AvgBatch, r.MinSpace)
 	if r.Drops > 0 {
 		line += fmt.Sprintf(" %d drops", r.Drops)
 	}
@@ -46,13 +47,13 @@ func (s Style) Line(r Record) string {
 	return line
 }
 
-// Deviation keeps the rates of the last 15 reports in which anything moved (pkt-gen's -A).
+// Deviation keeps the rates of the last 15 reports (pkt-gen's -A). Rates of 0 do not count.
 type Deviation struct {
 	rates [15]float64
 	next  int
 }
 
-// add returns the mean and the standard deviation.
+// add adds a rate, and returns the mean and the standard deviation.
 func (w *Deviation) add(rate float64) (mean, std float64) {
 	w.rates[w.next] = rate
 	w.next = (w.next + 1) % len(w.rates)
@@ -74,7 +75,7 @@ func (w *Deviation) add(rate float64) (mean, std float64) {
 	return mean, math.Sqrt(squares / n)
 }
 
-// Octaves is pkt-gen's histogram of a ping.
+// Octaves writes a histogram in the form of pkt-gen's ping.
 func Octaves(list []latency.Octave) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d .. %d\n\t", list[0].From, list[len(list)-1].From)
@@ -92,23 +93,27 @@ func (r Record) latencyName() string {
 }
 
 var verbs = map[string]string{
-	"tx": "Sent", "txseq": "Sent", "rx": "Received", "rxseq": "Received", "ping": "Received", "pong": "Returned", "self-test": "Received",
+	"tx": "Sent", "txseq": "Sent", "rx": "Received", "rxseq": "Received", "ping": "Received",
+	"pong": "Returned", "self-test": "Received",
 }
 
-// Text is the summary: pkt-gen's two lines, and what else there is to tell.
+// Text is the summary: pkt-gen's two lines, and lines that pkt-gen does not have.
 func (s Style) Text(r Record) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	if r.Frames == 0 {
 		line("%s nothing.", verbs[r.Function])
 	} else {
-		line("%s %d packets %d bytes %d events %d bytes each in %.2f seconds.", verbs[r.Function], r.Frames, r.Bytes, r.Batches,
+		line("%s %d packets %d bytes %d events %d bytes each in %.2f seconds.", verbs[r.Function],
+			r.Frames, r.Bytes, r.Batches,
 			r.Bytes/r.Frames, float64(r.Usec)/1e6)
-		line("Speed: %spps Bandwidth: %sbps (raw %sbps). Average batch: %.2f pkts", s.norm(r.PPS), s.norm(r.BPS), s.norm(s.bps(r)), r.AvgBatch)
+		line("Speed: %spps Bandwidth: %sbps (raw %sbps). Average batch: %.2f pkts", s.norm(r.PPS),
+			s.norm(r.BPS), s.norm(s.bps(r)), r.AvgBatch)
 	}
 	switch r.Function {
 	case "self-test":
-		line("The sender sent %s, at most %d ahead of the receiver.", cli.Count(r.Sent, "frame"), r.Window)
+		line("The sender sent %s, at most %d ahead of the receiver.", cli.Count(r.Sent, "frame"),
+			r.Window)
 	case "ping":
 		line("Of %s sent, %d did not come back.", cli.Count(r.Sent, "frame"), r.Drops)
 	case "rxseq":
@@ -120,11 +125,12 @@ func (s Style) Text(r Record) string {
 		line("%s.", why)
 	}
 	if r.Unsent > 0 {
-		line("%s could not leave the tx rings: nobody takes them at the other end.", cli.Count(r.Unsent, "frame"))
+		line("%s could not leave the tx rings: nobody takes them at the other end.",
+			cli.Count(r.Unsent, "frame"))
 	}
 	if c := r.Check; c != nil {
-		line("Checked every byte: %d good, %d lost, %d repeated, %d reordered, %d changed, %d of unknown origin.",
-			c.Seen, c.Lost, c.Duplicated, c.Reordered, c.Corrupt, c.Foreign)
+		line("Checked every byte: %d good, %d lost, %d repeated, %d reordered, %d changed, "+
+			"%d of unknown origin.", c.Seen, c.Lost, c.Duplicated, c.Reordered, c.Corrupt, c.Foreign)
 		if n := c.Late + c.Untracked; n > 0 {
 			line("%s came too late, or from too many senders, to be told apart.", cli.Count(n, "frame"))
 		}
@@ -136,5 +142,7 @@ func (s Style) Text(r Record) string {
 	return b.String()
 }
 
-// Stamp is the time in pkt-gen's lines.
-func Stamp(t time.Time) string { return fmt.Sprintf("%03d.%06d", t.Unix()%1000, t.Nanosecond()/1000) }
+// Stamp is a time in the form of pkt-gen's lines.
+func Stamp(t time.Time) string {
+	return fmt.Sprintf("%03d.%06d", t.Unix()%1000, t.Nanosecond()/1000)
+}

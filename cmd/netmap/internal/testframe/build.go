@@ -4,23 +4,24 @@ import "math/bits"
 
 // Builder makes the frames of one stream.
 type Builder struct {
-	words  [5]uint64 // head, for copying
-	late   uint64    // the rest of the time
-	sum    uint64    // fixed and mid
-	mid    uint64    // mark, stream and the first part of the time, as they lie behind the checksum
-	tail   int       // bytes of pattern
-	single bool      // the flow never changes
-	v6     bool
-	stream uint16
-	length int
+	words   [5]uint64 // head as words, for copying
+	timeLow uint64    // low 32 bits of the time, in the upper half
+	sum     uint64    // the sum of fixed and mid
+	mid     uint64    // mark, stream and the high 16 bits of the time, as they stand behind the checksum
+	tail    int       // bytes of pattern
+	single  bool      // the flow never changes
+	v6      bool
+	stream  uint16
+	length  int
 
-	front [shift6]byte   // with IPv6: the first bytes. What follows is then as it is with IPv4
-	head  [udpSumAt]byte // all that stands before the UDP checksum
-	fixed uint64         // the sum of what the UDP checksum covers up to there, with the pseudo header
+	front [shift6]byte   // with IPv6, the first bytes; head follows at the same distance from UDP as with IPv4
+	head  [udpSumAt]byte // the bytes before the UDP checksum
+	fixed uint64         // their part of the UDP checksum, with the pseudo header
 	flow  flow
 }
 
-// NewBuilder is the builder of frames of that length, from MinLen, or MinLen6, to MaxLen.
+// NewBuilder returns a Builder of frames of that length: from MinLen, or MinLen6 for IPv6, to
+// MaxLen.
 func NewBuilder(f Flows, stream uint16, length int) *Builder {
 	b := &Builder{stream: stream, flow: f.start(), single: f.single(), v6: f.IPv6()}
 	b.SetLen(length)
@@ -47,12 +48,12 @@ func (b *Builder) Stream() uint16 { return b.stream }
 func (b *Builder) SetTime(t uint64) {
 	t &= timeMask
 	b.mid = bits.ReverseBytes64(mark<<32 | uint64(b.stream)<<16 | t>>32)
-	b.late = t << 32
+	b.timeLow = t << 32
 	b.sum = b.fixed + halves(b.mid)
 }
 
-// Put writes a frame into a buffer of at least 64 bytes, with IPv6 84, and the frame's length.
-// Bytes between the frame's end and that may change.
+// Put writes frame seq into buf. buf has at least the frame's length, and at least 64 bytes, or 84
+// with IPv6. Put may change bytes behind a shorter frame.
 func (b *Builder) Put(buf []byte, seq uint64) {
 	if b.v6 {
 		buf = buf[copy(buf, b.front[:]):]
@@ -60,7 +61,7 @@ func (b *Builder) Put(buf []byte, seq uint64) {
 	b.Put4(buf, seq)
 }
 
-// Put4 is Put for frames of IPv4 only: nothing is left to decide.
+// Put4 is Put for IPv4 only, without a branch.
 func (b *Builder) Put4(buf []byte, seq uint64) {
 	p := (*[64]byte)(buf)
 	le.PutUint64(p[0:], b.words[0])
@@ -68,7 +69,7 @@ func (b *Builder) Put4(buf []byte, seq uint64) {
 	le.PutUint64(p[16:], b.words[2])
 	le.PutUint64(p[24:], b.words[3])
 	le.PutUint64(p[32:], b.words[4])
-	word := bits.ReverseBytes64(b.late | seq>>32)
+	word := bits.ReverseBytes64(b.timeLow | seq>>32)
 	last := bits.ReverseBytes32(uint32(seq))
 	sum := b.sum + halves(word) + uint64(last)
 	if b.tail > 0 {
@@ -78,7 +79,7 @@ func (b *Builder) Put4(buf []byte, seq uint64) {
 	}
 	check := ^fold(sum)
 	if check == 0 {
-		check = 0xffff // 0 would say that there is none
+		check = 0xffff // 0 means no checksum
 	}
 	le.PutUint64(p[udpSumAt:], b.mid|uint64(check))
 	le.PutUint64(p[udpSumAt+8:], word)
@@ -89,7 +90,7 @@ func (b *Builder) Put4(buf []byte, seq uint64) {
 	}
 }
 
-// address writes the header for the current addresses and adds up its checksums.
+// address writes the header for the current addresses, and updates the sums.
 func (b *Builder) address() {
 	old := b.fixed
 	if b.v6 {
@@ -106,14 +107,14 @@ func (b *Builder) address() {
 	}
 }
 
-// header4 writes all up to the UDP checksum, and returns the sum of what that covers of it.
+// header4 writes the bytes before the UDP checksum, and returns their part of it.
 func (f *flow) header4(h *[udpSumAt]byte, length int) uint64 {
 	copy(h[0:], f.DstMAC.at(f.dstMAC))
 	copy(h[6:], f.SrcMAC.at(f.srcMAC))
 	be.PutUint16(h[12:], etherIPv4)
 	be.PutUint32(h[ipAt:], versionIHL<<24|uint32(length-ipAt))
 	be.PutUint32(h[ipIDAt:], markIP<<16)
-	be.PutUint32(h[ipAt+8:], ttl<<24|protoUDP<<16) // and no checksum yet
+	be.PutUint32(h[ipAt+8:], ttl<<24|protoUDP<<16) // with a checksum of 0 at first
 	be.PutUint32(h[ipSrcAt:], f.src.ip)
 	be.PutUint32(h[ipDstAt:], f.dst.ip)
 	be.PutUint16(h[udpAt:], f.src.port)
@@ -121,8 +122,7 @@ func (f *flow) header4(h *[udpSumAt]byte, length int) uint64 {
 	be.PutUint16(h[udpLenAt:], uint16(length-udpAt))
 
 	addresses := halves(le.Uint64(h[ipSrcAt:]))
-	le.PutUint16(h[ipSumAt:], ^fold(halves(le.Uint64(h[ipAt:]))+uint64(le.Uint32(h[ipAt+8:]))+
-		addresses))
+	le.PutUint16(h[ipSumAt:], ^fold(halves(le.Uint64(h[ipAt:]))+uint64(le.Uint32(h[ipAt+8:]))+addresses))
 	return addresses + swap16(protoUDP) + uint64(le.Uint32(h[udpAt:])) + 2*swap16(uint16(length-udpAt))
 }
 
@@ -142,8 +142,7 @@ func (f *flow) header6(h *[shift6 + udpSumAt]byte, length int) uint64 {
 	return headerSum6(h)
 }
 
-// headerSum6 is what the pseudo header and the part of the UDP header before the checksum
-// contribute to it.
+// headerSum6 is the part of the UDP checksum of the pseudo header and of the UDP header.
 func headerSum6(h *[shift6 + udpSumAt]byte) uint64 {
 	sum := swap16(protoUDP) + uint64(le.Uint32(h[udp6At:])) + 2*uint64(le.Uint16(h[udp6At+4:]))
 	for at := ip6SrcAt; at < udp6At; at += 8 {

@@ -2,18 +2,18 @@ package testframe
 
 import "math/rand/v2"
 
-// Flows are the addresses of the frames of a stream. Where ranges are longer than one, every frame
-// takes the next; random addresses are others in every frame.
+// Flows are the addresses of the frames of a stream. Each frame has the next address of a range, or
+// new random addresses.
 type Flows struct {
 	SrcMAC, DstMAC       MACs
-	Src, Dst             Hosts // of one version of IP
+	Src, Dst             Hosts // both of the same version of IP
 	RandomSrc, RandomDst bool
 }
 
 // IPv6 says whether the frames have IPv6 addresses.
 func (f Flows) IPv6() bool { return f.Src.v6 }
 
-// headers is how long the headers are.
+// headers is the length of the headers.
 func (f Flows) headers() int {
 	if f.Src.v6 {
 		return udp6At + 8
@@ -22,33 +22,31 @@ func (f Flows) headers() int {
 }
 
 func (f Flows) single() bool {
-	return f.SrcMAC.first == f.SrcMAC.last && f.DstMAC.first == f.DstMAC.last && f.Src.single() &&
-		f.Dst.single() &&
+	return f.SrcMAC.first == f.SrcMAC.last && f.DstMAC.first == f.DstMAC.last && f.Src.single() && f.Dst.single() &&
 		!f.RandomSrc && !f.RandomDst
 }
 
-// flow is where a walk through Flows is.
+// flow is the current position in Flows.
 type flow struct {
 	Flows
 	src, dst       host
 	srcMAC, dstMAC uint64
-	chance         uint64 // xorshift64: never 0
+	random64       uint64 // state of xorshift64: never 0
 }
 
 type host struct {
-	ip   uint32 // or what counts of an IPv6 address
+	ip   uint32 // or the counting group of the first IPv6 address
 	port uint16
 }
 
 func (f Flows) start() flow {
-	w := flow{Flows: f, src: f.Src.first(), dst: f.Dst.first(), srcMAC: f.SrcMAC.first,
-		dstMAC: f.DstMAC.first, chance: rand.Uint64() | 1}
+	w := flow{Flows: f, src: f.Src.first(), dst: f.Dst.first(), srcMAC: f.SrcMAC.first, dstMAC: f.DstMAC.first, random64: rand.Uint64() | 1}
 	w.draw()
 	return w
 }
 
-// next goes on: the source's port counts fastest, then its address, then the destination's port and
-// address. MAC addresses count for themselves.
+// next moves to the next addresses. The source's port changes fastest, then its address, then the
+// destination's port and address. MAC addresses change independently.
 func (f *flow) next() {
 	if f.RandomSrc || f.Src.next(&f.src) {
 		f.Dst.next(&f.dst)
@@ -58,7 +56,7 @@ func (f *flow) next() {
 	f.draw()
 }
 
-// draw draws the addresses that are left to chance.
+// draw chooses the random addresses.
 func (f *flow) draw() {
 	if f.RandomSrc {
 		f.src = f.random()
@@ -69,13 +67,13 @@ func (f *flow) draw() {
 }
 
 func (f *flow) random() host {
-	f.chance ^= f.chance << 13
-	f.chance ^= f.chance >> 7
-	f.chance ^= f.chance << 17
-	return host{uint32(f.chance >> 32), uint16(f.chance >> 16)}
+	f.random64 ^= f.random64 << 13
+	f.random64 ^= f.random64 >> 7
+	f.random64 ^= f.random64 << 17
+	return host{uint32(f.random64 >> 32), uint16(f.random64 >> 16)}
 }
 
-// next steps to the next host and says whether the range starts anew.
+// next moves to the next host, and reports whether the range starts again.
 func (r Hosts) next(h *host) bool {
 	if h.port < r.lastPort {
 		h.port++

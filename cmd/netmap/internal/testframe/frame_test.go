@@ -33,7 +33,7 @@ func flows(t testing.TB, src, dst string) Flows {
 	}
 }
 
-// checksum is RFC 1071 in the plainest form.
+// checksum is RFC 1071 in the simplest form.
 func checksum(parts ...[]byte) uint16 {
 	var sum uint32
 	for _, p := range parts {
@@ -50,7 +50,7 @@ func checksum(parts ...[]byte) uint16 {
 	return uint16(sum)
 }
 
-// wantGood looks at a frame with nothing but the RFCs in mind.
+// wantGood checks the headers of a frame by the RFCs, without code of the package.
 func wantGood(t *testing.T, f []byte) {
 	t.Helper()
 	if binary.BigEndian.Uint16(f[12:]) == 0x86dd {
@@ -105,7 +105,7 @@ func TestBuildAndCheckIPv6(t *testing.T) {
 	}
 }
 
-// The traffic class and the hop limit are for routers to change, and nothing covers them.
+// Routers change the traffic class and the hop limit, so no checksum covers them.
 func TestEveryChangedBitIsFoundInIPv6(t *testing.T) {
 	const n = 100
 	b, buf := NewBuilder(flows(t, "2001:db8::1", "2001:db8::2"), 7, n), make([]byte, n)
@@ -194,7 +194,7 @@ func TestBuildAndCheck(t *testing.T) {
 func TestChecksumIsNeverZero(t *testing.T) {
 	b := NewBuilder(flows(t, "10.0.0.1", "10.1.0.1"), 0, 60)
 	buf := make([]byte, 64)
-	for seq := range uint64(1 << 17) { // each value of the checksum comes up
+	for seq := range uint64(1 << 17) { // each value of the checksum occurs
 		b.Put(buf, seq)
 		if binary.BigEndian.Uint16(buf[udpSumAt:]) == 0 {
 			t.Fatalf("frame %d says that it has no checksum", seq)
@@ -211,7 +211,7 @@ func TestEveryChangedBitIsFound(t *testing.T) {
 		buf := make([]byte, 256)
 		b.Put(buf, 0x0102030405060708)
 		var c Checker
-		if _, v := c.Check(buf[:n]); v != Good { // from here on c knows the header
+		if _, v := c.Check(buf[:n]); v != Good { // now c remembers the header
 			t.Fatalf("length %d: not good", n)
 		}
 		for i := 12; i < n; i++ {
@@ -241,7 +241,7 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-func TestRangesWalk(t *testing.T) {
+func TestFramesGoThroughRanges(t *testing.T) {
 	f := flows(t, "10.0.0.1:10-10.0.0.2:11", "10.1.0.1:20-10.1.0.1:21")
 	f.SrcMAC = mustMACs(t, "02:00:00:00:00:fe-02:00:00:00:01:00")
 	b := NewBuilder(f, 1, 60)
@@ -271,32 +271,32 @@ func TestRangesWalk(t *testing.T) {
 	}
 }
 
-func TestTurn(t *testing.T) {
+func TestReverse(t *testing.T) {
 	f := flows(t, "10.0.0.1:10", "10.1.0.1:20")
 	ping, pong, want := make([]byte, 64), make([]byte, 64), make([]byte, 64)
 	b := NewBuilder(f, 3, 60)
 	b.Put(ping, 5)
 	f.Src, f.Dst, f.SrcMAC, f.DstMAC = f.Dst, f.Src, f.DstMAC, f.SrcMAC
 	NewBuilder(f, 3, 60).Put(want, 5)
-	if n := Turn(pong, ping[:60]); n != 60 || !bytes.Equal(pong, want) {
-		t.Errorf("turned frame of %d bytes\n%x, want\n%x", n, pong, want)
+	if n := Reverse(pong, ping[:60]); n != 60 || !bytes.Equal(pong, want) {
+		t.Errorf("reversed frame of %d bytes\n%x, want\n%x", n, pong, want)
 	}
 	for n := range 60 {
-		Turn(pong, ping[:n]) // must not panic
+		Reverse(pong, ping[:n]) // must not panic
 	}
 }
 
-func TestTurnIPv6(t *testing.T) {
+func TestReverseIPv6(t *testing.T) {
 	f := flows(t, "[2001:db8::1]:10", "[2001:db8::2]:20")
 	ping, pong, want := make([]byte, 100), make([]byte, 100), make([]byte, 100)
 	NewBuilder(f, 3, 90).Put(ping, 5)
 	f.Src, f.Dst, f.SrcMAC, f.DstMAC = f.Dst, f.Src, f.DstMAC, f.SrcMAC
 	NewBuilder(f, 3, 90).Put(want, 5)
-	if n := Turn(pong, ping[:90]); n != 90 || !bytes.Equal(pong, want) {
-		t.Errorf("turned frame of %d bytes\n%x, want\n%x", n, pong, want)
+	if n := Reverse(pong, ping[:90]); n != 90 || !bytes.Equal(pong, want) {
+		t.Errorf("reversed frame of %d bytes\n%x, want\n%x", n, pong, want)
 	}
 	for n := range 90 {
-		Turn(pong, ping[:n]) // must not panic
+		Reverse(pong, ping[:n]) // must not panic
 	}
 }
 

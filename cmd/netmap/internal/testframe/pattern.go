@@ -1,14 +1,14 @@
 package testframe
 
 const (
-	patternStarts = 512 // places in the table where a pattern may start
+	patternStarts = 512 // number of offsets in the table where a pattern may start
 	patternStep   = 8
 	patternLen    = patternStarts*patternStep + MaxLen
 )
 
-// pattern is where the bytes of all patterns come from: the pattern of a frame is a piece of it,
-// and the sequence number says which. So making a pattern is a copy, checking it is a comparison,
-// and its checksum is a difference of two entries of patternSums.
+// pattern has the bytes of all patterns: the pattern of a frame is a piece of it, which the
+// sequence number selects. So making a pattern is a copy, checking one is a comparison, and its
+// checksum is the difference of two entries of patternSums.
 var pattern, patternSums = makePattern()
 
 func makePattern() (*[patternLen]byte, *[patternLen/2 + 1]uint64) {
@@ -26,7 +26,7 @@ func makePattern() (*[patternLen]byte, *[patternLen/2 + 1]uint64) {
 	return p, sums
 }
 
-// patternOf is the pattern of n bytes for a sequence number, and what it contributes to a checksum.
+// patternOf returns the pattern of n bytes for a sequence number, and its part of a checksum.
 func patternOf(seq uint64, n int) ([]byte, uint64) {
 	at := int(seq*0x9e3779b97f4a7c15>>55) * patternStep // the top bits depend on all of seq
 	sum := patternSums[(at+n)/2] - patternSums[at/2]

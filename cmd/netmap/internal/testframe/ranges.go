@@ -11,7 +11,7 @@ import (
 // MACs is a range of MAC addresses.
 type MACs struct{ first, last uint64 }
 
-// ParseMACs reads "02:00:00:00:00:01" or "02:00:00:00:00:01-02:00:00:00:00:ff".
+// ParseMACs parses "02:00:00:00:00:01" or "02:00:00:00:00:01-02:00:00:00:00:ff".
 func ParseMACs(s string) (MACs, error) {
 	from, to, isRange := strings.Cut(s, "-")
 	if !isRange {
@@ -31,7 +31,7 @@ func ParseMACs(s string) (MACs, error) {
 	return MACs{first, last}, nil
 }
 
-// OneMAC is the range of one address of 6 bytes.
+// OneMAC returns the range of one address of 6 bytes.
 func OneMAC(a net.HardwareAddr) MACs {
 	var b [8]byte
 	copy(b[2:], a)
@@ -42,20 +42,20 @@ func OneMAC(a net.HardwareAddr) MACs {
 func parseMAC(s string) (uint64, error) {
 	fields := strings.Split(s, ":")
 	var v uint64
-	for _, f := range fields { // as ether_aton(3) reads them: a digit may be missing
+	for _, f := range fields { // as ether_aton(3) parses them: one digit is enough
 		b, err := strconv.ParseUint(f, 16, 8)
 		if err != nil || len(fields) != 6 {
-			return 0, fmt.Errorf("%q is no MAC address: write it as 02:00:00:00:00:01", s)
+			return 0, fmt.Errorf("%q is not a MAC address: write it as 02:00:00:00:00:01", s)
 		}
 		v = v<<8 | b
 	}
 	return v, nil
 }
 
-// Empty says whether no range was given.
+// Empty reports whether no range was given.
 func (r MACs) Empty() bool { return r == MACs{} }
 
-// String is the range as ParseMACs reads it.
+// String formats the range for ParseMACs.
 func (r MACs) String() string {
 	s := net.HardwareAddr(r.at(r.first)).String()
 	if r.last != r.first {
@@ -64,34 +64,34 @@ func (r MACs) String() string {
 	return s
 }
 
-// defaultPort is the UDP port where none is named.
+// defaultPort is the UDP port by default.
 const defaultPort = 1234
 
-// Hosts is a range of IP addresses and, for each of them, a range of UDP ports. Of IPv6 addresses
-// 16 bits count.
+// Hosts is a range of IP addresses and, for each of them, a range of UDP ports. IPv6 addresses
+// differ in one group of 16 bits.
 type Hosts struct {
-	firstIP, lastIP     uint32 // or what counts of an IPv6 address
+	firstIP, lastIP     uint32 // or the counting group of the first IPv6 address
 	firstPort, lastPort uint16
 	v6                  bool
-	group               uint8    // which of the eight groups of an IPv6 address counts
-	base                [16]byte // an IPv6 address
+	group               uint8    // the counting group, from 0 to 7
+	base                [16]byte // the first IPv6 address
 }
 
-// IPv6 says whether the addresses are of that kind.
+// IPv6 reports whether the addresses are of IPv6.
 func (r Hosts) IPv6() bool { return r.v6 }
 
 func (r Hosts) single() bool { return r.firstIP == r.lastIP && r.firstPort == r.lastPort }
 
-// put6 writes an IPv6 address.
+// put6 writes the first IPv6 address.
 func (r Hosts) put6(b []byte, h host) {
 	copy(b, r.base[:])
 	be.PutUint16(b[2*r.group:], uint16(h.ip))
 }
 
-// ParseHosts reads "10.0.0.1", "10.0.0.1:1234", or two of these with a dash between them, or the
-// same of IPv6: "2001:db8::1", "[2001:db8::1]:1234". A range of IPv6 addresses counts in the group
-// where the two differ, or in the one whose number, from 0 to 7, stands before an @:
-// "6@2001:db8::1:0-2001:db8::ff:0". A range may run either way.
+// ParseHosts parses "10.0.0.1", "10.0.0.1:1234", or two of these with a dash between them, or the
+// same with IPv6: "2001:db8::1", "[2001:db8::1]:1234". A range of IPv6 addresses counts in the
+// group in which the two differ, or in the group whose number, from 0 to 7, stands before an @:
+// "6@2001:db8::1:0-2001:db8::ff:0". The ends of a range may be in either order.
 func ParseHosts(s string) (Hosts, error) {
 	from, to, isRange := strings.Cut(s, "-")
 	first, err := parseEnd(from, end{port: defaultPort, group: -1})
@@ -118,7 +118,7 @@ func ParseHosts(s string) (Hosts, error) {
 
 func (r *Hosts) bounds(a, b uint32) { r.firstIP, r.lastIP = min(a, b), max(a, b) }
 
-// parse6 finds the group that counts.
+// parse6 sets the range of IPv6 addresses, and finds the counting group.
 func (r *Hosts) parse6(s string, first, last end) error {
 	a, b := first.ip.As16(), last.ip.As16()
 	group := last.group
@@ -143,18 +143,17 @@ func (r *Hosts) parse6(s string, first, last end) error {
 type end struct {
 	ip    netip.Addr
 	port  uint16
-	group int // below 0 is not said
+	group int // below 0 if not given
 }
 
-// parseEnd reads an end. What it does not say is as in other.
+// parseEnd parses an end. Port and group that it does not name are those of other.
 func parseEnd(s string, other end) (e end, err error) {
 	e = other
 	text := s
 	if group, rest, ok := strings.Cut(s, "@"); ok {
 		v, err := strconv.ParseUint(group, 0, 8)
 		if err != nil || v > 7 {
-			return e, fmt.Errorf("%q of %s is no number of a group of an IPv6 address: they go from 0 to 7",
-				group, s)
+			return e, fmt.Errorf("%q of %s is not a group of an IPv6 address: groups go from 0 to 7", group, s)
 		}
 		e.group, text = int(v), rest
 	}
@@ -165,25 +164,25 @@ func parseEnd(s string, other end) (e end, err error) {
 		}
 		number, hasPort = strings.CutPrefix(number, ":")
 		if !hasPort && number != "" {
-			return e, fmt.Errorf("%q: what follows ] is no port", s)
+			return e, fmt.Errorf("%q: the text behind ] is not a port", s)
 		}
 	} else if strings.Count(text, ":") == 1 {
 		text, number, hasPort = strings.Cut(text, ":")
 	}
 	if e.ip, err = netip.ParseAddr(text); err != nil || e.ip.Zone() != "" {
-		return e, fmt.Errorf("%q is no IP address: write it as 10.0.0.1, 10.0.0.1:1234, 2001:db8::1 or [2001:db8::1]:1234", s)
+		return e, fmt.Errorf("%q is not an IP address: write it as 10.0.0.1, 10.0.0.1:1234, 2001:db8::1 or [2001:db8::1]:1234", s)
 	}
 	if hasPort {
 		v, err := strconv.ParseUint(number, 0, 16)
 		if err != nil {
-			return e, fmt.Errorf("port %q of %s is no number from 0 to 65535", number, text)
+			return e, fmt.Errorf("port %q of %s is not a number from 0 to 65535", number, text)
 		}
 		e.port = uint16(v)
 	}
 	return e, nil
 }
 
-// String is the range as ParseHosts reads it.
+// String formats the range for ParseHosts.
 func (r Hosts) String() string {
 	s := r.end(r.firstIP, r.firstPort)
 	if !r.single() {

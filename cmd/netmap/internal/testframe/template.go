@@ -2,39 +2,37 @@ package testframe
 
 import "bytes"
 
-// Template makes frames that carry no mark, for receivers that expect others, or for frames too
-// short for it.
+// Template makes frames without a mark: of other contents, or too short for it.
 type Template struct {
-	frame   []byte // the whole of it, and at least the headers
+	frame   []byte // the longest frame, at least all headers
 	length  int
 	body    int // where the payload starts
 	flow    flow
-	changes bool // from frame to frame
+	changes bool // frames differ
 	numbers bool
 }
 
-// NewTemplate makes UDP frames of that length, which may cut the headers short. Numbered ones start
-// their payload with their number, in 4 bytes. // pkt-gen's txseq
+// NewTemplate returns a Template of UDP frames of that length, which may cut the headers. The
+// payload of numbered frames starts with their number in 4 bytes (pkt-gen's txseq).
 func NewTemplate(f Flows, length int, numbered bool) *Template {
-	t := &Template{length: length, body: f.headers(), flow: f.start(), numbers: numbered,
-		changes: numbered || !f.single()}
+	t := &Template{length: length, body: f.headers(), flow: f.start(), numbers: numbered, changes: numbered || !f.single()}
 	t.frame = make([]byte, max(length, t.body))
 	payload, _ := patternOf(0, len(t.frame)-t.body)
 	copy(t.frame[t.body:], payload)
-	t.seal()
+	t.writeHeaders()
 	return t
 }
 
-// Verbatim makes copies of one frame.
+// Verbatim returns a Template that copies one frame.
 func Verbatim(f []byte) *Template { return &Template{frame: bytes.Clone(f), length: len(f)} }
 
 // Len is the length of the frames.
 func (t *Template) Len() int { return t.length }
 
-// SetLen sets the length of the next frames: at most that of the first.
+// SetLen sets the length of the next frames, at most the first length.
 func (t *Template) SetLen(n int) {
 	t.length = n
-	t.seal()
+	t.writeHeaders()
 }
 
 // Put writes a frame into a buffer of at least its length.
@@ -46,13 +44,13 @@ func (t *Template) Put(buf []byte, seq uint64) {
 	if t.numbers {
 		be.PutUint32(t.frame[t.body:], uint32(seq))
 	}
-	t.seal()
+	t.writeHeaders()
 	copy(buf, t.frame[:t.length])
 	t.flow.next()
 }
 
-// seal writes the headers, and the checksum if all that it covers is there.
-func (t *Template) seal() {
+// writeHeaders writes the headers. It writes the UDP checksum unless the frame cuts the headers.
+func (t *Template) writeHeaders() {
 	var sum uint64
 	if t.flow.IPv6() {
 		sum = t.flow.header6((*[shift6 + udpSumAt]byte)(t.frame), max(t.length, t.body))
@@ -77,7 +75,7 @@ func (t *Template) seal() {
 	le.PutUint16(field, check)
 }
 
-// Number is what a numbered frame of a Template starts its payload with.
+// Number returns the number in a numbered frame of a Template.
 func Number(f []byte) (n uint32, ok bool) {
 	at := udpAt + 8
 	if len(f) >= ipAt && be.Uint16(f[12:]) != etherIPv4 {

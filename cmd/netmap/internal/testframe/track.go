@@ -3,55 +3,55 @@ package testframe
 import "sync"
 
 const (
-	// Window is how far back a stream remembers which frames it has seen.
+	// Window is for how many frames back a stream remembers which it has seen.
 	Window = 1 << 16
-	// MaxStreams is how many streams are told apart.
+	// MaxStreams is how many streams a Tracker tracks.
 	MaxStreams = 256
 )
 
-// Run is frames of one stream whose sequence numbers follow each other.
+// Run is a number of frames of one stream with consecutive sequence numbers.
 type Run struct {
 	Stream uint16
 	First  uint64
 	N      uint64
 }
 
-// Extends says whether the frame is the next one of the run.
+// Extends reports whether the frame is the next one of the run.
 func (r Run) Extends(m Mark) bool { return m.Seq == r.First+r.N && m.Stream == r.Stream && r.N > 0 }
 
-// Counts is what became of the frames of all streams.
+// Counts are the counts of the frames of all streams.
 type Counts struct {
-	Seen       uint64 `json:"seen"`       // good frames, each counted once
-	Lost       uint64 `json:"lost"`       // that never came, though later ones did
-	Duplicated uint64 `json:"duplicated"` // that came once more
-	Reordered  uint64 `json:"reordered"`  // of those seen: came after a later one
-	Late       uint64 `json:"late"`       // came more than Window frames after a later one: counted as lost, too
-	Untracked  uint64 `json:"untracked"`  // of streams beyond MaxStreams
+	Seen       uint64 `json:"seen"`       // good frames, without repetitions
+	Lost       uint64 `json:"lost"`       // frames that did not come, although later ones did
+	Duplicated uint64 `json:"duplicated"` // frames that had come before
+	Reordered  uint64 `json:"reordered"`  // seen frames that came after a later one
+	Late       uint64 `json:"late"`       // frames more than Window behind a later one; Lost counts them, too
+	Untracked  uint64 `json:"untracked"`  // frames of streams beyond MaxStreams
 }
 
-// Tracker keeps the books of what arrives, in any number of streams and through any number of
-// queues. Its methods may be called from several goroutines.
+// Tracker counts the frames that arrive, in any number of streams and from any number of queues.
+// Its methods may be called from several goroutines.
 type Tracker struct {
 	mu        sync.Mutex
 	streams   map[uint16]*stream
 	untracked uint64
 }
 
-// stream is the books of one. Bit n of the bitmap, modulo its length, says whether frame n was
-// seen, for those of the last Window frames before top.
+// stream is the state of one stream. Bit n of the bitmap, modulo its length, is set if frame n was
+// seen. The bits are valid for the last Window frames before top.
 type stream struct {
-	base, top                     uint64 // the first frame seen, and the one after the last
+	base, top                     uint64 // the first number seen, and the last one plus 1
 	seen, dup, reordered, tooLate uint64
 	bits                          [Window / 64]uint64
 }
 
-// Note books frames, in the order in which they came.
-func (t *Tracker) Note(runs ...Run) {
+// Add counts frames, in the order in which they came.
+func (t *Tracker) Add(runs ...Run) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, r := range runs {
 		if s := t.stream(r); s != nil {
-			s.note(r.First, r.N)
+			s.add(r.First, r.N)
 		} else {
 			t.untracked += r.N
 		}
@@ -71,9 +71,9 @@ func (t *Tracker) stream(r Run) *stream {
 	return s
 }
 
-func (s *stream) note(first, n uint64) {
+func (s *stream) add(first, n uint64) {
 	for ; n > 0 && first < s.top; first, n = first+1, n-1 {
-		s.old(first)
+		s.addOld(first)
 	}
 	if n == 0 {
 		return
@@ -88,8 +88,8 @@ func (s *stream) note(first, n uint64) {
 	s.seen += n
 }
 
-// old books a frame that comes after a later one.
-func (s *stream) old(seq uint64) {
+// addOld counts a frame that comes after a later one.
+func (s *stream) addOld(seq uint64) {
 	switch word, bit := &s.bits[seq/64%(Window/64)], uint64(1)<<(seq%64); {
 	case s.top-seq > Window:
 		s.tooLate++
@@ -103,7 +103,7 @@ func (s *stream) old(seq uint64) {
 	}
 }
 
-// mark sets or clears the bits of frames from to to-1, of which there are at most Window.
+// mark sets or clears the bits of the frames from from to to-1, at most Window of them.
 func (s *stream) mark(from, to uint64, seen bool) {
 	for from != to {
 		word, bit := &s.bits[from/64%(Window/64)], from%64
@@ -118,7 +118,7 @@ func (s *stream) mark(from, to uint64, seen bool) {
 	}
 }
 
-// Counts are the books of all streams together.
+// Counts returns the sums over all streams.
 func (t *Tracker) Counts() Counts {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// model keeps the same books as Tracker, in the plainest way.
+// model counts the same as Tracker, in the simplest way.
 type model map[uint16]*modelStream
 
 type modelStream struct {
@@ -15,7 +15,7 @@ type modelStream struct {
 	c         Counts
 }
 
-func (m model) note(stream uint16, seq uint64) {
+func (m model) add(stream uint16, seq uint64) {
 	s := m[stream]
 	if s == nil {
 		s = &modelStream{base: seq, top: seq, seen: map[uint64]bool{}}
@@ -51,8 +51,7 @@ func (m model) counts() (sum Counts) {
 	return sum
 }
 
-// TestTrackerAgainstModel sends streams of frames through a network that loses, repeats, delays and
-// reorders them.
+// The test loses, repeats, delays and reorders frames of several streams.
 func TestTrackerAgainstModel(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -77,9 +76,9 @@ func TestTrackerAgainstModel(t *testing.T) {
 					}
 				}
 				*at = max(*at, r.First+r.N)
-				tr.Note(r)
+				tr.Add(r)
 				for i := range r.N {
-					m.note(r.Stream, r.First+i)
+					m.add(r.Stream, r.First+i)
 				}
 			}
 			if got, want := tr.Counts(), m.counts(); got != want {
@@ -107,7 +106,7 @@ func TestTrackerCases(t *testing.T) {
 		{"a run longer than the window", []Run{{1, 0, 3 * Window}, {1, 3*Window - 1, 1}}, Counts{Seen: 3 * Window, Duplicated: 1}},
 	} {
 		var tr Tracker
-		tr.Note(tt.runs...)
+		tr.Add(tt.runs...)
 		if got := tr.Counts(); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
@@ -117,7 +116,7 @@ func TestTrackerCases(t *testing.T) {
 func TestTrackerBoundsStreams(t *testing.T) {
 	var tr Tracker
 	for i := range uint16(MaxStreams + 10) {
-		tr.Note(Run{i, 0, 2})
+		tr.Add(Run{i, 0, 2})
 	}
 	if got, want := tr.Counts(), (Counts{Seen: 2 * MaxStreams, Untracked: 20}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
@@ -127,6 +126,6 @@ func TestTrackerBoundsStreams(t *testing.T) {
 func BenchmarkTracker(b *testing.B) {
 	var tr Tracker
 	for i := 0; i < b.N; i += 512 {
-		tr.Note(Run{1, uint64(i), 512})
+		tr.Add(Run{1, uint64(i), 512})
 	}
 }
