@@ -8,6 +8,7 @@ import (
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/gen/frames"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/pace"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 	"github.com/seed-48afdc40/netmap/internal/latency"
 )
@@ -19,7 +20,7 @@ type receiver struct {
 	burst   int
 	left    *atomic.Int64 // frames still to receive by all receivers; nil is without end
 	stop    func()        // stops all receivers
-	window  *window       // of the sender in this process; may be nil
+	window  *pace.Window  // of the sender in this process; may be nil
 	n       *counters
 	tracker *testframe.Tracker // nil does not check frames
 	latency *latency.Histogram
@@ -60,7 +61,7 @@ func (r *receiver) loop(ctx context.Context, drain func()) error {
 			if err := r.port.RxSync(); err != nil { // releases the slots for the sender
 				return err
 			}
-			r.window.read.Store(r.total)
+			r.window.Release(r.total)
 		}
 		if r.silent != nil && r.silent() {
 			r.stop()

@@ -5,38 +5,15 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
-	"sync/atomic"
 	"time"
 
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/pace"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 )
 
 const selfTestTime = 5 * time.Second
-
-// window keeps a sender at most a ring ahead of its receiver. A VALE switch drops frames that do
-// not fit into the receiver's ring, and the sender does not learn of it. So without a window, a
-// loss would only show that the sender is faster.
-type window struct {
-	size uint64
-	read atomic.Uint64 // frames whose slots the receiver has released; written by the receiver
-	spun int
-}
-
-// room is how many frames the sender may send after it has sent so many.
-func (w *window) room(sent uint64) int { return int(w.size - (sent - w.read.Load())) }
-
-// wait yields the processor to the receiver.
-func (w *window) wait() {
-	const spins = 1000
-	if w.spun++; w.spun%spins == 0 {
-		time.Sleep(20 * time.Microsecond) // the receiver's thread may wait for this core
-		return
-	}
-	runtime.Gosched()
-}
 
 // selfTest sends from one port of a switch to another, and fails if a frame was lost or changed.
 func (j *job) selfTest(ctx context.Context, open cli.Opener) error {
@@ -72,12 +49,12 @@ func (j *job) openSelfTest(open cli.Opener) error {
 	if j.Frames.DstMAC, err = learnAddress(rx); err != nil {
 		return err
 	}
-	w := &window{size: uint64((rx.Rx()[0].NumSlots() - 1) / j.cutFor(tx).Slots)}
+	w := pace.NewWindow(uint64((rx.Rx()[0].NumSlots() - 1) / j.cutFor(tx).Slots))
 	s := j.newSender(0, tx, j.maker(tx, j.builders()[0]))
 	s.window = w
 	r := j.newReceiver(rx)
 	r.window = w
-	j.moved, j.sent, j.window = []*counters{r.n}, []*counters{s.n}, w.size
+	j.moved, j.sent, j.window = []*counters{r.n}, []*counters{s.n}, w.Size()
 	rxCtx, rxStop := context.WithCancel(context.Background())
 	j.workers = []worker{
 		func(ctx context.Context) error {

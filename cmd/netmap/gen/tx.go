@@ -21,11 +21,11 @@ type sender struct {
 	make   frames.Maker
 	pace   pace.Rate
 	burst  int
-	unit   int     // frames are sent in multiples of this number
-	left   uint64  // frames to send
-	window *window // bounds how far the sender runs ahead; may be nil
-	seq    uint64  // sequence number of the next frame
-	calls  int     // of fill
+	unit   int          // frames are sent in multiples of this number
+	left   uint64       // frames to send
+	window *pace.Window // bounds how far the sender runs ahead; may be nil
+	seq    uint64       // sequence number of the next frame
+	calls  int          // of fill
 	n      *counters
 }
 
@@ -56,8 +56,8 @@ func (s *sender) run(ctx context.Context) error {
 			continue
 		}
 		if s.window != nil {
-			if due = min(due, s.window.room(s.seq)); due == 0 {
-				s.window.wait()
+			if due = min(due, s.window.Room(s.seq)); due == 0 {
+				s.window.Wait()
 				continue
 			}
 		}

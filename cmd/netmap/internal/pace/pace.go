@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package pace waits for points in time as exactly as a program can: it sleeps, and looks at the
-// clock again and again at the end.
+// Package pace waits for points in time as exactly as a program can: it sleeps, and reads the clock
+// in a loop at the end. It also spreads frames over time.
 package pace
 
 import (
@@ -13,33 +13,33 @@ import (
 )
 
 const (
-	// A sleep ends a margin early, because it may last longer than asked. The margin follows what
-	// nine of ten sleeps need on this machine, within these bounds: what the tenth needs is no
-	// fault of sleeping, and to look at the clock for longer costs a thread the time slice that it
-	// may need soon.
+	// A sleep is asked to end a margin early, because it may last longer than asked. The margin
+	// follows the lateness of nine of ten sleeps on this machine, within these bounds. The tenth
+	// has other causes, and a thread that reads the clock for longer uses up its time slice, which
+	// it may need soon.
 	leastMargin = 10 * time.Microsecond
 	mostMargin  = 100 * time.Microsecond
 	step        = 100 * time.Nanosecond
-	// longestNap bounds how long it takes to see that the context ended.
+	// longestNap bounds the time until a Pacer sees that the context ended.
 	longestNap = 50 * time.Millisecond
-	// shortNap is how long the runtime may miss a thread without anybody noticing.
+	// shortNap is how long a thread may sleep without the knowledge of Go's runtime.
 	shortNap = 2 * time.Millisecond
 )
 
-// Pacer waits, on the goroutine that made it.
+// Pacer waits, on the goroutine that called New.
 type Pacer struct{ margin time.Duration }
 
-// New makes the calling goroutine's sleeps as exact as the kernel can, for as long as the goroutine
-// lives: it keeps its thread for itself, and the thread comes before others where that is
+// New makes the sleeps of the calling goroutine as exact as the kernel can, until the goroutine
+// ends: it locks the goroutine to its thread, and raises the thread's priority if that is
 // permitted.
 func New() *Pacer {
-	runtime.LockOSThread() // for good: what is set below belongs to the thread
+	runtime.LockOSThread() // without unlocking: the settings below are the thread's
 	unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
 	unix.Setpriority(unix.PRIO_PROCESS, 0, -20)
 	return &Pacer{margin: mostMargin / 2}
 }
 
-// Until returns when it is that time, or the context ended, and says what time it is.
+// Until waits until at, or until the context ends, and returns the current time.
 func (p *Pacer) Until(ctx context.Context, at time.Time) time.Time {
 	for {
 		now := time.Now()
@@ -56,8 +56,8 @@ func (p *Pacer) Until(ctx context.Context, at time.Time) time.Time {
 	}
 }
 
-// nap sleeps, and learns from how long it took. The runtime's own sleep counts in milliseconds when
-// nothing else is to be done.
+// nap sleeps, and adjusts the margin to its lateness. It does not use time.Sleep, whose resolution
+// is milliseconds while no goroutine runs.
 func (p *Pacer) nap(now time.Time, d time.Duration) {
 	sleep(d, d <= shortNap)
 	if late := time.Since(now) - d; late > p.margin {

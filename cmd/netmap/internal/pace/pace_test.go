@@ -36,7 +36,10 @@ func TestUntilEndsWithItsContext(t *testing.T) {
 
 func TestUntilAllocatesNothing(t *testing.T) {
 	p := &Pacer{margin: leastMargin}
-	if n := testing.AllocsPerRun(10, func() { p.Until(context.Background(), time.Now().Add(2*mostMargin)) }); n != 0 {
+	n := testing.AllocsPerRun(10, func() {
+		p.Until(context.Background(), time.Now().Add(2*mostMargin))
+	})
+	if n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

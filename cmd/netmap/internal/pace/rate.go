@@ -8,25 +8,25 @@ import (
 )
 
 const (
-	// memory is how much lost time a Rate makes up for, at twice its pace: a burst after a pause
-	// would tell more about the pause than about the receiver.
+	// memory is how much lost time a Rate makes up for, at twice its rate. A burst after a pause
+	// would measure the pause, not the receiver.
 	memory = time.Second
-	// napMargin is how much earlier than asked a sleep ends, because it may last longer than asked.
+	// napMargin is how much shorter than needed a sleep is, because it may last longer than asked.
 	napMargin = 150 * time.Microsecond
 )
 
-// Rate spreads frames evenly over time: frame n is due n/PerSecond after the first. One without
-// frames a second lets everything go. Unlike a Pacer it shares its thread with other goroutines:
-// it is for many frames at a time, not for each at its own.
+// Rate spreads frames evenly over time: frame n is due n/PerSecond seconds after the first. A
+// PerSecond of 0 is no limit. A Rate is for batches of frames: unlike a Pacer, it shares its thread
+// with other goroutines, and is less exact.
 type Rate struct {
 	PerSecond float64
 
 	start time.Time
-	last  time.Time // when Due was called
-	sent  float64   // frames since start, with those given up
+	last  time.Time // time of the last call of Due
+	sent  float64   // frames since start, with those that are not made up for
 }
 
-// Due is how many frames are due now.
+// Due returns how many frames are due now.
 func (p *Rate) Due(now time.Time) int {
 	const unlimited = 1 << 30
 	if p.PerSecond == 0 {
@@ -45,15 +45,15 @@ func (p *Rate) Due(now time.Time) int {
 	return int(max(min(due, most), 0))
 }
 
-// Took notes that n frames went.
+// Took counts n frames as sent.
 func (p *Rate) Took(n int) { p.sent += float64(n) }
 
-// Nap waits a while, but not longer than until the next frame is due.
+// Nap sleeps at most until the next frame is due.
 func (p *Rate) Nap(now time.Time) {
 	at := p.start.Add(time.Duration(p.sent / p.PerSecond * float64(time.Second)))
 	if left := at.Sub(now) - napMargin; left > napMargin {
 		time.Sleep(min(left, longestNap))
 	} else {
-		runtime.Gosched() // too short for a sleep: look again and again
+		runtime.Gosched() // too short for a sleep: the caller reads the clock again
 	}
 }

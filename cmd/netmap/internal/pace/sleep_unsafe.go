@@ -9,9 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sleep sleeps until a signal comes at the latest. A short sleep is one that the runtime does not
-// hear of: to be taken off its processor and to look for one again takes as long as the sleep is
-// wrong by.
+// sleep sleeps for d, or until a signal comes. Go's runtime does not know of a short sleep: to give
+// up a processor and to get one again takes longer than the error that the caller wants to avoid.
 func sleep(d time.Duration, short bool) {
 	t := unix.NsecToTimespec(int64(d))
 	if short {

@@ -7,14 +7,16 @@ type Builder struct {
 	words   [5]uint64 // head as words, for copying
 	timeLow uint64    // low 32 bits of the time, in the upper half
 	sum     uint64    // the sum of fixed and mid
-	mid     uint64    // mark, stream and the high 16 bits of the time, as they stand behind the checksum
-	tail    int       // bytes of pattern
-	single  bool      // the flow never changes
-	v6      bool
-	stream  uint16
-	length  int
+	// mark, stream and the high 16 bits of the time, as they stand behind the checksum
+	mid    uint64
+	tail   int  // bytes of pattern
+	single bool // the flow never changes
+	v6     bool
+	stream uint16
+	length int
 
-	front [shift6]byte   // with IPv6, the first bytes; head follows at the same distance from UDP as with IPv4
+	// with IPv6, the first bytes; head follows at the same distance from UDP as with IPv4
+	front [shift6]byte
 	head  [udpSumAt]byte // the bytes before the UDP checksum
 	fixed uint64         // their part of the UDP checksum, with the pseudo header
 	flow  flow
@@ -122,7 +124,8 @@ func (f *flow) header4(h *[udpSumAt]byte, length int) uint64 {
 	be.PutUint16(h[udpLenAt:], uint16(length-udpAt))
 
 	addresses := halves(le.Uint64(h[ipSrcAt:]))
-	le.PutUint16(h[ipSumAt:], ^fold(halves(le.Uint64(h[ipAt:]))+uint64(le.Uint32(h[ipAt+8:]))+addresses))
+	le.PutUint16(h[ipSumAt:],
+		^fold(halves(le.Uint64(h[ipAt:]))+uint64(le.Uint32(h[ipAt+8:]))+addresses))
 	return addresses + swap16(protoUDP) + uint64(le.Uint32(h[udpAt:])) + 2*swap16(uint16(length-udpAt))
 }
 

@@ -22,7 +22,8 @@ func (f Flows) headers() int {
 }
 
 func (f Flows) single() bool {
-	return f.SrcMAC.first == f.SrcMAC.last && f.DstMAC.first == f.DstMAC.last && f.Src.single() && f.Dst.single() &&
+	return f.SrcMAC.first == f.SrcMAC.last && f.DstMAC.first == f.DstMAC.last && f.Src.single() &&
+		f.Dst.single() &&
 		!f.RandomSrc && !f.RandomDst
 }
 
@@ -35,12 +36,13 @@ type flow struct {
 }
 
 type host struct {
-	ip   uint32 // or the counting group of the first IPv6 address
+	ip   uint32 // or the counting group of an IPv6 address
 	port uint16
 }
 
 func (f Flows) start() flow {
-	w := flow{Flows: f, src: f.Src.first(), dst: f.Dst.first(), srcMAC: f.SrcMAC.first, dstMAC: f.DstMAC.first, random64: rand.Uint64() | 1}
+	w := flow{Flows: f, src: f.Src.first(), dst: f.Dst.first(), srcMAC: f.SrcMAC.first,
+		dstMAC: f.DstMAC.first, random64: rand.Uint64() | 1}
 	w.draw()
 	return w
 }

@@ -7,7 +7,7 @@
 //	34  UDP                       8 bytes
 //	42  mark                      2 bytes
 //	44  stream                    2 bytes, one for every sending thread
-//	46  time                      6 bytes, nanoseconds of Unix time modulo 2^48: it wraps after 78 hours
+//	46  time                      6 bytes, Unix time in ns modulo 2^48: it wraps after 78 hours
 //	52  sequence number           8 bytes, from 0, counted in each stream by itself
 //	60  pattern                   the rest, see pattern
 //

@@ -70,7 +70,7 @@ const defaultPort = 1234
 // Hosts is a range of IP addresses and, for each of them, a range of UDP ports. IPv6 addresses
 // differ in one group of 16 bits.
 type Hosts struct {
-	firstIP, lastIP     uint32 // or the counting group of the first IPv6 address
+	firstIP, lastIP     uint32 // or the counting group of an IPv6 address
 	firstPort, lastPort uint16
 	v6                  bool
 	group               uint8    // the counting group, from 0 to 7
@@ -82,7 +82,7 @@ func (r Hosts) IPv6() bool { return r.v6 }
 
 func (r Hosts) single() bool { return r.firstIP == r.lastIP && r.firstPort == r.lastPort }
 
-// put6 writes the first IPv6 address.
+// put6 writes an IPv6 address.
 func (r Hosts) put6(b []byte, h host) {
 	copy(b, r.base[:])
 	be.PutUint16(b[2*r.group:], uint16(h.ip))
@@ -127,7 +127,8 @@ func (r *Hosts) parse6(s string, first, last end) error {
 			continue
 		}
 		if group >= 0 {
-			return fmt.Errorf("the ends of %s differ in more than 16 bits: a range of IPv6 addresses counts in one group, here %d", s, group)
+			return fmt.Errorf("the ends of %s differ in more than 16 bits: "+
+				"a range of IPv6 addresses counts in one group, here %d", s, group)
 		}
 		group = g
 	}
@@ -153,7 +154,8 @@ func parseEnd(s string, other end) (e end, err error) {
 	if group, rest, ok := strings.Cut(s, "@"); ok {
 		v, err := strconv.ParseUint(group, 0, 8)
 		if err != nil || v > 7 {
-			return e, fmt.Errorf("%q of %s is not a group of an IPv6 address: groups go from 0 to 7", group, s)
+			return e, fmt.Errorf("%q of %s is not a group of an IPv6 address: groups go from 0 to 7",
+				group, s)
 		}
 		e.group, text = int(v), rest
 	}
@@ -170,7 +172,8 @@ func parseEnd(s string, other end) (e end, err error) {
 		text, number, hasPort = strings.Cut(text, ":")
 	}
 	if e.ip, err = netip.ParseAddr(text); err != nil || e.ip.Zone() != "" {
-		return e, fmt.Errorf("%q is not an IP address: write it as 10.0.0.1, 10.0.0.1:1234, 2001:db8::1 or [2001:db8::1]:1234", s)
+		return e, fmt.Errorf("%q is not an IP address: write it as 10.0.0.1, 10.0.0.1:1234, "+
+			"2001:db8::1 or [2001:db8::1]:1234", s)
 	}
 	if hasPort {
 		v, err := strconv.ParseUint(number, 0, 16)

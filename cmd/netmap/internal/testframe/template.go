@@ -15,7 +15,8 @@ type Template struct {
 // NewTemplate returns a Template of UDP frames of that length, which may cut the headers. The
 // payload of numbered frames starts with their number in 4 bytes (pkt-gen's txseq).
 func NewTemplate(f Flows, length int, numbered bool) *Template {
-	t := &Template{length: length, body: f.headers(), flow: f.start(), numbers: numbered, changes: numbered || !f.single()}
+	t := &Template{length: length, body: f.headers(), flow: f.start(), numbers: numbered,
+		changes: numbered || !f.single()}
 	t.frame = make([]byte, max(length, t.body))
 	payload, _ := patternOf(0, len(t.frame)-t.body)
 	copy(t.frame[t.body:], payload)

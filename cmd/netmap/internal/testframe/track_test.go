@@ -99,11 +99,15 @@ func TestTrackerCases(t *testing.T) {
 		{"a gap", []Run{{1, 0, 10}, {1, 12, 1}}, Counts{Seen: 11, Lost: 2}},
 		{"a gap filled", []Run{{1, 0, 10}, {1, 12, 1}, {1, 10, 2}}, Counts{Seen: 13, Reordered: 2}},
 		{"twice", []Run{{1, 0, 10}, {1, 5, 10}}, Counts{Seen: 15, Duplicated: 5}},
-		{"two queues", []Run{{1, 4, 4}, {1, 0, 4}, {1, 12, 4}, {1, 8, 4}}, Counts{Seen: 16, Reordered: 8}},
+		{"two queues", []Run{{1, 4, 4}, {1, 0, 4}, {1, 12, 4}, {1, 8, 4}},
+			Counts{Seen: 16, Reordered: 8}},
 		{"two streams", []Run{{1, 0, 4}, {2, 0, 4}}, Counts{Seen: 8}},
-		{"too late", []Run{{1, 0, 1}, {1, 2 + Window, 1}, {1, 1, 1}}, Counts{Seen: 2, Lost: Window + 1, Late: 1}},
-		{"just in time", []Run{{1, 0, 1}, {1, 1 + Window, 1}, {1, 2, 1}}, Counts{Seen: 3, Lost: Window - 1, Reordered: 1}},
-		{"a run longer than the window", []Run{{1, 0, 3 * Window}, {1, 3*Window - 1, 1}}, Counts{Seen: 3 * Window, Duplicated: 1}},
+		{"too late", []Run{{1, 0, 1}, {1, 2 + Window, 1}, {1, 1, 1}},
+			Counts{Seen: 2, Lost: Window + 1, Late: 1}},
+		{"just in time", []Run{{1, 0, 1}, {1, 1 + Window, 1}, {1, 2, 1}},
+			Counts{Seen: 3, Lost: Window - 1, Reordered: 1}},
+		{"a run longer than the window", []Run{{1, 0, 3 * Window}, {1, 3*Window - 1, 1}},
+			Counts{Seen: 3 * Window, Duplicated: 1}},
 	} {
 		var tr Tracker
 		tr.Add(tt.runs...)
