@@ -131,6 +131,7 @@ var mayImport = map[string][]string{
 
 	"internal/kring/kringtest": {
 		"abi", "internal/kring", "internal/mem", "internal/port", "internal/shm",
+		"internal/testutil", "internal/wake",
 	},
 }
 
@@ -281,6 +282,49 @@ func TestUnsafeStandsInItsOwnFiles(t *testing.T) {
 	}
 }
 
+// isPort is how a package says that it has a kind of port, and keepsContract how it tests that.
+var (
+	isPort        = regexp.MustCompile(`(?m)^(var|\t)\s*_ port\.Port\s+= `)
+	keepsContract = regexp.MustCompile(`\bkringtest\.TestPort\(`)
+)
+
+// kindsOfPort are the packages that have one. An interface is none: it joins two.
+func kindsOfPort(t *testing.T) (kinds []string) {
+	t.Helper()
+	for _, f := range sourceFiles(t) {
+		if !f.isTest() && f.pkg != "internal/iface" && !slices.Contains(kinds, f.pkg) && matches(t, f, isPort) {
+			kinds = append(kinds, f.pkg)
+		}
+	}
+	if len(kinds) < 6 {
+		t.Fatalf("kinds of port are %q; each has to say that it is one: var _ port.Port = ...", kinds)
+	}
+	return kinds
+}
+
+func matches(t *testing.T, f sourceFile, what *regexp.Regexp) bool {
+	t.Helper()
+	text, err := os.ReadFile(f.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return what.Match(text)
+}
+
+func TestEveryKindOfPortKeepsTheContract(t *testing.T) {
+	tested := []string{"internal/hoststack"} // its other end is the machine: see tests/scenario
+	for _, f := range sourceFiles(t) {
+		if f.isTest() && matches(t, f, keepsContract) {
+			tested = append(tested, f.pkg)
+		}
+	}
+	for _, kind := range kindsOfPort(t) {
+		if !slices.Contains(tested, kind) {
+			t.Errorf("%s has a kind of port, and no test calls kringtest.TestPort", kind)
+		}
+	}
+}
+
 // logCall is a line of a log that is made in place.
 var logCall = regexp.MustCompile(`\.(Debug|Info|Warn|Log|LogAttrs|(Debug|Info|Warn|Error)Context)\(.*"|slog\.(Error|String|Int|Any|Uint64)\(`)
 
@@ -327,9 +371,7 @@ func TestLayersHaveNoCycles(t *testing.T) {
 
 // What two kinds of port share lies beneath both.
 func TestKindsOfPortDoNotImportEachOther(t *testing.T) {
-	kinds := []string{
-		"internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/nic", "internal/hoststack",
-	}
+	kinds := kindsOfPort(t)
 	for _, kind := range kinds {
 		for _, below := range mayImport[kind] {
 			if slices.Contains(kinds, below) {

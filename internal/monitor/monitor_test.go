@@ -398,33 +398,6 @@ func TestWakeUps(t *testing.T) {
 	mb.wait(t, "a parent that was full has room")
 }
 
-func TestSyncsAllocateNothing(t *testing.T) {
-	region := kringtest.NewRegion(t, 512)
-	p := newParent(t, region, 8, 8)
-	for _, flags := range []uint64{tx, rx, tx | rx, z, z} {
-		m := newMon(t, region, p, flags, 16)
-		defer m.Close()
-	}
-	m := newMon(t, region, p, rx, 16)
-	wire := frames(0, "a", "b")
-	if n := testing.AllocsPerRun(100, func() {
-		for range 2 {
-			s := p.tx.Slot(p.tx.Shared.Head.Load())
-			s.Len = 60
-			p.tx.SetHead(p.tx.Next(p.tx.Shared.Head.Load()))
-		}
-		p.done = 2
-		p.tx.Sync(t)
-		p.wire = wire
-		m.Sync(t)
-		m.SetHead(m.Shared.Tail.Load())
-		p.rx.Sync(t)
-		p.rx.SetHead(p.rx.Shared.Tail.Load())
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
 // Parent, monitors and a switch's senders work in threads of their own, while monitors come and go.
 func TestAtTheSameTime(t *testing.T) {
 	region := kringtest.NewRegion(t, 1024)
@@ -496,53 +469,4 @@ func TestAtTheSameTime(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	wantOwners(t, p.tx, p.rx)
-}
-
-// What programs write into their rings never makes a monitor touch what is neither its own nor the parent's.
-func TestHostilePrograms(t *testing.T) {
-	for seed := range uint64(40) {
-		rnd := rand.New(rand.NewPCG(seed, 13))
-		region := kringtest.NewRegion(t, 512)
-		p := newParent(t, region, 2+rnd.Uint32N(8), 2+rnd.Uint32N(8))
-		all := []*kringtest.Ring{p.tx, p.rx}
-		var mons []*mon
-		for _, flags := range []uint64{tx | rx, z, z} {
-			m := newMon(t, region, p, flags, 2+rnd.Uint32N(8))
-			mons, all = append(mons, m), append(all, m.Ring)
-		}
-		value := func() uint32 {
-			if rnd.IntN(10) == 0 {
-				return rnd.Uint32()
-			}
-			return rnd.Uint32N(10)
-		}
-		for range 600 {
-			r := all[rnd.IntN(len(all))]
-			switch rnd.IntN(7) {
-			case 0:
-				r.Shared.Head.Store(value())
-			case 1:
-				r.Shared.Cur.Store(value())
-			case 2:
-				r.SetHead(value())
-			case 3:
-				r.Shared.Tail.Store(value())
-			case 4:
-				*r.Slot(rnd.Uint32N(r.N)) = abi.Slot{BufIdx: value(), Len: uint16(rnd.Uint32()), Flags: uint16(rnd.Uint32())}
-			case 5:
-				p.done = rnd.Uint32N(8)
-				p.wire = frames(0, "x", "y")
-			default:
-				r.Sync(t)
-			}
-		}
-		for _, m := range mons {
-			m.Close()
-		}
-		p.close()
-		if u := region.Usage(); u.RingFree != u.RingTotal {
-			t.Errorf("seed %d: rings left behind: %+v", seed, u)
-		}
-		region.Reset() // buffers whose indexes the programs destroyed come back when nobody is left
-	}
 }

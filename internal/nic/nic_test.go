@@ -124,16 +124,6 @@ func TestFramesBothWays(t *testing.T) {
 	}
 }
 
-func TestReopen(t *testing.T) {
-	p := newPair(t, 2)
-	for range 10 {
-		a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
-		pump(t, a, b, 100, 60)
-		a.Close()
-		b.Close()
-	}
-}
-
 // One direction comes and goes while the other stays open, and with it the socket.
 func TestDirectionsAlone(t *testing.T) {
 	p := newPair(t, 1)

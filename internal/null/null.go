@@ -22,16 +22,20 @@ type Port struct {
 func New(region *mem.Region, name string, shape port.Shape) *Port {
 	p := &Port{region: region}
 	for i := range shape.TxRings {
-		p.rings[abi.DirTx] = append(p.rings[abi.DirTx], kring.New(fmt.Sprintf("%s TX%d", name, i), abi.DirTx, i, shape.TxSlots, nothing))
+		p.rings[abi.DirTx] = append(p.rings[abi.DirTx], kring.New(fmt.Sprintf("%s TX%d", name, i), abi.DirTx, i, shape.TxSlots, take))
 	}
 	for i := range shape.RxRings {
-		p.rings[abi.DirRx] = append(p.rings[abi.DirRx], kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, i, shape.RxSlots, nothing))
+		p.rings[abi.DirRx] = append(p.rings[abi.DirRx], kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, i, shape.RxSlots, take))
 	}
 	return p
 }
 
-// nothing is the sync of a null ring: slots stay where they are.
-func nothing(*kring.Ring, kring.Memory) error { return nil }
+// take is the sync of a null ring: slots stay where they are, and those that were handed over do not
+// come back.
+func take(r *kring.Ring, _ kring.Memory) error {
+	r.HwCur.Store(r.Head())
+	return nil
+}
 
 // Rings are the rings of a direction.
 func (p *Port) Rings(dir kring.Dir) []*kring.Ring { return p.rings[dir] }

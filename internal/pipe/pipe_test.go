@@ -1,17 +1,11 @@
 package pipe_test
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"runtime"
 	"slices"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/kring"
@@ -90,28 +84,6 @@ func TestRingsAreMirrored(t *testing.T) {
 	}
 	if p.Master.Peer() != p.Slave || p.Slave.Peer() != p.Master {
 		t.Error("the ends are not each other's peers")
-	}
-}
-
-func TestCapacityIsOneLessThanTheSlots(t *testing.T) {
-	for _, n := range []uint32{2, 3, 8, 64} {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			_, tx, rx := oneWay(t, n)
-			for lap := range 3 {
-				wantMine(t, tx, "empty", int(n)-1)
-				push(t, tx, lap, int(n)-1)
-				tx.Sync(t)
-				wantMine(t, tx, "full", 0)
-				if tx.Ready() {
-					t.Error("a full ring is ready for output")
-				}
-				rx.Sync(t)
-				wantMine(t, rx, "full", int(n)-1)
-				pull(t, rx, lap, int(n)-1)
-				rx.Sync(t)
-				tx.Sync(t)
-			}
-		})
 	}
 }
 
@@ -272,18 +244,6 @@ func TestASlaveThatOpensLaterFindsWhatWasSent(t *testing.T) {
 	rx.Close()
 }
 
-func TestOutOfMemoryLeavesNothingBehind(t *testing.T) {
-	for _, bufs := range []uint32{4, 20, 40, 70, 90} {
-		region := kringtest.NewRegion(t, bufs) // which checks that all is back
-		p := pipe.New(region, "x{1", "x}1", port.Shape{TxRings: 2, RxRings: 2, TxSlots: 32, RxSlots: 32})
-		for range 2 {
-			if err := p.Slave.Start(p.Slave.Rings(abi.DirRx)[1]); !errors.Is(err, syscall.ENOMEM) {
-				t.Errorf("%d buffers: error %v, want ENOMEM", bufs, err)
-			}
-		}
-	}
-}
-
 // Frames travel around two pipes by swapping, and are left in all kinds of places: every buffer comes back.
 func TestSwappedBuffersComeBack(t *testing.T) {
 	for seed := range uint64(30) {
@@ -439,143 +399,4 @@ func buffersIn(slots []abi.Slot) map[uint32]int {
 		m[s.BufIdx]++
 	}
 	return m
-}
-
-// The two ends of a pipe work at the same time, sleeping when there is nothing to do: nothing is lost and nothing changed.
-func TestSenderAndReceiverAtTheSameTime(t *testing.T) {
-	const frames = 50000
-	_, tx, rx := oneWay(t, 64)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		var b [8]byte
-		for seq := uint64(0); seq < frames; {
-			binary.LittleEndian.PutUint64(b[:], seq)
-			if tx.Push(b[:], 0) {
-				seq++
-				if seq%7 == 0 {
-					tx.Sync(t)
-				}
-				continue
-			}
-			if tx.Sync(t); len(tx.Mine()) == 0 && !wait(t, tx) {
-				return
-			}
-		}
-		tx.Sync(t)
-	})
-	wg.Go(func() {
-		for seq := uint64(0); seq < frames; {
-			b, _, ok := rx.Pull()
-			if ok {
-				if got := binary.LittleEndian.Uint64(b); got != seq {
-					t.Errorf("received %d, want %d", got, seq)
-					return
-				}
-				seq++
-				continue
-			}
-			if rx.Sync(t); len(rx.Mine()) == 0 && !wait(t, rx) {
-				return
-			}
-		}
-	})
-	wg.Wait()
-}
-
-type bell chan struct{}
-
-func (b bell) Wake() {
-	select {
-	case b <- struct{}{}:
-	default:
-	}
-}
-
-// wait sleeps until the ring has slots, as poll does. It says no when nobody wakes it.
-func wait(t *testing.T, r *kringtest.Ring) bool {
-	b := make(bell, 1)
-	r.Waiters.Join(b)
-	defer r.Waiters.Leave(b)
-	for r.Sync(t); len(r.Mine()) == 0; r.Sync(t) {
-		select {
-		case <-b:
-		case <-time.After(10 * time.Second):
-			t.Errorf("%s was not woken", r.Name)
-			return false
-		}
-	}
-	return true
-}
-
-// Somebody syncs a ring, not knowing that it is closed, while the last ring of the other end is closed as well.
-func TestASyncThatIsLateFindsNoMemory(t *testing.T) {
-	region := kringtest.NewRegion(t, 64)
-	p := pipe.New(region, "x{1", "x}1", port.Shape{TxRings: 1, RxRings: 1, TxSlots: 8, RxSlots: 8})
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	for _, r := range slices.Concat(p.Master.Rings(abi.DirTx), p.Slave.Rings(abi.DirRx)) {
-		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				runtime.Gosched()
-				if !r.TryHold() {
-					continue
-				}
-				if r.Mapped() && r.Prologue() {
-					r.Sync(r, nil)
-					r.Publish()
-				}
-				r.Drop()
-			}
-		})
-	}
-	for range 300 {
-		tx, rx := kringtest.Open(t, region, p.Master, abi.DirTx, 0), kringtest.Open(t, region, p.Slave, abi.DirRx, 0)
-		tx.Close()
-		rx.Close()
-	}
-	close(stop)
-	wg.Wait()
-}
-
-// What a program writes into its ring never makes the framework touch what is not the pipe's.
-func TestHostilePrograms(t *testing.T) {
-	for seed := range uint64(50) {
-		rnd := rand.New(rand.NewPCG(seed, 5))
-		n := 2 + rnd.Uint32N(8)
-		region, tx, rx := oneWay(t, n)
-		value := func() uint32 {
-			if rnd.IntN(10) == 0 {
-				return rnd.Uint32()
-			}
-			return rnd.Uint32N(n + 1)
-		}
-		for range 400 {
-			r := []*kringtest.Ring{tx, rx}[rnd.IntN(2)]
-			switch rnd.IntN(6) {
-			case 0:
-				r.Shared.Head.Store(value())
-			case 1:
-				r.Shared.Cur.Store(value())
-			case 2:
-				r.SetHead(value())
-			case 3:
-				r.Shared.Tail.Store(value())
-			case 4:
-				*r.Slot(rnd.Uint32N(n)) = abi.Slot{BufIdx: value(), Len: uint16(rnd.Uint32()), Flags: uint16(rnd.Uint32())}
-			default:
-				r.Sync(t)
-			}
-		}
-		tx.Close()
-		rx.Close()
-		if u := region.Usage(); u.RingFree != u.RingTotal {
-			t.Errorf("seed %d: rings left behind: %+v", seed, u)
-		}
-		region.Reset() // buffers whose indexes the programs destroyed come back when nobody is left
-	}
 }

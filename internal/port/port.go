@@ -7,7 +7,7 @@
 // ask for the facet, never for the kind.
 //
 // The framework calls Start, Stop and Close one at a time, Start and Stop with the ring held, so
-// that no sync of it runs.
+// that no sync of it runs. kringtest.TestPort tests all that.
 package port
 
 import (

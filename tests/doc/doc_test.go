@@ -92,6 +92,18 @@ func TestGoPage(t *testing.T) {
 	run(t, program, "-test.run", "TestTalkers")
 }
 
+// The kind of port that is shown in ARCHITECTURE.md compiles, and keeps the contract.
+func TestArchitecturePage(t *testing.T) {
+	all := blocks(t, "../../ARCHITECTURE.md")
+	if len(all) != 2 {
+		t.Fatalf("the page has %d pieces of Go, want a kind of port and its test", len(all))
+	}
+	program := filepath.Join(t.TempDir(), "loop.test")
+	files := map[string]string{"loop.go": all[0], "loop_test.go": all[1]}
+	run(t, "go", "test", "-vet=off", "-c", "-o", program, overlay(t, files), "./program")
+	run(t, program, "-test.run", "^TestPort$")
+}
+
 const piecesHead = `package main
 
 import (

@@ -2,6 +2,8 @@
 package kringtest
 
 import (
+	"errors"
+	"syscall"
 	"testing"
 
 	"github.com/seed-48afdc40/netmap/abi"
@@ -15,8 +17,14 @@ import (
 // of the test all objects have to be back.
 func NewRegion(t testing.TB, bufs uint32) *mem.Region {
 	t.Helper()
+	return NewRegionOf(t, mem.Pool{Num: bufs, Size: 256})
+}
+
+// NewRegionOf is NewRegion with buffers of any size.
+func NewRegionOf(t testing.TB, bufs mem.Pool) *mem.Region {
+	t.Helper()
 	r, err := mem.New(1, mem.Config{If: mem.Pool{Num: 4, Size: 1024},
-		Ring: mem.Pool{Num: 1024, Size: 1280}, Buf: mem.Pool{Num: bufs, Size: 256}, NoHuge: true})
+		Ring: mem.Pool{Num: 1024, Size: 1280}, Buf: bufs, NoHuge: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +44,7 @@ type Ring struct {
 	Program kring.Memory // of the program whose syncs these are
 	port    port.Port
 	region  *mem.Region
+	refuses bool // no frames pass: syncs may say EIO
 }
 
 // Open starts a ring of a port.
@@ -49,13 +58,23 @@ func Open(t testing.TB, region *mem.Region, p port.Port, dir kring.Dir, id int) 
 // Reopen starts the ring again.
 func (r *Ring) Reopen(t testing.TB) {
 	t.Helper()
+	if err := r.start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *Ring) start() error {
 	r.Hold()
 	defer r.Drop()
 	if err := r.port.Start(r.Ring); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	r.Shared = shm.At[abi.Ring](r.region.Bytes(), uintptr(r.Offset()))
+	r.find()
+	return nil
 }
+
+// find finds what the program sees.
+func (r *Ring) find() { r.Shared = shm.At[abi.Ring](r.region.Bytes(), uintptr(r.Offset())) }
 
 // Close stops the ring.
 func (r *Ring) Close() {
@@ -71,15 +90,27 @@ func (r *Ring) Sync(t testing.TB) (accepted bool) {
 	t.Helper()
 	r.Hold()
 	defer r.Drop()
+	return r.sync(t)
+}
+
+// sync is Sync of a ring that is held. It tests what every sync function owes, see kring.Ring.Sync.
+func (r *Ring) sync(t testing.TB) (accepted bool) {
+	t.Helper()
 	if accepted = r.Prologue(); !accepted {
 		r.Reinit()
 	}
-	if accepted || r.Dir == abi.DirRx {
-		if err := r.Ring.Sync(r.Ring, r.Program); err != nil {
-			t.Error(err)
-		}
-		r.Publish()
+	if !accepted && r.Dir == abi.DirTx {
+		return false
 	}
+	switch err := r.Ring.Sync(r.Ring, r.Program); {
+	case err != nil && !(r.refuses && errors.Is(err, syscall.EIO)):
+		t.Error(err)
+	case err == nil && r.HwCur.Load() != r.Head():
+		t.Errorf("%s: a sync leaves HwCur at %d, want head, %d", r.Name, r.HwCur.Load(), r.Head())
+	case r.HwTail.Load() >= r.N:
+		t.Errorf("%s: a sync leaves HwTail at %d of %d", r.Name, r.HwTail.Load(), r.N)
+	}
+	r.Publish()
 	return accepted
 }
 
