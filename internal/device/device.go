@@ -1,7 +1,7 @@
 //go:build linux || freebsd
 
-// Package device is the transport of a port behind a device node: netmap.Open makes one. A request
-// is an ioctl, a poll is poll(2), and the region is mapped from the node.
+// Package device is the transport of a port behind a device node, for netmap.Open. A request is an
+// ioctl, a wait is poll(2), and the region is mapped from the node.
 package device
 
 import (
@@ -20,15 +20,15 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
-// Opening is what Open asks the device for: netmap.Opening without the sync loop.
+// Opening holds the arguments of Open: netmap.Opening without the sync loop.
 type Opening struct {
 	abi.Register
 	Port    string
-	Offsets *abi.OptionOffsets // nil asks for none
-	Extmem  *Extmem            // nil asks for the device's own memory
+	Offsets *abi.OptionOffsets // nil for none
+	Extmem  *Extmem            // nil for the device's own memory
 }
 
-// Extmem is netmap.Extmem: memory of the program's own that is to be the port's region.
+// Extmem is netmap.Extmem: a program's own memory, as the port's region.
 type Extmem struct {
 	Memory []byte
 	File   string
@@ -49,7 +49,7 @@ type Port struct {
 	wakeMu sync.Mutex
 	wakers *waker
 
-	use    sync.RWMutex // whoever uses fd holds it for reading
+	use    sync.RWMutex // held for reading while fd is used
 	closed atomic.Bool
 }
 
@@ -77,8 +77,8 @@ func Open(path string, o Opening) (*Port, error) {
 	return p, nil
 }
 
-// shortName is a name of an interface that a request has room for: if it is longer, an altname,
-// then the interface's own.
+// shortName returns the name of an interface if it fits into a request. An altname may be too long;
+// then it returns the interface's own name.
 func shortName(name string, most int) string {
 	if len(name) > most {
 		if own, err := netdev.Own(name); err == nil {
@@ -88,8 +88,8 @@ func shortName(name string, most int) string {
 	return name
 }
 
-// mapping maps the file, or wraps the memory that the program has mapped itself. It is nil where
-// the program brings no memory.
+// mapping maps the file, or wraps memory that the program has mapped. It is nil without external
+// memory.
 func (x *Extmem) mapping() (*shm.Mapping, error) {
 	switch {
 	case x == nil:
@@ -100,7 +100,7 @@ func (x *Extmem) mapping() (*shm.Mapping, error) {
 	return shm.MapFile(x.File)
 }
 
-// register sends the request. The answer replaces it.
+// register sends the request, and replaces p.answer by the answer.
 func (p *Port) register(offsets *abi.OptionOffsets, own *shm.Mapping, x *Extmem) error {
 	if len(p.name) >= abi.ReqNameSize {
 		return fault.New(unix.ENXIO, "open", p.name,
@@ -108,14 +108,15 @@ func (p *Port) register(offsets *abi.OptionOffsets, own *shm.Mapping, x *Extmem)
 	}
 	h := p.request(abi.ReqRegister)
 	var options [][]byte
-	var granted abi.OptionOffsets // the answer replaces what was asked for
+	var granted abi.OptionOffsets // the answer replaces the request
 	if offsets != nil {
 		granted = *offsets
 		granted.Type = abi.OptOffsets
 		options = append(options, abi.Bytes(&granted))
 	}
 	if own != nil {
-		o := abi.OptionExtmem{Option: abi.Option{Type: abi.OptExtmem}, UsrPtr: shm.Address(own.Bytes()), Info: x.Pools}
+		o := abi.OptionExtmem{Option: abi.Option{Type: abi.OptExtmem},
+			UsrPtr: shm.Address(own.Bytes()), Info: x.Pools}
 		o.Info.MemSize = uint64(len(own.Bytes()))
 		options = append(options, abi.Bytes(&o))
 	}
@@ -132,7 +133,7 @@ func (p *Port) register(offsets *abi.OptionOffsets, own *shm.Mapping, x *Extmem)
 	return p.registerLegacy()
 }
 
-// request is the head of a request about this port.
+// request returns the header of a request about this port.
 func (p *Port) request(kind uint16) abi.Header {
 	h := abi.Header{Version: abi.Version, Type: kind}
 	copy(h.Name[:abi.ReqNameSize-1], p.name)
@@ -146,15 +147,17 @@ func (p *Port) registerHint(err error) string {
 	case errors.Is(err, unix.ENXIO):
 		return "there is no such interface"
 	case errors.Is(err, unix.EINVAL):
-		return "the port has no such ring, its MTU does not fit the buffers, or the device does not know the request"
+		return "the port has no such ring, its MTU does not fit the buffers, or the device does not " +
+			"know the request"
 	case errors.Is(err, unix.EBUSY):
-		return "another program has its rings exclusively, or it is to be exclusive and its rings are in use"
+		return "another program has the rings exclusively, or the port is opened exclusively and its " +
+			"rings are in use"
 	case errors.Is(err, unix.EOPNOTSUPP):
 		return "the port, or the device, has no such option; or the external memory cannot be shared: " +
 			"map a memfd of MFD_ALLOW_SEALING"
 	case errors.Is(err, unix.ENOMEM):
 		return "the device's memory is used up; close ports, or give it more " +
-			"(netmap serve --buffers, --rings, --ports; its log tells of what)"
+			"(netmap serve --buffers, --rings, --ports; its log names the pool)"
 	}
 	return ""
 }
@@ -174,14 +177,14 @@ func (p *Port) TxSync() error { return p.sync("txsync", abi.NIOCTXSYNC) }
 // RxSync implements netmap.Transport.
 func (p *Port) RxSync() error { return p.sync("rxsync", abi.NIOCRXSYNC) }
 
-// Header asks for the length of the port's virtio-net header (NETMAP_REQ_PORT_HDR_GET).
+// Header returns the length of the port's virtio-net header, in bytes (NETMAP_REQ_PORT_HDR_GET).
 func (p *Port) Header() (uint32, error) {
 	var h abi.PortHdr
 	err := p.header("get header of", abi.ReqPortHdrGet, &h)
 	return h.HdrLen, err
 }
 
-// SetHeader sets that length (NETMAP_REQ_PORT_HDR_SET).
+// SetHeader sets the length of the port's virtio-net header, in bytes (NETMAP_REQ_PORT_HDR_SET).
 func (p *Port) SetHeader(length uint32) error {
 	return p.header("set header of", abi.ReqPortHdrSet, &abi.PortHdr{HdrLen: length})
 }
@@ -223,12 +226,14 @@ func (p *Port) isClosed(op string) error {
 var useHints = fault.Hints{
 	unix.ENOTCONN:     endedHint,
 	unix.ECONNABORTED: endedHint,
-	unix.EIO:          "the interface is down, gone, or has other queues: look at it with netmap info, and open it again",
+	unix.EIO: "the interface is down, gone, or has other queues: look at it with netmap info, and " +
+		"open it again",
 }
 
-const endedHint = "the daemon behind the device has ended: start netmap serve again, and open the port again"
+const endedHint = "the daemon behind the device has ended: start netmap serve again, and open the " +
+	"port again"
 
-// Close ends the binding and unmaps the memory. A Wait that is under way returns POLLERR.
+// Close ends the binding and unmaps the memory. A Wait in progress returns POLLERR.
 func (p *Port) Close() error {
 	if p.closed.Swap(true) {
 		return nil

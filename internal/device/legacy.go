@@ -15,17 +15,18 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// legacyAPI is spoken to a device from before NIOCCTRL, or with another version of it. It is the first
-// API with today's rings, and devices of all later ones take its requests.
+// legacyAPI is the version for devices from before NIOCCTRL, or with another version of it. It is
+// the first API with today's rings, and devices of all later APIs accept its requests.
 const legacyAPI = 11
 
-// isLegacy says whether a device that answered a registration with that error does not know today's
-// requests. Each error for an unknown request has other meanings, too, so it sends the simplest
-// request, which every device that knows any answers.
+// isLegacy reports whether a device does not know today's requests. err is its answer to a
+// registration. The errors for unknown requests have other meanings too. So isLegacy sends the
+// simplest request, which every device that knows today's requests answers.
 func isLegacy(fd int, err error) bool {
 	for _, e := range []unix.Errno{unix.EINVAL, unix.EOPNOTSUPP, unix.ENOTTY, unix.ENXIO} {
 		if errors.Is(err, e) {
-			return nioctl.Control(fd, &abi.Header{Version: abi.Version, Type: abi.ReqPortInfoGet}, new(abi.PortInfo)) != nil
+			return nioctl.Control(fd, &abi.Header{Version: abi.Version, Type: abi.ReqPortInfoGet},
+				new(abi.PortInfo)) != nil
 		}
 	}
 	return false
@@ -49,19 +50,23 @@ func (p *Port) registerLegacy() error {
 	return nil
 }
 
-// legacyRequest is a registration as API 11 has it, in which a pipe is a mode and a number.
+// legacyRequest makes a registration of API 11, in which a pipe is a mode and a number.
 func legacyRequest(name string, r *abi.Register) (m abi.Nmreq, err error) {
 	m = abi.Nmreq{
-		Version: legacyAPI, TxSlots: r.TxSlots, RxSlots: r.RxSlots, TxRings: r.TxRings, RxRings: r.RxRings,
+		Version: legacyAPI, TxSlots: r.TxSlots, RxSlots: r.RxSlots,
+		TxRings: r.TxRings, RxRings: r.RxRings,
 		RingID: r.RingID & abi.RingMask, Arg2: r.MemID, Arg3: r.ExtraBufs,
 	}
 	flags, mode := uint32(r.Flags), r.Mode
 	switch {
-	case mode == abi.RegDefault, mode == abi.RegPipeMaster, mode == abi.RegPipeSlave, mode > abi.RegOneSW:
-		// Some of these have a meaning in API 11.
+	case mode == abi.RegDefault, mode == abi.RegPipeMaster,
+		mode == abi.RegPipeSlave, mode > abi.RegOneSW:
+		// Some of these modes have a meaning in API 11.
 		return m, fault.New(unix.EINVAL, "open", name, "mode %d does not exist", mode)
 	}
-	for flag, bit := range map[uint32]uint16{abi.NRNoTxPoll: abi.NoTxPoll, abi.NRDoRxPoll: abi.DoRxPoll} {
+	for flag, bit := range map[uint32]uint16{
+		abi.NRNoTxPoll: abi.NoTxPoll, abi.NRDoRxPoll: abi.DoRxPoll,
+	} {
 		if flags&flag != 0 {
 			m.RingID |= bit
 		}
@@ -78,7 +83,8 @@ func legacyRequest(name string, r *abi.Register) (m abi.Nmreq, err error) {
 	}
 	if len(name) >= abi.IfNameSize {
 		return m, fault.New(unix.ENAMETOOLONG, "open", name,
-			"the device speaks API %d, in which a name has at most %d characters", legacyAPI, abi.IfNameSize-1)
+			"the device speaks API %d, in which a name has at most %d characters",
+			legacyAPI, abi.IfNameSize-1)
 	}
 	copy(m.Name[:], name)
 	m.Flags = flags&^(abi.NRNoTxPoll|abi.NRDoRxPoll) | mode
@@ -86,7 +92,7 @@ func legacyRequest(name string, r *abi.Register) (m abi.Nmreq, err error) {
 }
 
 // Rings finds the bound rings, as shm.Rings does. The interface (netmap_if) of a legacy device does
-// not tell of the host ring of each direction, and may list rings that were not asked for.
+// not count the host ring of each direction, and may list rings that were not requested.
 func (p *Port) Rings(mem []byte) (tx, rx []uint64) {
 	at := p.answer.Offset
 	if !p.legacy {
@@ -104,7 +110,7 @@ func (p *Port) Rings(mem []byte) (tx, rx []uint64) {
 	return tx, rx
 }
 
-// asked are the places of those rings of a direction that the request was for, host ring last.
+// asked returns the offsets of the requested rings of a direction. The host ring is the last.
 func (p *Port) asked(iface uint64, offsets []int64) (at []uint64) {
 	first, end := 0, len(offsets)-1
 	switch p.answer.Mode {

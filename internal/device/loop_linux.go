@@ -15,7 +15,7 @@ import (
 )
 
 // loop is a sync loop behind a device node: a request that the device answers when the loop ends. A
-// goroutine waits for the answer. It implements csb.Loop.
+// goroutine waits for the answer. loop implements csb.Loop.
 type loop struct {
 	port   *Port
 	rings  int
@@ -29,8 +29,8 @@ type loop struct {
 	err    atomic.Pointer[fault.Error] // why it ended
 }
 
-// StartLoop puts the port into CSB mode and starts a sync loop on it. EOPNOTSUPP for a device of
-// API 11, which has none.
+// StartLoop puts the port into CSB mode and starts a sync loop for it. It returns EOPNOTSUPP for a
+// device of API 11, which has no sync loops.
 func (p *Port) StartLoop() (*csb.Port, error) {
 	if p.legacy {
 		return nil, fault.New(unix.EOPNOTSUPP, "start loop on", p.name,
@@ -65,8 +65,9 @@ func (l *loop) start() (err error) {
 		return err
 	}
 	go l.run()
-	// The device does not tell when the loop runs. Its arrays cannot be changed any more then.
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Microsecond) {
+	// The device does not say when the loop runs. But then it refuses to change the arrays.
+	end := time.Now().Add(5 * time.Second)
+	for ; time.Now().Before(end); time.Sleep(100 * time.Microsecond) {
 		if err := l.Err(); err != nil {
 			<-l.ended
 			return err
@@ -82,7 +83,8 @@ func (l *loop) start() (err error) {
 	return unix.ETIMEDOUT
 }
 
-// allocate makes the arrays in memory that the device's daemon can share: a file that cannot shrink.
+// allocate makes the arrays in memory that the device's daemon can share: a file that cannot
+// shrink.
 func (l *loop) allocate() error {
 	size := 2 * l.rings * abi.CSBEntrySize
 	fd, err := unix.MemfdCreate("netmap-csb", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
@@ -114,22 +116,24 @@ func (l *loop) enable() error {
 	return nioctl.Control(l.port.fd, &h, (*struct{})(nil), abi.Bytes(&o))
 }
 
-// run asks for the loop, and returns when that has ended.
+// run requests the loop, and returns when it has ended.
 func (l *loop) run() {
 	defer close(l.ended)
 	option := make([]byte, 24+8*l.rings)
-	*abi.View[abi.Option](option) = abi.Option{Type: abi.OptSyncKloopEventfds, Size: uint64(len(option))}
+	head := abi.View[abi.Option](option)
+	*head = abi.Option{Type: abi.OptSyncKloopEventfds, Size: uint64(len(option))}
 	for i := range l.rings {
 		pair := abi.View[abi.KloopEventfd](option[24+8*i:])
 		*pair = abi.KloopEventfd{IoEventfd: int32(l.kick), IrqFd: int32(l.irq)}
 	}
 	h := abi.Header{Version: abi.Version, Type: abi.ReqSyncKloopStart}
 	err := nioctl.Control(l.port.fd, &h, new(abi.SyncKloopStart), option)
-	switch status := abi.View[abi.Option](option).Status; {
+	switch status := head.Status; {
 	case err != nil:
 		l.err.Store(fault.Wrap(err, "run loop on", l.port.name, ""))
 	case status != 0:
-		l.err.Store(fault.New(unix.Errno(status), "run loop on", l.port.name, "the device takes no eventfds"))
+		l.err.Store(fault.New(unix.Errno(status), "run loop on", l.port.name,
+			"the device does not accept eventfds"))
 	default:
 		l.err.Store(fault.New(unix.ENXIO, "run loop on", l.port.name, "it was stopped"))
 	}
@@ -165,7 +169,7 @@ func (l *loop) Close() {
 		select {
 		case <-l.ended:
 			running = false
-		case <-time.After(time.Millisecond): // a signal made the request start anew just then
+		case <-time.After(time.Millisecond): // a signal restarted the request after the stop
 		}
 	}
 	l.release()

@@ -13,16 +13,16 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
-// region is a mapping that all ports of one memory region of one device share. A buffer so has the
-// same address for each of them, and they may swap buffers.
+// region is a mapping that all ports of one memory region of a device share. So a buffer has the
+// same address for all of these ports, and they may exchange buffers.
 type region struct {
 	*shm.Mapping
 	key  regionKey
 	refs int
 }
 
-// regionKey identifies a region. The numbers of a device stay its own while it is open, which it is
-// while a port has its region mapped.
+// regionKey identifies a region. The numbers of a device cannot be given to another one while it is
+// open, and it is open while a port has its region mapped.
 type regionKey struct {
 	dev, ino, rdev uint64
 	id             uint16
@@ -35,8 +35,8 @@ var regions = struct {
 	m map[regionKey]*region
 }{m: map[regionKey]*region{}}
 
-// mapRegion maps the region that the answer of an open device names, or finds it mapped. It takes
-// over own, which is not nil where the program brought the memory.
+// mapRegion maps the region of an open device, or returns an existing mapping. own is the external
+// memory, or nil; mapRegion takes it over.
 func mapRegion(fd int, answer abi.Register, own *shm.Mapping) (*region, error) {
 	if answer.MemSize > math.MaxInt {
 		return nil, fault.New(unix.ENOMEM, "map", "the region",

@@ -12,9 +12,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/status"
 )
 
-// Status asks the daemon behind the device about the port. It finds the port by the place of its
-// interface (netmap_if) in the memory. Names do not tell ports apart: interfaces of two network
-// namespaces may share one, and so may monitors.
+// Status asks the daemon behind the device about the port. It finds the port by the offset of its
+// interface (netmap_if) in the region, because names are ambiguous: interfaces of two network
+// namespaces may have the same name, and so may monitors.
 func (p *Port) Status(ctx context.Context) (status.Port, error) {
 	const op = "ask for"
 	ctx, stop := context.WithTimeout(ctx, 2*time.Second)
@@ -33,20 +33,21 @@ func (p *Port) Status(ctx context.Context) (status.Port, error) {
 				return known, nil
 			}
 		}
-		select { // while a program opens an interface, the daemon answers with an older status
+		select { // while a program opens an interface, the daemon's status is older
 		case <-ctx.Done():
 			return status.Port{}, fault.New(syscall.ENODEV, op, p.name,
-				"its daemon does not know it: another one is at %s", socket)
+				"the daemon at %s does not know the port: the device may have another daemon", socket)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-// noStatus is the error of asking at the socket. It says why nobody may answer there.
+// noStatus returns the error for a failed request at socket, with the likely reason.
 func noStatus(err error, socket string) error {
 	if errno := fault.Errno(err); errno == syscall.ENOENT || errno == syscall.ECONNREFUSED {
 		return fault.New(errno, "ask for the status at", socket,
-			"the device's daemon offers none there (netmap serve --status); netmap's kernel module has none")
+			"the device's daemon does not serve it there (netmap serve --status); netmap's kernel module "+
+			"has none")
 	}
 	return err
 }

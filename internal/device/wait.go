@@ -11,8 +11,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
-// Wait implements netmap.Transport: poll(2) on the device, and on a pipe through which the end of
-// the context and Close end the wait.
+// Wait implements netmap.Transport. It calls poll(2) for the device and for a pipe, through which
+// the end of the context and Close end the wait.
 func (p *Port) Wait(ctx context.Context, events int16, timeout time.Duration) (int16, error) {
 	p.use.RLock()
 	defer p.use.RUnlock()
@@ -37,7 +37,7 @@ func (p *Port) Wait(ctx context.Context, events int16, timeout time.Duration) (i
 	for !p.closed.Load() {
 		over := ctx.Err()
 		if over != nil {
-			timeout = 0 // events that are there already still count
+			timeout = 0 // events that are ready already still count
 		}
 		fds := [2]unix.PollFd{{Fd: int32(p.fd), Events: events}, {Fd: int32(w.read), Events: unix.POLLIN}}
 		_, err := unix.Poll(fds[:], milliseconds(timeout))
@@ -71,7 +71,7 @@ func (p *Port) pollOnce(events int16) (int16, error) {
 	return unix.POLLERR, nil
 }
 
-// milliseconds is a timeout as poll(2) takes it, rounded up. A negative one is for ever.
+// milliseconds returns the timeout for poll(2), rounded up. A negative one has no end.
 func milliseconds(t time.Duration) int {
 	if t < 0 {
 		return -1

@@ -4,15 +4,15 @@ package device
 
 import "golang.org/x/sys/unix"
 
-// waker is a pipe that ends one wait when its context ends, or the port is closed. Two waits that
-// shared one could read each other's bytes, so each has its own.
+// waker is a pipe that ends one wait when its context ends or the port is closed. Two waits that
+// shared a pipe could read each other's bytes, so each has its own.
 type waker struct {
 	read, write int
 	next        *waker // in the port's list
 	busy        bool
 }
 
-// waker returns one that no other wait uses. The port keeps them until it is closed.
+// waker returns a waker that no other wait uses. The port keeps wakers until it is closed.
 func (p *Port) waker() (*waker, error) {
 	p.wakeMu.Lock()
 	defer p.wakeMu.Unlock()
@@ -46,7 +46,7 @@ func (p *Port) wakeAll() {
 	}
 }
 
-// closeWakers closes the pipes. Nobody waits any more.
+// closeWakers closes the pipes. No wait is in progress.
 func (p *Port) closeWakers() {
 	for w := p.wakers; w != nil; w = w.next {
 		unix.Close(w.read)
@@ -57,7 +57,7 @@ func (p *Port) closeWakers() {
 // Wake implements wake.Sleeper.
 func (w *waker) Wake() { unix.Write(w.write, []byte{0}) }
 
-// drain empties the pipe, so that a byte written for one wait does not end the next.
+// drain empties the pipe, so that a byte for one wait does not end the next.
 func (w *waker) drain() {
 	var b [16]byte
 	for {

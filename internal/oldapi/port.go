@@ -19,19 +19,20 @@ type shape struct {
 	slots [2]uint32
 }
 
-// Port are the shadows of all rings of a port, in one layout, and those of a host ring in each
-// direction: programs of the time count on finding them all, whatever they have bound. Sessions of
-// the same layout share them.
+// Port holds the old-API rings beside all rings of a port, in one layout, and one host ring in each
+// direction: programs of that time expect all of them, whatever they have bound. Sessions with the
+// same layout share a Port.
 type Port struct {
 	API    *abi.API
-	Users  int // sessions; the registry's lock
+	Users  int // sessions; under the registry's lock
 	region *mem.Region
 	object mem.Object
 	real   [2]int     // hardware rings of the port
-	rings  [2][]*Ring // host ring last
+	rings  [2][]*Ring // the host ring is the last
 }
 
-// New makes the shadows. EINVAL for buffers of a size that the programs cannot do with, ENOMEM.
+// New makes the rings. Errors: EINVAL for buffers whose size programs of the API do not support,
+// ENOMEM.
 func New(api *abi.API, region *mem.Region, name string, is port.Shape) (*Port, error) {
 	_, bufs, stride := region.BufPool()
 	switch {
@@ -56,15 +57,16 @@ func New(api *abi.API, region *mem.Region, name string, is port.Shape) (*Port, e
 	at := p.object.Offset
 	for dir, n := range sh.rings {
 		for range n + 1 {
-			p.rings[dir] = append(p.rings[dir], newRing(api, region.Bytes(), at, bufs, stride, kring.Dir(dir), sh.length(dir)))
+			p.rings[dir] = append(p.rings[dir],
+				newRing(api, region.Bytes(), at, bufs, stride, kring.Dir(dir), sh.length(dir)))
 			at += size(api, sh.length(dir))
 		}
 	}
 	return p, nil
 }
 
-// shapeFor is the shape as the API can say it: the first ones count ring pairs. Rings that only
-// make up a pair hold nothing.
+// shapeFor returns the shape as the API can express it. The first APIs count ring pairs; a ring
+// that only completes a pair is empty.
 func shapeFor(api *abi.API, is port.Shape) shape {
 	sh := shape{[2]int{int(is.TxRings), int(is.RxRings)}, [2]uint32{is.TxSlots, is.RxSlots}}
 	if api.If.NumQueues != 0 {
@@ -74,11 +76,10 @@ func shapeFor(api *abi.API, is port.Shape) shape {
 	return sh
 }
 
-// length is the number of slots of a direction's rings, also where there are none but the host
-// ring.
+// length returns the number of slots of a direction's rings, also if there is only a host ring.
 func (sh *shape) length(dir int) uint32 { return max(sh.slots[dir], 2) }
 
-// Ring is the shadow of a ring of that direction and number, nil for host rings after the first.
+// Ring returns the ring with that direction and number, nil for host rings after the first.
 func (p *Port) Ring(dir kring.Dir, id uint16) *Ring {
 	rings := p.rings[dir]
 	switch n := int(id); {
@@ -90,10 +91,11 @@ func (p *Port) Ring(dir kring.Dir, id uint16) *Ring {
 	return nil
 }
 
-// Free gives the memory back.
+// Free frees the memory.
 func (p *Port) Free() { p.region.FreeObject(p.object) }
 
-// Offsets are where the rings lie in the region, tx rings first, in the order of a netmap_if.
+// Offsets returns where the rings are in the region, in bytes: tx rings first, in the order of a
+// netmap_if.
 func (p *Port) Offsets() (offsets []uint64) {
 	for _, rings := range p.rings {
 		for _, r := range rings {
@@ -103,9 +105,10 @@ func (p *Port) Offsets() (offsets []uint64) {
 	return offsets
 }
 
-// NewIf makes a netmap_if in the API's layout: of a port of that shape, with rings at these offsets
-// in the region, 0 for one that is not to be found.
-func NewIf(api *abi.API, region *mem.Region, name string, is port.Shape, offsets []uint64) (mem.Object, error) {
+// NewIf makes a netmap_if in the API's layout, for a port of that shape. The offsets of rings are
+// those in the region, or 0 for a ring that the program is not to find.
+func NewIf(api *abi.API, region *mem.Region, name string, is port.Shape,
+	offsets []uint64) (mem.Object, error) {
 	l := api.If
 	o, err := region.NewIfObject(name, l.Size+8*len(offsets))
 	if err != nil {
@@ -125,7 +128,7 @@ func NewIf(api *abi.API, region *mem.Region, name string, is port.Shape, offsets
 	return o, nil
 }
 
-// SetOffsets has an interface name other rings, as many.
+// SetOffsets replaces the ring offsets of an interface. Their number stays the same.
 func SetOffsets(api *abi.API, o mem.Object, offsets []uint64) {
 	for i, at := range offsets {
 		if at != 0 {

@@ -1,22 +1,22 @@
-// Package oldapi shows the rings of a port to programs that know another layout of rings than ours,
-// that of the APIs before head and tail. A shadow is a second ring in the region, whose slots name
-// the same buffers. A sync is one of the real ring, with a step before and after:
+// Package oldapi shows the rings of a port to programs of the APIs before head and tail, whose
+// rings have another layout. An old-API ring is a second ring in the region, whose slots refer to
+// the same buffers. Its sync is a sync of the real ring, with a step before and after:
 //
 //	program's ring           this package                 the framework's ring
 //	slots, cur, reserved  -- Begin, before the sync --->  slots, head, cur
-//	slots, avail, cur     <- Give, after it ------------  slots, tail
+//	slots, avail, cur     <- Publish, after it ---------  slots, tail
 //
-// What stands in the layouts is data, in package abi. The old protocol: the program's slots are
-// avail ones from cur on; it moves cur past slots that it is done with, and, of those that it has
-// read, may hold the last few back (reserved). Of its words only cur and reserved count.
+// The layouts are data in package abi. In the old protocol, the program owns avail slots from cur
+// on. It moves cur past slots that it has finished. Of the rx slots before cur, it may keep the
+// last few (reserved). Only its words cur and reserved are read.
 //
-// Programs of other layouts may have the same ring. Each one's syncs hand over what all have
-// (kring.View), but change no words of the others here: cur and avail are two words, and a
-// program that is between the two would take slots that it has not got. It learns in its own next
-// sync how far the others have come.
+// Programs of other layouts may have the same ring. Each program's sync hands over what all have
+// (kring.View), but does not change the words of other programs here: cur and avail are two words,
+// and a program that reads one before and the other after the change would use slots that it does
+// not own. The program learns in its own next sync how far the others have come.
 //
 // The peer is as hostile as elsewhere: each of its words is read once, checked, and only then used.
-// All methods of a ring are for whoever holds the real one.
+// The caller of a ring's methods holds the real ring.
 package oldapi
 
 import (
@@ -28,30 +28,31 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
-// Ring is the shadow of a ring.
+// Ring is an old-API ring.
 type Ring struct {
 	api    *abi.API
 	dir    kring.Dir
 	n      uint32
-	offset uint64 // in the region
+	offset uint64 // in the region, in bytes
 
 	cur, avail *atomic.Uint32
-	reserved   *atomic.Uint32 // nil where programs cannot hold slots back
+	reserved   *atomic.Uint32 // nil if the API cannot reserve slots
 	flags      *uint16
-	ts         *abi.Timeval // nil where there is none
+	ts         *abi.Timeval // nil if the layout has no time
 	slots      []uint64     // stride words each
 	stride     uint32
 
 	users      atomic.Int32 // sessions; written under the registry's lock
 	head, tail uint32       // of the real ring, as the program knows them
-	moved      uint64       // of the real ring, as of head
-	took       uint32       // cur, as last read in a sync of the program's
+	moved      uint64       // of the real ring, at head
+	took       uint32       // cur as read by the last Begin
 	reinits    bool         // NRReinit is set
 }
 
-// newRing lays out a ring without slots of the program's at that place in the region. It holds no
-// buffer.
-func newRing(api *abi.API, region []byte, at, bufs uint64, bufSize uint32, dir kring.Dir, n uint32) *Ring {
+// newRing makes a ring at that place in the region. The program owns no slots, and the slots have
+// no buffers.
+func newRing(api *abi.API, region []byte, at, bufs uint64, bufSize uint32,
+	dir kring.Dir, n uint32) *Ring {
 	l := api.Ring
 	word := func(offset int) *atomic.Uint32 {
 		if offset == 0 {
@@ -59,8 +60,9 @@ func newRing(api *abi.API, region []byte, at, bufs uint64, bufSize uint32, dir k
 		}
 		return shm.At[atomic.Uint32](region, uintptr(at)+uintptr(offset))
 	}
-	r := &Ring{api: api, dir: dir, n: n, offset: at, cur: word(l.Cur), avail: word(l.Avail), reserved: word(l.Reserved),
-		flags: shm.At[uint16](region, uintptr(at)+uintptr(l.Flags)), stride: uint32(api.SlotSize) / 8}
+	r := &Ring{api: api, dir: dir, n: n, offset: at, cur: word(l.Cur), avail: word(l.Avail),
+		reserved: word(l.Reserved), flags: shm.At[uint16](region, uintptr(at)+uintptr(l.Flags)),
+		stride: uint32(api.SlotSize) / 8}
 	if l.Ts != 0 {
 		r.ts = shm.At[abi.Timeval](region, uintptr(at)+uintptr(l.Ts))
 	}
@@ -71,13 +73,13 @@ func newRing(api *abi.API, region []byte, at, bufs uint64, bufSize uint32, dir k
 	return r
 }
 
-// size is the bytes of a ring with n slots.
+// size returns the bytes of a ring with n slots.
 func size(api *abi.API, n uint32) uint64 {
 	const align = 64
 	return (uint64(api.Ring.Size) + uint64(n)*uint64(api.SlotSize) + align - 1) &^ (align - 1)
 }
 
-// Slots is the number of slots.
+// Slots returns the number of slots.
 func (s *Ring) Slots() uint32 { return s.n }
 
 // slot reads the first half of a slot in one load.
@@ -87,9 +89,9 @@ func (s *Ring) slot(i uint32) abi.SlotWord {
 
 func (s *Ring) setSlot(i uint32, w abi.SlotWord) { s.slots[i*s.stride] = uint64(w) }
 
-// put copies a slot of the program to the real ring, with the flags that it can mean. It says no
-// to one without a buffer or with a length that does not fit. What somebody else has handed over
-// stays, unless the buffer was exchanged here.
+// put copies a slot of the program to the real ring, with the flags that its API has. It returns
+// false if the slot has no valid buffer or too large a length. others means that another program
+// has handed the slot over already: then the real slot stays, unless the buffer was exchanged here.
 func (s *Ring) put(r *kring.Ring, i uint32, others bool) bool {
 	w := s.slot(i)
 	if !r.Bufs().Valid(w.BufIdx()) || uint32(w.Len()) > r.Bufs().Size() {
@@ -107,7 +109,7 @@ func (s *Ring) put(r *kring.Ring, i uint32, others bool) bool {
 	return true
 }
 
-// get copies a slot of the real ring to the program's.
+// get copies a slot of the real ring to the program's slot.
 func (s *Ring) get(r *kring.Ring, i uint32) {
 	from := r.Slot(i)
 	if s.stride > 1 {
@@ -117,19 +119,19 @@ func (s *Ring) get(r *kring.Ring, i uint32) {
 	s.setSlot(i, abi.MakeSlotWord(w.BufIdx(), w.Len(), w.Flags()&s.api.SlotFlags))
 }
 
-// Pending says whether the program has moved cur since the last sync.
+// Pending reports whether the program has moved cur since the last sync.
 func (s *Ring) Pending() bool { return s.cur.Load() != s.head }
 
-// Ready says whether the program has slots, as its ring says: it counts avail down. What cannot be
-// is none.
+// Ready reports whether the program has slots, according to its ring, in which it decreases avail.
+// An impossible number counts as none.
 func (s *Ring) Ready() bool { return s.avail.Load()-1 < s.n-1 }
 
-// Shared says whether programs of other layouts have the ring, too, so that only a sync can tell
-// what is the program's.
+// Shared reports whether programs of other layouts have the ring too. Then only a sync can tell
+// which slots are the program's.
 func (s *Ring) Shared(r *kring.Ring) bool { return r.Shared(int(s.users.Load())) }
 
-// Begin hands over what the program is done with. It says no, and does reinit when that makes no
-// sense; the sync is not to be then.
+// Begin hands over the slots that the program has finished. If its words are invalid, it calls
+// reinit and returns false, and the caller must not sync.
 func (s *Ring) Begin(r *kring.Ring) bool {
 	s.took = s.cur.Load()
 	ok := r.Enter(s)
@@ -147,7 +149,7 @@ func (s *Ring) Take(r *kring.Ring, at uint32) (head, cur uint32, ok bool) {
 	}
 	here, _, _ := r.Agreed()
 	head = here
-	passed := r.Moved() - s.moved // by others, or in syncs of others
+	passed := r.Moved() - s.moved // by other programs, or in their syncs
 	read := r.Dist(s.head, cur)
 	if uint64(read) <= passed {
 		return here, here, true
@@ -167,7 +169,7 @@ func (s *Ring) Take(r *kring.Ring, at uint32) (head, cur uint32, ok bool) {
 // Flags implements kring.View.
 func (s *Ring) Flags() uint32 { return uint32(*s.flags) & s.api.RingFlags }
 
-// read reads the program's words: cur, and how many slots before it are held back.
+// read reads the program's words: cur, and how many slots before cur are held back.
 func (s *Ring) read(r *kring.Ring) (cur, held uint32, ok bool) {
 	cur = s.cur.Load()
 	if cur >= s.n || r.Dist(s.head, cur) > r.Dist(s.head, s.tail) {
@@ -182,7 +184,7 @@ func (s *Ring) read(r *kring.Ring) (cur, held uint32, ok bool) {
 	return cur, held, held <= r.Dist(s.head, cur)
 }
 
-// done clears the flags of a slot that are a word to one sync.
+// done clears the flags of a slot that are for one sync only.
 func (s *Ring) done(i uint32) {
 	const once = abi.NSBufChanged | abi.NSReport
 	if w := s.slot(i); w.Flags()&once != 0 {
@@ -190,9 +192,8 @@ func (s *Ring) done(i uint32) {
 	}
 }
 
-// Give shows what the sync gave to the program, and the time of one that was asked to take in
-// frames.
-func (s *Ring) Give(r *kring.Ring) {
+// Publish shows the slots that the program got in the sync. In an rx ring it also sets the time.
+func (s *Ring) Publish(r *kring.Ring) {
 	s.follow(r)
 	head, cur, tail := r.Agreed()
 	if cur != s.took {
@@ -208,12 +209,12 @@ func (s *Ring) Give(r *kring.Ring) {
 	}
 }
 
-// follow takes in the slots that the program does not have yet.
+// follow copies the slots that the program does not have yet.
 func (s *Ring) follow(r *kring.Ring) {
 	head, _, tail := r.Agreed()
 	i := s.tail
 	if r.Moved()-s.moved > uint64(r.Dist(s.head, s.tail)) {
-		i = head // others were faster
+		i = head // other programs have come further
 	}
 	for ; i != tail; i = r.Next(i) {
 		s.get(r, i)
@@ -221,14 +222,14 @@ func (s *Ring) follow(r *kring.Ring) {
 	s.know(r)
 }
 
-// know notes where the real ring is.
+// know stores the position of the real ring.
 func (s *Ring) know(r *kring.Ring) {
 	s.head, _, s.tail = r.Agreed()
 	s.moved = r.Moved()
 }
 
-// load shows the real ring as it is. Programs may prepare the buffers of a whole tx ring at the
-// start, also of the one slot that is not theirs yet.
+// load copies the whole real ring. Programs may prepare the buffers of all slots of a tx ring at
+// the start, including the one slot that they do not own yet.
 func (s *Ring) load(r *kring.Ring) {
 	head, _, tail := r.Agreed()
 	for i := range s.n {
@@ -240,7 +241,7 @@ func (s *Ring) load(r *kring.Ring) {
 	s.restart(r)
 }
 
-// restart has the program begin where the real ring is.
+// restart moves the program to the position of the real ring.
 func (s *Ring) restart(r *kring.Ring) {
 	s.cur.Store(s.head)
 	s.avail.Store(r.Dist(s.head, s.tail))
@@ -249,7 +250,7 @@ func (s *Ring) restart(r *kring.Ring) {
 	}
 }
 
-// reinit mends slots that are out of bounds and puts the indexes back.
+// reinit clears invalid slots and restores the indexes.
 func (s *Ring) reinit(r *kring.Ring) {
 	for i := range s.n {
 		switch w := s.slot(i); {
@@ -267,8 +268,8 @@ func (s *Ring) reinit(r *kring.Ring) {
 	}
 }
 
-// Forgive clears the mark of a ring that made no sense, and says whether there was one.
-func (s *Ring) Forgive() bool {
+// ClearReinit clears the flag of a ring that had invalid words, and reports whether it was set.
+func (s *Ring) ClearReinit() bool {
 	was := s.reinits
 	if was {
 		s.reinits = false
@@ -277,8 +278,7 @@ func (s *Ring) Forgive() bool {
 	return was
 }
 
-// Join and Leave count sessions. The first one finds the real ring as it is; the last leaves in it
-// the buffers that the program exchanged between its slots and has not handed over.
+// Join counts a session. The first one gets a copy of the real ring.
 func (s *Ring) Join(r *kring.Ring) {
 	if s.users.Add(1) == 1 {
 		s.load(r)
@@ -286,7 +286,8 @@ func (s *Ring) Join(r *kring.Ring) {
 	}
 }
 
-// Leave is the other half of Join.
+// Leave ends a session. The last one leaves the buffers that the program exchanged between its
+// slots, and has not handed over, in the real ring.
 func (s *Ring) Leave(r *kring.Ring) {
 	if s.users.Add(-1) > 0 {
 		return

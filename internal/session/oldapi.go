@@ -146,7 +146,7 @@ func (s *Session) forgive() (was bool) {
 	for dir := range s.synced {
 		for i := range s.synced[dir] {
 			if r := &s.synced[dir][i]; s.await(r) {
-				was = r.old.Forgive() || was
+				was = r.old.ClearReinit() || was
 				r.Drop()
 			}
 		}

@@ -44,7 +44,7 @@ func (r *bound) enter() bool {
 func (r *bound) leave(failed bool) {
 	switch {
 	case r.old != nil:
-		r.old.Give(r.Ring)
+		r.old.Publish(r.Ring)
 	case !failed:
 		r.csb.leave(r.Ring)
 	}
