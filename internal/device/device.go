@@ -230,8 +230,8 @@ var useHints = fault.Hints{
 		"open it again",
 }
 
-const endedHint = "the daemon behind the device has ended: start netmap serve again, and open the " +
-	"port again"
+const endedHint = "the daemon behind the device has ended: start netmap serve again, and open " +
+	"the port again"
 
 // Close ends the binding and unmaps the memory. A Wait in progress returns POLLERR.
 func (p *Port) Close() error {

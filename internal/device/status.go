@@ -47,7 +47,7 @@ func noStatus(err error, socket string) error {
 	if errno := fault.Errno(err); errno == syscall.ENOENT || errno == syscall.ECONNREFUSED {
 		return fault.New(errno, "ask for the status at", socket,
 			"the device's daemon does not serve it there (netmap serve --status); netmap's kernel module "+
-			"has none")
+				"has none")
 	}
 	return err
 }
