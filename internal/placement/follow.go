@@ -8,41 +8,43 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Follower is a thread that answers others, clients. It is bound to the core to which the clients
-// are bound who ask most. Clients that may run anywhere are not followed: the kernel sends a woken
-// thread to an idle core, away from the one that woke it, so that the two would chase each other.
+// Follower is a thread that answers other threads, its clients. It binds itself to the core to
+// which the clients with the most requests are bound. It does not follow clients that may run
+// anywhere: the kernel puts a woken thread on an idle core, away from the thread that woke it, so
+// that both would move all the time.
 //
-// All methods are called by that thread. The zero Follower follows nobody.
+// Only that thread calls the methods. The zero Follower follows nobody.
 type Follower struct {
 	on       bool
-	seen     [8]asker // who asked since the last look
-	others   uint64   // requests of clients that found no place there
-	requests uint64   // of all, ever
+	seen     [8]asker // clients since the last look
+	others   uint64   // requests of clients for which seen had no room
+	requests uint64   // all requests
 	looked   time.Time
 
-	home unix.CPUSet // where the thread may run when it follows nobody
-	core int         // that it is bound to, or none; once on
+	home unix.CPUSet // where the thread may run if it follows nobody
+	core int         // the core to which the thread is bound, or none; valid if on
 }
 
-// asker is a client by its thread, 0 of none.
+// asker is a client, by its thread. It is empty if tid is 0.
 type asker struct {
 	tid      int
 	requests uint64
 }
 
 const (
-	lookEvery = 32               // requests, so that time itself costs little to ask
+	lookEvery = 32               // requests, because reading the time costs something
 	lookAfter = time.Millisecond // since the last look
 )
 
-// Start has the calling thread follow, which is locked to its goroutine (runtime.LockOSThread).
+// Start makes the calling thread follow its clients. The thread is locked to its goroutine
+// (runtime.LockOSThread).
 func (f *Follower) Start() {
 	var home unix.CPUSet
 	err := unix.SchedGetaffinity(0, &home)
 	*f = Follower{on: err == nil, home: home, core: none}
 }
 
-// Saw counts a request of a client, and looks where the thread should be now and then.
+// Saw counts a request of a client, and now and then decides where the thread runs.
 func (f *Follower) Saw(tid int) {
 	f.count(tid)
 	if f.requests++; f.requests%lookEvery != 0 || !f.on {
@@ -66,7 +68,7 @@ func (f *Follower) count(tid int) {
 	f.others++
 }
 
-// look goes where most of the requests came from since the last look, and forgets them.
+// look follows the clients that made most requests since the last look, and clears the counts.
 func (f *Follower) look() {
 	var mask unix.CPUSet
 	var v votes
@@ -85,7 +87,7 @@ func (f *Follower) look() {
 	f.follow(v.winner(f.core))
 }
 
-// votes are requests by the core that their clients are bound to.
+// votes count requests by the core to which their clients are bound.
 type votes struct {
 	core [9]int
 	n    [9]uint64
@@ -108,8 +110,8 @@ func (v *votes) add(core int, n uint64) {
 	v.used++
 }
 
-// winner is the core with three quarters of all requests, or the one of now, while it has five
-// eighths: so two clients on different cores that ask equally often leave the thread free.
+// winner returns the core with three quarters of all requests, or the present core if it has five
+// eighths. So two clients on different cores that ask equally often leave the thread free.
 func (v *votes) winner(now int) int {
 	for i := range v.used {
 		n, core := v.n[i], v.core[i]
@@ -120,7 +122,7 @@ func (v *votes) winner(now int) int {
 	return none
 }
 
-// follow binds the thread to a core, if it may run there, or to none.
+// follow binds the thread to a core, if it may run there, or frees it for none.
 func (f *Follower) follow(core int) {
 	if core == f.core {
 		return
@@ -129,7 +131,7 @@ func (f *Follower) follow(core int) {
 	if unix.SchedGetaffinity(0, &now) != nil {
 		return
 	}
-	if f.core == none || now != only(f.core) { // whoever changed it has decided where it may run
+	if f.core == none || now != only(f.core) { // another program has decided where the thread may run
 		f.home, f.core = now, none
 	}
 	if core != none && !f.home.IsSet(core) {
@@ -144,10 +146,10 @@ func (f *Follower) follow(core int) {
 	}
 }
 
-// Follows says whether the thread is bound to a core because of its clients.
+// Follows reports whether the thread is bound to a core because of its clients.
 func (f *Follower) Follows() bool { return f.on && f.core != none }
 
-// Leave lets the thread run where it might before it followed anybody.
+// Leave lets the thread run where it could run before it followed a client.
 func (f *Follower) Leave() {
 	if f.on {
 		f.follow(none)

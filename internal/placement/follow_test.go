@@ -41,7 +41,7 @@ type follower struct {
 	f Follower
 }
 
-// ask has clients ask equally often, and wants the thread to be allowed these cores after that.
+// ask makes all clients ask equally often, and checks the cores on which the thread may then run.
 func (f *follower) ask(what string, want unix.CPUSet, tids ...int) {
 	f.Helper()
 	for range lookEvery {
@@ -76,7 +76,7 @@ func TestFollower(t *testing.T) {
 		runtime.UnlockOSThread()
 	}()
 	f := &follower{T: t}
-	f.f.Saw(1) // that follows nobody
+	f.f.Saw(1) // for the zero Follower
 	f.f.Start()
 	anna, bert := startHelper(t).tid, startHelper(t).tid
 
@@ -95,7 +95,7 @@ func TestFollower(t *testing.T) {
 	f.want("left", home)
 	f.ask("nobody", home, 1<<30)
 
-	// Somebody gives the thread another mask: that is where it stays, and what it has again.
+	// Somebody sets another mask for the thread. The thread keeps it, and returns to it.
 	f.ask("bound", only(a), bert)
 	f.put(0, only(b))
 	f.ask("bound elsewhere by somebody", only(b), bert)

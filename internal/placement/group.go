@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// group is threads that wait for each other, whose place is looked for.
+// group is a set of threads that wait for each other, and whose place a judge decides.
 type group struct {
 	mover   *Mover
 	key     string
@@ -19,13 +19,13 @@ type group struct {
 	threads []*bound
 	judge   judge
 	place   place
-	core    int // of together
+	core    int // the core of place together
 
 	due    time.Time // of the next sample
-	before reading   // at the last one
+	before reading   // at the last sample
 }
 
-// reading is what has been counted up to a time.
+// reading holds counts up to a time.
 type reading struct {
 	at             time.Time
 	syncs          uint64
@@ -51,14 +51,14 @@ func newGroup(m *Mover, f finding) (*group, error) {
 	return g, nil
 }
 
-// past is what was found out about a client in the group that it was in last.
+// past is what is known of a client from its last group.
 type past struct {
 	key   string
 	judge judge
 	until time.Time
 }
 
-// end gives the threads their masks back, and remembers.
+// end restores the threads' masks, and keeps what is known.
 func (g *group) end() {
 	g.put(free)
 	for _, c := range g.clients {
@@ -66,7 +66,7 @@ func (g *group) end() {
 	}
 }
 
-// resume goes on from what is known of the clients.
+// resume starts with what is known of the clients.
 func (g *group) resume() {
 	var last past
 	for _, c := range g.clients {
@@ -79,7 +79,7 @@ func (g *group) resume() {
 	}
 }
 
-// read counts. Processor time only says something over longer times than those of a trial.
+// read returns the counts. It omits processor times during a trial, which is too short for them.
 func (g *group) read(now time.Time) reading {
 	r := reading{at: now}
 	for _, c := range g.clients {
@@ -97,9 +97,10 @@ func (g *group) read(now time.Time) reading {
 	return r
 }
 
-// sample is what happened between two readings.
+// sample returns what happened between two readings.
 func (g *group) sample(before, now reading) sample {
-	s := sample{length: now.at.Sub(before.at), syncs: now.syncs - before.syncs, frames: now.received - before.received}
+	s := sample{length: now.at.Sub(before.at), syncs: now.syncs - before.syncs,
+		frames: now.received - before.received}
 	if s.frames == 0 {
 		s.frames = now.sent - before.sent
 	}
@@ -117,7 +118,7 @@ func (g *group) sample(before, now reading) sample {
 	return s
 }
 
-// next judges what happened since the last time, and puts the threads where they belong.
+// next judges what happened since the last time, and moves the threads accordingly.
 func (g *group) next(now time.Time) {
 	r := g.read(now)
 	tried := g.judge.isTrying()
@@ -154,8 +155,8 @@ func (g *group) tell(err error) {
 	g.mover.say(m)
 }
 
-// prepare looks up where the threads may run and chooses their common core. It says no when there is
-// nothing to choose from.
+// prepare stores the threads' masks and chooses their common core. It returns false if there is no
+// choice.
 func (g *group) prepare(before, now reading) bool {
 	var all unix.CPUSet
 	both := g.mover.home
@@ -175,8 +176,8 @@ func (g *group) prepare(before, now reading) bool {
 	return true
 }
 
-// choose takes the core with the most time that is idle or that the threads themselves used. Where
-// there is little between them, it is the one of the busiest thread: it need not move.
+// choose returns the core with the most time that is idle or used by these threads. If the busiest
+// thread's core has little less, it returns that one, so that the thread need not move.
 func choose(list []int, before, now reading) int {
 	length := float64(now.at.Sub(before.at))
 	room := map[int]float64{}
@@ -220,8 +221,8 @@ func (g *group) put(to place) error {
 	return nil
 }
 
-// bind moves the thread to a core out of its old mask. ESTALE when it is not the thread any more,
-// or somebody else has changed where it may run: he knows better.
+// bind moves the thread from its old mask to a core. It returns ESTALE if the number belongs to
+// another thread now, or if somebody else has changed the mask, whose decision counts.
 func (b *bound) bind(core int) error {
 	want := b.old
 	if b.moved {
@@ -238,7 +239,7 @@ func (b *bound) bind(core int) error {
 	if err := unix.SchedSetaffinity(b.tid, &b.set); err != nil {
 		return err
 	}
-	if b.moved = true; !b.is() { // the number got to another between the look and the change
+	if b.moved = true; !b.is() { // the number was given to another thread before the change
 		b.moved = false
 		unix.SchedSetaffinity(b.tid, &now)
 		return syscall.ESTALE
@@ -246,10 +247,10 @@ func (b *bound) bind(core int) error {
 	return nil
 }
 
-// restore gives the thread its mask back, unless somebody else has changed it since.
+// restore restores the thread's mask, unless somebody else has changed it since.
 //
-// One that might run on every core is told that there is no limit. What is set here bounds it also
-// when there are more cores one day, or its control group is given more.
+// A thread that could run on every core gets a mask without limit. A mask with the cores of now
+// would exclude cores that come online later, or that its control group gets later.
 func (b *bound) restore() {
 	var now unix.CPUSet
 	if !b.moved {

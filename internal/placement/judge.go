@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// place is where the threads of a group are.
+// place is where the threads of a group run.
 type place int
 
 const (
@@ -19,59 +19,60 @@ const (
 type sample struct {
 	length time.Duration
 	syncs  uint64  // requests
-	frames uint64  // that it received, or else sent
-	work   float64 // cores that its threads used outside of the kernel
-	room   bool    // another core was idle for half of the time
+	frames uint64  // received frames, or sent ones if none were received
+	work   float64 // how many cores its threads used outside of the kernel
+	room   bool    // another core was idle for at least half of the time
 }
 
 func (s sample) rate(n uint64) float64 { return float64(n) / s.length.Seconds() }
 
-// judge decides where a group belongs, by trying both places in turns, for the rate changes by itself,
-// too. It sees samples, and says where the threads should be during the next one and how long that
-// takes. Nobody gains by being bound to different cores: for a moment that is the fastest of all, and
-// then the threads fall asleep in turns as they do where the kernel puts them.
+// judge decides where the threads of a group run. It gets samples, and returns where the threads
+// should be during the next sample, and how long that takes. A trial uses both places in turns,
+// because the rate also changes by itself. Binding threads to different cores does not pay: for a
+// moment that is the fastest, and then the threads sleep in turns, as they do where the kernel puts
+// them.
 //
-// It tries neither a group that is nearly idle, which gains nothing, nor threads whose own work fills
-// a core: that leaves less than a tenth for what they could gain.
+// It does not try a group that is nearly idle, which gains nothing, and threads whose own work
+// fills a core: less than a tenth is left to gain.
 type judge struct {
-	step     step
-	phase    int           // of a trial
-	rates    [2][]float64  // of a trial, by place
-	good     float64       // rate of the place that won, in the trial
-	worse    int           // samples in a row that are far below
-	age      time.Duration // since the last verdict
-	patience time.Duration // until the next trial
-	last     place         // verdict
+	step  step
+	phase int           // of a trial
+	rates [2][]float64  // of a trial, by place
+	good  float64       // the winner's rate in the trial
+	worse int           // successive samples that are far below good
+	age   time.Duration // since the last verdict
+	pause time.Duration // until the next trial
+	last  place         // the last verdict
 }
 
 type step int
 
 const (
-	watching step = iota // free
-	settling             // a trial: the threads have been moved
+	watching step = iota // at place free
+	settling             // in a trial, after the threads have moved
 	measuring
-	holding // together
+	holding // at place together
 )
 
 const (
-	watchFor  = 300 * time.Millisecond // processor time is counted in hundredths
-	settleFor = 100 * time.Millisecond // it takes so long until the threads do as they will in this place
+	watchFor  = 300 * time.Millisecond // processor time is counted in hundredths of a second
+	settleFor = 100 * time.Millisecond // until the threads behave as they will in this place
 	measure   = 200 * time.Millisecond
 	holdFor   = time.Second
 
 	turns     = 3    // of a trial, in each place
-	busyRate  = 2000 // syncs a second that are worth a trial
-	quietRate = 500  // below it the threads are let go
+	busyRate  = 2000 // a trial pays above so many syncs a second
+	quietRate = 500  // below so many syncs a second the threads are set free
 	fullCore  = 0.9
-	gain      = 1.1 // rate together by rate free, at least
-	loss      = 0.7 // of the rate with which it won: look again
+	gain      = 1.1 // least ratio of the rates together and free
+	loss      = 0.7 // a lower part of good leads to a new trial
 
-	firstPatience = 5 * time.Second
-	soonest       = 2 * firstPatience // when free has become worse
-	mostPatience  = time.Minute
+	firstPause   = 5 * time.Second
+	soonest      = 2 * firstPause // when the rate at free has become worse
+	longestPause = time.Minute
 )
 
-// next takes what happened and returns what to do.
+// next judges a sample and returns what to do.
 func (j *judge) next(s sample) (place, time.Duration) {
 	j.age += s.length
 	switch j.step {
@@ -92,11 +93,11 @@ func (j *judge) next(s sample) (place, time.Duration) {
 	return j.hold(s)
 }
 
-// watch begins a trial of what is worth it. What won the last one needs none after a pause.
+// watch begins a trial if it may pay. After a pause, the winner of the last trial needs no new one.
 func (j *judge) watch(s sample) (place, time.Duration) {
 	switch {
 	case !j.isWorthTrying(s):
-	case j.age >= j.patience, j.isWorse(s) && j.age >= soonest:
+	case j.age >= j.pause, j.isWorse(s) && j.age >= soonest:
 		return j.begin()
 	case j.last == together:
 		j.step, j.worse = holding, 0
@@ -105,7 +106,7 @@ func (j *judge) watch(s sample) (place, time.Duration) {
 	return free, watchFor
 }
 
-// isWorse says whether the rate has been far below that of the trial for some samples.
+// isWorse reports whether the rate has been far below that of the trial for two samples.
 func (j *judge) isWorse(s sample) bool {
 	if j.worse++; s.rate(s.frames) >= loss*j.good {
 		j.worse = 0
@@ -122,7 +123,7 @@ func (j *judge) begin() (place, time.Duration) {
 	return j.trying(), settleFor
 }
 
-// trying is where the threads are in a phase of a trial.
+// trying returns where the threads are in a phase of a trial.
 func (j *judge) trying() place {
 	if j.phase%2 == 0 {
 		return together
@@ -130,7 +131,7 @@ func (j *judge) trying() place {
 	return free
 }
 
-// verdict ends a trial. What wins again is left alone for longer.
+// verdict ends a trial. If the same place wins again, the next trial is later.
 func (j *judge) verdict() (place, time.Duration) {
 	t, f := j.measured()
 	if t == 0 || t < gain*f {
@@ -144,10 +145,10 @@ func (j *judge) verdict() (place, time.Duration) {
 }
 
 func (j *judge) decide(p place) {
-	if p == j.last && j.patience > 0 {
-		j.patience = min(2*j.patience, mostPatience)
+	if p == j.last && j.pause > 0 {
+		j.pause = min(2*j.pause, longestPause)
 	} else {
-		j.patience = firstPatience
+		j.pause = firstPause
 	}
 	j.last, j.age = p, 0
 }
@@ -157,7 +158,7 @@ func (j *judge) release() (place, time.Duration) {
 	return free, watchFor
 }
 
-// hold looks whether together is still right.
+// hold checks whether together is still right.
 func (j *judge) hold(s sample) (place, time.Duration) {
 	worse := j.isWorse(s)
 	switch {
@@ -166,13 +167,13 @@ func (j *judge) hold(s sample) (place, time.Duration) {
 	case s.work >= fullCore && s.room:
 		j.decide(free)
 		return j.release()
-	case worse, j.age >= j.patience:
+	case worse, j.age >= j.pause:
 		return j.begin()
 	}
 	return together, holdFor
 }
 
-// median of none is 0.
+// median returns 0 for an empty list.
 func median(list []float64) float64 {
 	if len(list) == 0 {
 		return 0
@@ -181,24 +182,24 @@ func median(list []float64) float64 {
 	return list[len(list)/2]
 }
 
-// resumed is the judge after a pause, of the same threads or others: those have to show what is
-// right for them, and as threads may come and go all the time, not at once.
+// resumed returns the judge after a pause. Other threads than before need a new trial, but a later
+// one, because threads may come and go all the time.
 func (j judge) resumed(pause time.Duration, same bool) judge {
 	j.step, j.age = watching, j.age+pause
 	if !same {
-		j.last, j.age, j.patience = free, 0, min(max(2*j.patience, firstPatience), mostPatience)
+		j.last, j.age, j.pause = free, 0, min(max(2*j.pause, firstPause), longestPause)
 	}
 	return j
 }
 
 func (j *judge) isTrying() bool { return j.step == settling || j.step == measuring }
 
-// giveUp ends a trial for long.
+// giveUp ends a trial and delays the next one for long.
 func (j *judge) giveUp() {
-	j.step, j.age, j.patience, j.last = watching, 0, mostPatience, free
+	j.step, j.age, j.pause, j.last = watching, 0, longestPause, free
 }
 
-// measured are the rates of the last trial, 0 before the first.
+// measured returns the rates of the last trial, 0 before the first.
 func (j *judge) measured() (t, f float64) {
 	return median(j.rates[together]), median(j.rates[free])
 }

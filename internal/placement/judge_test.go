@@ -22,13 +22,14 @@ type life struct {
 	in     [2]time.Duration
 }
 
-// live has a judge decide for as long as it says.
+// live makes a judge decide for that length of time.
 func (w world) live(j *judge, length time.Duration) (l life) {
 	at, wait := free, watchFor
 	for passed := time.Duration(0); passed < length; passed += wait {
 		l.in[at] += wait
-		s := sample{length: wait, syncs: uint64(w.syncs * wait.Seconds()), frames: uint64(w.frames[at] * wait.Seconds()),
-			work: w.work[at], room: !w.busy}
+		s := sample{length: wait, syncs: uint64(w.syncs * wait.Seconds()),
+			frames: uint64(w.frames[at] * wait.Seconds()),
+			work:   w.work[at], room: !w.busy}
 		tried := j.isTrying()
 		if at, wait = j.next(s); !tried && j.isTrying() {
 			l.trials++
@@ -63,16 +64,16 @@ func TestJudgeChoosesTheFaster(t *testing.T) {
 			if c.fewTrials && l.trials > 0 {
 				t.Errorf("%d trials", l.trials)
 			}
-			// What is not where it belongs costs little in the long run.
+			// Time at the wrong place is short in the long run.
 			if wrong := 5*minute - l.in[c.want]; wrong > 5*minute*3/100 {
-				t.Errorf("%v of 5 minutes elsewhere", wrong)
+				t.Errorf("%v of 5 minutes at the wrong place", wrong)
 			}
 		})
 	}
 }
 
-// What was together is let go when its rate falls and a trial says so, when it has little to do, and
-// at once when its own work fills the core and another has room.
+// TestJudgeLetsGo tests that threads are set free when their rate falls and a trial shows it, when
+// they have little to do, and at once when their own work fills the core and another core has room.
 func TestJudgeLetsGo(t *testing.T) {
 	good := world{frames: [2]float64{10e6, 30e6}, syncs: 50e3}
 	for name, c := range map[string]struct {
@@ -80,16 +81,18 @@ func TestJudgeLetsGo(t *testing.T) {
 		within time.Duration
 		want   place
 	}{
-		"slower":    {world{frames: [2]float64{10e6, 7e6}, syncs: 50e3}, 4 * time.Second, free},
-		"quiet":     {world{frames: [2]float64{10, 10}, syncs: 100}, 1500 * time.Millisecond, free},
-		"full":      {world{frames: good.frames, syncs: 50e3, work: [2]float64{1.2, 0.95}}, 1500 * time.Millisecond, free},
-		"all full":  {world{frames: good.frames, syncs: 50e3, work: [2]float64{0.95, 0.95}, busy: true}, 4 * time.Second, together},
+		"slower": {world{frames: [2]float64{10e6, 7e6}, syncs: 50e3}, 4 * time.Second, free},
+		"quiet":  {world{frames: [2]float64{10, 10}, syncs: 100}, 1500 * time.Millisecond, free},
+		"full": {world{frames: good.frames, syncs: 50e3, work: [2]float64{1.2, 0.95}},
+			1500 * time.Millisecond, free},
+		"all full": {world{frames: good.frames, syncs: 50e3, work: [2]float64{0.95, 0.95}, busy: true},
+			4 * time.Second, together},
 		"as before": {good, 4 * time.Second, together},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var j judge
 			if good.live(&j, 2*time.Second); j.last != together {
-				t.Fatal("is not together in a world where that is faster")
+				t.Fatal("not together, although that is faster")
 			}
 			at, wait := together, holdFor
 			for passed := time.Duration(0); passed < c.within; passed += wait {
@@ -103,13 +106,14 @@ func TestJudgeLetsGo(t *testing.T) {
 	}
 }
 
-// A trial that cannot be is not tried again at once.
+// TestJudgeGivesUp tests that an impossible trial is not repeated at once.
 func TestJudgeGivesUp(t *testing.T) {
 	var j judge
 	good := world{frames: [2]float64{10e6, 30e6}, syncs: 50e3}
 	good.live(&j, time.Second)
 	j.giveUp()
-	if l := good.live(&j, mostPatience-time.Second); l.trials != 0 || l.in[free] < mostPatience-2*time.Second {
+	if l := good.live(&j, longestPause-time.Second); l.trials != 0 ||
+		l.in[free] < longestPause-2*time.Second {
 		t.Errorf("%+v", l)
 	}
 	if l := good.live(&j, 5*time.Second); l.trials != 1 {
@@ -117,7 +121,8 @@ func TestJudgeGivesUp(t *testing.T) {
 	}
 }
 
-// Where the kernel puts the threads may be good today and bad tomorrow.
+// TestJudgeLooksAgainWhenFreeBecomesWorse tests a kernel that places the threads well at first, and
+// badly later.
 func TestJudgeLooksAgainWhenFreeBecomesWorse(t *testing.T) {
 	var j judge
 	good := world{frames: [2]float64{30e6, 25e6}, syncs: 50e3}

@@ -14,21 +14,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Port is what a client has open.
+// Port is the port that a client has open.
 type Port interface {
 	// Joins names what the port shares with others, such as a switch: frames go from one to the
-	// other. It is "" while nothing is open.
+	// other. It is "" if no port is open.
 	Joins() string
-	// Frames are how many it has sent and received.
+	// Frames returns how many frames the client has sent and received.
 	Frames() (sent, received uint64)
 }
 
-// Client is one whose requests are counted, by the threads that make them.
+// Client counts a client's requests, by the threads that make them.
 type Client struct {
 	Port
 	mover   *Mover
 	threads [most]struct {
-		tid      atomic.Int32 // 0 of a free place
+		tid      atomic.Int32 // 0 for a free place
 		requests atomic.Uint64
 	}
 	before [most]uint64 // requests at the last regroup
@@ -36,9 +36,9 @@ type Client struct {
 }
 
 const (
-	most      = 4    // threads that use one file, of which more are not counted
-	mostGroup = 8    // threads of a group that is tried
-	rouse     = 1024 // requests after which the mover looks
+	most      = 4    // counted threads of one file; more are ignored
+	mostGroup = 8    // threads of a group that may be tried
+	wakeEvery = 1024 // requests that wake a sleeping mover
 )
 
 // Saw counts a request of a thread. It costs a few nanoseconds.
@@ -51,45 +51,47 @@ func (c *Client) Saw(tid int) {
 		if id := t.tid.Load(); id != int32(tid) && (id != 0 || !t.tid.CompareAndSwap(0, int32(tid))) {
 			continue
 		}
-		if t.requests.Add(1)%rouse == 0 && !c.mover.awake.Load() {
+		if t.requests.Add(1)%wakeEvery == 0 && !c.mover.awake.Load() {
 			c.mover.wake()
 		}
 		return
 	}
 }
 
-// Mover binds clients to one core that wait for each other, and lets them go again. A nil Mover moves
+// Mover binds clients that wait for each other to one core, and frees them again. A nil Mover moves
 // nobody.
 type Mover struct {
 	say   func(Move)
-	awake atomic.Bool // no need to wake
-	rouse chan struct{}
+	awake atomic.Bool // Saw need not wake the mover
+	woken chan struct{}
 	stop  chan struct{}
 	done  chan struct{}
 
-	home unix.CPUSet // where the threads that answer may run
+	home unix.CPUSet // where the answering threads may run
 
 	mu      sync.Mutex
 	clients map[*Client]bool
 
-	groups map[string]*group // by their threads; of the goroutine
+	groups map[string]*group // by their threads; only for the mover's goroutine
 }
 
 // Move is what a Mover did with a group.
 type Move struct {
 	Ports []Port
 	TIDs  []int
-	Core  int // that they are bound to now, -1 when they may run where they might before
-	// What was measured, in frames a second: on one core, and where the kernel puts them.
+	Core  int // to which the threads are bound, -1 if they have their own masks
+	// Measured frames a second: on one core, and where the kernel puts the threads.
 	Together, Free float64
 	Err            error // why the threads cannot be moved
 }
 
-// NewMover makes a mover, which says what it did. It binds to cores on which the process may run now:
-// elsewhere no thread of it could follow.
+// NewMover makes a mover, which reports its moves to say. It binds only to cores on which the
+// process may run now, because no thread of the process could follow to others.
 func NewMover(say func(Move)) *Mover {
-	m := &Mover{say: say, rouse: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
-		clients: map[*Client]bool{}, groups: map[string]*group{}}
+	m := &Mover{
+		say: say, woken: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		clients: map[*Client]bool{}, groups: map[string]*group{},
+	}
 	if unix.SchedGetaffinity(os.Getpid(), &m.home) != nil {
 		m.home.Fill()
 	}
@@ -97,7 +99,7 @@ func NewMover(say func(Move)) *Mover {
 	return m
 }
 
-// Add makes a client of an open port.
+// Add returns a client for an open port.
 func (m *Mover) Add(p Port) *Client {
 	if m == nil {
 		return nil
@@ -109,8 +111,7 @@ func (m *Mover) Add(p Port) *Client {
 	return c
 }
 
-// Remove forgets a client. Soon afterwards its threads and those that it was with have their masks
-// again.
+// Remove removes a client. Soon afterwards the threads of its group have their own masks again.
 func (m *Mover) Remove(c *Client) {
 	if m == nil {
 		return
@@ -121,7 +122,7 @@ func (m *Mover) Remove(c *Client) {
 	m.wake()
 }
 
-// Close gives all threads their masks back.
+// Close restores the masks of all threads.
 func (m *Mover) Close() {
 	if m == nil {
 		return
@@ -132,22 +133,22 @@ func (m *Mover) Close() {
 
 func (m *Mover) wake() {
 	select {
-	case m.rouse <- struct{}{}:
+	case m.woken <- struct{}{}:
 	default:
 	}
 }
 
-// run sleeps while nothing happens.
+// run sleeps while no client is busy.
 func (m *Mover) run() {
 	defer close(m.done)
 	for {
 		select {
 		case <-m.stop:
 			return
-		case <-m.rouse:
+		case <-m.woken:
 		}
 		m.awake.Store(true)
-		ok := m.attend()
+		ok := m.moveGroups()
 		m.awake.Store(false)
 		for _, g := range m.groups {
 			g.end()
@@ -159,8 +160,8 @@ func (m *Mover) run() {
 	}
 }
 
-// attend looks after the clients until nothing happens any more. It says no when the mover ends.
-func (m *Mover) attend() bool {
+// moveGroups moves groups until no client is busy. It returns false when the mover ends.
+func (m *Mover) moveGroups() bool {
 	m.regroup()
 	regroup := time.NewTimer(watchFor)
 	defer regroup.Stop()
@@ -170,8 +171,8 @@ func (m *Mover) attend() bool {
 		select {
 		case <-m.stop:
 			return false
-		case <-m.rouse: // a client has gone
-			m.dropLeft()
+		case <-m.woken: // a client was removed
+			m.dropRemoved()
 		case <-regroup.C:
 			if m.regroup(); len(m.groups) == 0 {
 				return true
@@ -183,7 +184,7 @@ func (m *Mover) attend() bool {
 	}
 }
 
-// list is the clients of now.
+// list returns the present clients.
 func (m *Mover) list() []*Client {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -194,8 +195,8 @@ func (m *Mover) list() []*Client {
 	return list
 }
 
-// dropLeft ends the groups of clients that are gone.
-func (m *Mover) dropLeft() {
+// dropRemoved ends the groups of removed clients.
+func (m *Mover) dropRemoved() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for key, g := range m.groups {
@@ -206,7 +207,7 @@ func (m *Mover) dropLeft() {
 	}
 }
 
-// regroup finds out who is busy with whom. A group whose threads are others now is another.
+// regroup finds the groups of busy clients. A group with other threads is a new one.
 func (m *Mover) regroup() {
 	found := map[string]*group{}
 	for _, f := range findGroups(m.list()) {
@@ -215,7 +216,7 @@ func (m *Mover) regroup() {
 		}
 		g, err := newGroup(m, f)
 		if err != nil {
-			continue // a thread has ended meanwhile
+			continue // a thread has ended
 		}
 		if old := m.groups[g.key]; old != nil {
 			g = old
@@ -235,14 +236,14 @@ func (m *Mover) regroup() {
 	m.groups = found
 }
 
-// finding is a group by its numbers.
+// finding is a group with the numbers of its threads.
 type finding struct {
 	clients []*Client
 	tids    []int
 }
 
-// findGroups sorts clients that have done something since the last call: in one group are those
-// whose ports are joined, and those that one thread serves.
+// findGroups groups the clients that have done something since the last call: clients whose ports
+// are joined, and clients that one thread serves.
 func findGroups(clients []*Client) (all []finding) {
 	byName := map[string]*finding{}
 	var order []*finding
@@ -281,8 +282,8 @@ func findGroups(clients []*Client) (all []finding) {
 	return all
 }
 
-// active are the threads that made at least a tenth of the client's requests since the last call.
-// Those that made none leave their place to others.
+// active returns the threads that made at least a tenth of the client's requests since the last
+// call. Threads that made none lose their places.
 func (c *Client) active() (tids []int) {
 	var made [most]uint64
 	var all uint64
@@ -303,7 +304,7 @@ func (c *Client) active() (tids []int) {
 	return tids
 }
 
-// requests are all that the client made.
+// requests returns how many requests the client made.
 func (c *Client) requests() (n uint64) {
 	for i := range c.threads {
 		n += c.threads[i].requests.Load()
@@ -311,7 +312,7 @@ func (c *Client) requests() (n uint64) {
 	return n
 }
 
-// judge has the groups looked at whose time has come, one trial at a time, and says how long that
+// judge judges the groups that are due, with one trial at a time. It returns how long the next call
 // can wait.
 func (m *Mover) judge(now time.Time) time.Duration {
 	trial := slices.IndexFunc(m.sorted(), func(g *group) bool { return g.judge.isTrying() }) >= 0
@@ -339,15 +340,15 @@ func (m *Mover) sorted() []*group {
 	return list
 }
 
-// bound is a thread and its mask.
+// bound is a thread and its masks.
 type bound struct {
 	thread
-	old   unix.CPUSet // its own
-	set   unix.CPUSet // ours
+	old   unix.CPUSet // the thread's own
+	set   unix.CPUSet // the one that we set
 	moved bool
 }
 
-// is says whether the number is still that thread's.
+// is reports whether the number still belongs to that thread.
 func (b *bound) is() bool {
 	s, err := look(b.tid)
 	return err == nil && s.start == b.start

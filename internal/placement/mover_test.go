@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fakePort is a port that moves no frames of its own.
+// fakePort is a port with counts that the test sets.
 type fakePort struct {
 	joins          string
 	sent, received atomic.Uint64
@@ -34,12 +34,13 @@ func TestFindGroups(t *testing.T) {
 	}
 	all := []*Client{
 		client("pipe", 1), client("pipe", 2), // joined by a pipe
-		client("vale0", 3), client("vale0"), // the other does nothing
-		client("", 4),                                                                  // has nothing open
-		client("x", 5), client("y", 5), client("y", 6), client("z", 7), client("z", 6), // joined by who serves both
+		client("vale0", 3), client("vale0"), // the second one does nothing
+		client("", 4), // has no open port
+		// Joined by the threads that serve two ports.
+		client("x", 5), client("y", 5), client("y", 6), client("z", 7), client("z", 6),
 		client("w", 8, 9, 10, 11, 12), // has more threads than are counted
 	}
-	all[6].Saw(77) // which asks too seldom
+	all[6].Saw(77) // asks too seldom
 	var got [][]int
 	for _, f := range findGroups(all) {
 		got = append(got, f.tids)
@@ -50,9 +51,9 @@ func TestFindGroups(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	if again := findGroups(all); len(again) != 0 {
-		t.Errorf("%v of clients that did nothing since", again)
+		t.Errorf("%v: groups of clients that did nothing since", again)
 	}
-	all[10].Saw(12) // the places of threads that did nothing are free
+	all[10].Saw(12) // idle threads have left room
 	if f := findGroups(all); len(f) != 1 || !slices.Equal(f[0].tids, []int{12}) {
 		t.Errorf("%v", f)
 	}
@@ -60,17 +61,19 @@ func TestFindGroups(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	second := func(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
-	before := reading{at: time.Unix(0, 0), idle: load{0: 0, 1: 0, 2: 0}, stats: []stat{{core: 0}, {core: 1}}}
+	before := reading{at: time.Unix(0, 0), idle: load{0: 0, 1: 0, 2: 0},
+		stats: []stat{{core: 0}, {core: 1}}}
 	for name, c := range map[string]struct {
 		idle [3]float64
-		used [2]float64 // by threads on core 0 and 1
+		used [2]float64 // by threads on cores 0 and 1
 		want int
 	}{
 		"all idle":                  {[3]float64{1, 1, 1}, [2]float64{}, 0},
 		"the busiest need not move": {[3]float64{0.5, 0.2, 1}, [2]float64{0.4, 0.7}, 1},
 		"somebody else is there":    {[3]float64{0, 0, 0.9}, [2]float64{0.1, 0.1}, 2},
 	} {
-		now := reading{at: time.Unix(1, 0), idle: load{}, stats: []stat{{core: 0, all: second(c.used[0])}, {core: 1, all: second(c.used[1])}}}
+		now := reading{at: time.Unix(1, 0), idle: load{},
+			stats: []stat{{core: 0, all: second(c.used[0])}, {core: 1, all: second(c.used[1])}}}
 		for i, n := range c.idle {
 			now.idle[i] = second(n)
 		}
@@ -80,7 +83,7 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// pair is two threads that seem to do what a world has them do in the place where they are.
+// pair is two threads that seem to do what world says for their place.
 type pair struct {
 	*testing.T
 	m       *Mover
@@ -93,11 +96,13 @@ type pair struct {
 	ended   chan struct{}
 }
 
-// newPair has them move so many frames a second on one core and where the kernel puts them.
+// newPair starts a pair that moves so many frames a second on one core, and where the kernel puts
+// it.
 func newPair(t *testing.T, together, free float64) *pair {
 	t.Parallel()
 	twoCores(t)
-	p := &pair{T: t, moves: make(chan Move, 100), stop: make(chan struct{}), ended: make(chan struct{})}
+	p := &pair{T: t, moves: make(chan Move, 100), stop: make(chan struct{}),
+		ended: make(chan struct{})}
 	p.m = NewMover(func(m Move) { p.moves <- m })
 	for i := range p.threads {
 		p.threads[i], p.ports[i] = startHelper(t), &fakePort{joins: "pipe"}
@@ -140,7 +145,8 @@ func (p *pair) work(together, free float64) {
 
 func (p *pair) areTogether() bool {
 	var a, b unix.CPUSet
-	err1, err2 := unix.SchedGetaffinity(p.threads[0].tid, &a), unix.SchedGetaffinity(p.threads[1].tid, &b)
+	err1 := unix.SchedGetaffinity(p.threads[0].tid, &a)
+	err2 := unix.SchedGetaffinity(p.threads[1].tid, &b)
 	return err1 == nil && err2 == nil && a == b && coreOf(&a) != none
 }
 
@@ -198,8 +204,9 @@ func TestMoverFindsTheFasterPlace(t *testing.T) {
 	})
 }
 
-// Threads that may run on one core only, and those on which somebody lays hands, are left alone.
-func TestMoverKeepsItsHandsOff(t *testing.T) {
+// TestMoverLeavesThreadsAlone tests that threads that may run on one core only, and threads whose
+// mask somebody else changes, are not moved.
+func TestMoverLeavesThreadsAlone(t *testing.T) {
 	t.Run("bound by its user", func(t *testing.T) {
 		p := newPair(t, 30e6, 10e6)
 		a, b := twoCores(t)
@@ -229,23 +236,24 @@ func TestMoverKeepsItsHandsOff(t *testing.T) {
 				break
 			}
 			if time.Now().After(deadline) {
-				t.Fatal("nobody noticed")
+				t.Fatal("the changed mask was not noticed")
 			}
 		}
 		p.wantMasks("given up")
 	})
 }
 
-// A mover of idle clients sleeps, without a timer.
+// TestMoverSleeps tests that a mover with idle clients sleeps without a timer.
 func TestMoverSleeps(t *testing.T) {
 	m := NewMover(func(Move) {})
 	defer m.Close()
 	c := m.Add(&fakePort{joins: "x"})
-	for range rouse {
-		c.Saw(1 << 30) // a thread that is not there
+	for range wakeEvery {
+		c.Saw(1 << 30) // this thread does not exist
 	}
 	for _, awake := range []bool{true, false} {
-		for end := time.Now().Add(5 * time.Second); m.awake.Load() != awake; time.Sleep(time.Millisecond) {
+		end := time.Now().Add(5 * time.Second)
+		for ; m.awake.Load() != awake; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("awake: %v", !awake)
 			}

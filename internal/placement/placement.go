@@ -1,15 +1,15 @@
 //go:build linux
 
 // Package placement puts threads that wake each other on one core. A wake-up on another core costs
-// many times what one on the same core does, so a client and the thread that answers it are faster
-// together, and so are two clients that wait for each other; clients that have much to do of their
-// own are faster apart. It knows threads, cores and counts, and nothing of what the threads do.
+// many times as much. So a client and the thread that answers it are faster on one core, and so are
+// two clients that wait for each other. Clients with much work of their own are faster on different
+// cores. The package knows threads, cores and counts, and does not know what the threads do.
 //
-// A Follower is the answering thread's: it goes to the core that its clients are bound to. A Mover
-// binds clients to a core for as long as a measurement says that it pays.
+// A Follower belongs to the answering thread, which it binds to the core of its clients. A Mover
+// binds clients to a core as long as a measurement shows that it pays.
 //
-// Nobody is put where he was not allowed to run before, and who had a mask of his own (CPU affinity)
-// has it again afterwards.
+// No thread is put on a core on which it was not allowed to run before. A thread that had a mask of
+// its own (CPU affinity) gets it back afterwards.
 package placement
 
 import (
@@ -24,16 +24,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// none is no core.
+// none stands for no core.
 const none = -1
 
-// only is the mask of one core.
+// only returns the mask of one core.
 func only(core int) (s unix.CPUSet) {
 	s.Set(core)
 	return s
 }
 
-// coreOf is the core of a mask that has only one.
+// coreOf returns the core of a mask of one core, or none.
 func coreOf(s *unix.CPUSet) int {
 	core := none
 	for i, word := range s {
@@ -48,7 +48,7 @@ func coreOf(s *unix.CPUSet) int {
 	return core
 }
 
-// cores are those of a mask.
+// cores returns the cores of a mask.
 func cores(s *unix.CPUSet) (list []int) {
 	for i, word := range s {
 		for ; word != 0; word &= word - 1 {
@@ -58,7 +58,7 @@ func cores(s *unix.CPUSet) (list []int) {
 	return list
 }
 
-// common is what is in both masks.
+// common returns the cores that are in both masks.
 func common(a, b unix.CPUSet) unix.CPUSet {
 	for i := range a {
 		a[i] &= b[i]
@@ -66,24 +66,25 @@ func common(a, b unix.CPUSet) unix.CPUSet {
 	return a
 }
 
-// thread is one thread. Its number may be another's later; when it started, that one did not.
+// thread identifies a thread. Its number may belong to another thread later, but with another
+// start.
 type thread struct {
 	tid   int
 	start uint64
 }
 
-// stat is what the kernel tells of a thread.
+// stat is the kernel's information about a thread.
 type stat struct {
 	thread
 	core int           // where it ran last
 	user time.Duration // how long it has worked outside of the kernel
-	all  time.Duration // and in there
+	all  time.Duration // in and outside of the kernel
 }
 
 // tick is the kernel's unit of processor time, the same on every architecture.
 const tick = time.Second / 100
 
-// look reads /proc/TID/stat, which is there for every thread.
+// look reads /proc/TID/stat, which exists for every thread.
 func look(tid int) (stat, error) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(tid) + "/stat")
 	if err != nil {
@@ -92,8 +93,8 @@ func look(tid int) (stat, error) {
 	return parseStat(tid, string(text))
 }
 
-// parseStat takes the fields behind the name, which stands in brackets and may hold anything: the
-// first of them is the third of all, see proc_pid_stat(5).
+// parseStat parses the fields after the name, which is in parentheses and may contain anything. The
+// first of these fields is number 3 in proc_pid_stat(5).
 func parseStat(tid int, text string) (stat, error) {
 	const utime, stime, startTime, processor = 14 - 3, 15 - 3, 22 - 3, 39 - 3
 	f := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
@@ -108,7 +109,8 @@ func parseStat(tid int, text string) (stat, error) {
 		}
 	}
 	user := time.Duration(n[utime]) * tick
-	return stat{thread{tid, n[startTime]}, int(n[processor]), user, user + time.Duration(n[stime])*tick}, nil
+	return stat{thread{tid, n[startTime]}, int(n[processor]), user,
+		user + time.Duration(n[stime])*tick}, nil
 }
 
 // load is how long each core that is online has been idle, by its number.
@@ -133,7 +135,7 @@ func parseLoad(text []byte) load {
 		}
 		core, err := strconv.Atoi(f[0][len("cpu"):])
 		if err != nil {
-			continue // the sum of all
+			continue // the line with the sum
 		}
 		a, _ := strconv.ParseUint(f[idle], 10, 64)
 		b, _ := strconv.ParseUint(f[wait], 10, 64)

@@ -38,7 +38,8 @@ func TestMasks(t *testing.T) {
 }
 
 func TestParseStat(t *testing.T) {
-	tail := " S 1 1 1 0 -1 4194304 1 0 0 0 123 45 0 0 20 0 9 0 777 1 1 1 1 1 1 1 1 1 0 0 0 0 0 0 17 5 0 0 0 0 0"
+	tail := " S 1 1 1 0 -1 4194304 1 0 0 0 123 45 0 0 20 0 9 0 777 1 1 1 1 1 1 1 1 1 0 0 0 0 0 0 17 " +
+		"5 0 0 0 0 0"
 	for _, name := range []string{"(cat)", "(a) 1 2 (b)", "()) S 9 9)"} {
 		s, err := parseStat(42, "42 "+name+tail)
 		want := stat{thread{42, 777}, 5, 1230 * time.Millisecond, 1680 * time.Millisecond}
@@ -46,7 +47,8 @@ func TestParseStat(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
 	}
-	for _, bad := range []string{"", "42", "42 (cat) S 1 1", "42 (cat)" + strings.Replace(tail, "123", "x", 1)} {
+	for _, bad := range []string{"", "42", "42 (cat) S 1 1",
+		"42 (cat)" + strings.Replace(tail, "123", "x", 1)} {
 		if s, err := parseStat(42, bad); err == nil {
 			t.Errorf("%q: %+v", bad, s)
 		}
@@ -54,7 +56,8 @@ func TestParseStat(t *testing.T) {
 }
 
 func TestParseLoad(t *testing.T) {
-	l := parseLoad([]byte("cpu  1 1 1 9 9 1\ncpu0 1 1 1 100 20 1 0\ncpu17 1 1 1 7 0 1 0\nintr 5\ncpux 1\n"))
+	l := parseLoad([]byte("cpu  1 1 1 9 9 1\ncpu0 1 1 1 100 20 1 0\ncpu17 1 1 1 7 0 1 0\n" +
+		"intr 5\ncpux 1\n"))
 	if len(l) != 2 || l[0] != 1200*time.Millisecond || l[17] != 70*time.Millisecond {
 		t.Error(l)
 	}
@@ -63,7 +66,7 @@ func TestParseLoad(t *testing.T) {
 	}
 }
 
-// helper is a thread that sleeps, with a mask of its own.
+// helper is a sleeping thread with a mask of its own.
 type helper struct {
 	tid int
 	end chan struct{}
@@ -74,7 +77,7 @@ func startHelper(t *testing.T) helper {
 	tid, end, ended := make(chan int), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		runtime.LockOSThread() // and is not unlocked: the thread ends
+		runtime.LockOSThread() // not unlocked, so that the thread ends
 		tid <- unix.Gettid()
 		<-end
 	}()
@@ -99,7 +102,7 @@ func maskOf(t *testing.T, tid int) (s unix.CPUSet) {
 	return s
 }
 
-// twoCores are two that the test may use.
+// twoCores returns two cores on which the test may run.
 func twoCores(t *testing.T) (a, b int) {
 	t.Helper()
 	s := maskOf(t, os.Getpid())
@@ -110,8 +113,8 @@ func twoCores(t *testing.T) (a, b int) {
 	return list[0], list[1]
 }
 
-// A thread is bound within its old mask and has that again; neither happens when somebody else has
-// changed it, or when the number is another thread's by now.
+// TestBind tests that a thread is bound within its old mask and gets it back. Neither happens if
+// somebody else has changed the mask, or if the number belongs to another thread.
 func TestBind(t *testing.T) {
 	a, b := twoCores(t)
 	h := startHelper(t)
@@ -146,7 +149,7 @@ func TestBind(t *testing.T) {
 	theirs := only(b)
 	unix.SchedSetaffinity(h.tid, &theirs)
 	if err := x.bind(a); err != unix.ESTALE {
-		t.Errorf("bound against somebody's will: %v", err)
+		t.Errorf("bound in spite of a changed mask: %v", err)
 	}
 	x.restore()
 	want("changed by somebody else", theirs)

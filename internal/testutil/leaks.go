@@ -11,24 +11,24 @@ import (
 	"time"
 )
 
-// leakPatience is how long CheckLeaks waits for descriptors to be closed and goroutines to end.
-const leakPatience = 2 * time.Second
+// leakWait is how long CheckLeaks waits for descriptors to be closed and goroutines to end.
+const leakWait = 2 * time.Second
 
 // CheckLeaks fails the test if at its end there are file descriptors or goroutines that did not
 // exist at the call. Call it first, because cleanups run in reverse order. It is not for parallel
 // tests, which would see each other's.
 func CheckLeaks(t testing.TB) {
 	t.Helper()
-	checkLeaks(t, leakPatience)
+	checkLeaks(t, leakWait)
 }
 
-func checkLeaks(t testing.TB, patience time.Duration) {
+func checkLeaks(t testing.TB, wait time.Duration) {
 	t.Helper()
 	startNetpoll(t)
 	fds, goroutines := openFiles(t), stacks()
 	t.Cleanup(func() {
 		var left []string
-		for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(wait); ; time.Sleep(10 * time.Millisecond) {
 			left = append(added(fds, openFiles(t)), added(goroutines, stacks())...)
 			if len(left) == 0 || time.Now().After(end) {
 				break
