@@ -12,9 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Administers implements control.Process: whether the thread that calls has CAP_NET_ADMIN in the
-// user namespace that the network namespace belongs to, or in one above. One who has it because he
-// made the user namespace, and is not in it, is not believed.
+// Administers implements control.Process. It reports whether the calling thread has CAP_NET_ADMIN
+// in the user namespace to which the network namespace belongs, or in an ancestor of it. It does
+// not count a thread that has the right only because it made the user namespace, without being in
+// it.
 func (p *process) Administers(socket int) bool {
 	theirs, ok := namespace(fmt.Sprintf("/proc/%d/ns/user", p.pid))
 	if !ok || !hasCapability(p.pid, unix.CAP_NET_ADMIN) {
@@ -39,7 +40,7 @@ func (p *process) Administers(socket int) bool {
 	return false
 }
 
-// inode is what tells one namespace from another.
+// inode identifies a namespace.
 type inode struct{ dev, number uint64 }
 
 func namespace(path string) (inode, bool) {
@@ -48,7 +49,7 @@ func namespace(path string) (inode, bool) {
 	return inode{uint64(st.Dev), st.Ino}, err == nil
 }
 
-// hasCapability says whether a thread has an effective capability, in its own user namespace.
+// hasCapability reports whether a thread has an effective capability, in its own user namespace.
 func hasCapability(tid, capability int) bool {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/status", tid))
 	if err != nil {

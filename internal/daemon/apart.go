@@ -14,23 +14,23 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/ifioctl"
 )
 
-// apart runs what may sleep on a client's memory for as long as the client likes: it may lie in a
-// file of a file system that the client serves himself, or be fetched through a userfaultfd that
-// nobody answers. Nothing ends such a sleep but the daemon's end, so it is slept by a thread of its
-// own, of which each user has a few.
+// apart runs calls that may sleep on a client's memory for as long as the client likes: the memory
+// may be a file of a file system that the client serves, or a userfaultfd may fetch it and never
+// answer. Only the daemon's end ends such a sleep. So each call has a thread of its own, and each
+// user may have a few of them.
 type apart struct {
 	mu    sync.Mutex
-	users map[uint32]int // threads, by user id
+	users map[uint32]int // number of threads, by user id
 }
 
 const (
-	// threadsPerUser are those that may sleep on the memory of one user's processes at once.
+	// threadsPerUser is how many calls may sleep on the memory of one user's processes at once.
 	threadsPerUser = 8
-	// apartPatience is how long a request waits for one, and for its end.
-	apartPatience = 5 * time.Second
+	// apartLimit is how long a request waits for a thread and the end of its call.
+	apartLimit = 5 * time.Second
 )
 
-// take gives the user one more thread, unless all are out.
+// take takes one of the user's threads. It returns false if all are in use.
 func (a *apart) take(uid uint32) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -54,7 +54,7 @@ func (a *apart) give(uid uint32) {
 
 // Apart implements control.Process.
 func (p *process) Apart(f func(m ifioctl.Memory, ended func() bool) error, done func()) error {
-	over := time.NewTimer(apartPatience)
+	over := time.NewTimer(apartLimit)
 	defer over.Stop()
 	m, err := p.addressSpace()
 	if err == nil {
@@ -83,7 +83,7 @@ func (p *process) Apart(f func(m ifioctl.Memory, ended func() bool) error, done 
 	return err
 }
 
-// awaitThread waits for a thread to be free.
+// awaitThread waits for a free thread.
 func (p *process) awaitThread(over <-chan time.Time) error {
 	for !p.apart.take(p.call.UID) {
 		select {
@@ -103,11 +103,10 @@ func (p *process) noAnswer() error {
 
 func (p *process) who() string { return fmt.Sprint("process ", p.pid) }
 
-// addressSpace is the memory that a process has, whatever becomes of the process. When its request
-// has been answered, it may end, and another may have its number, or it runs another program: what
-// is read then counts for nothing, and nothing is written but to the memory that was there when the
-// request came, which is what the file stands for. Reading that way would find nothing where a
-// userfaultfd has to be asked.
+// addressSpace is the memory of a process during a request, and afterwards. After the answer, the
+// process may end and another one get its number, or it may execute another program. What is read
+// then is ignored. Writes use the file, which refers to the memory at the time of the request.
+// Reads do not use the file, because it returns nothing where a userfaultfd has to be asked.
 type addressSpace struct {
 	process *process
 	file    *os.File
@@ -117,7 +116,8 @@ type addressSpace struct {
 func (p *process) addressSpace() (*addressSpace, error) {
 	f, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", p.pid), os.O_RDWR, 0)
 	if err != nil {
-		return nil, fault.Wrap(err, "reach the memory of", p.who(), "the daemon needs CAP_SYS_PTRACE, and to see the client's process")
+		return nil, fault.Wrap(err, "reach the memory of", p.who(),
+			"the daemon needs CAP_SYS_PTRACE, and to see the client's process")
 	}
 	return &addressSpace{process: p, file: f}, nil
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// What sleeps on a client's memory is left behind, is told so, and takes one of its user's threads
-// as long as it sleeps. Other users have their own.
+// TestApart tests that a call that sleeps on a client's memory is left behind and learns so. While
+// it sleeps, it keeps one of its user's threads; other users have their own.
 func TestApart(t *testing.T) {
 	testutil.CheckLeaks(t)
 	var a apart
@@ -55,7 +55,7 @@ func TestApart(t *testing.T) {
 	close(hold)
 	for _, ended := range sleepers {
 		if !<-ended {
-			t.Error("one that was left behind does not know")
+			t.Error("a call that was left behind is not told so")
 		}
 	}
 	for range 5 {
@@ -67,7 +67,7 @@ func TestApart(t *testing.T) {
 	<-done
 }
 
-// after is closed after a while.
+// after returns a channel that is closed after a while.
 func after(d time.Duration) <-chan struct{} {
 	c := make(chan struct{})
 	time.AfterFunc(d, func() { close(c) })

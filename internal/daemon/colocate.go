@@ -14,26 +14,28 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/placement"
 )
 
-// startMover has clients moved, if they shall be. EPERM without the right to move those of others.
+// startMover starts the mover of clients, if it is wanted. It returns EPERM without the right to
+// move other users' threads.
 func (d *Daemon) startMover(wanted bool) error {
 	if !wanted {
 		return nil
 	}
 	if !hasCapability(os.Getpid(), unix.CAP_SYS_NICE) {
 		return fault.New(syscall.EPERM, "move clients to one core", d.path, "it takes CAP_SYS_NICE: "+
-			"run as root, or give the service that capability (CapabilityBoundingSet=), or serve without --colocate")
+			"run as root, or give the service that capability (CapabilityBoundingSet=), or serve "+
+			"without --colocate")
 	}
 	d.mover = placement.NewMover(d.tellMove)
 	return nil
 }
 
-// seat is a client as placement sees it.
+// seat is a client for package placement.
 type seat struct {
 	c    *client
 	user uint32
 }
 
-// Joins keeps users apart: none decides where another's threads run.
+// Joins keeps users apart, so that no user decides where another's threads run.
 func (s seat) Joins() string {
 	if name := s.c.c.Joins(); name != "" {
 		return fmt.Sprint(name, " of user ", s.user)
@@ -55,6 +57,7 @@ func (d *Daemon) tellMove(m placement.Move) {
 	if m.Core >= 0 {
 		e.Setting = fmt.Sprint("core ", m.Core)
 	}
-	e.Reason = fmt.Sprintf("%.2f Mpps on one core, %.2f where the kernel puts them", m.Together/1e6, m.Free/1e6)
+	e.Reason = fmt.Sprintf("%.2f Mpps on one core, %.2f where the kernel puts them",
+		m.Together/1e6, m.Free/1e6)
 	d.log.Say(e)
 }

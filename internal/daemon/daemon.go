@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package daemon serves a framework to other processes as the character device that netmap programs open: it joins the
-// device (chardev), the requests (control) and the framework (engine).
+// Package daemon serves a framework to other processes as the character device that netmap programs
+// open. It connects the device (chardev), the requests (control) and the framework (engine).
 package daemon
 
 import (
@@ -27,7 +27,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
 
-// Config says what to serve where.
+// Config says what to serve, and where.
 type Config struct {
 	Engine  engine.Config
 	Path    string // of the device node
@@ -37,7 +37,7 @@ type Config struct {
 	Workers int
 	Policy  control.Policy
 	Spin    time.Duration
-	// Colocate binds clients that wait for each other to one core, while that pays.
+	// Colocate binds clients that wait for each other to one core, as long as that pays.
 	Colocate bool
 	Log      *slog.Logger
 }
@@ -54,7 +54,7 @@ type Daemon struct {
 	started time.Time
 	clients clients
 	apart   apart
-	mover   *placement.Mover // nil where no clients are moved
+	mover   *placement.Mover // nil if clients are not moved
 	address string           // of the status API on TCP
 	stops   []func()         // of the status API
 }
@@ -64,9 +64,11 @@ type nodeMode struct{ mode, uid, gid uint32 }
 
 // Start makes a framework and its device node. Errors are those of engine.New and chardev.Mount.
 func Start(cfg Config) (*Daemon, error) {
-	// UMEMs are locked memory; without the right to raise the limit it stays, and opening an interface says so.
+	// UMEMs are locked memory. Without the right to raise the limit it stays the same, and the
+	// error of opening an interface reports it.
 	unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
-	d := &Daemon{log: event.NewThrottle(cfg.Log), policy: cfg.Policy, path: cfg.Path, node: nodeMode{cfg.Mode, cfg.UID, cfg.GID}, started: time.Now()}
+	d := &Daemon{log: event.NewThrottle(cfg.Log), policy: cfg.Policy, path: cfg.Path,
+		node: nodeMode{cfg.Mode, cfg.UID, cfg.GID}, started: time.Now()}
 	cfg.Engine.NIC.OnEvent = d.log.Say
 	d.giveBack(cmp.Or(cfg.Engine.NIC.StateDir, takeover.DefaultDir()))
 	e, err := engine.New(cfg.Engine)
@@ -92,16 +94,17 @@ func Start(cfg Config) (*Daemon, error) {
 	return d, nil
 }
 
-// tellMemory logs what the memory is good for, and what it may cost.
+// tellMemory logs what the memory suffices for, and its size.
 func (d *Daemon) tellMemory() {
 	i := d.engine.Region().Info()
 	rings := uint64(mem.RingsIn(i.Buf.ObjTotal))
-	d.log.Say(event.Event{Kind: event.Memory, Bytes: uint64(i.MemSize), Buffers: uint64(i.Buf.ObjTotal),
-		Rings: uint64(i.Ring.ObjTotal), InterfaceRings: rings, ValePorts: rings / 2})
+	d.log.Say(event.Event{Kind: event.Memory, Bytes: uint64(i.MemSize),
+		Buffers: uint64(i.Buf.ObjTotal), Rings: uint64(i.Ring.ObjTotal),
+		InterfaceRings: rings, ValePorts: rings / 2})
 }
 
-// giveBack puts back what a daemon that was killed has changed on interfaces. What cannot be put back keeps nobody from
-// serving: it stays on record.
+// giveBack restores the settings of interfaces that a killed daemon has changed. Settings that
+// cannot be restored do not prevent the start: they stay on record.
 func (d *Daemon) giveBack(dir string) {
 	done, err := takeover.Recover(dir)
 	for _, r := range done {
@@ -112,32 +115,34 @@ func (d *Daemon) giveBack(dir string) {
 	}
 }
 
-// Engine is the framework.
+// Engine returns the framework.
 func (d *Daemon) Engine() *engine.Engine { return d.engine }
 
-// Wait returns when the context ends, nil, or when the device is gone before.
+// Wait returns nil when the context ends, or an error if the device is gone before.
 func (d *Daemon) Wait(ctx context.Context) (err error) {
 	var reason string
 	select {
 	case <-ctx.Done():
 		reason = context.Cause(ctx).Error()
 	case <-d.device.Dead():
-		err = fault.New(syscall.ENODEV, "serve", d.path, "somebody unmounted it")
+		err = fault.New(syscall.ENODEV, "serve", d.path, "it was unmounted")
 		reason = err.Error()
 	}
 	clients := d.clients.list()
-	d.log.Say(event.Event{Kind: event.Stopping, Device: d.path, Reason: reason, Clients: len(clients), Uptime: time.Since(d.started)})
+	d.log.Say(event.Event{Kind: event.Stopping, Device: d.path, Reason: reason, Clients: len(clients),
+		Uptime: time.Since(d.started)})
 	d.tellLost(clients)
 	return err
 }
 
-// tellLost says which clients lose their ports, the first of them.
+// tellLost logs the clients that lose their ports, up to a number.
 func (d *Daemon) tellLost(clients []status.Client) {
 	const most, mostPorts = 20, 20
 	clients = slices.DeleteFunc(clients, func(c status.Client) bool { return len(c.Ports) == 0 })
 	for i, c := range clients {
 		if i == most {
-			d.log.Say(event.Event{Kind: event.PortsLost, Device: d.path, Omitted: uint64(len(clients) - most)})
+			d.log.Say(event.Event{Kind: event.PortsLost, Device: d.path,
+				Omitted: uint64(len(clients) - most)})
 			break
 		}
 		e := event.Event{Kind: event.PortsLost, PID: c.PID, Program: c.Command, Ports: c.Ports}
@@ -148,7 +153,7 @@ func (d *Daemon) tellLost(clients []status.Client) {
 	}
 }
 
-// Close takes the device away, ends all bindings and gives all interfaces back to the host.
+// Close removes the device, ends all bindings and gives all interfaces back to the host.
 func (d *Daemon) Close() error {
 	for _, stop := range d.stops {
 		stop()
@@ -161,7 +166,7 @@ func (d *Daemon) Close() error {
 	return err
 }
 
-// Say tells the daemon's log of what happens to the daemon.
+// Say writes an event to the daemon's log.
 func (d *Daemon) Say(e event.Event) { d.log.Say(e) }
 
 // Open implements chardev.Driver.
@@ -171,7 +176,8 @@ func (d *Daemon) Open(caller chardev.Caller, wake *chardev.Waker) (chardev.File,
 	policy, user := d.policy, strconv.Itoa(int(caller.UID))
 	policy.User = caller.UID
 	c.c = control.New(d.engine, policy, wake, func(request, port string, err error) {
-		e := event.Event{Kind: event.Answered, PID: pid, Program: c.command, User: user, Request: request, Port: port, Err: err}
+		e := event.Event{Kind: event.Answered, PID: pid, Program: c.command, User: user, Request: request,
+			Port: port, Err: err}
 		if err != nil {
 			e.Kind = event.Refused
 		}
@@ -185,14 +191,14 @@ func (d *Daemon) Open(caller chardev.Caller, wake *chardev.Waker) (chardev.File,
 // client is an open file of the device.
 type client struct {
 	daemon  *Daemon
-	pid     int // of who opened it
+	pid     int // of the process that opened it
 	command string
 	c       *control.Client
-	last    atomic.Pointer[process] // who made the last request
-	seat    *placement.Client       // nil where no clients are moved
+	last    atomic.Pointer[process] // the process of the last request
+	seat    *placement.Client       // nil if clients are not moved
 }
 
-// process is who makes a request: mostly the one who made the last.
+// process returns the caller's process, mostly that of the last request.
 func (c *client) process(caller chardev.Caller) *process {
 	p := c.last.Load()
 	if p == nil || p.pid != caller.PID {
@@ -204,7 +210,9 @@ func (c *client) process(caller chardev.Caller) *process {
 
 func (c *client) Ioctl(caller chardev.Caller, request uint32, data []byte) syscall.Errno {
 	if caller.Interrupted != nil {
-		return c.c.Ioctl(&process{pid: caller.PID, interrupted: caller.Interrupted, call: &caller, apart: &c.daemon.apart}, request, data)
+		p := &process{pid: caller.PID, interrupted: caller.Interrupted, call: &caller,
+			apart: &c.daemon.apart}
+		return c.c.Ioctl(p, request, data)
 	}
 	c.seat.Saw(int(caller.PID))
 	return c.c.Ioctl(c.process(caller), request, data)

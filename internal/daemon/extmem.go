@@ -14,23 +14,24 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// memoryKey tells pieces of memory apart, of whatever process.
+// memoryKey identifies a piece of memory, whichever process has it mapped.
 type memoryKey struct{ inode, offset, size uint64 }
 
-// anonymous is how the kernel calls the file behind memory of MAP_SHARED|MAP_ANONYMOUS, which has no descriptor.
+// anonymous is the kernel's name for the file behind MAP_SHARED|MAP_ANONYMOUS memory. No process
+// has a descriptor of it.
 const anonymous = "/dev/zero (deleted)"
 
-// Extmem maps client memory that is to be a region: anonymous memory that the client has mapped shared, or a memfd, which is
-// sealed against shrinking here if the client has not done so.
+// Extmem maps client memory for a region: anonymous memory that the client has mapped shared, or a
+// memfd. A memfd that the client has not sealed against shrinking is sealed here.
 //
-// Nothing else is taken, because we would be ended by SIGBUS when the client shrinks its file: no lock, lease or flag keeps
-// the owner of a file from that, but for a seal. The kernel gives anonymous memory no name by which an ordinary client could
-// open it. A hole that a client punches is no harm, it reads as zeros: the memory of both kinds is never out of pages as
-// long as the machine is not.
+// Nothing else is accepted, because a client that shrinks its file would end the daemon by SIGBUS,
+// and only a seal prevents the owner of a file from shrinking it. Ordinary clients cannot open
+// anonymous memory, because the kernel gives it no name. A hole that a client punches does no harm,
+// because it reads as zeros. The memory of both kinds runs out of pages only if the machine does.
 func (p *process) Extmem(addr, size uint64) (*engine.Extmem, error) {
 	page := uint64(os.Getpagesize())
 	if addr%page != 0 || size == 0 || size > math.MaxInt64 {
-		return nil, p.cannotShare(syscall.EINVAL, "it is empty, or does not start at a page")
+		return nil, p.cannotShare(syscall.EINVAL, "it is empty, or does not start at a page boundary")
 	}
 	a, err := p.areaAt(addr, size)
 	if err != nil {
@@ -39,9 +40,11 @@ func (p *process) Extmem(addr, size uint64) (*engine.Extmem, error) {
 	fd, err := a.open(p.pid)
 	switch {
 	case errors.Is(err, unix.EXDEV):
-		return nil, p.cannotShare(syscall.EOPNOTSUPP, a.name+" is a file that its owner may shrink; "+shareable)
+		return nil, p.cannotShare(syscall.EOPNOTSUPP,
+			a.name+" is a file that its owner may shrink; "+shareable)
 	case err != nil:
-		return nil, p.cannotShare(syscall.EPERM, "opening it needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE, of the daemon: "+err.Error())
+		return nil, p.cannotShare(syscall.EPERM,
+			"the daemon needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE to open it: "+err.Error())
 	}
 	defer unix.Close(fd)
 	if a.name != anonymous && !sealed(fd) {
@@ -50,7 +53,8 @@ func (p *process) Extmem(addr, size uint64) (*engine.Extmem, error) {
 	at := a.offset + addr - a.start
 	switch {
 	case a.name != anonymous && !sealed(fd):
-		return nil, p.cannotShare(syscall.EOPNOTSUPP, a.name+" may shrink, and cannot be sealed; create it with MFD_ALLOW_SEALING")
+		return nil, p.cannotShare(syscall.EOPNOTSUPP,
+			a.name+" may shrink, and cannot be sealed; create it with MFD_ALLOW_SEALING")
 	case !holds(fd, at+size):
 		return nil, p.cannotShare(syscall.EFAULT, "the file ends before it")
 	}
@@ -58,5 +62,6 @@ func (p *process) Extmem(addr, size uint64) (*engine.Extmem, error) {
 	if err != nil {
 		return nil, fault.Wrap(err, "share memory of", "client", "%d bytes", size)
 	}
-	return &engine.Extmem{Bytes: m, Key: memoryKey{a.inode, at, size}, Free: func() error { return unix.Munmap(m) }}, nil
+	return &engine.Extmem{Bytes: m, Key: memoryKey{a.inode, at, size},
+		Free: func() error { return unix.Munmap(m) }}, nil
 }

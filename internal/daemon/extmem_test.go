@@ -32,7 +32,7 @@ func mapped(t testing.TB, fd int, size int) []byte {
 	return m
 }
 
-// file is a file of two pages, unlinked.
+// file makes a file of two pages without a name.
 func file(t testing.TB, dir string) *os.File {
 	t.Helper()
 	f, err := os.Create(filepath.Join(dir, fmt.Sprint("netmap-test-", os.Getpid())))
@@ -47,7 +47,7 @@ func file(t testing.TB, dir string) *os.File {
 	return f
 }
 
-// unsealable is a memfd that lets nobody seal it.
+// unsealable makes a memfd that cannot be sealed.
 func unsealable(t testing.TB) []byte {
 	t.Helper()
 	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC)
@@ -59,10 +59,11 @@ func unsealable(t testing.TB) []byte {
 	return mapped(t, fd, 8192)
 }
 
-// Which memory can be a region: that of which nobody can take anything away.
+// TestExtmem tests which memory can be a region: memory that nobody can take away.
 func TestExtmem(t *testing.T) {
 	path, _ := serve(t)
-	node, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0) // package os would epoll it, which is not for who serves it
+	// package os would use epoll, which blocks in the process that serves the device
+	node, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,28 +101,29 @@ func TestExtmem(t *testing.T) {
 		}
 		x.Bytes[0] = 0x77
 		if uint64(len(x.Bytes)) != tt.size || tt.mem[tt.at] != 0x77 {
-			t.Errorf("%s: %d bytes, and what one side writes the other does not see", tt.name, len(x.Bytes))
+			t.Errorf("%s: %d bytes, or one side does not see what the other writes", tt.name, len(x.Bytes))
 		}
 		if y, err := me.Extmem(shm.Address(tt.mem)+tt.at, tt.size); err != nil || y.Key != x.Key {
-			t.Errorf("%s: the same memory again is not the same: %v", tt.name, err)
+			t.Errorf("%s: the same memory has another key the second time: %v", tt.name, err)
 		} else {
 			y.Free()
 		}
 		x.Free()
 	}
 	if _, err := me.Extmem(4096, 4096); fault.Errno(err) != unix.EFAULT {
-		t.Errorf("memory that is not there: %v", err)
+		t.Errorf("unmapped memory: %v", err)
 	}
 	if _, err := (&process{}).Extmem(4096, 4096); fault.Errno(err) != unix.EPERM {
-		t.Errorf("nobody's memory: %v", err)
+		t.Errorf("memory of no process: %v", err)
 	}
 }
 
-// TestHelperTakesMemoryAway is a client that does to its memory whatever there is to do, while others send to its port.
+// TestHelperTakesMemoryAway is a client that damages its memory in every way while others send to
+// its port.
 func TestHelperTakesMemoryAway(t *testing.T) {
 	path := os.Getenv("NETMAP_TAKE")
 	if path == "" {
-		t.Skip("it is the client of another test")
+		t.Skip("runs only as the client of another test")
 	}
 	const size = 4 << 20
 	fd, err := unix.MemfdCreate("hostile", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
@@ -131,7 +133,8 @@ func TestHelperTakesMemoryAway(t *testing.T) {
 	unix.Ftruncate(fd, size)
 	m := mapped(t, fd, size)
 	again := mapped(t, fd, size)
-	pools := abi.PoolsInfo{Ring: abi.PoolInfo{ObjTotal: 8, ObjSize: 20480}, Buf: abi.PoolInfo{ObjTotal: 1500, ObjSize: 2048}}
+	pools := abi.PoolsInfo{Ring: abi.PoolInfo{ObjTotal: 8, ObjSize: 20480},
+		Buf: abi.PoolInfo{ObjTotal: 1500, ObjSize: 2048}}
 	p := openPort(t, path, "vale0:hostile", netmap.ExternalMemory(m, pools), netmap.Slots(256, 256))
 	p.Tx()[0].Send(make([]byte, 60))
 	fmt.Println("ready")
@@ -139,14 +142,14 @@ func TestHelperTakesMemoryAway(t *testing.T) {
 		switch i % 8 {
 		case 0, 1:
 			if err := unix.Ftruncate(fd, int64(i%2)*4096); err == nil {
-				fmt.Println("the file shrinks") // which nobody survives
+				fmt.Println("the file shrinks") // no process survives that
 			}
 		case 2:
 			unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, size)
 		case 3:
 			unix.Madvise(again, unix.MADV_REMOVE)
 		case 4:
-			for k := range again { // all indexes, offsets and slots are nonsense
+			for k := range again { // all indexes, offsets and slots are invalid
 				again[k] = byte(k * i)
 			}
 		case 5:
@@ -162,7 +165,8 @@ func TestHelperTakesMemoryAway(t *testing.T) {
 	}
 }
 
-// Whatever a client does to the memory that it brought, the daemon lives and its other clients go on.
+// TestMemoryTakenAway tests that the daemon and its other clients survive whatever a client does to
+// its external memory.
 func TestMemoryTakenAway(t *testing.T) {
 	path, d := serve(t)
 	testutil.CheckLeaks(t)
@@ -184,15 +188,16 @@ func TestMemoryTakenAway(t *testing.T) {
 			}
 		}
 		if got == 0 {
-			t.Error("nothing passes between the others")
+			t.Error("no frames pass between the other clients")
 		}
 		hostile.Process.Kill()
 		hostile.Wait()
 		a.Close()
 		b.Close()
-		for end := time.Now().Add(10 * time.Second); len(d.Engine().Stats()) > 0; time.Sleep(time.Millisecond) {
+		end := time.Now().Add(10 * time.Second)
+		for ; len(d.Engine().Stats()) > 0; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
-				t.Fatal("ports are left over")
+				t.Fatal("ports are still open")
 			}
 		}
 	}

@@ -21,17 +21,19 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// logged starts a daemon whose log is kept.
+// logged starts a daemon, and keeps its log.
 func logged(t *testing.T) (path string, d *Daemon, log *testutil.Buffer) {
 	t.Helper()
 	log = &testutil.Buffer{}
 	path = filepath.Join(t.TempDir(), "node")
-	d, err := Start(Config{Path: path, Mode: 0o600, Log: slog.New(event.NewHandler(log, event.Journal, slog.LevelDebug))})
+	d, err := Start(Config{Path: path, Mode: 0o600,
+		Log: slog.New(event.NewHandler(log, event.Journal, slog.LevelDebug))})
 	testutil.Require(t, "a device node (root, FUSE passthrough of Linux 6.9)", err)
 	return path, d, log
 }
 
-// The log names a port in one way, says who was refused and why, and at the end who loses what.
+// TestLog tests that the log uses one name for a port, says who was refused and why, and in the end
+// which clients lose ports.
 func TestLog(t *testing.T) {
 	path, d, log := logged(t)
 	p := openPort(t, path, "vale0:a")
@@ -68,11 +70,12 @@ func TestLog(t *testing.T) {
 		rest = after
 	}
 	if !strings.Contains(log.String(), "request=close port=vale0:b\n") {
-		t.Errorf("the end of vale0:b is not told:\n%s", log)
+		t.Errorf("the log does not have the end of vale0:b:\n%s", log)
 	}
 }
 
-// A process that is refused again and again is counted, not told each time.
+// TestRefusalsAreThrottled tests that repeated refusals of a process are counted and not all
+// logged.
 func TestRefusalsAreThrottled(t *testing.T) {
 	path, d, log := logged(t)
 	const asked = 200
@@ -92,11 +95,11 @@ func TestRefusalsAreThrottled(t *testing.T) {
 		}
 	}
 	if said == 0 || said > 20 || said+omitted < asked {
-		t.Errorf("%d refusals are told and %d counted, of %d:\n%s", said, omitted, asked, log)
+		t.Errorf("%d refusals are logged and %d counted, of %d:\n%s", said, omitted, asked, log)
 	}
 }
 
-// Who opens the status to other machines hears of it in the daemon's log.
+// TestExposedStatus tests that the log warns when other machines can read the status.
 func TestExposedStatus(t *testing.T) {
 	_, d, log := logged(t)
 	defer d.Close()
@@ -106,19 +109,20 @@ func TestExposedStatus(t *testing.T) {
 			t.Fatal(err)
 		}
 		if a := d.Address(); strings.HasSuffix(a, ":0") || !strings.Contains(a, ":") {
-			t.Errorf("%s: offered at %q, want the port that was found", address, a)
+			t.Errorf("%s: offered at %q, want the chosen port", address, a)
 		}
 		if got := strings.Count(log.String(), "event=status-exposed address=") > before; got != want {
-			t.Errorf("%s: told %v, want %v:\n%s", address, got, want, log)
+			t.Errorf("%s: logged %v, want %v:\n%s", address, got, want, log)
 		}
 	}
 	trouble{d.log}.Write([]byte("something\n<0>else\n"))
-	if want := `<4>the status API had an error event=status-trouble reason="something\n<0>else"` + "\n"; !strings.HasSuffix(log.String(), want) {
+	want := `<4>the status API had an error event=status-trouble reason="something\n<0>else"` + "\n"
+	if !strings.HasSuffix(log.String(), want) {
 		t.Errorf("%s\nwant %s", log, want)
 	}
 }
 
-// What happens to an interface is told as events of one interface, whose name is that of now.
+// TestInterfaceEvents tests that the events of a renamed interface have its present name.
 func TestInterfaceEvents(t *testing.T) {
 	path, d, log := logged(t)
 	defer d.Close()
@@ -130,7 +134,8 @@ func TestInterfaceEvents(t *testing.T) {
 	testutil.Require(t, "AF_XDP", err)
 	told := func(want string) {
 		t.Helper()
-		for end := time.Now().Add(10 * time.Second); !strings.Contains(log.String(), want); time.Sleep(2 * time.Millisecond) {
+		end := time.Now().Add(10 * time.Second)
+		for ; !strings.Contains(log.String(), want); time.Sleep(2 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("no %q in\n%s", want, log)
 			}

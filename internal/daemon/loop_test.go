@@ -28,7 +28,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// serve serves a device node of its own.
+// serve serves a device node for a test.
 func serve(t testing.TB) (path string, d *Daemon) {
 	t.Helper()
 	testutil.CheckLeaks(t)
@@ -52,7 +52,7 @@ func openPort(t testing.TB, path, name string, options ...netmap.Option) *netmap
 	return p
 }
 
-// pass sends numbered frames from one port to another, 60 bytes of which every one is checked.
+// pass sends numbered frames of 60 bytes from one port to another, and checks each of them.
 func pass(t testing.TB, tx, rx *netmap.Port, batch int, frames uint64) {
 	ctx := context.Background()
 	var wg sync.WaitGroup
@@ -101,17 +101,18 @@ func TestLoopOverDevice(t *testing.T) {
 	for _, names := range [][2]string{{"p{1", "p}1"}, {"p}1", "p{1"}, {"vale0:a", "vale0:b"}} {
 		tx := openPort(t, path, names[0], netmap.SyncLoop(), netmap.Slots(128, 2048))
 		rx := openPort(t, path, names[1], netmap.SyncLoop(), netmap.Slots(128, 2048))
-		// Both sides in one process: each file is mapped by the client and by the daemon.
+		// Daemon and client are in one process, and each maps every file.
 		maps, err := os.ReadFile("/proc/self/maps")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if n := strings.Count(string(maps), "netmap-csb"); n < 2*3 { // the kernel may merge neighbours
-			t.Errorf("%d mappings of CSBs, want three a port: the client's, and two of the daemon's:\n%s", n, maps)
+			t.Errorf("%d mappings of CSBs, want three a port: one of the client, two of the daemon:\n%s",
+				n, maps)
 		}
 		frames := uint64(20000)
 		if strings.HasPrefix(names[0], "vale") {
-			frames = 2000 // what the receiver's ring holds: a switch drops the rest
+			frames = 2000 // they fit in the receiver's ring: a switch drops others
 		}
 		pass(t, tx, rx, 0, frames)
 		tx.Close()
@@ -119,7 +120,7 @@ func TestLoopOverDevice(t *testing.T) {
 	}
 }
 
-// Ports with a loop and ports without one understand each other.
+// TestLoopAndPoll tests that ports with a loop and ports without one exchange frames.
 func TestLoopAndPoll(t *testing.T) {
 	path, _ := serve(t)
 	a := openPort(t, path, "p{1", netmap.SyncLoop())
@@ -139,22 +140,23 @@ func TestLoopPortOfDeviceCloses(t *testing.T) {
 	if err := <-closed; err != nil {
 		t.Error(err)
 	}
-	// The daemon goes first.
+	// The daemon ends first.
 	p = openPort(t, path, "p{1", netmap.SyncLoop())
 	time.AfterFunc(20*time.Millisecond, func() { d.Close() })
-	if ready, err := p.Poll(context.Background(), netmap.In, 10*time.Second); ready != netmap.Err || err != nil {
+	if ready, err := p.Poll(context.Background(), netmap.In, 10*time.Second); ready != netmap.Err ||
+		err != nil {
 		t.Errorf("Poll of a port whose daemon is gone = %v, %v", ready, err)
 	}
 	if p.TxSync() == nil {
-		t.Error("TxSync of a port whose daemon is gone is no error")
+		t.Error("TxSync of a port whose daemon is gone succeeds")
 	}
 }
 
-// C programs are clients of the device without package netmap, with the CSB wherever they like.
+// cprogram is a client without package netmap, like a C program. Its CSB may be anywhere.
 type cprogram struct {
 	t    testing.TB
 	fd   int
-	mem  []byte // where the CSB is: two entries of either kind
+	mem  []byte // with the CSB: two entries of either kind
 	atok []abi.CSBAtok
 	ktoa []abi.CSBKtoa
 }
@@ -166,12 +168,14 @@ func newProgram(t testing.TB, path string, mem []byte) *cprogram {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(fd) })
-	return &cprogram{t, fd, mem, shm.Slice[abi.CSBAtok](mem, 0, 2), shm.Slice[abi.CSBKtoa](mem, 128, 2)}
+	return &cprogram{t, fd, mem, shm.Slice[abi.CSBAtok](mem, 0, 2),
+		shm.Slice[abi.CSBKtoa](mem, 128, 2)}
 }
 
 func (c *cprogram) register(name string) {
 	c.t.Helper()
-	o := abi.OptionCSB{Option: abi.Option{Type: abi.OptCSB}, Atok: shm.Address(c.mem), Ktoa: shm.Address(c.mem) + 128}
+	o := abi.OptionCSB{Option: abi.Option{Type: abi.OptCSB}, Atok: shm.Address(c.mem),
+		Ktoa: shm.Address(c.mem) + 128}
 	r := abi.Register{Mode: abi.RegAllNIC, TxSlots: 8, RxSlots: 8, Flags: abi.NRExclusive}
 	if e := request(c.fd, abi.ReqRegister, name, abi.Bytes(&r), abi.Bytes(&o)); e != 0 {
 		c.t.Fatalf("REGISTER: %v", e)
@@ -183,17 +187,19 @@ func (c *cprogram) start(sleepUs uint32, eventfds ...int) <-chan syscall.Errno {
 	go func() {
 		var option []byte
 		if len(eventfds) > 0 {
-			option = append(option, abi.Bytes(&abi.Option{Type: abi.OptSyncKloopEventfds, Size: uint64(24 + 4*len(eventfds))})...)
+			option = append(option, abi.Bytes(&abi.Option{Type: abi.OptSyncKloopEventfds,
+				Size: uint64(24 + 4*len(eventfds))})...)
 			for _, fd := range eventfds {
 				option = binary.LittleEndian.AppendUint32(option, uint32(int32(fd)))
 			}
 		}
-		done <- request(c.fd, abi.ReqSyncKloopStart, "", abi.Bytes(&abi.SyncKloopStart{SleepUs: sleepUs}), option)
+		done <- request(c.fd, abi.ReqSyncKloopStart, "",
+			abi.Bytes(&abi.SyncKloopStart{SleepUs: sleepUs}), option)
 	}()
 	return done
 }
 
-// advance hands slots over until the loop has taken them.
+// advance hands slots over and waits until the loop has accepted them.
 func (c *cprogram) advance(head uint32, kick int) {
 	c.t.Helper()
 	c.atok[0].Cur.Store(head)
@@ -203,7 +209,7 @@ func (c *cprogram) advance(head uint32, kick int) {
 			unix.Write(kick, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 		}
 		if time.Now().After(end) {
-			c.t.Fatalf("head %d is not taken: %+v, %+v", head, &c.atok[0], &c.ktoa[0])
+			c.t.Fatalf("the loop does not accept head %d: %+v, %+v", head, &c.atok[0], &c.ktoa[0])
 		}
 	}
 }
@@ -228,7 +234,7 @@ func private(t testing.TB, flags int) []byte {
 	return m
 }
 
-// memfd is a mapping of a memfd, at an offset into it.
+// memfd maps a memfd, at an offset into it.
 func memfd(t testing.TB, seals, protection int, offset int64) []byte {
 	t.Helper()
 	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
@@ -252,7 +258,8 @@ const readWrite = unix.PROT_READ | unix.PROT_WRITE
 
 func TestShare(t *testing.T) {
 	path, _ := serve(t)
-	node, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0) // package os would epoll it, which is not for who serves it
+	// package os would use epoll, which blocks in the process that serves the device
+	node, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,7 +304,7 @@ func TestShare(t *testing.T) {
 		}
 		m[0], m[tt.n-1] = 1, 2
 		if tt.mem[tt.at] != 1 || tt.mem[tt.at+tt.n-1] != 2 {
-			t.Errorf("%s: what one side writes the other does not see", tt.name)
+			t.Errorf("%s: one side does not see what the other writes", tt.name)
 		}
 		unmap()
 	}
@@ -305,7 +312,7 @@ func TestShare(t *testing.T) {
 		t.Error("memory at 64 is shared")
 	}
 	if m, _ := (&process{}).Share(shm.Address(readOnly), 128); m != nil {
-		t.Error("nobody's memory is shared")
+		t.Error("memory of no process is shared")
 	}
 }
 
@@ -364,11 +371,12 @@ func BenchmarkCopy(b *testing.B) {
 	})
 }
 
-// The CSB may be in any memory. Where it cannot be shared it is copied.
+// TestLoopOfAnyMemory tests CSBs in all kinds of memory. Memory that cannot be shared is copied.
 func TestLoopOfAnyMemory(t *testing.T) {
 	path, d := serve(t)
 	for name, mem := range map[string][]byte{
-		"private": private(t, unix.MAP_PRIVATE), "shared": private(t, unix.MAP_SHARED), "memfd": memfd(t, unix.F_SEAL_SHRINK, readWrite, 0),
+		"private": private(t, unix.MAP_PRIVATE), "shared": private(t, unix.MAP_SHARED),
+		"memfd":                 memfd(t, unix.F_SEAL_SHRINK, readWrite, 0),
 		"memfd that may shrink": memfd(t, unix.F_SEAL_GROW, readWrite, 0),
 	} {
 		c := newProgram(t, path, mem)
@@ -392,7 +400,8 @@ func TestLoopOfAnyMemory(t *testing.T) {
 			c.advanceBack()
 		}
 		unix.Close(c.fd)
-		for end := time.Now().Add(10 * time.Second); len(d.Engine().Stats()) > 0 && time.Now().Before(end); {
+		end := time.Now().Add(10 * time.Second)
+		for len(d.Engine().Stats()) > 0 && time.Now().Before(end) {
 			time.Sleep(time.Millisecond)
 		}
 	}
@@ -405,11 +414,11 @@ func (c *cprogram) advanceBack() {
 	c.atok[0].Head.Store(h)
 }
 
-// TestHelperLoops is a client in a process of its own, which runs loops until it is killed.
+// TestHelperLoops is a client in another process, which runs loops until it is killed.
 func TestHelperLoops(t *testing.T) {
 	path := os.Getenv("NETMAP_NODE")
 	if path == "" || os.Getenv("NETMAP_SEND") != "" {
-		t.Skip("it is the client of another test")
+		t.Skip("runs only as the client of another test")
 	}
 	openPort(t, path, "vale9:shared", netmap.SyncLoop())
 	c := newProgram(t, path, private(t, unix.MAP_PRIVATE))
@@ -423,10 +432,10 @@ func TestHelperLoops(t *testing.T) {
 	}
 }
 
-// A client that is killed leaves nothing behind.
+// TestClientWithLoopIsKilled tests that a client that is killed leaves nothing behind.
 func TestClientWithLoopIsKilled(t *testing.T) {
 	path, d := serve(t)
-	testutil.CheckLeaks(t) // with the daemon running
+	testutil.CheckLeaks(t) // while the daemon runs
 	for range 3 {
 		cmd := child(t, "TestHelperLoops", "NETMAP_NODE="+path)
 		if n := len(d.Engine().Stats()); n != 2 {
@@ -438,17 +447,19 @@ func TestClientWithLoopIsKilled(t *testing.T) {
 		select {
 		case <-done:
 		case <-time.After(10 * time.Second):
-			t.Fatal("the client was killed and is still there")
+			t.Fatal("the client was killed and still exists")
 		}
-		for end := time.Now().Add(10 * time.Second); len(d.Engine().Stats()) > 0; time.Sleep(time.Millisecond) {
+		end := time.Now().Add(10 * time.Second)
+		for ; len(d.Engine().Stats()) > 0; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
-				t.Fatal("its ports are still there")
+				t.Fatal("the killed client's ports still exist")
 			}
 		}
 	}
 }
 
-// child runs one of the helpers below in a process of its own, and waits until it says that it is ready.
+// child runs one of the helpers below in another process, and waits until it prints that it is
+// ready.
 func child(t testing.TB, test string, environment ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", "-test.run=^"+test+"$")
@@ -475,13 +486,14 @@ func child(t testing.TB, test string, environment ...string) *exec.Cmd {
 	return cmd
 }
 
-// TestHelperServes is a daemon in a process of its own.
+// TestHelperServes is a daemon in another process.
 func TestHelperServes(t *testing.T) {
 	path := os.Getenv("NETMAP_SERVE")
 	if path == "" {
-		t.Skip("it is the daemon of a benchmark")
+		t.Skip("runs only as the daemon of a benchmark")
 	}
-	d, err := Start(Config{Path: path, Mode: 0o600, Spin: 20 * time.Microsecond, Log: slog.New(slog.DiscardHandler)})
+	d, err := Start(Config{Path: path, Mode: 0o600, Spin: 20 * time.Microsecond,
+		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -489,11 +501,11 @@ func TestHelperServes(t *testing.T) {
 	d.Wait(context.Background())
 }
 
-// TestHelperSends is a sender in a process of its own.
+// TestHelperSends is a sender in another process.
 func TestHelperSends(t *testing.T) {
 	how, batch := os.Getenv("NETMAP_SEND"), 0
 	if how == "" {
-		t.Skip("it is the sender of a benchmark")
+		t.Skip("runs only as the sender of a benchmark")
 	}
 	fmt.Sscan(os.Getenv("NETMAP_BATCH"), &batch)
 	p := openPort(t, os.Getenv("NETMAP_NODE"), "p{1", loopIf(how)...)
@@ -522,7 +534,8 @@ func loopIf(how string) []netmap.Option {
 	return nil
 }
 
-// BenchmarkDevice has daemon, sender and receiver in a process each: with a loop on either port, and with poll.
+// BenchmarkDevice runs daemon, sender and receiver in a process each: with a loop for each port,
+// and with poll.
 func BenchmarkDevice(b *testing.B) {
 	for _, batch := range []int{32, 256, 1023} {
 		for _, how := range []string{"poll", "loop"} {
@@ -531,10 +544,12 @@ func BenchmarkDevice(b *testing.B) {
 				if unix.Getuid() != 0 {
 					testutil.Require(b, "root, to mount FUSE", unix.EPERM)
 				}
-				b.Cleanup(func() { unix.Unmount(path, unix.MNT_DETACH) }) // what the killed daemon leaves
+				// The killed daemon leaves its mount.
+				b.Cleanup(func() { unix.Unmount(path, unix.MNT_DETACH) })
 				child(b, "TestHelperServes", "NETMAP_SERVE="+path)
 				rx := openPort(b, path, "p}1", loopIf(how)...)
-				child(b, "TestHelperSends", "NETMAP_NODE="+path, "NETMAP_SEND="+how, fmt.Sprint("NETMAP_BATCH=", batch))
+				child(b, "TestHelperSends", "NETMAP_NODE="+path, "NETMAP_SEND="+how,
+					fmt.Sprint("NETMAP_BATCH=", batch))
 				ring, sum := rx.Rx()[0], uint64(0)
 				b.ResetTimer()
 				for n := 0; n < b.N; {
@@ -557,7 +572,8 @@ func BenchmarkDevice(b *testing.B) {
 	}
 }
 
-// Who has a port open is told what to do when the daemon ends.
+// TestPortsOfDaemonThatEnded tests that the errors of open ports say what to do when the daemon
+// ends.
 func TestPortsOfDaemonThatEnded(t *testing.T) {
 	path, d := serve(t)
 	p := openPort(t, path, "vale0:a")
@@ -565,7 +581,7 @@ func TestPortsOfDaemonThatEnded(t *testing.T) {
 	d.Close()
 	for op, err := range map[string]error{"txsync": p.TxSync(), "rxsync": p.RxSync()} {
 		if err == nil || !strings.Contains(err.Error(), "start netmap serve again") {
-			t.Errorf("%s: %v, want what to do", op, err)
+			t.Errorf("%s: %v, want advice", op, err)
 		}
 	}
 }

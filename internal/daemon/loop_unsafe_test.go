@@ -13,7 +13,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
-// request is NIOCCTRL with a body and an option, either of which may be missing.
+// request makes an NIOCCTRL request with a body and an option, both of which may be nil.
 func request(fd int, kind uint16, name string, body, option []byte) syscall.Errno {
 	var pin runtime.Pinner
 	defer pin.Unpin()

@@ -15,14 +15,15 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// Go programs open an interface by each of its names, also by one that looks like a ring of another
-// or does not fit into a request, through the device and without.
+// TestNamesOfInterfaces tests that Go programs open an interface by each of its names, with and
+// without the device. One name looks like a ring of another interface; one does not fit into a
+// request.
 func TestNamesOfInterfaces(t *testing.T) {
 	path, _ := serve(t)
 	here, there := testutil.NewNS(t), testutil.NewNS(t)
 	testutil.Veth(t, here, "eth-0", there, "vb", 2)
 	medium := strings.Repeat("medium-", 9)                    // 63 characters
-	long := strings.Repeat("long@altname^", 9) + "1234567890" // 127
+	long := strings.Repeat("long@altname^", 9) + "1234567890" // 127 characters
 	here.Do(func() {
 		l, err := netlink.LinkByName("eth-0")
 		for _, alt := range []string{"a-b/c", medium, long} {

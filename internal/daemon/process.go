@@ -16,13 +16,13 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/ns"
 )
 
-// process is a client, known by the thread that makes a request. It waits for the answer in the kernel, even when it is
-// killed, and a process that waits for one of its threads cannot run another program: so its memory is the client's for as
-// long as the request lasts, and not longer.
+// process is a client, known by the thread that makes a request. The thread waits in the kernel for
+// the answer, even when it is killed, and a process cannot execute another program while one of its
+// threads waits. So during the request, and no longer, the memory is that of the client.
 type process struct {
 	pid         int
 	interrupted <-chan struct{} // of this request
-	call        *chardev.Caller // nil of a request that must not take long
+	call        *chardev.Caller // nil for a request that must not take long
 	apart       *apart
 }
 
@@ -41,7 +41,8 @@ func (p *process) copy(call uintptr, addr uint64, b []byte) error {
 		return nil
 	}
 	if p.pid == 0 {
-		return fault.New(syscall.EPERM, "reach the memory of", "client", "its process is not visible from the daemon's pid namespace")
+		return fault.New(syscall.EPERM, "reach the memory of", "client",
+			"its process is not visible from the daemon's pid namespace")
 	}
 	n, e := copyMemory(call, p.pid, addr, b)
 	switch {
@@ -53,10 +54,10 @@ func (p *process) copy(call uintptr, addr uint64, b []byte) error {
 	return nil
 }
 
-// most is how many pieces are fetched with one system call.
+// most is how many pieces one system call fetches.
 const most = 64
 
-// Fetch copies pieces of the client's memory, and goes on behind one that is not there.
+// Fetch copies pieces of the client's memory. It continues after a piece that cannot be read.
 func (p *process) Fetch(pieces []kring.Piece) {
 	for len(pieces) > 0 {
 		n := min(len(pieces), most)
@@ -64,7 +65,8 @@ func (p *process) Fetch(pieces []kring.Piece) {
 	}
 }
 
-// fetch copies pieces up to one that is not there, which it marks, and says with how many it is done.
+// fetch copies pieces up to one that cannot be read, which it marks. It returns how many are
+// finished.
 func (p *process) fetch(pieces []kring.Piece) int {
 	var local [most]unix.Iovec
 	var remote [most]unix.RemoteIovec
@@ -93,7 +95,7 @@ func (p *process) fetch(pieces []kring.Piece) int {
 	return len(pieces)
 }
 
-// Interrupted is closed when a signal waits for the client to get its answer.
+// Interrupted is closed when the client has a pending signal and needs its answer.
 func (p *process) Interrupted() <-chan struct{} { return p.interrupted }
 
 // InNetNS calls f in the client's network namespace.
@@ -107,7 +109,7 @@ func (p *process) InNetNS(f func() error) error {
 	return ns.Do(theirs, who, f)
 }
 
-// commandOf is the name of a client's program, for logs.
+// commandOf returns the name of a client's program, for logs.
 func commandOf(pid int) string {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	if err != nil || len(b) == 0 {

@@ -13,7 +13,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// Three pages, of which the one in the middle cannot be read; pieces of all kinds, more than one call takes.
+// TestFetch fetches pieces of all kinds from three pages, of which the middle one cannot be read.
+// They are more than one system call copies.
 func TestFetch(t *testing.T) {
 	m, err := unix.Mmap(-1, 0, 3*4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
@@ -40,7 +41,8 @@ func TestFetch(t *testing.T) {
 	p.Fetch(pieces)
 	for i, got := range pieces {
 		if got.Bad != want[i] {
-			t.Errorf("piece %d of %d bytes at %#x: bad %v, want %v", i, len(got.To), got.Addr-base, got.Bad, want[i])
+			t.Errorf("piece %d of %d bytes at %#x: bad %v, want %v", i, len(got.To),
+				got.Addr-base, got.Bad, want[i])
 		}
 		if at := got.Addr - base; !got.Bad && !bytes.Equal(got.To, m[at:at+uint64(len(got.To))]) {
 			t.Errorf("piece %d is wrong", i)
@@ -48,6 +50,6 @@ func TestFetch(t *testing.T) {
 	}
 	gone := []kring.Piece{{Addr: base, To: make([]byte, 1)}}
 	if (&process{}).Fetch(gone); !gone[0].Bad {
-		t.Error("read the memory of nobody")
+		t.Error("read the memory of no process")
 	}
 }

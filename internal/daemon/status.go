@@ -19,7 +19,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/statusapi"
 )
 
-// Status describes the framework and its clients. It holds up neither.
+// Status describes the framework and its clients. It delays neither.
 func (d *Daemon) Status() status.Status {
 	s := d.engine.Status()
 	s.Device, s.Clients = d.path, d.clients.list()
@@ -48,7 +48,7 @@ func (c *clients) remove(old *client) {
 	delete(c.all, old)
 }
 
-// list is the clients by process.
+// list returns the clients by process.
 func (c *clients) list() []status.Client {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,7 +74,7 @@ func (c *clients) list() []status.Client {
 	return list
 }
 
-// processOf is the process that a thread belongs to, the thread itself if that cannot be seen.
+// processOf returns the process of a thread, or tid if the process cannot be seen.
 func processOf(tid int) int {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tid))
 	if err != nil {
@@ -89,13 +89,14 @@ func processOf(tid int) int {
 	return pid
 }
 
-// StatusConfig says where the status API is offered. Empty means nowhere.
+// StatusConfig sets where the status API is offered. An empty field means nowhere.
 type StatusConfig struct {
 	Socket string // path of a unix socket, with the mode and owners of the device node
 	HTTP   string // host:port
 }
 
-// ServeStatus offers the status API until Close. Errors: EADDRINUSE where somebody else listens, and those of making sockets.
+// ServeStatus offers the status API until Close. Errors: EADDRINUSE if another program listens
+// there, and those of making sockets.
 func (d *Daemon) ServeStatus(cfg StatusConfig) error {
 	if cfg.Socket != "" {
 		l, err := statusapi.Listen(cfg.Socket, statusapi.Access{
@@ -119,8 +120,8 @@ func (d *Daemon) ServeStatus(cfg StatusConfig) error {
 	return nil
 }
 
-// Address is where the status API is offered on TCP, with the port that was found for 0; "" for
-// nowhere.
+// Address returns the TCP address of the status API, with the chosen port if the configured one was
+// 0. It is "" without TCP.
 func (d *Daemon) Address() string { return d.address }
 
 func (d *Daemon) serve(l net.Listener) {
@@ -128,7 +129,7 @@ func (d *Daemon) serve(l net.Listener) {
 	d.stops = append(d.stops, statusapi.Serve(l, h, log.New(trouble{d.log}, "", 0)))
 }
 
-// trouble takes the lines of a server's log.
+// trouble writes the lines of a server's log to the daemon's log.
 type trouble struct{ log *event.Throttle }
 
 func (t trouble) Write(line []byte) (int, error) {

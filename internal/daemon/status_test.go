@@ -21,7 +21,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/statusapi"
 )
 
-// get asks a daemon.
+// get requests the status of a daemon.
 func get(t *testing.T, address string) *status.Status {
 	t.Helper()
 	d := statusapi.At(address)
@@ -56,12 +56,15 @@ func TestStatusAPI(t *testing.T) {
 
 	for _, at := range []string{socket, address, "http://" + address} {
 		s := get(t, at)
-		if s.Device != path || s.PID != os.Getpid() || len(s.Ports) != 2 || s.Ports[1].Rings[1].Frames < 1000 || s.Ports[1].Rings[1].Bytes < 60_000 {
+		if s.Device != path || s.PID != os.Getpid() || len(s.Ports) != 2 ||
+			s.Ports[1].Rings[1].Frames < 1000 || s.Ports[1].Rings[1].Bytes < 60_000 {
 			t.Errorf("at %s: %+v", at, s)
 		}
 		command, _ := os.ReadFile("/proc/self/comm")
-		want := status.Client{PID: os.Getpid(), Command: strings.TrimSpace(string(command)), Ports: []string{"vale3:a", "vale3:b"}}
-		if c := s.Clients; len(c) != 1 || c[0].PID != want.PID || c[0].Command != want.Command || !slices.Equal(c[0].Ports, want.Ports) {
+		want := status.Client{PID: os.Getpid(), Command: strings.TrimSpace(string(command)),
+			Ports: []string{"vale3:a", "vale3:b"}}
+		if c := s.Clients; len(c) != 1 || c[0].PID != want.PID || c[0].Command != want.Command ||
+			!slices.Equal(c[0].Ports, want.Ports) {
 			t.Errorf("clients %+v, want %+v", c, want)
 		}
 	}
@@ -70,7 +73,8 @@ func TestStatusAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	tx.Close()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) { // the daemon hears of a close a moment later
+	// the daemon is told of a close a moment later
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		c := get(t, socket).Clients[0]
 		if c.Unbound == 1 && slices.Equal(c.Ports, []string{"vale3:b"}) {
 			break
@@ -81,7 +85,10 @@ func TestStatusAPI(t *testing.T) {
 	}
 	unix.Close(fd)
 
-	for url, want := range map[string]string{"/metrics": `netmap_ring_frames_total{direction="rx",netns="",port="vale3:b",ring="0"} `, "/": path} {
+	for url, want := range map[string]string{
+		"/metrics": `netmap_ring_frames_total{direction="rx",netns="",port="vale3:b",ring="0"} `,
+		"/":        path,
+	} {
 		r, err := http.Get("http://" + address + url)
 		if err != nil {
 			t.Fatal(err)
@@ -95,11 +102,12 @@ func TestStatusAPI(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 	d.Close()
 	if _, err := os.Stat(socket); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the socket is left: %v", err)
+		t.Errorf("the socket still exists: %v", err)
 	}
 }
 
-// A client is known by its process, whichever of its threads opened the device.
+// TestClientsAreProcesses tests that a client is known by its process, whichever thread opened the
+// device.
 func TestClientsAreProcesses(t *testing.T) {
 	cmd := exec.Command("sleep", "60")
 	if err := cmd.Start(); err != nil {
@@ -119,11 +127,11 @@ func TestClientsAreProcesses(t *testing.T) {
 		for _, c := range task.Name() {
 			tid = 10*tid + int(c-'0')
 		}
-		if pid := processOf(tid); pid != os.Getpid() && pid != tid { // a thread may have ended meanwhile
+		if pid := processOf(tid); pid != os.Getpid() && pid != tid { // the thread may have ended
 			t.Errorf("thread %d is of process %d, want %d", tid, pid, os.Getpid())
 		}
 	}
 	if pid := processOf(1 << 29); pid != 1<<29 {
-		t.Errorf("nobody is process %d", pid)
+		t.Errorf("an unknown thread is of process %d", pid)
 	}
 }
