@@ -18,13 +18,13 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// Every word that a program finds after each of its calls, per kind of port. What differs from
-// the kernel module stands in doc/compatibility.md. A ring is shown as
+// answers are every word that a program finds after each of its calls, for each kind of port.
+// doc/compatibility.md lists the differences to the kernel module. A ring is shown as
 //
 //	tx0 dir 1, 8 slots of 2048, head 2 cur 2 tail 1: b 60/1, b 60/0, b 2048/0
 //
-// with its first three slots: b for a buffer and - for none, the length and the flags. A buffer
-// that is not the one of that slot at first is a B.
+// with its first three slots: b for a buffer or - for none, the length and the flags. B is a buffer
+// that is not the one that the slot had first.
 type answers struct {
 	t       *testing.T
 	w       *world
@@ -32,7 +32,7 @@ type answers struct {
 	p       *process
 	name    string
 	offset  uint64
-	buffers map[string]uint32 // at first, by slot
+	buffers map[string]uint32 // the first ones, by slot
 }
 
 func answersOf(t *testing.T, w *world, name string, req abi.Register) (*answers, string) {
@@ -47,8 +47,9 @@ func answersOf(t *testing.T, w *world, name string, req abi.Register) (*answers,
 		t.Errorf("%s: region %d of %d bytes", name, got.MemID, got.MemSize)
 	}
 	a.offset = got.Offset
-	return a, fmt.Sprintf("register: tx %dx%d rx %dx%d host %d+%d mode %d flags %#x ringid %d extra %d\n", got.TxRings, got.TxSlots,
-		got.RxRings, got.RxSlots, got.HostTxRings, got.HostRxRings, got.Mode, got.Flags, got.RingID, got.ExtraBufs) + a.memory()
+	return a, fmt.Sprintf("register: tx %dx%d rx %dx%d host %d+%d mode %d flags %#x ringid %d "+
+		"extra %d\n", got.TxRings, got.TxSlots, got.RxRings, got.RxSlots, got.HostTxRings,
+		got.HostRxRings, got.Mode, got.Flags, got.RingID, got.ExtraBufs) + a.memory()
 }
 
 // memory shows the interface and the bound rings.
@@ -56,10 +57,12 @@ func (a *answers) memory() string {
 	m := a.w.engine.Region().Bytes()
 	f := shm.At[abi.If](m, uintptr(a.offset))
 	name, _, _ := strings.Cut(string(f.Name[:]), "\x00")
-	text := fmt.Sprintf("if %s: version %d flags %d tx %d rx %d host %d+%d bufs %d\n", name, f.Version, f.Flags, f.TxRings, f.RxRings,
+	text := fmt.Sprintf("if %s: version %d flags %d tx %d rx %d host %d+%d bufs %d\n", name, f.Version,
+		f.Flags, f.TxRings, f.RxRings,
 		f.HostTxRings, f.HostRxRings, f.BufsHead.Load())
 	tx := int(f.TxRings + f.HostTxRings)
-	for i, ofs := range shm.Slice[int64](m, uintptr(a.offset)+abi.IfSize, tx+int(f.RxRings+f.HostRxRings)) {
+	for i, ofs := range shm.Slice[int64](m, uintptr(a.offset)+abi.IfSize,
+		tx+int(f.RxRings+f.HostRxRings)) {
 		if ofs == 0 {
 			continue
 		}
@@ -72,16 +75,18 @@ func (a *answers) memory() string {
 	return text
 }
 
-// at is the ring at an offset from the interface.
+// at returns where the ring at an offset from the interface is.
 func (a *answers) at(ofs int64) uintptr { return uintptr(int64(a.offset) + ofs) }
 
 func (a *answers) ring(what string, at uintptr) string {
 	m := a.w.engine.Region().Bytes()
 	g := shm.At[abi.Ring](m, at)
 	if !strings.HasSuffix(what, fmt.Sprint(g.RingID)) || g.OffsetMask|g.BufAlign != 0 {
-		a.t.Errorf("%s: ringid %d, offset mask %#x, alignment %d", what, g.RingID, g.OffsetMask, g.BufAlign)
+		a.t.Errorf("%s: ringid %d, offset mask %#x, alignment %d", what, g.RingID,
+			g.OffsetMask, g.BufAlign)
 	}
-	text := fmt.Sprintf("%s dir %d, %d slots of %d, head %d cur %d tail %d:", what, g.Dir, g.NumSlots, g.BufSize, g.Head.Load(), g.Cur.Load(), g.Tail.Load())
+	text := fmt.Sprintf("%s dir %d, %d slots of %d, head %d cur %d tail %d:", what, g.Dir, g.NumSlots,
+		g.BufSize, g.Head.Load(), g.Cur.Load(), g.Tail.Load())
 	for i, s := range shm.Slice[abi.Slot](m, at+abi.RingSize, 3) {
 		key, w := fmt.Sprint(what, i), s.Word()
 		first, known := a.buffers[key]
@@ -96,11 +101,12 @@ func (a *answers) ring(what string, at uintptr) string {
 	return text + "\n"
 }
 
-// put hands over two frames for everybody, the first with flags of which one is for one sync.
+// put hands over two broadcast frames. The first slot has flags, one of which is for one sync only.
 func (a *answers) put() {
 	m := a.w.engine.Region().Bytes()
 	f := shm.At[abi.If](m, uintptr(a.offset))
-	for _, ofs := range shm.Slice[int64](m, uintptr(a.offset)+abi.IfSize, int(f.TxRings+f.HostTxRings)) {
+	for _, ofs := range shm.Slice[int64](m, uintptr(a.offset)+abi.IfSize,
+		int(f.TxRings+f.HostTxRings)) {
 		if ofs == 0 {
 			continue
 		}
@@ -119,12 +125,13 @@ func (a *answers) put() {
 	}
 }
 
-// take gives back the frames of all rx rings.
+// take releases the frames of all rx rings.
 func (a *answers) take() {
 	m := a.w.engine.Region().Bytes()
 	f := shm.At[abi.If](m, uintptr(a.offset))
 	tx := int(f.TxRings + f.HostTxRings)
-	for _, ofs := range shm.Slice[int64](m, uintptr(a.offset)+abi.IfSize, tx+int(f.RxRings+f.HostRxRings))[tx:] {
+	for _, ofs := range shm.Slice[int64](m, uintptr(a.offset)+abi.IfSize,
+		tx+int(f.RxRings+f.HostRxRings))[tx:] {
 		if ofs != 0 {
 			g := shm.At[abi.Ring](m, a.at(ofs))
 			g.Cur.Store(g.Tail.Load())
@@ -147,7 +154,7 @@ func (a *answers) call(what string) string {
 	return fmt.Sprintf("%s: errno %d\n%s", what, int(e), a.memory())
 }
 
-// untilSent syncs until the frames of an interface are out, which it may take its time for.
+// untilSent syncs until an interface has sent the frames, which may take a while.
 func (a *answers) untilSent(what string) string {
 	if a.name == "one" {
 		for stop := time.Now().Add(2 * time.Second); time.Now().Before(stop); {
@@ -159,7 +166,7 @@ func (a *answers) untilSent(what string) string {
 	return what
 }
 
-// ask asks about the port by its name.
+// ask requests the port's description by its name.
 func (a *answers) ask() string {
 	i, _, e := ask(a.c, a.p, abi.ReqPortInfoGet, a.name, abi.PortInfo{})
 	h, _, e2 := ask(a.c, a.p, abi.ReqPortHdrGet, a.name, abi.PortHdr{})
@@ -167,8 +174,10 @@ func (a *answers) ask() string {
 	m.Version = abi.Version
 	copy(m.Name[:], a.name)
 	e3 := a.c.Ioctl(a.p, abi.NIOCGINFO, abi.Bytes(&m))
-	return fmt.Sprintf("info: errno %d tx %dx%d rx %dx%d host %d+%d; header: errno %d %d\nNIOCGINFO: errno %d offset %d tx %dx%d rx %dx%d cmd %d arg1 %d arg3 %d flags %d\n",
-		int(e), i.TxRings, i.TxSlots, i.RxRings, i.RxSlots, i.HostTxRings, i.HostRxRings, int(e2), h.HdrLen,
+	return fmt.Sprintf("info: errno %d tx %dx%d rx %dx%d host %d+%d; header: errno %d %d\n"+
+		"NIOCGINFO: errno %d offset %d tx %dx%d rx %dx%d cmd %d arg1 %d arg3 %d flags %d\n",
+		int(e), i.TxRings, i.TxSlots, i.RxRings, i.RxSlots, i.HostTxRings, i.HostRxRings,
+		int(e2), h.HdrLen,
 		int(e3), m.Offset, m.TxRings, m.TxSlots, m.RxRings, m.RxSlots, m.Cmd, m.Arg1, m.Arg3, m.Flags)
 }
 
@@ -186,7 +195,8 @@ func TestAnswers(t *testing.T) {
 	}{
 		{"vale", "vale0:a", "vale0:b", four, wantVale},
 		{"pipe", "x{1", "x}1", four, wantPipe},
-		{"null", "n", "", abi.Register{Mode: abi.RegNull, MemID: 1, TxRings: 1, RxRings: 1, TxSlots: 4, RxSlots: 8}, wantNull},
+		{"null", "n", "", abi.Register{Mode: abi.RegNull, MemID: 1, TxRings: 1, RxRings: 1, TxSlots: 4,
+			RxSlots: 8}, wantNull},
 		{"copy monitor", "vale0:b", "", with(abi.NRMonitorTx | abi.NRMonitorRx), wantCopy},
 		{"zero-copy monitor", "vale0:b", "", with(abi.NRZcopyMon), wantZero},
 	} {
@@ -202,7 +212,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// wantAnswers has a port send two frames, and its peer give two back that it got.
+// wantAnswers makes a port send two frames, and its peer release the two that it got.
 func wantAnswers(t *testing.T, w *world, name, peer string, req abi.Register, want string) {
 	t.Helper()
 	a, got := answersOf(t, w, name, req)
@@ -225,11 +235,12 @@ func wantAnswers(t *testing.T, w *world, name, peer string, req abi.Register, wa
 	}
 }
 
-// The same for an interface and its host stack.
+// TestAnswersOfInterfaces tests an interface and its host stack in the same way.
 func TestAnswersOfInterfaces(t *testing.T) {
 	a, b := testutil.NewNS(t), testutil.NewNS(t)
 	testutil.Veth(t, a, "one", b, "two", 1)
-	e, err := engine.New(engine.Config{Region: roomy, NIC: engine.NICConfig{Slots: 8, StateDir: filepath.Join(t.TempDir(), "state")}})
+	e, err := engine.New(engine.Config{Region: roomy,
+		NIC: engine.NICConfig{Slots: 8, StateDir: filepath.Join(t.TempDir(), "state")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +256,8 @@ func TestAnswersOfInterfaces(t *testing.T) {
 			testutil.Require(t, "AF_XDP and TCX", e)
 		}
 		c.Close()
-		_, _, e = ask(w.client(), newProcess(), abi.ReqValeNewIf, "v0", abi.ValeNewIf{TxSlots: 4, RxSlots: 8})
+		_, _, e = ask(w.client(), newProcess(), abi.ReqValeNewIf, "v0",
+			abi.ValeNewIf{TxSlots: 4, RxSlots: 8})
 		if e != 0 {
 			testutil.Require(t, "TAP interfaces", e)
 		}
@@ -258,9 +270,10 @@ func TestAnswersOfInterfaces(t *testing.T) {
 	})
 }
 
-// wantZero is what a zero-copy monitor answers: what one that copies does, but for its name and
-// flags.
-var wantZero = strings.NewReplacer("/rt#0", "/zrt#0", "flags 0x300", "flags 0x700").Replace(wantCopy)
+// wantZero is what a zero-copy monitor answers: the same as a copy monitor, except name and flags.
+var wantZero = strings.NewReplacer(
+	"/rt#0", "/zrt#0", "flags 0x300", "flags 0x700",
+).Replace(wantCopy)
 
 const (
 	wantVale = `

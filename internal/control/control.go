@@ -1,7 +1,8 @@
 //go:build linux
 
-// Package control answers the requests of /dev/netmap: every ioctl of every version it knows becomes calls of the engine.
-// It sees requests as bytes and a client's memory through an interface; how they come to it is the daemon's business.
+// Package control answers the requests of /dev/netmap: it turns every ioctl of every known version
+// into calls of the engine. It gets requests as bytes, and reaches a client's memory through an
+// interface. The daemon provides both.
 package control
 
 import (
@@ -19,72 +20,80 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/session"
 )
 
-// Process is the one who makes a request.
+// Process is the process that makes a request.
 type Process interface {
-	// Read and Write copy from and to the process's memory. EFAULT where there is none.
+	// Read and Write copy from and to the process's memory. They return EFAULT for unmapped memory.
 	Read(addr uint64, b []byte) error
 	Write(addr uint64, b []byte) error
 	// Memory reads many pieces at once, while the process waits for the answer to its request.
 	kring.Memory
-	// InNetNS calls f in the process's network namespace: interfaces are those that the process sees.
+	// InNetNS calls f in the process's network namespace, so that interface names are the
+	// process's.
 	InNetNS(f func() error) error
-	// Share maps n bytes of the process's memory, so that what one side writes the other sees. It returns nil for memory
-	// that cannot be shared, or that the process could take away; Read and Write copy from and to any.
+	// Share maps n bytes of the process's memory, so that both sides see each other's writes. It
+	// returns nil for memory that cannot be shared, or that the process could take away. Read and
+	// Write work with all memory.
 	Share(addr uint64, n int) (shared []byte, unmap func())
-	// Extmem maps memory of the process's that is to be a region, and stays as large as it is whatever the process does.
-	// Errors: EFAULT where there is none that it can write, EINVAL for memory that does not start at a page, EOPNOTSUPP
-	// for memory that cannot be shared.
+	// Extmem maps memory of the process for a region. The memory keeps its size whatever the
+	// process does. Errors: EFAULT for memory that is not mapped or not writable, EINVAL for memory
+	// that does not start at a page boundary, EOPNOTSUPP for memory that cannot be shared.
 	Extmem(addr, size uint64) (*engine.Extmem, error)
-	// Eventfd is our own descriptor for one of the process's eventfds. EBADF, or EINVAL for one that is no eventfd.
+	// Eventfd returns a descriptor of this process for one of the client's eventfds. Errors: EBADF,
+	// and EINVAL for a descriptor that is not an eventfd.
 	Eventfd(fd int) (int, error)
-	// Arg is the argument of a request without data. EOPNOTSUPP of a 32-bit program, whose
-	// structures are not ours.
+	// Arg returns the argument of a request without data. It returns EOPNOTSUPP for a 32-bit
+	// program, whose structures have other layouts.
 	Arg() (uint64, error)
-	// Apart calls f where it may sleep on the process's memory, and nobody else waits for it. It
-	// leaves f behind after a while (ETIMEDOUT), or when the process wants an answer at once
-	// (EINTR), and tells f so by ended. Done is called when f has ended, or will not begin.
+	// Apart calls f in a thread that may sleep on the process's memory, and that no other request
+	// waits for. It returns without waiting for f after a while (ETIMEDOUT), or when the process is
+	// interrupted (EINTR); from then on ended returns true. It calls done when f has ended, or will
+	// not be called.
 	Apart(f func(m ifioctl.Memory, ended func() bool) error, done func()) error
-	// Administers says whether the process has CAP_NET_ADMIN over a socket's network namespace.
+	// Administers reports whether the process has CAP_NET_ADMIN for a socket's network namespace.
 	Administers(socket int) bool
-	// Interrupted is closed when the process wants an answer at once: it got a signal, or is being killed.
+	// Interrupted is closed when the process needs an answer at once: it got a signal, or is being
+	// killed.
 	Interrupted() <-chan struct{}
 }
 
-// Client is an open file of the device: unbound at first, bound to a port by a request.
+// Client is an open file of the device. A request binds it to a port.
 type Client struct {
 	engine  *engine.Engine
 	waker   kring.Waiter
 	policy  Policy
 	log     func(request, port string, err error)
-	mu      sync.Mutex // one control request at a time
+	mu      sync.Mutex // held during a control request
 	binding atomic.Pointer[engine.Binding]
-	late    *time.Timer // calls armLate; there is one when there is a binding
+	late    *time.Timer // calls armLate; nil before the first binding
 	csb     csb
-	spoken  *abi.API // of the last request that says
+	spoken  *abi.API // the API of the last request that implies one
 	closed  bool
 }
 
-// Policy is what a client cannot say.
+// Policy holds settings that requests do not carry.
 type Policy struct {
-	// Variants choose between APIs that requests do not tell apart.
+	// Variants choose between APIs whose requests look the same.
 	Variants abi.Variants
-	// User is who opened the device: interfaces that are made for the client are counted as his.
+	// User is the user who opened the device. Interfaces that are made for the client count as this
+	// user's.
 	User uint32
-	// LegacyOnly answers NIOCCTRL as netmap did before it had that: for tests of clients.
+	// LegacyOnly answers NIOCCTRL as netmap did before it existed, for tests of clients.
 	LegacyOnly bool
 }
 
-// lateArm is how long after it was told that there are frames a client that has not polled again may be one that waits for
-// an edge.
+// lateArm is when a client that was told of frames, and has not polled again, is taken for one that
+// waits for an edge.
 const lateArm = time.Millisecond
 
-// New is an unbound client. The waker hears of events after a Poll that found none; log, of every request that binds, and
-// why it failed.
-func New(e *engine.Engine, policy Policy, waker kring.Waiter, log func(request, port string, err error)) *Client {
+// New returns an unbound client. The waker is called for events after a Poll that found none. log
+// is called for every request that binds, with its error.
+func New(e *engine.Engine, policy Policy, waker kring.Waiter,
+	log func(request, port string, err error)) *Client {
 	return &Client{engine: e, policy: policy, waker: waker, log: log}
 }
 
-// Ioctl answers a request. Data is the structure that the request's number announces, and is replaced by the answer.
+// Ioctl answers a request. data is the structure of the request, and Ioctl replaces it by the
+// answer.
 func (c *Client) Ioctl(p Process, request uint32, data []byte) syscall.Errno {
 	switch request {
 	case abi.NIOCTXSYNC:
@@ -124,7 +133,7 @@ func (c *Client) answer(p Process, request uint32, data []byte) error {
 	return syscall.EOPNOTSUPP
 }
 
-// sizeOf is the size of the structure that a request's number announces.
+// sizeOf returns the size in a request's number, in bytes.
 func sizeOf(request uint32) int { return int(request >> 16 & 0x3fff) }
 
 func (c *Client) sync(f func(*engine.Binding) error) syscall.Errno {
@@ -138,8 +147,8 @@ func (c *Client) sync(f func(*engine.Binding) error) syscall.Errno {
 	return 0
 }
 
-// txSync is what a program means by NIOCTXSYNC. That a monitor sends nothing only poll tells it:
-// programs sync all rings that they have.
+// txSync answers NIOCTXSYNC. It hides the error of a monitor, which cannot send, because programs
+// sync all rings that they have. poll reports it.
 func txSync(b *engine.Binding, p Process) (err error) {
 	err = b.TxSyncFrom(p)
 	if b.Monitors() && errors.Is(err, syscall.EIO) {
@@ -148,7 +157,8 @@ func txSync(b *engine.Binding, p Process) (err error) {
 	return err
 }
 
-// Poll says which of the events are ready. When none is, the waker will hear, of what the kernel brings after Arm only.
+// Poll returns the events that are ready. If there are none, the waker is called for later ones.
+// News from the kernel calls it only after Arm.
 func (c *Client) Poll(p Process, events uint32) uint32 {
 	b := c.binding.Load()
 	if b == nil {
@@ -161,13 +171,14 @@ func (c *Client) Poll(p Process, events uint32) uint32 {
 	return uint32(ready)
 }
 
-// Fed says whether the kernel may bring one of the events.
+// Fed reports whether the kernel may bring one of the events.
 func (c *Client) Fed(events uint32) bool {
 	b := c.binding.Load()
 	return b != nil && b.NeedsArm()
 }
 
-// Arm has the waker hear of what the kernel brings, once. It is called after a Poll that found nothing.
+// Arm makes the next news from the kernel call the waker, once. It is called after a Poll that
+// found nothing.
 func (c *Client) Arm(events uint32) {
 	if b := c.binding.Load(); b != nil {
 		c.late.Stop()
@@ -175,8 +186,9 @@ func (c *Client) Arm(events uint32) {
 	}
 }
 
-// armLate has the waker hear of new frames also when the last Poll found some. Most clients poll again before they sleep,
-// and are spared the cost. One that waits for edges (EPOLLET) sleeps without.
+// armLate makes new frames call the waker even if the last Poll found some. Most clients poll again
+// before they sleep, and armLate is not needed. A client that waits for edges (EPOLLET) sleeps
+// without another poll.
 func (c *Client) armLate() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -197,7 +209,7 @@ func (c *Client) Close() {
 	}
 }
 
-// register binds the client, in its own network namespace. EBUSY when it is bound already.
+// register binds the client, in its own network namespace. It returns EBUSY if the client is bound.
 func (c *Client) register(p Process, name string, req *abi.Register, o engine.Options) error {
 	if err := c.isFree(name); err != nil {
 		return err
@@ -218,7 +230,7 @@ func (c *Client) register(p Process, name string, req *abi.Register, o engine.Op
 	return nil
 }
 
-// isFree refuses to bind what is bound already.
+// isFree returns an error if the client is bound.
 func (c *Client) isFree(name string) error {
 	if c.binding.Load() == nil {
 		return nil
@@ -228,17 +240,17 @@ func (c *Client) isFree(name string) error {
 	return err
 }
 
-// use has the client be bound by that binding.
+// use makes b the client's binding.
 func (c *Client) use(b *engine.Binding) {
 	b.Subscribe(c.waker)
-	if c.late == nil { // or unbind has undone a request before
+	if c.late == nil { // not nil after unbind has undone a request
 		c.late = time.AfterFunc(time.Hour, c.armLate)
 		c.late.Stop()
 	}
 	c.binding.Store(b)
 }
 
-// Port is the name of the port that the client is bound to, "" of none.
+// Port is the name of the client's port, or "".
 func (c *Client) Port() string {
 	if b := c.binding.Load(); b != nil {
 		return b.Port()
@@ -246,7 +258,7 @@ func (c *Client) Port() string {
 	return ""
 }
 
-// Joins names what the client's port shares with others, "" of none. See engine.Binding.
+// Joins names what the client's port shares with others, or is "". See engine.Binding.
 func (c *Client) Joins() string {
 	if b := c.binding.Load(); b != nil {
 		return b.Joins()
@@ -254,7 +266,7 @@ func (c *Client) Joins() string {
 	return ""
 }
 
-// Frames are how many the client has sent and received.
+// Frames returns how many frames the client has sent and received.
 func (c *Client) Frames() (sent, received uint64) {
 	if b := c.binding.Load(); b != nil {
 		return b.Frames()
@@ -270,7 +282,7 @@ func (c *Client) unbind() {
 	c.log("close", b.Port(), nil)
 }
 
-// info describes a port as the client's network namespace has it.
+// info describes a port, whose name is looked up in the client's network namespace.
 func (c *Client) info(p Process, name string, req abi.Register) (info abi.PortInfo, err error) {
 	err = p.InNetNS(func() (err error) {
 		info, err = c.engine.PortInfo(name, req)
@@ -279,7 +291,7 @@ func (c *Client) info(p Process, name string, req abi.Register) (info abi.PortIn
 	return info, err
 }
 
-// text is a name in a fixed field: everything before the first zero, and never the last byte.
+// text returns the name in a fixed field. It ends at the first zero, and before the last byte.
 func text(b []byte) string {
 	b = b[:len(b)-1]
 	for i, c := range b {

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	ok        = syscall.Errno(0)
-	nowhere   = memBase - 8
-	bodyless  = abi.ReqValeDelIf
-	unknown   = 99
-	strangers = 77 // type of an option that nobody knows
+	ok       = syscall.Errno(0)
+	nowhere  = memBase - 8
+	bodyless = abi.ReqValeDelIf
+	unknown  = 99
+	noOption = 77 // the type of an unknown option
 )
 
-// A request with several things wrong gets the error of the first check. Each row is wrong in what it is about and in
-// everything that is checked later.
+// TestControlChecksInOrder tests that a request with several errors gets that of the first check.
+// Each row fails its own check and all later ones.
 func TestControlChecksInOrder(t *testing.T) {
 	everything := func(p *process, h *abi.Header) {
 		h.Body = nowhere
@@ -34,28 +34,46 @@ func TestControlChecksInOrder(t *testing.T) {
 		set  func(*process, *abi.Header)
 		want syscall.Errno
 	}{
-		{"version 11", abi.ReqRegister, func(p *process, h *abi.Header) { everything(p, h); h.Version, h.Reserved = 11, 1 }, syscall.EINVAL},
-		{"version 16", abi.ReqRegister, func(p *process, h *abi.Header) { everything(p, h); h.Version, h.Reserved = 16, 1 }, syscall.EINVAL},
-		{"reserved", abi.ReqRegister, func(p *process, h *abi.Header) { everything(p, h); h.Reserved = 1 }, syscall.EINVAL},
-		{"no body", abi.ReqRegister, func(p *process, h *abi.Header) { h.Options = nowhere }, syscall.EINVAL},
+		{"version 11", abi.ReqRegister, func(p *process, h *abi.Header) {
+			everything(p, h)
+			h.Version, h.Reserved = 11, 1
+		}, syscall.EINVAL},
+		{"version 16", abi.ReqRegister, func(p *process, h *abi.Header) {
+			everything(p, h)
+			h.Version, h.Reserved = 16, 1
+		}, syscall.EINVAL},
+		{"reserved", abi.ReqRegister, func(p *process, h *abi.Header) {
+			everything(p, h)
+			h.Reserved = 1
+		}, syscall.EINVAL},
+		{"no body", abi.ReqRegister, func(p *process, h *abi.Header) { h.Options = nowhere },
+			syscall.EINVAL},
 		{"a body that does not belong", bodyless, everything, syscall.EINVAL},
 		{"a body for an unknown type", unknown, everything, syscall.EINVAL},
 		{"a body nowhere", abi.ReqRegister, everything, syscall.EFAULT},
-		{"a body that ends nowhere", abi.ReqRegister, func(p *process, h *abi.Header) { h.Body = memBase + uint64(len(p.mem)) - 8 }, syscall.EFAULT},
-		{"an option nowhere", abi.ReqRegister, func(p *process, h *abi.Header) { h.Body, h.Options = bodyAt, nowhere }, syscall.EFAULT},
-		{"an option nowhere, unknown type", unknown, func(p *process, h *abi.Header) { h.Options = nowhere }, syscall.EFAULT},
+		{"a body that ends nowhere", abi.ReqRegister,
+			func(p *process, h *abi.Header) { h.Body = memBase + uint64(len(p.mem)) - 8 }, syscall.EFAULT},
+		{"an option nowhere", abi.ReqRegister,
+			func(p *process, h *abi.Header) { h.Body, h.Options = bodyAt, nowhere }, syscall.EFAULT},
+		{"an option nowhere, unknown type", unknown,
+			func(p *process, h *abi.Header) { h.Options = nowhere }, syscall.EFAULT},
 		{"an option's body nowhere", abi.ReqRegister, func(p *process, h *abi.Header) {
-			h.Body, h.Options = bodyAt, put(p, memBase+uint64(len(p.mem))-24, abi.Option{Type: abi.OptExtmem})
+			h.Body, h.Options = bodyAt, put(p, memBase+uint64(len(p.mem))-24,
+				abi.Option{Type: abi.OptExtmem})
 		}, syscall.EFAULT},
-		{"unknown type, bad option", unknown, func(p *process, h *abi.Header) { h.Options = put(p, optionsAt, abi.Option{}) }, syscall.EINVAL},
+		{"unknown type, bad option", unknown,
+			func(p *process, h *abi.Header) { h.Options = put(p, optionsAt, abi.Option{}) }, syscall.EINVAL},
 		{"unknown type", unknown, func(*process, *abi.Header) {}, syscall.EINVAL},
 		{"type 0", 0, func(*process, *abi.Header) {}, syscall.EINVAL},
-		{"the request's own errors", abi.ReqRegister, func(p *process, h *abi.Header) { h.Body = bodyAt }, syscall.EINVAL}, // mode 0
-		{"the request's own errors before an unknown option", abi.ReqRegister, func(p *process, h *abi.Header) {
-			h.Body, h.Options = bodyAt, put(p, optionsAt, abi.Option{Type: strangers})
-		}, syscall.EINVAL},
+		{"the request's own errors, as mode 0", abi.ReqRegister,
+			func(p *process, h *abi.Header) { h.Body = bodyAt }, syscall.EINVAL},
+		{"the request's own errors before an unknown option", abi.ReqRegister,
+			func(p *process, h *abi.Header) {
+				h.Body, h.Options = bodyAt, put(p, optionsAt, abi.Option{Type: noOption})
+			}, syscall.EINVAL},
 		{"an unknown option last", abi.ReqRegister, func(p *process, h *abi.Header) {
-			h.Body, h.Options = put(p, bodyAt, abi.Register{Mode: abi.RegAllNIC, TxSlots: 8, RxSlots: 8}), put(p, optionsAt, abi.Option{Type: strangers})
+			h.Body, h.Options = put(p, bodyAt, abi.Register{Mode: abi.RegAllNIC, TxSlots: 8, RxSlots: 8}),
+				put(p, optionsAt, abi.Option{Type: noOption})
 		}, syscall.EOPNOTSUPP},
 	}
 	w := newWorld(t)
@@ -66,10 +84,10 @@ func TestControlChecksInOrder(t *testing.T) {
 			before, memory := h, bytes.Clone(p.mem)
 			wantErrno(t, "answer", w.client().Ioctl(p, abi.NIOCCTRL, abi.Bytes(&h)), tt.want)
 			if h != before {
-				t.Errorf("the header has changed: %+v, was %+v", h, before)
+				t.Errorf("the header changed to %+v from %+v", h, before)
 			}
 			if h.Options == 0 && !bytes.Equal(p.mem, memory) {
-				t.Error("a request that failed has changed the client's memory")
+				t.Error("a failed request changed the client's memory")
 			}
 		})
 	}
@@ -77,7 +95,8 @@ func TestControlChecksInOrder(t *testing.T) {
 
 func TestVersions(t *testing.T) {
 	w := newWorld(t)
-	for version, want := range map[uint16]syscall.Errno{0: syscall.EINVAL, 11: syscall.EINVAL, 12: ok, 13: ok, 14: ok, 15: ok, 16: syscall.EINVAL} {
+	for version, want := range map[uint16]syscall.Errno{0: syscall.EINVAL, 11: syscall.EINVAL, 12: ok,
+		13: ok, 14: ok, 15: ok, 16: syscall.EINVAL} {
 		p, h := newProcess(), header(abi.ReqPortInfoGet, "")
 		h.Version, h.Body = version, bodyAt
 		if e := w.client().Ioctl(p, abi.NIOCCTRL, abi.Bytes(&h)); e != want || h.Version != version {
@@ -86,7 +105,7 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// A list is a chain of options, each at an address of its own.
+// chain writes a list of options, each at an address of its own.
 func chain(p *process, options ...abi.Option) (first uint64) {
 	at := func(i int) uint64 { return optionsAt + uint64(i)*0x400 }
 	for i, o := range options {
@@ -113,7 +132,7 @@ func TestOptions(t *testing.T) {
 	}
 	many := make([]abi.Option, 40)
 	for i := range many {
-		many[i] = opt(strangers)
+		many[i] = opt(noOption)
 	}
 	const none, inval = syscall.EOPNOTSUPP, syscall.EINVAL
 	tests := []struct {
@@ -121,28 +140,43 @@ func TestOptions(t *testing.T) {
 		kind    uint16
 		options []abi.Option
 		want    syscall.Errno
-		status  []syscall.Errno // of the first ones
+		status  []syscall.Errno // of the first options
 	}{
-		{"one that nobody knows", abi.ReqRegister, []abi.Option{opt(strangers)}, none, []syscall.Errno{none}},
-		{"the same for a request that does not care", abi.ReqPortInfoGet, []abi.Option{opt(strangers)}, ok, []syscall.Errno{none}},
-		{"the same twice", abi.ReqPortInfoGet, []abi.Option{opt(strangers), opt(strangers)}, ok, []syscall.Errno{none, none}},
-		{"a known one that does not fit", abi.ReqPortInfoGet, []abi.Option{opt(abi.OptCSB)}, ok, []syscall.Errno{none}},
+		{"an unknown option", abi.ReqRegister, []abi.Option{opt(noOption)}, none,
+			[]syscall.Errno{none}},
+		{"the same for a request without options", abi.ReqPortInfoGet, []abi.Option{opt(noOption)},
+			ok, []syscall.Errno{none}},
+		{"the same twice", abi.ReqPortInfoGet, []abi.Option{opt(noOption), opt(noOption)}, ok,
+			[]syscall.Errno{none, none}},
+		{"a known one that does not fit", abi.ReqPortInfoGet, []abi.Option{opt(abi.OptCSB)}, ok,
+			[]syscall.Errno{none}},
 		{"type 0", abi.ReqPortInfoGet, []abi.Option{opt(0)}, inval, []syscall.Errno{inval}},
-		{"type 0 behind others", abi.ReqRegister, []abi.Option{opt(strangers), opt(0), opt(abi.OptCSB)}, inval, []syscall.Errno{none, inval, untouched}},
-		{"a known one twice", abi.ReqPortInfoGet, []abi.Option{opt(abi.OptCSB), opt(strangers), opt(abi.OptCSB)}, inval, []syscall.Errno{inval, none, inval}},
-		{"too long by its size", abi.ReqRegister, []abi.Option{opt(strangers), sized(abi.OptSyncKloopEventfds, 4097)}, syscall.EMSGSIZE, []syscall.Errno{untouched, untouched}},
-		{"too long together", abi.ReqRegister, []abi.Option{sized(abi.OptSyncKloopEventfds, 4000), opt(abi.OptExtmem)}, syscall.EMSGSIZE, []syscall.Errno{untouched, untouched}},
-		{"just not too long", abi.ReqPortInfoGet, []abi.Option{sized(abi.OptSyncKloopEventfds, 4096-32)}, ok, []syscall.Errno{none}},
-		{"a size smaller than a header", abi.ReqPortInfoGet, []abi.Option{sized(abi.OptSyncKloopEventfds, 3)}, ok, []syscall.Errno{none}},
-		{"a size that a type of fixed size does not have", abi.ReqPortInfoGet, []abi.Option{sized(abi.OptOffsets, 1<<40)}, ok, []syscall.Errno{none}},
-		{"too many", abi.ReqRegister, append(slices.Repeat([]abi.Option{opt(strangers)}, 45), sized(abi.OptSyncKloopEventfds, 2900)), syscall.EMSGSIZE, []syscall.Errno{untouched}},
+		{"type 0 behind others", abi.ReqRegister, []abi.Option{opt(noOption), opt(0), opt(abi.OptCSB)},
+			inval, []syscall.Errno{none, inval, untouched}},
+		{"a known one twice", abi.ReqPortInfoGet,
+			[]abi.Option{opt(abi.OptCSB), opt(noOption), opt(abi.OptCSB)}, inval,
+			[]syscall.Errno{inval, none, inval}},
+		{"too long by its size", abi.ReqRegister,
+			[]abi.Option{opt(noOption), sized(abi.OptSyncKloopEventfds, 4097)}, syscall.EMSGSIZE,
+			[]syscall.Errno{untouched, untouched}},
+		{"too long together", abi.ReqRegister,
+			[]abi.Option{sized(abi.OptSyncKloopEventfds, 4000), opt(abi.OptExtmem)}, syscall.EMSGSIZE,
+			[]syscall.Errno{untouched, untouched}},
+		{"just not too long", abi.ReqPortInfoGet, []abi.Option{sized(abi.OptSyncKloopEventfds, 4096-32)},
+			ok, []syscall.Errno{none}},
+		{"a size smaller than a header", abi.ReqPortInfoGet,
+			[]abi.Option{sized(abi.OptSyncKloopEventfds, 3)}, ok, []syscall.Errno{none}},
+		{"a size that a type of fixed size does not have", abi.ReqPortInfoGet,
+			[]abi.Option{sized(abi.OptOffsets, 1<<40)}, ok, []syscall.Errno{none}},
+		{"too many", abi.ReqRegister, append(slices.Repeat([]abi.Option{opt(noOption)}, 45),
+			sized(abi.OptSyncKloopEventfds, 2900)), syscall.EMSGSIZE, []syscall.Errno{untouched}},
 		{"many", abi.ReqPortInfoGet, many, ok, []syscall.Errno{none}},
 	}
 	w := newWorld(t)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p, h := newProcess(), header(tt.kind, "")
-			if tt.kind == abi.ReqRegister { // a good one but for its options
+			if tt.kind == abi.ReqRegister { // valid except for its options
 				h = header(tt.kind, "vale0:a")
 				put(p, bodyAt, abi.Register{Mode: abi.RegAllNIC, TxSlots: 8, RxSlots: 8})
 			}
@@ -164,7 +198,11 @@ func TestOptionsThatNeverEnd(t *testing.T) {
 		name string
 		kind uint32
 		want syscall.Errno
-	}{{"of an unknown type", strangers, syscall.EMSGSIZE}, {"of a known type", abi.OptCSB, syscall.EINVAL}, {"of type 0", 0, syscall.EINVAL}} {
+	}{
+		{"of an unknown type", noOption, syscall.EMSGSIZE},
+		{"of a known type", abi.OptCSB, syscall.EINVAL},
+		{"of type 0", 0, syscall.EINVAL},
+	} {
 		p, h := newProcess(), header(abi.ReqPortInfoGet, "")
 		h.Body, h.Options = bodyAt, put(p, optionsAt, abi.Option{Type: tt.kind, Next: optionsAt})
 		wantErrno(t, "a cycle "+tt.name, w.client().Ioctl(p, abi.NIOCCTRL, abi.Bytes(&h)), tt.want)
@@ -174,7 +212,8 @@ func TestOptionsThatNeverEnd(t *testing.T) {
 func TestRegister(t *testing.T) {
 	w := newWorld(t)
 	c, p := w.client(), newProcess()
-	req := abi.Register{Mode: abi.RegAllNIC, TxSlots: 16, RxSlots: 8, TxRings: 2, RxRings: 3, ExtraBufs: 5, Flags: abi.NRNoTxPoll}
+	req := abi.Register{Mode: abi.RegAllNIC, TxSlots: 16, RxSlots: 8, TxRings: 2, RxRings: 3,
+		ExtraBufs: 5, Flags: abi.NRNoTxPoll}
 	got, h, e := ask(c, p, abi.ReqRegister, "vale0:a", req)
 	region := w.engine.Region()
 	want := req
@@ -190,12 +229,12 @@ func TestRegister(t *testing.T) {
 	wantErrno(t, "txsync", c.Ioctl(p, abi.NIOCTXSYNC, nil), ok)
 	wantErrno(t, "rxsync", c.Ioctl(p, abi.NIOCRXSYNC, nil), ok)
 	if r := c.Poll(newProcess(), session.PollIn|session.PollOut); r != session.PollOut {
-		t.Errorf("poll says %#x, want POLLOUT", r)
+		t.Errorf("poll returns %#x, want POLLOUT", r)
 	}
 	c.Close()
 	wantErrno(t, "txsync when it is closed", c.Ioctl(p, abi.NIOCTXSYNC, nil), syscall.ENXIO)
 	if _, _, e = ask(c, p, abi.ReqRegister, "vale0:a", req); e == 0 {
-		t.Error("a client that is closed can be bound")
+		t.Error("a closed client can be bound")
 	}
 }
 
@@ -206,7 +245,7 @@ func TestUnbound(t *testing.T) {
 	wantErrno(t, "rxsync", c.Ioctl(p, abi.NIOCRXSYNC, nil), syscall.ENXIO)
 	for _, events := range []uint32{0, session.PollIn, session.PollOut} {
 		if r := c.Poll(newProcess(), events); r != session.PollErr {
-			t.Errorf("poll for %#x says %#x, want POLLERR", events, r)
+			t.Errorf("poll for %#x returns %#x, want POLLERR", events, r)
 		}
 	}
 }
@@ -221,7 +260,7 @@ func TestOtherIoctls(t *testing.T) {
 		want    syscall.Errno
 	}{
 		{"NIOCCONFIG", abi.NIOCCONFIG, 272, syscall.EINVAL},
-		{"NIOCUNREGIF of nobody", abi.NIOCUNREGIF, 0, syscall.ENXIO},
+		{"NIOCUNREGIF, unbound", abi.NIOCUNREGIF, 0, syscall.ENXIO},
 		{"an unknown one", 'i'<<8 | 200, 0, syscall.EOPNOTSUPP},
 		{"an unknown one with data", 3<<30 | 8<<16 | 'i'<<8 | 200, 8, syscall.EOPNOTSUPP},
 		{"another driver's", 0x5401, 0, syscall.EOPNOTSUPP},
@@ -297,7 +336,7 @@ func TestPortInfo(t *testing.T) {
 		}
 	}
 	if ports := w.engine.ValePorts(); len(ports) != 1 {
-		t.Errorf("asking has made ports: %v", ports)
+		t.Errorf("PORT_INFO_GET made ports: %v", ports)
 	}
 }
 
@@ -359,7 +398,8 @@ func TestValeList(t *testing.T) {
 		at = got
 		at.PortIdx++
 	}
-	if want := []string{"vale0:a", "vale0:b", "vale1:c"}; len(walk) != 3 || walk[0] != want[0] || walk[1] != want[1] || walk[2] != want[2] {
+	if want := []string{"vale0:a", "vale0:b", "vale1:c"}; len(walk) != 3 || walk[0] != want[0] ||
+		walk[1] != want[1] || walk[2] != want[2] {
 		t.Errorf("the list is %q, want %q", walk, want)
 	}
 	for _, tt := range []struct {
@@ -386,7 +426,7 @@ func TestLegacyRegister(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		req  abi.Nmreq
-		port string // that it comes to, as the list of rings shows: tx and rx rings that are bound
+		port string // the expected port, with the numbers of its bound tx and rx rings
 		tx   int
 		rx   int
 		want syscall.Errno
@@ -394,17 +434,24 @@ func TestLegacyRegister(t *testing.T) {
 		{"all rings", abi.Nmreq{Version: 11}, "vale0:a", 2, 2, ok},
 		{"as all rings, mode said", abi.Nmreq{Version: 14, Flags: abi.RegAllNIC}, "vale0:a", 2, 2, ok},
 		{"one ring, by the bit", abi.Nmreq{Version: 12, RingID: abi.HWRing | 1}, "vale0:a", 1, 1, ok},
-		{"one ring, by the mode", abi.Nmreq{Version: 13, RingID: 1, Flags: abi.RegOneNIC}, "vale0:a", 1, 1, ok},
-		{"the mode wins", abi.Nmreq{Version: 14, RingID: abi.HWRing | 1, Flags: abi.RegAllNIC}, "vale0:a", 2, 2, ok},
-		{"no tx poll, no rings of one direction", abi.Nmreq{Version: 14, RingID: abi.NoTxPoll, Flags: abi.RegAllNIC | abi.NRRxRingsOnly}, "vale0:a", 0, 2, ok},
+		{"one ring, by the mode", abi.Nmreq{Version: 13, RingID: 1, Flags: abi.RegOneNIC},
+			"vale0:a", 1, 1, ok},
+		{"the mode wins", abi.Nmreq{Version: 14, RingID: abi.HWRing | 1, Flags: abi.RegAllNIC},
+			"vale0:a", 2, 2, ok},
+		{"no tx poll, no rings of one direction",
+			abi.Nmreq{Version: 14, RingID: abi.NoTxPoll, Flags: abi.RegAllNIC | abi.NRRxRingsOnly},
+			"vale0:a", 0, 2, ok},
 		{"a later version", abi.Nmreq{Version: 15}, "vale0:a", 2, 2, ok},
 		{"host rings", abi.Nmreq{Version: 11, RingID: abi.SWRing}, "vale0:a", 0, 0, syscall.EINVAL},
-		{"host rings win", abi.Nmreq{Version: 11, RingID: abi.SWRing | abi.HWRing}, "vale0:a", 0, 0, syscall.EINVAL},
+		{"host rings win", abi.Nmreq{Version: 11, RingID: abi.SWRing | abi.HWRing}, "vale0:a",
+			0, 0, syscall.EINVAL},
 		{"no such ring", abi.Nmreq{Version: 11, RingID: abi.HWRing | 2}, "vale0:a", 0, 0, syscall.EINVAL},
 		{"API 9", abi.Nmreq{Version: 9}, "vale0:a", 0, 0, syscall.EINVAL},
 		{"API 0", abi.Nmreq{}, "vale0:a", 0, 0, syscall.EINVAL},
-		{"a pipe's master by mode", abi.Nmreq{Version: 11, RingID: 7, Flags: abi.RegPipeMaster}, "x", 2, 2, ok},
-		{"a pipe's slave by mode", abi.Nmreq{Version: 11, RingID: 7, Flags: abi.RegPipeSlave}, "x", 2, 2, ok},
+		{"a pipe's master by mode", abi.Nmreq{Version: 11, RingID: 7, Flags: abi.RegPipeMaster}, "x", 2,
+			2, ok},
+		{"a pipe's slave by mode", abi.Nmreq{Version: 11, RingID: 7, Flags: abi.RegPipeSlave}, "x", 2, 2,
+			ok},
 		{"mode 9", abi.Nmreq{Version: 14, Flags: 9}, "vale0:a", 0, 0, syscall.EINVAL},
 		{"command 3", abi.Nmreq{Version: 14, Cmd: abi.CmdBdgRegops}, "vale0:a", 0, 0, syscall.EINVAL},
 		{"command 4", abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList}, "vale0:a", 0, 0, syscall.EINVAL},
@@ -422,12 +469,13 @@ func TestLegacyRegister(t *testing.T) {
 			wantErrno(t, "answer", e, tt.want)
 			if e != 0 {
 				if m != before {
-					t.Errorf("a request that failed has changed: %+v", m)
+					t.Errorf("a failed request was changed to %+v", m)
 				}
 				return
 			}
 			want := before
-			want.Offset, want.MemSize, want.Arg2 = m.Offset, uint32(w.engine.Region().Size()), w.engine.Region().ID()
+			want.Offset, want.MemSize, want.Arg2 = m.Offset, uint32(w.engine.Region().Size()),
+				w.engine.Region().ID()
 			if tt.req.Flags == abi.RegPipeSlave { // the numbers are the master's
 				want.TxSlots, want.RxSlots = want.RxSlots, want.TxSlots
 			}
@@ -458,10 +506,12 @@ func boundRings(w *world, offset uint32) (tx, rx int) {
 	return tx, rx
 }
 
-// Both ends of a pipe that were named by mode and number belong together, and to those named by a name.
+// TestLegacyPipeNames tests that both ends of a pipe that were opened by mode and number are
+// connected, also to ends that were opened by name.
 func TestLegacyPipeNames(t *testing.T) {
 	w := newWorld(t)
-	m := abi.Nmreq{Version: 11, RingID: 7, Flags: abi.RegPipeMaster | abi.NRExclusive, TxSlots: 8, RxSlots: 8}
+	m := abi.Nmreq{Version: 11, RingID: 7, Flags: abi.RegPipeMaster | abi.NRExclusive,
+		TxSlots: 8, RxSlots: 8}
 	copy(m.Name[:], "x")
 	wantErrno(t, "master", w.client().Ioctl(newProcess(), abi.NIOCREGIF, abi.Bytes(&m)), ok)
 	_, _, e := ask(w.client(), newProcess(), abi.ReqRegister, "x{7", abi.Register{Mode: abi.RegAllNIC})
@@ -485,13 +535,18 @@ func TestLegacyInfo(t *testing.T) {
 		err  syscall.Errno
 	}{
 		{"", abi.Nmreq{Version: 11}, abi.Nmreq{Version: 11, MemSize: size, Arg2: 1}, "", ok},
-		{"vale0:a", abi.Nmreq{Version: 14}, abi.Nmreq{Version: 14, MemSize: size, Arg2: 1, TxSlots: 32, RxSlots: 8, TxRings: 3, RxRings: 1}, "", ok},
+		{"vale0:a", abi.Nmreq{Version: 14},
+			abi.Nmreq{Version: 14, MemSize: size, Arg2: 1, TxSlots: 32, RxSlots: 8, TxRings: 3, RxRings: 1},
+			"", ok},
 		{"nosuchif0", abi.Nmreq{Version: 14}, abi.Nmreq{}, "", syscall.ENXIO},
 		{"", abi.Nmreq{Version: 9}, abi.Nmreq{}, "", syscall.EINVAL},
-		{"", abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList}, abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList}, "vale0:a", ok},
-		{"", abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList, Arg2: 1}, abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList, Arg2: 1}, "vale0:b", ok},
+		{"", abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList},
+			abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList}, "vale0:a", ok},
+		{"", abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList, Arg2: 1},
+			abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList, Arg2: 1}, "vale0:b", ok},
 		{"", abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList, Arg2: 2}, abi.Nmreq{}, "", syscall.ENOENT},
-		{"vale0:b", abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList}, abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList, Arg2: 1}, "", ok},
+		{"vale0:b", abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList},
+			abi.Nmreq{Version: 14, Cmd: abi.CmdBdgList, Arg2: 1}, "", ok},
 	} {
 		m := tt.req
 		copy(m.Name[:], tt.name)
@@ -504,7 +559,7 @@ func TestLegacyInfo(t *testing.T) {
 	}
 }
 
-// A poll that finds nothing arms; what comes then wakes.
+// TestPollWakes tests that a poll that finds nothing arms the waker, and that later news calls it.
 func TestPollWakes(t *testing.T) {
 	w := newWorld(t)
 	woken := &waker{}
@@ -512,7 +567,7 @@ func TestPollWakes(t *testing.T) {
 	w.clients = append(w.clients, c)
 	w.bind(c, "x}1")
 	if r := c.Poll(newProcess(), session.PollIn); r != 0 {
-		t.Fatalf("poll says %#x", r)
+		t.Fatalf("poll returns %#x", r)
 	}
 	sender := w.client()
 	r := w.bind(sender, "x{1")
@@ -522,10 +577,10 @@ func TestPollWakes(t *testing.T) {
 	before := woken.woken
 	wantErrno(t, "txsync", sender.Ioctl(newProcess(), abi.NIOCTXSYNC, nil), ok)
 	if woken.woken == before {
-		t.Error("nobody was woken")
+		t.Error("the waker was not called")
 	}
 	if r := c.Poll(newProcess(), session.PollIn); r != session.PollIn {
-		t.Errorf("poll says %#x, want POLLIN", r)
+		t.Errorf("poll returns %#x, want POLLIN", r)
 	}
 }
 

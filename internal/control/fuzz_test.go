@@ -9,12 +9,14 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// FuzzIoctl sends any request with any bytes, from a client whose memory has any bytes, twice, and wants answers: no
-// crash, and everything back in the pools when the clients are gone.
+// FuzzIoctl sends a request with arbitrary bytes twice, from a client whose memory has arbitrary
+// bytes. It must get answers, and all objects must be back in the pools when the clients are
+// closed.
 func FuzzIoctl(f *testing.F) {
 	good := header(abi.ReqRegister, "vale0:a")
 	good.Body, good.Options = bodyAt, 0
-	body := abi.Register{Mode: abi.RegAllNIC, TxSlots: 8, RxSlots: 8, TxRings: 1, RxRings: 1, ExtraBufs: 2}
+	body := abi.Register{Mode: abi.RegAllNIC, TxSlots: 8, RxSlots: 8, TxRings: 1,
+		RxRings: 1, ExtraBufs: 2}
 	legacy := abi.Nmreq{Version: 11, TxSlots: 8, RxSlots: 8}
 	copy(legacy.Name[:], "x")
 	f.Add(uint32(abi.NIOCCTRL), abi.Bytes(&good), abi.Bytes(&body), []byte{})

@@ -17,14 +17,16 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
-// maxSleepUs is the longest that a loop may sleep.
+// maxSleepUs is the longest sleep of a loop, in microseconds.
 const maxSleepUs = 1000000
 
-// csb is where a client has its CSB arrays. They are addresses in the memory of whoever makes a request: of REGISTER or
-// CSB_ENABLE, which writes what they start with, and of START, whose loop uses them.
+// csb holds the addresses of a client's CSB arrays. They refer to the memory of the process that
+// makes a request: REGISTER or CSB_ENABLE, which initialise the arrays, and START, whose loop uses
+// them.
 type csb struct{ atok, ktoa uint64 }
 
-// enableCSB answers CSB_ENABLE, which makes no sense without its option. An unbound client has no rings, which is no error.
+// enableCSB answers CSB_ENABLE, which requires its option. For an unbound client, which has no
+// rings, it succeeds.
 func (k *call) enableCSB() error {
 	o := k.option(abi.OptCSB)
 	if o == nil {
@@ -51,16 +53,19 @@ func (k *call) useCSB(o *option) error {
 	return err
 }
 
-// start writes what the arrays start with. Of the client's own words only those that are the framework's to set change.
+// start initialises the arrays. In the client's entries, it changes only the words that the
+// framework sets.
 func (c csb) start(p Process, states []session.RingState) error {
 	if c.atok%abi.CSBEntrySize != 0 || c.ktoa%abi.CSBEntrySize != 0 {
-		return fault.New(syscall.EINVAL, "enable CSB", "", "the arrays are to be aligned to %d bytes", abi.CSBEntrySize)
+		return fault.New(syscall.EINVAL, "enable CSB", "",
+			"align the arrays to %d bytes", abi.CSBEntrySize)
 	}
 	in, out := make([]byte, len(states)*abi.CSBEntrySize), make([]byte, len(states)*abi.CSBEntrySize)
 	if p.Read(c.atok, in) != nil {
 		return syscall.EFAULT
 	}
-	atok, ktoa := shm.Slice[abi.CSBAtok](in, 0, len(states)), shm.Slice[abi.CSBKtoa](out, 0, len(states))
+	atok := shm.Slice[abi.CSBAtok](in, 0, len(states))
+	ktoa := shm.Slice[abi.CSBKtoa](out, 0, len(states))
 	for i, s := range states {
 		s.Write(&atok[i], &ktoa[i])
 	}
@@ -70,8 +75,8 @@ func (c csb) start(p Process, states []session.RingState) error {
 	return nil
 }
 
-// open makes the arrays accessible: as memory that is shared where the client has put them into such, otherwise as copies,
-// of all entries at once.
+// open makes the arrays accessible. Memory that can be shared is mapped. Otherwise the loop works
+// on copies of all entries.
 func (c csb) open(p Process, rings int) (arrays session.CSB, release func()) {
 	size := rings * abi.CSBEntrySize
 	in, unmapIn := p.Share(c.atok, size)
@@ -89,18 +94,20 @@ func (c csb) open(p Process, rings int) (arrays session.CSB, release func()) {
 		arrays.Pull = func() error { return p.Read(c.atok, in) }
 		arrays.Push = func() error { return p.Write(c.ktoa, out) }
 	}
-	arrays.Atok, arrays.Ktoa = shm.Slice[abi.CSBAtok](in, 0, rings), shm.Slice[abi.CSBKtoa](out, 0, rings)
+	arrays.Atok = shm.Slice[abi.CSBAtok](in, 0, rings)
+	arrays.Ktoa = shm.Slice[abi.CSBKtoa](out, 0, rings)
 	return arrays, release
 }
 
-// startLoop answers SYNC_KLOOP_START: it runs the loop, until another request stops it, the client is interrupted or dies,
-// or the port is closed.
+// startLoop answers SYNC_KLOOP_START. It runs the loop until another request stops it, the client
+// is interrupted or killed, or the port is closed.
 func (k *call) startLoop() error {
 	sleep := abi.View[abi.SyncKloopStart](k.body).SleepUs
 	b := k.client.binding.Load()
 	switch {
 	case sleep > maxSleepUs:
-		return fault.New(syscall.EINVAL, "start loop on", k.name, "sleeps of %d µs; %d is the most", sleep, maxSleepUs)
+		return fault.New(syscall.EINVAL, "start loop on", k.name,
+			"sleeps of %d µs; want at most %d", sleep, maxSleepUs)
 	case b == nil:
 		return syscall.ENXIO
 	}
@@ -121,13 +128,13 @@ func (k *call) startLoop() error {
 
 	c.cfg.Program = k.process
 
-	k.client.mu.Unlock() // for STOP
+	k.client.mu.Unlock() // so that STOP can be answered
 	defer k.client.mu.Lock()
 	defer endWhenInterrupted(l, k.process)()
 	return l.Run(c.cfg)
 }
 
-// endWhenInterrupted ends the loop when the client wants its answer, until the returned function is called.
+// endWhenInterrupted ends the loop when the client is interrupted, until stop is called.
 func endWhenInterrupted(l *session.Loop, p Process) (stop func()) {
 	ended := make(chan struct{})
 	go func() {
@@ -146,12 +153,12 @@ func (k *call) stopLoop() error {
 	if b == nil {
 		return syscall.ENXIO
 	}
-	k.client.mu.Unlock() // for a START that is on its way
+	k.client.mu.Unlock() // so that a START in progress can continue
 	defer k.client.mu.Lock()
 	return b.StopLoop()
 }
 
-// loopCall is a START as its options are being read.
+// loopCall is a START whose options are being read.
 type loopCall struct {
 	*call
 	rings  int
@@ -174,7 +181,7 @@ func (c *loopCall) readOptions() error {
 	c.cfg.Sleeps = true
 	o := c.option(abi.OptSyncKloopEventfds)
 	if o == nil {
-		if direct != 0 { // the kernel module runs a loop then that never looks at the rings
+		if direct != 0 { // the kernel module's loop would never look at the rings
 			return mode.fail(syscall.EINVAL)
 		}
 		return nil
@@ -182,7 +189,8 @@ func (c *loopCall) readOptions() error {
 	return c.readEventfds(o, direct != 0)
 }
 
-// readEventfds takes the client's descriptors. One ring that cannot be kicked makes the whole loop sleep for its time.
+// readEventfds takes the client's descriptors. If one ring has no kick, the whole loop sleeps for
+// fixed times.
 func (c *loopCall) readEventfds(o *option, direct bool) error {
 	if o.Size != options.header+8*uint64(c.rings) {
 		return o.fail(syscall.EINVAL)
@@ -247,7 +255,7 @@ type irq struct {
 // Wake implements kring.Waiter.
 func (i irq) Wake() { i.ringer.Ring(i.fd) }
 
-// fail is an error that the option is to blame for.
+// fail sets the option's status to the error.
 func (o *option) fail(e syscall.Errno) error {
 	o.status = e
 	return e

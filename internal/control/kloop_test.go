@@ -18,13 +18,14 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// Places of the CSB arrays in a client's memory.
+// Addresses of the CSB arrays in a client's memory.
 const (
 	atokAt = memBase + 0x4000
 	ktoaAt = memBase + 0x5000
 )
 
-// careful is a process whose memory is read and written word by word, because a loop and a test use it at the same time.
+// careful is a process whose memory is accessed by atomic words, because a loop and a test use it
+// at the same time.
 type careful struct{ *process }
 
 func (p careful) words(addr uint64, n int) []atomic.Uint32 {
@@ -71,7 +72,7 @@ func newLooper(w *world, t testing.TB) *looper {
 	return &looper{t: t, c: w.client(), p: careful{p}, done: make(chan syscall.Errno, 4)}
 }
 
-// place writes options one after the other, linked, and returns the address of the first.
+// place writes a list of options and returns the address of the first.
 func (l *looper) place(options ...[]byte) uint64 {
 	at, first := uint64(optionsAt), uint64(0)
 	for i, o := range options {
@@ -92,7 +93,7 @@ func (l *looper) status(i int) syscall.Errno {
 	return syscall.Errno(get[abi.Option](l.p.process, optionsAt+uint64(i)*0x400).Status)
 }
 
-// request sends a request. A body of no bytes is none.
+// request sends a request. An empty body means no body.
 func (l *looper) request(kind uint16, body []byte, options ...[]byte) syscall.Errno {
 	h := header(kind, "vale0:a")
 	if len(body) > 0 {
@@ -104,15 +105,18 @@ func (l *looper) request(kind uint16, body []byte, options ...[]byte) syscall.Er
 }
 
 func csbOption(atok, ktoa uint64) []byte {
-	return abi.Bytes(&abi.OptionCSB{Option: abi.Option{Type: abi.OptCSB, Size: 40}, Atok: atok, Ktoa: ktoa})
+	return abi.Bytes(&abi.OptionCSB{Option: abi.Option{Type: abi.OptCSB, Size: 40},
+		Atok: atok, Ktoa: ktoa})
 }
 
 func modeOption(mode uint32) []byte {
-	return abi.Bytes(&abi.OptionKloopMode{Option: abi.Option{Type: abi.OptSyncKloopMode, Size: 32}, Mode: mode})
+	return abi.Bytes(&abi.OptionKloopMode{Option: abi.Option{Type: abi.OptSyncKloopMode, Size: 32},
+		Mode: mode})
 }
 
 func eventfdsOption(fds ...int32) []byte {
-	b := append([]byte(nil), abi.Bytes(&abi.Option{Type: abi.OptSyncKloopEventfds, Size: uint64(24 + 4*len(fds))})...)
+	b := append([]byte(nil), abi.Bytes(&abi.Option{Type: abi.OptSyncKloopEventfds,
+		Size: uint64(24 + 4*len(fds))})...)
 	for _, fd := range fds {
 		b = append(b, abi.Bytes(&fd)...)
 	}
@@ -121,12 +125,13 @@ func eventfdsOption(fds ...int32) []byte {
 
 func sleepUs(n uint32) []byte { return abi.Bytes(&abi.SyncKloopStart{SleepUs: n}) }
 
-// register is REGISTER of all rings of vale0:a, eight slots each.
+// register sends REGISTER for all rings of vale0:a, with eight slots each.
 func (l *looper) register(flags uint64, options ...[]byte) syscall.Errno {
-	return l.request(abi.ReqRegister, abi.Bytes(&abi.Register{Mode: abi.RegAllNIC, TxSlots: 8, RxSlots: 8, Flags: flags}), options...)
+	return l.request(abi.ReqRegister, abi.Bytes(&abi.Register{Mode: abi.RegAllNIC, TxSlots: 8,
+		RxSlots: 8, Flags: flags}), options...)
 }
 
-// registered is a client that is ready for a loop.
+// registered returns a client that can start a loop.
 func registered(w *world, t testing.TB) *looper {
 	t.Helper()
 	l := newLooper(w, t)
@@ -166,7 +171,7 @@ func (l *looper) ktoa(i int) *abi.CSBKtoa {
 	return &shm.Slice[abi.CSBKtoa](l.p.at(ktoaAt, 128), 0, 2)[i]
 }
 
-// advance hands slots of the tx ring over and waits until the loop has taken them.
+// advance hands slots of the tx ring over, and waits until the loop has accepted them.
 func (l *looper) advance(head uint32, kick func()) {
 	l.t.Helper()
 	a, k := l.atok(0), l.ktoa(0)
@@ -177,7 +182,7 @@ func (l *looper) advance(head uint32, kick func()) {
 			kick()
 		}
 		if time.Now().After(end) {
-			l.t.Fatalf("head %d is not taken, hwcur is %d", head, k.HwCur.Load())
+			l.t.Fatalf("the loop does not accept head %d, hwcur is %d", head, k.HwCur.Load())
 		}
 	}
 }
@@ -193,7 +198,7 @@ func newEventfd(t testing.TB) int32 {
 }
 
 func TestCSBErrors(t *testing.T) {
-	const nowhere, edge = 0x40, memBase + 64<<10 - 64 // the second of two entries is not there
+	const nowhere, edge = 0x40, memBase + 64<<10 - 64 // at edge, the second of two entries is unmapped
 	tests := []struct {
 		name  string
 		flags uint64
@@ -217,7 +222,7 @@ func TestCSBErrors(t *testing.T) {
 			l := newLooper(w, t)
 			wantErrno(t, "REGISTER", l.register(tt.flags, tt.csb), tt.want)
 			wantErrno(t, "status", l.status(0), tt.want)
-			want := syscall.Errno(0) // what failed is undone
+			want := syscall.Errno(0) // a failure is undone
 			if tt.want == 0 {
 				want = syscall.EBUSY
 			}
@@ -236,16 +241,18 @@ func TestCSBErrors(t *testing.T) {
 		})
 	}
 	l := newLooper(w, t)
-	wantErrno(t, "CSB_ENABLE, unbound", l.request(abi.ReqCSBEnable, nil, csbOption(nowhere, nowhere)), 0)
+	wantErrno(t, "CSB_ENABLE, unbound",
+		l.request(abi.ReqCSBEnable, nil, csbOption(nowhere, nowhere)), 0)
 	wantErrno(t, "status", l.status(0), 0)
 	wantErrno(t, "CSB_ENABLE without its option", l.request(abi.ReqCSBEnable, nil), syscall.EINVAL)
 }
 
-// An option that nobody knows undoes a REGISTER that is good otherwise.
-func TestCSBAndAStranger(t *testing.T) {
+// TestCSBAndUnknownOption tests that an unknown option undoes a REGISTER that is otherwise valid.
+func TestCSBAndUnknownOption(t *testing.T) {
 	w := newWorld(t)
 	l := newLooper(w, t)
-	wantErrno(t, "REGISTER", l.register(abi.NRExclusive, csbOption(atokAt, ktoaAt), abi.Bytes(&abi.Option{Type: strangers})), syscall.EOPNOTSUPP)
+	wantErrno(t, "REGISTER", l.register(abi.NRExclusive, csbOption(atokAt, ktoaAt),
+		abi.Bytes(&abi.Option{Type: noOption})), syscall.EOPNOTSUPP)
 	wantErrno(t, "status", l.status(0), 0)
 	wantErrno(t, "status of the stranger", l.status(1), syscall.EOPNOTSUPP)
 	wantErrno(t, "a sync", l.c.Ioctl(l.p, abi.NIOCTXSYNC, nil), syscall.ENXIO)
@@ -270,7 +277,7 @@ func TestCSBMode(t *testing.T) {
 			t.Errorf("ktoa %d: %+v", i, k)
 		}
 		if l.p.at(atokAt+uint64(i)*64, 64)[16] != 0xee || l.p.at(ktoaAt+uint64(i)*64, 64)[63] != 0 {
-			t.Error("what is behind the words: a program's stays, the framework's is cleared")
+			t.Error("bytes after a program's words were changed, or those after the framework's not cleared")
 		}
 	}
 	if l.p.at(atokAt+128, 1)[0] != 0xee || l.p.at(ktoaAt+128, 1)[0] != 0xee {
@@ -279,7 +286,7 @@ func TestCSBMode(t *testing.T) {
 	wantErrno(t, "TXSYNC", l.c.Ioctl(l.p, abi.NIOCTXSYNC, nil), syscall.EBUSY)
 	wantErrno(t, "RXSYNC", l.c.Ioctl(l.p, abi.NIOCRXSYNC, nil), syscall.EBUSY)
 	if got := l.c.Poll(l.p, 5); got != 8 {
-		t.Errorf("poll says %#x, want POLLERR", got)
+		t.Errorf("poll returns %#x, want POLLERR", got)
 	}
 }
 
@@ -296,10 +303,12 @@ func TestStartErrors(t *testing.T) {
 
 	l := newLooper(w, t)
 	wantErrno(t, "unbound", l.request(abi.ReqSyncKloopStart, sleepUs(1)), syscall.ENXIO)
-	wantErrno(t, "unbound, sleeps too long", l.request(abi.ReqSyncKloopStart, sleepUs(1000001)), syscall.EINVAL)
+	wantErrno(t, "unbound, sleeps too long",
+		l.request(abi.ReqSyncKloopStart, sleepUs(1000001)), syscall.EINVAL)
 	wantErrno(t, "unbound STOP", l.stop(), syscall.ENXIO)
 	wantErrno(t, "REGISTER", l.register(abi.NRExclusive), 0)
-	wantErrno(t, "without CSB", l.request(abi.ReqSyncKloopStart, sleepUs(1), modeOption(8)), syscall.EINVAL)
+	wantErrno(t, "without CSB", l.request(abi.ReqSyncKloopStart, sleepUs(1), modeOption(8)),
+		syscall.EINVAL)
 	wantErrno(t, "status", l.status(0), syscall.EOPNOTSUPP)
 	l.c.Close()
 
@@ -311,17 +320,27 @@ func TestStartErrors(t *testing.T) {
 		status  []syscall.Errno
 	}{
 		{"mode 4", [][]byte{modeOption(4)}, syscall.EINVAL, []syscall.Errno{syscall.EINVAL}},
-		{"mode 4, before eventfds", [][]byte{eventfdsOption(good), modeOption(4 | 1)}, syscall.EINVAL, []syscall.Errno{syscall.EOPNOTSUPP, syscall.EINVAL}},
-		{"direct without eventfds", [][]byte{modeOption(1)}, syscall.EINVAL, []syscall.Errno{syscall.EINVAL}},
-		{"too few eventfds", [][]byte{eventfdsOption(good, good)}, syscall.EINVAL, []syscall.Errno{syscall.EINVAL}},
-		{"too many eventfds", [][]byte{eventfdsOption(good, good, good, good, good, good)}, syscall.EINVAL, []syscall.Errno{syscall.EINVAL}},
+		{"mode 4, before eventfds", [][]byte{eventfdsOption(good), modeOption(4 | 1)}, syscall.EINVAL,
+			[]syscall.Errno{syscall.EOPNOTSUPP, syscall.EINVAL}},
+		{"direct without eventfds", [][]byte{modeOption(1)}, syscall.EINVAL,
+			[]syscall.Errno{syscall.EINVAL}},
+		{"too few eventfds", [][]byte{eventfdsOption(good, good)}, syscall.EINVAL,
+			[]syscall.Errno{syscall.EINVAL}},
+		{"too many eventfds", [][]byte{eventfdsOption(good, good, good, good, good, good)},
+			syscall.EINVAL, []syscall.Errno{syscall.EINVAL}},
 		{"no eventfds", [][]byte{eventfdsOption()}, syscall.EINVAL, []syscall.Errno{syscall.EINVAL}},
-		{"direct and sleeping", [][]byte{eventfdsOption(good, good, -1, good), modeOption(2)}, syscall.EINVAL, []syscall.Errno{syscall.EINVAL, 0}},
-		{"irqfd is no descriptor", [][]byte{eventfdsOption(good, bad, good, good)}, syscall.EBADF, []syscall.Errno{0}},
-		{"irqfd is no eventfd", [][]byte{eventfdsOption(good, good, good, noFD)}, syscall.EINVAL, []syscall.Errno{0}},
-		{"ioeventfd is no descriptor", [][]byte{eventfdsOption(bad, good, good, good)}, syscall.EBADF, []syscall.Errno{0}},
-		{"ioeventfd is no eventfd", [][]byte{eventfdsOption(good, good, noFD, good)}, syscall.EINVAL, []syscall.Errno{0}},
-		{"irqfd is no descriptor, sleeping", [][]byte{eventfdsOption(-1, bad, noFD, good)}, syscall.EBADF, []syscall.Errno{0}},
+		{"direct and sleeping", [][]byte{eventfdsOption(good, good, -1, good), modeOption(2)},
+			syscall.EINVAL, []syscall.Errno{syscall.EINVAL, 0}},
+		{"irqfd is no descriptor", [][]byte{eventfdsOption(good, bad, good, good)},
+			syscall.EBADF, []syscall.Errno{0}},
+		{"irqfd is no eventfd", [][]byte{eventfdsOption(good, good, good, noFD)},
+			syscall.EINVAL, []syscall.Errno{0}},
+		{"ioeventfd is no descriptor", [][]byte{eventfdsOption(bad, good, good, good)},
+			syscall.EBADF, []syscall.Errno{0}},
+		{"ioeventfd is no eventfd", [][]byte{eventfdsOption(good, good, noFD, good)},
+			syscall.EINVAL, []syscall.Errno{0}},
+		{"irqfd is no descriptor, sleeping", [][]byte{eventfdsOption(-1, bad, noFD, good)},
+			syscall.EBADF, []syscall.Errno{0}},
 	} {
 		wantErrno(t, tt.name, l.request(abi.ReqSyncKloopStart, sleepUs(1), tt.options...), tt.want)
 		for i, want := range tt.status {
@@ -329,13 +348,15 @@ func TestStartErrors(t *testing.T) {
 		}
 	}
 
-	// What failed has left nothing behind: a loop starts, and is the only one.
+	// The failures have left nothing behind: a loop starts, and is the only one.
 	l.start(sleepUs(1000))
 	l.advance(1, nil)
 	other := newLooper(w, t)
 	other.c = l.c
-	wantErrno(t, "a second START", other.request(abi.ReqSyncKloopStart, sleepUs(1), modeOption(4)), syscall.EBUSY)
-	wantErrno(t, "CSB_ENABLE under a loop", other.request(abi.ReqCSBEnable, nil, csbOption(1, 1)), syscall.EBUSY)
+	wantErrno(t, "a second START", other.request(abi.ReqSyncKloopStart, sleepUs(1), modeOption(4)),
+		syscall.EBUSY)
+	wantErrno(t, "CSB_ENABLE under a loop",
+		other.request(abi.ReqCSBEnable, nil, csbOption(1, 1)), syscall.EBUSY)
 	wantErrno(t, "STOP", l.stop(), 0)
 	l.ended("START", 0)
 }
@@ -379,7 +400,7 @@ func TestLoops(t *testing.T) {
 						break
 					}
 					if time.Now().After(end) {
-						t.Error("nobody was told of room")
+						t.Error("the program was not woken for room")
 						break
 					}
 				}
@@ -391,7 +412,7 @@ func TestLoops(t *testing.T) {
 	}
 }
 
-// What ends a loop.
+// TestLoopEnds tests everything that ends a loop.
 func TestLoopEnds(t *testing.T) {
 	for _, kicked := range []bool{false, true} {
 		testutil.CheckLeaks(t)
@@ -417,7 +438,8 @@ func TestLoopEnds(t *testing.T) {
 	}
 }
 
-// A STOP that has returned does not end a later START; one that overlaps with it does.
+// TestStopBeforeStart tests that a STOP that has returned does not end a later START. A STOP at the
+// same time does.
 func TestStopBeforeStart(t *testing.T) {
 	testutil.CheckLeaks(t)
 	w := newWorld(t)

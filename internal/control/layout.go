@@ -11,13 +11,14 @@ import (
 
 var le = binary.LittleEndian
 
-// reqSize says whether any API has legacy requests of that size.
+// reqSize reports whether any API has legacy requests of that size.
 func reqSize(size int) bool {
 	return slices.ContainsFunc(abi.APIs, func(a *abi.API) bool { return a.Req.Size == size })
 }
 
-// fields calls the functions for each field that the layout has, with its place.
-func fields(l *abi.ReqLayout, m *abi.Nmreq, u32 func(at int, v *uint32), u16 func(at int, v *uint16)) {
+// fields calls u32 or u16 for each field of the layout, with its offset.
+func fields(l *abi.ReqLayout, m *abi.Nmreq, u32 func(at int, v *uint32),
+	u16 func(at int, v *uint16)) {
 	for _, f := range []struct {
 		at int
 		v  *uint32
@@ -42,7 +43,7 @@ func fields(l *abi.ReqLayout, m *abi.Nmreq, u32 func(at int, v *uint32), u16 fun
 	}
 }
 
-// decode reads a legacy request. What its layout does not have is 0.
+// decode reads a legacy request. Fields that its layout does not have are 0.
 func decode(l *abi.ReqLayout, data []byte) (m abi.Nmreq) {
 	copy(m.Name[:], data)
 	fields(l, &m,
@@ -51,7 +52,8 @@ func decode(l *abi.ReqLayout, data []byte) (m abi.Nmreq) {
 	return m
 }
 
-// encode writes the answer over the request. Layouts with one number for both directions get the larger number of rings.
+// encode writes the answer over the request. In a layout with one number of rings for both
+// directions, it is the larger one.
 func encode(l *abi.ReqLayout, data []byte, m *abi.Nmreq) {
 	copy(data, m.Name[:])
 	fields(l, m,

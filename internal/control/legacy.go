@@ -13,8 +13,10 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// legacy answers a request of any API: it is translated to ours, answered, and translated back if all went well.
-func (c *Client) legacy(p Process, data []byte, answer func(*Client, Process, *abi.API, *abi.Nmreq) error) error {
+// legacy answers a request of any API. It translates the request to today's, and on success
+// translates the answer back.
+func (c *Client) legacy(p Process, data []byte,
+	answer func(*Client, Process, *abi.API, *abi.Nmreq) error) error {
 	api := abi.Find(len(data), le.Uint32(data[16:]), c.policy.Variants)
 	if api == nil {
 		return syscall.EINVAL
@@ -25,7 +27,7 @@ func (c *Client) legacy(p Process, data []byte, answer func(*Client, Process, *a
 		m.TxSlots, m.RxSlots, m.TxRings, m.RxRings = 0, 0, 0, 0
 	}
 	arg2 := m.Arg2
-	old := api.Version < abi.LegacyMin && m.Cmd != abi.CmdBdgList // there are no memory ids
+	old := api.Version < abi.LegacyMin && m.Cmd != abi.CmdBdgList // these have no memory ids
 	if old {
 		m.Arg2 = 0
 	}
@@ -48,7 +50,7 @@ func (c *Client) legacyRegister(p Process, api *abi.API, m *abi.Nmreq) error {
 	case m.Cmd > api.MaxCmd:
 		return syscall.EINVAL
 	case m.Cmd == abi.CmdPtHostCreate, m.Cmd == abi.CmdPtHostDelete:
-		if api.Version == 11 { // whose module had this, for ports that were opened for it
+		if api.Version == 11 { // its module had this, for ports that were opened for it
 			return syscall.ENXIO
 		}
 		return syscall.ENOMEM
@@ -68,7 +70,8 @@ func (c *Client) legacyRegister(p Process, api *abi.API, m *abi.Nmreq) error {
 	return nil
 }
 
-// bindLegacy binds, or has a client that is bound already use other rings of its port, where its API allows that.
+// bindLegacy binds the client. If the client is bound and its API allows it, bindLegacy chooses
+// other rings of the port.
 func (c *Client) bindLegacy(p Process, api *abi.API, name string, req *abi.Register) error {
 	if b := c.binding.Load(); b != nil && b.API() == api && api.Rebind {
 		b, err := b.Rebind(*req)
@@ -85,7 +88,7 @@ func (c *Client) bindLegacy(p Process, api *abi.API, name string, req *abi.Regis
 	return c.register(p, name, req, engine.Options{API: api})
 }
 
-// fullName is the name of a port as we know it.
+// fullName returns the present form of a port's name.
 func fullName(api *abi.API, name string) string {
 	if api.AnyName && portname.OnSwitch(name) && !strings.Contains(name, ":") {
 		return "vale:" + name
@@ -116,7 +119,7 @@ func toLegacy(m *abi.Nmreq, req *abi.Register) {
 	m.Arg2, m.Arg3 = req.MemID, req.ExtraBufs
 }
 
-// legacyCommand answers the requests about VALE switches that nr_cmd turns NIOCREGIF into.
+// legacyCommand answers NIOCREGIF with an nr_cmd about VALE switches.
 func (c *Client) legacyCommand(p Process, m *abi.Nmreq) error {
 	k := &call{client: c, process: p, name: text(m.Name[:])}
 	switch m.Cmd {
@@ -134,10 +137,13 @@ func (c *Client) legacyCommand(p Process, m *abi.Nmreq) error {
 	case abi.CmdBdgDetach:
 		return k.with(make([]byte, 8), (*call).valeDetach)
 	case abi.CmdBdgNewIf:
-		body := abi.ValeNewIf{TxSlots: m.TxSlots, RxSlots: m.RxSlots, TxRings: m.TxRings, RxRings: m.RxRings, MemID: m.Arg2}
+		body := abi.ValeNewIf{TxSlots: m.TxSlots, RxSlots: m.RxSlots, TxRings: m.TxRings,
+			RxRings: m.RxRings, MemID: m.Arg2}
 		err := k.with(abi.Bytes(&body), (*call).valeNewIf)
 		if err == nil {
-			m.TxSlots, m.RxSlots, m.TxRings, m.RxRings, m.Arg2 = body.TxSlots, body.RxSlots, body.TxRings, body.RxRings, body.MemID
+			m.TxSlots, m.RxSlots, m.TxRings, m.RxRings = body.TxSlots, body.RxSlots,
+				body.TxRings, body.RxRings
+			m.Arg2 = body.MemID
 		}
 		return err
 	case abi.CmdBdgDelIf:
@@ -151,7 +157,8 @@ func (c *Client) legacyCommand(p Process, m *abi.Nmreq) error {
 		m.Arg1 = uint16(body.HdrLen)
 		return err
 	case abi.CmdBdgPollingOn, abi.CmdBdgPollingOff:
-		body := abi.ValePolling{Mode: legacyPolling[m.Flags&abi.ModeMask], FirstCPU: uint32(m.RingID & abi.RingMask), NumPollingCPUs: uint32(m.Arg1)}
+		body := abi.ValePolling{Mode: legacyPolling[m.Flags&abi.ModeMask],
+			FirstCPU: uint32(m.RingID & abi.RingMask), NumPollingCPUs: uint32(m.Arg1)}
 		if m.Cmd == abi.CmdBdgPollingOn {
 			return k.with(abi.Bytes(&body), (*call).startPolling)
 		}
@@ -160,8 +167,8 @@ func (c *Client) legacyCommand(p Process, m *abi.Nmreq) error {
 	return syscall.EINVAL
 }
 
-// legacyPools answers NETMAP_POOLS_INFO_GET of API 11, which has an address where other requests
-// have arguments, and numbers of 32 bits at it.
+// legacyPools answers NETMAP_POOLS_INFO_GET of API 11. Its arguments are an address, where it
+// writes numbers of 32 bits.
 func (c *Client) legacyPools(p Process, m *abi.Nmreq) error {
 	info, err := c.ownPools()
 	if err != nil {
@@ -176,17 +183,20 @@ func (c *Client) legacyPools(p Process, m *abi.Nmreq) error {
 	return p.Write(uint64(m.Arg1)|uint64(m.Arg2)<<16|uint64(m.Arg3)<<32, data)
 }
 
-// legacyPolling are the modes of polling that modes of a registration stand for.
-var legacyPolling = map[uint32]uint32{abi.RegAllNIC: abi.PollingSingleCPU, abi.RegOneNIC: abi.PollingMultiCPU}
+// legacyPolling maps modes of a registration to modes of polling.
+var legacyPolling = map[uint32]uint32{
+	abi.RegAllNIC: abi.PollingSingleCPU,
+	abi.RegOneNIC: abi.PollingMultiCPU,
+}
 
-// with answers with a body that did not come from the client.
+// with answers the call with a body that does not come from the client.
 func (k *call) with(body []byte, answer func(*call) error) error {
 	k.body = body
 	return answer(k)
 }
 
-// fromLegacy translates a legacy request: the mode stands in the low bits of the flags, or in the bits of the ring number
-// if there is none, and two modes stand for pipes, whose names are ordinary ones now.
+// fromLegacy translates a legacy request. The mode is in the low bits of the flags, or else in the
+// bits of the ring number. Two modes mean pipes, which today have names of their own.
 func fromLegacy(m *abi.Nmreq) (string, abi.Register) {
 	name := text(m.Name[:])
 	req := abi.Register{
@@ -216,7 +226,7 @@ func fromLegacy(m *abi.Nmreq) (string, abi.Register) {
 	return name, req
 }
 
-// legacyInfo answers NIOCGINFO, which is two requests: a port's or the region's description, and the list of VALE ports.
+// legacyInfo answers NIOCGINFO. It describes a port or the region, or lists VALE ports.
 func (c *Client) legacyInfo(p Process, api *abi.API, m *abi.Nmreq) error {
 	name, req := fromLegacy(m)
 	name = fullName(api, name)
@@ -229,7 +239,7 @@ func (c *Client) legacyInfo(p Process, api *abi.API, m *abi.Nmreq) error {
 	}
 	m.MemSize, m.Arg2 = uint32(info.MemSize), info.MemID
 	if name == "" && api.Version >= 5 {
-		return nil // the rest is left as it is
+		return nil // other fields stay
 	}
 	if api.Version < 13 {
 		m.Offset = 0

@@ -13,7 +13,7 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// call is a request as it is being answered.
+// call is a request that is being answered.
 type call struct {
 	client  *Client
 	process Process
@@ -23,9 +23,9 @@ type call struct {
 	options []*option
 }
 
-// request is how a type of NIOCCTRL request is answered.
+// request describes a type of NIOCCTRL request.
 type request struct {
-	body   int // bytes, 0 for none
+	body   int // size of the body, 0 for none
 	answer func(*call) error
 }
 
@@ -48,8 +48,8 @@ var requests = [...]request{
 	abi.ReqCSBEnable:          {0, (*call).enableCSB},
 }
 
-// control answers NIOCCTRL: a header that points to a body and a list of options in the client's memory. The body is
-// written back only if all went well, the options' status always.
+// control answers NIOCCTRL. Its header points to a body and a list of options in the client's
+// memory. The status of options is always written back, the body only on success.
 func (c *Client) control(p Process, data []byte) error {
 	h := abi.View[abi.Header](data)
 	switch {
@@ -84,7 +84,7 @@ func (c *Client) control(p Process, data []byte) error {
 	return err
 }
 
-// readBody reads the body as the client's version has it, and translates it.
+// readBody reads the body in the client's version, and translates it.
 func (k *call) readBody(h *abi.Header) (theirs []byte, err error) {
 	old, ok := abi.OldBody(h.Version, h.Type)
 	switch {
@@ -114,12 +114,13 @@ func (k *call) run(kind uint16, r request) error {
 	case kind == 0 || int(kind) >= len(requests):
 		return syscall.EINVAL
 	case r.answer == nil:
-		return fault.New(syscall.EOPNOTSUPP, "control", k.name, "request type %d does not exist yet", kind)
+		return fault.New(syscall.EOPNOTSUPP, "control", k.name,
+			"request type %d does not exist yet", kind)
 	}
 	return r.answer(k)
 }
 
-// register binds. It is undone when an option fails, or when there is one that nobody recognised.
+// register binds the client. It undoes that if an option fails or is not recognised.
 func (k *call) register() error {
 	err := k.registerWithOptions()
 	if err != nil {
@@ -128,7 +129,8 @@ func (k *call) register() error {
 	if o := k.option(abi.OptCSB); o != nil {
 		err = k.useCSB(o)
 	}
-	if err == nil && slices.ContainsFunc(k.options, func(o *option) bool { return o.status == syscall.EOPNOTSUPP }) {
+	unknown := func(o *option) bool { return o.status == syscall.EOPNOTSUPP }
+	if err == nil && slices.ContainsFunc(k.options, unknown) {
 		err = syscall.EOPNOTSUPP
 	}
 	if err != nil {
@@ -139,10 +141,11 @@ func (k *call) register() error {
 
 func (k *call) portInfo() error {
 	body := abi.View[abi.PortInfo](k.body)
-	wish := abi.Register{MemID: body.MemID, TxRings: body.TxRings, RxRings: body.RxRings, TxSlots: body.TxSlots, RxSlots: body.RxSlots,
+	want := abi.Register{MemID: body.MemID, TxRings: body.TxRings, RxRings: body.RxRings,
+		TxSlots: body.TxSlots, RxSlots: body.RxSlots,
 		HostTxRings: body.HostTxRings, HostRxRings: body.HostRxRings}
-	info, err := k.client.info(k.process, k.name, wish)
-	if k.name == "" { // the rest is left as it is
+	info, err := k.client.info(k.process, k.name, want)
+	if k.name == "" { // other fields stay
 		body.MemSize, body.MemID = info.MemSize, info.MemID
 		return err
 	}
@@ -150,8 +153,7 @@ func (k *call) portInfo() error {
 	return err
 }
 
-// poolsInfo describes the memory of the named port; until API 12 that of the one that the client
-// is bound to.
+// poolsInfo describes the memory of the named port; in API 12, that of the client's port.
 func (k *call) poolsInfo() error {
 	if k.version == abi.OldestControl {
 		info, err := k.client.ownPools()
@@ -167,7 +169,7 @@ func (k *call) poolsInfo() error {
 	return err
 }
 
-// ownPools describes the memory of the port that the client is bound to. EINVAL of none.
+// ownPools describes the memory of the client's port. It returns EINVAL if the client is not bound.
 func (c *Client) ownPools() (abi.PoolsInfo, error) {
 	b := c.binding.Load()
 	if b == nil {
@@ -177,7 +179,8 @@ func (c *Client) ownPools() (abi.PoolsInfo, error) {
 	return c.engine.PoolsInfo(b.Register().MemID)
 }
 
-// named insists on a port that exists or can be made.
+// named returns the description of the named port. It returns an error unless the port exists or
+// can be made.
 func (k *call) named() (abi.PortInfo, error) {
 	if k.name == "" {
 		return abi.PortInfo{}, syscall.ENXIO
@@ -185,7 +188,7 @@ func (k *call) named() (abi.PortInfo, error) {
 	return k.client.info(k.process, k.name, abi.Register{})
 }
 
-// getHeader tells the length of the virtio-net header of a port's frames.
+// getHeader returns the length of the virtio-net header of a port's frames.
 func (k *call) getHeader() error {
 	return k.process.InNetNS(func() (err error) {
 		abi.View[abi.PortHdr](k.body).HdrLen, err = k.client.engine.Header(k.name)
@@ -200,10 +203,10 @@ func (k *call) setHeader() error {
 	return err
 }
 
-// noPort stands for a port in a list's answer that is not there.
+// noPort is the index in the answer for a port that does not exist.
 const noPort = 255
 
-// valeList finds a port by name, or the first at or after a place in the list of all.
+// valeList finds a port by name, or the first one at or after a position in the list of all ports.
 func (k *call) valeList() error {
 	body := abi.View[abi.ValeList](k.body)
 	ports := k.client.engine.ValePorts()
@@ -213,7 +216,8 @@ func (k *call) valeList() error {
 		return err
 	}
 	for _, v := range ports {
-		if v.Switch > int(body.BridgeIdx) || v.Switch == int(body.BridgeIdx) && v.Index >= int(body.PortIdx) {
+		if v.Switch > int(body.BridgeIdx) ||
+			v.Switch == int(body.BridgeIdx) && v.Index >= int(body.PortIdx) {
 			body.BridgeIdx, body.PortIdx = uint16(v.Switch), uint32(v.Index)
 			k.name = v.Name
 			return nil
@@ -222,7 +226,7 @@ func (k *call) valeList() error {
 	return syscall.ENOENT
 }
 
-// findValePort looks a port up by name. The answer for one that is not there, on a switch that is, has no index.
+// findValePort looks a port up by name. If only the switch exists, the port's index is noPort.
 func findValePort(ports []engine.ValePort, name string) (engine.ValePort, error) {
 	sw, _, _ := strings.Cut(name, ":")
 	if !portname.OnSwitch(name) {

@@ -20,8 +20,9 @@ import (
 
 var le = binary.LittleEndian
 
-// roomy is small with buffers of the size that the first programs have built in.
-var roomy = mem.Config{If: small.If, Ring: mem.Pool{Num: 256, Size: 36864}, Buf: mem.Pool{Num: 8192, Size: 2048}, NoHuge: true}
+// roomy is small with buffers of the size that the first APIs' programs require.
+var roomy = mem.Config{If: small.If, Ring: mem.Pool{Num: 256, Size: 36864},
+	Buf: mem.Pool{Num: 8192, Size: 2048}, NoHuge: true}
 
 func newRoomy(t testing.TB) *world {
 	t.Helper()
@@ -41,17 +42,17 @@ func apiOf(label string) *abi.API {
 	return abi.APIs[slices.IndexFunc(abi.APIs, func(a *abi.API) bool { return a.Label == label })]
 }
 
-// policyOf is under which a request means that API.
+// policyOf returns the policy under which requests are of that API.
 func policyOf(api *abi.API) control.Policy {
 	return control.Policy{Variants: abi.Variants{Page: api.Label == "A0p", Slots8: api.Label == "A4a"}}
 }
 
-// number is that of NIOCGINFO or NIOCREGIF in an API.
+// number returns the number of NIOCGINFO or NIOCREGIF in an API.
 func number(api *abi.API, request uint32) uint32 {
 	return request&^abi.SizeMask | uint32(api.Req.Size)<<16
 }
 
-// oldRequest is one with all bytes that the API does not know set to something.
+// oldRequest makes a request in which all bytes that the API does not use are set.
 func oldRequest(api *abi.API, name string, ringid uint16) []byte {
 	data := bytes.Repeat([]byte{0xa5}, api.Req.Size)
 	copy(data, make([]byte, 16))
@@ -77,7 +78,7 @@ func oldRequest(api *abi.API, name string, ringid uint16) []byte {
 	return data
 }
 
-// Every API gets its answer where it looks for it, and finds everything else as it was.
+// TestOldRequests tests that each API gets its answer in its layout, and that all other bytes stay.
 func TestOldRequests(t *testing.T) {
 	for _, api := range abi.APIs {
 		t.Run(api.Label, func(t *testing.T) {
@@ -120,7 +121,8 @@ func TestOldRequests(t *testing.T) {
 	}
 }
 
-// wantInterface looks at the netmap_if of a binding to one ring pair: name, numbers and offsets where the API has them.
+// wantInterface checks the netmap_if of a binding to one ring pair: name, numbers and offsets, as
+// far as the API has them.
 func wantInterface(t *testing.T, w *world, api *abi.API, c *control.Client, name string) {
 	t.Helper()
 	second := w.clientWith(policyOf(api))
@@ -146,7 +148,7 @@ func wantInterface(t *testing.T, w *world, api *abi.API, c *control.Client, name
 	}
 }
 
-// clientWith is a client under another policy.
+// clientWith returns a client with another policy.
 func (w *world) clientWith(p control.Policy) *control.Client {
 	c := control.New(w.engine, p, &waker{}, func(string, string, error) {})
 	w.clients = append(w.clients, c)
@@ -172,12 +174,18 @@ func TestOldErrors(t *testing.T) {
 		{"a name without a colon", "A3", "vale7", 0, nil, ok},
 		{"the same, later", "A11", "vale7", 0, nil, syscall.ENOMEM},
 		{"no tx poll", "A5", "vale0:a", abi.NoTxPoll, nil, ok},
-		{"a command of later", "A4b", "vale0:a", 0, func(l *abi.ReqLayout, d []byte) { d[l.Cmd] = 5 }, syscall.EINVAL},
-		{"a command that there never was", "A10", "vale0:a", 0, func(l *abi.ReqLayout, d []byte) { d[l.Cmd] = 6 }, syscall.EINVAL},
-		{"attach no interface", "A5", "vale0:nosuchif0", 0, func(l *abi.ReqLayout, d []byte) { d[l.Cmd] = abi.CmdBdgAttach }, syscall.EINVAL},
-		{"detach no interface", "A10", "vale0:nosuchif0", 0, func(l *abi.ReqLayout, d []byte) { d[l.Cmd] = abi.CmdBdgDetach }, syscall.ENXIO},
-		{"API 1", "A3", "vale0:a", 0, func(l *abi.ReqLayout, d []byte) { d[l.Version] = 1 }, syscall.EINVAL},
-		{"API 9", "A3", "vale0:a", 0, func(l *abi.ReqLayout, d []byte) { d[l.Version] = 9 }, syscall.EINVAL},
+		{"a command of later", "A4b", "vale0:a", 0,
+			func(l *abi.ReqLayout, d []byte) { d[l.Cmd] = 5 }, syscall.EINVAL},
+		{"a command that there never was", "A10", "vale0:a", 0,
+			func(l *abi.ReqLayout, d []byte) { d[l.Cmd] = 6 }, syscall.EINVAL},
+		{"attach no interface", "A5", "vale0:nosuchif0", 0,
+			func(l *abi.ReqLayout, d []byte) { d[l.Cmd] = abi.CmdBdgAttach }, syscall.EINVAL},
+		{"detach no interface", "A10", "vale0:nosuchif0", 0,
+			func(l *abi.ReqLayout, d []byte) { d[l.Cmd] = abi.CmdBdgDetach }, syscall.ENXIO},
+		{"API 1", "A3", "vale0:a", 0, func(l *abi.ReqLayout, d []byte) { d[l.Version] = 1 },
+			syscall.EINVAL},
+		{"API 9", "A3", "vale0:a", 0, func(l *abi.ReqLayout, d []byte) { d[l.Version] = 9 },
+			syscall.EINVAL},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			w, api := newRoomy(t), apiOf(tt.api)
@@ -189,13 +197,14 @@ func TestOldErrors(t *testing.T) {
 			e := w.client().Ioctl(newProcess(), number(api, abi.NIOCREGIF), data)
 			wantErrno(t, "answer", e, tt.want)
 			if e != 0 && !bytes.Equal(data, before) {
-				t.Error("a request that failed has changed")
+				t.Error("a failed request was changed")
 			}
 		})
 	}
 }
 
-// What a descriptor may do twice: choose other rings, in APIs before 11, but not as a program of another API.
+// TestOldSecondRequests tests what a bound descriptor may do: choose other rings, in APIs before
+// 11, but not as a program of another API.
 func TestOldSecondRequests(t *testing.T) {
 	for _, api := range abi.APIs {
 		t.Run(api.Label, func(t *testing.T) {
@@ -213,7 +222,7 @@ func TestOldSecondRequests(t *testing.T) {
 			wantErrno(t, "no such ring", register(api, abi.HWRing|1), wrong)
 			wantErrno(t, "sync", c.Ioctl(newProcess(), abi.NIOCTXSYNC, nil), ok)
 			if got := c.Poll(newProcess(), session.PollOut); got != session.PollOut {
-				t.Errorf("poll says %#x", got)
+				t.Errorf("poll returns %#x", got)
 			}
 			for _, other := range []string{"A0", "A5", "A10", "A14"} {
 				if o := apiOf(other); o != api && (o.Version != 0 || o.Req != api.Req) {
@@ -228,7 +237,8 @@ func TestOldSecondRequests(t *testing.T) {
 
 func TestUnregister(t *testing.T) {
 	for label, want := range map[string][2]syscall.Errno{ // bound, unbound
-		"A0": {ok, syscall.ENXIO}, "A1": {ok, syscall.ENXIO}, "A2": {ok, syscall.ENXIO}, "A3": {ok, syscall.ENXIO},
+		"A0": {ok, syscall.ENXIO}, "A1": {ok, syscall.ENXIO}, "A2": {ok, syscall.ENXIO},
+		"A3":  {ok, syscall.ENXIO},
 		"A4b": {syscall.EINVAL, syscall.EINVAL}, "A5": {syscall.EINVAL, syscall.EINVAL},
 		"A10": {syscall.EOPNOTSUPP, syscall.EOPNOTSUPP}, "A14": {syscall.EOPNOTSUPP, syscall.EOPNOTSUPP},
 	} {
@@ -251,17 +261,19 @@ func TestUnregister(t *testing.T) {
 	}
 }
 
-// A device that was asked to be one of before NIOCCTRL.
+// TestLegacyOnly tests a device that behaves as before NIOCCTRL.
 func TestLegacyOnly(t *testing.T) {
 	w := newRoomy(t)
 	c := w.clientWith(control.Policy{LegacyOnly: true})
 	_, _, e := ask(c, newProcess(), abi.ReqRegister, "vale0:a", abi.Register{Mode: abi.RegAllNIC})
 	wantErrno(t, "NIOCCTRL", e, syscall.EOPNOTSUPP)
 	api := apiOf("A11")
-	wantErrno(t, "NIOCREGIF", c.Ioctl(newProcess(), number(api, abi.NIOCREGIF), oldRequest(api, "vale0:a", 0)), ok)
+	wantErrno(t, "NIOCREGIF", c.Ioctl(newProcess(), number(api, abi.NIOCREGIF),
+		oldRequest(api, "vale0:a", 0)), ok)
 }
 
-// Bodies of API 12 and 13 are read and written as those have them: what a client of 48 bytes has behind them is its own.
+// TestOldBodies tests that bodies of API 12 and 13 have their own sizes: what follows 48 bytes in a
+// client's memory stays.
 func TestOldBodies(t *testing.T) {
 	const guard = 0xee
 	for version, l := range map[uint16]struct{ size, memID, ringid, mode, extra, flags int }{
@@ -283,18 +295,20 @@ func TestOldBodies(t *testing.T) {
 		h := header(abi.ReqRegister, "vale0:a")
 		h.Version, h.Body = version, bodyAt
 		wantErrno(t, "register", w.client().Ioctl(p, abi.NIOCCTRL, abi.Bytes(&h)), ok)
-		if le.Uint64(body[8:]) != w.engine.Region().Size() || le.Uint16(body[24:]) != 2 || le.Uint16(body[26:]) != 3 ||
-			le.Uint32(body[16:]) != 8 || le.Uint32(body[20:]) != 16 || le.Uint16(body[l.memID:]) != 1 || le.Uint32(body[l.extra:]) != 5 {
+		if le.Uint64(body[8:]) != w.engine.Region().Size() || le.Uint16(body[24:]) != 2 ||
+			le.Uint16(body[26:]) != 3 ||
+			le.Uint32(body[16:]) != 8 || le.Uint32(body[20:]) != 16 || le.Uint16(body[l.memID:]) != 1 ||
+			le.Uint32(body[l.extra:]) != 5 {
 			t.Errorf("API %d: answer %x", version, body[:l.size])
 		}
 		if tx, rx := boundRings(w, uint32(le.Uint64(body))); tx != 0 || rx != 1 {
 			t.Errorf("API %d: %d tx and %d rx rings are bound", version, tx, rx)
 		}
 		if !bytes.Equal(body[l.size:], bytes.Repeat([]byte{guard}, len(body)-l.size)) {
-			t.Errorf("API %d: bytes behind the body have changed: %x", version, body[l.size:])
+			t.Errorf("API %d: bytes after the body were changed: %x", version, body[l.size:])
 		}
 		clear(body)
-		h.Type, h.Options = abi.ReqPortInfoGet, put(p, optionsAt, abi.Option{Type: strangers})
+		h.Type, h.Options = abi.ReqPortInfoGet, put(p, optionsAt, abi.Option{Type: noOption})
 		wantErrno(t, "options", w.client().Ioctl(p, abi.NIOCCTRL, abi.Bytes(&h)), ok)
 		if got := get[abi.Option](p, optionsAt).Status; got != uint32(syscall.EOPNOTSUPP) {
 			t.Errorf("API %d: nro_status of an unknown option is %d", version, got)
@@ -302,7 +316,7 @@ func TestOldBodies(t *testing.T) {
 	}
 }
 
-// ask12 makes a request as a program of API 12 does, with options whose headers have 16 bytes.
+// ask12 makes a request as a program of API 12, whose option headers have 16 bytes.
 func ask12(c *control.Client, p *process, kind uint16, name string, options uint64) syscall.Errno {
 	h := header(kind, name)
 	h.Version, h.Body, h.Options = 12, bodyAt, options
@@ -316,7 +330,7 @@ func TestOptionsOfAPI12(t *testing.T) {
 		le.PutUint64(o, next)
 		le.PutUint32(o[8:], kind)
 		le.PutUint32(o[12:], 4711)
-		le.PutUint64(o[16:], 0xfeedface) // not theirs
+		le.PutUint64(o[16:], 0xfeedface) // the bytes after it are not the option's
 	}
 	for _, tt := range []struct {
 		what  string
@@ -325,12 +339,16 @@ func TestOptionsOfAPI12(t *testing.T) {
 		want  syscall.Errno
 		stats []syscall.Errno
 	}{
-		{"one that nobody knows", abi.ReqRegister, []uint32{strangers}, none, []syscall.Errno{none}},
+		{"an unknown option", abi.ReqRegister, []uint32{noOption}, none, []syscall.Errno{none}},
 		{"type 0", abi.ReqRegister, []uint32{0}, none, []syscall.Errno{none}},
-		{"one of later", abi.ReqRegister, []uint32{abi.OptCSB, abi.OptOffsets}, none, []syscall.Errno{none, none}},
-		{"a request that does not care", abi.ReqPortInfoGet, []uint32{strangers, abi.OptCSB, 0}, ok, []syscall.Errno{none, none, none}},
-		{"memory that is not there", abi.ReqRegister, []uint32{abi.OptExtmem}, syscall.EFAULT, []syscall.Errno{syscall.EFAULT}},
-		{"the same twice", abi.ReqRegister, []uint32{abi.OptExtmem, abi.OptExtmem}, syscall.EINVAL, []syscall.Errno{syscall.EINVAL, syscall.EINVAL}},
+		{"one of later", abi.ReqRegister, []uint32{abi.OptCSB, abi.OptOffsets}, none,
+			[]syscall.Errno{none, none}},
+		{"a request without options", abi.ReqPortInfoGet, []uint32{noOption, abi.OptCSB, 0}, ok,
+			[]syscall.Errno{none, none, none}},
+		{"memory that is not there", abi.ReqRegister, []uint32{abi.OptExtmem}, syscall.EFAULT,
+			[]syscall.Errno{syscall.EFAULT}},
+		{"the same twice", abi.ReqRegister, []uint32{abi.OptExtmem, abi.OptExtmem}, syscall.EINVAL,
+			[]syscall.Errno{syscall.EINVAL, syscall.EINVAL}},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			w, p := newWorld(t), newProcess()
@@ -354,7 +372,7 @@ func TestOptionsOfAPI12(t *testing.T) {
 					t.Errorf("status %d is %d, want %d", i, got, want)
 				}
 				if le.Uint64(o[16:]) != 0xfeedface {
-					t.Error("what lies behind the header has changed")
+					t.Error("bytes after the header were changed")
 				}
 			}
 			if tt.kind == abi.ReqRegister {
@@ -364,8 +382,8 @@ func TestOptionsOfAPI12(t *testing.T) {
 	}
 }
 
-// Until October 2018 POOLS_INFO_GET described the memory of a bound descriptor, whatever the
-// name. API 11 had it as a command.
+// TestOldPoolsInfo tests POOLS_INFO_GET. Until October 2018 it described the memory of the bound
+// descriptor, whatever the name. API 11 had it as a command.
 func TestOldPoolsInfo(t *testing.T) {
 	w, p := newRoomy(t), newProcess()
 	c := w.client()
@@ -393,7 +411,8 @@ func TestOldPoolsInfo(t *testing.T) {
 	m := p.at(bodyAt, 48)
 	got := abi.PoolsInfo{MemSize: le.Uint64(m), MemID: uint16(le.Uint32(m[8:]))}
 	for i, pool := range []*abi.PoolInfo{&got.If, &got.Ring, &got.Buf} {
-		*pool = abi.PoolInfo{Offset: uint64(le.Uint32(m[12+12*i:])), ObjTotal: le.Uint32(m[16+12*i:]), ObjSize: le.Uint32(m[20+12*i:])}
+		*pool = abi.PoolInfo{Offset: uint64(le.Uint32(m[12+12*i:])), ObjTotal: le.Uint32(m[16+12*i:]),
+			ObjSize: le.Uint32(m[20+12*i:])}
 	}
 	if got != want {
 		t.Errorf("API 11: %+v, want %+v", got, want)
@@ -402,8 +421,8 @@ func TestOldPoolsInfo(t *testing.T) {
 	wantErrno(t, "API 14", command(apiOf("A14"), bodyAt), syscall.EINVAL)
 }
 
-// NIOCUNREGIF says of no API: until a descriptor has asked something else, it is a program of
-// 2011 that asks.
+// TestUnregisterFirst tests NIOCUNREGIF, which is the same in all APIs. As the first request of a
+// descriptor it comes from a program of 2011.
 func TestUnregisterFirst(t *testing.T) {
 	w := newRoomy(t)
 	c := w.client()
@@ -415,39 +434,45 @@ func TestUnregisterFirst(t *testing.T) {
 	wantErrno(t, "bound by NIOCCTRL", c.Ioctl(newProcess(), abi.NIOCUNREGIF, nil), syscall.EOPNOTSUPP)
 }
 
-// What NIOCREGIF says to each nr_cmd about a port that is not there, on a descriptor that is
-// bound, and on one that is not.
+// TestOldCommands tests the answers of NIOCREGIF to each nr_cmd about a port that does not exist,
+// on a bound and on an unbound descriptor.
 func TestOldCommands(t *testing.T) {
 	const inval, nxio, nomem = syscall.EINVAL, syscall.ENXIO, syscall.ENOMEM
 	for _, tt := range []struct {
 		apis    string
 		unbound [15]syscall.Errno // from 1 on; 0 is a registration
 	}{
-		{"A4a A4b", [15]syscall.Errno{1: inval, nxio, inval, inval, inval, inval, inval, inval, inval, inval, inval, inval, inval, inval}},
-		{"A5 A10", [15]syscall.Errno{1: inval, nxio, inval, inval, nxio, inval, inval, inval, inval, inval, inval, inval, inval, inval}},
-		{"A11", [15]syscall.Errno{1: inval, nxio, inval, inval, nxio, inval, nxio, nxio, nxio, nxio, nxio, nxio, inval, inval}},
-		{"A12 A13 A14", [15]syscall.Errno{1: inval, nxio, inval, inval, nxio, inval, nxio, nomem, nomem, nxio, nxio, nxio, inval, inval}},
+		{"A4a A4b", [15]syscall.Errno{1: inval, nxio, inval, inval, inval, inval, inval, inval, inval,
+			inval, inval, inval, inval, inval}},
+		{"A5 A10", [15]syscall.Errno{1: inval, nxio, inval, inval, nxio, inval, inval, inval, inval,
+			inval, inval, inval, inval, inval}},
+		{"A11", [15]syscall.Errno{1: inval, nxio, inval, inval, nxio, inval, nxio, nxio, nxio, nxio, nxio,
+			nxio, inval, inval}},
+		{"A12 A13 A14", [15]syscall.Errno{1: inval, nxio, inval, inval, nxio, inval, nxio, nomem, nomem,
+			nxio, nxio, nxio, inval, inval}},
 	} {
 		for _, label := range strings.Fields(tt.apis) {
 			w, api := newRoomy(t), apiOf(label)
 			free, bound := w.clientWith(policyOf(api)), w.clientWith(policyOf(api))
-			wantErrno(t, label, bound.Ioctl(newProcess(), number(api, abi.NIOCREGIF), oldRequest(api, "vale1:mine", 0)), ok)
+			wantErrno(t, label, bound.Ioctl(newProcess(), number(api, abi.NIOCREGIF),
+				oldRequest(api, "vale1:mine", 0)), ok)
 			for cmd := 1; cmd < len(tt.unbound); cmd++ {
 				for who, c := range map[string]*control.Client{"unbound": free, "bound": bound} {
 					data, want := oldRequest(api, "vale0:nosuchif0", 0), tt.unbound[cmd]
 					data[api.Req.Cmd] = byte(cmd)
 					if who == "bound" && label == "A11" && cmd == abi.CmdPoolsInfoGet {
-						want = syscall.EFAULT // there is no address
+						want = syscall.EFAULT // the request has no address
 					}
-					wantErrno(t, fmt.Sprint(label, " command ", cmd, ", ", who), c.Ioctl(newProcess(), number(api, abi.NIOCREGIF), data), want)
+					wantErrno(t, fmt.Sprint(label, " command ", cmd, ", ", who),
+						c.Ioctl(newProcess(), number(api, abi.NIOCREGIF), data), want)
 				}
 			}
 		}
 	}
 }
 
-// NIOCGINFO without a name describes the memory. What else the request says is cleared in APIs
-// before 5, later left alone.
+// TestOldInfoOfMemory tests NIOCGINFO without a name, which describes the memory. Other fields are
+// cleared in APIs before 5, and unchanged later.
 func TestOldInfoOfMemory(t *testing.T) {
 	for _, api := range abi.APIs {
 		w := newRoomy(t)
@@ -472,7 +497,8 @@ func TestOldInfoOfMemory(t *testing.T) {
 		}
 	}
 	w := newWorld(t)
-	mine := abi.PortInfo{TxSlots: 7, RxSlots: 8, TxRings: 9, RxRings: 10, HostTxRings: 11, HostRxRings: 12}
+	mine := abi.PortInfo{TxSlots: 7, RxSlots: 8, TxRings: 9, RxRings: 10,
+		HostTxRings: 11, HostRxRings: 12}
 	got, _, e := ask(w.client(), newProcess(), abi.ReqPortInfoGet, "", mine)
 	mine.MemSize, mine.MemID = w.engine.Region().Size(), w.engine.Region().ID()
 	if wantErrno(t, "PORT_INFO_GET", e, ok); got != mine {

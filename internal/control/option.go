@@ -8,30 +8,30 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// option is an option of a request: where it stands in the client's memory, and what it says.
+// option is an option of a request, in the client's memory and as a copy.
 type option struct {
 	abi.Option
 	layout *optionLayout
 	addr   uint64
-	body   []byte        // behind the header
-	status syscall.Errno // EOPNOTSUPP until somebody recognises it
+	body   []byte        // after the header
+	status syscall.Errno // EOPNOTSUPP until a request recognises the option
 }
 
-// optionLayout is how a version has options.
+// optionLayout is the layout of options in a version.
 type optionLayout struct {
-	header uint64   // bytes
-	sizes  []uint64 // of the types that there are, header included; 0 is the size that the option itself names
+	header uint64   // in bytes
+	sizes  []uint64 // by type, header included; 0 means the size in the option's header
 }
 
-// Layouts of today and of API 12, whose headers had no size, and of whose options only one had
-// come to stay.
+// Layouts of today and of API 12. API 12 had headers without a size, and of its options only one
+// still exists.
 var (
 	options = optionLayout{24, []uint64{abi.OptExtmem: 96, abi.OptSyncKloopEventfds: 0, abi.OptCSB: 40,
 		abi.OptSyncKloopMode: 32, abi.OptOffsets: 56}}
 	options12 = optionLayout{16, []uint64{abi.OptExtmem: 88}}
 )
 
-// optionsOf is the layout that a version has.
+// optionsOf returns the layout of a version.
 func optionsOf(version uint16) *optionLayout {
 	if version == abi.OldestControl {
 		return &options12
@@ -39,16 +39,19 @@ func optionsOf(version uint16) *optionLayout {
 	return &options
 }
 
-// has says whether there is an option of that type.
-func (l *optionLayout) has(kind uint32) bool { return kind != 0 && int64(kind) < int64(len(l.sizes)) }
+// has reports whether options of that type exist.
+func (l *optionLayout) has(kind uint32) bool {
+	return kind != 0 && int64(kind) < int64(len(l.sizes))
+}
 
-// pointerSize is what each option takes beyond its own size, in a request whose size is bounded by ReqMaxSize. For as many
-// options as there are types it does not count.
+// pointerSize is how many bytes each option counts beyond its own size, in a request of at most
+// ReqMaxSize bytes. The first OptMax options are exempt.
 const pointerSize = 8
 
-// readOptions copies the list of options that starts at addr. EINVAL for an option of type 0 and for a known type that
-// comes twice, which the options' status says too: what follows is not looked at. EFAULT where there is no memory, EMSGSIZE
-// for a list that makes the request too large, or never ends: without a list, so that nothing is written to it.
+// readOptions copies the list of options that starts at addr. It returns EINVAL for an option of
+// type 0, and for a known type that occurs twice; the status of these options is EINVAL too, and it
+// does not read on. Without a list, so that nothing is written back, it returns EFAULT for unmapped
+// memory, and EMSGSIZE for a list that makes the request too large or never ends.
 func readOptions(p Process, l *optionLayout, addr uint64, bodySize int) ([]*option, error) {
 	var list []*option
 	total := uint64(bodySize)
@@ -93,10 +96,10 @@ func (k *call) option(kind uint32) *option {
 	return nil
 }
 
-// head is the option's header, as it stands in the client's memory.
+// head returns the option's header, as in the client's memory.
 func (o *option) head() []byte { return abi.Bytes(&o.Option)[:o.layout.header] }
 
-// size is the option's size in bytes, header included.
+// size returns the option's size in bytes, header included.
 func (o *option) size() (uint64, error) {
 	size := o.layout.header
 	if o.layout.has(o.Type) {
@@ -110,7 +113,8 @@ func (o *option) size() (uint64, error) {
 	return max(size, o.layout.header), nil
 }
 
-// writeOptions writes the options' status back, and the bodies of those that went well if the request did.
+// writeOptions writes the status of all options to the client. If the request succeeded, it also
+// writes the bodies of options that succeeded.
 func writeOptions(p Process, list []*option, ok bool) error {
 	for _, o := range list {
 		o.Status = uint32(o.status)

@@ -9,7 +9,8 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// Answers in which the kernel module is peculiar, and ours: see the table in doc/compatibility.md.
+// TestQuirks tests the peculiar answers of the kernel module, and those of this framework. See the
+// table in doc/compatibility.md.
 func TestQuirks(t *testing.T) {
 	w := newWorld(t)
 	w.bind(w.client(), "vale0:a")
@@ -22,7 +23,9 @@ func TestQuirks(t *testing.T) {
 		return e
 	}
 	mode := func(mode uint32) func(*abi.Register) { return func(r *abi.Register) { r.Mode = mode } }
-	flags := func(flags uint64) func(*abi.Register) { return func(r *abi.Register) { r.Flags = flags } }
+	flags := func(flags uint64) func(*abi.Register) {
+		return func(r *abi.Register) { r.Flags = flags }
+	}
 	all := flags(0)
 	for _, c := range []struct {
 		what string
@@ -38,9 +41,12 @@ func TestQuirks(t *testing.T) {
 		{"mode 0", register("vale0:b", mode(0)), syscall.EINVAL},
 		{"a mode that is none", register("vale0:b", mode(9)), syscall.EINVAL},
 		{"the modes of old pipes", register("vale0:b", mode(abi.RegPipeMaster)), syscall.EINVAL},
-		{"flags that do nothing", register("vale0:b", flags(abi.NRDoRxPoll|abi.NRPtnetmapHost|1<<40)), ok},
-		{"a monitor of a port that nobody has", register("vale0:nobody", flags(abi.NRMonitorRx)), syscall.EINVAL},
-		{"a monitor of an interface that is not there", register("nobody", flags(abi.NRMonitorRx)), syscall.ENXIO},
+		{"flags that do nothing", register("vale0:b", flags(abi.NRDoRxPoll|abi.NRPtnetmapHost|1<<40)),
+			ok},
+		{"a monitor of a port that nobody has",
+			register("vale0:nobody", flags(abi.NRMonitorRx)), syscall.EINVAL},
+		{"a monitor of an interface that is not there",
+			register("nobody", flags(abi.NRMonitorRx)), syscall.ENXIO},
 	} {
 		wantErrno(t, c.what, c.got, c.want)
 	}

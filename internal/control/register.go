@@ -13,7 +13,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/session"
 )
 
-// registerWithOptions binds, with the options that the engine has to know beforehand.
+// registerWithOptions binds the client. It handles the options that the engine needs for that.
 func (k *call) registerWithOptions() error {
 	if err := k.client.isFree(k.name); err != nil {
 		return err
@@ -48,15 +48,16 @@ func (k *call) registerWithOptions() error {
 	return err
 }
 
-// offsets is what an OFFSETS option says. nro_tx_align is not looked at.
+// offsets parses an OFFSETS option. nro_tx_align is ignored.
 func (o *option) offsets() *session.Offsets {
 	word := binary.LittleEndian.Uint64
 	return &session.Offsets{
-		Max: word(o.body), Initial: word(o.body[8:]), Bits: binary.LittleEndian.Uint32(o.body[16:]), MinGap: word(o.body[24:]),
+		Max: word(o.body), Initial: word(o.body[8:]), Bits: binary.LittleEndian.Uint32(o.body[16:]),
+		MinGap: word(o.body[24:]),
 	}
 }
 
-// extmem is the memory that an EXTMEM option names, mapped.
+// extmem maps the memory of an EXTMEM option.
 func (o *option) extmem(p Process) (*engine.Extmem, error) {
 	info := *abi.View[abi.PoolsInfo](o.body[8:])
 	x, err := p.Extmem(binary.LittleEndian.Uint64(o.body), info.MemSize)

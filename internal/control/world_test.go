@@ -17,10 +17,10 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
-// memBase is where a fake client's memory starts. Everything else is not there.
+// memBase is where a fake client's memory starts. Other addresses are unmapped.
 const memBase = 0x10000
 
-// process is a client that is nothing but memory.
+// process is a fake client that consists of memory.
 type process struct {
 	mem    []byte
 	writes int
@@ -32,13 +32,14 @@ type process struct {
 func newProcess() *process { return &process{mem: make([]byte, 64<<10)} }
 
 func (p *process) at(addr uint64, n int) []byte {
-	if addr < memBase || addr > memBase+uint64(len(p.mem)) || uint64(n) > memBase+uint64(len(p.mem))-addr {
+	if addr < memBase || addr > memBase+uint64(len(p.mem)) ||
+		uint64(n) > memBase+uint64(len(p.mem))-addr {
 		return nil
 	}
 	return p.mem[addr-memBase:][:n]
 }
 
-// Fetch reads the pieces that lie in the memory.
+// Fetch reads the pieces that are in the memory.
 func (p *process) Fetch(pieces []kring.Piece) {
 	for i := range pieces {
 		pieces[i].Bad = p.Read(pieces[i].Addr, pieces[i].To) != nil
@@ -111,7 +112,7 @@ func get[T any](p *process, addr uint64) (v T) {
 	return v
 }
 
-// Places in a client's memory.
+// Addresses in a client's memory.
 const (
 	bodyAt    = memBase + 0x100
 	optionsAt = memBase + 0x1000
@@ -121,10 +122,12 @@ type waker struct{ woken int }
 
 func (w *waker) Wake() { w.woken++ }
 
-// small is a region of a few ports of a few slots.
-var small = mem.Config{If: mem.Pool{Num: 16, Size: 1024}, Ring: mem.Pool{Num: 64, Size: 1024}, Buf: mem.Pool{Num: 1024, Size: 256}, NoHuge: true}
+// small is a region for a few ports with a few slots.
+var small = mem.Config{If: mem.Pool{Num: 16, Size: 1024}, Ring: mem.Pool{Num: 64, Size: 1024},
+	Buf: mem.Pool{Num: 1024, Size: 256}, NoHuge: true}
 
-// world is an engine with clients. At the end of a test the clients are closed, and nothing may be missing.
+// world is an engine with clients. At the end of a test the clients are closed, and all memory has
+// to be back in the pools.
 type world struct {
 	t       testing.TB
 	engine  *engine.Engine
@@ -165,15 +168,17 @@ func (w *world) client() *control.Client {
 	return c
 }
 
-// header is a good header for a request.
+// header returns a valid header for a request.
 func header(kind uint16, name string) abi.Header {
 	h := abi.Header{Version: abi.Version, Type: kind}
 	copy(h.Name[:], name)
 	return h
 }
 
-// ask sends a request whose body is v, and returns the answer's. Without a body, v is struct{}.
-func ask[T any](c *control.Client, p *process, kind uint16, name string, v T) (T, abi.Header, syscall.Errno) {
+// ask sends a request with the body v, and returns the body of the answer. struct{} stands for no
+// body.
+func ask[T any](c *control.Client, p *process, kind uint16, name string, v T) (T,
+	abi.Header, syscall.Errno) {
 	h := header(kind, name)
 	if len(abi.Bytes(&v)) > 0 {
 		h.Body = put(p, bodyAt, v)
