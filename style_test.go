@@ -121,9 +121,9 @@ const widest = 100
 var wide = []string{
 	".", "ARCHITECTURE.md", "README.md", "abi", "bench", "bench/internal/contest",
 	"bench/internal/helper", "bench/internal/lab", "bench/internal/report", "bench/internal/rows",
-	"cmd/netmap", "cmd/netmap/bridge", "cmd/netmap/capture", "cmd/netmap/cli",
-	"cmd/netmap/cli/clitest", "cmd/netmap/doctor",
-	"cmd/netmap/lb", "cmd/netmap/manual", "cmd/netmap/replay",
+	"cmd/netmap", "cmd/netmap/capture",
+	"cmd/netmap/doctor",
+	"cmd/netmap/manual", "cmd/netmap/replay",
 	"cmd/netmap/top", "cmd/netmap/vale", "doc/bridge.md", "doc/containers.md", "doc/load.md",
 	"doc/monitoring.md", "doc/performance.md", "doc/placement.md", "doc/port.md",
 	"doc/suricata.md", "doc/traffic.md", "internal/capability", "internal/capfile",

@@ -10,8 +10,8 @@ import (
 	"github.com/seed-48afdc40/netmap/embed"
 )
 
-// BenchmarkMove is what bridging costs by itself: sender, bridge and receiver in one goroutine,
-// frames of one slot and of three.
+// BenchmarkMove measures bridging alone, with frames of one slot and of three: sender, bridge and
+// receiver are on one goroutine.
 func BenchmarkMove(b *testing.B) {
 	for _, args := range []string{"", "-c"} {
 		for _, slots := range []int{1, 3} {
@@ -30,7 +30,7 @@ func benchMove(b *testing.B, args string, slots int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	ways, err := o.open(f.Open)
+	directions, err := o.open(f.Open)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func benchMove(b *testing.B, args string, slots int) {
 		}
 		ports = append(ports, p)
 	}
-	w, in, out := ways[0], ports[0], ports[1]
+	d, in, out := directions[0], ports[0], ports[1]
 	const batch = 510
 	b.ReportAllocs()
 	for n := 0; n < b.N; n += batch / slots {
@@ -58,15 +58,15 @@ func benchMove(b *testing.B, args string, slots int) {
 		}
 		in.Tx()[0].Advance(k)
 		in.TxSync()
-		w.from.RxSync()
-		w.move()
-		w.to.TxSync()
-		w.from.RxSync()
+		d.from.RxSync()
+		d.move()
+		d.to.TxSync()
+		d.from.RxSync()
 		out.RxSync()
 		out.Rx()[0].Advance(out.Rx()[0].Len())
 		out.RxSync()
 	}
-	if got := w.n.frames.Load(); got < uint64(b.N) {
+	if got := d.n.frames.Load(); got < uint64(b.N) {
 		b.Errorf("%d frames of %d", got, b.N)
 	}
 }

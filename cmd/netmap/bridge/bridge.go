@@ -1,4 +1,4 @@
-// Package bridge is the command that forwards frames between two ports.
+// Package bridge has the command netmap bridge, which forwards frames between two ports.
 package bridge
 
 import (
@@ -17,13 +17,13 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// flags are those of bridge.
+// flags are the flags of bridge.
 type flags struct {
 	ports    []string
 	device   cli.Device
-	filter   *filter.Program // nil lets every frame through
+	filter   *filter.Program // nil forwards every frame
 	burst    int
-	wait     int // seconds; below 0 is what fits the ports
+	wait     int // seconds; below 0 is the ports' default
 	interval int // ms
 	copy     bool
 	loop     bool
@@ -62,7 +62,7 @@ const examples = `  netmap bridge -i netmap:eth0 -i netmap:eth1
   netmap bridge -i netmap:eth0/R -i vale0:monitor/T
   netmap bridge -i vale0:a -i vale1:b -v`
 
-// New is the command.
+// New returns the command.
 func New() *cobra.Command {
 	o := &flags{}
 	cmd := &cobra.Command{
@@ -84,22 +84,26 @@ func New() *cobra.Command {
 	return cmd
 }
 
-// addFlags defines the flags. Their letters are those of upstream's bridge, where it has them.
+// addFlags defines the flags. Their letters are those of upstream's bridge, if it has the flag.
 func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringArrayVarP(&o.ports, "interface", "i", nil, "a port to bridge; give it twice for two ports")
 	o.device.AddFlags(f, "bridge")
-	f.Var(cli.NewValue(&o.filter, filter.Compile, "expression", ""), "filter", "forward only frames that match, in both directions")
+	f.Var(cli.NewValue(&o.filter, filter.Compile, "expression", ""), "filter",
+		"forward only frames that match, in both directions")
 	f.IntVarP(&o.burst, "burst", "b", 1024, "move at most so many slots of a ring at a time")
 	f.BoolVarP(&o.copy, "copy", "c", false, "copy frames even where their buffers could be passed on")
-	f.BoolVarP(&o.loop, "loopback", "L", false, "with one port: send frames back to where they came from")
-	cli.AddWaitFlag(f, &o.wait, "wait", "seconds to wait for the links before starting (default 2 for interfaces, else 0)")
+	f.BoolVarP(&o.loop, "loopback", "L", false,
+		"with one port: send frames back to where they came from")
+	cli.AddWaitFlag(f, &o.wait, "wait",
+		"seconds to wait for the links before starting (default 2 for interfaces, else 0)")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "report regularly what is forwarded")
 	f.IntVarP(&o.interval, "interval", "T", 1000, "milliseconds between two reports")
-	f.BoolVar(&o.json, "json", false, "write reports and summary as JSON, one object a line, to standard output")
+	f.BoolVar(&o.json, "json", false,
+		"write reports and summary as JSON, one object a line, to standard output")
 }
 
-// check finds what cannot work, and takes the ports' names apart.
+// check checks the flags, and parses the ports' names.
 func (o *flags) check(args []string) error {
 	if err := o.takeArgs(args); err != nil {
 		return err
@@ -119,7 +123,7 @@ func (o *flags) check(args []string) error {
 	return o.parsePorts()
 }
 
-// takeArgs takes the ports and the burst that were named without a flag.
+// takeArgs sets the ports and the burst that are given without a flag.
 func (o *flags) takeArgs(args []string) (err error) {
 	if len(args) == 0 {
 		return nil
@@ -147,26 +151,27 @@ func (o *flags) parsePorts() (err error) {
 		}
 	} else if o.b = o.a; !o.loop {
 		if o.a.Mode != abi.RegAllNIC || o.a.Flags != 0 || o.a.Kind() != portname.Interface {
-			return fmt.Errorf("%s has no host stack to be bridged with: name a second port with -i, or use -L", o.ports[0])
+			return fmt.Errorf("%s has no host stack to bridge it with: "+
+				"name a second port with -i, or use -L", o.ports[0])
 		}
 		o.a.Mode = abi.RegSW
 	}
 	if !(receives(o.a) && sends(o.b)) && !(receives(o.b) && sends(o.a)) {
-		return fmt.Errorf("nothing can pass between %v and %v: look at the flags that -i gives behind their /", o.a, o.b)
+		return fmt.Errorf("no frame can pass between %v and %v: check the flags behind / in -i", o.a, o.b)
 	}
 	return nil
 }
 
-// receives and sends say what the flags in a port's name leave it.
+// receives and sends report which directions the flags in a port's name allow.
 func receives(n portname.Name) bool { return n.Flags&abi.NRTxRingsOnly == 0 }
 
 func sends(n portname.Name) bool {
-	return n.Flags&abi.NRRxRingsOnly == 0 && n.Flags&(abi.NRMonitorTx|abi.NRMonitorRx) == 0
+	return n.Flags&abi.NRRxRingsOnly == 0 && !cli.IsMonitor(n)
 }
 
-// shared says whether a port makes sense only where other programs have their ports.
+// shared reports whether a port is useful only in a framework that other programs share.
 func shared(n portname.Name) bool {
-	return n.Kind() != portname.Interface || n.Flags&(abi.NRMonitorTx|abi.NRMonitorRx) != 0
+	return n.Kind() != portname.Interface || cli.IsMonitor(n)
 }
 
 func (o *flags) run(ctx context.Context) error {
@@ -180,33 +185,33 @@ func (o *flags) run(ctx context.Context) error {
 		return err
 	}
 	defer closeAll()
-	ways, err := o.open(open)
+	directions, err := o.open(open)
 	if err != nil {
 		return err
 	}
 	if cli.WaitForLink(ctx, o.err, o.wait, o.ports...) != nil {
-		return nil // interrupted before it began
+		return nil // interrupted before the start
 	}
-	for _, w := range ways {
-		how := map[bool]string{true: "zero-copy", false: "copying"}[w.zeroCopy]
-		fmt.Fprintf(o.err, "Ready: %s -> %s, %s.\n", w.from.Name(), w.to.Name(), how)
+	for _, d := range directions {
+		how := map[bool]string{true: "zero-copy", false: "copying"}[d.zeroCopy]
+		fmt.Fprintf(o.err, "Ready: %s -> %s, %s.\n", d.from.Name(), d.to.Name(), how)
 	}
-	return o.bridge(ctx, ways)
+	return o.bridge(ctx, directions)
 }
 
-// bridge forwards until the context ends or a port fails, and reports.
-func (o *flags) bridge(ctx context.Context, ways []*way) error {
+// bridge forwards and reports until the context ends or a port fails.
+func (o *flags) bridge(ctx context.Context, directions []*direction) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	ended := make(chan error, len(ways))
-	for _, w := range ways {
-		go func() { ended <- w.run(ctx) }()
+	ended := make(chan error, len(directions))
+	for _, d := range directions {
+		go func() { ended <- d.run(ctx) }()
 	}
-	r := newReporter(o, ways)
+	r := newReporter(o, directions)
 	tick := time.NewTicker(time.Duration(o.interval) * time.Millisecond)
 	defer tick.Stop()
 	var first error
-	for left := len(ways); left > 0; {
+	for left := len(directions); left > 0; {
 		select {
 		case err := <-ended:
 			if left--; first == nil {

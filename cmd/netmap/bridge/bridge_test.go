@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli/clitest"
 	"github.com/seed-48afdc40/netmap/embed"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
@@ -59,7 +60,18 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// Each is an error of the command line, of one line, that says which flag to look at.
+// A monitor shows frames of a port that another program has, and sends none.
+func TestMonitorsOnlyReceive(t *testing.T) {
+	for _, name := range []string{"eth0/r", "eth0/t", "eth0/z", "eth0/tr"} {
+		n, err := cli.ParsePort(name)
+		if err != nil || !receives(n) || sends(n) || !shared(n) {
+			t.Errorf("%s: receives %v, sends %v, shared %v: %v",
+				name, receives(n), sends(n), shared(n), err)
+		}
+	}
+}
+
+// Each is an error of the command line, on one line, that names the flag.
 func TestBadFlags(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                            "-i",
@@ -93,12 +105,12 @@ func TestBadFlags(t *testing.T) {
 	}
 }
 
-// running is a bridge in a framework of its own.
+// running is a bridge in its own framework.
 type running struct {
 	t   *testing.T
 	f   *embed.Framework
 	o   *flags
-	end func() []record // stops it, and returns its summaries
+	end func() []record // stops the bridge, and returns its summaries
 }
 
 func start(t *testing.T, args ...string) *running {
@@ -110,20 +122,20 @@ func start(t *testing.T, args ...string) *running {
 	}
 	t.Cleanup(func() { f.Close() })
 	o := mustParse(t, append(args, "--json")...)
-	ways, err := o.open(f.Open)
+	directions, err := o.open(f.Open)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- o.bridge(ctx, ways) }()
+	go func() { done <- o.bridge(ctx, directions) }()
 	finish := sync.OnceFunc(func() {
 		stop()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
-	t.Cleanup(finish) // before the framework's memory goes
+	t.Cleanup(finish) // before the framework closes
 	return &running{t, f, o, func() (list []record) {
 		finish()
 		d := json.NewDecoder(o.out.(*bytes.Buffer))
@@ -150,10 +162,11 @@ func (r *running) open(name string, options ...netmap.Option) *netmap.Port {
 	return p
 }
 
-// numbered is a frame that says which it is, to UDP port 1000 + number%4.
+// numbered is frame n, to UDP port 1000 + n%4.
 func numbered(n, size int) []byte {
 	f := make([]byte, size)
-	copy(f, "\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x08\x00\x45\x00\x00\x28\x00\x00\x00\x00\x40\x11\x00\x00\x0a\x00\x00\x01\x0a\x00\x00\x02")
+	copy(f, "\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x08\x00"+
+		"\x45\x00\x00\x28\x00\x00\x00\x00\x40\x11\x00\x00\x0a\x00\x00\x01\x0a\x00\x00\x02")
 	binary.BigEndian.PutUint16(f[36:], 1000+uint16(n%4))
 	binary.BigEndian.PutUint32(f[50:], uint32(n))
 	for i := 54; i < size; i++ {
@@ -162,7 +175,8 @@ func numbered(n, size int) []byte {
 	return f
 }
 
-// pass sends frames into one port and wants those that are wanted out of another, whole and in order.
+// pass sends frames through one port, and checks that the wanted ones come out of another, whole
+// and in order.
 func (r *running) pass(in, out *netmap.Port, count, size int, wanted func(n int) bool) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Second)
@@ -212,7 +226,8 @@ func send(ctx context.Context, in *netmap.Port, count, size int) error {
 
 func all(int) bool { return true }
 
-// Both directions, swapping and copying, frames of one slot and of several, with bursts that cut through them.
+// Both directions forward, by swapping and by copying, frames of one slot and of several, also if a
+// burst ends inside a frame.
 func TestForward(t *testing.T) {
 	for _, args := range []string{"", "-c", "-b 1", "-b 7 -c"} {
 		for _, size := range []int{60, 1514, 2048, 2049, 9000} {
@@ -222,7 +237,8 @@ func TestForward(t *testing.T) {
 				r.pass(a, b, 5000, size, all)
 				r.pass(b, a, 3000, size, all)
 				list := r.end()
-				if len(list) != 2 || list[0].Frames != 5000 || list[1].Frames != 3000 || list[0].Bytes != uint64(5000*size) {
+				if len(list) != 2 || list[0].Frames != 5000 || list[1].Frames != 3000 ||
+					list[0].Bytes != uint64(5000*size) {
 					t.Errorf("%+v", list)
 				}
 				if copied := strings.Contains(args, "-c"); list[0].ZeroCopy == copied {
@@ -233,10 +249,11 @@ func TestForward(t *testing.T) {
 	}
 }
 
-// The filter drops whole frames, also those of several slots, and counts them.
+// The filter drops and counts whole frames, also those of several slots.
 func TestFilter(t *testing.T) {
 	for _, size := range []int{60, 5000} {
-		r := start(t, "-i", "a}1", "-i", "b}1", "--filter", fmt.Sprintf("udp port 1001 or udp dst port 1003 and len = %d", size))
+		r := start(t, "-i", "a}1", "-i", "b}1", "--filter",
+			fmt.Sprintf("udp port 1001 or udp dst port 1003 and len = %d", size))
 		r.pass(r.open("a{1"), r.open("b{1"), 4000, size, func(n int) bool { return n%2 == 1 })
 		if list := r.end(); list[0].Frames != 2000 || list[0].Filtered != 2000 {
 			t.Errorf("%+v", list)
@@ -244,17 +261,21 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// Frames pass between ports with other offsets, in other memory and of other kinds, whole and in
-// order.
+// Frames pass whole and in order between ports of different offsets, memory and kinds.
 func TestForwardBetweenAnyPorts(t *testing.T) {
 	other := testMemory(t)
 	small := other + ",buf-size=512"
-	for _, ports := range [][4]string{ // sender, the bridge's two, receiver
-		{"a{1", "a}1@offset=64", "b}1", "b{1"}, {"a{1", "a}1", "b}1@offset=64", "b{1"}, {"a{1@offset=32", "a}1@offset=64", "b}1@offset=128", "b{1"},
-		{"a{1", "a}1@offset=128", "b}1@offset=64", "b{1@offset=96"}, {"vale0:a", "vale0:b@offset=64", "b}1", "b{1"},
-		{"a{1", "a}1", "vale0:b@offset=64", "vale0:a"}, {"vale0:a", "vale0:b", "vale1:a@offset=64", "vale1:b"},
-		{"vale0:a", "vale0:b@extmem:file=" + other, "vale1:a", "vale1:b"}, {"vale0:a", "vale0:b", "vale1:a@extmem:file=" + other, "vale1:b"},
-		{"vale0:a", "vale0:b@extmem:file=" + small, "vale1:a", "vale1:b"}, {"vale0:a", "vale0:b", "vale1:a@extmem:file=" + small, "vale1:b"},
+	for _, ports := range [][4]string{ // sender, the two of the bridge, receiver
+		{"a{1", "a}1@offset=64", "b}1", "b{1"}, {"a{1", "a}1", "b}1@offset=64", "b{1"},
+		{"a{1@offset=32", "a}1@offset=64", "b}1@offset=128", "b{1"},
+		{"a{1", "a}1@offset=128", "b}1@offset=64", "b{1@offset=96"},
+		{"vale0:a", "vale0:b@offset=64", "b}1", "b{1"},
+		{"a{1", "a}1", "vale0:b@offset=64", "vale0:a"},
+		{"vale0:a", "vale0:b", "vale1:a@offset=64", "vale1:b"},
+		{"vale0:a", "vale0:b@extmem:file=" + other, "vale1:a", "vale1:b"},
+		{"vale0:a", "vale0:b", "vale1:a@extmem:file=" + other, "vale1:b"},
+		{"vale0:a", "vale0:b@extmem:file=" + small, "vale1:a", "vale1:b"},
+		{"vale0:a", "vale0:b", "vale1:a@extmem:file=" + small, "vale1:b"},
 		{"a{1", "a}1", "b}1@conf:slots=16", "b{1"},
 	} {
 		for _, args := range []string{"", "-c"} {
@@ -275,7 +296,7 @@ func TestForwardBetweenAnyPorts(t *testing.T) {
 	}
 }
 
-// testMemory is a file that can be a memory region.
+// testMemory returns a file for a memory region, with the sizes of its pools.
 func testMemory(t *testing.T) string {
 	name := filepath.Join(t.TempDir(), "memory")
 	if err := os.WriteFile(name, nil, 0o600); err != nil {
@@ -287,13 +308,14 @@ func testMemory(t *testing.T) string {
 	return name + ",if-num=10,ring-num=20,buf-num=5000"
 }
 
-// A frame that the other ring can never hold is dropped and counted, and those behind it pass; so
-// is one whose slots make no sense.
+// A frame longer than the other ring is dropped and counted, and so is one with an invalid slot.
+// The frames behind them pass.
 func TestFramesThatCannotPass(t *testing.T) {
 	r := start(t, "-i", "a}1/R", "-i", "b}1/T@conf:slots=8")
 	in, out := r.open("a{1"), r.open("b{1")
 	tx := in.Tx()[0]
-	tx.Send(numbered(0, 100), numbered(1, 20000), numbered(2, 100), numbered(3, 5000), numbered(4, 100))
+	tx.Send(numbered(0, 100), numbered(1, 20000), numbered(2, 100), numbered(3, 5000),
+		numbered(4, 100))
 	tx.Slot(0).Len = 3000
 	if err := in.TxSync(); err != nil {
 		t.Fatal(err)
@@ -323,7 +345,7 @@ func TestLoopback(t *testing.T) {
 	r.end()
 }
 
-// A name that excludes a direction makes a bridge of the other one.
+// A port name that excludes a direction makes a bridge of one direction.
 func TestOneWay(t *testing.T) {
 	r := start(t, "-i", "a}1/R", "-i", "b}1/T")
 	r.pass(r.open("a{1"), r.open("b{1"), 1000, 100, all)
@@ -332,10 +354,11 @@ func TestOneWay(t *testing.T) {
 	}
 }
 
-// Rings are paired, none is forgotten, and each keeps its order: more rings on the left, more on the right.
+// Rings are paired, all are served, and each keeps its order, also if one side has more rings.
 func TestSeveralRings(t *testing.T) {
 	for _, tt := range []struct{ left, right int }{{4, 4}, {4, 1}, {3, 2}, {1, 4}} {
-		left, right := fmt.Sprintf("a}1@conf:rings=%d", tt.left), fmt.Sprintf("b}1@conf:rings=%d", tt.right)
+		left, right := fmt.Sprintf("a}1@conf:rings=%d", tt.left),
+			fmt.Sprintf("b}1@conf:rings=%d", tt.right)
 		r := start(t, "-i", left, "-i", right)
 		in, out := r.open("a{1"), r.open("b{1")
 		const count = 200
@@ -349,14 +372,14 @@ func TestSeveralRings(t *testing.T) {
 		if err := in.TxSync(); err != nil {
 			t.Fatal(err)
 		}
-		takeInOrder(t, out, count*len(in.Tx()))
+		receiveInOrder(t, out, count*len(in.Tx()))
 		r.end()
 	}
 }
 
-// takeInOrder takes so many frames out of a port. Their numbers say from which ring they came, which
-// decides to which they go, and the place in it.
-func takeInOrder(t *testing.T, out *netmap.Port, count int) {
+// receiveInOrder receives so many frames. The number of a frame has the ring that sent it, which
+// decides which ring receives it, and its place in that ring.
+func receiveInOrder(t *testing.T, out *netmap.Port, count int) {
 	t.Helper()
 	next := map[int]int{} // by ring of origin
 	for total := 0; total < count; {
@@ -377,7 +400,7 @@ func takeInOrder(t *testing.T, out *netmap.Port, count int) {
 	}
 }
 
-// A receiver that does not read holds the sender back, and nothing is lost.
+// A receiver that does not read stops the sender, and no frame is lost.
 func TestBackPressure(t *testing.T) {
 	r := start(t, "-i", "a}1", "-i", "b}1")
 	in, out := r.open("a{1"), r.open("b{1")
@@ -408,17 +431,17 @@ func TestBackPressure(t *testing.T) {
 	r.end()
 }
 
-// A port that fails ends the bridge with its error.
+// If a port fails, the bridge ends with the port's error.
 func TestPortFails(t *testing.T) {
 	r := start(t, "-i", "a}1", "-i", "b}1")
 	r.end()
-	ways, err := r.o.open(r.f.Open)
+	directions, err := r.o.open(r.f.Open)
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error)
-	go func() { done <- r.o.bridge(t.Context(), ways) }()
-	ways[0].from.Close()
+	go func() { done <- r.o.bridge(t.Context(), directions) }()
+	directions[0].from.Close()
 	select {
 	case err = <-done:
 	case <-time.After(10 * time.Second):

@@ -13,9 +13,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// Frames pass from a pipe through an interface to another one, on to a switch, and back: in one
-// slot and in three, with and without offsets, behind which an interface wants room for all of its
-// MTU.
+// Frames pass from a pipe through two interfaces to a switch, and back: in one slot and in three,
+// with and without offsets. Behind an offset, an interface needs room for its whole MTU.
 func TestForwardThroughInterfaces(t *testing.T) {
 	for _, tt := range []struct {
 		mtu   int
@@ -23,12 +22,14 @@ func TestForwardThroughInterfaces(t *testing.T) {
 		sizes []int
 	}{
 		{9000, [][2]string{{"a}1", "netmap:v0"}, {"netmap:v1", "vale0:b"}}, []int{60, 9000}},
-		{1500, [][2]string{{"a}1@offset=64", "netmap:v0"}, {"netmap:v1@offset=64", "vale0:b@offset=128"}}, []int{60, 1514}},
+		{1500, [][2]string{{"a}1@offset=64", "netmap:v0"},
+			{"netmap:v1@offset=64", "vale0:b@offset=128"}}, []int{60, 1514}},
 	} {
 		t.Run(fmt.Sprint(tt.mtu), func(t *testing.T) {
 			testutil.CheckLeaks(t)
 			ns := veth(t, tt.mtu)
-			f, err := embed.New(embed.Config{Buffers: 32768, BufSize: 4096, NoHugePages: true, Promisc: true})
+			f, err := embed.New(embed.Config{Buffers: 32768, BufSize: 4096, NoHugePages: true,
+				Promisc: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -44,7 +45,7 @@ func TestForwardThroughInterfaces(t *testing.T) {
 	}
 }
 
-// veth is a namespace with the interfaces v0 and v1, which are joined.
+// veth returns a namespace with the interfaces v0 and v1, the two ends of a veth pair.
 func veth(t *testing.T, mtu int) *testutil.NS {
 	t.Helper()
 	ns := testutil.NewNS(t)
@@ -63,7 +64,7 @@ func veth(t *testing.T, mtu int) *testutil.NS {
 	return ns
 }
 
-// forwardAll runs a bridge between each two ports, until the test ends.
+// forwardAll runs a bridge between each pair of ports until the test ends.
 func forwardAll(t *testing.T, ns *testutil.NS, f *embed.Framework, pairs [][2]string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -79,20 +80,20 @@ func forwardAll(t *testing.T, ns *testutil.NS, f *embed.Framework, pairs [][2]st
 	for i, pair := range pairs {
 		o := mustParse(t, "--json", "-i", pair[0], "-i", pair[1])
 		ns.Do(func() {
-			ways, err := o.open(f.Open)
+			directions, err := o.open(f.Open)
 			if err != nil {
 				for range pairs[i:] {
 					done <- nil
 				}
 			}
 			testutil.Require(t, "AF_XDP", err)
-			go func() { done <- o.bridge(ctx, ways) }()
+			go func() { done <- o.bridge(ctx, directions) }()
 		})
 	}
 }
 
-// What an interface could not send is told with the reason, under whatever name the interface was
-// opened, and when it has another one by then.
+// Frames that an interface could not send are reported with the reason, also if it was opened by an
+// alternative name and renamed meanwhile.
 func TestUnsentUnderOtherNames(t *testing.T) {
 	const alt = "the-interface-with-a-long-name"
 	testutil.CheckLeaks(t)
@@ -121,9 +122,9 @@ func TestUnsentUnderOtherNames(t *testing.T) {
 	done := make(chan error, 1)
 	ns.Do(func() {
 		o = mustParse(t, "--json", "-i", "a}1/R", "-i", "netmap:"+alt+"/T")
-		ways, err := o.open(f.Open)
+		directions, err := o.open(f.Open)
 		testutil.Require(t, "AF_XDP", err)
-		go func() { done <- o.bridge(ctx, ways) }()
+		go func() { done <- o.bridge(ctx, directions) }()
 	})
 	v0(func(l netlink.Link) error { return netlink.LinkSetName(l, "renamed") })
 	a, err := f.Open("a{1")

@@ -201,7 +201,7 @@ func (o *flags) parse(expr string) (err error) {
 
 func (o *flags) run(ctx context.Context) error {
 	o.device.Out = o.err
-	if o.name.Kind() != portname.Interface || isMonitor(o.name) {
+	if o.name.Kind() != portname.Interface || cli.IsMonitor(o.name) {
 		o.device.UseNode()
 	}
 	facts := o.facts()
@@ -260,7 +260,7 @@ func (o *flags) facts() *nic.Facts {
 // open opens the port to receive only: what the host sends goes on as ever.
 func (o *flags) open(open cli.Opener) (*netmap.Port, error) {
 	var options []netmap.Option
-	if o.name.Flags&abi.NRRxRingsOnly == 0 && !isMonitor(o.name) {
+	if o.name.Flags&abi.NRRxRingsOnly == 0 && !cli.IsMonitor(o.name) {
 		options = append(options, netmap.RxOnly())
 	}
 	p, err := open(o.port, options...)

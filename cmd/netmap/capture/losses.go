@@ -6,7 +6,6 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/seed-48afdc40/netmap"
-	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/portname"
 )
@@ -30,18 +29,13 @@ type meter struct {
 // newMeter starts to count, once the port is open.
 func newMeter(name portname.Name, p *netmap.Port) *meter {
 	m := &meter{kind: name, port: p}
-	if name.Kind() == portname.Interface && !isMonitor(name) {
+	if name.Kind() == portname.Interface && !cli.IsMonitor(name) {
 		if link, err := netlink.LinkByName(name.Port); err == nil {
 			m.index = link.Attrs().Index
 		}
 	}
 	m.base = m.read()
 	return m
-}
-
-// isMonitor says whether a port shows the frames of another.
-func isMonitor(n portname.Name) bool {
-	return n.Flags&(abi.NRMonitorTx|abi.NRMonitorRx|abi.NRZcopyMon) != 0
 }
 
 // losses is what was lost.
@@ -60,7 +54,7 @@ func (m *meter) read() (l loss) {
 		}
 		l.link = linkDrops(m.index, !l.known)
 	}
-	if m.kind.Kind() == portname.Pipe && !isMonitor(m.kind) {
+	if m.kind.Kind() == portname.Pipe && !cli.IsMonitor(m.kind) {
 		l.known = true // whoever sends into a pipe waits
 	}
 	return l

@@ -17,7 +17,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/nioctl"
 )
 
-// completions are what may stand behind flags of these names, in every command that has them.
+// completions are the functions that complete flags of these names, in every command.
 var completions = map[string]cobra.CompletionFunc{
 	"interface": Ports, xdpModeFlag: words(nic.ModeNames()...),
 	deviceFlag: anyFile, "path": anyFile, "write": anyFile, "file": anyFile, "pcap": anyFile,
@@ -26,12 +26,13 @@ var completions = map[string]cobra.CompletionFunc{
 	logFormatFlag: words(event.Formats...), logLevelFlag: words(logLevels...),
 	"hash": words("flow", "ip", "mac"), "mode": words("0600", "0660", "0666"),
 	"header": words("10", "12"), "buffer-size": words("2048", "4096"), "http": words("127.0.0.1:9669"),
-	"bandwidth": words("constant,", "ether,", "real,"), "delay": words("constant,", "uniform,", "exp,"),
-	"loss": words("plr,", "ber,"), "owner": names("/etc/passwd"), "group": names("/etc/group"),
+	"bandwidth": words("constant,", "ether,", "real,"),
+	"delay":     words("constant,", "uniform,", "exp,"), "loss": words("plr,", "ber,"),
+	"owner": names("/etc/passwd"), "group": names("/etc/group"),
 }
 
-// Complete tells the shell, for cmd and all commands below it, what may stand behind flags. Nothing
-// is offered behind those that take numbers and words of the user's own.
+// Complete registers completions for the flags of cmd and of all commands below it. Flags without
+// an entry in completions offer nothing.
 func Complete(cmd *cobra.Command) {
 	register := func(f *pflag.Flag) {
 		if _, ok := cmd.GetFlagCompletionFunc(f.Name); ok || f.NoOptDefVal != "" {
@@ -53,19 +54,21 @@ func Complete(cmd *cobra.Command) {
 	}
 }
 
-// words completes a flag that takes one of these words, or starts with one.
+// words completes a flag whose value is one of these words, or starts with one.
 func words(list ...string) cobra.CompletionFunc {
 	directive := cobra.ShellCompDirectiveNoFileComp
 	if strings.HasSuffix(list[0], ",") {
 		directive |= cobra.ShellCompDirectiveNoSpace
 	}
-	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) { return list, directive }
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return list, directive
+	}
 }
 
-// names completes a flag that takes a name of the first column of a file such as /etc/group.
+// names completes a flag with the names in the first column of a file such as /etc/group.
 func names(file string) cobra.CompletionFunc {
 	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		text, _ := os.ReadFile(file) // without it, there is nothing to offer
+		text, _ := os.ReadFile(file) // on an error, nothing is offered
 		var list []string
 		for line := range strings.Lines(string(text)) {
 			if name, _, ok := strings.Cut(line, ":"); ok {
@@ -84,14 +87,15 @@ func anyDirectory(*cobra.Command, []string, string) ([]string, cobra.ShellCompDi
 	return nil, cobra.ShellCompDirectiveFilterDirs
 }
 
-// Interfaces completes the names of network interfaces, those that are on the command line already left out.
+// Interfaces completes names of network interfaces, without those already on the command line.
 func Interfaces(_ *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
 	names := interfaceNames()
-	return slices.DeleteFunc(names, func(n string) bool { return slices.Contains(given, n) }), cobra.ShellCompDirectiveNoFileComp
+	return slices.DeleteFunc(names, func(n string) bool { return slices.Contains(given, n) }),
+		cobra.ShellCompDirectiveNoFileComp
 }
 
-// Ports completes names of ports: interfaces, and the ports of switches that are there on the device which the command
-// line names. More may follow a name: a ring, a pipe, a kind of monitor.
+// Ports completes names of ports: interfaces, and ports of switches on the device that the command
+// line names. It adds no space: a ring, a pipe or a monitor may follow.
 func Ports(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 	const directive = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	var names []string
@@ -112,17 +116,17 @@ func Ports(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellC
 }
 
 func interfaceNames() (names []string) {
-	list, _ := net.Interfaces() // without it, there is nothing to offer
+	list, _ := net.Interfaces() // on an error, nothing is offered
 	for _, i := range list {
 		names = append(names, i.Name)
 	}
 	return names
 }
 
-// patience is how long who has pressed the Tab key waits for a daemon.
-const patience = 300 * time.Millisecond
+// completionTime bounds how long a user who pressed Tab waits for a daemon.
+const completionTime = 300 * time.Millisecond
 
-// valePorts asks a device for the ports of its switches. It has none to tell of when it does not answer soon.
+// valePorts returns the ports of a device's switches, none if the device does not answer in time.
 func valePorts(path string) []string {
 	answer := make(chan []string, 1)
 	go func() {
@@ -137,14 +141,14 @@ func valePorts(path string) []string {
 	select {
 	case names := <-answer:
 		return names
-	case <-time.After(patience):
+	case <-time.After(completionTime):
 		return nil
 	}
 }
 
-// listVale are the ports of all switches of a device, as far as it tells.
+// listVale asks a device for the ports of all switches, at most 1000.
 func listVale(f *os.File) (names []string) {
-	const most = 1000 // of them are more than anybody reads
+	const most = 1000 // more are of no use in a list of completions
 	nioctl.ValePorts(int(f.Fd()), func(name string, _ abi.ValeList) bool {
 		names = append(names, name)
 		return len(names) < most

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/seed-48afdc40/netmap"
+	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/embed"
 	"github.com/seed-48afdc40/netmap/internal/netdev"
 	"github.com/seed-48afdc40/netmap/internal/nic"
@@ -21,53 +22,55 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// Device is where a command opens its ports: a netmap device, or a framework inside its own process.
+// Device is where a command opens its ports: a netmap device, or a framework inside its process.
 type Device struct {
 	path   string
-	chosen bool // the path, by the command
+	chosen bool // the command chose the path, not the user
 	mode   XDPMode
 	busy   BusyPoll
-	status announcement // of ports inside this process
+	status statusAPI // status API for ports inside this process
 
-	// RxSlots is how many slots a ring of an interface that is opened inside this process should have, for those who
-	// only receive and may be kept from it for a while; 0 is the usual number.
+	// RxSlots is the wanted number of slots of rx rings of interfaces inside this process,
+	// for commands that only receive and may pause; 0 is the default.
 	RxSlots int
-	// ExtraBufs are buffers that will be wanted beside those of the rings.
+	// ExtraBufs is the number of extra buffers that the command will request.
 	ExtraBufs int
-	// Promisc has such an interface receive frames for any address.
+	// Promisc makes interfaces inside this process receive frames for any address.
 	Promisc bool
-	// Out is told where ports are opened, when the user left that to the command; may be nil.
+	// Out gets a line about where ports are opened, unless the user chose it; may be nil.
 	Out io.Writer
 }
 
-// XDPMode is the flag with which users choose how interfaces exchange frames with their drivers.
+// XDPMode is the flag --xdp-mode: how interfaces exchange frames with their drivers.
 type XDPMode struct{ name string }
 
 // AddFlag defines --xdp-mode.
 func (m *XDPMode) AddFlag(f *pflag.FlagSet) {
 	f.Var(NewValue(&m.name, parseXDPMode, "mode", nic.Auto), xdpModeFlag,
-		"how interfaces exchange frames with their drivers: zero-copy, native, generic, or auto, the best in which they can receive; see netmap info")
+		"how interfaces exchange frames with their drivers: zero-copy, native, generic, or auto, "+
+			"the best in which they can receive; see netmap info")
 }
 
 const xdpModeFlag = "xdp-mode"
 
-// Name is the mode that was chosen, "" if none was.
+// Name is the chosen mode, "" if none was chosen.
 func (m *XDPMode) Name() string { return m.name }
 
 func parseXDPMode(s string) (string, error) { return oneOf("mode", nic.ModeNames(), s) }
 
-// BusyPoll is the flag with which users have drivers polled.
+// BusyPoll is the flag --busy-poll: whether syncs poll the drivers.
 type BusyPoll struct{ d time.Duration }
 
 // AddFlag defines --busy-poll.
 func (b *BusyPoll) AddFlag(f *pflag.FlagSet) {
 	f.Var(NewValue(&b.d, parseBusyPoll, "duration", "0s"), busyPollFlag,
-		"receive in the syncs of programs instead of in the driver's interrupts, which resume when no program looks for so long, such as 200us; 0 is not to")
+		"receive in the syncs of programs instead of in the driver's interrupts, which resume "+
+			"when no program syncs for so long, such as 200us; 0 is off")
 }
 
 const busyPollFlag = "busy-poll"
 
-// Duration is what was chosen, 0 if nothing was.
+// Duration is the chosen duration, 0 if none was chosen.
 func (b *BusyPoll) Duration() time.Duration { return b.d }
 
 func parseBusyPoll(s string) (time.Duration, error) {
@@ -78,13 +81,14 @@ func parseBusyPoll(s string) (time.Duration, error) {
 	return d, new(nic.Config).SetBusyPoll(d)
 }
 
-// embedded is what stands for a framework inside this process.
+// embedded is the value of --device for a framework inside this process.
 const embedded = "embedded"
 
-// AddFlags defines --device, --xdp-mode, --busy-poll, --status and --http for a command of that name.
+// AddFlags defines --device, --xdp-mode, --busy-poll, --status and --http for a command.
 func (d *Device) AddFlags(f *pflag.FlagSet, command string) {
 	f.Var(NewValue(&d.path, parseDevice, "path", ""), deviceFlag,
-		"open ports through a netmap device, that of netmap serve or of the kernel; \""+embedded+"\" is inside this process")
+		"open ports through a netmap device, that of netmap serve or of the kernel; \""+
+			embedded+"\" is inside this process")
 	d.mode.AddFlag(f)
 	d.busy.AddFlag(f)
 	d.status.program = command
@@ -93,16 +97,16 @@ func (d *Device) AddFlags(f *pflag.FlagSet, command string) {
 
 const deviceFlag = "device"
 
-// noDevice is what is wrong with --device alone.
+// noDevice is the text for --device without a path.
 const noDevice = "it takes the path of a device, such as " + netmap.DevicePath
 
-// AddDeviceFlag defines --device for commands that only work with a device.
+// AddDeviceFlag defines --device for commands that work only with a device.
 func AddDeviceFlag(f *pflag.FlagSet, path *string, text string) {
 	*path = netmap.DevicePath
 	f.Var(NewValue(path, parseDevice, "path", netmap.DevicePath), deviceFlag, text)
 }
 
-// parseDevice refuses what looks like a flag: then the path was forgotten.
+// parseDevice refuses values that look like a flag: the user forgot the path.
 func parseDevice(path string) (string, error) {
 	if path == "" || strings.HasPrefix(path, "-") {
 		return "", errors.New(noDevice)
@@ -110,25 +114,25 @@ func parseDevice(path string) (string, error) {
 	return path, nil
 }
 
-// PreferNode takes /dev/netmap where it is there and nothing else was said, not even of interfaces
-// inside this process: other programs look for ports there, too.
+// PreferNode chooses /dev/netmap if it exists and no flag chooses otherwise. Other programs open
+// their ports there, too.
 func (d *Device) PreferNode() {
 	if d.path == "" && d.mode.Name() == "" && !d.status.asked() && IsNode(netmap.DevicePath) {
 		d.UseNode()
 	}
 }
 
-// UseNode has ports opened through the usual device node where --device named none: for commands whose ports are to be reached
-// by other programs.
+// UseNode chooses /dev/netmap unless --device is given. It is for commands whose ports other
+// programs have to reach.
 func (d *Device) UseNode() {
 	if d.path == "" {
 		d.path, d.chosen = netmap.DevicePath, true
 	}
 }
 
-// IsNode says whether a path is a device, or a file that somebody serves: one that something is
-// mounted on. A plain file may be left over from somebody who does no more. A node whose daemon has
-// died is one, too: opening it tells what to do.
+// IsNode reports whether a path is a device node, or a file on which something is mounted. A plain
+// file is not a node: a daemon may have left it behind. A node whose daemon has died is one, so
+// that the error of opening it says what to do.
 func IsNode(path string) bool {
 	file, err := os.Stat(path)
 	if err != nil {
@@ -143,22 +147,23 @@ func IsNode(path string) bool {
 	return file.Mode()&os.ModeCharDevice != 0 || aOK && bOK && a.Dev != b.Dev
 }
 
-// Embedded says whether ports are opened inside this process.
+// Embedded reports whether ports are opened inside this process.
 func (d *Device) Embedded() bool { return d.path == "" || d.path == embedded }
 
-// Opener opens a port. What a command does with it does not depend on who did.
+// Opener opens a port, on a device or inside this process.
 type Opener func(name string, options ...netmap.Option) (*netmap.Port, error)
 
-// Opener says who opens ports, and how to close them all. A framework in this process has buffers that take frames of
-// length bytes whole, as many as the ports need.
-func (d *Device) Opener(length int, ports ...portname.Name) (open Opener, closeAll func(), err error) {
-	d.tellChoice()
+// Opener returns a function that opens ports, and one that closes them all. A framework in this
+// process gets buffers of at least length bytes, as many as the ports need.
+func (d *Device) Opener(length int,
+	ports ...portname.Name) (open Opener, closeAll func(), err error) {
+	d.reportChoice()
 	if d.Embedded() {
 		return d.openHere(length, ports)
 	}
 	if d.status.asked() {
-		return nil, nil, Usage(fmt.Errorf("--status and --http are for ports that are opened inside this process: "+
-			"those of %s are watched at its daemon", d.path))
+		return nil, nil, Usage(fmt.Errorf("--status and --http are for ports "+
+			"that are opened inside this process: those of %s are watched at its daemon", d.path))
 	}
 	if d.mode.Name() != "" {
 		return nil, nil, d.notHere(xdpModeFlag)
@@ -181,19 +186,21 @@ func (d *Device) Opener(length int, ports ...portname.Name) (open Opener, closeA
 	}, nil
 }
 
-// notHere is the error of a flag that says how interfaces are opened, which is the daemon's affair.
+// notHere is the error for a flag that applies only to interfaces inside this process.
 func (d *Device) notHere(flag string) error {
-	return Usage(fmt.Errorf("--%s is for interfaces that are opened inside this process, and ports are opened through %s here: "+
-		"give it to netmap serve, or use --device=%s", flag, d.path, embedded))
+	return Usage(fmt.Errorf("--%s is for interfaces that are opened inside this process, "+
+		"and ports are opened through %s here: give it to netmap serve, or use --device=%s",
+		flag, d.path, embedded))
 }
 
-// openHere is Opener for a framework inside this process, which others can watch.
-func (d *Device) openHere(length int, ports []portname.Name) (open Opener, closeAll func(), err error) {
+// openHere is Opener for a framework inside this process, with its status API.
+func (d *Device) openHere(length int,
+	ports []portname.Name) (open Opener, closeAll func(), err error) {
 	f, err := d.newFramework(length, ports)
 	if err != nil {
 		return nil, nil, err
 	}
-	hide, err := d.status.start(f, func(err error) {
+	stopStatus, err := d.status.start(f, func(err error) {
 		if d.Out != nil {
 			fmt.Fprintln(d.Out, "netmap: warning:", err)
 		}
@@ -202,11 +209,11 @@ func (d *Device) openHere(length int, ports []portname.Name) (open Opener, close
 		f.Close()
 		return nil, nil, err
 	}
-	return f.Open, func() { hide(); f.Close() }, nil
+	return f.Open, func() { stopStatus(); f.Close() }, nil
 }
 
-// tellChoice says where ports are opened, unless the user has said it himself.
-func (d *Device) tellChoice() {
+// reportChoice writes where ports are opened, unless the user chose it.
+func (d *Device) reportChoice() {
 	switch {
 	case d.Out == nil:
 	case d.path == "":
@@ -216,15 +223,15 @@ func (d *Device) tellChoice() {
 	}
 }
 
-// spin is how long a port is watched before its thread sleeps, where there is a core to spare: a wake-up takes longer than
-// most waits.
+// spin is how long a waiting thread polls its port before it sleeps, if there are several cores: a
+// wake-up takes longer than most waits.
 const spin = 50 * time.Microsecond
 
 func (d *Device) newFramework(length int, ports []portname.Name) (*embed.Framework, error) {
 	note := func(note string) { fmt.Fprintln(os.Stderr, "netmap:", note) }
 	c := embed.Config{BufSize: embed.DefaultBufSize, Buffers: d.buffers(ports), NICSlots: d.RxSlots,
 		Promisc: d.Promisc, OnNote: note, XDPMode: d.mode.Name(), BusyPoll: d.busy.Duration()}
-	if runtime.GOMAXPROCS(0) > 1 && d.RxSlots == 0 { // who has many slots can wait
+	if runtime.GOMAXPROCS(0) > 1 && d.RxSlots == 0 { // with many slots, a late wake-up loses nothing
 		c.Spin = spin
 	}
 	for size := 4096; c.BufSize < length; size *= 2 {
@@ -233,12 +240,14 @@ func (d *Device) newFramework(length int, ports []portname.Name) (*embed.Framewo
 	return embed.New(c)
 }
 
-// ParsePort takes the name of a port apart. It asks the kernel which characters belong to an
-// interface's name.
-func ParsePort(name string) (portname.Name, error) { return portname.ParseWith(name, netdev.Exists) }
+// ParsePort parses the name of a port. It asks the kernel which interfaces exist, because their
+// names may have characters that also have a meaning in port names.
+func ParsePort(name string) (portname.Name, error) {
+	return portname.ParseWith(name, netdev.Exists)
+}
 
-// buffers is how many buffers the ports take; 0 says the usual number, which costs nothing where no
-// interface is: that one takes all of them.
+// buffers is how many buffers the ports need. It is 0 for the default number if there is no
+// interface: only interfaces use all buffers from the start.
 func (d *Device) buffers(ports []portname.Name) int {
 	const spare, software, most = 4096, 4096, 1000000
 	n, hardware := spare+d.ExtraBufs, false
@@ -249,17 +258,22 @@ func (d *Device) buffers(ports []portname.Name) int {
 		}
 		request := p.Register()
 		need, err := nic.Buffers(p.Port, &request, uint32(d.RxSlots))
-		if err == nil { // else opening it says what is wrong
+		if err == nil { // else opening it fails
 			n, hardware = n+need, true
 		}
 	}
 	if !hardware {
 		return 0
 	}
-	return min(n+n/512, most) // some are reserved
+	return min(n+n/512, most) // the framework reserves some
 }
 
-// IsSoftware says whether the name is that of a port that exists in memory only.
+// IsMonitor reports whether a port shows the frames of another port.
+func IsMonitor(n portname.Name) bool {
+	return n.Flags&(abi.NRMonitorTx|abi.NRMonitorRx|abi.NRZcopyMon) != 0
+}
+
+// IsSoftware reports whether a port is not an interface.
 func IsSoftware(port string) bool {
 	name, err := ParsePort(port)
 	return err == nil && name.Kind() != portname.Interface

@@ -14,7 +14,8 @@ func TestIsNode(t *testing.T) {
 	if err := os.WriteFile(plain, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]bool{plain: false, plain + "-not": false, "/dev/null": true, "/proc": true} {
+	for path, want := range map[string]bool{plain: false, plain + "-not": false, "/dev/null": true,
+		"/proc": true} {
 		if got := IsNode(path); got != want {
 			t.Errorf("%s is a node: %v, want %v", path, got, want)
 		}
@@ -37,7 +38,7 @@ func TestFlagsOfInterfaces(t *testing.T) {
 	} {
 		var d Device
 		f := pflag.NewFlagSet("", pflag.ContinueOnError)
-		d.AddFlags(f, "cut")
+		d.AddFlags(f, "test")
 		err := f.Parse(strings.Fields(args))
 		if err == nil {
 			var closeAll func()

@@ -11,7 +11,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/event"
 )
 
-// Log are the flags of a command that has a log.
+// Log has the flags of a command with a log.
 type Log struct {
 	format  string
 	level   slog.Level
@@ -26,7 +26,7 @@ const (
 
 var logLevels = []string{"debug", "info", "warn", "error"}
 
-// AddFlags adds the flags.
+// AddFlags defines --log-format, --log-level and --verbose.
 func (l *Log) AddFlags(f *pflag.FlagSet) {
 	l.flags = f
 	f.Var(NewValue(&l.format, parseLogFormat, "format", ""), logFormatFlag,
@@ -47,7 +47,7 @@ func parseLogLevel(s string) (level slog.Level, err error) {
 	return level, level.UnmarshalText([]byte(s))
 }
 
-// Logger is the log that the flags ask for.
+// Logger returns the log that the flags choose, on f.
 func (l *Log) Logger(f *os.File) (*slog.Logger, error) {
 	level, format := l.level, l.format
 	if l.verbose {

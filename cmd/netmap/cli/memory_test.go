@@ -8,7 +8,7 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// A framework inside the process has buffers for the ports that it is made for, and not for others.
+// A framework inside the process has buffers for the ports that it is made for, and not more.
 func TestBuffersFollowThePorts(t *testing.T) {
 	testutil.CheckLeaks(t)
 	ns := testutil.NewNS(t)
@@ -23,9 +23,9 @@ func TestBuffersFollowThePorts(t *testing.T) {
 	var d Device
 	for _, c := range []struct {
 		ports []portname.Name
-		rings int // of interfaces
+		rings int // rings of interfaces
 	}{
-		{nil, -1}, {[]portname.Name{name("vale0:a"), name("x{1")}, -1}, // which cost what they use
+		{nil, -1}, {[]portname.Name{name("vale0:a"), name("x{1")}, -1}, // they take the default number
 		{[]portname.Name{name("va"), name("vb")}, 2 * 36}, {[]portname.Name{name("va-3")}, 2},
 		{[]portname.Name{name("va/R")}, 18}, {[]portname.Name{name("va"), name("vale0:a")}, 36 + 4},
 	} {
@@ -36,7 +36,7 @@ func TestBuffersFollowThePorts(t *testing.T) {
 			t.Errorf("%v: %d buffers", c.ports, n)
 		}
 	}
-	ns.Do(func() { // two interfaces of 18 queues, which once were too many
+	ns.Do(func() { // two interfaces of 18 queues once needed too many buffers
 		open, closeAll, err := d.Opener(2048, name("va"), name("vb"))
 		if err != nil {
 			t.Fatal(err)

@@ -7,12 +7,12 @@ import (
 	"github.com/seed-48afdc40/netmap"
 )
 
-// PollTime is how long a command sleeps at a time, before it looks whether it is to stop.
+// PollTime is how long a command sleeps at a time.
 const PollTime = time.Second
 
-// Await sleeps until the event is there, the context ends or the time is over: the caller looks again. A port that is in
-// trouble is synced, because the sync says what it is, but not before everything was read: what a monitor has when its port is
-// closed, for one.
+// Await sleeps until the wanted event, the end of the context, or the timeout. The caller checks
+// which it was. If the port has failed, Await syncs it and returns the error of the sync, but only
+// when no event is left: a monitor whose port was closed may still have frames.
 func Await(ctx context.Context, p *netmap.Port, want netmap.Events, timeout time.Duration) error {
 	got, err := p.Poll(ctx, want, timeout)
 	switch {

@@ -10,7 +10,8 @@ import (
 	"github.com/seed-48afdc40/netmap/embed"
 )
 
-// A monitor is in trouble as soon as its port is closed, but first come the frames that it has.
+// When the port of a monitor is closed, Await returns no error before the monitor's frames are
+// read.
 func TestAwaitTroubleAfterFrames(t *testing.T) {
 	f := Must(embed.New(embed.Config{Buffers: 8192}))
 	defer f.Close()
@@ -26,7 +27,8 @@ func TestAwaitTroubleAfterFrames(t *testing.T) {
 	for range monitor.Rx()[0].Frames() {
 		frames++
 	}
-	if err := Await(t.Context(), monitor, netmap.In, time.Second); frames != 1 || !errors.Is(err, syscall.EIO) {
+	if err := Await(t.Context(), monitor, netmap.In, time.Second); frames != 1 ||
+		!errors.Is(err, syscall.EIO) {
 		t.Errorf("%d frames, then %v; want 1, then EIO", frames, err)
 	}
 }

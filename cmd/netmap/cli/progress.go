@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// clearLine returns to the start of a terminal's line and empties it.
+// clearLine moves to the start of a terminal's line, and clears the line.
 const clearLine = "\r\x1b[K"
 
-// Progress writes every second how far something is, until end is called: on a terminal as one line
-// that is written over, elsewhere as lines, but only if verbose.
+// Progress writes a text about progress every second, until end is called. On a terminal it
+// overwrites one line; elsewhere it writes lines, if verbose is set.
 func Progress(w io.Writer, verbose bool, text func() string) (end func()) {
 	terminal := IsTerminal(w)
 	if !terminal && !verbose {

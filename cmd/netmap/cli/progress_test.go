@@ -28,7 +28,7 @@ func TestProgress(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	Progress(&out, false, func() string { t.Error("who does not watch is told"); return "" })()
+	Progress(&out, false, func() string { t.Error("the text is read"); return "" })()
 	if out.Len() > 0 {
 		t.Errorf("%q", out.String())
 	}

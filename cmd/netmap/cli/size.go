@@ -5,7 +5,8 @@ import (
 	"strconv"
 )
 
-// ParseSize reads a number of bytes: with k, M or G behind it, or in a unit, as other programs have it for the same flag.
+// ParseSize returns a function that parses a number of bytes: with k, M or G behind it, else in
+// units of unit bytes, which another program uses for the same flag.
 func ParseSize(unit uint64) func(string) (uint64, error) {
 	return func(s string) (uint64, error) {
 		if n, err := strconv.ParseUint(s, 10, 32); err == nil {

@@ -18,19 +18,19 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
 
-// lookTime is how long a framework may take to answer where all are asked: one that is stopped
-// keeps nobody from seeing the others.
-const lookTime = time.Second
+// askTime bounds how long a framework may take to answer if all are asked: one that is stopped must
+// not stopStatus the others.
+const askTime = time.Second
 
-// NoStatus is the value of --status for no status API.
+// NoStatus is the value of --status that turns off the status API.
 const NoStatus = "none"
 
-// Frameworks are those whose status a command asks for: one that the user names, or all that can be
-// found on the machine.
+// Frameworks are the frameworks whose status a command asks for: the one that the user names, or
+// all on the machine.
 type Frameworks struct {
 	device, address string
 	flags           *pflag.FlagSet
-	named           *statusapi.Source // once it was asked
+	named           *statusapi.Source // nil before the first Get
 }
 
 // AddFlags defines --device and --status.
@@ -41,7 +41,7 @@ func (f *Frameworks) AddFlags(fs *pflag.FlagSet) {
 		"ask at this unix socket, host:port or URL only (default all that are found)")
 }
 
-// Named says whether the user has named one.
+// Named reports whether the user has named a framework.
 func (f *Frameworks) Named() bool { return f.address != "" || f.flags.Changed(deviceFlag) }
 
 // Found is a framework that answered.
@@ -50,7 +50,7 @@ type Found struct {
 	*status.Status
 }
 
-// Get asks all at once. It fails when none answers, and says why.
+// Get asks all frameworks at the same time. It fails if none answers.
 func (f *Frameworks) Get(ctx context.Context) ([]Found, error) {
 	if !f.Named() {
 		return Find(ctx)
@@ -65,18 +65,18 @@ func (f *Frameworks) Get(ctx context.Context) ([]Found, error) {
 	return []Found{{f.named.Address(), s}}, nil
 }
 
-// Close ends the connections.
+// Close closes the connection to a named framework.
 func (f *Frameworks) Close() {
 	if f.named != nil {
 		f.named.Close()
 	}
 }
 
-// Find asks every framework that can be found on this machine: the daemon of the usual device
-// first, then other daemons, then commands with ports inside their own process, the oldest first.
-// Those that do not answer are left out. Without any, the error is that of the usual daemon.
+// Find asks all frameworks on this machine. The result has the daemon of /dev/netmap first, then
+// other daemons, then commands with ports inside their own process; the oldest first. Frameworks
+// that do not answer are left out. If none answers, the error is that of the first daemon.
 func Find(ctx context.Context) ([]Found, error) {
-	ctx, stop := context.WithTimeout(ctx, lookTime)
+	ctx, stop := context.WithTimeout(ctx, askTime)
 	defer stop()
 	sockets := statusSockets()
 	answers, errs := make([]*status.Status, len(sockets)), make([]error, len(sockets))
@@ -100,7 +100,7 @@ func Find(ctx context.Context) ([]Found, error) {
 	return all, nil
 }
 
-// rank says whether the framework comes before others.
+// rank orders frameworks: 0 is first.
 func (f Found) rank() int {
 	switch {
 	case f.Address == status.DefaultSocket(netmap.DevicePath):
@@ -111,7 +111,7 @@ func (f Found) rank() int {
 	return 2
 }
 
-// noneFound says what there could be.
+// noneFound adds what to do to the error of the first daemon.
 func noneFound(err error) error {
 	if errno := fault.Errno(err); errno == syscall.ENOENT || errno == syscall.ECONNREFUSED {
 		return fault.New(errno, "ask for the status at", status.DefaultSocket(netmap.DevicePath),
@@ -121,8 +121,8 @@ func noneFound(err error) error {
 	return err
 }
 
-// statusSockets are the sockets at which frameworks of this machine are asked, that of the usual
-// daemon first, whether it is there or not.
+// statusSockets are the sockets of frameworks on this machine. The first one is that of
+// /dev/netmap's daemon, even if it does not exist.
 func statusSockets() []string {
 	all := []string{status.DefaultSocket(netmap.DevicePath)}
 	for _, s := range foundSockets() {
@@ -133,7 +133,7 @@ func statusSockets() []string {
 	return all
 }
 
-// foundSockets are those that are there.
+// foundSockets are the sockets that exist.
 func foundSockets() (all []string) {
 	dirs := []string{"/run/netmap", takeover.DefaultDir()}
 	for _, dir := range slices.Compact(dirs) {
@@ -142,7 +142,7 @@ func foundSockets() (all []string) {
 	return all
 }
 
-// CompleteSocket completes a flag that says whom to ask.
+// CompleteSocket completes a flag that names a socket.
 func CompleteSocket(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return foundSockets(), cobra.ShellCompDirectiveDefault
 }

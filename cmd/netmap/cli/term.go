@@ -8,13 +8,13 @@ import (
 	"golang.org/x/term"
 )
 
-// IsTerminal says whether somebody watches what is written.
+// IsTerminal reports whether w is a terminal.
 func IsTerminal(w io.Writer) bool { return TermWidth(w) > 0 }
 
-// usualWidth is that of a terminal that does not know its own, as a serial console.
+// usualWidth is the width of a terminal that does not know its own, such as a serial console.
 const usualWidth = 80
 
-// TermWidth is the width of the terminal in columns, 0 if it is none.
+// TermWidth is the width of a terminal in columns, 0 if w is not a terminal.
 func TermWidth(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {

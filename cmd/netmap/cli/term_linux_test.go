@@ -10,7 +10,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// A terminal that does not know its size, as a serial console, is one all the same.
+// A terminal that does not know its size, such as a serial console, is a terminal.
 func TestTerminalWithoutSize(t *testing.T) {
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	testutil.Require(t, "a pseudo-terminal", err)

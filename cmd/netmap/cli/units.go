@@ -1,5 +1,5 @@
-// Package cli is what netmap's commands have in common: how flags are read, how quantities are written, and where ports are
-// opened.
+// Package cli has what netmap's commands share: parsing flags, writing quantities, and opening
+// ports.
 package cli
 
 import (
@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// ParseQuantity reads a number with an optional k, M or G behind it.
+// ParseQuantity parses a number with an optional k, M or G behind it, up to 1e18.
 func ParseQuantity(s string) (float64, error) {
 	number, unit := s, 1.0
 	if i := len(s) - 1; i >= 0 {
@@ -24,7 +24,7 @@ func ParseQuantity(s string) (float64, error) {
 	return v * unit, nil
 }
 
-// ParseCount reads a quantity that is a whole number.
+// ParseCount parses a quantity that is a whole number.
 func ParseCount(s string) (uint64, error) {
 	v, err := ParseQuantity(s)
 	if err != nil {
@@ -36,7 +36,7 @@ func ParseCount(s string) (uint64, error) {
 	return uint64(v), nil
 }
 
-// Norm writes a quantity with the unit that fits, and leaves the place for the name of what is counted: "14.880 M".
+// Norm formats a quantity with K, M or G. It ends so that a unit can follow: "14.880 M".
 func Norm(v float64) string {
 	units := []string{"", "K", "M", "G"}
 	i := 0
@@ -47,7 +47,7 @@ func Norm(v float64) string {
 	return fmt.Sprintf("%.3f %s", v, units[i])
 }
 
-// Count writes a number and what is counted: "1 frame", "2 frames".
+// Count formats a number with what is counted: "1 frame", "2 frames".
 func Count(n uint64, what string) string {
 	if n != 1 {
 		what += "s"

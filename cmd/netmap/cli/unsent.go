@@ -10,15 +10,15 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 )
 
-// Unsent counts, by reason, the frames that a port took from its program and could not send, since
-// it was made. Asking is not for the hot path.
+// Unsent counts, by reason, the frames that a port accepted but could not send, since NewUnsent.
+// Reading it is too slow for the hot path.
 type Unsent struct {
 	read func() map[string]uint64
 	base map[string]uint64
 	last map[string]uint64
 }
 
-// unsent are the reasons why an interface does not send a frame, and how people are told.
+// unsent are the reasons why an interface does not send a frame, with their texts.
 var unsent = []struct {
 	why  kring.Reason
 	text string
@@ -30,9 +30,9 @@ var unsent = []struct {
 	{kring.LinkError, "refused by the host"},
 }
 
-// NewUnsent starts to count for an open port. Of one that a device has, its daemon is asked, and
-// other programs may send through it, too; where the daemon cannot be reached, and where there is
-// no interface, nothing is counted.
+// NewUnsent starts counting for an open port. If the port is on a device, its daemon has the
+// counts, which include frames of other programs. Nothing is counted if the daemon cannot be
+// reached, or the port is not an interface.
 func NewUnsent(p *netmap.Port) *Unsent {
 	u := &Unsent{read: func() map[string]uint64 { return nil }}
 	if !IsSoftware(p.Name()) {
@@ -42,14 +42,14 @@ func NewUnsent(p *netmap.Port) *Unsent {
 	return u
 }
 
-// Drops is netmap.Port.Drops that does not take long.
+// Drops is netmap.Port.Drops with a timeout of a second.
 func Drops(p *netmap.Port) (netmap.Drops, error) {
 	ctx, stop := context.WithTimeout(context.Background(), time.Second)
 	defer stop()
 	return p.Drops(ctx)
 }
 
-// Read is what was counted until now. Where nobody answers any more, it is what was counted last.
+// Read returns the counts so far. If the daemon does not answer any more, they are the last ones.
 func (u *Unsent) Read() map[string]uint64 {
 	now := u.read()
 	for _, r := range unsent {
@@ -64,7 +64,7 @@ func (u *Unsent) Read() map[string]uint64 {
 	return u.last
 }
 
-// SumDrops is how many frames were counted.
+// SumDrops is the sum of counts.
 func SumDrops(counts map[string]uint64) (n uint64) {
 	for _, c := range counts {
 		n += c
@@ -72,9 +72,8 @@ func SumDrops(counts map[string]uint64) (n uint64) {
 	return n
 }
 
-// Sent is what is left of the frames and bytes that were handed to a port, without those that it
-// could not send. Nobody counts the bytes of these: they are taken to be as long as frames are on
-// average.
+// Sent subtracts the frames that a port could not send from the frames and bytes that it accepted.
+// The length of unsent frames is not known: they count as frames of average length.
 func Sent(frames, bytes uint64, unsent map[string]uint64) (sentFrames, sentBytes uint64) {
 	n := min(SumDrops(unsent), frames)
 	if n == 0 {
@@ -83,8 +82,8 @@ func Sent(frames, bytes uint64, unsent map[string]uint64) (sentFrames, sentBytes
 	return frames - n, uint64(float64(bytes) / float64(frames) * float64(frames-n))
 }
 
-// DescribeUnsent says how many frames were not sent, and why: "2 frames not sent: 2 longer than the
-// interface's MTU". It is empty for none.
+// DescribeUnsent describes how many frames were not sent, and why: "2 frames not sent: 2 longer
+// than the interface's MTU". It is empty if there are none.
 func DescribeUnsent(counts map[string]uint64) string {
 	var parts []string
 	for _, r := range unsent {

@@ -2,7 +2,7 @@ package cli
 
 import "testing"
 
-// What a port could not send does not count, and is taken for as long as frames are on average.
+// Frames that a port could not send do not count, each with the average length.
 func TestSent(t *testing.T) {
 	for _, tt := range []struct {
 		frames, bytes         uint64
@@ -13,7 +13,8 @@ func TestSent(t *testing.T) {
 		{10, 1000, nil, 10, 1000},
 		{10, 1000, map[string]uint64{"too-long-for-mtu": 2, "refused-by-device": 1}, 7, 700},
 		{10, 1000, map[string]uint64{"refused-by-device": 10}, 0, 0},
-		{10, 1000, map[string]uint64{"refused-by-device": 12}, 0, 0}, // others send through the port, too
+		{10, 1000, map[string]uint64{"refused-by-device": 12}, 0, 0},
+		// counts of a port include frames of other programs
 		{0, 0, map[string]uint64{"refused-by-device": 1}, 0, 0},
 	} {
 		frames, bytes := Sent(tt.frames, tt.bytes, tt.unsent)

@@ -11,12 +11,12 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// usage is a mistake of who typed the command, found before anything was done.
+// usage is an error in the command line, found before the command did anything.
 type usage struct{ error }
 
 func (u usage) Unwrap() error { return u.error }
 
-// Usage marks an error as one of the command line.
+// Usage marks an error as an error of the command line.
 func Usage(err error) error {
 	if err == nil {
 		return nil
@@ -24,21 +24,22 @@ func Usage(err error) error {
 	return usage{err}
 }
 
-// logged is an error that the command's log has told of.
+// logged is an error that is in the command's log.
 type logged struct{ error }
 
 func (l logged) Unwrap() error { return l.error }
 
-// Logged marks an error that nobody has to be told again.
+// Logged marks an error that is in the log, and need not be written again.
 func Logged(err error) error { return logged{err} }
 
-// IsLogged says whether an error is marked so.
+// IsLogged reports whether an error is marked by Logged.
 func IsLogged(err error) bool {
 	var l logged
 	return errors.As(err, &l)
 }
 
-// ExitStatus is what the program ends with: 2 when the command line was wrong, so that scripts can tell, 1 for any other error.
+// ExitStatus is the exit status of the program: 2 if the command line was wrong, 1 for any other
+// error.
 func ExitStatus(err error) int {
 	var u usage
 	switch {
@@ -50,8 +51,8 @@ func ExitStatus(err error) int {
 	return 1
 }
 
-// flagError says of a flag without its value what that is, and of one that is not there which
-// might have been meant.
+// flagError improves pflag's errors: for a flag without a value, it names the values; for an
+// unknown flag, it suggests others.
 func flagError(cmd *cobra.Command, err error) error {
 	var none *pflag.ValueRequiredError
 	var unknown *pflag.NotExistError
@@ -70,7 +71,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	return fmt.Errorf("flag needs an argument: --%s: it takes %s", flag.Name, wanted(flag))
 }
 
-// wanted is what a flag takes, in words.
+// wanted describes the values of a flag.
 func wanted(f *pflag.Flag) string {
 	kind := f.Value.Type()
 	switch {
@@ -82,7 +83,8 @@ func wanted(f *pflag.Flag) string {
 	return cmp.Or(wants[kind], "a value: "+kind)
 }
 
-// wants is what flags of Go's own types take, in words: their errors speak of Go's functions.
+// wants describes the values of flags with Go's types, because their own errors name Go's
+// functions.
 var wants = map[string]string{
 	"int":      "a whole number",
 	"uint16":   "a whole number from 0 to 65535",
@@ -116,7 +118,7 @@ func unknownFlag(cmd *cobra.Command, err *pflag.NotExistError) error {
 	return fmt.Errorf("%w: '%s --help' lists those there are", err, cmd.CommandPath())
 }
 
-// distance is how many letters have to be put in, left out or exchanged to make b of a.
+// distance is the Levenshtein distance of a and b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
@@ -137,7 +139,7 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// NoArgs is for commands and groups of commands that take no arguments.
+// NoArgs returns an error if there are arguments.
 func NoArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return unexpected(cmd, args[0])
@@ -145,22 +147,24 @@ func NoArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// unexpected says of a word where no argument is taken what might have been meant.
+// unexpected is the error for an unexpected argument, with a suggestion.
 func unexpected(cmd *cobra.Command, word string) error {
 	switch {
 	case cmd.HasSubCommands():
 		if near := nearCommands(cmd, word); len(near) > 0 {
 			return fmt.Errorf("there is no command %q: did you mean %s?", word, strings.Join(near, " or "))
 		}
-		return fmt.Errorf("there is no command %q: '%s --help' lists those there are", word, cmd.CommandPath())
+		return fmt.Errorf("there is no command %q: '%s --help' lists those there are", word,
+			cmd.CommandPath())
 	case cmd.Flags().Lookup("interface") != nil:
-		return fmt.Errorf("%s takes no arguments: a port is named with -i, such as -i %s", cmd.CommandPath(), word)
+		return fmt.Errorf("%s takes no arguments: a port is named with -i, such as -i %s",
+			cmd.CommandPath(), word)
 	}
 	return fmt.Errorf("%s takes no arguments, and %q is one", cmd.CommandPath(), word)
 }
 
-// emptyValue is the error of a flag that was given nothing, as from a variable of a script that is
-// not set: it would be taken for left out, and something else be done than was asked for.
+// emptyValue returns an error if a flag has an empty value, which may come from an unset variable
+// in a script. Without the error, the command would ignore the flag, and do something else.
 func emptyValue(flags *pflag.FlagSet) (err error) {
 	flags.Visit(func(f *pflag.Flag) {
 		isEmpty := f.Value.Type() == "string" && f.Value.String() == ""
@@ -174,7 +178,7 @@ func emptyValue(flags *pflag.FlagSet) (err error) {
 	return err
 }
 
-// nearCommands are those that a word may have been meant as: with at least two letters right.
+// nearCommands are commands similar to a word: at least two letters are right.
 func nearCommands(cmd *cobra.Command, word string) []string {
 	const right = 2
 	if len(word) < right {
@@ -186,7 +190,7 @@ func nearCommands(cmd *cobra.Command, word string) []string {
 	})
 }
 
-// TakesArgs is for commands that take so many arguments.
+// TakesArgs returns a function that checks the number of arguments.
 func TakesArgs(least, most int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if n := len(args); n < least || n > most {
@@ -197,7 +201,7 @@ func TakesArgs(least, most int) cobra.PositionalArgs {
 	}
 }
 
-// times is "2 arguments", or "at most 2 arguments".
+// times formats a number of arguments: "2 arguments", "at most 2 arguments".
 func times(least, most int) string {
 	text := Count(uint64(most), "argument")
 	if least != most {
@@ -206,7 +210,7 @@ func times(least, most int) string {
 	return text
 }
 
-// markHelp has "help" fail for a command that is not there, as the command itself would.
+// markHelp makes "help" fail for an unknown command.
 func markHelp(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
@@ -227,15 +231,16 @@ func markHelp(root *cobra.Command) {
 	}
 }
 
-// MarkUsage makes what cobra itself finds wrong with a command line, of cmd or a command below it, an error of that kind.
+// MarkUsage marks cobra's own errors about command lines with Usage, for cmd and all commands below
+// it.
 func MarkUsage(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 { // what came before the flag
-			return Usage(unexpected(cmd, words[0]))
+		if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 {
+			return Usage(unexpected(cmd, words[0])) // the word before the flag
 		}
 		return Usage(flagError(cmd, err))
 	})
-	if !cmd.Runnable() { // else cobra shows the help of a group of commands for a word that it does not know, and is content
+	if !cmd.Runnable() { // else cobra shows the help for an unknown word, and succeeds
 		cmd.Args = NoArgs
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Value is a flag whose text is read by a function.
+// Value is the value of a flag, parsed by a function.
 type Value[T any] struct {
 	to    *T
 	parse func(string) (T, error)
@@ -14,12 +14,13 @@ type Value[T any] struct {
 	text  string
 }
 
-// NewValue is a flag that sets *to. The help calls its values kind, and says that text is the default.
+// NewValue returns the value of a flag that sets *to. In the help, its values are called kind, and
+// text is the default.
 func NewValue[T any](to *T, parse func(string) (T, error), kind, text string) *Value[T] {
 	return &Value[T]{to, parse, kind, text}
 }
 
-// Set reads the text of the flag.
+// Set parses the text of the flag.
 func (v *Value[T]) Set(s string) error {
 	parsed, err := v.parse(s)
 	if err == nil {
@@ -30,10 +31,10 @@ func (v *Value[T]) Set(s string) error {
 
 func (v *Value[T]) String() string { return v.text }
 
-// Type is what the help calls a value.
+// Type is the name of a value in the help.
 func (v *Value[T]) Type() string { return v.kind }
 
-// oneOf reads a value that is one of some words.
+// oneOf returns an error if s is not one of some words.
 func oneOf(what string, all []string, s string) (string, error) {
 	if !slices.Contains(all, s) {
 		return "", fmt.Errorf("there is no such %s: want one of %s", what, strings.Join(all, ", "))
@@ -41,7 +42,7 @@ func oneOf(what string, all []string, s string) (string, error) {
 	return s, nil
 }
 
-// Must is for texts that stand in the program.
+// Must panics on an error. It is for constants in the program, and for tests.
 func Must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)

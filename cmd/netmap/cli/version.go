@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// version is set by who builds a package (go build -ldflags -X).
+// version is set when a package is built (go build -ldflags -X).
 var version string
 
-// Version is which netmap this is: of the module, or of the commit that it was built from.
+// Version is the version of the package, of the module, or of the commit.
 func Version() string {
 	if version != "" {
 		return version
@@ -19,7 +19,7 @@ func Version() string {
 	return "unknown"
 }
 
-// Date is the day of the commit that this was built from, today if that is not known.
+// Date is the date of the commit from which this was built, today if it is unknown.
 func Date() time.Time {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {

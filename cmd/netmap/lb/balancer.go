@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// retryTime is how long it is waited for while frames wait for room in a pipe.
+	// retryTime is how long the balancer sleeps at most while frames wait for room in a pipe.
 	retryTime = time.Millisecond
-	// revokeBatch is how many buffers are taken back at once from the pipe with the most frames waiting.
-	revokeBatch = 150
-	// fetchAhead is how many frames are looked into at a time.
+	// dropBatch is how many buffers are freed at once by dropping frames that wait.
+	dropBatch = 150
+	// fetchAhead is how many frames are loaded into the cache at a time.
 	fetchAhead = 32
 )
 
@@ -27,16 +27,16 @@ type balancer struct {
 	outputs   []*output // of all groups
 	by        hashing
 	batch     int
-	busy      bool     // never sleeps
+	busy      bool     // poll without sleeping
 	extra     int      // extra buffers
-	free      []uint32 // those of them that hold no frame
+	free      []uint32 // extra buffers without a frame
 	received  atomic.Uint64
 	bytes     atomic.Uint64
 	nonIP     atomic.Uint64
-	endless   atomic.Uint64 // slots dropped because a frame was longer than its ring
-	malformed atomic.Uint64 // frames dropped because a slot made no sense
-	unused    atomic.Uint64 // extra buffers that hold no frame
-	seen      byte          // of no meaning, but has fetch load something
+	tooLong   atomic.Uint64 // slots dropped: frames longer than the ring
+	malformed atomic.Uint64 // frames dropped: a slot was invalid
+	unused    atomic.Uint64 // extra buffers without a frame, for the reporter
+	seen      byte          // has no meaning: fetch writes it so that the compiler keeps the loads
 }
 
 // open opens the input and the pipes.
@@ -49,7 +49,8 @@ func (o *flags) open(open cli.Opener) (*balancer, error) {
 	b.extra = len(b.free)
 	b.unused.Store(uint64(b.extra))
 	if b.extra < o.extra {
-		fmt.Fprintf(o.err, "There are %s to be had, not %d.\n", cli.Count(uint64(b.extra), "extra buffer"), o.extra)
+		fmt.Fprintf(o.err, "Only %s can be reserved, not %d.\n",
+			cli.Count(uint64(b.extra), "extra buffer"), o.extra)
 	}
 	for _, g := range o.groups {
 		var group []*output
@@ -67,21 +68,24 @@ func (o *flags) open(open cli.Opener) (*balancer, error) {
 	return b, nil
 }
 
-// openPipe opens the sending end of a pipe, alone.
+// openPipe opens the tx ring of a pipe, exclusively.
 func (b *balancer) openPipe(open cli.Opener, name string) (*output, error) {
 	p, err := open(name + "/xT")
 	if err != nil {
 		return nil, err
 	}
 	if !p.SameRegion(b.in) {
-		return nil, fmt.Errorf("%s is in another memory than %s, and frames cannot be passed on: close the programs that have it open", name, b.in.Name())
+		return nil, fmt.Errorf("%s is in another memory region than %s, so frames cannot be moved: "+
+			"close the programs that have it open", name, b.in.Name())
 	}
-	o := &output{name: name, port: p, ring: p.Tx()[0], wait: queue{slots: make([]abi.SlotWord, b.extra)}}
+	o := &output{name: name, port: p, ring: p.Tx()[0],
+		wait: queue{slots: make([]abi.SlotWord, b.extra)}}
 	o.room = o.ring.Window()
 	return o, nil
 }
 
-// run balances until the context ends or a port fails. The extra buffers are the port's again afterwards.
+// run balances until the context ends or a port fails. At the end it returns the extra buffers to
+// the port.
 func (b *balancer) run(ctx context.Context) error {
 	defer b.returnExtra()
 	for ctx.Err() == nil {
@@ -95,7 +99,7 @@ func (b *balancer) run(ctx context.Context) error {
 	return nil
 }
 
-// await waits for frames, or for a time to try again with those that have no room yet.
+// await sleeps until frames come, or until it is time to retry those that wait for room.
 func (b *balancer) await(ctx context.Context) error {
 	if b.busy {
 		return b.in.RxSync()
@@ -107,7 +111,7 @@ func (b *balancer) await(ctx context.Context) error {
 	return cli.Await(ctx, b.in, netmap.In, timeout)
 }
 
-// round passes on what waits, and what the input has.
+// round forwards the frames that wait, and those that the input has.
 func (b *balancer) round() error {
 	for _, o := range b.outputs {
 		if o.synced = false; o.wait.n > 0 {
@@ -128,13 +132,13 @@ func (b *balancer) round() error {
 				return err
 			}
 		}
-		o.book()
+		o.endRound()
 	}
 	b.unused.Store(uint64(len(b.free)))
 	return nil
 }
 
-// spread passes on the frames of one ring, a batch at most.
+// spread forwards the frames of one ring, at most a batch.
 func (b *balancer) spread(ring *netmap.Ring) (err error) {
 	r := ring.Window()
 	var frames, sum, nonIP, malformed uint64
@@ -146,10 +150,10 @@ func (b *balancer) spread(ring *netmap.Ring) (err error) {
 		n, size, m := r.Measure()
 		switch m {
 		case netmap.Incomplete:
-			incomplete = true // and no more follows
+			incomplete = true // the rest of the frame has not come yet
 			continue
 		case netmap.TooLong:
-			b.endless.Add(uint64(n))
+			b.tooLong.Add(uint64(n))
 		case netmap.Malformed:
 			malformed++
 		default:
@@ -157,7 +161,7 @@ func (b *balancer) spread(ring *netmap.Ring) (err error) {
 			if frames++; !ip {
 				nonIP++
 			}
-			err = b.deal(&r, n, size, h)
+			err = b.dispatch(&r, n, size, h)
 		}
 		sum += uint64(size)
 		r.Skip(n)
@@ -171,8 +175,8 @@ func (b *balancer) spread(ring *netmap.Ring) (err error) {
 	return err
 }
 
-// fetch looks into the next frames, and says how many. Their headers lie in another core's cache, and loads that do not wait for
-// each other take little longer than one.
+// fetch loads the headers of the next frames into the cache, and returns how many. They are in
+// another core's cache: loading them all at once takes little longer than loading one.
 func (b *balancer) fetch(r netmap.Window) int {
 	n := min(fetchAhead, r.Len())
 	for range n {
@@ -184,27 +188,27 @@ func (b *balancer) fetch(r netmap.Window) int {
 	return n
 }
 
-// deal gives a frame of n slots to one pipe of each group: copies to all groups but the last,
-// which gets the buffers.
-func (b *balancer) deal(r *netmap.Window, n, size int, h uint64) error {
+// dispatch forwards a frame of n slots to one pipe of each group. The last group gets the buffers,
+// the others get copies.
+func (b *balancer) dispatch(r *netmap.Window, n, size int, h uint64) error {
 	last := len(b.groups) - 1
 	for i, group := range b.groups {
 		o, w := group[pipeOf(h, len(group))], *r
-		if o.move(&w, i == last) == netmap.Moved { // what nearly all of them are
+		if o.move(&w, i == last) == netmap.Moved { // the usual case
 			continue
 		}
-		if err := b.forward(o, *r, n, size, i == last); err != nil {
+		if err := b.retry(o, *r, n, size, i == last); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// forward puts a frame that does not go into a pipe at once there when there is room, or behind
-// those that wait for it.
-func (b *balancer) forward(o *output, r netmap.Window, n, size int, swap bool) error {
+// retry forwards a frame that move refused: it syncs the pipe and tries again, enqueues the frame,
+// or drops it.
+func (b *balancer) retry(o *output, r netmap.Window, n, size int, swap bool) error {
 	m := netmap.NoRoom
-	if !o.synced { // there may be room by now
+	if !o.synced { // there may be room after a sync
 		if err := o.sync(); err != nil {
 			return err
 		}
@@ -223,8 +227,8 @@ func (b *balancer) forward(o *output, r netmap.Window, n, size int, swap bool) e
 	return nil
 }
 
-// enqueue has a frame wait: in its own buffers, which others replace in the rx ring, or as a copy.
-// What waits starts where its buffers do.
+// enqueue adds a frame to the queue of a pipe: in its own buffers, which extra buffers replace in
+// the rx ring, or as a copy. Frames in the queue start at the beginning of their buffers.
 func (b *balancer) enqueue(o *output, r netmap.Window, n int, swap bool) {
 	for range n {
 		last := len(b.free) - 1
@@ -244,8 +248,9 @@ func (b *balancer) enqueue(o *output, r netmap.Window, n int, swap bool) {
 	}
 }
 
-// makeFree sees to it that n extra buffers are free, and takes some from the pipe with the most slots waiting if need be: newer
-// frames matter more than old ones, and a pipe that nobody reads is not to have them all. It says whether there are as many.
+// makeFree makes n extra buffers free, if possible, and reports whether it did. If need be, it
+// drops the oldest frames of the longest queue: newer frames matter more than old ones, and a pipe
+// that nobody reads must not keep all buffers.
 func (b *balancer) makeFree(n int) bool {
 	if len(b.free) >= n || n > b.extra {
 		return len(b.free) >= n
@@ -256,20 +261,21 @@ func (b *balancer) makeFree(n int) bool {
 			longest = o
 		}
 	}
-	most := max(n, min(revokeBatch, longest.wait.n/2))
+	most := max(n, min(dropBatch, longest.wait.n/2))
 	for longest.wait.n > 0 && len(b.free) < most {
-		b.free = longest.revoke(b.free)
+		b.free = longest.dropOldest(b.free)
 	}
 	return len(b.free) >= n
 }
 
-// returnExtra gives the extra buffers back. Frames that still wait in them are lost, and counted so.
+// returnExtra returns the extra buffers to the port. Frames that still wait in them are dropped and
+// counted.
 func (b *balancer) returnExtra() {
 	for _, o := range b.outputs {
 		for o.wait.n > 0 {
-			b.free = o.revoke(b.free)
+			b.free = o.dropOldest(b.free)
 		}
-		o.book()
+		o.endRound()
 	}
 	b.in.ReturnExtra(b.free...)
 	b.free = nil

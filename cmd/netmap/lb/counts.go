@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// reporter writes what a balancer counts.
+// reporter writes the counts of a balancer.
 type reporter struct {
 	o   *flags
 	b   *balancer
@@ -15,7 +15,8 @@ type reporter struct {
 	old map[string]record
 }
 
-// record is a line about one pipe, or, without OutputRing, about all. The names are those of upstream's lb, and some more.
+// record is a line about one pipe, or, without OutputRing, about all pipes. The names are those of
+// upstream's lb; some are added.
 type record struct {
 	Ts          float64 `json:"ts"`
 	Interface   string  `json:"interface"`
@@ -36,14 +37,15 @@ type record struct {
 	bytes, droppedBytes uint64
 }
 
-// read is what is counted of a pipe.
+// read returns the counts of a pipe.
 func (o *output) read() record {
 	full, revoked, waiting := o.n.full.Load(), o.n.revoked.Load(), o.n.waiting.Load()
-	return record{Interface: o.name, Forwarded: o.n.frames.Load(), Dropped: full + revoked, Full: full, Revoked: revoked,
+	return record{Interface: o.name, Forwarded: o.n.frames.Load(), Dropped: full + revoked, Full: full,
+		Revoked: revoked,
 		Waiting: &waiting, bytes: o.n.bytes.Load(), droppedBytes: o.n.droppedBytes.Load()}
 }
 
-// total is what is counted of all pipes and of the input.
+// total returns the sums over all pipes, and the counts of the input.
 func (r *reporter) total() record {
 	received, nonIP, free := r.b.received.Load(), r.b.nonIP.Load(), r.b.unused.Load()
 	t := record{Interface: r.o.port, Received: &received, NonIP: &nonIP, Free: &free}
@@ -59,7 +61,7 @@ func (r *reporter) total() record {
 	return t
 }
 
-// since fills in the rates: what came since an earlier record.
+// since computes the rates since an earlier record.
 func (n *record) since(old record) {
 	seconds := n.Ts - old.Ts
 	if old.Ts == 0 || seconds <= 0 {
@@ -71,7 +73,8 @@ func (n *record) since(old record) {
 	n.DropMbps = float64(n.droppedBytes-old.droppedBytes) * 8 / seconds / 1e6
 }
 
-// tick reports to those whose turn it is in this second. Rates are those of the last second.
+// tick reports to the outputs whose interval ends in this second. Rates are those of the last
+// second.
 func (r *reporter) tick(second int) {
 	var to []io.Writer
 	if r.o.stdout > 0 && second%r.o.stdout == 0 {
@@ -97,17 +100,19 @@ func (r *reporter) tick(second int) {
 	line("", r.total())
 }
 
-// summary ends the report with the line that upstream's lb ends with.
+// summary writes the line with which upstream's lb ends, and the reasons of drops.
 func (r *reporter) summary() {
 	t := r.total()
-	fmt.Fprintf(r.o.out, "%d packets forwarded.  %d packets dropped. Total %d\n", t.Forwarded, t.Dropped, t.Forwarded+t.Dropped)
+	fmt.Fprintf(r.o.out, "%d packets forwarded.  %d packets dropped. Total %d\n", t.Forwarded,
+		t.Dropped, t.Forwarded+t.Dropped)
 	if t.Dropped > 0 {
-		fmt.Fprintf(r.o.err, "Dropped: %d because the pipe was full, %d to make place for newer ones.\n", t.Full, t.Revoked)
+		fmt.Fprintf(r.o.err, "Dropped: %d because the pipe was full, %d to make room for newer ones.\n",
+			t.Full, t.Revoked)
 	}
-	if n := r.b.endless.Load(); n > 0 {
+	if n := r.b.tooLong.Load(); n > 0 {
 		fmt.Fprintf(r.o.err, "Dropped: %d slots of frames longer than a ring.\n", n)
 	}
 	if n := r.b.malformed.Load(); n > 0 {
-		fmt.Fprintf(r.o.err, "Dropped: %d frames whose slots made no sense.\n", n)
+		fmt.Fprintf(r.o.err, "Dropped: %d frames with invalid slots.\n", n)
 	}
 }

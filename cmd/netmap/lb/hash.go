@@ -5,7 +5,8 @@ import (
 	"math/bits"
 )
 
-// hashing says what of a frame decides which pipe it goes to. Whatever it is, the two directions of a conversation hash alike.
+// hashing is the part of a frame that decides to which pipe it goes. The two directions of a
+// conversation always have the same hash.
 type hashing int
 
 const (
@@ -25,18 +26,19 @@ const (
 
 	etherLen, vlanLen, ipv4Len, ipv6Len, greLen = 14, 4, 20, 40, 4
 
-	// How far into a frame it is looked.
+	// Limits of parsing a frame.
 	mostTags, mostTunnels, mostExtensions = 4, 3, 8
 
-	// The fields of a GRE header that may be there.
+	// Flags of the optional fields of a GRE header.
 	greChecksum, greKey, greSequence byte = 0x80, 0x20, 0x10
 
 	seedA, seedB uint64 = 0x9e3779b97f4a7c15, 0xd6e8feb86659fd93
 )
 
-// hash is the hash of a frame, and says whether it is IP. A flow is that of the innermost packet of tunnels (IP in IP, GRE).
-// Of fragments only the addresses and the protocol count, so that all of a packet hash alike; what is no IP, and what is cut
-// off before its addresses, goes by its Ethernet addresses.
+// hash returns the hash of a frame, and whether it is IP. A flow is that of the innermost packet of
+// tunnels (IP in IP, GRE). All fragments of a packet have the same hash, which is made of addresses
+// and protocol only. Frames that are not IP, or cut off before the addresses, are hashed by their
+// Ethernet addresses.
 func (by hashing) hash(frame []byte) (h uint64, ip bool) {
 	if len(frame) < etherLen {
 		return 0, false
@@ -49,25 +51,26 @@ func (by hashing) hash(frame []byte) (h uint64, ip bool) {
 	a := uint64(binary.BigEndian.Uint32(frame))<<16 | uint64(binary.BigEndian.Uint16(frame[4:]))
 	b := uint64(binary.BigEndian.Uint32(frame[6:]))<<16 | uint64(binary.BigEndian.Uint16(frame[10:]))
 	kind := binary.BigEndian.Uint16(frame[12:])
-	return join(mix(a, seedA), mix(b, seedA), 0), by == byMAC && (kind == etherIPv4 || kind == etherIPv6)
+	return join(mix(a, seedA), mix(b, seedA), 0), by == byMAC &&
+		(kind == etherIPv4 || kind == etherIPv6)
 }
 
-// mix scrambles two words: the halves of their product, folded.
+// mix hashes two words: it folds the halves of their product.
 func mix(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a^seedA, b^seedB)
 	return hi ^ lo
 }
 
-// join is the hash of two ends of a conversation, in either order, and what else counts.
+// join is the hash of the two ends of a conversation, in either order, and of one more word.
 func join(a, b, more uint64) uint64 { return mix(a+b, a^b^more) }
 
-// pipeOf is which of so many pipes a hash is for.
+// pipeOf returns the number of the pipe for a hash.
 func pipeOf(h uint64, pipes int) uint64 {
 	pipe, _ := bits.Mul64(h, uint64(pipes))
 	return pipe
 }
 
-// ether is the hash of the packet that a frame carries, behind its VLAN tags.
+// ether is the hash of the packet in a frame, behind VLAN tags.
 func (by hashing) ether(f []byte, tunnels int) (uint64, bool) {
 	if len(f) < etherLen {
 		return 0, false
@@ -84,7 +87,7 @@ func (by hashing) ether(f []byte, tunnels int) (uint64, bool) {
 	return by.packet(kind, f, tunnels)
 }
 
-// packet is the hash of a packet of that Ethernet type.
+// packet is the hash of a packet of Ethernet type kind.
 func (by hashing) packet(kind uint16, f []byte, tunnels int) (uint64, bool) {
 	switch kind {
 	case etherIPv4:
@@ -145,7 +148,8 @@ func (by hashing) ipv6(f []byte, tunnels int) (uint64, bool) {
 	return join(mix(a, sport), mix(b, dport), uint64(proto)), true
 }
 
-// extensions goes past the extension headers of IPv6. A fragment, or what is cut off, is not whole.
+// extensions skips the extension headers of IPv6. whole is false for fragments and for packets that
+// are cut off.
 func extensions(proto byte, f []byte) (last byte, rest []byte, whole bool) {
 	for range mostExtensions {
 		size := 8
@@ -162,7 +166,7 @@ func extensions(proto byte, f []byte) (last byte, rest []byte, whole bool) {
 			if len(f) < size {
 				return proto, nil, false
 			}
-			if binary.BigEndian.Uint16(f[2:])&^6 != 0 { // an offset, or more to follow
+			if binary.BigEndian.Uint16(f[2:])&^6 != 0 { // not the only fragment
 				return f[0], nil, false
 			}
 		default:
@@ -176,7 +180,7 @@ func extensions(proto byte, f []byte) (last byte, rest []byte, whole bool) {
 	return proto, nil, false
 }
 
-// ports are the ports behind an IP header, 0 of what has none.
+// ports are the ports behind an IP header, plus 1; 0 if the protocol has none.
 func ports(proto byte, f []byte) (src, dst uint64) {
 	switch proto {
 	case protoTCP, protoUDP, protoSCTP, protoDCCP, protoUDPLite:
@@ -203,7 +207,7 @@ func (by hashing) inner(proto byte, f []byte, tunnels int) (uint64, bool) {
 	return 0, false
 }
 
-// gre is the hash of the packet in GRE of version 0.
+// gre is the hash of the packet in GRE, version 0.
 func (by hashing) gre(f []byte, tunnels int) (uint64, bool) {
 	if len(f) < greLen || f[1]&7 != 0 {
 		return 0, false

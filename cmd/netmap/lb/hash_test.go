@@ -7,19 +7,20 @@ import (
 	"testing"
 )
 
-// ends are the two ends of a conversation, as they stand in a packet from a to b.
+// ends are the two ends of a conversation, for a packet from a to b.
 type ends struct {
 	a, b         string // addresses
 	aPort, bPort uint16
 }
 
-func (e ends) turned() ends { return ends{e.b, e.a, e.bPort, e.aPort} }
+func (e ends) reversed() ends { return ends{e.b, e.a, e.bPort, e.aPort} }
 
 func (e ends) ports() string {
-	return string(binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, e.aPort), e.bPort)) + strings.Repeat("x", 16)
+	b := binary.BigEndian.AppendUint16(nil, e.aPort)
+	return string(binary.BigEndian.AppendUint16(b, e.bPort)) + strings.Repeat("x", 16)
 }
 
-// ipv4 is a packet with these flags and this offset.
+// ipv4 is a packet with this field of fragment flags and offset.
 func (e ends) ipv4(proto byte, fragment uint16, payload string) string {
 	f := binary.BigEndian.AppendUint16([]byte("\x45\x00\x00\x28\x00\x00"), fragment)
 	return string(append(f, 64, proto, 0, 0)) + e.a + e.b + payload
@@ -43,37 +44,48 @@ var (
 	six  = ends{addr6 + "\x01", addr6 + "\x02", 1000, 80}
 )
 
-// All frames of a line hash alike, and those of different lines do not.
+// Frames of one line have the same hash, those of different lines have different ones.
 func TestHash(t *testing.T) {
 	outer, tcp := ends{"\xc0\xa8\x00\x01", "\xc0\xa8\x00\x02", 0, 0}, four.ipv4(6, 0, four.ports())
-	back := four.turned()
+	back := four.reversed()
 	same := [][]string{
-		{ // TCP over IPv4, both directions, whatever is wrapped around it
+		{ // TCP over IPv4, both directions, in all tunnels
 			ether(kind4, tcp), ether(kind4, back.ipv4(6, 0, back.ports())),
 			ether("\x81\x00\x00\x05"+kind4, tcp), ether("\x88\xa8\x00\x05\x81\x00\x00\x06"+kind4, tcp),
-			ether(kind4, outer.ipv4(4, 0, tcp)), ether(kind4, outer.turned().ipv4(47, 0, "\x00\x00"+kind4+tcp)),
+			ether(kind4, outer.ipv4(4, 0, tcp)),
+			ether(kind4, outer.reversed().ipv4(47, 0, "\x00\x00"+kind4+tcp)),
 			ether(kind4, outer.ipv4(47, 0, "\xb0\x00"+kind4+"ccccKKKKssss"+tcp)),
 			ether(kind4, outer.ipv4(47, 0, "\x20\x00\x65\x58KKKK"+ether(kind4, tcp))),
 			ether(kind6, six.ipv6(4, tcp)), ether(kind6, six.ipv6(60, "\x04\x00xxxxxx"+tcp)),
-			ether(kind4, four.ipv4(6, 0x4000, four.ports())), // "don't fragment" is no fragment
+			ether(kind4, four.ipv4(6, 0x4000, four.ports())), // "don't fragment" does not make a fragment
 		},
 		{ether(kind4, four.ipv4(17, 0, four.ports())), ether(kind4, back.ipv4(17, 0, back.ports()))},
 		{ // fragments
-			ether(kind4, four.ipv4(6, 0x2000, four.ports())), ether(kind4, four.ipv4(6, 100, "whatever it is")),
+			ether(kind4, four.ipv4(6, 0x2000, four.ports())),
+			ether(kind4, four.ipv4(6, 100, "whatever it is")),
 			ether(kind4, back.ipv4(6, 0x2064, "")),
 		},
 		{ // IPv6, with and without headers in between
-			ether(kind6, six.ipv6(6, six.ports())), ether(kind6, six.turned().ipv6(6, six.turned().ports())),
+			ether(kind6, six.ipv6(6, six.ports())),
+			ether(kind6, six.reversed().ipv6(6, six.reversed().ports())),
 			ether(kind6, six.ipv6(0, "\x06\x01"+strings.Repeat("o", 14)+six.ports())),
 			ether(kind6, six.ipv6(51, "\x06\x04"+strings.Repeat("a", 22)+six.ports())),
-			ether(kind6, six.ipv6(44, "\x06\x00\x00\x00iiii"+six.ports())), ether(kind4, outer.ipv4(41, 0, six.ipv6(6, six.ports()))),
+			ether(kind6, six.ipv6(44, "\x06\x00\x00\x00iiii"+six.ports())),
+			ether(kind4, outer.ipv4(41, 0, six.ipv6(6, six.ports()))),
 		},
 		{ // fragments of IPv6
-			ether(kind6, six.ipv6(44, "\x06\x00\x00\x01iiii"+six.ports())), ether(kind6, six.ipv6(44, "\x06\x00\x01\x00iiii")),
+			ether(kind6, six.ipv6(44, "\x06\x00\x00\x01iiii"+six.ports())),
+			ether(kind6, six.ipv6(44, "\x06\x00\x01\x00iiii")),
 		},
 		{ether(kind4, four.ipv4(1, 0, "ping")), ether(kind4, back.ipv4(1, 0, "pong"))},
-		{ether(kind4, outer.ipv4(47, 0, "\x00\x01"+kind4+tcp)), ether(kind4, outer.ipv4(47, 0, "\x00\x00\x12\x34other"))}, // GRE that nobody can look into
-		{ether("\x08\x06", "who has"), ether("\x08\x06", "it is"), ether("\x88\xcc", "lldp"), ether(kind4, "short")},
+		{ // GRE of other versions and types
+			ether(kind4, outer.ipv4(47, 0, "\x00\x01"+kind4+tcp)),
+			ether(kind4, outer.ipv4(47, 0, "\x00\x00\x12\x34other")),
+		},
+		{ // not IP, or cut off
+			ether("\x08\x06", "who has"), ether("\x08\x06", "it is"), ether("\x88\xcc", "lldp"),
+			ether(kind4, "short"),
+		},
 	}
 	seen := map[uint64]int{}
 	for i, line := range same {
@@ -93,11 +105,12 @@ func TestHash(t *testing.T) {
 	}
 }
 
-// With less to look at, more hashes alike.
+// Coarser hashes ignore ports, or IP addresses.
 func TestCoarserHash(t *testing.T) {
 	other := four
 	other.aPort = 7
-	tcp, udp := []byte(ether(kind4, four.ipv4(6, 0, four.ports()))), []byte(ether(kind4, other.turned().ipv4(17, 0, "")))
+	tcp, udp := []byte(ether(kind4, four.ipv4(6, 0, four.ports()))),
+		[]byte(ether(kind4, other.reversed().ipv4(17, 0, "")))
 	elsewhere := []byte(ether(kind4, ends{four.a, "\x0a\x00\x00\x09", 1, 2}.ipv4(6, 0, "")))
 	hash := func(by hashing, f []byte) uint64 {
 		h, ip := by.hash(f)
@@ -138,10 +151,12 @@ func TestHashSpreads(t *testing.T) {
 	}
 }
 
-// Whatever comes, no hash looks behind its end, and it allocates nothing.
+// No hash reads behind the end of its frame, and none allocates.
 func TestHashOfAnything(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
-	full := []byte(ether(kind4, four.ipv4(4, 0, four.ipv4(47, 0, "\xb0\x00\x65\x58ccccKKKKssss"+ether(kind6, six.ipv6(0, "\x2c\x00xxxxxx\x06\x00\x00\x00iiii"+six.ports()))))))
+	inner := ether(kind6, six.ipv6(0, "\x2c\x00xxxxxx\x06\x00\x00\x00iiii"+six.ports()))
+	gre := four.ipv4(47, 0, "\xb0\x00\x65\x58ccccKKKKssss"+inner)
+	full := []byte(ether(kind4, four.ipv4(4, 0, gre)))
 	for n := range full {
 		byFlow.hash(full[:n])
 	}

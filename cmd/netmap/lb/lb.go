@@ -1,4 +1,4 @@
-// Package lb is the command that spreads the frames of a port over pipes.
+// Package lb has the command netmap lb, which spreads the frames of a port over pipes.
 package lb
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// flags are those of lb.
+// flags are the flags of lb.
 type flags struct {
 	port     string
 	specs    []string // of the groups
@@ -29,17 +29,17 @@ type flags struct {
 	device   cli.Device
 	extra    int
 	batch    int
-	wait     int // seconds; below 0 is what fits the port
+	wait     int // seconds; below 0 is the port's default
 	busy     bool
 	stdout   int // seconds between two reports, 0 is none
 	syslog   int
 	out, err io.Writer
 }
 
-// group is a group of pipes, of which every frame goes to one.
+// group is a group of pipes: every frame goes to one of them.
 type group struct {
-	name  string // of the pipes, without their number
-	first int    // that number
+	name  string // name of the pipes without their number
+	first int    // number of the first pipe
 	pipes int
 }
 
@@ -75,7 +75,7 @@ const examples = `  netmap lb -i netmap:eth0 -p 4
   netmap lb -i netmap:eth0 -p ids:4 -p log:1 -B 20000 -o 1
   netmap lb -i vale0:in -p worker:8 --hash ip`
 
-// New is the command.
+// New returns the command.
 func New() *cobra.Command {
 	o := &flags{}
 	cmd := &cobra.Command{
@@ -96,23 +96,28 @@ func New() *cobra.Command {
 	return cmd
 }
 
-// addFlags defines the flags. Their letters are those of upstream's lb, where it has them.
+// addFlags defines the flags. Their letters are those of upstream's lb, if it has the flag.
 func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVarP(&o.port, "interface", "i", "", "the port to receive from")
-	f.StringArrayVarP(&o.specs, "pipes", "p", nil, "add a group of pipes, [name:]number (default 2 pipes that are called as the port is)")
+	f.StringArrayVarP(&o.specs, "pipes", "p", nil,
+		"add a group of pipes, [name:]number (default 2 pipes that are called as the port is)")
 	f.StringVar(&o.hash, "hash", "flow", "what keeps frames together: flow, ip or mac")
-	f.IntVarP(&o.extra, "extra-buffers", "B", 0, "reserve so many buffers for frames that find their pipe full")
+	f.IntVarP(&o.extra, "extra-buffers", "B", 0,
+		"reserve so many buffers for frames that find their pipe full")
 	f.IntVarP(&o.batch, "batch", "b", 2048, "take at most so many frames from a ring at a time")
-	cli.AddWaitFlag(f, &o.wait, "wait", "seconds to wait for the link before starting (default 2 for an interface, else 0)")
-	f.BoolVarP(&o.busy, "busy-wait", "W", false, "never sleep: faster to react, and takes a whole core")
+	cli.AddWaitFlag(f, &o.wait, "wait",
+		"seconds to wait for the link before starting (default 2 for an interface, else 0)")
+	f.BoolVarP(&o.busy, "busy-wait", "W", false,
+		"never sleep: faster to react, and takes a whole core")
 	f.IntVarP(&o.stdout, "stdout", "o", 0, "seconds between two reports to standard output; 0 is none")
-	f.IntVarP(&o.syslog, "syslog", "s", 0, "seconds between two reports to the system's log; 0 is none")
+	f.IntVarP(&o.syslog, "syslog", "s", 0,
+		"seconds between two reports to the system's log; 0 is none")
 	o.device.AddFlags(f, "lb")
 	f.Lookup("device").Usage = "the netmap device to use (default /dev/netmap)"
 }
 
-// check finds what cannot work, and what the groups of pipes are.
+// check checks the flags, and parses the groups of pipes.
 func (o *flags) check() (err error) {
 	by, ok := hashings[o.hash]
 	o.by = by
@@ -120,7 +125,7 @@ func (o *flags) check() (err error) {
 	case o.port == "":
 		return fmt.Errorf("name the port to receive from with -i, such as -i netmap:eth0")
 	case !ok:
-		return fmt.Errorf("nothing is known of --hash %s: choose flow, ip or mac", o.hash)
+		return fmt.Errorf("there is no hash %q: --hash takes flow, ip or mac", o.hash)
 	case o.extra < 0 || o.extra > math.MaxInt32:
 		return fmt.Errorf("there are no %d buffers: -B takes 0 or more", o.extra)
 	case o.batch < 1:
@@ -147,9 +152,9 @@ func (o *flags) check() (err error) {
 	return o.parseGroups(base)
 }
 
-// parseGroups reads the groups. One without a name is called as the input is.
+// parseGroups parses the groups. A group without a name has the name of the input.
 func (o *flags) parseGroups(base string) error {
-	next := map[string]int{} // the number of the next pipe of a name
+	next := map[string]int{} // number of the next pipe, by name
 	for _, spec := range o.specs {
 		g := group{name: base, pipes: defaultPipes}
 		number := spec
@@ -159,11 +164,13 @@ func (o *flags) parseGroups(base string) error {
 		if number != "" {
 			n, err := strconv.Atoi(number)
 			if err != nil || n < 1 || n > mostPipes {
-				return fmt.Errorf("%q is not a number of pipes: -p takes [name:]number, from 1 to %d", number, mostPipes)
+				return fmt.Errorf("%q is not a number of pipes: -p takes [name:]number, from 1 to %d",
+					number, mostPipes)
 			}
 			g.pipes = n
 		}
-		if n, err := cli.ParsePort(g.name + "{0"); err != nil || n.Port != g.name+"{0" || portname.KindOf(g.name) == portname.Pipe {
+		if n, err := cli.ParsePort(g.name + "{0"); err != nil || n.Port != g.name+"{0" ||
+			portname.KindOf(g.name) == portname.Pipe {
 			return fmt.Errorf("pipes cannot be called %q: -p takes [name:]number", g.name)
 		}
 		g.first = next[g.name]
@@ -173,9 +180,9 @@ func (o *flags) parseGroups(base string) error {
 	return nil
 }
 
-// needs are the ports for which a framework inside this process has to have buffers.
+// needs are the ports for which a framework inside this process needs buffers.
 func (o *flags) needs() (ports []portname.Name) {
-	if in, err := cli.ParsePort(o.port); err == nil { // else opening it says what is wrong
+	if in, err := cli.ParsePort(o.port); err == nil { // else opening it fails
 		in.Flags |= abi.NRRxRingsOnly
 		ports = append(ports, in)
 	}
@@ -211,13 +218,14 @@ func (o *flags) run(ctx context.Context) error {
 	}
 	if cli.WaitForLink(ctx, o.err, o.wait, o.port) != nil {
 		b.returnExtra()
-		return nil // interrupted before it began
+		return nil // interrupted before the start
 	}
-	fmt.Fprintf(o.err, "Ready: %s -> %s, %s.\n", o.port, cli.Count(uint64(len(b.outputs)), "pipe"), cli.Count(uint64(b.extra), "extra buffer"))
+	fmt.Fprintf(o.err, "Ready: %s -> %s, %s.\n", o.port, cli.Count(uint64(len(b.outputs)), "pipe"),
+		cli.Count(uint64(b.extra), "extra buffer"))
 	return o.balance(ctx, b, r)
 }
 
-// balance balances until the context ends or a port fails, and reports.
+// balance balances and reports until the context ends or a port fails.
 func (o *flags) balance(ctx context.Context, b *balancer, r *reporter) error {
 	r.b, r.old = b, map[string]record{}
 	ended := make(chan error, 1)

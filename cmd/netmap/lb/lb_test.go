@@ -50,7 +50,7 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// Each is an error of the command line, of one line, that says which flag to look at.
+// Each is an error of the command line, on one line, that names the flag.
 func TestBadFlags(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                          "-i",
@@ -82,13 +82,13 @@ func TestBadFlags(t *testing.T) {
 	}
 }
 
-// running is a balancer in a framework of its own, which receives from in}1.
+// running is a balancer in its own framework, which receives from in}1.
 type running struct {
 	t   *testing.T
 	f   *embed.Framework
 	o   *flags
 	b   *balancer
-	in  *netmap.Port // sends to it
+	in  *netmap.Port // sends to the balancer
 	end func() record
 }
 
@@ -115,7 +115,7 @@ func start(t *testing.T, args ...string) *running {
 			t.Error(err)
 		}
 	})
-	t.Cleanup(finish) // before the framework's memory goes
+	t.Cleanup(finish) // before the framework closes
 	r.end = func() record {
 		finish()
 		return rep.total()
@@ -133,7 +133,7 @@ func (r *running) open(name string) *netmap.Port {
 	return p
 }
 
-// sinks are the other ends of pipes.
+// sinks opens the other ends of pipes.
 func (r *running) sinks(name string, n int) (list []*netmap.Port) {
 	for i := range n {
 		list = append(list, r.open(fmt.Sprintf("%s}%d", name, i)))
@@ -141,12 +141,12 @@ func (r *running) sinks(name string, n int) (list []*netmap.Port) {
 	return list
 }
 
-// flowFrame is frame seq of a flow, of IPv4 or IPv6, with and without VLAN tag, in either direction.
+// flowFrame is frame seq of a flow: of IPv4 or IPv6, with or without VLAN tag, in either direction.
 func flowFrame(flow, seq, size int) []byte {
 	four, six := four, six
 	four.aPort, six.aPort = uint16(flow), uint16(flow)
 	if seq%2 == 1 {
-		four, six = four.turned(), six.turned()
+		four, six = four.reversed(), six.reversed()
 	}
 	text := ether(kind4, four.ipv4(17, 0, four.ports()))
 	switch flow % 3 {
@@ -162,7 +162,7 @@ func flowFrame(flow, seq, size int) []byte {
 	return f
 }
 
-// send sends frames of many flows, as many from each, and no more at once than the pipes hold.
+// send sends the frames with numbers from from to to-1 of each flow, and waits for room.
 func (r *running) send(flows, from, to, size int) {
 	r.t.Helper()
 	for seq := from; seq < to; seq++ {
@@ -179,15 +179,15 @@ func (r *running) send(flows, from, to, size int) {
 	}
 }
 
-// sink is what a pipe's receiver has seen.
+// sink is a receiver at a pipe, and what it has seen.
 type sink struct {
 	port  *netmap.Port
-	next  map[int]int // the number that is expected of each flow
+	next  map[int]int // expected number, by flow
 	total int
 	part  []byte
 }
 
-// read reads what is there. Each flow has to come in order, each frame whole.
+// read receives the frames that have come. Each flow has to be in order, each frame whole.
 func (s *sink) read(t *testing.T, size int) {
 	t.Helper()
 	if err := s.port.RxSync(); err != nil {
@@ -200,16 +200,18 @@ func (s *sink) read(t *testing.T, size int) {
 		if len(s.part) != size {
 			t.Fatalf("a frame of %d bytes, want %d", len(s.part), size)
 		}
-		flow, seq := int(binary.BigEndian.Uint32(s.part[size-8:])), int(binary.BigEndian.Uint32(s.part[size-4:]))
+		flow, seq := int(binary.BigEndian.Uint32(s.part[size-8:])),
+			int(binary.BigEndian.Uint32(s.part[size-4:]))
 		if seq != s.next[flow] || !bytes.Equal(s.part, flowFrame(flow, seq, size)) {
-			t.Fatalf("frame %d of flow %d is %x, want frame %d", seq, flow, s.part[:min(size, 80)], s.next[flow])
+			t.Fatalf("frame %d of flow %d is %x, want frame %d", seq, flow, s.part[:min(size, 80)],
+				s.next[flow])
 		}
 		s.next[flow]++
 		s.total++
 		s.part = s.part[:0]
-		clear(f) // a receiver may write into what it got
+		clear(f) // a receiver may write into its frames
 	}
-	if err := s.port.RxSync(); err != nil { // gives the slots back
+	if err := s.port.RxSync(); err != nil { // releases the slots
 		t.Fatal(err)
 	}
 }
@@ -221,8 +223,8 @@ func newSinks(ports []*netmap.Port) (list []*sink) {
 	return list
 }
 
-// gather reads from all until so many frames have come.
-func gather(t *testing.T, sinks []*sink, want, size int) {
+// receiveAll receives from all sinks until so many frames have come.
+func receiveAll(t *testing.T, sinks []*sink, want, size int) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		total := 0
@@ -239,7 +241,8 @@ func gather(t *testing.T, sinks []*sink, want, size int) {
 	}
 }
 
-// Every flow is in exactly one pipe of a group, whole, in order, and nothing is lost; every group gets everything.
+// Every flow goes to exactly one pipe of each group, whole and in order. Every group gets every
+// frame.
 func TestFlowsStayTogether(t *testing.T) {
 	for _, args := range []string{"", "-W", "-b 7", "-B 2000", "-i in}1@offset=64"} {
 		for _, size := range []int{100, 5000} {
@@ -253,7 +256,7 @@ func TestFlowsStayTogether(t *testing.T) {
 				for round := range rounds {
 					r.send(flows, round*each, (round+1)*each, size)
 					for _, g := range groups {
-						gather(t, g, flows*(round+1)*each, size)
+						receiveAll(t, g, flows*(round+1)*each, size)
 					}
 				}
 				for i, g := range groups {
@@ -268,10 +271,11 @@ func TestFlowsStayTogether(t *testing.T) {
 	}
 }
 
-// wantWholeFlows wants each flow in one pipe of a group, with all its frames, and no pipe without any.
+// wantWholeFlows checks that each flow is in one pipe, with all its frames, and that no pipe is
+// empty.
 func wantWholeFlows(t *testing.T, group string, pipes []*sink, flows, frames int) {
 	t.Helper()
-	owners := map[int]int{} // pipes, by flow
+	owners := map[int]int{} // number of pipes, by flow
 	for _, s := range pipes {
 		for flow, n := range s.next {
 			if owners[flow]++; n != frames {
@@ -292,7 +296,7 @@ func wantWholeFlows(t *testing.T, group string, pipes []*sink, flows, frames int
 	}
 }
 
-// Frames for a pipe that is full wait in extra buffers, in order, and come when there is room.
+// Frames for a full pipe wait in extra buffers, in order, until there is room.
 func TestOverflow(t *testing.T) {
 	for _, groups := range []string{"-p a:1", "-p b:1 -p a:1", "-p b:1 -p a:1 -i in}1@offset=64"} {
 		for _, size := range []int{100, 5000} {
@@ -305,7 +309,7 @@ func TestOverflow(t *testing.T) {
 			r.send(flows, 0, each, size)
 			for _, g := range [][]*sink{first, rest} {
 				if g != nil {
-					gather(t, g, flows*each, size)
+					receiveAll(t, g, flows*each, size)
 				}
 			}
 			if n := r.end(); n.Dropped != 0 || *n.Free != 8000 {
@@ -315,7 +319,8 @@ func TestOverflow(t *testing.T) {
 	}
 }
 
-// A pipe that nobody reads loses what is too much, which is counted, and the others lose nothing. All buffers come back.
+// A pipe that nobody reads loses frames, which are counted. The other pipe loses none. At the end,
+// all buffers are free.
 func TestStalledPipe(t *testing.T) {
 	for _, extra := range []int{0, 500} {
 		for _, size := range []int{100, 5000} {
@@ -325,21 +330,26 @@ func TestStalledPipe(t *testing.T) {
 			mine := 0
 			for round := range rounds {
 				r.send(flows, round*each, (round+1)*each, size)
-				eventually(t, "all is received", func() bool { return r.b.received.Load() == uint64(flows*(round+1)*each) })
+				eventually(t, "all is received",
+					func() bool { return r.b.received.Load() == uint64(flows*(round+1)*each) })
 				sinks[1].read(t, size)
 			}
 			mine = sinks[1].total
 			n := r.end()
 			if n.Forwarded+n.Dropped != flows*rounds*each || n.Dropped == 0 {
-				t.Errorf("%d extra buffers: forwarded %d, dropped %d of %d", extra, n.Forwarded, n.Dropped, flows*rounds*each)
+				t.Errorf("%d extra buffers: forwarded %d, dropped %d of %d", extra, n.Forwarded, n.Dropped,
+					flows*rounds*each)
 			}
-			if stalled := r.b.outputs[0].read(); stalled.Dropped != n.Dropped || extra > 0 && n.Revoked == 0 || extra == 0 && n.Full == 0 {
+			if stalled := r.b.outputs[0].read(); stalled.Dropped != n.Dropped ||
+				extra > 0 && n.Revoked == 0 || extra == 0 && n.Full == 0 {
 				t.Errorf("%d extra buffers: all %d, the stalled pipe %+v", extra, n.Dropped, stalled)
 			}
 			if uint64(mine) != r.b.outputs[1].n.frames.Load() {
-				t.Errorf("%d extra buffers: %d frames of %d came out of the other pipe", extra, mine, r.b.outputs[1].n.frames.Load())
+				t.Errorf("%d extra buffers: %d frames of %d came out of the other pipe", extra, mine,
+					r.b.outputs[1].n.frames.Load())
 			}
-			for _, p := range []*netmap.Port{r.in, sinks[0].port, sinks[1].port, r.b.in, r.b.outputs[0].port, r.b.outputs[1].port} {
+			for _, p := range []*netmap.Port{r.in, sinks[0].port, sinks[1].port, r.b.in, r.b.outputs[0].port,
+				r.b.outputs[1].port} {
 				p.Close()
 			}
 			if u := r.f.Usage(); !u.Full() {
@@ -358,8 +368,8 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// A frame that a pipe can never hold is dropped at once, with and without extra buffers, and so is
-// one whose slots make no sense; those behind it pass.
+// A frame longer than the ring of a pipe is dropped at once, with and without extra buffers, and so
+// is one with an invalid slot. The frames behind them pass.
 func TestFramesThatCannotPass(t *testing.T) {
 	for _, extra := range []int{0, 100} {
 		f, err := embed.New(embed.Config{Buffers: 16384, NoHugePages: true})
@@ -370,7 +380,8 @@ func TestFramesThatCannotPass(t *testing.T) {
 		r := &running{t: t, f: f}
 		s := newSinks([]*netmap.Port{r.open("a}0@conf:slots=8")})[0]
 		in := r.open("in{1")
-		o := &flags{port: "in}1", by: byFlow, batch: 2048, groups: []group{{name: "a", pipes: 1}}, extra: extra, err: &bytes.Buffer{}}
+		o := &flags{port: "in}1", by: byFlow, batch: 2048, groups: []group{{name: "a", pipes: 1}},
+			extra: extra, err: &bytes.Buffer{}}
 		b, err := o.open(f.Open)
 		if err != nil {
 			t.Fatal(err)
@@ -384,14 +395,16 @@ func TestFramesThatCannotPass(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.read(t, 100)
-		if n := b.outputs[0].read(); s.total != 2 || n.Dropped != 1 || *n.Waiting != 0 || b.malformed.Load() != 1 || b.received.Load() != 3 {
-			t.Errorf("%d frames came; %+v, %d made no sense, %d received", s.total, n, b.malformed.Load(), b.received.Load())
+		if n := b.outputs[0].read(); s.total != 2 || n.Dropped != 1 || *n.Waiting != 0 ||
+			b.malformed.Load() != 1 || b.received.Load() != 3 {
+			t.Errorf("%d frames came; %+v, %d malformed, %d received", s.total, n, b.malformed.Load(),
+				b.received.Load())
 		}
 		b.returnExtra()
 	}
 }
 
-// A pipe that somebody else sends to is refused, and nothing stays behind.
+// A pipe to which another program sends is refused.
 func TestPipeInUse(t *testing.T) {
 	f, err := embed.New(embed.Config{Buffers: 16384, NoHugePages: true})
 	if err != nil {
@@ -401,17 +414,18 @@ func TestPipeInUse(t *testing.T) {
 	if _, err := f.Open("a{1"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := mustParse(t, "-i", "in}1", "-p", "a:2", "-B", "10").open(f.Open); err == nil || !strings.Contains(err.Error(), "a{1") {
+	if _, err := mustParse(t, "-i", "in}1", "-p", "a:2", "-B", "10").open(f.Open); err == nil ||
+		!strings.Contains(err.Error(), "a{1") {
 		t.Errorf("error %v, want one about a{1", err)
 	}
 }
 
-// The report is a line of JSON for each pipe and one for all, with the names that scripts know.
+// The report is a line of JSON for each pipe, and one for all, with upstream's names.
 func TestReport(t *testing.T) {
 	r := start(t, "-p", "a:2", "-o", "1")
 	sinks := newSinks(r.sinks("a", 2))
 	r.send(10, 0, 2, 100)
-	gather(t, sinks, 20, 100)
+	receiveAll(t, sinks, 20, 100)
 	time.Sleep(1200 * time.Millisecond)
 	r.end()
 	lines := strings.Split(strings.TrimSpace(r.o.out.(*bytes.Buffer).String()), "\n")
@@ -422,7 +436,8 @@ func TestReport(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[2]), &all); err != nil {
 		t.Fatal(err)
 	}
-	if all["output_ring"] != nil || all["packets_received"] != 20.0 || all["packets_forwarded"] != 20.0 || all["interface"] != "in}1" || all["non_ip_packets"] != 0.0 {
+	if all["output_ring"] != nil || all["packets_received"] != 20.0 ||
+		all["packets_forwarded"] != 20.0 || all["interface"] != "in}1" || all["non_ip_packets"] != 0.0 {
 		t.Errorf("%v", all)
 	}
 	if !strings.Contains(lines[1], `"interface":"a{1","output_ring":1,`) {
@@ -430,7 +445,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// BenchmarkRound is what balancing costs by itself: sender, balancer and receivers in one goroutine.
+// BenchmarkRound measures balancing alone: sender, balancer and receivers are on one goroutine.
 func BenchmarkRound(b *testing.B) {
 	f, err := embed.New(embed.Config{Buffers: 16384})
 	if err != nil {
@@ -478,7 +493,7 @@ func BenchmarkRound(b *testing.B) {
 	}
 }
 
-// benchFrames are of many flows.
+// benchFrames are frames of many flows.
 var benchFrames = func() (list [][]byte) {
 	for i := range 256 {
 		list = append(list, flowFrame(3*i, 0, 60))

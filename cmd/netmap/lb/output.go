@@ -7,34 +7,35 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// output is one pipe: its tx ring, and the frames that wait for room in it.
+// output is a pipe: its tx ring, and the frames that wait for room in it.
 type output struct {
 	name   string
 	port   *netmap.Port
 	ring   *netmap.Ring
-	room   netmap.Window // of the ring, since the last sync
+	room   netmap.Window // the free slots at the last sync
 	wait   queue
-	dirty  bool // something was put into the ring
+	dirty  bool // frames were put into the ring since the last sync
 	synced bool // in this round
 	n      counters
 }
 
-// counters are what is counted of a pipe, written once a round, read by the reporter. Frames are slots where that differs.
+// counters are the counts of a pipe. The balancer writes them once a round; the reporter reads
+// them.
 type counters struct {
 	frames, bytes    atomic.Uint64 // put into the ring
 	full             atomic.Uint64 // frames dropped: no room in the ring, and no extra buffer
-	revoked          atomic.Uint64 // frames dropped from the queue to make place for newer ones
+	revoked          atomic.Uint64 // frames dropped from the queue for newer ones
 	droppedBytes     atomic.Uint64
 	waiting          atomic.Uint64 // slots in the queue
 	pending, dropped tally
 	_                [64]byte // the counters of two pipes share no cache line
 }
 
-// tally is what the round under way adds to the counters.
+// tally has the counts of the current round.
 type tally struct{ frames, bytes, revoked uint64 }
 
-// book adds what a round brought.
-func (o *output) book() {
+// endRound adds the counts of the round to the counters.
+func (o *output) endRound() {
 	n := &o.n
 	n.frames.Add(n.pending.frames)
 	n.bytes.Add(n.pending.bytes)
@@ -69,7 +70,7 @@ func (q *queue) pop() abi.SlotWord {
 	return w
 }
 
-// first is the number of slots of the first frame, 0 if there is none.
+// first is the number of slots of the first frame, 0 if the queue is empty.
 func (q *queue) first() int {
 	for i := range q.n {
 		if q.slots[(q.head+i)%len(q.slots)].Flags()&abi.NSMoreFrag == 0 {
@@ -79,7 +80,7 @@ func (q *queue) first() int {
 	return 0
 }
 
-// sync hands over what was put into the ring, and learns what room there is.
+// sync hands over the frames in the ring, and finds the free slots.
 func (o *output) sync() error {
 	if o.dirty {
 		o.room.Commit()
@@ -90,8 +91,8 @@ func (o *output) sync() error {
 	return err
 }
 
-// move puts the frame at the window, or a copy of it, into the ring, unless others wait for room
-// in it. The window goes on as the outcome says.
+// move puts the frame at the window, or a copy of it, into the ring, unless other frames wait for
+// room in it. What happens to the window depends on the outcome, as for Window.MoveTo.
 func (o *output) move(r *netmap.Window, swap bool) (m netmap.Move) {
 	if o.wait.n > 0 {
 		return netmap.NoRoom
@@ -110,7 +111,8 @@ func (o *output) move(r *netmap.Window, swap bool) (m netmap.Move) {
 	return m
 }
 
-// drain puts waiting frames into the ring, as many as there is room for. Buffers that come free go onto the list.
+// drain puts waiting frames into the ring while there is room. It appends the buffers that become
+// free to the list.
 func (o *output) drain(free []uint32) []uint32 {
 	for n := o.wait.first(); n > 0 && n <= o.room.Len(); n = o.wait.first() {
 		o.dirty = true
@@ -127,8 +129,8 @@ func (o *output) drain(free []uint32) []uint32 {
 	return free
 }
 
-// revoke drops the oldest waiting frame.
-func (o *output) revoke(free []uint32) []uint32 {
+// dropOldest drops the oldest waiting frame, and appends its buffers to the list.
+func (o *output) dropOldest(free []uint32) []uint32 {
 	for range o.wait.first() {
 		w := o.wait.pop()
 		o.n.dropped.bytes += uint64(w.Len())

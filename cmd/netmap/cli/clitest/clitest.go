@@ -1,4 +1,4 @@
-// Package clitest runs command lines that are wrong, for the tests of commands.
+// Package clitest runs wrong command lines, for the tests of commands.
 package clitest
 
 import (
@@ -11,9 +11,11 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 )
 
-// Fails runs a command with the words of args, as the program would. It has to end with that status, and with an error of one
-// line that has want in it. What the command wrote is returned.
-func Fails(t *testing.T, cmd *cobra.Command, args string, status int, want string) (written string) {
+// Fails runs a command with the words of args, as the program would. The command has to end with
+// that status, and with an error of one line that contains want. Fails returns the command's
+// output.
+func Fails(t *testing.T, cmd *cobra.Command, args string, status int,
+	want string) (written string) {
 	t.Helper()
 	var out bytes.Buffer
 	cli.MarkUsage(cmd)
@@ -22,8 +24,10 @@ func Fails(t *testing.T, cmd *cobra.Command, args string, status int, want strin
 	cmd.SetErr(&out)
 	cmd.SetArgs(strings.Fields(args))
 	err := cmd.ExecuteContext(t.Context())
-	if err == nil || cli.ExitStatus(err) != status || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
-		t.Errorf("%s %s: status %d, error %v; want %d and one line with %q", cmd.Name(), args, cli.ExitStatus(err), err, status, want)
+	if err == nil || cli.ExitStatus(err) != status || !strings.Contains(err.Error(), want) ||
+		strings.Contains(err.Error(), "\n") {
+		t.Errorf("%s %s: status %d, error %v; want %d and one line with %q", cmd.Name(), args,
+			cli.ExitStatus(err), err, status, want)
 	}
 	return out.String()
 }

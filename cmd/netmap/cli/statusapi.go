@@ -13,14 +13,14 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
 
-// announcement is where a command that opens ports inside its own process lets others watch them.
-type announcement struct {
+// statusAPI has the flags for the status API of a command with ports inside its process.
+type statusAPI struct {
 	program string // the command's name
-	socket  string // "" is one that netmap top finds
+	socket  string // "" is a name that netmap top finds
 	http    string
 }
 
-func (a *announcement) addFlags(f *pflag.FlagSet) {
+func (a *statusAPI) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&a.socket, "status", "",
 		"unix socket of the status API for ports that are opened inside this process, "+
 			NoStatus+" for none (default one that netmap top finds)")
@@ -45,14 +45,14 @@ func parseHTTP(s string) (string, error) {
 	return s, nil
 }
 
-// asked says whether the user wants to be able to watch.
-func (a *announcement) asked() bool {
+// asked reports whether the user asked for a status API.
+func (a *statusAPI) asked() bool {
 	return a.http != "" || a.socket != "" && a.socket != NoStatus
 }
 
-// start offers the status of a framework until stop is called. What was not asked for may fail:
-// then warn is told why.
-func (a *announcement) start(f *embed.Framework, warn func(error)) (stop func(), err error) {
+// start serves the status of a framework until stop is called. If a default, which the user did not
+// ask for, fails, start calls warn instead of returning an error.
+func (a *statusAPI) start(f *embed.Framework, warn func(error)) (stop func(), err error) {
 	describe := func() embed.Status {
 		s := f.Status()
 		s.Program = "netmap " + a.program
@@ -90,8 +90,8 @@ func (a *announcement) start(f *embed.Framework, warn func(error)) (stop func(),
 	return stop, nil
 }
 
-// listen makes the socket, nil if there shall be none.
-func (a *announcement) listen() (net.Listener, error) {
+// listen opens the socket. It returns nil if the user wants none.
+func (a *statusAPI) listen() (net.Listener, error) {
 	switch a.socket {
 	case NoStatus:
 		return nil, nil

@@ -8,16 +8,16 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 )
 
-// reporter writes what the ways count.
+// reporter writes the counts of the directions.
 type reporter struct {
-	o     *flags
-	ways  []*way
-	start time.Time
-	then  time.Time
-	old   []record
+	o          *flags
+	directions []*direction
+	start      time.Time
+	then       time.Time
+	old        []record
 }
 
-// record is what is known of a way: since the start in a summary, else since the last report.
+// record has the counts of a direction: since the start in a summary, else since the last report.
 type record struct {
 	Event    string  `json:"event"` // report or summary
 	From     string  `json:"from"`
@@ -30,33 +30,33 @@ type record struct {
 	Bad      uint64  `json:"malformed"`
 	ZeroCopy bool    `json:"zero_copy"`
 
-	// Unsent are the frames that the receiving end took and could not send, since the start, by
+	// Unsent are the frames that the sending port accepted but could not send, since the start, by
 	// reason.
 	Unsent map[string]uint64 `json:"unsent,omitempty"`
 }
 
-func newReporter(o *flags, ways []*way) *reporter {
+func newReporter(o *flags, directions []*direction) *reporter {
 	now := time.Now()
-	return &reporter{o, ways, now, now, make([]record, len(ways))}
+	return &reporter{o, directions, now, now, make([]record, len(directions))}
 }
 
-// read is what a way has counted.
-func (w *way) read() record {
-	unsent := w.unsent.Read()
-	frames, bytes := cli.Sent(w.n.frames.Load(), w.n.bytes.Load(), unsent)
-	return record{From: w.from.Name(), To: w.to.Name(), Frames: frames, Bytes: bytes,
-		Filtered: w.n.filtered.Load(), Endless: w.n.endless.Load(), Bad: w.n.malformed.Load(),
-		ZeroCopy: w.zeroCopy, Unsent: unsent}
+// read returns the counts of a direction.
+func (d *direction) read() record {
+	unsent := d.unsent.Read()
+	frames, bytes := cli.Sent(d.n.frames.Load(), d.n.bytes.Load(), unsent)
+	return record{From: d.from.Name(), To: d.to.Name(), Frames: frames, Bytes: bytes,
+		Filtered: d.n.filtered.Load(), Endless: d.n.tooLong.Load(), Bad: d.n.malformed.Load(),
+		ZeroCopy: d.zeroCopy, Unsent: unsent}
 }
 
-// tick reports what came since the last time.
+// tick reports the counts since the last report.
 func (r *reporter) tick() {
 	if !r.o.verbose && !r.o.json {
 		return
 	}
 	now := time.Now()
-	for i, w := range r.ways {
-		n := w.read()
+	for i, d := range r.directions {
+		n := d.read()
 		old := r.old[i]
 		r.old[i] = n
 		n.Event, n.Seconds = "report", now.Sub(r.then).Seconds()
@@ -67,10 +67,10 @@ func (r *reporter) tick() {
 	r.then = now
 }
 
-// summary reports everything.
+// summary reports the counts since the start.
 func (r *reporter) summary() {
-	for _, w := range r.ways {
-		n := w.read()
+	for _, d := range r.directions {
+		n := d.read()
 		n.Event, n.Seconds = "summary", time.Since(r.start).Seconds()
 		r.write(n)
 	}
@@ -81,7 +81,8 @@ func (r *reporter) write(n record) {
 		json.NewEncoder(r.o.out).Encode(n)
 		return
 	}
-	text := fmt.Sprintf("%s -> %s: %s, %sframes/s, %sbit/s", n.From, n.To, cli.Count(n.Frames, "frame"),
+	text := fmt.Sprintf("%s -> %s: %s, %sframes/s, %sbit/s", n.From, n.To,
+		cli.Count(n.Frames, "frame"),
 		cli.Norm(float64(n.Frames)/n.Seconds), cli.Norm(float64(n.Bytes)*8/n.Seconds))
 	if r.o.filter != nil {
 		text += fmt.Sprintf(", %d filtered out", n.Filtered)
@@ -90,7 +91,7 @@ func (r *reporter) write(n record) {
 		text += fmt.Sprintf(", %s of frames longer than a ring dropped", cli.Count(n.Endless, "slot"))
 	}
 	if n.Bad > 0 {
-		text += fmt.Sprintf(", %s dropped whose slots made no sense", cli.Count(n.Bad, "frame"))
+		text += fmt.Sprintf(", %s with invalid slots dropped", cli.Count(n.Bad, "frame"))
 	}
 	if why := cli.DescribeUnsent(n.Unsent); why != "" {
 		text += ", " + why
