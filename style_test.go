@@ -136,8 +136,8 @@ var wide = []string{
 	"tests/doc", "tests/nics",
 }
 
-// mayBeWide are lines that cannot be broken: tables, addresses, tags of fields.
-var mayBeWide = regexp.MustCompile("^\\s*(\\||//go:)|https?://|`[a-z]+:\"")
+// mayBeWide are lines that cannot be broken: tables, pictures, addresses, tags of fields.
+var mayBeWide = regexp.MustCompile("^\\s*(\\||!\\[|//go:)|https?://|`[a-z]+:\"")
 
 // generated is how a generated file starts.
 var generated = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)

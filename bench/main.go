@@ -1,20 +1,21 @@
-// Command bench measures this netmap side by side with floors, which do only what has to be done,
-// and with others that do the same: DPDK and AF_PACKET on an interface, DPDK's memif between
-// processes. It prints what it found and writes doc/performance.md.
+// Command bench compares this netmap with floors, which do only what has to be done, and with other
+// programs that do the same: DPDK and AF_PACKET on an interface, and DPDK's memif between
+// processes. It prints the figures and writes doc/performance.md.
 //
 //	go run ./bench                     everything, about eight minutes, as root
-//	go run ./bench -list               what there is
-//	go run ./bench -only veth          some of it; writes nothing unless -out says where
+//	go run ./bench -list               the names of all comparisons
+//	go run ./bench -only veth          some of them; writes nothing without -out
 //	go run ./bench -json old.json      also keeps the figures in a file
-//	go run ./bench -against old.json   fails if a ratio to a floor has become worse since
+//	go run ./bench -against old.json   fails if a ratio to a floor has become worse
 //
-// Every process that takes part is started and ended by the command. Interfaces are veth pairs in
-// network namespaces that exist for one measurement only. What is missing is named and left out.
+// The command starts and ends every process that takes part. Interfaces are veth pairs in network
+// namespaces that exist only for one measurement. A contender that needs something missing is left
+// out, and the report names what is missing.
 //
-// The packages beneath, each on those before it:
+// The packages, each built on those before it:
 //
 //	internal/lab      processes, network namespaces and a daemon, and rates of what they count
-//	internal/helper   what runs in processes of its own: senders, receivers, floors
+//	internal/helper   programs that run in processes of their own: senders, receivers, floors
 //	internal/contest  contenders that run in turns, their medians, ratios and targets
 //	internal/rows     the comparisons and the peers
 //	internal/report   tables, plots, the page, the files of figures
@@ -56,7 +57,7 @@ func exitOn(err error) {
 	}
 }
 
-// options are the flags.
+// options are the values of the flags.
 type options struct {
 	rounds  int
 	seconds float64
@@ -69,16 +70,17 @@ type options struct {
 
 func parseOptions(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ExitOnError)
-	f.IntVar(&o.rounds, "rounds", 3, "measure everything so many `times`, in turns; 5 with -json or -against")
+	f.IntVar(&o.rounds, "rounds", 3,
+		"measure everything so many `times`, in turns; 5 with -json or -against")
 	f.Float64Var(&o.seconds, "seconds", 1, "length of one measurement")
 	f.StringVar(&o.only, "only", "", "measure only what matches this `regexp`, see -list")
 	f.StringVar(&o.out, "out", "doc/performance.md",
-		"`file` to write; plots and figures go beside it. With -only, nothing is written unless -out is given")
+		"`file` to write, with plots and figures beside it; with -only, the default is to write none")
 	f.StringVar(&o.json, "json", "", "`file` to write the figures to")
 	f.StringVar(&o.against, "against", "",
-		"`file` of figures of this machine: fail if a median's ratio to its floor is more than 10 % worse")
+		"`file` of figures of this machine: fail if a ratio to a floor is more than 10 % worse")
 	f.BoolVar(&o.list, "list", false, "list the names of all measurements")
-	f.Parse(args) // ends the program if it must
+	f.Parse(args) // ends the program if an argument is wrong
 	given := map[string]bool{}
 	f.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	if !given["rounds"] && (o.json != "" || o.against != "") {
@@ -147,7 +149,7 @@ func run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// measure runs all that was chosen, and prints each table when it is there.
+// measure runs the chosen comparisons, and prints each table as soon as it is complete.
 func measure(ctx context.Context, o options, chosen []contest.Comparison) (report.Record, error) {
 	l, err := lab.New()
 	if err != nil {
@@ -168,7 +170,7 @@ func measure(ctx context.Context, o options, chosen []contest.Comparison) (repor
 	return r, nil
 }
 
-// compare prints all ratios to floors before and now, and fails if one has become worse.
+// compare prints all ratios to floors before and now. It fails if one has become worse.
 func compare(w io.Writer, before, now []contest.Outcome) error {
 	changes := contest.Compare(before, now)
 	if len(changes) == 0 {

@@ -15,7 +15,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// The helpers that a measurement starts are this program: the test, in a test.
+// TestMain runs as a helper when a measurement starts one: helpers are this program.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == lab.HelperWord {
 		exitOn(helper.Run(os.Args[2:]))
@@ -34,7 +34,7 @@ func testLab(t *testing.T) *lab.Lab {
 	return l
 }
 
-// measureBriefly runs one round of what matches and wants a first figure above 0 of everybody.
+// measureBriefly runs one round of what matches. Every contender must have a first figure above 0.
 func measureBriefly(t *testing.T, only string) {
 	t.Helper()
 	l := testLab(t)
@@ -54,7 +54,7 @@ func TestVethMeasurements(t *testing.T) {
 	measureBriefly(t, "^veth-[tr]x/(netmap|af_packet|af_xdp alone)$")
 }
 
-// requireXDP opens a veth interface as the helpers will.
+// requireXDP opens a veth interface as the helpers do.
 func requireXDP(t *testing.T) {
 	t.Helper()
 	w, err := lab.NewWire()
@@ -72,7 +72,7 @@ func requireXDP(t *testing.T) {
 	testutil.Require(t, "AF_XDP (root)", err)
 }
 
-// The floors, which need neither root nor two cores.
+// The floors need neither root nor two cores.
 func TestFloors(t *testing.T) {
 	testutil.CheckLeaks(t)
 	measureBriefly(t, "^(process-pipe|latency)/wake-ups alone")

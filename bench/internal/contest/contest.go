@@ -1,4 +1,4 @@
-// Package contest has contenders do the same thing in turns, and says how they compare.
+// Package contest measures contenders in turns, and compares them.
 package contest
 
 import (
@@ -12,31 +12,30 @@ import (
 	"github.com/seed-48afdc40/netmap/bench/internal/lab"
 )
 
-// Comparison is contenders that do the same thing, and what is measured of each.
+// Comparison is a set of contenders that do the same work, and the metrics measured of each.
 type Comparison struct {
 	Name       string // for -only
 	Title      string
-	Text       string // what is done and how it is counted
+	Text       string // what the contenders do, and how it is counted
 	Metrics    []Metric
 	Plots      []int  // the metrics to draw
-	Floor      string // the contender that does nothing but what has to be done, if one of them does
-	Peer       string // the contender that those are compared with who name none
+	Floor      string // the contender that does only what has to be done; "" if none does
+	Peer       string // the contender with which those are compared that name no other
 	Contenders []Contender
 }
 
-// Metric is a figure that every contender gives. The first one is what contenders are compared by.
+// Metric is a figure that every contender gives. Contenders are compared by the first one.
 type Metric struct {
 	Name   string `json:"name"`
 	Unit   string `json:"unit"`
 	Digits int    `json:"digits"` // after the point
-	Less   bool   `json:"less"`   // is better
+	Less   bool   `json:"less"`   // less is better
 }
 
-// FloorUnit is the unit of a metric that is a ratio to a floor already, which was measured along
-// with it.
+// FloorUnit is the unit of a metric that is a ratio to a floor measured in the same run.
 const FloorUnit = "× floor"
 
-// Contender is one who takes part.
+// Contender is a program that takes part in a comparison.
 type Contender struct {
 	Name  string
 	Ours  bool
@@ -46,19 +45,19 @@ type Contender struct {
 	Run   Measurement
 }
 
-// Measurement measures once, for about that long, and gives a value for each metric, NaN where it
-// has none.
+// Measurement measures once, for about the given length. It returns a value for each metric, NaN
+// where there is none.
 type Measurement func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error)
 
-// Goal is what a ratio ought to be: the contender's first metric to that of another, or a metric
-// that is a ratio by itself.
+// Goal is the target for a ratio. The ratio is the contender's first metric to that of another
+// contender, or a metric that is itself a ratio.
 type Goal struct {
-	Of              string  // the other contender
-	Metric          int     // without one
+	Of              string  // the other contender; "" for a metric that is a ratio
+	Metric          int     // the metric, if Of is ""
 	AtLeast, AtMost float64 // 0 is no bound
 }
 
-// Choose keeps the contenders whose full name matches, and their floor.
+// Choose returns the contenders whose full name matches, and their floors.
 func Choose(all []Comparison, only *regexp.Regexp) (chosen []Comparison) {
 	for _, c := range all {
 		var names []string
@@ -92,8 +91,7 @@ func List(w io.Writer, all []Comparison) {
 	}
 }
 
-// Measure lets the contenders run in turns: what disturbs the machine for a while disturbs all of
-// them.
+// Measure runs the contenders in turns, so that a disturbance of the machine affects all of them.
 func (c Comparison) Measure(ctx context.Context, l *lab.Lab, rounds int, length time.Duration,
 	progress io.Writer) Outcome {
 	o := c.blank()

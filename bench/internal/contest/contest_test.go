@@ -29,7 +29,7 @@ func TestSummaries(t *testing.T) {
 	}
 }
 
-// race is an outcome in which ours is half as fast as its floor.
+// race is an outcome in which "ours" is half as fast as its floor.
 func race(speed ...Value) Outcome {
 	o := Outcome{
 		Name: "race", Floor: "bare", Metrics: []Metric{{Name: "speed", Unit: "Mpps"},
@@ -82,7 +82,7 @@ func TestSlower(t *testing.T) {
 	before := []Outcome{race(10)}
 	for _, tt := range []struct {
 		now    Outcome
-		slower string // the metrics that are
+		slower string // the metrics that are slower
 	}{
 		{race(10), ""},
 		{race(9.2), ""},
@@ -108,7 +108,7 @@ func TestSlower(t *testing.T) {
 	}
 }
 
-// A slower floor on a slower day is not a slower product.
+// If floor and product are slower by the same factor, the product has not become slower.
 func TestSlowerFloor(t *testing.T) {
 	now := race(5)
 	now.Rows[2].Rounds[0][0] = 10

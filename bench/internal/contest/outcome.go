@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// Outcome is a comparison that was made: plain data, which is written to a file and read again.
+// Outcome is the result of a comparison: plain data, which is written to a file and read again.
 type Outcome struct {
 	Name    string   `json:"name"`
 	Title   string   `json:"title"`
 	Metrics []Metric `json:"metrics"`
 	Plots   []int    `json:"plots"`
 	Floor   string   `json:"floor,omitempty"`
-	Rows    []Row    `json:"rows"` // one a contender
+	Rows    []Row    `json:"rows"` // one per contender
 }
 
 // Row is what was measured of a contender.
@@ -25,12 +25,12 @@ type Row struct {
 	Ours    bool      `json:"ours,omitempty"`
 	Peer    string    `json:"peer,omitempty"`
 	Goals   []Goal    `json:"goals,omitempty"`
-	Rounds  [][]Value `json:"rounds"`            // a value for each metric
+	Rounds  [][]Value `json:"rounds"`            // for each round, a value per metric
 	Missing string    `json:"missing,omitempty"` // why it could not take part
-	Failed  string    `json:"failed,omitempty"`  // what went wrong in the last round that failed
+	Failed  string    `json:"failed,omitempty"`  // the error of the last round that failed
 }
 
-// Value is a figure, or NaN, which JSON has no number for.
+// Value is a figure, or NaN. JSON has no number for NaN, so it is null there.
 type Value float64
 
 // MarshalJSON writes null for NaN.
@@ -58,10 +58,10 @@ func measured(values []float64) []Value {
 	return all
 }
 
-// Summary is what is reported of several rounds.
+// Summary sums up several rounds.
 type Summary struct{ Median, Min, Max float64 }
 
-// summarize leaves values out that are none. Without any, all three are NaN.
+// summarize ignores NaN. Without any other value, all three are NaN.
 func summarize(values []float64) Summary {
 	values = slices.DeleteFunc(slices.Clone(values), math.IsNaN)
 	if len(values) == 0 {
@@ -72,7 +72,7 @@ func summarize(values []float64) Summary {
 	return Summary{(values[(n-1)/2] + values[n/2]) / 2, values[0], values[n-1]}
 }
 
-// None says that there was no value.
+// None reports whether there was no value.
 func (s Summary) None() bool { return math.IsNaN(s.Median) }
 
 // Of summarizes one metric over the rounds.
@@ -93,7 +93,7 @@ func (o Outcome) row(name string) (Row, bool) {
 	return o.Rows[i], true
 }
 
-// Against is the ratio of the medians of two rows' first metric, NaN without one of them.
+// Against is the ratio of two rows' medians of the first metric; NaN if one of them is missing.
 func (o Outcome) Against(r Row, other string) float64 {
 	if s, ok := o.row(other); ok {
 		return r.Of(0).Median / s.Of(0).Median
@@ -101,7 +101,7 @@ func (o Outcome) Against(r Row, other string) float64 {
 	return math.NaN()
 }
 
-// Verdict is a goal in words, and whether the row reached it.
+// Verdict is a goal in words, with whether the row reached it.
 func (o Outcome) Verdict(r Row, g Goal) string {
 	var value float64
 	var unit string
@@ -128,7 +128,7 @@ func (o Outcome) Verdict(r Row, g Goal) string {
 	return fmt.Sprintf("%s %s %s: %s", sign, strconv.FormatFloat(bound, 'f', -1, 64), unit, answer)
 }
 
-// Verdicts are those of all goals of a row.
+// Verdicts joins the verdicts of all goals of a row.
 func (o Outcome) Verdicts(r Row) string {
 	var all []string
 	for _, g := range r.Goals {

@@ -5,21 +5,21 @@ import (
 	"math"
 )
 
-// Tolerance is how far a ratio to a floor may move before something has become slower: two runs of
+// Tolerance is how far a ratio to a floor may move before its code counts as slower. Two runs of
 // the same program on a quiet machine differ by less.
 const Tolerance = 0.10
 
-// EnoughRounds are those whose median may say so.
+// EnoughRounds is the least number of rounds whose medians are compared.
 const EnoughRounds = 5
 
-// ToFloor is a row's ratio to its floor, by a metric's name.
+// ToFloor is a row's ratio to its floor, with the name of the metric.
 type ToFloor struct {
 	Name  string
 	Value float64
-	less  bool // is better
+	less  bool // less is better
 }
 
-// ToFloor are the ratios of a row to floors of the same run: a row's own, and that to the
+// ToFloor returns the ratios of a row to floors of the same run: its own floor, and the
 // comparison's. Floors have none.
 func (o Outcome) ToFloor(r Row) (all []ToFloor) {
 	for i, m := range o.Metrics {
@@ -35,7 +35,7 @@ func (o Outcome) ToFloor(r Row) (all []ToFloor) {
 
 // Change is a ratio to a floor before and now.
 type Change struct {
-	Name        string // of comparison, row and metric
+	Name        string // of the comparison, the row and the metric
 	Before, Now float64
 	Slower      bool
 }
@@ -48,8 +48,8 @@ func (c Change) String() string {
 	return fmt.Sprintf("%-60s %7.2f %7.2f  %s", c.Name, c.Before, c.Now, s)
 }
 
-// Compare finds the rows of ours that were measured both times, and says which have become slower.
-// A row that gave a figure before and gives none now has, too.
+// Compare finds the rows of ours that were measured both times, and reports which have become
+// slower. A row also counts as slower if it had a figure before and has none now.
 func Compare(before, now []Outcome) (all []Change) {
 	for _, o := range now {
 		for _, old := range before {
@@ -80,7 +80,7 @@ func (o Outcome) since(old Outcome) (all []Change) {
 	return all
 }
 
-// keeps says whether the ratio is no worse than it was, as far as one can tell. NaN is worse.
+// keeps reports whether the ratio is no worse than before, within the tolerance. NaN is worse.
 func (f ToFloor) keeps(before float64) bool {
 	if f.less {
 		return f.Value <= before*(1+Tolerance)

@@ -25,7 +25,8 @@ type packets struct {
 	buffers  [packetBatch][2048]byte
 }
 
-// newPackets has every message hold the frame; without one, messages are to be received into.
+// newPackets points every message to the frame. Without a frame, messages get buffers to receive
+// into.
 func newPackets(frame []byte) *packets {
 	p := &packets{}
 	for i := range p.messages {
@@ -41,7 +42,7 @@ func newPackets(frame []byte) *packets {
 	return p
 }
 
-// packetSocket is bound to an interface, and receives frames if it is to.
+// packetSocket opens a socket that is bound to an interface. It receives frames only if told to.
 func packetSocket(iface string, receive bool) (int, error) {
 	i, err := net.InterfaceByName(iface)
 	if err != nil {
@@ -68,7 +69,7 @@ func packetSocket(iface string, receive bool) (int, error) {
 	return fd, nil
 }
 
-// packetSend sends as fast as it goes.
+// packetSend sends frames as fast as possible.
 func packetSend(args []string) error {
 	if len(args) != 2 {
 		return fmt.Errorf("want an interface and a length, not %q", args)
@@ -81,13 +82,14 @@ func packetSend(args []string) error {
 	for {
 		_, _, e := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&p.messages)),
 			packetBatch, 0, 0, 0)
-		if e != 0 && e != unix.ENOBUFS && e != unix.EAGAIN && e != unix.EINTR { // a full queue is not our problem
+		// a full queue is no error: the frames are sent again
+		if e != 0 && e != unix.ENOBUFS && e != unix.EAGAIN && e != unix.EINTR {
 			return fmt.Errorf("sendmmsg: %w", e)
 		}
 	}
 }
 
-// packetReceive looks into every frame and counts.
+// packetReceive reads every frame, and counts.
 func packetReceive(args []string) error {
 	if len(args) != 1 {
 		return fmt.Errorf("want an interface, not %q", args)

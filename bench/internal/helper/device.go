@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// withDevice runs a program with a /dev of its own, which has little but /dev/netmap. It is called
-// in a mount namespace of its own.
+// withDevice runs a program whose /dev has little but /dev/netmap. The helper runs in a mount
+// namespace of its own.
 func withDevice(args []string) error {
 	if len(args) < 2 {
 		return fmt.Errorf("with-device: want a node and a command")
@@ -41,7 +41,7 @@ func pinned(args []string) error {
 	if len(args) < 2 {
 		return fmt.Errorf("pinned: want a core and a command")
 	}
-	runtime.LockOSThread() // the program gets the affinity of the thread that becomes it
+	runtime.LockOSThread() // the program inherits the affinity of this thread
 	if err := stayOn(number(args[0])); err != nil {
 		return err
 	}

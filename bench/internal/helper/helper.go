@@ -13,17 +13,17 @@ import (
 	"github.com/seed-48afdc40/netmap/embed"
 )
 
-// Run runs a helper until it fails or is ended.
+// Run runs a helper until it fails or is stopped.
 func Run(args []string) error {
 	if len(args) == 0 {
 		return fmt.Errorf("which helper?")
 	}
 	name, args := args[0], args[1:]
 	switch name {
-	case "send": // NODE PORT LENGTH BATCH; no node is a framework in this process
+	case "send": // NODE PORT LENGTH BATCH; without a node it has a framework in this process
 		return withPort(args, 4, embed.Config{},
 			func(p *netmap.Port) error { return send(p, number(args[2]), number(args[3])) })
-	case "receive": // NODE PORT SPIN BUSYPOLL; the daemon has its own
+	case "receive": // NODE PORT SPIN BUSYPOLL; a daemon has its own
 		return receiveWaiting(args)
 	case "pong": // NODE PORT
 		return withPort(args, 2, embed.Config{}, func(p *netmap.Port) error { return pong(p, true) })
@@ -92,7 +92,7 @@ func open(node, port string, c embed.Config) (*netmap.Port, error) {
 	return f.Open(port)
 }
 
-// number is for arguments that this program wrote itself.
+// number parses an argument that this program wrote itself, so it cannot fail.
 func number(s string) int {
 	n, err := strconv.Atoi(s)
 	if err != nil {
@@ -109,7 +109,7 @@ const (
 	CountLine = "count "
 )
 
-// announce writes every now and then what the counter says.
+// announce prints the counter at regular intervals.
 func announce(counter *atomic.Uint64) {
 	fmt.Fprintln(os.Stdout, ReadyLine)
 	go func() {
@@ -119,7 +119,7 @@ func announce(counter *atomic.Uint64) {
 	}()
 }
 
-// Received reads what announce wrote.
+// Received parses a line that announce printed.
 func Received(text string) (float64, bool) {
 	value, ok := lab.Field(text, CountLine, "")
 	if !ok {

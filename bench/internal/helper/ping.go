@@ -18,7 +18,7 @@ const (
 	pingLimit = time.Second
 )
 
-// pong sends a frame back for every frame that comes.
+// pong sends a frame back for every frame that it receives.
 func pong(p *netmap.Port, tell bool) error {
 	f := testFrame(60)
 	copy(f, senderMAC)
@@ -85,7 +85,7 @@ func ParsePing(text string) (d latency.Distribution, err error) {
 	return d, json.Unmarshal([]byte(strings.TrimPrefix(text, PingLine)), &d)
 }
 
-// pingInside has both stations in this process.
+// pingInside runs both stations in this process.
 func pingInside(args []string) error {
 	if len(args) != 2 {
 		return fmt.Errorf("want how long to spin and how long to ping, not %q", args)

@@ -11,20 +11,19 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// The stations' addresses. The receiver's is where testpmd sends to by default.
+// The addresses of the stations. testpmd sends to the receiver's address by default.
 var (
 	senderMAC   = []byte{2, 0, 0, 0, 0, 1}
 	receiverMAC = []byte{2, 0, 0, 0, 0, 0}
 )
 
-// minLength is that of the shortest frame on an interface, without its checksum.
+// minLength is the length of the shortest frame on an interface, without its checksum.
 const minLength = 60
 
-// payloadAt is where a frame's number stands: behind the headers.
+// payloadAt is the offset of a frame's number, after the headers.
 const payloadAt = 44
 
-// testFrame is a UDP packet like those of testpmd, so that a kernel that gets it does the same with
-// it.
+// testFrame makes a UDP packet like those of testpmd, so that the kernel handles both alike.
 func testFrame(length int) []byte {
 	f := make([]byte, length)
 	copy(f, receiverMAC)
@@ -49,7 +48,7 @@ func checksum(b []byte) uint16 {
 	return ^uint16(sum + sum>>16)
 }
 
-// send writes every frame anew, with its number in it, and has each batch sent by a poll.
+// send writes every frame anew, with its number in it. It sends each batch by a poll.
 func send(p *netmap.Port, length, batch int) error {
 	frame, ring, seq := testFrame(length), p.Tx()[0], uint64(0)
 	for {
@@ -83,7 +82,7 @@ func (s *sequence) check(frame []byte) bool {
 
 var errOrder = errors.New("a frame came twice, late or changed")
 
-// receive looks into every frame and counts.
+// receive reads every frame, and counts.
 func receive(p *netmap.Port) error {
 	if err := greet(p); err != nil {
 		return err
@@ -111,7 +110,7 @@ func receive(p *netmap.Port) error {
 	}
 }
 
-// greet has a switch learn where the receiver is.
+// greet teaches a switch where the receiver is.
 func greet(p *netmap.Port) error {
 	f := testFrame(60)
 	copy(f, senderMAC)

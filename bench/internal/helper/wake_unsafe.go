@@ -13,8 +13,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
-// baton is a word in memory that two processes share. Whoever has it sleeps until the other gives
-// it back: what handing over costs when nothing is handed over.
+// baton is a word in memory that two processes share. A process that has passed it on sleeps until
+// it comes back. This measures wake-ups without any data.
 type baton struct {
 	word *atomic.Uint32
 	mine uint32 // the word's value while it is this process's turn
@@ -32,7 +32,8 @@ const (
 	futexWake = 1
 )
 
-// newBaton shares the word at the start of a file, on that core only unless it is negative.
+// newBaton maps the word at the start of a file, and binds the thread to the core unless that is
+// negative.
 func newBaton(path string, core int, mine uint32) (*baton, error) {
 	runtime.LockOSThread()
 	if core >= 0 {
@@ -56,13 +57,13 @@ func newBaton(path string, core int, mine uint32) (*baton, error) {
 	return &baton{(*atomic.Uint32)(unsafe.Pointer(&mem[0])), mine}, nil
 }
 
-// pass gives the baton to the other.
+// pass gives the baton to the other process.
 func (b *baton) pass() {
 	b.word.Store(b.other())
 	unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(b.word)), futexWake, 1, 0, 0, 0)
 }
 
-// await sleeps until it is back.
+// await sleeps until the baton is back.
 func (b *baton) await() {
 	for b.word.Load() != b.mine {
 		unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(b.word)), futexWait, uintptr(b.other()),
@@ -92,7 +93,7 @@ func wakeSend(b *baton) error {
 	}
 }
 
-// wakeReceive counts as many frames each time as there would be in a batch.
+// wakeReceive adds a batch to its count each time that it is woken.
 func wakeReceive(b *baton, batch int) error {
 	var counter atomic.Uint64
 	announce(&counter)

@@ -10,16 +10,16 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// What a bare AF_XDP socket has: rings as large as those of a port, and a batch like the senders'
-// on one.
+// The sizes of a bare AF_XDP socket: rings as large as a port's, and a batch as large as that of
+// senders on a port.
 const (
 	xdpSize   = 1024
 	xdpStride = 2048
 	xdpBatch  = 512
 )
 
-// bareSocket is an AF_XDP socket as a port opens one, with memory of its own, and the program of an
-// interface in use. Buffers from 2 on are free; those that are received into are with the kernel.
+// bareSocket opens an AF_XDP socket as a port opens one, with memory of its own, and with the
+// program of an interface in use. Buffers from 2 on are free; the kernel has those to receive into.
 func bareSocket(iface string, c xsk.Config) (*xsk.Socket, *xsk.Memory, error) {
 	i, err := net.InterfaceByName(iface)
 	if err != nil {
@@ -47,10 +47,10 @@ func bareSocket(iface string, c xsk.Config) (*xsk.Socket, *xsk.Memory, error) {
 	return s, c.Memory, err
 }
 
-// attached stays until the process ends: it would go with the last reference to it.
+// attached keeps the program until the process ends. Without a reference it would be detached.
 var attached *xsk.Program
 
-// xdpSend repeats frames that were written once, a batch a system call: what sending costs without
+// xdpSend repeats frames that were written once, a batch a system call: the cost of sending without
 // a framework.
 func xdpSend(args []string) error {
 	if len(args) != 2 {
@@ -84,7 +84,7 @@ func xdpSend(args []string) error {
 	}
 }
 
-// xdpReceive looks into every frame and counts, without ever sleeping.
+// xdpReceive reads every frame, and counts. It never sleeps.
 func xdpReceive(args []string) error {
 	if len(args) != 1 {
 		return fmt.Errorf("want an interface, not %q", args)

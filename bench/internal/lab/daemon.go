@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DefaultSpin is what "netmap serve" does unless told otherwise.
+// DefaultSpin is the time for which "netmap serve" spins by default.
 const DefaultSpin = 20 * time.Microsecond
 
 // Daemon is a running "netmap serve" with a node of its own.
@@ -20,7 +20,7 @@ type Daemon struct {
 	Node string
 }
 
-// Serve starts a daemon, which is told these flags as well.
+// Serve starts a daemon with these flags.
 func (l *Lab) Serve(ctx context.Context, spin time.Duration, flags ...string) (*Daemon, error) {
 	program, err := l.Netmap(ctx)
 	if err != nil {
@@ -40,14 +40,15 @@ func (l *Lab) Serve(ctx context.Context, spin time.Duration, flags ...string) (*
 	return d, nil
 }
 
-// Stop ends the daemon, and unmounts what it may have left.
+// Stop ends the daemon, and removes its mount if that is left.
 func (d *Daemon) Stop() {
 	d.Process.Stop()
 	unix.Unmount(d.Node, unix.MNT_DETACH)
 	os.Remove(d.Node)
 }
 
-// ticks are the kernel's units of processor time a second, the same on every architecture.
+// ticks is the number of the kernel's units of processor time in a second, the same on every
+// architecture.
 const ticks = 100
 
 // CPUTime is the processor time that the daemon has used.
@@ -59,8 +60,8 @@ func (d *Daemon) CPUTime() (time.Duration, error) {
 	return parseCPUTime(string(stat))
 }
 
-// parseCPUTime adds utime and stime, the 14th and 15th field of /proc/PID/stat. The second is a
-// name in brackets that may hold anything.
+// parseCPUTime adds utime and stime, the 14th and 15th field of /proc/PID/stat. The second field is
+// a name in brackets, which may contain spaces and brackets.
 func parseCPUTime(stat string) (time.Duration, error) {
 	f := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
 	if len(f) < 13 {

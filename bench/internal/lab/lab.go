@@ -9,18 +9,17 @@ import (
 	"time"
 )
 
-// HelperWord, as the first argument, makes this program one of those that take part: a process of
-// its own, so that it is measured under the same conditions as the others.
+// HelperWord is the first argument that makes this program a helper. A helper is a process of its
+// own, so that it is measured under the same conditions as other programs.
 const HelperWord = "helper"
 
-// module is where the programs to be built are.
+// module is the module whose programs are built.
 const module = "github.com/seed-48afdc40/netmap"
 
-// Lab is where measurements take place: a temporary folder with the programs that were built for
-// them.
+// Lab is a temporary folder with the programs that were built for the measurements.
 type Lab struct {
 	dir  string
-	self string // this program, for the helpers
+	self string // this program, to run helpers
 }
 
 func New() (*Lab, error) {
@@ -39,27 +38,27 @@ func (l *Lab) Close() { os.RemoveAll(l.dir) }
 
 func (l *Lab) Path(name string) string { return filepath.Join(l.dir, name) }
 
-// Helper is the command line that runs a helper.
+// Helper returns the command line that runs a helper.
 func (l *Lab) Helper(name string, args ...string) []string {
 	return append([]string{l.self, HelperWord, name}, args...)
 }
 
-// Netmap is the tool's path. It is built when it is first asked for.
+// Netmap returns the path of the command netmap. The first call builds it.
 func (l *Lab) Netmap(ctx context.Context) (string, error) {
 	return l.build(ctx, "netmap", "build", module+"/cmd/netmap")
 }
 
-// EmbedTest is the path of the test program with the framework's benchmarks.
+// EmbedTest returns the path of the test program with the framework's benchmarks.
 func (l *Lab) EmbedTest(ctx context.Context) (string, error) {
 	return l.build(ctx, "embed.test", "test", "-c", module+"/embed")
 }
 
-// NICTest is the path of the test program with the benchmarks of interfaces without a kernel.
+// NICTest returns the path of the test program with the benchmarks of interfaces without a kernel.
 func (l *Lab) NICTest(ctx context.Context) (string, error) {
 	return l.build(ctx, "nic.test", "test", "-c", module+"/internal/nic")
 }
 
-// build runs the go command with "-o name" after its first argument, once.
+// build runs the go command with "-o name" after its first argument, once for each name.
 func (l *Lab) build(ctx context.Context, name, verb string, args ...string) (string, error) {
 	path := l.Path(name)
 	if _, err := os.Stat(path); err == nil {
@@ -72,5 +71,6 @@ func (l *Lab) build(ctx context.Context, name, verb string, args ...string) (str
 	return path, nil
 }
 
-// Patience is what a measurement may take beyond its length: processes have to start and to end.
+// Patience is how much longer than its length a measurement may take: processes have to start and
+// end.
 const Patience = 20 * time.Second

@@ -10,13 +10,14 @@ import (
 // warmUp is left out of every measurement: caches fill, and processors speed up.
 const warmUp = 500 * time.Millisecond
 
-// Total reads in a line how many frames a program has handled so far.
+// Total parses a line of output for the number of frames that a program has handled so far.
 type Total func(text string) (frames float64, ok bool)
 
-// Mark is a second counter, read whenever the first is.
+// Mark is a second counter, which is read together with the first.
 type Mark func() (float64, error)
 
-// Rates are frames a second that the program counted, and the marks' increase a second.
+// Rates returns how many frames a second the program counted, and by how much the mark grew a
+// second.
 func Rates(ctx context.Context, p *Process, read Total, length time.Duration, second Mark) (frames,
 	marks float64, err error) {
 	var first, from, to reading
@@ -35,7 +36,8 @@ func Rates(ctx context.Context, p *Process, read Total, length time.Duration, se
 			if from.marks, err = second(); err != nil {
 				return 0, 0, err
 			}
-		case r.at.Sub(from.at) >= length-length/10: // or a reading that comes early would cost another
+		// accepts a reading that comes a little early, to save waiting for another
+		case r.at.Sub(from.at) >= length-length/10:
 			to = r
 			if to.marks, err = second(); err != nil {
 				return 0, 0, err
@@ -49,7 +51,7 @@ func Rates(ctx context.Context, p *Process, read Total, length time.Duration, se
 	}
 }
 
-// reading is what both counters said.
+// reading is a value of both counters.
 type reading struct {
 	at            time.Time
 	frames, marks float64
@@ -67,10 +69,11 @@ func nextReading(ctx context.Context, p *Process, read Total) (reading, error) {
 	}
 }
 
-// Unmarked is for those who count nothing else.
+// Unmarked is the Mark of measurements without a second counter.
 func Unmarked() (float64, error) { return 0, nil }
 
-// Growth is the increase of a counter a second, while a program runs. It waits until frames flow.
+// Growth returns by how much a counter grows in a second while a program runs. It starts when
+// frames flow.
 func Growth(ctx context.Context, p *Process, count Mark, length time.Duration) (float64, error) {
 	const (
 		step  = 20 * time.Millisecond
@@ -100,10 +103,10 @@ func Growth(ctx context.Context, p *Process, count Mark, length time.Duration) (
 	return (end - begin) / time.Since(at).Seconds(), err
 }
 
-// Mega is frames a second in millions.
+// Mega converts a rate to millions.
 func Mega(v float64) float64 { return v / 1e6 }
 
-// Field is what stands between two texts in a line.
+// Field returns the text of a line between two others.
 func Field(line, before, after string) (string, bool) {
 	_, rest, ok := strings.Cut(line, before)
 	if !ok || after == "" {

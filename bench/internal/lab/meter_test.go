@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// A program that counts a hundred frames every 100 ms, after a second in which it warms up and is
-// slower.
+// A program counts a hundred frames every 100 ms, after a slower second in which it warms up.
 func TestRatesLeaveOutTheStart(t *testing.T) {
 	p := &Process{lines: make(chan Line, 100)}
 	begin, count := time.Now(), 0
@@ -19,7 +18,7 @@ func TestRatesLeaveOutTheStart(t *testing.T) {
 		if i >= 10 {
 			count += 100
 		} else if i >= 5 {
-			count += 1 // the first frames: from here on it warms up
+			count += 1 // the first frames: the program warms up from here on
 		}
 		p.lines <- Line{begin.Add(time.Duration(i) * 100 * time.Millisecond), fmt.Sprint("count ", count)}
 	}
@@ -31,7 +30,7 @@ func TestRatesLeaveOutTheStart(t *testing.T) {
 	}
 }
 
-// A program whose traffic comes to a halt has no rate, not even 0.
+// A program whose traffic stops has no rate, not even 0.
 func TestTrafficThatHalts(t *testing.T) {
 	p := &Process{cmd: exec.Command("halting"), lines: make(chan Line, 100)}
 	for i := range 40 {

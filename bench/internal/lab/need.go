@@ -6,7 +6,7 @@ import (
 	"runtime"
 )
 
-// Need says what is missing and how to come by it, or nil.
+// Need returns an error that names what is missing and how to get it, or nil.
 type Need func() error
 
 func Root() error {

@@ -15,8 +15,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/ns"
 )
 
-// Wire is a veth pair of one queue, each end in a network namespace that has no name and no
-// address, and vanishes when nobody uses it any more.
+// Wire is a veth pair of one queue. Each end is in a network namespace without a name and without
+// addresses, which vanishes after its last use.
 type Wire struct{ Left, Right *Site }
 
 // Site is an end of a wire.
@@ -57,7 +57,8 @@ func newSite(iface string) (*Site, error) {
 	return &Site{iface, handle, links}, nil
 }
 
-// newNamespace returns to the thread's own namespace, or gives the thread up.
+// newNamespace makes a namespace, and returns to the thread's own. If that fails, it gives up the
+// thread.
 func newNamespace() (netns.NsHandle, error) {
 	runtime.LockOSThread()
 	here, err := netns.Get()
@@ -77,11 +78,11 @@ func newNamespace() (netns.NsHandle, error) {
 	return made, err
 }
 
-// noIPv6 keeps the namespace from sending frames of its own accord.
+// noIPv6 stops the kernel from sending frames of its own in the namespace.
 func noIPv6() error {
 	err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // a kernel without it
+		return nil // a kernel without IPv6
 	}
 	return err
 }
@@ -134,7 +135,7 @@ func (s *Site) Start(argv []string, change ...func(*exec.Cmd)) (p *Process, err 
 	return p, errors.Join(err, inside)
 }
 
-// Received is the kernel's count of frames that came in.
+// Received is the kernel's count of received frames.
 func (s *Site) Received() (float64, error) {
 	l, err := s.links.LinkByName(s.Iface)
 	if err != nil {
@@ -143,8 +144,8 @@ func (s *Site) Received() (float64, error) {
 	return float64(l.Attrs().Statistics.RxPackets), nil
 }
 
-// Offered is the kernel's count of frames that somebody sent here, those included that the other
-// end did not take.
+// Offered is the kernel's count of frames that were sent to this end, including those that the
+// other end did not take.
 func (s *Site) Offered() (float64, error) {
 	l, err := s.links.LinkByName(s.Iface)
 	if err != nil {

@@ -18,27 +18,27 @@ import (
 type Process struct {
 	cmd   *exec.Cmd
 	stdin io.Closer
-	lines chan Line // what it writes; closed when it has ended
+	lines chan Line // its output; closed when the program has ended
 	err   error     // how it ended, once lines is closed
 
 	mu   sync.Mutex
-	tail []string // the last lines, for those who ask what went wrong
+	tail []string // the last lines, for error messages
 }
 
-// Line is what a program wrote, and when.
+// Line is a line of a program's output, and when it came.
 type Line struct {
 	At   time.Time
 	Text string
 }
 
 const (
-	backlog  = 1024 // lines that are kept for who reads them; others get lost
+	backlog  = 1024 // lines that are kept for the reader; more are lost
 	tailSize = 8
-	goodTime = 3 * time.Second // between being asked to end and being made to
+	goodTime = 3 * time.Second // between SIGTERM and SIGKILL
 )
 
-// Start starts a program, whose standard input stays open and says nothing. It is asked to end when
-// this program dies.
+// Start starts a program. Its standard input stays open and empty. When this program dies, the
+// kernel asks the other to end.
 func Start(argv []string, change ...func(*exec.Cmd)) (*Process, error) {
 	p := &Process{cmd: exec.Command(argv[0], argv[1:]...), lines: make(chan Line, backlog)}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
@@ -85,7 +85,7 @@ func (p *Process) remember(text string) {
 	}
 }
 
-// Next is the next line. It is an error when the program has ended.
+// Next returns the next line, or an error if the program has ended.
 func (p *Process) Next(ctx context.Context) (Line, error) {
 	select {
 	case l, ok := <-p.lines:
@@ -98,7 +98,7 @@ func (p *Process) Next(ctx context.Context) (Line, error) {
 	}
 }
 
-// Await is the next line that contains the text.
+// Await returns the next line that contains the text.
 func (p *Process) Await(ctx context.Context, text string) (Line, error) {
 	for {
 		if l, err := p.Next(ctx); err != nil || strings.Contains(l.Text, text) {
@@ -107,7 +107,7 @@ func (p *Process) Await(ctx context.Context, text string) (Line, error) {
 	}
 }
 
-// Sleep passes time, unless the program ends before.
+// Sleep waits, unless the program ends first.
 func (p *Process) Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -137,7 +137,7 @@ func (p *Process) last() string {
 	return strings.Join(p.tail, "\n")
 }
 
-// Stop asks the program to end, makes it, and waits until it has.
+// Stop asks the program to end, kills it after goodTime, and waits for its end.
 func (p *Process) Stop() {
 	p.stdin.Close()
 	p.cmd.Process.Signal(syscall.SIGTERM)

@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Machine is what the figures were measured on.
+// Machine describes where the figures were measured.
 type Machine struct {
 	CPU    string `json:"cpu"`
 	Cores  int    `json:"cores"`
 	Kernel string `json:"kernel"`
 }
 
-// Run is when and with what they were measured.
+// Run is when, and with which programs, the figures were measured.
 type Run struct {
 	Date    string  `json:"date"`
 	Load    string  `json:"load"` // before the first measurement
@@ -28,7 +28,7 @@ type Run struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// ThisMachine looks around.
+// ThisMachine describes this machine.
 func ThisMachine() Machine {
 	m := Machine{Cores: runtime.NumCPU()}
 	info, _ := os.ReadFile("/proc/cpuinfo")
@@ -40,7 +40,7 @@ func ThisMachine() Machine {
 	return m
 }
 
-// ThisRun begins now. Load is what it was before: the measurements make their own.
+// ThisRun describes a run that begins now. Load is the load before the measurements.
 func ThisRun(dpdk string, rounds int, seconds float64) Run {
 	load, _ := os.ReadFile("/proc/loadavg")
 	return Run{
@@ -49,8 +49,8 @@ func ThisRun(dpdk string, rounds int, seconds float64) Run {
 	}
 }
 
-// cpuinfoLine is one of those that tell processors apart: in virtual machines several kinds have
-// one name.
+// cpuinfoLine returns a line of /proc/cpuinfo. In virtual machines several kinds of processors have
+// one name, and other lines tell them apart.
 func cpuinfoLine(info, name string) string {
 	if m := regexp.MustCompile(`(?m)^` + name + `\s*:\s*(.*)$`).FindStringSubmatch(info); m != nil {
 		return m[1]
@@ -58,7 +58,7 @@ func cpuinfoLine(info, name string) string {
 	return ""
 }
 
-// cpuModel reads /proc/cpuinfo, which has no name on some architectures.
+// cpuModel names the processor by /proc/cpuinfo, which has no name on some architectures.
 func cpuModel(info string) string {
 	name := cpuinfoLine(info, "model name")
 	if name == "" {
@@ -74,7 +74,7 @@ func cpuModel(info string) string {
 	return name
 }
 
-// loadAverages are the three of /proc/loadavg.
+// loadAverages returns the three averages of /proc/loadavg.
 func loadAverages(s string) string {
 	f := strings.Fields(s)
 	return strings.Join(f[:min(3, len(f))], " ")
@@ -85,12 +85,12 @@ func (m Machine) Title() string { return fmt.Sprintf("%s, %d cores, %s", m.CPU, 
 
 var noSlug = regexp.MustCompile(`[^a-z0-9.]+`)
 
-// slug is the title as a file is named.
+// slug is the title as the name of a file.
 func (m Machine) slug() string {
 	return strings.Trim(noSlug.ReplaceAllString(strings.ToLower(m.Title()), "-"), "-")
 }
 
-// lines describe the run, name by name.
+// lines describe the run as pairs of a name and a value.
 func (r Run) lines() [][2]string {
 	return [][2]string{
 		{"Go", r.Golang},

@@ -1,4 +1,4 @@
-// Package report keeps what was measured, a file a machine, and makes a page of it.
+// Package report keeps the measured figures in one file per machine, and writes a page of them.
 package report
 
 import (
@@ -12,14 +12,14 @@ import (
 	"github.com/seed-48afdc40/netmap/bench/internal/contest"
 )
 
-// Record is what was measured on a machine.
+// Record is everything that was measured on a machine.
 type Record struct {
 	Machine  Machine           `json:"machine"`
-	Run      Run               `json:"run"` // the last one
+	Run      Run               `json:"run"` // the last run
 	Outcomes []contest.Outcome `json:"outcomes"`
 }
 
-// Text is the head of the record, and the outcome as a table, for a terminal.
+// Text is the record's head and outcomes as tables for a terminal.
 func (r Record) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-12s %s\n", "machine", r.Machine.Title())
@@ -72,8 +72,8 @@ func (r Record) Write(path string) error {
 	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
-// update takes over what was measured now. What was not stays, in the order of all comparisons
-// there are.
+// update returns the record with the comparisons that were measured now replaced. The others stay.
+// The order is that of all comparisons.
 func (r Record) update(now Record, order []contest.Comparison) Record {
 	at := func(name string) int {
 		return slices.IndexFunc(order, func(c contest.Comparison) bool { return c.Name == name })

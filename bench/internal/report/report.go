@@ -11,10 +11,10 @@ import (
 	"github.com/seed-48afdc40/netmap/bench/internal/contest"
 )
 
-// marker stands between what people write on the page and what is written here.
+// marker separates the page's handwritten part from the part that this package writes.
 const marker = "<!-- From here on the page is written by make bench. -->\n"
 
-// Write puts the record among those beside the page, and writes the page anew from its marker on.
+// Write stores the record beside the page, and writes the page anew from its marker on.
 func Write(path string, now Record, all []contest.Comparison) error {
 	folder := strings.TrimSuffix(path, filepath.Ext(path))
 	plots := filepath.Join(folder, now.Machine.slug())
@@ -45,7 +45,7 @@ func Write(path string, now Record, all []contest.Comparison) error {
 		0o644)
 }
 
-// proseOf is what stands on the page before the marker.
+// proseOf returns the page's text before the marker.
 func proseOf(path string) (string, error) {
 	page, err := os.ReadFile(path)
 	switch prose, _, marked := strings.Cut(string(page), marker); {
@@ -59,11 +59,12 @@ func proseOf(path string) (string, error) {
 	}
 }
 
-// draw writes a plot a comparison.
+// draw writes one plot per comparison.
 func (r Record) draw(folder string) error {
 	for _, o := range r.Outcomes {
 		if c := chartOf(o); len(c.panels) > 0 {
-			if err := os.WriteFile(filepath.Join(folder, o.Name+".svg"), []byte(c.svg()), 0o644); err != nil {
+			path := filepath.Join(folder, o.Name+".svg")
+			if err := os.WriteFile(path, []byte(c.svg()), 0o644); err != nil {
 				return err
 			}
 		}
@@ -71,12 +72,12 @@ func (r Record) draw(folder string) error {
 	return nil
 }
 
-// markdown is the measured part of the page; the plots are in that folder beside it.
+// markdown is the measured part of the page. The plots are in the folder beside it.
 func markdown(records []Record, all []contest.Comparison, folder string) string {
 	var b strings.Builder
 	b.WriteString("\n## What is measured\n")
 	for _, c := range all {
-		fmt.Fprintf(&b, "\n**%s.** %s\n", c.Title, c.Text)
+		fmt.Fprintf(&b, "\n**%s.**\n%s\n", c.Title, c.Text)
 	}
 	for _, r := range records {
 		r.section(&b, folder)
@@ -84,7 +85,7 @@ func markdown(records []Record, all []contest.Comparison, folder string) string 
 	return b.String()
 }
 
-// section is what the page says of a machine.
+// section writes the part of the page for a machine.
 func (r Record) section(b *strings.Builder, folder string) {
 	fmt.Fprintf(b, "\n## %s\n\n", r.Machine.Title())
 	for _, l := range r.Run.lines() {

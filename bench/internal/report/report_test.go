@@ -13,7 +13,7 @@ import (
 	"github.com/seed-48afdc40/netmap/bench/internal/contest"
 )
 
-// example is an outcome with everything that can be in one.
+// example is an outcome with every part that an outcome can have.
 func example() contest.Outcome {
 	nan := contest.Value(math.NaN())
 	return contest.Outcome{
@@ -38,7 +38,8 @@ func example() contest.Outcome {
 func TestTableAsText(t *testing.T) {
 	want := `
                        speed, Mpps         lost, %      × floor  × peer       target
-ours                   20.0 (10.0 … 30.0)  2 (1 … 3)    0.50     2.00 × peer  ≥ 0.4 × bare: met; ≥ 2.5 × peer: missed; ≤ 9 % (lost): met
+ours                   20.0 (10.0 … 30.0)  2 (1 … 3)    0.50     2.00 × peer  ` +
+		`≥ 0.4 × bare: met; ≥ 2.5 × peer: missed; ≤ 9 % (lost): met
 peer                   10.0 (10.0 … 10.0)  –            0.25
 absent                 skipped: needs a|b
 broken                 failed: fell over
@@ -57,7 +58,7 @@ bare                   40.0 (40.0 … 40.0)  –            1.00
 	}
 }
 
-// squeeze makes one of any number of spaces.
+// squeeze replaces each run of spaces by one.
 func squeeze(s string) string { return regexp.MustCompile(` +`).ReplaceAllString(s, " ") }
 
 func TestTableAsMarkdown(t *testing.T) {
@@ -65,7 +66,8 @@ func TestTableAsMarkdown(t *testing.T) {
 	for i, want := range []string{
 		"|  | speed, Mpps | lost, % | × floor | × peer | target |",
 		"|---|---|---|---|---|---|",
-		"| ours | 20.0 (10.0 … 30.0) | 2 (1 … 3) | 0.50 | 2.00 × peer | ≥ 0.4 × bare: met; ≥ 2.5 × peer: missed; ≤ 9 % (lost): met |",
+		"| ours | 20.0 (10.0 … 30.0) | 2 (1 … 3) | 0.50 | 2.00 × peer | " +
+			"≥ 0.4 × bare: met; ≥ 2.5 × peer: missed; ≤ 9 % (lost): met |",
 		"| peer | 10.0 (10.0 … 10.0) | – | 0.25 |  |  |",
 		`| absent | skipped: needs a\|b |  |  |  |  |`,
 	} {
@@ -93,14 +95,14 @@ func TestChartIsWellFormed(t *testing.T) {
 			texts++
 		}
 	}
-	// Four contenders have a speed, two have lost. A text for the title and each panel, two for
-	// each bar.
+	// Four contenders have a speed, two have lost frames. The title and each panel have a text,
+	// each bar has two.
 	if bars != 6 || texts != 1+2+2*6 {
 		t.Errorf("%d bars and %d texts, want 6 and 15", bars, texts)
 	}
 }
 
-// order is all comparisons that there are.
+// order is all comparisons.
 var order = []contest.Comparison{{Name: "walk", Title: "Walking", Text: "Step by step."},
 	{Name: "race", Title: "A <race> & more", Text: "Who is first."}}
 
@@ -130,13 +132,14 @@ func TestPage(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, page)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(filepath.Dir(path), "speed", "fast-one-3000-2-cores-linux-6.1", "race.svg")); err != nil {
+	plots := filepath.Join(filepath.Dir(path), "speed", "fast-one-3000-2-cores-linux-6.1")
+	if _, err := os.Stat(filepath.Join(plots, "race.svg")); err != nil {
 		t.Error(err)
 	}
 }
 
-// A run on another machine, another kernel, or of a part of the rows leaves the rest of the page as
-// it is.
+// A run on another machine or another kernel, or of only some rows, leaves the rest of the page
+// alone.
 func TestPageKeepsWhatWasNotMeasured(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "speed.md")
 	race := example()

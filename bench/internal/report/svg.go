@@ -9,7 +9,7 @@ import (
 	"github.com/seed-48afdc40/netmap/bench/internal/contest"
 )
 
-// chart is bars in panels, one above the other.
+// chart is a picture of panels, one above the other.
 type chart struct {
 	title  string
 	panels []panel
@@ -21,10 +21,10 @@ type panel struct {
 	bars  []bar
 }
 
-// bar is a value with what it varied between.
+// bar is a value with its lowest and highest.
 type bar struct {
 	label string
-	text  string // the value, as it is to be written
+	text  string // the value as text
 	contest.Summary
 	ours bool
 }
@@ -35,7 +35,7 @@ const (
 	rowHeight  = 24
 	barHeight  = 14
 	margin     = 16
-	charWidth  = 7 // of a letter, about: the reader's font is not known
+	charWidth  = 7 // of a letter, about: the reader's font is unknown
 	valueWidth = 90
 )
 
@@ -74,11 +74,13 @@ func (c chart) svg() string {
 		}
 	}
 	y += margin
-	return fmt.Sprintf("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" role=\"img\">\n<title>%s</title>\n%s%s</svg>\n",
+	return fmt.Sprintf("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "+
+		"height=\"%d\" "+
+		"role=\"img\">\n<title>%s</title>\n%s%s</svg>\n",
 		chartWidth, y, chartWidth, y, html.EscapeString(c.title), style, b.String())
 }
 
-// labelWidth is where the bars begin.
+// labelWidth is the column at which bars begin.
 func (c chart) labelWidth() int {
 	longest := 0
 	for _, p := range c.panels {
@@ -117,7 +119,7 @@ func (b bar) draw(w *strings.Builder, left, y int, scale float64) {
 		html.EscapeString(b.text))
 }
 
-// chartOf is an outcome as a picture: what took part, a panel for each metric that is to be drawn.
+// chartOf draws an outcome: its contenders, and a panel for each metric to draw.
 func chartOf(o contest.Outcome) chart {
 	c := chart{title: o.Title}
 	for _, m := range o.Plots {

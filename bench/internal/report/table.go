@@ -10,13 +10,13 @@ import (
 	"github.com/seed-48afdc40/netmap/bench/internal/contest"
 )
 
-// table is text in rows and columns. A row of one cell goes on for the whole width.
+// table is text in rows and columns. A row of one cell takes the whole width.
 type table struct {
 	head []string
 	rows [][]string
 }
 
-// tableOf is an outcome as a table: a row a contender.
+// tableOf makes a table of an outcome: one row per contender.
 func tableOf(o contest.Outcome) table {
 	t := table{head: []string{""}}
 	for _, m := range o.Metrics {
@@ -32,13 +32,13 @@ func tableOf(o contest.Outcome) table {
 	return t
 }
 
-// column is one after those of the metrics.
+// column is a column after those of the metrics.
 type column struct {
 	head string
 	cell func(contest.Row) string
 }
 
-// extraColumns are those that at least one row has something in.
+// extraColumns returns the columns that are not empty.
 func extraColumns(o contest.Outcome) (all []column) {
 	if o.Floor != "" {
 		all = append(all, column{"× floor",
@@ -92,7 +92,7 @@ func firstLine(text string) string {
 	return line
 }
 
-// text aligns the columns with spaces. The last cell of a row may be as long as it likes.
+// text aligns the columns with spaces. The last cell of a row may have any length.
 func (t table) text() string {
 	rows := append([][]string{t.head}, t.rows...)
 	widths := make([]int, len(t.head))
@@ -114,7 +114,7 @@ func (t table) text() string {
 	return b.String()
 }
 
-// markdown is the table as GitHub renders it.
+// markdown formats the table for GitHub.
 func (t table) markdown() string {
 	var b strings.Builder
 	line := func(cells []string) {

@@ -2,6 +2,7 @@ package rows
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -14,23 +15,32 @@ import (
 	"github.com/seed-48afdc40/netmap/bench/internal/lab"
 )
 
-// cyclesTarget is what a frame may cost our own code: at 60 cycles, and 67 between two frames, a
-// core of 1 GHz keeps up with the 14.88 million frames a second of 10 Gbit/s.
+// cyclesTarget is how many cycles a frame may cost our own code. 10 Gbit/s are 14.88 million frames
+// a second, which is one frame per 67 cycles on a core of 1 GHz; at 60 cycles the core keeps up.
 const cyclesTarget = 60
+
+const cyclesText = `10 Gbit/s are 14.88 million of the shortest frames a second. On a core of 1 GHz
+that is one frame per 67 cycles. This table has the part of our own code: from the program's head to
+the rings that it shares with the kernel, on one core, in batches of 256. A substitute plays the
+kernel, outside the measured time. "Pass on" means to receive, exchange buffers and send.
+
+TSC cycles are nanoseconds times the rate of the processor's time stamp counter, which is half of
+bogomips in /proc/cpuinfo. They need no cycle counter, which virtual machines lack. They are too
+many if the core runs slower than the counter, or does not belong to the virtual machine all the
+time. "Core clock" is the core's speed in the same run, measured by a chain of multiplications of
+three cycles each. Core cycles are counted by this clock. The kernel and the driver need more cycles
+on top. On veth, where the kernel copies each frame, they are all of "` + bareName + `" in the
+tables above.`
 
 func ownCycles() contest.Comparison {
 	c := contest.Comparison{
 		Name: "cycles", Title: "14.88 Mpps below 1 GHz",
-		Text: `10 Gbit/s are 14.88 million of the shortest frames a second, or 67 cycles for each on a core of 1 GHz. What our own code needs
-of them is measured between the program's head and the rings that it shares with the kernel, on one core, in batches of 256; a
-stand-in plays the kernel, outside of the measured time. Passing on is receiving, exchanging buffers and sending. Cycles are nanoseconds
-times the rate of the processor's time stamp counter, which /proc/cpuinfo tells by its bogomips, twice the rate. That needs no
-cycle counter, which virtual machines lack, and is too much where the core is slower, or not the virtual machine's all the time. "Core
-clock" is how fast the core ran in the same run, by a chain of multiplications of three cycles each, and core cycles are counted by it. What the kernel and the driver need comes on top,
-and depends on both: on veth, where the kernel copies each frame, it is the whole of "` + bareName + `" in the tables above.`,
+		Text: cyclesText,
 		Metrics: []contest.Metric{
-			{Name: "own code", Unit: "ns/frame", Digits: 2, Less: true}, {Name: "own code", Unit: cyclesUnit, Digits: 0, Less: true},
-			{Name: "core clock", Unit: "GHz", Digits: 2}, {Name: "own code", Unit: coreCyclesUnit, Digits: 0, Less: true},
+			{Name: "own code", Unit: "ns/frame", Digits: 2, Less: true},
+			{Name: "own code", Unit: cyclesUnit, Digits: 0, Less: true},
+			{Name: "core clock", Unit: "GHz", Digits: 2},
+			{Name: "own code", Unit: coreCyclesUnit, Digits: 0, Less: true},
 		},
 		Plots: []int{1, 3},
 	}
@@ -44,7 +54,7 @@ and depends on both: on veth, where the kernel copies each frame, it is the whol
 	return c
 }
 
-// The units of cycles, by the time stamp counter and by the core's own clock.
+// The units of cycles: by the time stamp counter, and by the core's own clock.
 const (
 	cyclesUnit     = "TSC cycles/frame"
 	coreCyclesUnit = "core cycles/frame"
@@ -74,8 +84,8 @@ func ownCost(name string) contest.Measurement {
 
 var bogomips = regexp.MustCompile(`(?m)^bogomips\s*:\s*([0-9.]+)$`)
 
-// counterRate is the rate of the time stamp counter in GHz. The kernel derives bogomips from it
-// where the counter is constant.
+// counterRate is the rate of the time stamp counter in GHz. The kernel derives bogomips from it if
+// the counter is constant.
 func counterRate() (float64, error) {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
@@ -86,7 +96,8 @@ func counterRate() (float64, error) {
 
 func parseCounterRate(info string) (float64, error) {
 	if !strings.Contains(info+" ", " constant_tsc ") {
-		return 0, fmt.Errorf("needs a processor with a constant time stamp counter: /proc/cpuinfo has no constant_tsc")
+		return 0, errors.New("needs a processor with a constant time stamp counter: " +
+			"/proc/cpuinfo has no constant_tsc")
 	}
 	m := bogomips.FindStringSubmatch(info)
 	if m == nil {

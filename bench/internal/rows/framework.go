@@ -14,12 +14,17 @@ import (
 	"github.com/seed-48afdc40/netmap/bench/internal/lab"
 )
 
-// The comparisons inside of one process are the benchmarks of package embed, which are run as
-// anybody would run them.
-const frameworkText = `Sender and receiver in one goroutine of one process: work and no wake-ups. For "sync" the application only moves its
-ring's head, so that what is left is the framework's own cost; for "payload" it also writes 8 bytes into every frame, and
-reads and checks them in every frame received. The floor is a loop over the same rings and buffers, with the same application, that
-copies each frame and does nothing else; its buffers have the distance that suits the caches best.`
+// The comparisons inside one process are the benchmarks of package embed. They run as anybody would
+// run them.
+const frameworkText = `Sender and receiver are in one goroutine of one process: this measures work
+without wake-ups. With "sync" the application only moves its ring's head, so that the figure is the
+framework's own cost. With "payload" it also writes 8 bytes into every frame, and checks them in
+every frame received. The floor is a loop over the same rings and buffers, with the same
+application, that only copies each frame. Its buffers have the distance that suits the caches best.`
+
+const idleText = `Half of the syncs are of a tx ring, half of an rx ring. The floor locks and
+unlocks the ring, with one atomic operation each, and looks at the words that a program may have
+written.`
 
 func frameworkComparisons() []contest.Comparison {
 	return []contest.Comparison{
@@ -29,20 +34,21 @@ func frameworkComparisons() []contest.Comparison {
 			Contenders: overSizes("VALE", 1.4),
 		}, {
 			Name: "embed-pipe", Title: "Pipe in one process", Metrics: frameMetrics, Plots: []int{1, 3},
-			Text:       "The same over a pipe, which swaps buffers and copies no frame. The floor copies slots, and copies them back.",
+			Text: "The same over a pipe, which swaps buffers and copies no frame.\n" +
+				"The floor copies slots, and copies them back.",
 			Contenders: overSizes("Pipe", 1.5),
 		}, {
 			Name: "embed-broadcast", Title: "Broadcast to 8 ports of a VALE switch in one process",
 			Metrics: frameMetrics, Plots: []int{1, 3},
-			Text: "The same to all ports of a switch. Figures are per frame sent: each is delivered eight times, and the floor copies it eight times.",
+			Text: "The same to all ports of a switch. Figures are per frame sent:\n" +
+				"each is delivered eight times, and the floor copies it eight times.",
 			Contenders: []contest.Contender{{
 				Name: "60 bytes, batch 512", Ours: true, Run: frameBenchmark("VALEBroadcast8"),
 				Goals: []contest.Goal{{Metric: payloadRatio, AtMost: 1.3}},
 			}},
 		}, {
 			Name: "embed-idle", Title: "A sync with nothing to do",
-			Text: `Half of the syncs are of a tx ring, half of an rx ring. The floor takes the ring and gives it back, with one atomic
-operation each, and looks at the words that a program may have written.`,
+			Text: idleText,
 			Metrics: []contest.Metric{{Name: "idle sync", Unit: "ns", Digits: 1, Less: true},
 				{Name: "idle sync", Unit: contest.FloorUnit, Digits: 2, Less: true}},
 			Plots:      []int{0},
@@ -52,14 +58,17 @@ operation each, and looks at the words that a program may have written.`,
 }
 
 var frameMetrics = []contest.Metric{
-	{Name: "sync", Unit: "ns/frame", Digits: 2, Less: true}, {Name: "sync", Unit: contest.FloorUnit, Digits: 2, Less: true},
-	{Name: "payload", Unit: "ns/frame", Digits: 2, Less: true}, {Name: "payload", Unit: contest.FloorUnit, Digits: 2, Less: true},
+	{Name: "sync", Unit: "ns/frame", Digits: 2, Less: true},
+	{Name: "sync", Unit: contest.FloorUnit, Digits: 2, Less: true},
+	{Name: "payload", Unit: "ns/frame", Digits: 2, Less: true},
+	{Name: "payload", Unit: contest.FloorUnit, Digits: 2, Less: true},
 }
 
-// payloadRatio is the metric that has targets: programs look into their frames.
+// payloadRatio is the metric that has targets, because real programs read their frames.
 const payloadRatio = 3
 
-// overSizes are the benchmark's sizes and batches. The target is that of batches of 512.
+// overSizes makes a contender for each size and batch of the benchmark. The target is that of
+// batches of 512.
 func overSizes(benchmark string, most float64) (all []contest.Contender) {
 	for _, size := range []int{60, 1500} {
 		for _, batch := range []int{1, 32, 256, 512, 1023} {
@@ -91,7 +100,7 @@ func frameBenchmark(path ...string) contest.Measurement {
 	}
 }
 
-// floorOf is before the names of floors, which are those of what they are floors of.
+// floorOf is the prefix of a floor's name: BenchmarkFloorX is the floor of BenchmarkX.
 const floorOf = "BenchmarkFloor"
 
 func idle(name, port string) contest.Contender {
@@ -104,7 +113,7 @@ func idle(name, port string) contest.Contender {
 	return k
 }
 
-// figures are what benchmarks reported, by name and unit.
+// figures are the reported values, by benchmark and unit.
 type figures map[string]map[string]float64
 
 func (f figures) get(name, unit string) float64 {
@@ -114,8 +123,8 @@ func (f figures) get(name, unit string) float64 {
 	return math.NaN()
 }
 
-// frameworkBenchmark runs one benchmark of package embed, with all that is beneath it, and its
-// floor, in one process.
+// frameworkBenchmark runs one benchmark of package embed, with its sub-benchmarks and its floor, in
+// one process.
 func frameworkBenchmark(ctx context.Context, l *lab.Lab, length time.Duration,
 	path ...string) (figures, error) {
 	program, err := l.EmbedTest(ctx)
@@ -129,8 +138,8 @@ func frameworkBenchmark(ctx context.Context, l *lab.Lab, length time.Duration,
 	return benchmark(ctx, []string{program}, length, pattern)
 }
 
-// benchmark runs the benchmarks of a test program that match. One searches for a number of
-// iterations that takes long enough, so that it takes several times as long as it is told.
+// benchmark runs the matching benchmarks of a test program. It takes several times the length: the
+// test program searches for a number of iterations that takes that long.
 func benchmark(ctx context.Context, program []string, length time.Duration,
 	pattern string) (figures, error) {
 	argv := append(program, "-test.run", "^$", "-test.bench", pattern, "-test.benchtime",
@@ -146,7 +155,7 @@ func benchmark(ctx context.Context, program []string, length time.Duration,
 	return found, nil
 }
 
-// quoted is a part of a pattern that matches that name only.
+// quoted is a part of a pattern that matches only that name.
 func quoted(name string) string {
 	for _, c := range []string{"{", "}"} {
 		name = strings.ReplaceAll(name, c, `\`+c)
@@ -154,10 +163,10 @@ func quoted(name string) string {
 	return name + "$"
 }
 
-// processors is the number of them at the end of a name, where there is more than one.
+// processors is the number of processors at the end of a name; without it there is only one.
 var processors = regexp.MustCompile(`-[0-9]+$`)
 
-// parseBenchmarks reads lines such as "BenchmarkX/y-2  1000  5.1 ns/frame  196 Mframes/s".
+// parseBenchmarks reads lines such as "BenchmarkX/y-2 1000 5.1 ns/frame 196 Mframes/s".
 func parseBenchmarks(out string) figures {
 	all := figures{}
 	for text := range strings.Lines(out) {

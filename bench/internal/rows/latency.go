@@ -13,15 +13,20 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
+const roundTripText = `One station sends a frame and waits for the other's answer, one at a time.
+Both sleep in poll, and the daemon has nothing else to do. "spin" is how long the daemon looks for
+the next request before it sleeps; in one process, it is how long a poll looks for frames. The floor
+is two processes that wake each other by a futex: on one core, and on the cores that the scheduler
+chooses. "idle" is the daemon's processor time in a second without traffic, while a client sleeps in
+poll.`
+
 func roundTrip() contest.Comparison {
 	c := contest.Comparison{
 		Name: "latency", Title: "Round trip over a VALE switch",
-		Text: `One station sends a frame and waits for the answer of the other, one at a time: both sleep in poll, and the daemon has
-nothing else to do. "spin" is how long the daemon looks for the next request before it sleeps, and in one process how long a
-poll looks for frames. The floor is two processes that wake each other by a futex: on one core, and where the scheduler puts them.
-Idle is the daemon's processor time while a client sleeps in poll and nothing happens, over a second.`,
+		Text: roundTripText,
 		Metrics: []contest.Metric{{Name: "p50", Unit: "µs", Digits: 1, Less: true},
-			{Name: "p99", Unit: "µs", Digits: 1, Less: true}, {Name: "idle", Unit: "% of a core", Digits: 1, Less: true}},
+			{Name: "p99", Unit: "µs", Digits: 1, Less: true},
+			{Name: "idle", Unit: "% of a core", Digits: 1, Less: true}},
 		Plots: []int{0, 1},
 		Floor: wakeName,
 	}
@@ -42,10 +47,10 @@ Idle is the daemon's processor time while a client sleeps in poll and nothing ha
 	return c
 }
 
-// idleTime is how long a daemon is watched that has nothing to do.
+// idleTime is how long an idle daemon is observed.
 const idleTime = time.Second
 
-// pingOver measures a daemon at rest and two processes that use it.
+// pingOver measures an idle daemon, and then two processes that use it.
 func pingOver(spin time.Duration) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
 		d, err := l.Serve(ctx, spin)
@@ -88,7 +93,7 @@ func pingWithin(spin time.Duration) contest.Measurement {
 	}
 }
 
-// pingAlone measures two processes that wake each other and do nothing else.
+// pingAlone measures two processes that only wake each other.
 func pingAlone(core int) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
 		receiver, sender, err := startBaton(ctx, l, core, "wake-ping", inMilliseconds(length))

@@ -44,9 +44,12 @@ func TestPktGenLines(t *testing.T) {
 		want float64
 		ok   bool
 	}{
-		{"421.123456 main_thread [2781] 12.345 Mpps (12.361 Mpkts 5.934 Gbps in 1001322 usec) 497.31 avg_batch 0 min_space", 12.361e6, true},
-		{"421.123456 main_thread [2781] 83.000 Kpps (84.500 Kpkts 39.840 Mbps in 1001000 usec) 1.00 avg_batch 1022 min_space", 84500, true},
-		{"421.123456 main_thread [2781] 0.000 pps (0.000 pkts 0.000 bps in 1001000 usec) 0.00 avg_batch 99999 min_space", 0, true},
+		{"421.123456 main_thread [2781] 12.345 Mpps (12.361 Mpkts 5.934 Gbps in 1001322 usec) " +
+			"497.31 avg_batch 0 min_space", 12.361e6, true},
+		{"421.123456 main_thread [2781] 83.000 Kpps (84.500 Kpkts 39.840 Mbps in 1001000 usec) " +
+			"1.00 avg_batch 1022 min_space", 84500, true},
+		{"421.123456 main_thread [2781] 0.000 pps (0.000 pkts 0.000 bps in 1001000 usec) " +
+			"0.00 avg_batch 99999 min_space", 0, true},
 		{"main [3221] interface is vale0:tx", 0, false},
 		{"Sent 1000 packets 60000 bytes 2 events 60 bytes each in 0.01 seconds.", 0, false},
 	}
@@ -64,7 +67,7 @@ func TestPktGenLines(t *testing.T) {
 
 func TestBenchmarkLines(t *testing.T) {
 	found := parseBenchmarks(`goos: linux
-BenchmarkVALE/60/batch=512/sync-2         	 1000	         5.107 ns/frame	       195.8 Mframes/s	       0 B/op	       0 allocs/op
+BenchmarkVALE/60/batch=512/sync-2 	 1000	 5.107 ns/frame	 195.8 Mframes/s	 0 B/op	       0 allocs/op
 BenchmarkIdleSync/vale0:tx-16 	70000000	        17.09 ns/op	       0 B/op	       0 allocs/op
 PASS
 `)
@@ -80,7 +83,8 @@ PASS
 }
 
 func TestCounterRate(t *testing.T) {
-	info := "model name\t: Fast One 3000\nflags\t\t: fpu constant_tsc nonstop_tsc\nbogomips\t: 5192.29\n"
+	info := "model name\t: Fast One 3000\nflags\t\t: fpu constant_tsc nonstop_tsc\n" +
+		"bogomips\t: 5192.29\n"
 	if ghz, err := parseCounterRate(info); ghz != 2.596145 || err != nil {
 		t.Errorf("the counter's rate is %v, %v", ghz, err)
 	}
@@ -92,10 +96,12 @@ func TestCounterRate(t *testing.T) {
 	}
 }
 
-// On one core names of benchmarks have no number of processors.
+// On one core, names of benchmarks have no number of processors.
 func TestBenchmarksOnOneCore(t *testing.T) {
-	found := parseBenchmarks("BenchmarkOwn/receive \t 100\t 5.5 ns/frame\nBenchmarkTwo-part/x-4 \t 100\t 6.5 ns/frame\n")
-	if v, w := found.get("BenchmarkOwn/receive", "ns/frame"), found.get("BenchmarkTwo-part/x", "ns/frame"); v != 5.5 || w != 6.5 {
+	found := parseBenchmarks("BenchmarkOwn/receive \t 100\t 5.5 ns/frame\n" +
+		"BenchmarkTwo-part/x-4 \t 100\t 6.5 ns/frame\n")
+	v, w := found.get("BenchmarkOwn/receive", "ns/frame"), found.get("BenchmarkTwo-part/x", "ns/frame")
+	if v != 5.5 || w != 6.5 {
 		t.Errorf("%v, %v", v, w)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/seed-48afdc40/netmap/bench/internal/lab"
 )
 
-// testpmd is DPDK's traffic generator, and here its af_xdp and memif drivers.
+// testpmd is DPDK's traffic generator, which is used here with the drivers af_xdp and memif.
 const testpmd = "dpdk-testpmd"
 
 func dpdk() error {
@@ -23,11 +23,11 @@ func dpdk() error {
 	return nil
 }
 
-// instances tells the DPDK processes of this program apart.
+// instances numbers the DPDK processes of this program.
 var instances atomic.Int32
 
 // pmd is the command line of a testpmd with one virtual device, which prints its counters once a
-// second. Cores are as EAL takes them.
+// second. Cores are numbered as in EAL's option.
 func pmd(cores []string, device, mode string, extra ...string) []string {
 	prefix := fmt.Sprintf("netmap-bench-%d-%d", os.Getpid(), instances.Add(1))
 	argv := []string{testpmd, "--no-pci", "--no-huge", "-m", "512", "--no-shconf", "--no-telemetry",
@@ -38,7 +38,7 @@ func pmd(cores []string, device, mode string, extra ...string) []string {
 	return append(argv, extra...)
 }
 
-// dpdkEnv has DPDK keep its run-time files in the lab.
+// dpdkEnv makes DPDK keep its run-time files in the lab.
 func dpdkEnv(l *lab.Lab) []string { return append(os.Environ(), "RUNTIME_DIRECTORY="+l.Path("")) }
 
 func asDPDK(l *lab.Lab, c *exec.Cmd) { c.Env = dpdkEnv(l) }
@@ -46,7 +46,7 @@ func asDPDK(l *lab.Lab, c *exec.Cmd) { c.Env = dpdkEnv(l) }
 // pmdStats are the counters that testpmd prints.
 type pmdStats struct{ rxPackets, txPackets, rxRate, txRate uint64 }
 
-// read takes a line of output in, and says whether it has a counter.
+// read parses a line of output, and reports whether it has a counter.
 func (s *pmdStats) read(text string) bool {
 	found := false
 	for name, to := range map[string]*uint64{
@@ -64,7 +64,7 @@ func (s *pmdStats) read(text string) bool {
 	return found
 }
 
-// pmdReceived reads how many frames a testpmd has received.
+// pmdReceived parses how many frames a testpmd has received.
 func pmdReceived(text string) (float64, bool) {
 	if !strings.Contains(text, "RX-packets:") {
 		return 0, false
@@ -76,7 +76,7 @@ func pmdReceived(text string) (float64, bool) {
 
 var versionLine = regexp.MustCompile(`RTE Version: '([^']*)'`)
 
-// DPDKVersion asks testpmd.
+// DPDKVersion asks testpmd for its version.
 func DPDKVersion(ctx context.Context, l *lab.Lab) string {
 	if dpdk() != nil {
 		return "none"
@@ -86,7 +86,7 @@ func DPDKVersion(ctx context.Context, l *lab.Lab) string {
 	cmd := exec.CommandContext(ctx, testpmd, "-v", "--no-pci", "--in-memory", "--no-huge", "-m", "64",
 		"--no-telemetry", "--", "--help")
 	cmd.Env = dpdkEnv(l)
-	out, _ := cmd.CombinedOutput() // its exit status says nothing
+	out, _ := cmd.CombinedOutput() // its exit status means nothing
 	if m := versionLine.FindStringSubmatch(string(out)); m != nil {
 		return strings.TrimPrefix(m[1], "DPDK ")
 	}

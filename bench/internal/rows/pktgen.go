@@ -15,7 +15,7 @@ import (
 	"github.com/seed-48afdc40/netmap/bench/internal/lab"
 )
 
-// pktGenVariable names the pkt-gen to measure.
+// pktGenVariable is the environment variable with the path of pkt-gen.
 const pktGenVariable = "NETMAP_PKTGEN"
 
 func pktGen() error {
@@ -29,12 +29,12 @@ func pktGen() error {
 	return nil
 }
 
-// pkt-gen writes once a second, such as
+// pktGenLine matches a line that pkt-gen prints once a second, such as
 //
-//	421.123456 main_thread [2781] 12.345 Mpps (12.361 Mpkts 5.934 Gbps in 1001322 usec) 497.31 avg_batch 0 min_space
+//	421.123456 main_thread [2781] 12.345 Mpps (12.361 Mpkts 5.934 Gbps in 1001322 usec) …
 var pktGenLine = regexp.MustCompile(`\(([0-9.]+) ([KMG]?)pkts [0-9.]+ [KMG]?bps in [0-9]+ usec\)`)
 
-// pktGenFrames reads the frames of the last second.
+// pktGenFrames parses the frames of the last second.
 func pktGenFrames(text string) (float64, bool) {
 	m := pktGenLine.FindStringSubmatch(text)
 	if m == nil {
@@ -54,14 +54,13 @@ func pktGenTotal() lab.Total {
 	}
 }
 
-// pktGenWay is how pkt-gen and the daemon are used.
+// pktGenWay is a way to run pkt-gen and the daemon.
 type pktGenWay struct {
 	name        string
-	serve, args []string // flags of "netmap serve" and of both pkt-gen
+	serve, args []string // flags of "netmap serve", and of both pkt-gen
 }
 
-// pktGenWays are the default, rings as long as memif's are here with batches to match, and those
-// where the daemon chooses the cores.
+// pktGenWays are the default, rings and batches as large as memif's, and the daemon choosing cores.
 var pktGenWays = []pktGenWay{
 	{"", nil, []string{"-b", strconv.Itoa(processBatch)}},
 	{", rings of 4096", nil, largeRings},
@@ -70,7 +69,7 @@ var pktGenWays = []pktGenWay{
 
 var largeRings = []string{"-b", "2000", "-C", "4096,4096"}
 
-// pktGenBetween has two pkt-gen send and receive over a device.
+// pktGenBetween runs two pkt-gen that send and receive over a device.
 func pktGenBetween(tx, rx string, way pktGenWay) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
 		d, err := l.Serve(ctx, lab.DefaultSpin, way.serve...)
@@ -95,7 +94,7 @@ func pktGenBetween(tx, rx string, way pktGenWay) contest.Measurement {
 	}
 }
 
-// startPktGen runs pkt-gen where /dev/netmap is our node: it knows no other.
+// startPktGen runs pkt-gen with the daemon's node as /dev/netmap: pkt-gen opens no other path.
 func startPktGen(l *lab.Lab, node string, args ...string) (*lab.Process, error) {
 	argv := l.Helper("with-device", node, os.Getenv(pktGenVariable))
 	argv = append(argv, "-w", "1")
@@ -103,7 +102,8 @@ func startPktGen(l *lab.Lab, node string, args ...string) (*lab.Process, error) 
 		func(c *exec.Cmd) { c.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS })
 }
 
-// portOf is what pkt-gen calls a port: without a prefix it takes all but switches for interfaces.
+// portOf is pkt-gen's name of a port. Without a prefix, pkt-gen takes every name but a switch's for
+// an interface.
 func portOf(name string) string {
 	if strings.HasPrefix(name, "vale") {
 		return name

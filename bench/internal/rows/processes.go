@@ -19,7 +19,7 @@ const (
 	processBatch  = 512
 )
 
-// Who is compared with whom between processes.
+// The names of contenders between processes.
 const (
 	wakeName     = "wake-ups alone, one core"
 	wakeFreeName = "wake-ups alone, where the scheduler puts them"
@@ -27,16 +27,19 @@ const (
 	memifRawName = "dpdk memif, as pkt-gen"
 )
 
-const processText = `Sender and receiver are processes of their own. The sender writes every frame of 60 bytes anew, the receiver looks into
-each; batches are of 512, and every batch is a poll on both sides. "spin" is how long netmap serve looks for the next request
-before it sleeps. The floor is two processes that wake each other by a futex, once in each direction for every 512 frames that they do
-not have: on one core, the better of two, and where the
-scheduler puts them. pkt-gen sends frames that it has prepared, and looks into none.`
+const processText = `Sender and receiver are processes. The sender writes every frame of 60 bytes
+anew, and the receiver reads each. Batches are of 512, and both sides poll for every batch. "spin"
+is how long netmap serve looks for the next request before it sleeps. The floor is two processes
+that wake each other by a futex, once in each direction for every 512 frames, but pass no frames: on
+one core, the better of two, and on the cores that the scheduler chooses. pkt-gen sends frames that
+it has prepared, and reads none.`
 
-const memifText = ` DPDK's memif is shared memory between two testpmd, each busy on a core; it copies frames. With the same work for every frame
-one makes them (flowgen) and the other looks into each header (icmpecho); as pkt-gen one sends what it has prepared (txonly) and the other
-looks into nothing (rxonly). Rings and bursts are those at which memif is fastest; its rate still depends on how far apart the two cores are,
-which in a virtual machine changes by itself.`
+const memifText = `
+DPDK's memif is shared memory between two testpmd, each of which keeps a core busy. It copies
+frames. "each frame made and read" does our work: one makes frames (flowgen), the other reads each
+header (icmpecho). "as pkt-gen" sends prepared frames (txonly), and reads none (rxonly). Rings and
+bursts are those at which memif is fastest. Its rate also depends on how far apart the two cores
+are, which changes by itself in a virtual machine.`
 
 var processMetrics = []contest.Metric{{Name: "received", Unit: "Mpps", Digits: 2}}
 
@@ -57,8 +60,8 @@ func processVALE() contest.Comparison {
 	}
 }
 
-// overProcesses are all ways to send between two processes over a port of that kind. Target is what
-// pkt-gen has to reach of memif's rate.
+// overProcesses returns all ways to send between two processes over a port of that kind. Target is
+// the least ratio of pkt-gen's rate to memif's.
 func overProcesses(kind, tx, rx string, target float64) []contest.Contender {
 	var all []contest.Contender
 	for _, spin := range []time.Duration{lab.DefaultSpin, 0, 50 * time.Microsecond} {
@@ -74,7 +77,9 @@ func overProcesses(kind, tx, rx string, target float64) []contest.Contender {
 		})
 	}
 	return append(all,
-		contest.Contender{Name: memifName, Needs: busy, Run: memif("icmpecho", "flowgen", processLength+4)}, // which counts the checksum
+		// testpmd's length includes the checksum
+		contest.Contender{Name: memifName, Needs: busy,
+			Run: memif("icmpecho", "flowgen", processLength+4)},
 		contest.Contender{Name: memifRawName, Needs: busy, Run: memif("rxonly", "txonly", processLength)},
 		contest.Contender{Name: wakeName, Run: bestCore(wakeUps, false)},
 		contest.Contender{Name: wakeFreeName, Run: wakeUps(anyCore)})
@@ -84,7 +89,7 @@ func spinName(spin time.Duration) string {
 	return fmt.Sprintf("netmap serve, spin %d us", spin.Microseconds())
 }
 
-// between has one helper send to another over a daemon.
+// between runs two helpers, of which one sends to the other over a daemon.
 func between(spin time.Duration, tx, rx string) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
 		d, err := l.Serve(ctx, spin)
@@ -111,10 +116,10 @@ func between(spin time.Duration, tx, rx string) contest.Measurement {
 	}
 }
 
-// anyCore leaves it to the scheduler where a helper runs.
+// anyCore lets the scheduler choose a helper's core.
 const anyCore = -1
 
-// wakeUps has two helpers wake each other, once in each direction for a batch.
+// wakeUps runs two helpers that wake each other, once in each direction for a batch.
 func wakeUps(core int) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
 		receiver, sender, err := startBaton(ctx, l, core, "wake-send")
@@ -128,8 +133,8 @@ func wakeUps(core int) contest.Measurement {
 	}
 }
 
-// bestCore measures on the first core and on the last, and gives what the better one did: either
-// may have other things to do. Less says that less is better.
+// bestCore measures on the first core and on the last, and returns the better result: either core
+// may be busy with other things. Less says that less is better.
 func bestCore(on func(core int) contest.Measurement, less bool) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
 		best, err := on(0)(ctx, l, length/2)
@@ -144,8 +149,8 @@ func bestCore(on func(core int) contest.Measurement, less bool) contest.Measurem
 	}
 }
 
-// startBaton starts two helpers with a word that they share. The second one is named, with its
-// arguments.
+// startBaton starts two helpers that share a word. The name and the arguments are those of the
+// second.
 func startBaton(ctx context.Context, l *lab.Lab, core int, name string, args ...string) (receiver,
 	sender *lab.Process, err error) {
 	file := l.Path(fmt.Sprintf("baton-%d", instances.Add(1)))
@@ -163,7 +168,7 @@ func startBaton(ctx context.Context, l *lab.Lab, core int, name string, args ...
 	return receiver, sender, err
 }
 
-// memif has one testpmd send to another, each with a core of its own.
+// memif runs two testpmd, of which one sends to the other, each on a core of its own.
 func memif(receive, send string, bytes int) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
 		socket := l.Path(fmt.Sprintf("memif-%d", instances.Add(1)))
@@ -192,8 +197,8 @@ func memif(receive, send string, bytes int) contest.Measurement {
 	}
 }
 
-// The settings at which memif is fastest: of rings of 2^10 to 2^14 and bursts of 32 to 512. With
-// bursts of 256 and more flowgen comes to a halt.
+// The settings at which memif is fastest, among rings of 2^10 to 2^14 and bursts of 32 to 512. With
+// bursts of 256 and more, flowgen stops.
 const (
 	memifRing  = "rsize=12"
 	memifBurst = "--burst=128"

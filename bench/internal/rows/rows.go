@@ -1,9 +1,9 @@
-// Package rows is what is measured: the comparisons, and how each contender is started.
+// Package rows defines the comparisons, and how each contender is started.
 package rows
 
 import "github.com/seed-48afdc40/netmap/bench/internal/contest"
 
-// All are the comparisons, in the order of the report.
+// All returns the comparisons, in the order of the report.
 func All() []contest.Comparison {
 	all := frameworkComparisons()
 	return append(all, vethTx(), vethRx(), ownCycles(), processPipe(), processVALE(), roundTrip())

@@ -8,7 +8,8 @@ import (
 	"github.com/seed-48afdc40/netmap/bench/internal/contest"
 )
 
-// -only finds every contender by its full name, and names are unique: files and ratios go by them.
+// The flag -only finds every contender by its full name. Names are unique, because files and ratios
+// use them.
 func TestNames(t *testing.T) {
 	var all []string
 	for _, c := range All() {
@@ -34,8 +35,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Floors, peers and targets name contenders of the same comparison, and targets are ratios, or
-// cycles.
+// Floors, peers and targets name contenders of the same comparison. Targets are ratios, or cycles.
 func TestRatiosHaveTheirOthers(t *testing.T) {
 	for _, c := range All() {
 		var names []string

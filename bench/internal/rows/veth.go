@@ -18,10 +18,10 @@ import (
 // vethLength is testpmd's default.
 const vethLength = 64
 
-// busyPoll is what the kernel's documentation of AF_XDP suggests.
+// busyPoll is the value that the kernel's documentation of AF_XDP suggests.
 const busyPoll = 200 * time.Microsecond
 
-// pollableVeth is that the kernel knows which receive loop is a veth queue's.
+// pollableVeth fails unless the kernel knows which receive loop belongs to a veth queue.
 func pollableVeth() error {
 	var u unix.Utsname
 	var major, minor int
@@ -30,7 +30,8 @@ func pollableVeth() error {
 	}
 	fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
 	if major > 6 || major == 6 && minor >= 13 {
-		return errors.New("needs Linux 6.12 or before: later ones want to hear from the driver what to poll, and veth does not tell")
+		return errors.New("needs Linux 6.12 or before: since 6.13 the driver must tell which " +
+			"receive loop is a queue's, and veth does not")
 	}
 	return nil
 }
@@ -43,12 +44,12 @@ const (
 	bareName   = "af_xdp alone"
 )
 
-// party starts a program on an interface, and what it needs besides. Stop ends the latter, when the
-// program has ended.
+// party starts a program on an interface, with all that the program needs. After the program's end,
+// the caller calls stop.
 type party func(ctx context.Context, l *lab.Lab, at *lab.Site) (p *lab.Process, stop func(),
 	err error)
 
-// alone is a program that needs nothing besides.
+// alone is a party of a single program.
 func alone(argv func(*lab.Lab, string) []string, change ...func(*lab.Lab, *exec.Cmd)) party {
 	return func(_ context.Context, l *lab.Lab, at *lab.Site) (*lab.Process, func(), error) {
 		p, err := at.Start(argv(l, at.Iface), func(c *exec.Cmd) {
@@ -60,15 +61,16 @@ func alone(argv func(*lab.Lab, string) []string, change ...func(*lab.Lab, *exec.
 	}
 }
 
-// throughDaemon is a helper that goes through "netmap serve", as argv says for a node and a port;
-// flags are the daemon's.
+// throughDaemon is a party of a helper and a "netmap serve" with these flags. Argv makes the
+// helper's command line for a node and a port.
 func throughDaemon(argv func(l *lab.Lab, node, port string) []string, flags ...string) party {
 	return func(ctx context.Context, l *lab.Lab, at *lab.Site) (*lab.Process, func(), error) {
 		d, err := l.Serve(ctx, lab.DefaultSpin, flags...)
 		if err != nil {
 			return nil, nil, err
 		}
-		p, err := at.Start(argv(l, d.Node, "netmap:"+at.Iface)) // the daemon looks where its client is
+		// the daemon finds the interface in its client's namespace
+		p, err := at.Start(argv(l, d.Node, "netmap:"+at.Iface))
 		if err != nil {
 			d.Stop()
 		}
@@ -76,7 +78,7 @@ func throughDaemon(argv func(l *lab.Lab, node, port string) []string, flags ...s
 	}
 }
 
-// sendFrom measures a sender by what the kernel counts at the other end.
+// sendFrom measures a sender by the kernel's count at the other end.
 func sendFrom(sender party) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
 		w, err := lab.NewWire()
@@ -95,38 +97,48 @@ func sendFrom(sender party) contest.Measurement {
 	}
 }
 
+const vethTxText = `One process sends frames of 64 bytes into a veth pair as fast as it can. The
+kernel counts them at the other end, and drops them there. veth has no zero-copy: the kernel copies
+every frame. DPDK is testpmd with its af_xdp driver. AF_PACKET sends 64 frames per sendmmsg, past
+the queueing discipline. "netmap serve" is the same sender as a client of the daemon. The floor is
+sendto on an AF_XDP socket like ours, with frames that are written once, and no framework.`
+
 func vethTx() contest.Comparison {
 	return contest.Comparison{
 		Name: "veth-tx", Title: "Sending through AF_XDP, veth, one queue",
-		Text: `One process sends frames of 64 bytes into a veth pair as fast as it can, and the kernel counts them at the other end, where
-nobody wants them. veth has no zero-copy: the kernel copies every frame. DPDK is testpmd with its af_xdp driver; AF_PACKET
-sends 64 frames a sendmmsg, past the queueing discipline. "netmap serve" is the same sender as a client of the daemon. The floor is sendto on an AF_XDP socket like ours, with frames written once and no framework.`,
+		Text:    vethTxText,
 		Metrics: []contest.Metric{{Name: "sent", Unit: "Mpps", Digits: 3}}, Plots: []int{0},
 		Peer: pmdName, Floor: bareName,
 		Contenders: []contest.Contender{
 			{Name: oursName, Ours: true, Needs: []lab.Need{lab.Root}, Run: sendFrom(alone(nicSender))},
-			{Name: daemonName, Ours: true, Needs: []lab.Need{lab.Root}, Run: sendFrom(throughDaemon(nodeSender))},
-			{Name: pmdName, Needs: []lab.Need{lab.Root, lab.TwoCores, dpdk}, Run: sendFrom(alone(pmdOn("txonly"), asDPDK))},
+			{Name: daemonName, Ours: true, Needs: []lab.Need{lab.Root},
+				Run: sendFrom(throughDaemon(nodeSender))},
+			{Name: pmdName, Needs: []lab.Need{lab.Root, lab.TwoCores, dpdk},
+				Run: sendFrom(alone(pmdOn("txonly"), asDPDK))},
 			{Name: packetName, Needs: []lab.Need{lab.Root}, Run: sendFrom(alone(packetSender))},
 			{Name: bareName, Needs: []lab.Need{lab.Root}, Run: sendFrom(alone(bareSender))},
 		},
 	}
 }
 
+const vethRxText = `The same three receive. All have the same sender: ours, in AF_XDP, without
+pause. The kernel delivers on the sender's core, so that a receiver that has to be woken slows its
+sender down. testpmd never sleeps. Ours looks for 20 µs while frames keep coming, or always for 50 µs, and
+then sleeps in poll. With "busy polling" the receiver's own system calls run the driver's receive
+loop. "netmap serve" is ours as a client of the daemon, which waits as it does by default. "offered"
+is what the kernel took from the sender; "lost" is the share of it that the receiver never saw. The
+floor is a loop over an AF_XDP socket like ours, which reads every frame and never sleeps.`
+
 func vethRx() contest.Comparison {
 	return contest.Comparison{
 		Name: "veth-rx", Title: "Receiving through AF_XDP, veth, one queue",
-		Text: `The same three receive. The sender is the same for all: ours, in AF_XDP, without pause. The kernel delivers on the
-sender's core, so that a receiver that has to be woken slows its sender down. testpmd never sleeps; ours sleeps in poll, after
-having looked for 20 µs while frames keep coming, or for 50 µs in any case. "Busy polling" has the receiver's own system calls
-run the driver's receive loop. "netmap serve" is ours as a client of the daemon, which waits as it does by default. Offered is
-what the kernel took from the sender, lost the share of it that the receiver never saw. The floor is a loop over an AF_XDP
-socket like ours, which looks into every frame and never sleeps.`,
+		Text: vethRxText,
 		Metrics: []contest.Metric{{Name: "received", Unit: "Mpps", Digits: 3},
 			{Name: "offered", Unit: "Mpps", Digits: 3}, {Name: "lost", Unit: "%", Digits: 1, Less: true}},
 		Plots: []int{0}, Peer: pmdName, Floor: bareName,
 		Contenders: []contest.Contender{
-			{Name: oursName, Ours: true, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(nicReceiver(0, 0)), helper.ReadyLine, helper.Received)},
+			{Name: oursName, Ours: true, Needs: []lab.Need{lab.Root},
+				Run: receiveOn(alone(nicReceiver(0, 0)), helper.ReadyLine, helper.Received)},
 			{Name: oursName + ", spin 50 us", Ours: true, Needs: []lab.Need{lab.Root},
 				Run: receiveOn(alone(nicReceiver(50*time.Microsecond, 0)), helper.ReadyLine, helper.Received)},
 			{Name: oursName + ", busy polling", Ours: true, Needs: []lab.Need{lab.Root, pollableVeth},
@@ -139,13 +151,15 @@ socket like ours, which looks into every frame and never sleeps.`,
 					helper.Received)},
 			{Name: pmdName, Needs: []lab.Need{lab.Root, lab.TwoCores, dpdk},
 				Run: receiveOn(alone(pmdOn("rxonly"), asDPDK), "RX-packets:", pmdReceived)},
-			{Name: packetName, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(packetReceiver), helper.ReadyLine, helper.Received)},
-			{Name: bareName, Needs: []lab.Need{lab.Root}, Run: receiveOn(alone(bareReceiver), helper.ReadyLine, helper.Received)},
+			{Name: packetName, Needs: []lab.Need{lab.Root},
+				Run: receiveOn(alone(packetReceiver), helper.ReadyLine, helper.Received)},
+			{Name: bareName, Needs: []lab.Need{lab.Root},
+				Run: receiveOn(alone(bareReceiver), helper.ReadyLine, helper.Received)},
 		},
 	}
 }
 
-// receiveOn measures a receiver, which is ready when it writes so.
+// receiveOn measures a receiver, which prints the text ready when it is.
 func receiveOn(receiver party, ready string, read lab.Total) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
 		w, err := lab.NewWire()
@@ -172,7 +186,7 @@ func receiveOn(receiver party, ready string, read lab.Total) contest.Measurement
 	}
 }
 
-// Who sends and receives on an interface.
+// Command lines of senders and receivers on an interface.
 func nicSender(l *lab.Lab, iface string) []string {
 	return l.Helper("send", "", "netmap:"+iface, strconv.Itoa(vethLength), "512")
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// What arrives at an interface without Ethernet headers is written as what it is, and filters,
-// which look for those, are refused.
+// Frames of an interface without Ethernet headers are written with that link type. Filters are
+// refused, because they read Ethernet headers.
 func TestBareInterface(t *testing.T) {
 	ns := testutil.NewNS(t)
 	var tun *tap.Interface

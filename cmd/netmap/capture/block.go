@@ -2,13 +2,13 @@ package capture
 
 import "time"
 
-// blockSize is how much is written at a time. The longest record fits several times.
+// blockSize is how much is written at a time. It holds several of the longest records.
 const blockSize = 1 << 20
 
 // mostCuts bounds how many files may begin in a block.
 const mostCuts = 128
 
-// block is a piece of what is written: records, whole ones, as they stand in files.
+// block holds whole records, as they stand in files.
 type block struct {
 	data []byte
 	cuts []cut
@@ -16,22 +16,23 @@ type block struct {
 
 // cut is where a file begins.
 type cut struct {
-	at    int // in the block
+	at    int // offset in the block
 	start time.Time
 	then  totals // at the end of the file before
 }
 
-// blocks go around between the receiver, which fills them, and the writer. None is made on the way,
-// and neither side waits for the other: both channels hold all blocks.
+// blocks circulate between the receiver, which fills them, and the writer. All are made at the
+// start, and both channels have room for all of them: neither side waits to hand one over.
 type blocks struct{ free, full chan *block }
 
-// newBlocks makes blocks of that many bytes in all, at least some.
+// newBlocks makes blocks of that many bytes in all, but at least some.
 func newBlocks(bytes uint64) blocks {
 	n := int(max(4, bytes/blockSize))
 	b := blocks{make(chan *block, n), make(chan *block, n)}
 	memory := make([]byte, n*blockSize)
 	for i := 0; i < len(memory); i += 4096 {
-		memory[i] = 1 // have it before there is no time for it
+		// have the kernel allocate the page now, and not while frames arrive
+		memory[i] = 1
 	}
 	for ; len(memory) > 0; memory = memory[blockSize:] {
 		b.free <- &block{memory[:0:blockSize], make([]cut, 0, mostCuts)}
@@ -39,7 +40,7 @@ func newBlocks(bytes uint64) blocks {
 	return b
 }
 
-// take is a free block, nil if there is none.
+// take returns a free block, or nil if there is none.
 func (b blocks) take() *block {
 	select {
 	case f := <-b.free:

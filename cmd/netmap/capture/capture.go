@@ -1,4 +1,4 @@
-// Package capture is the command that writes what a port receives to files.
+// Package capture is the command that writes the frames a port receives to files.
 package capture
 
 import (
@@ -26,17 +26,17 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// flags are those of capture.
+// flags are the command's flags, and what check makes of them.
 type flags struct {
 	port     string
 	device   cli.Device
 	file     string
 	format   capfile.Format
 	snap     int
-	count    uint64 // 0 is for ever
+	count    uint64 // 0 is no limit
 	duration time.Duration
-	bytes    uint64        // of a file
-	every    time.Duration // a file
+	bytes    uint64        // the most of a file
+	every    time.Duration // the time of a file
 	files    int
 	buffer   uint64
 	at       bool // write every batch at once
@@ -87,7 +87,7 @@ const examples = `  netmap capture -i netmap:eth0 -w eth0.pcapng
   netmap capture -i vale0:a/rt -w trace-%F-%H%M%S.pcapng -G 10m
   netmap capture -i netmap:eth0 -w ring.pcap --format pcap -C 1G -W 8`
 
-// New is the command.
+// New returns the command.
 func New() *cobra.Command {
 	o := &flags{}
 	cmd := &cobra.Command{
@@ -108,7 +108,7 @@ func New() *cobra.Command {
 	return cmd
 }
 
-// addFlags defines the flags. Their letters are those of tcpdump, where it has them.
+// addFlags defines the flags. Their letters are those of tcpdump if tcpdump has the flag.
 func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVarP(&o.port, "interface", "i", "", "the port to capture")
@@ -147,7 +147,7 @@ func parseSeconds(s string) (time.Duration, error) {
 	return time.ParseDuration(s)
 }
 
-// check finds what cannot work, before anything is opened.
+// check rejects wrong command lines before anything is opened.
 func (o *flags) check(args []string) (err error) {
 	switch {
 	case o.port == "":
@@ -184,7 +184,7 @@ func (o *flags) check(args []string) (err error) {
 	return o.parse(strings.Join(args, " "))
 }
 
-// parse takes the port's name apart and compiles the filter.
+// parse parses the port's name and compiles the filter.
 func (o *flags) parse(expr string) (err error) {
 	if o.name, err = cli.ParsePort(o.port); err != nil {
 		return fmt.Errorf("-i: %w", err)
@@ -224,11 +224,13 @@ func (o *flags) run(ctx context.Context) error {
 	if o.wait > 0 && cli.WaitForLink(ctx, o.err, o.wait, o.port) != nil {
 		return nil // interrupted before it began
 	}
-	signal.Ignore(syscall.SIGPIPE) // a reader of standard output may leave; the interface is to be given back in order
+	// If the reader of standard output ends, the interface must still be restored.
+	signal.Ignore(syscall.SIGPIPE)
 	return o.captureAndTell(ctx, p, newMeter(o.name, p))
 }
 
-// captureAndTell captures, and says what was, even when there was no way on: the file has that.
+// captureAndTell captures, and prints the summary. It does so after an error, too, because the file
+// has what was captured before.
 func (o *flags) captureAndTell(ctx context.Context, p *netmap.Port, m *meter) error {
 	s, err := o.capture(ctx, p, m)
 	if s != nil {
@@ -237,8 +239,8 @@ func (o *flags) captureAndTell(ctx context.Context, p *netmap.Port, m *meter) er
 	return err
 }
 
-// rxSlots is how many slots the rings of an interface should have: as many as there can be, so that
-// the receiver may be kept from them for some milliseconds, but no more than memory for.
+// rxSlots is how many slots the rings of an interface should have. It is the largest number for
+// which there is memory, so that the receiver may stop for some milliseconds without loss.
 func rxSlots(f *nic.Facts) int {
 	const most, least, buffers = 16384, 1024, 24576
 	slots := most
@@ -248,7 +250,7 @@ func rxSlots(f *nic.Facts) int {
 	return slots
 }
 
-// facts are those of the port's interface, none where it has none in this network namespace.
+// facts describe the port's interface; nil if this network namespace has no such interface.
 func (o *flags) facts() *nic.Facts {
 	l, err := netlink.LinkByName(o.name.Port)
 	if err != nil {
@@ -257,7 +259,7 @@ func (o *flags) facts() *nic.Facts {
 	return nic.AskFacts(l)
 }
 
-// open opens the port to receive only: what the host sends goes on as ever.
+// open opens the port for receiving only, so that the host goes on sending as before.
 func (o *flags) open(open cli.Opener) (*netmap.Port, error) {
 	var options []netmap.Option
 	if o.name.Flags&abi.NRRxRingsOnly == 0 && !cli.IsMonitor(o.name) {
@@ -273,7 +275,8 @@ func (o *flags) open(open cli.Opener) (*netmap.Port, error) {
 	return p, nil
 }
 
-// capture captures until there is enough, the context ends, or there is no way on.
+// capture captures until a limit is reached, the context ends, or an error makes going on
+// impossible.
 func (o *flags) capture(ctx context.Context, p *netmap.Port, m *meter) (*summary, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

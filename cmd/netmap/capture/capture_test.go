@@ -43,8 +43,7 @@ func mustParse(t *testing.T, args ...string) *flags {
 	return o
 }
 
-// Each is an error of the command line, of one line, that says which flag to look at, and touches
-// no file.
+// Each is an error of the command line: one line that names the flag. It touches no file.
 func TestBadFlags(t *testing.T) {
 	t.Chdir(t.TempDir())
 	precious := []byte("what was there before")
@@ -92,7 +91,7 @@ func TestBadFlags(t *testing.T) {
 	}
 }
 
-// A port that cannot be opened costs no file either.
+// If a port cannot be opened, no file is written over.
 func TestNoPort(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "f")
 	o := mustParse(t, "-i", "netmap:nosuch0", "-w", file)
@@ -104,7 +103,7 @@ func TestNoPort(t *testing.T) {
 	}
 }
 
-// running is a capture of one end of a pipe, whose other end is the test's.
+// running is a capture of one end of a pipe. The test has the other end.
 type running struct {
 	t    *testing.T
 	o    *flags
@@ -148,7 +147,7 @@ func start(t *testing.T, out io.Writer, args ...string) *running {
 	return r
 }
 
-// send sends frames, and returns when all were taken.
+// send sends frames, and returns when all have left the ring.
 func (r *running) send(frames ...[]byte) {
 	r.t.Helper()
 	tx := r.far.Tx()[0]
@@ -172,7 +171,7 @@ func (r *running) send(frames ...[]byte) {
 	}
 }
 
-// end waits for the end, which has to be a good one.
+// end waits for the capture to end without an error.
 func (r *running) end() *summary {
 	r.t.Helper()
 	select {
@@ -186,7 +185,7 @@ func (r *running) end() *summary {
 	return r.sum
 }
 
-// wantTotals wants these counts in the summary, and that nothing else was lost.
+// wantTotals checks these counts in the summary, and that no other frame was lost.
 func (r *running) wantTotals(received, accepted, captured uint64) {
 	r.t.Helper()
 	s := r.sum
@@ -196,7 +195,7 @@ func (r *running) wantTotals(received, accepted, captured uint64) {
 	}
 }
 
-// numbered are Ethernet frames of a length with numbers in them.
+// numbered makes Ethernet frames of the given length with numbers in them.
 func numbered(from, n, length int) (frames [][]byte) {
 	for i := range n {
 		f := make([]byte, length)
@@ -207,8 +206,8 @@ func numbered(from, n, length int) (frames [][]byte) {
 	return frames
 }
 
-// Frames are captured from where they start in their buffers, in one slot and in several, and of
-// any port.
+// Frames are captured at their offsets in buffers, in one slot or in several, and from any kind of
+// port.
 func TestOffsets(t *testing.T) {
 	for _, port := range []string{"x{1@offset=64", "vale0:near@offset=64", "vale0:near"} {
 		t.Run(port, func(t *testing.T) {
@@ -335,7 +334,7 @@ func TestPcap(t *testing.T) {
 	}
 }
 
-// Whoever looks on sees the header at once, and a frame soon, not when a block is full.
+// A reader of standard output gets the header at once, and frames soon, before a block is full.
 func TestStdoutIsLive(t *testing.T) {
 	pr, pw := io.Pipe()
 	seen := make(chan int, 10)
@@ -363,7 +362,7 @@ func TestStdoutIsLive(t *testing.T) {
 	}
 }
 
-// When the reader of standard output has gone, the capture ends, and that is no error.
+// The capture ends without an error when the reader of standard output ends.
 func TestReaderLeaves(t *testing.T) {
 	r := start(t, writerFunc(func([]byte) (int, error) {
 		return 0,
@@ -380,7 +379,7 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
-// leaver reads the header, and no more.
+// leaver reads only the header.
 type leaver struct{ n int }
 
 func (l *leaver) Write(b []byte) (int, error) {
@@ -390,7 +389,7 @@ func (l *leaver) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Frames that come while the writer stands still go into memory, and then they are lost, and
+// While the writer stands still, frames go into memory. When the memory is full, they are lost and
 // counted.
 func TestSlowWriter(t *testing.T) {
 	gate := make(chan struct{})
@@ -443,7 +442,7 @@ func TestRotateBySize(t *testing.T) {
 		if err != nil {
 			break
 		}
-		if info.Size() > 10000+200 { // and statistics
+		if info.Size() > 10000+200 { // the header and statistics may come on top
 			t.Errorf("%s has %d bytes", name, info.Size())
 		}
 		all = append(all, readFile(t, name)...)
@@ -515,7 +514,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// What is done for each frame allocates nothing.
+// The work for each frame allocates nothing.
 func TestNoAllocations(t *testing.T) {
 	f, err := embed.New(embed.Config{Buffers: 8192, NoHugePages: true})
 	if err != nil {
@@ -540,7 +539,7 @@ func TestNoAllocations(t *testing.T) {
 		far.TxSync()
 		near.RxSync()
 		r.look()
-		for r.block != nil { // a writer
+		for r.block != nil { // plays the writer
 			r.hand()
 			r.blocks.free <- <-r.blocks.full
 		}
@@ -549,7 +548,7 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-// A capture that cannot go on says what it has written before.
+// A capture that fails still reports what it has written.
 func TestSummaryOfFailure(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "d")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -579,7 +578,7 @@ func TestSummaryOfFailure(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.RemoveAll(dir); err != nil { // there is no place for the next file
+	if err := os.RemoveAll(dir); err != nil { // the next file cannot be created
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {

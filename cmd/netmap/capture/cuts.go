@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// cuts says where one file ends and the next begins.
+// cuts decides where one file ends and the next begins.
 type cuts struct {
-	bytes uint64        // the most of a file; 0 is no limit
+	bytes uint64        // the most bytes of a file; 0 is no limit
 	every time.Duration // the longest time of a file; 0 is no limit
-	files int           // how many there may be; 0 is no limit
+	files int           // how many files there may be; 0 is no limit
 
 	size  uint64 // of the file so far
-	head  uint64 // what a file starts with
+	head  uint64 // bytes of a file's header
 	start time.Time
 	count int // files begun
 }
@@ -24,17 +24,17 @@ func (c *cuts) begin(now time.Time, head int) {
 	c.start, c.head, c.size, c.count = now, uint64(head), uint64(head), 1
 }
 
-// due says whether a record of that size starts a new file.
+// due reports whether a record of that size starts a new file.
 func (c *cuts) due(now time.Time, size int) bool {
 	full := c.bytes > 0 && c.size > c.head && c.size+uint64(size) > c.bytes
 	return full || c.every > 0 && now.Sub(c.start) >= c.every
 }
 
-// last says whether there may be no file after this one.
+// last reports whether this file is the last one allowed.
 func (c *cuts) last() bool { return c.files > 0 && c.count >= c.files }
 
-// next starts a file, and returns the time that belongs to it. Files by time start at multiples of
-// it.
+// next starts a file, and returns its nominal time. If files change by time, they start at
+// multiples of the interval.
 func (c *cuts) next(now time.Time) time.Time {
 	if c.every > 0 {
 		c.start = c.start.Add(now.Sub(c.start) / c.every * c.every)
@@ -47,14 +47,14 @@ func (c *cuts) next(now time.Time) time.Time {
 // names makes the names of files.
 type names struct {
 	pattern string
-	timed   bool // the pattern may have a time in it
-	ring    int  // of files that are written over and over; 0 is none
+	timed   bool // the pattern may contain a time
+	ring    int  // how many files are written in rotation; 0 is no rotation
 
 	base string // of the file before
 	n    int    // files of that name
 }
 
-// next is the name of a file that starts at that time.
+// next returns the name of a file that starts at that time.
 func (n *names) next(start time.Time) string {
 	base := n.pattern
 	if n.timed {
@@ -83,7 +83,7 @@ var conversions = map[byte]string{
 	'z': "-0700", 'Z': "MST",
 }
 
-// strftime writes a time in the place of conversions.
+// strftime replaces the conversions in the pattern by parts of the time.
 func strftime(pattern string, t time.Time) (string, error) {
 	var b strings.Builder
 	for i := 0; i < len(pattern); i++ {

@@ -10,23 +10,23 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// loss is what was lost before the capture could see it.
+// loss counts frames that were lost before the capture could see them.
 type loss struct {
-	port  uint64 // in the port: its rings were full, or it had no buffers
-	link  uint64 // in the interface, before that
-	known bool   // port is all that there was
-	why   error  // why it is not known
+	port  uint64 // lost in the port: its rings were full, or it had no buffers
+	link  uint64 // lost in the interface before that
+	known bool   // port is complete
+	why   error  // why it is not
 }
 
-// meter tells what was lost since it was made. Nothing of it is on the hot path.
+// meter measures what was lost since it was made. It is not on the hot path.
 type meter struct {
 	kind  portname.Name
 	port  *netmap.Port
-	index int // of the interface, 0 for other ports
+	index int // of the interface; 0 for other ports
 	base  loss
 }
 
-// newMeter starts to count, once the port is open.
+// newMeter starts to count. The port must be open.
 func newMeter(name portname.Name, p *netmap.Port) *meter {
 	m := &meter{kind: name, port: p}
 	if name.Kind() == portname.Interface && !cli.IsMonitor(name) {
@@ -38,7 +38,7 @@ func newMeter(name portname.Name, p *netmap.Port) *meter {
 	return m
 }
 
-// losses is what was lost.
+// losses returns what was lost since the start.
 func (m *meter) losses() loss {
 	l := m.read()
 	return loss{l.port - min(l.port, m.base.port), l.link - min(l.link, m.base.link),
@@ -55,13 +55,13 @@ func (m *meter) read() (l loss) {
 		l.link = linkDrops(m.index, !l.known)
 	}
 	if m.kind.Kind() == portname.Pipe && !cli.IsMonitor(m.kind) {
-		l.known = true // whoever sends into a pipe waits
+		l.known = true // senders into a pipe wait, so a pipe loses nothing
 	}
 	return l
 }
 
-// linkDrops is what an interface lost by itself, and if wanted what it could not get rid of: some
-// count there what found no room in the port.
+// linkDrops is how many frames an interface lost itself. With all it includes frames for which the
+// receiver had no room: some drivers count there what found no room in the port.
 func linkDrops(index int, all bool) uint64 {
 	link, err := netlink.LinkByIndex(index)
 	if err != nil || link.Attrs().Statistics == nil {
@@ -75,8 +75,8 @@ func linkDrops(index int, all bool) uint64 {
 	return n
 }
 
-// socketDrops is what the AF_XDP sockets of an interface lost, whoever has them: a device does not
-// tell. Not every kernel does either (CONFIG_XDP_SOCKETS_DIAG).
+// socketDrops is how many frames all AF_XDP sockets of an interface lost: the kernel does not tell
+// which port has them. Not every kernel counts them (CONFIG_XDP_SOCKETS_DIAG).
 func socketDrops(index int) (n uint64, known bool) {
 	sockets, err := netlink.SocketDiagXDP()
 	if err != nil {

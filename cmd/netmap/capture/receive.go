@@ -16,41 +16,41 @@ import (
 const (
 	// flushTime is how long a frame may stay in a block that is not full.
 	flushTime = 100 * time.Millisecond
-	// restTime bounds how long the end of a capture takes while frames go on coming.
+	// restTime bounds how long the end of a capture takes while frames still arrive.
 	restTime = 500 * time.Millisecond
-	// burst is how many slots of a ring are read before the clock.
+	// burst is how many slots of a ring are read before the clock is read again.
 	burst = 512
 )
 
-// totals are what became of the frames.
+// totals count frames by what became of them.
 type totals struct {
-	received uint64 // all that the port gave
+	received uint64 // all that the port received
 	accepted uint64 // by the filter
 	captured uint64 // put into blocks
 }
 
-// receiver reads frames from a port and makes a file's records of them.
+// receiver reads frames from a port, and makes records of them.
 type receiver struct {
 	port   *netmap.Port
 	rings  []*netmap.Reader
-	filter *filter.Program // nil takes all
+	filter *filter.Program // nil accepts every frame
 	format capfile.Format
 	snap   int
-	left   uint64 // frames to capture
+	left   uint64 // frames still to capture
 	flush  time.Duration
 	cuts   cuts
-	crowd  crowd
+	rate   rate
 
 	blocks blocks
-	block  *block // nil where there is none yet
+	block  *block // nil if there is none yet
 	since  time.Time
 	now    time.Time
-	stamp  int64 // now, as files have it
+	stamp  int64 // the time now, as files have it
 	n      totals
-	seen   atomic.Uint64 // captured so far, for others
+	seen   atomic.Uint64 // captured so far; other goroutines read it
 }
 
-// readers read the rings of a port. Of a frame in several slots they keep what a file can hold.
+// readers read the rings of a port. They limit a frame in several slots to what a file can hold.
 func readers(p *netmap.Port) (all []*netmap.Reader) {
 	for _, ring := range p.Rx() {
 		all = append(all, ring.Reader(capfile.MaxSnap))
@@ -58,7 +58,8 @@ func readers(p *netmap.Port) (all []*netmap.Reader) {
 	return all
 }
 
-// run captures until the context ends, with what has arrived by then, or until there is enough.
+// run captures until the context ends, or enough frames are captured. At the end it reads what has
+// arrived by then.
 func (r *receiver) run(ctx context.Context) error {
 	defer r.hand()
 	for r.left > 0 && ctx.Err() == nil {
@@ -66,42 +67,42 @@ func (r *receiver) run(ctx context.Context) error {
 			return err
 		}
 		before := r.n.received
-		if r.look(); r.crowd.is(r.now, r.n.received) && r.n.received-before < burst/2 {
+		if r.look(); r.rate.isHigh(r.now, r.n.received) && r.n.received-before < burst/2 {
 			doze()
 		}
 	}
 	return r.rest()
 }
 
-// crowd tells when so many frames come that to be woken for each would cost more than all the rest.
-type crowd struct {
+// rate detects when a wake-up for each frame would cost more than the rest of the work.
+type rate struct {
 	since time.Time
 	then  uint64
 	many  bool
 }
 
 const (
-	crowdTime = 10 * time.Millisecond
-	crowdSize = 500 // in that time
-	dozeTime  = 100 * time.Microsecond
+	rateTime   = 10 * time.Millisecond
+	rateFrames = 500 // frames in that time
+	dozeTime   = 100 * time.Microsecond
 )
 
-// is says whether that many frames, all that there were so far, are many.
-func (c *crowd) is(now time.Time, frames uint64) bool {
-	if now.Sub(c.since) >= crowdTime {
-		c.many = frames-c.then >= crowdSize
+// isHigh reports whether the rate is that high. Frames is the total so far.
+func (c *rate) isHigh(now time.Time, frames uint64) bool {
+	if now.Sub(c.since) >= rateTime {
+		c.many = frames-c.then >= rateFrames
 		c.since, c.then = now, frames
 	}
 	return c.many
 }
 
-// doze lets frames gather. The runtime's own sleep counts in milliseconds.
+// doze lets frames gather. The runtime's own sleep has a resolution of a millisecond.
 func doze() {
 	t := unix.NsecToTimespec(int64(dozeTime))
 	unix.Nanosleep(&t, nil)
 }
 
-// rest reads what had arrived when the capture was to end, but not for ever.
+// rest reads what had arrived at the end of the capture, for a bounded time.
 func (r *receiver) rest() error {
 	for end := time.Now().Add(restTime); r.left > 0 && time.Now().Before(end); {
 		if err := r.port.RxSync(); err != nil {
@@ -128,7 +129,7 @@ func (r *receiver) look() {
 	}
 }
 
-// patience is how long there is to wait for frames.
+// patience is how long the receiver may wait for frames.
 func (r *receiver) patience() time.Duration {
 	if r.block == nil || len(r.block.data) == 0 {
 		return cli.PollTime
@@ -136,8 +137,7 @@ func (r *receiver) patience() time.Duration {
 	return max(0, r.flush-time.Since(r.since))
 }
 
-// drain reads from a ring. What the ring brings is older than now: where frames have times of their
-// own, they are in slots.
+// drain reads a burst of frames from a ring. They get the time now, because the ring's is older.
 func (r *receiver) drain(ring *netmap.Reader) {
 	ring.Fill(burst)
 	for {
@@ -150,7 +150,7 @@ func (r *receiver) drain(ring *netmap.Reader) {
 	ring.Commit()
 }
 
-// take keeps a frame, of which these are the first bytes, if it is one of those wanted.
+// take keeps a frame if it is wanted. Frame has its first bytes, and length is all of them.
 func (r *receiver) take(frame []byte, length int) {
 	if r.left == 0 {
 		return
@@ -183,8 +183,8 @@ func (r *receiver) take(frame []byte, length int) {
 	r.left--
 }
 
-// room has a block with room for a record, and for a file that begins with it. It fails when the
-// writer has all blocks.
+// room makes sure that the block has room for a record and a cut. It fails when the writer has all
+// blocks.
 func (r *receiver) room(size int) bool {
 	if b := r.block; b != nil && (len(b.data)+size > cap(b.data) || len(b.cuts) == cap(b.cuts)) {
 		r.hand()

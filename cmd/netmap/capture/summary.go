@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// summary is what a capture ends with.
+// summary describes a capture at its end.
 type summary struct {
 	Seconds  float64 `json:"seconds"`
-	Received uint64  `json:"received"` // frames that the port gave
+	Received uint64  `json:"received"` // frames that the port received
 	Accepted uint64  `json:"accepted"` // by the filter
 	Captured uint64  `json:"captured"`
 	Slow     uint64  `json:"dropped_by_writer"` // because the disk was too slow
-	Port     *uint64 `json:"dropped_by_port"`   // because the capture was; null if nobody says
+	Port     *uint64 `json:"dropped_by_port"`   // because the capture was too slow; null if unknown
 	Link     uint64  `json:"dropped_by_interface"`
-	why      error   // why nobody says
+	why      error   // why Port is unknown
 }
 
 func newSummary(n totals, l loss, t time.Duration) *summary {
@@ -27,7 +27,7 @@ func newSummary(n totals, l loss, t time.Duration) *summary {
 	return s
 }
 
-// write writes the summary, in lines that are like those of tcpdump.
+// write prints the summary, in lines like those of tcpdump.
 func (s *summary) write(o *flags) {
 	if o.json {
 		json.NewEncoder(o.out).Encode(s)

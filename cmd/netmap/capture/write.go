@@ -10,7 +10,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/capfile"
 )
 
-// writer writes what the receiver made, file after file.
+// writer writes the receiver's blocks to one file after another.
 type writer struct {
 	blocks blocks
 	format capfile.Format
@@ -23,7 +23,7 @@ type writer struct {
 	file io.WriteCloser
 }
 
-// open starts a file. What it starts with is written at once: somebody may be waiting for it.
+// open starts a file. It writes the header at once, for programs that wait for it.
 func (w *writer) open(start time.Time) (err error) {
 	if w.stdout != nil {
 		w.file = standard{w.stdout}
@@ -36,8 +36,8 @@ func (w *writer) open(start time.Time) (err error) {
 	return err
 }
 
-// run writes blocks until there are to be no more. After an error, which it returns, it writes
-// nothing.
+// run writes blocks until the channel is closed. After an error it writes nothing more, and it
+// returns the error at the end.
 func (w *writer) run() error {
 	for b := range w.blocks.full {
 		if err := w.write(b); err != nil {
@@ -97,5 +97,6 @@ type standard struct{ io.Writer }
 
 func (standard) Close() error { return nil }
 
-// isHangup says that whoever read what was written does not any more: no error of ours.
+// isHangup reports whether the error means that the reader of our output has ended. That is no
+// error of the capture.
 func isHangup(err error) bool { return errors.Is(err, syscall.EPIPE) }

@@ -10,8 +10,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/filter"
 )
 
-// chunkSize is how many bytes of frames are handed over at a time. The longest frame fits several
-// times.
+// chunkSize is how many bytes of frames are handed over at a time. A chunk holds several of the
+// longest frames.
 const chunkSize = 4 * capfile.MaxSnap
 
 // timeless is the time of a frame for which the file has none.
@@ -20,7 +20,7 @@ const timeless = math.MinInt64
 // packet is a frame in a chunk.
 type packet struct {
 	at  int64  // when it was captured, in nanoseconds since 1970; or timeless
-	off uint32 // in the chunk
+	off uint32 // offset in the chunk
 	len uint32
 }
 
@@ -33,12 +33,12 @@ type chunk struct {
 	err   error
 }
 
-// counts are of packets of a file that are not sent, or not as they are there.
+// counts are packets of a file that are not sent, or are changed before.
 type counts struct {
-	others   uint64 // no Ethernet frames
+	others   uint64 // not Ethernet frames
 	empty    uint64
 	filtered uint64
-	cut      uint64 // frames of which the file has the beginning only
+	cut      uint64 // frames of which the file has only the beginning
 	trimmed  uint64 // frames of which the file has more bytes than they had
 	fcs      uint64 // frames with a frame check sequence
 }
@@ -54,18 +54,18 @@ func (c *counts) add(d counts) {
 
 func (c *chunk) frame(p *packet) []byte { return c.data[p.off : p.off+p.len] }
 
-// feed reads a file ahead of the sender, as far as its memory goes, and again as often as wanted. A
-// file that fits in the memory is read once.
+// feed reads a file ahead of the sender, within the memory that it may use, and repeats it as often
+// as wanted. A file that fits into the memory is read only once.
 type feed struct {
 	name   string
-	filter *filter.Program // nil lets all through
-	loops  uint64          // 0 is for ever
+	filter *filter.Program // nil accepts every frame
+	loops  uint64          // 0 is no limit
 	chunks int             // how many there may be
-	live   bool            // hand over what there is before waiting for more
+	live   bool            // hand over what is there before waiting for more
 
 	full  chan *chunk // closed at the end
 	free  chan *chunk
-	ready chan struct{} // closed when as much is read ahead as can be
+	ready chan struct{} // closed when the feed has read ahead as far as it can
 
 	made int
 }
@@ -76,8 +76,8 @@ func newFeed(name string, memory, loops uint64) *feed {
 		full: make(chan *chunk, n), free: make(chan *chunk, n), ready: make(chan struct{})}
 }
 
-// run feeds the sender until all passes are over or the context ends. The last chunk has the error,
-// if there was one.
+// run feeds the sender until all passes are over or the context ends. The last chunk carries the
+// error, if there is one.
 func (f *feed) run(ctx context.Context, s *capfile.Reader) {
 	defer close(f.full)
 	isReady := f.isReady
@@ -118,8 +118,8 @@ func (f *feed) isReady() {
 	}
 }
 
-// again hands over what a file that is in memory as a whole consists of. It does not change: the
-// sender may still have it.
+// again sends the chunks of a file that is completely in memory once more. The chunks must not
+// change: the sender may still use them.
 func (f *feed) again(ctx context.Context, list []*chunk) error {
 	for _, c := range list {
 		select {
@@ -131,13 +131,13 @@ func (f *feed) again(ctx context.Context, list []*chunk) error {
 	return nil
 }
 
-// pass reads the file once. It says whether another pass makes sense.
+// pass reads the file once. It reports whether another pass makes sense.
 func (f *feed) pass(ctx context.Context, s *capfile.Reader) (list []*chunk, more bool) {
 	c := f.take(ctx)
 	for frames := 0; c != nil; {
 		if len(list) == 0 {
 			c.first = true
-			_, c.others = s.Packets() // that came before the first frame
+			_, c.others = s.Packets() // before the first frame
 		}
 		err := f.fill(c, s)
 		frames += len(c.packets)
@@ -154,7 +154,7 @@ func (f *feed) pass(ctx context.Context, s *capfile.Reader) (list []*chunk, more
 	return list, false
 }
 
-// take is a new chunk, or one that the sender is done with; nil when the context ends.
+// take returns a new chunk, or one that the sender has finished; nil when the context ends.
 func (f *feed) take(ctx context.Context) *chunk {
 	if f.live {
 		f.isReady()
@@ -173,7 +173,7 @@ func (f *feed) take(ctx context.Context) *chunk {
 	}
 }
 
-// fill reads frames into a chunk until it may have no room for another.
+// fill reads frames into a chunk until another might not fit.
 func (f *feed) fill(c *chunk, s *capfile.Reader) error {
 	for cap(c.data)-len(c.data) >= capfile.MaxSnap {
 		if f.live && len(c.packets) > 0 && s.Buffered() == 0 {
@@ -210,10 +210,10 @@ func (f *feed) fill(c *chunk, s *capfile.Reader) error {
 	return nil
 }
 
-// done gives a chunk back.
+// done returns a chunk to the feed.
 func (f *feed) done(c *chunk) {
 	select {
 	case f.free <- c:
-	default: // the file is in memory as a whole, and nobody wants chunks back
+	default: // the whole file is in memory, and chunks are not reused
 	}
 }

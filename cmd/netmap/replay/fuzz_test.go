@@ -7,8 +7,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/capfile"
 )
 
-// FuzzFile reads files of anybody's making: that ends, with frames that lie where they are said to
-// be.
+// FuzzFile reads arbitrary files. Reading ends, and all frames lie inside their chunks.
 func FuzzFile(f *testing.F) {
 	for _, format := range []capfile.Format{capfile.Pcapng, capfile.Pcap} {
 		whole := makeFile(format, 12)

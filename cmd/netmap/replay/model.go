@@ -12,26 +12,26 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 )
 
-// bandwidth says when a frame is sent.
+// bandwidth is a model of when frames are sent.
 type bandwidth struct {
 	kind  kind
-	value float64 // a factor, frames or bits a second
+	value float64 // a factor, or frames or bits a second
 }
 
 type kind int
 
 const (
-	real     kind = iota // as the file says, value times as fast
-	rate                 // so many frames a second
-	constant             // so many bits a second
-	ether                // the same, with what Ethernet adds to a frame
+	real     kind = iota // at the times of the file, value times as fast
+	rate                 // value frames a second
+	constant             // value bits a second
+	ether                // the same, and Ethernet's overhead counts
 	top                  // as fast as possible
 )
 
-// framing is what Ethernet adds to a frame: CRC, preamble and gap, in bytes.
+// framing is Ethernet's overhead for a frame: CRC, preamble and gap, in bytes.
 const framing = 4 + 20
 
-// parseBandwidth reads what nmreplay has for -B.
+// parseBandwidth parses the argument of nmreplay's -B.
 func parseBandwidth(s string) (bandwidth, error) {
 	model, args := split(s)
 	var err error
@@ -56,7 +56,7 @@ func parseBandwidth(s string) (bandwidth, error) {
 	return b, err
 }
 
-// split takes a model and its arguments apart. A lone number is an argument.
+// split separates a model from its arguments. A single number is an argument.
 func split(s string) (model string, args []string) {
 	args = strings.Split(s, ",")
 	if c := args[0]; c != "" && (c[0] < '0' || c[0] > '9') && c[0] != '.' && c[0] != '-' {
@@ -65,15 +65,15 @@ func split(s string) (model string, args []string) {
 	return "", args
 }
 
-// delay is added to the time of a frame: least, and what a distribution gives up to span, or span
+// delay is added to the time of a frame. It is least, plus a random time of up to span, or of span
 // on average.
 type delay struct {
 	least, span float64 // ns
 	exponential bool
 }
 
-// parseDelay reads what nmreplay has for -D. Its manual and it do not agree which of the numbers of
-// exp comes first: the smaller one is the least.
+// parseDelay parses the argument of nmreplay's -D. For exp, nmreplay's manual and its code disagree
+// on which number comes first; here the smaller one is the minimum.
 func parseDelay(s string) (d delay, err error) {
 	model, args := split(s)
 	v := make([]float64, len(args))
@@ -94,14 +94,14 @@ func parseDelay(s string) (d delay, err error) {
 	return d, fmt.Errorf("%q is no delay: write time, constant,time, uniform,least,most or exp,least,average", s)
 }
 
-// units are those of nmreplay and the usual ones. Without one it is seconds.
+// units are nmreplay's and the usual ones. The default is seconds.
 var units = map[string]time.Duration{
 	"": time.Second, "s": time.Second, "m": time.Millisecond, "ms": time.Millisecond,
 	"u": time.Microsecond, "us": time.Microsecond,
 	"n": time.Nanosecond, "ns": time.Nanosecond,
 }
 
-// parseTime reads a time, in nanoseconds.
+// parseTime returns a time in nanoseconds.
 func parseTime(s string) (float64, error) {
 	number := strings.TrimRight(s, "smun")
 	unit, ok := units[s[len(number):]]
@@ -128,7 +128,7 @@ type loss struct {
 	bit bool
 }
 
-// parseLoss reads what nmreplay has for -L.
+// parseLoss parses the argument of nmreplay's -L.
 func parseLoss(s string) (l loss, err error) {
 	model, args := split(s)
 	if model != "" && model != "plr" && model != "ber" || len(args) != 1 {
@@ -154,7 +154,8 @@ func (l loss) sample(r *rand.Rand, length int) bool {
 	return r.Float64() < l.p
 }
 
-// schedule says when frames are to be sent, in nanoseconds from the start. Frames keep their order.
+// schedule computes when frames are to be sent, in nanoseconds from the start. Frames keep their
+// order.
 type schedule struct {
 	bandwidth
 	delay
@@ -162,16 +163,16 @@ type schedule struct {
 	random *rand.Rand
 
 	n     float64 // frames so far
-	last  int64   // when the one before was due
-	begin int64   // of the pass
-	timed bool    // the file has said when a frame of this pass was captured
-	zero  int64   // the first time it said, or 0
-	until int64   // the latest
+	last  int64   // when the previous frame was due
+	begin int64   // when the pass began
+	timed bool    // the file has given a time for a frame of this pass
+	zero  int64   // the first time of the file, or 0
+	until int64   // the latest time
 	count int64   // frames of this pass
 	busy  float64 // when a link of that bandwidth is free
 }
 
-// pass starts a pass through the file, as long after the last frame as frames are apart on average.
+// pass starts a pass through the file. Its first frame comes one mean gap after the last frame.
 func (s *schedule) pass() {
 	if s.count > 1 {
 		s.begin += int64(float64(s.until-s.zero) / s.value * float64(s.count) / float64(s.count-1))
@@ -179,7 +180,7 @@ func (s *schedule) pass() {
 	s.count, s.timed, s.zero, s.until = 0, false, 0, 0
 }
 
-// next is when a frame is due, and whether it is lost.
+// next returns when a frame is due, and whether it is lost.
 func (s *schedule) next(p *packet) (due int64, lost bool) {
 	switch s.kind {
 	case real:
@@ -200,7 +201,8 @@ func (s *schedule) next(p *packet) (due int64, lost bool) {
 	return s.last, s.loss.sample(s.random, int(p.len))
 }
 
-// read is what the file says about a frame. One that has no time goes with the frame before it.
+// read returns the time of a frame according to the file. A frame without a time has that of the
+// frame before it.
 func (s *schedule) read(at int64) int64 {
 	if at == timeless {
 		return s.until

@@ -20,7 +20,7 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// flags are those of replay.
+// flags are the command's flags, and what check makes of them.
 type flags struct {
 	port   string
 	file   string
@@ -37,9 +37,9 @@ type flags struct {
 	loops   uint64
 	count   uint64 // 0 is all
 	burst   int
-	wait    int // seconds; below 0 is what fits the port
+	wait    int // seconds; negative means what suits the port
 	memory  uint64
-	filter  *filter.Program // nil sends every frame
+	filter  *filter.Program // nil accepts every frame
 	verbose bool
 	json    bool
 
@@ -85,7 +85,7 @@ const examples = `  netmap replay -i netmap:eth0 trace.pcapng
   netmap replay -i netmap:eth0 -B ether,1G -D exp,1ms,2ms -L plr,0.001 trace.pcap
   tcpdump -w - -i eth1 | netmap replay -i vale0:a -t -f -`
 
-// New is the command.
+// New returns the command.
 func New() *cobra.Command {
 	o := &flags{}
 	cmd := &cobra.Command{
@@ -106,8 +106,7 @@ func New() *cobra.Command {
 	return cmd
 }
 
-// addFlags defines the flags. Their letters are those of nmreplay, and of tcpreplay where nmreplay
-// has none.
+// addFlags defines the flags. Their letters are those of nmreplay, or else those of tcpreplay.
 func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVarP(&o.port, "interface", "i", "", "the port to send to")
@@ -141,7 +140,7 @@ func (o *flags) addFlags(f *pflag.FlagSet) {
 	o.loops, o.memory = 1, 1e9
 }
 
-// check finds what cannot work, before anything is opened.
+// check rejects wrong command lines before anything is opened.
 func (o *flags) check(args []string) (err error) {
 	if len(args) == 1 && o.file == "" {
 		o.file, args = args[0], nil
@@ -175,7 +174,7 @@ func (o *flags) check(args []string) (err error) {
 	return nil
 }
 
-// choose finds out who says when frames are sent.
+// choose selects the model of when frames are sent.
 func (o *flags) choose() error {
 	chosen := 0
 	b := bandwidth{real, o.speed}
@@ -227,8 +226,8 @@ func (o *flags) run(ctx context.Context) error {
 	return err
 }
 
-// open opens the port to send only, and of an interface the one ring that is used: its host goes on
-// receiving, and has the other rings for sending.
+// open opens the port for sending only. Of an interface it opens just one ring, so that the host
+// goes on receiving, and sends through the other rings.
 func (o *flags) open(open cli.Opener) (*netmap.Port, error) {
 	var options []netmap.Option
 	if o.name.Flags&abi.NRTxRingsOnly == 0 {
@@ -244,7 +243,7 @@ func (o *flags) open(open cli.Opener) (*netmap.Port, error) {
 	return p, nil
 }
 
-// replay sends the file, and says what became of it, also when something went wrong.
+// replay sends the file. It returns a summary even after an error.
 func (o *flags) replay(ctx context.Context, src *capfile.Reader, p *netmap.Port) (*summary, error) {
 	ctx, stop := context.WithCancel(ctx)
 	f := newFeed(o.file, o.memory, o.loops)
@@ -256,7 +255,7 @@ func (o *flags) replay(ctx context.Context, src *capfile.Reader, p *netmap.Port)
 	}()
 	defer func() {
 		stop()
-		if !f.live { // else it may wait for standard input
+		if !f.live { // a live file may wait for standard input
 			<-fed
 		}
 	}()
@@ -286,7 +285,7 @@ func (o *flags) schedule() *schedule {
 		random: rand.New(rand.NewPCG(seed, 0))}
 }
 
-// dropped is how many frames a port took, and could not send, as far as that is known.
+// dropped is how many frames a port took and then could not send, as far as that is known.
 func dropped(p *netmap.Port) uint64 {
 	d, _ := cli.Drops(p)
 	return cli.SumDrops(d.Tx)

@@ -43,7 +43,7 @@ func mustParse(t *testing.T, args ...string) *flags {
 	return o
 }
 
-// Each is an error of the command line, of one line, that says which flag to look at.
+// Each is an error of the command line: one line that names the flag.
 func TestBadFlags(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                        "-i",
@@ -115,8 +115,8 @@ func TestModels(t *testing.T) {
 	}
 }
 
-// plan is a schedule for frames of 100 bytes that came 10 µs apart, with one that came 5 µs before
-// the one before it.
+// plan is a schedule for frames of 100 bytes that were captured 10 µs apart, and one that was
+// captured 5 µs before its predecessor.
 func plan(b bandwidth, d delay, l loss, n int) (due []int64, lost int) {
 	s := &schedule{bandwidth: b, delay: d, loss: l, random: rand.New(rand.NewPCG(1, 2))}
 	s.pass()
@@ -154,7 +154,7 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
-// The distributions have the means they say, and no frame overtakes another.
+// The distributions have the means that they should have, and frames keep their order.
 func TestRandomModels(t *testing.T) {
 	const n = 20000
 	random := rand.New(rand.NewPCG(3, 4))
@@ -220,7 +220,7 @@ func length(i int) int {
 
 const gap = 20 * time.Microsecond
 
-// makeFile has n frames, gap apart.
+// makeFile makes a file of n frames, gap apart.
 func makeFile(f capfile.Format, n int) []byte {
 	b := f.AppendHeader(nil, capfile.Interface{Name: "x", Program: "test", Snap: 9000})
 	for i := range n {
@@ -239,7 +239,7 @@ func writeFile(t *testing.T, b []byte) string {
 	return name
 }
 
-// replayed is what arrives at the other end of a pipe.
+// replayed returns the frames that arrive at the other end of a pipe.
 func replayed(t *testing.T, args ...string) (frames [][]byte, sum *summary, err error) {
 	t.Helper()
 	testutil.CheckLeaks(t)
@@ -295,7 +295,7 @@ func replayed(t *testing.T, args ...string) (frames [][]byte, sum *summary, err 
 	return nil, nil, nil
 }
 
-// wantFrames wants those frames of the file, in a row, times over.
+// wantFrames checks that got is the file's n frames, several times in a row.
 func wantFrames(t *testing.T, got [][]byte, n, times int) {
 	t.Helper()
 	if len(got) != n*times {
@@ -330,7 +330,7 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// Time goes as fast as it is told to: no frame goes before its time.
+// Frames are sent at the given speed, and never before their time.
 func TestSpeed(t *testing.T) {
 	file := writeFile(t, makeFile(capfile.Pcapng, 2000))
 	for args, least := range map[string]time.Duration{"-x 2": 2000 * gap / 2,
@@ -347,7 +347,7 @@ func TestSpeed(t *testing.T) {
 	}
 }
 
-// A file that fits in the memory is sent again from there, a larger one is read again.
+// A file that fits into the memory is repeated from there. A larger one is read again.
 func TestLoops(t *testing.T) {
 	const n = 20000 // 11 MB
 	file := writeFile(t, makeFile(capfile.Pcapng, n))
@@ -379,7 +379,7 @@ func TestCountFilterLoss(t *testing.T) {
 	}
 }
 
-// What is whole of a file that was cut short is sent, and then it is an error.
+// Of a truncated file, all complete frames are sent. Then the replay fails.
 func TestBadFiles(t *testing.T) {
 	for _, f := range []capfile.Format{capfile.Pcapng, capfile.Pcap} {
 		b := makeFile(f, 10)
@@ -402,8 +402,7 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// Frames are put where they start in their buffers, and one that is longer than the ring is left
-// out.
+// Frames are put at the offset of their buffers. A frame longer than the ring is skipped.
 func TestOffsets(t *testing.T) {
 	file := writeFile(t, makeFile(capfile.Pcap, 300))
 	frames, sum, err := replayed(t, "-i", "x{1@offset=64", "-t", file)
@@ -417,8 +416,8 @@ func TestOffsets(t *testing.T) {
 	}
 }
 
-// A frame that is in the file in part is sent so, one with more bytes than it had is sent without
-// them, an empty one is not sent, and all are counted, in each pass.
+// A frame of which the file has only a part is sent as it is. One with more bytes than it had is
+// sent without them. An empty one is not sent. All are counted, in each pass.
 func TestParts(t *testing.T) {
 	b := capfile.Pcap.AppendHeader(nil, capfile.Interface{Snap: 9000})
 	b = capfile.Pcap.AppendRecord(b, 0, numbered(0, 60), 1500)
@@ -449,7 +448,7 @@ func written(sum *summary) string {
 }
 
 // mixed is a file in which each frame stands between two packets of raw IP. One interface is
-// described after the first packet, and has its times in powers of 2.
+// described after the first packet, and its times are in powers of 2.
 func mixed(n int) []byte {
 	le := binary.LittleEndian
 	block := func(kind uint32, words ...uint32) (b []byte) {
@@ -474,7 +473,7 @@ func mixed(n int) []byte {
 	return b
 }
 
-// A frame check sequence is left out, and counted, also of a frame of which the file has a part.
+// A frame check sequence is removed and counted, even if the file has only a part of the frame.
 func TestFCS(t *testing.T) {
 	b := capfile.Pcap.AppendHeader(nil, capfile.Interface{Snap: 9000})
 	binary.LittleEndian.PutUint32(b[20:], 2<<28|1<<26|1) // twice 16 bits
@@ -510,7 +509,7 @@ func TestOtherLinkTypes(t *testing.T) {
 	}
 }
 
-// A file without a frame is over after one pass, however often it is to be sent.
+// A file without a frame ends after one pass, whatever number of passes is asked for.
 func TestNothingToSend(t *testing.T) {
 	b := makeFile(capfile.Pcap, 0)
 	for name, file := range map[string][]byte{"no packet": b,
@@ -522,7 +521,7 @@ func TestNothingToSend(t *testing.T) {
 	}
 }
 
-// Frames for which the file has no time go with the frame before them, or at once.
+// A frame without a time goes with the frame before it, or at once.
 func TestTimeless(t *testing.T) {
 	s := &schedule{bandwidth: bandwidth{real, 1}, random: rand.New(rand.NewPCG(1, 2))}
 	var got []int64
@@ -538,7 +537,7 @@ func TestTimeless(t *testing.T) {
 	}
 }
 
-// What is done for each frame allocates nothing.
+// The work for each frame allocates nothing.
 func TestNoAllocations(t *testing.T) {
 	f, err := embed.New(embed.Config{Buffers: 8192, NoHugePages: true})
 	if err != nil {

@@ -2,7 +2,7 @@ package replay
 
 import "testing"
 
-// Of an interface, the one ring is opened that frames are sent through.
+// Only one ring of an interface is opened: the one that sends.
 func TestOneRing(t *testing.T) {
 	for port, want := range map[string]string{
 		"netmap:eth0": "netmap:eth0-0", "eth0": "netmap:eth0-0", "netmap:eth0-3": "netmap:eth0-3",

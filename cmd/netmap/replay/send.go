@@ -15,8 +15,8 @@ import (
 const (
 	// flushTime is how long the sender waits at its end for frames to leave the ring.
 	flushTime = time.Second
-	// pause is how late a frame is when the sender was kept from its work, and did not merely wake
-	// up late.
+	// pause separates two kinds of lateness: a frame that is later was held up by something other
+	// than a late wake-up.
 	pause = 100 * time.Microsecond
 )
 
@@ -27,19 +27,19 @@ type sender struct {
 	ring  *netmap.Ring
 	plan  *schedule
 	burst int
-	left  uint64 // frames to send
+	left  uint64 // frames still to send
 
 	pacer   *pace.Pacer
 	begin   time.Time
-	start   time.Time // begin, and pauses
+	start   time.Time // begin, plus the pauses
 	now     time.Time
-	pending []int64 // when the frames that were not synced yet were due
+	pending []int64 // when the frames that are not synced yet were due
 	lag     *latency.Histogram
 	long    uint64 // frames that do not fit into the ring
 	lost    uint64 // by the model
 	paused  time.Duration
 	unsent  int // slots still in the ring at the end
-	counts      // of the chunks that it got
+	counts      // of the chunks received
 
 	frames, bytes atomic.Uint64 // sent; the reporter reads them
 	end           time.Time
@@ -50,8 +50,8 @@ func newSender(p *netmap.Port, plan *schedule, burst int, left uint64) *sender {
 		pending: make([]int64, 0, burst)}
 }
 
-// run sends what the feed gives, until there is no more or the context ends. The error may be one
-// of the file.
+// run sends the feed's chunks until there are no more, or the context ends. The error may be the
+// file's.
 func (s *sender) run(ctx context.Context, f *feed) error {
 	s.pacer = pace.New()
 	s.begin = time.Now()
@@ -138,17 +138,17 @@ func (s *sender) lateness(due int64) time.Duration {
 	return s.now.Sub(s.start) - time.Duration(due)
 }
 
-// putOff moves everything from a late frame on: frames of a file keep their gaps. To make up for
-// lost time would send many at once that were apart.
+// putOff delays a late frame and all after it, so that frames keep their gaps. Catching up instead
+// would send a burst of frames that were apart in the file.
 func (s *sender) putOff(due int64) (int64, error) {
-	err := s.sync() // those before are late by the old time
+	err := s.sync() // the frames before are late by the old time
 	late := s.lateness(due)
 	s.start = s.start.Add(late)
 	s.paused += late
 	return due - int64(late), err
 }
 
-// put puts a frame into the ring, when there is room.
+// put puts a frame into the ring. It waits for room.
 func (s *sender) put(ctx context.Context, frame []byte, due int64) error {
 	for s.ring.Send(frame) == 0 {
 		if len(frame) > s.ring.MaxFrame() {
@@ -161,7 +161,7 @@ func (s *sender) put(ctx context.Context, frame []byte, due int64) error {
 		if s.ring.Send(frame) > 0 {
 			break
 		}
-		s.ring.SetCur(s.ring.Tail()) // the room that there is is not enough
+		s.ring.SetCur(s.ring.Tail()) // the available room is not enough
 		if err := cli.Await(ctx, s.port, netmap.Out, cli.PollTime); err != nil || ctx.Err() != nil {
 			return err
 		}
@@ -171,7 +171,7 @@ func (s *sender) put(ctx context.Context, frame []byte, due int64) error {
 	return nil
 }
 
-// sync hands the frames that are in the ring to the port, and notes how late they are.
+// sync hands the frames in the ring to the port, and notes how late they are.
 func (s *sender) sync() error {
 	if len(s.pending) == 0 {
 		return nil
@@ -188,7 +188,7 @@ func (s *sender) sync() error {
 	return s.port.TxSync()
 }
 
-// finish waits until the frames are out, for a bounded time.
+// finish waits until the frames have left the ring, for a bounded time.
 func (s *sender) finish() error {
 	for end := time.Now().Add(flushTime); ; time.Sleep(100 * time.Microsecond) {
 		if err := s.port.TxSync(); err != nil {
@@ -201,7 +201,7 @@ func (s *sender) finish() error {
 	}
 }
 
-// progress says what has been sent so far.
+// progress describes what has been sent so far.
 func (s *sender) progress() string {
 	return fmt.Sprintf("sent %s, %sB", cli.Count(s.frames.Load(), "frame"),
 		cli.Norm(float64(s.bytes.Load())))

@@ -9,23 +9,31 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
-// summary is what a replay ends with.
+// summary describes a replay at its end.
 type summary struct {
-	Seconds  float64              `json:"seconds"`
-	Frames   uint64               `json:"frames"` // sent
-	Bytes    uint64               `json:"bytes"`
-	Lost     uint64               `json:"lost"` // by the model
-	Filtered uint64               `json:"filtered"`
-	Cut      uint64               `json:"cut"`               // of which the file has the beginning only: that was sent
-	Trimmed  uint64               `json:"trimmed"`           // of which the file has more bytes than they had: those were left out
-	FCS      uint64               `json:"without_fcs"`       // that had a frame check sequence: it was left out
-	Others   uint64               `json:"other_link_types"`  // packets that are no Ethernet frames: skipped
-	Skipped  uint64               `json:"skipped"`           // too long for the port, or empty
-	Dropped  uint64               `json:"dropped"`           // by the port
-	Unsent   int                  `json:"unsent"`            // slots still in the ring at the end
-	Refused  map[string]uint64    `json:"refused,omitempty"` // frames that the port took and could not send, by reason
-	Paused   float64              `json:"paused"`            // seconds by which everything was put off, so that gaps stay what they are
-	Lag      latency.Distribution `json:"lag_ns"`            // how late frames were handed to the port
+	Seconds  float64 `json:"seconds"`
+	Frames   uint64  `json:"frames"` // sent
+	Bytes    uint64  `json:"bytes"`
+	Lost     uint64  `json:"lost"` // by the model
+	Filtered uint64  `json:"filtered"`
+	// sent although the file has only the beginning of them
+	Cut uint64 `json:"cut"`
+	// sent without the bytes that the file has beyond the frames' lengths
+	Trimmed uint64 `json:"trimmed"`
+	// sent without their frame check sequence
+	FCS uint64 `json:"without_fcs"`
+	// packets that are not Ethernet frames: skipped
+	Others uint64 `json:"other_link_types"`
+	// too long for the port, or empty
+	Skipped uint64 `json:"skipped"`
+	Dropped uint64 `json:"dropped"` // by the port
+	Unsent  int    `json:"unsent"`  // slots still in the ring at the end
+	// frames that the port took and could not send, by reason
+	Refused map[string]uint64 `json:"refused,omitempty"`
+	// seconds of delay that keep the gaps as they are in the file
+	Paused float64 `json:"paused"`
+	// how late frames were handed to the port
+	Lag latency.Distribution `json:"lag_ns"`
 }
 
 func newSummary(s *sender, refused map[string]uint64, dropped uint64) *summary {

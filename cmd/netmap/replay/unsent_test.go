@@ -11,8 +11,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// A frame that the interface cannot send is told with the reason, does not count as sent, and keeps
-// none back.
+// A frame that the interface cannot send is reported with the reason. It does not count as sent,
+// and delays no other.
 func TestUnsent(t *testing.T) {
 	testutil.CheckLeaks(t)
 	a, b := testutil.NewNS(t), testutil.NewNS(t)
