@@ -1,4 +1,4 @@
-// Command netmap is netmap's tool box: traffic, and what there is to know about interfaces.
+// Command netmap serves /dev/netmap, and has tools that make traffic and inspect interfaces.
 package main
 
 import (

@@ -50,25 +50,25 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve /dev/netmap to other programs",
-		Long: `serve makes a device node and is the framework behind it, until it is
+		Long: `serve makes a device node and runs the framework behind it, until it is
 interrupted. Programs that use netmap open the node as they would with the
 kernel module: C programs, old and new, and Go programs through package netmap.
 
 A port name such as netmap:eth0 means the interface of the client's own network
-namespace. VALE switches and pipes are shared by all clients of the node. Give a
-container the node, and it has netmap.
+namespace. All clients of the node share its VALE switches and pipes. A
+container that has the node has netmap.
 
 While programs receive from an interface, offloads that change frames are off
-(LRO, GRO in the card, taking out VLAN tags). They are put back with the last
-close, and after a crash by the next start or "netmap doctor --restore".
+(LRO, GRO in the card, removing VLAN tags). The last close puts them back;
+after a crash, the next start does, or "netmap doctor --restore".
 
 Every node has memory of its own. Run serve several times, with other paths, to
 keep users apart.
 
 The log goes to standard error. Its lines have fields, which doc/monitoring.md
-explains: as text, as JSON, or for systemd's journal, which is chosen where the
-journal reads it. What clients and interfaces can have said again and again is
-throttled, with a count of what was left out.`,
+explains: as text, as JSON, or for systemd's journal, which is the default if
+the journal reads it. Messages that clients or interfaces can repeat at will are
+throttled, with a count of those left out.`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
@@ -85,8 +85,8 @@ throttled, with a count of what was left out.`,
 			"but programs from before 2012, which know no size but 2048, are refused then")
 	fs.Uint32Var(&f.ringNum, "rings", mem.Default.Ring.Num, "ring objects")
 	fs.Uint32Var(&f.ringSize, "ring-size", mem.Default.Ring.Size, "bytes of a ring object")
-	fs.Uint32Var(&f.ifNum, "ports", 0, "open ports at once; without --buffers there are buffers for so many VALE ports "+
-		"(default 256)")
+	fs.Uint32Var(&f.ifNum, "ports", 0,
+		"open ports at once; without --buffers there are buffers for so many VALE ports (default 256)")
 	fs.Uint32Var(&f.slots, "nic-slots", 0, "slots of a network interface's ring "+
 		"(default 1024, with more than 32 queues 512, with more than 64 256)")
 	fs.IntVar(&f.switches, "switches", engine.DefaultSwitches, "VALE switches at once")
@@ -97,7 +97,8 @@ throttled, with a count of what was left out.`,
 	fs.StringVar(&f.stateDir, "state-dir", takeover.DefaultDir(),
 		"where settings of interfaces are kept until they are put back")
 	fs.BoolVar(&f.forward, "forward", false,
-		"pass all frames that programs release on an interface to the host or the wire, as if they had set NR_FORWARD and NS_FORWARD")
+		"pass all frames that programs release on an interface to the host or the wire, "+
+			"as if they had set NR_FORWARD and NS_FORWARD")
 	fs.BoolVar(&f.noPipeInterfaces, "no-pipe-interfaces", false,
 		"make no interface of a pipe's parent; programs look for it to learn which end is theirs")
 	fs.IntVar(&f.workers, "workers", 0,
@@ -105,13 +106,14 @@ throttled, with a count of what was left out.`,
 	fs.DurationVar(&f.spin, "spin", 50*time.Microsecond,
 		"how long a thread looks for the next request before it sleeps")
 	fs.BoolVar(&f.colocate, "colocate", false,
-		"bind clients that wait for each other to one core while that is faster, as measured; takes CAP_SYS_NICE")
+		"bind clients that wait for each other to one core while that is measured to be faster; "+
+			"needs CAP_SYS_NICE")
 	fs.BoolVar(&f.rxStamps, "rx-timestamps", false,
 		"let programs ask when each frame arrived; takes 64 bytes from every buffer")
 	fs.BoolVar(&f.variants.Page, "api0-page", false,
-		"take programs of the first API for such that know the ring as its manual page prints it, without a time stamp")
+		"give programs of the first API the ring of its manual page, which has no time stamp")
 	fs.BoolVar(&f.variants.Slots8, "api4-slots8", false,
-		"take programs of API 4 for FreeBSD's of 2013, with slots of 8 bytes; Linux had 16")
+		"give programs of API 4 the slots of FreeBSD in 2013, of 8 bytes; on Linux they had 16")
 	fs.StringVar(&f.status.Socket, "status", "",
 		"unix socket of the status API, "+cli.NoStatus+" for none (default "+
 			status.DefaultSocket(netmap.DevicePath)+", beside the node if that is elsewhere)")
@@ -133,7 +135,7 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 	return nil
 }
 
-// serve serves until the context ends, or the device does.
+// serve runs the daemon until the context ends, or the device fails.
 func (f *serveFlags) serve(ctx context.Context, cfg daemon.Config) error {
 	d, err := daemon.Start(cfg)
 	if err != nil {
@@ -152,8 +154,8 @@ func (f *serveFlags) serve(ctx context.Context, cfg daemon.Config) error {
 	return err
 }
 
-// serveStatus offers the status API, and returns its socket. Programs can do without, so that it is
-// no reason to end unless somebody asked for it.
+// serveStatus serves the status API, and returns its socket. Clients do not need the API, so an
+// error at the default socket does not end the daemon.
 func (f *serveFlags) serveStatus(d *daemon.Daemon) (socket string, err error) {
 	cfg := f.status
 	switch cfg.Socket {
@@ -232,7 +234,7 @@ func (f *serveFlags) config() (daemon.Config, error) {
 	}, nil
 }
 
-// checkNumbers refuses numbers with which the daemon would start, and open nothing of a kind.
+// checkNumbers rejects numbers with which the daemon would start, but could not open some ports.
 func (f *serveFlags) checkNumbers() error {
 	switch {
 	case f.slots > mem.MaxSlots:
@@ -247,11 +249,11 @@ func (f *serveFlags) checkNumbers() error {
 	return nil
 }
 
-// maxWorkers is far from the 10000 threads beyond which Go ends a process.
+// maxWorkers is well below 10000: Go ends a process with more threads.
 const maxWorkers = 1000
 
-// lookupID takes a number as it is and looks a name up. Root has the same one everywhere, also in a
-// container without a list of users.
+// lookupID returns a numeric ID as it is, and looks a name up. Root is 0 even in a container without a
+// list of users.
 func lookupID(s string, byName func(string) (string, error)) (uint32, error) {
 	if s == "root" {
 		return 0, nil
@@ -265,7 +267,7 @@ func lookupID(s string, byName func(string) (string, error)) (uint32, error) {
 	return uint32(n), err
 }
 
-// notify tells a service manager that started us, if there is one. See sd_notify(3).
+// notify tells the state to the service manager that started us, if there is one (sd_notify(3)).
 func notify(state string) {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {

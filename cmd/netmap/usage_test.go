@@ -22,13 +22,17 @@ func TestExitStatus(t *testing.T) {
 	}{
 		{0, nil}, {0, []string{"help", "gen"}}, {0, []string{"gen", "-h"}}, {0, []string{"info"}},
 		{1, []string{"info", "nosuch0"}}, {1, []string{"gen", "-f", "rx", "-i", "nosuch0"}},
-		{2, []string{"nosuch"}}, {2, []string{"gen", "extra"}}, {2, []string{"gen", "--nosuch"}}, {2, []string{"gen", "-n", "x"}},
+		{2, []string{"nosuch"}}, {2, []string{"gen", "extra"}}, {2, []string{"gen", "--nosuch"}},
+		{2, []string{"gen", "-n", "x"}},
 		{2, []string{"gen", "-f", "nosuch", "-i", "x{1"}}, {2, []string{"serve", "extra"}},
-		{0, []string{"bridge", "-h"}}, {1, []string{"bridge", "-i", "nosuch0", "-i", "nosuch1", "-w", "0"}}, {2, []string{"bridge"}},
+		{0, []string{"bridge", "-h"}}, {1, []string{"bridge", "-i", "nosuch0", "-i", "nosuch1", "-w", "0"}},
+		{2, []string{"bridge"}},
 		{2, []string{"bridge", "-i", "a", "--filter", "nosuch"}}, {0, []string{"lb", "-h"}},
 		{2, []string{"lb"}}, {2, []string{"lb", "-i", "a", "-p", "0"}},
-		{2, []string{"capture"}}, {2, []string{"capture", "-i", "vale0:a", "-w", "x", "--http", "127.0.0.1:0"}},
-		{2, []string{"bridge", "-i", "a", "--http", "nowhere"}}, {1, []string{"gen", "--status", "/proc/nosuch/sock"}},
+		{2, []string{"capture"}},
+		{2, []string{"capture", "-i", "vale0:a", "-w", "x", "--http", "127.0.0.1:0"}},
+		{2, []string{"bridge", "-i", "a", "--http", "nowhere"}},
+		{1, []string{"gen", "--status", "/proc/nosuch/sock"}},
 		{2, []string{"replay", "f"}}, {1, []string{"replay", "-i", "x{1", "/nosuch/file"}},
 		{0, []string{"vale"}}, {2, []string{"vale", "nosuch"}}, {2, []string{"vale", "attach", "eth0"}},
 		{1, []string{"vale", "list", "--device", "/nosuch/node"}},
@@ -37,7 +41,8 @@ func TestExitStatus(t *testing.T) {
 		{2, []string{"serve", "--mode", "999"}}, {2, []string{"serve", "--group", "nosuch"}},
 		{2, []string{"serve", "--buffers", "10"}}, {2, []string{"serve", "--rings", "1"}},
 		{2, []string{"serve", "--ring-size", "300", "--rings", "50"}},
-		{2, []string{"serve", "--switches", "-1"}}, {2, []string{"serve", "--nic-slots", "100000"}}, {2, []string{"serve", "--workers", "-1"}},
+		{2, []string{"serve", "--switches", "-1"}}, {2, []string{"serve", "--nic-slots", "100000"}},
+		{2, []string{"serve", "--workers", "-1"}},
 		{2, []string{"serve", "--workers", "20000"}},
 		{2, []string{"serve", "--log-level", "loud"}}, {2, []string{"serve", "--log-format", "xml"}},
 		{2, []string{"serve", "-v", "--log-level", "info"}},
@@ -67,7 +72,7 @@ var examples = map[string]string{
 	"strings":  "a,b", "stringArray": "a", "path": "/dev/nosuch", "format": "journal",
 }
 
-// flagError parses arguments of a command of its own, and returns the error that its user sees.
+// flagError parses a command's arguments, and returns the error that the user sees.
 func flagError(path string, args ...string) error {
 	cmd, _, err := newRoot().Find(strings.Fields(path)[1:])
 	if err == nil {
@@ -82,8 +87,8 @@ func flagError(path string, args ...string) error {
 	return nil
 }
 
-// A flag and its value may be one word with "=", or two, in every command. Without its value a flag
-// is an error that says what it takes.
+// In every command, a flag and its value may be one word with "=", or two. A flag without its value is
+// an error that says which value it takes.
 func TestFlagsTakeTheirValuesEitherWay(t *testing.T) {
 	tried := 0
 	everyCommand(newRoot(), func(cmd *cobra.Command) {
@@ -92,7 +97,7 @@ func TestFlagsTakeTheirValuesEitherWay(t *testing.T) {
 				return
 			}
 			value := cmp.Or(examples[f.Value.Type()], f.DefValue, "1")
-			if f.Value.Set(value) != nil { // it has a grammar of its own
+			if f.Value.Set(value) != nil { // the flag has its own grammar
 				value = cmp.Or(f.DefValue, "1k")
 			}
 			two := flagError(cmd.CommandPath(), "--"+f.Name, value)
@@ -114,7 +119,7 @@ func TestFlagsTakeTheirValuesEitherWay(t *testing.T) {
 	}
 }
 
-// Whoever forgets the device's path, with or without more flags behind it, is told the usual one.
+// --device without a path is an error that names the usual one, with or without more flags after it.
 func TestDeviceWithoutPath(t *testing.T) {
 	for _, name := range []string{"gen", "capture", "replay", "bridge", "lb", "top", "vale list"} {
 		for _, more := range []string{"", " -i x", "=", " -f rx"} {
@@ -130,7 +135,7 @@ func TestDeviceWithoutPath(t *testing.T) {
 	}
 }
 
-// A word that is no command gets advice, wherever it stands.
+// A word that is no command is an error with advice, wherever it stands.
 func TestUnexpectedWords(t *testing.T) {
 	for args, want := range map[string]string{
 		"serv":                  "did you mean serve?",
@@ -165,7 +170,7 @@ func TestUnexpectedWords(t *testing.T) {
 	}
 }
 
-// Mistakes are told in the words of who types, not of Go or of the library that reads flags.
+// Errors use the words of the command line, not those of Go or of the library that parses flags.
 func TestMistakesInPlainWords(t *testing.T) {
 	for _, tt := range []struct {
 		args []string
@@ -216,7 +221,7 @@ func TestMistakesInPlainWords(t *testing.T) {
 	}
 }
 
-// What is no netmap device is said to be none, in every command that is given it.
+// Every command that is given a file that is no netmap device says that it is none.
 func TestNoDevice(t *testing.T) {
 	plain := filepath.Join(t.TempDir(), "netmap")
 	if err := os.WriteFile(plain, nil, 0o666); err != nil {

@@ -54,14 +54,14 @@ type flags struct {
 const help = `capture writes the frames that a port receives to a file, in pcapng or pcap,
 until it is interrupted. Wireshark, tshark and tcpdump read both.
 
-What it is to capture is named as for tcpdump: "tcp port 80 and not host
-10.0.0.1". Other frames are counted, and nothing else.
+A filter is written as for tcpdump: "tcp port 80 and not host 10.0.0.1". Other
+frames are only counted.
 
 A network interface in netmap mode is cut off from its host: while it is
-captured, the host neither sees nor answers what arrives. Capture it so on a
-machine that only listens, such as at a mirror port. To see what passes between
-an interface and a program that has it open, or on a switch or pipe, capture a
-monitor of it, which takes nothing away:
+captured, the host neither sees nor answers what arrives. Capture an interface
+on a machine that only listens, such as at a mirror port. To see what passes
+between an interface and a program that has it open, or on a switch or pipe,
+capture a monitor, which takes no frames away:
 
   netmap:eth0/r    what the program receives from eth0
   netmap:eth0/t    what it sends
@@ -69,17 +69,17 @@ monitor of it, which takes nothing away:
   netmap:x{1/t     what is sent at one end of a pipe
   vale0:a/rt       what a port of a switch sends and receives
 
-An interface is opened inside this process, so that no daemon is needed, and in
-promiscuous mode; VALE ports, pipes and monitors are those of /dev/netmap.
+An interface is opened inside this process, so no daemon is needed, and in
+promiscuous mode. VALE ports, pipes and monitors are those of /dev/netmap.
 
-Frames are handed to a thread that writes, so that a slow disk does not hold up
-the port; when the memory in between (--buffer) is full, frames are dropped, and
-counted. Stamps are the time at which a frame was seen in its ring, in
-nanoseconds: some microseconds after it came, and up to 200 when there are more
-than 50000 a second, which are read in batches.
+A separate thread writes the file, so that a slow disk does not delay the port.
+When the memory in between (--buffer) is full, frames are dropped and counted.
+A frame's time is when capture saw it in its ring, in nanoseconds: some
+microseconds after it arrived, and up to 200 at more than 50000 frames a second,
+which are read in batches.
 
-The file's name may have parts of a time, as for strftime(3), with --rotate-time.
-Files by size are numbered.`
+With --rotate-time, the file's name may have parts of the time, as for
+strftime(3). Files by size are numbered.`
 
 const examples = `  netmap capture -i netmap:eth0 -w eth0.pcapng
   netmap capture -i netmap:eth0 -w - | wireshark -k -i -
@@ -122,7 +122,7 @@ func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.DurationVarP(&o.duration, "time", "t", 0,
 		"stop after this time, such as 10s; 0 goes on for ever")
 	f.VarP(cli.NewValue(&o.bytes, cli.ParseSize(1e6), "size", ""), "rotate-size", "C",
-		"start another file before one gets larger than this: 100k, 10M, 2G; a bare number is in millions")
+		"start another file before one gets larger: 100k, 10M, 2G; a bare number is in millions")
 	f.VarP(cli.NewValue(&o.every, parseSeconds, "time", ""), "rotate-time", "G",
 		"start another file each time this has passed: seconds, or 10m")
 	f.IntVarP(&o.files, "files", "W", 0,
@@ -155,7 +155,8 @@ func (o *flags) check(args []string) (err error) {
 	case o.file == "":
 		return errors.New("name a file with -w, or - for standard output")
 	case o.file == "-" && cli.IsTerminal(o.out):
-		return errors.New("-w - writes bytes that are not for a terminal: send them into a program or a file")
+		return errors.New("-w - writes binary data, and standard output is a terminal: " +
+			"send it into a program or a file")
 	case o.file == "-" && o.json:
 		return errors.New("--json and -w - both want standard output: leave one out")
 	case o.file == "-" && (o.bytes > 0 || o.every > 0):
@@ -206,7 +207,8 @@ func (o *flags) run(ctx context.Context) error {
 	}
 	facts := o.facts()
 	if o.bare = facts.Bare(); o.bare && o.filter != nil {
-		return cli.Usage(fmt.Errorf("filters look at Ethernet headers, which frames of %s do not have: filter the file with tcpdump", o.port))
+		return cli.Usage(fmt.Errorf("filters read Ethernet headers, which frames of %s do not have: "+
+			"filter the file with tcpdump", o.port))
 	}
 	o.device.RxSlots, o.device.Promisc = rxSlots(facts), !o.own
 	const longestFrame = 2048

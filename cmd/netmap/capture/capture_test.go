@@ -504,7 +504,8 @@ func TestNames(t *testing.T) {
 	}{
 		{names{pattern: "f%Y"}, []string{"f%Y", "f%Y1", "f%Y2"}},
 		{names{pattern: "f", ring: 2}, []string{"f0", "f1", "f0"}},
-		{names{pattern: "f%Y%m%d-%T.%j%%", timed: true}, []string{"f20261103-04:05:06.307%", "f20261103-04:05:06.307%1"}},
+		{names{pattern: "f%Y%m%d-%T.%j%%", timed: true},
+			[]string{"f20261103-04:05:06.307%", "f20261103-04:05:06.307%1"}},
 	} {
 		for i, want := range tt.want {
 			if got := tt.next(at); got != want {

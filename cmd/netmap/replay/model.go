@@ -91,7 +91,8 @@ func parseDelay(s string) (d delay, err error) {
 		least := min(v[0], v[1])
 		return delay{least, max(v[0], v[1]) - least, true}, nil
 	}
-	return d, fmt.Errorf("%q is no delay: write time, constant,time, uniform,least,most or exp,least,average", s)
+	return d, fmt.Errorf("%q is no delay: write time, constant,time, "+
+		"uniform,least,most or exp,least,average", s)
 }
 
 // units are nmreplay's and the usual ones. The default is seconds.

@@ -51,18 +51,18 @@ const help = `replay sends the frames of a capture file, pcap or pcapng, zipped 
 times at which they were captured. With -f - it reads standard input.
 
 It reads what tcpdump -r reads. Packets of other link types than Ethernet are
-skipped; bytes that a file has behind the end of a frame are left out, and so are
-frame check sequences where the file says that frames have them. The summary counts
-all of them. Of a file that is cut short, what is whole is sent; then it is an error.
+skipped. Bytes behind the end of a frame are left out, and so are frame check
+sequences if the file says that frames have them. The summary counts all of
+these. Of a truncated file, the complete frames are sent, and then replay fails.
 
-The file is read ahead, into as much memory as --memory allows, before the first
-frame goes. A frame is sent at its time, to within microseconds on an idle core:
-replay sleeps, and looks at the clock again and again just before. At the end it
-says how late frames were. When the machine keeps replay from its work, the rest
-is put off, so that frames keep their gaps (not with -R and -B). On a machine that has much else to do, start it with
-"chrt -r 1". When the ring is full, it waits: no frame is lost.
+Before the first frame is sent, the file is read ahead, into as much memory as
+--memory allows. A frame is sent at its time, to within microseconds on an idle
+core: replay sleeps, and watches the clock just before. The summary has how late
+frames were. If the machine delays replay, all later frames are put off, so that
+they keep their gaps (not with -R and -B). On a busy machine, start it with
+"chrt -r 1". When the ring is full, replay waits: no frame is lost.
 
-Other times than those of the file are chosen with one of -x, -R, -t and -B.
+One of -x, -R, -t and -B chooses other times than those of the file.
 Delay (-D), loss (-L) and bandwidth (-B) are written as for nmreplay(8):
 
   -B bps | constant,bps | ether,bps | real,speedup
@@ -182,7 +182,8 @@ func (o *flags) choose() error {
 		is bool
 		b  bandwidth
 	}{
-		{o.speed != 1, b}, {o.rate > 0, bandwidth{rate, o.rate}}, {o.top, bandwidth{top, 1}}, {o.bandwidth.value > 0, o.bandwidth},
+		{o.speed != 1, b}, {o.rate > 0, bandwidth{rate, o.rate}}, {o.top, bandwidth{top, 1}},
+		{o.bandwidth.value > 0, o.bandwidth},
 	} {
 		if c.is {
 			b = c.b

@@ -432,7 +432,7 @@ func TestParts(t *testing.T) {
 			t.Errorf("--memory %s: %+v", memory, *sum)
 		}
 		text := written(sum)
-		for _, want := range []string{"2 sent in part", "2 sent without what",
+		for _, want := range []string{"2 sent in part", "2 sent without the bytes",
 			"2 skipped: too long, or empty"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%q is missing in\n%s", want, text)

@@ -68,7 +68,7 @@ func (s *summary) write(o *flags) {
 			us(s.Lag.P99), us(s.Lag.Max))
 	}
 	if s.Paused > 0 {
-		fmt.Fprintf(o.out, "Put off by %.6f s in all, when the machine did other things.\n", s.Paused)
+		fmt.Fprintf(o.out, "Put off by %.6f s in all, because the machine did other things.\n", s.Paused)
 	}
 	if why := cli.DescribeUnsent(s.Refused); why != "" {
 		fmt.Fprintln(o.out, why+".")
@@ -77,12 +77,15 @@ func (s *summary) write(o *flags) {
 		n    uint64
 		what string
 	}{
-		{s.Lost, "left out by the loss model"}, {s.Filtered, "left out by the filter"}, {s.Cut, "sent in part: the file has no more of them"},
-		{s.Trimmed, "sent without what the file has behind them: they were shorter"},
+		{s.Lost, "left out by the loss model"},
+		{s.Filtered, "left out by the filter"},
+		{s.Cut, "sent in part: the file has only their beginning"},
+		{s.Trimmed, "sent without the bytes that the file has beyond their length"},
 		{s.FCS, "sent without the frame check sequence that they had"},
-		{s.Others, "skipped: packets of other link types, no Ethernet frames"},
+		{s.Others, "skipped: packets of other link types than Ethernet"},
 		{s.Skipped, "skipped: too long, or empty"},
-		{s.Dropped - cli.SumDrops(s.Refused), "dropped by the port"}, {uint64(s.Unsent), "still in the ring at the end"},
+		{s.Dropped - cli.SumDrops(s.Refused), "dropped by the port"},
+		{uint64(s.Unsent), "still in the ring at the end"},
 	} {
 		if n.n > 0 {
 			fmt.Fprintf(o.out, "%d %s.\n", n.n, n.what)
