@@ -25,7 +25,8 @@ func TestExitStatus(t *testing.T) {
 		{2, []string{"nosuch"}}, {2, []string{"gen", "extra"}}, {2, []string{"gen", "--nosuch"}},
 		{2, []string{"gen", "-n", "x"}},
 		{2, []string{"gen", "-f", "nosuch", "-i", "x{1"}}, {2, []string{"serve", "extra"}},
-		{0, []string{"bridge", "-h"}}, {1, []string{"bridge", "-i", "nosuch0", "-i", "nosuch1", "-w", "0"}},
+		{0, []string{"bridge", "-h"}}, {1, []string{"bridge", "-i", "nosuch0", "-i", "nosuch1",
+			"-w", "0"}},
 		{2, []string{"bridge"}},
 		{2, []string{"bridge", "-i", "a", "--filter", "nosuch"}}, {0, []string{"lb", "-h"}},
 		{2, []string{"lb"}}, {2, []string{"lb", "-i", "a", "-p", "0"}},
@@ -87,8 +88,8 @@ func flagError(path string, args ...string) error {
 	return nil
 }
 
-// In every command, a flag and its value may be one word with "=", or two. A flag without its value is
-// an error that says which value it takes.
+// In every command, a flag and its value may be one word with "=", or two. A flag without its value
+// is an error that says which value it takes.
 func TestFlagsTakeTheirValuesEitherWay(t *testing.T) {
 	tried := 0
 	everyCommand(newRoot(), func(cmd *cobra.Command) {
@@ -119,7 +120,7 @@ func TestFlagsTakeTheirValuesEitherWay(t *testing.T) {
 	}
 }
 
-// --device without a path is an error that names the usual one, with or without more flags after it.
+// --device without a path is an error that names the usual one, even if more flags follow.
 func TestDeviceWithoutPath(t *testing.T) {
 	for _, name := range []string{"gen", "capture", "replay", "bridge", "lb", "top", "vale list"} {
 		for _, more := range []string{"", " -i x", "=", " -f rx"} {

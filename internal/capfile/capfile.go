@@ -1,12 +1,12 @@
 // Package capfile writes and reads capture files, pcapng and pcap.
 //
-// It writes into memory that is there already: so a receiver makes a file's bytes itself, and
-// somebody else has only to write them. Both formats are written little-endian, with stamps in
-// nanoseconds, and are about one interface with Ethernet frames.
+// It writes into memory of the caller, so that a receiver can make a file's bytes itself, and
+// another thread only writes them out. Both formats are written little-endian, with times in
+// nanoseconds, for one interface with Ethernet frames.
 //
-// It reads what libpcap reads, and more: see Reader. gopacket's readers refuse old versions of pcap
-// and lengths that contradict each other, get fractions of a second in powers of 2 wrong, and skip
-// packets without a word.
+// It reads what libpcap reads, and more: see Reader. gopacket's readers do not suffice. They refuse
+// old versions of pcap and lengths that contradict each other, get fractions of a second in powers
+// of 2 wrong, and skip packets without an error.
 package capfile
 
 import (
@@ -36,29 +36,29 @@ func ParseFormat(s string) (Format, error) {
 	return 0, fmt.Errorf("%q is no format: choose pcapng or pcap", s)
 }
 
-// MaxSnap is the most bytes of a frame that programs which read such files take.
+// MaxSnap is the largest number of bytes of a frame that programs accept in such files.
 const MaxSnap = 262144
 
-// Interface is what a file tells of where its frames come from.
+// Interface describes the source of a file's frames.
 type Interface struct {
 	Name    string
-	Filter  string // of the frames that are in the file; "" is none
-	Program string // that writes the file
-	Snap    int    // the most bytes of a frame that are kept
+	Filter  string // the filter of the file's frames; "" if there is none
+	Program string // the program that writes the file
+	Snap    int    // how many bytes of a frame are kept
 	Bare    bool   // frames have no Ethernet header: they are IP packets
 }
 
-// Stats is what a file tells at its end. Pcap has no place for it.
+// Stats are the counts at the end of a file. Pcap has no place for them.
 type Stats struct {
 	Start, End time.Time
-	Received   uint64 // frames that came, with those dropped
+	Received   uint64 // frames that arrived, including dropped ones
 	Accepted   uint64 // by the filter
-	Captured   uint64 // that are in files
+	Captured   uint64 // frames that are in files
 	Dropped    uint64
-	AllDrops   bool // Dropped is all there is to know; else 0 means nothing
+	AllDrops   bool // Dropped is complete; otherwise a Dropped of 0 means nothing
 }
 
-// Types of blocks of pcapng, and options.
+// Types of pcapng's blocks and options.
 const (
 	sectionHeader  = 0x0a0d0d0a
 	interfaceDesc  = 1
@@ -99,13 +99,13 @@ func (i *Interface) linkType() uint32 {
 	return ethernet
 }
 
-// AppendHeader appends what a file starts with.
+// AppendHeader appends the header of a file.
 func (f Format) AppendHeader(b []byte, i Interface) []byte {
 	if f == Pcap {
 		b = le.AppendUint32(b, pcapNanosec)
 		b = le.AppendUint16(b, 2)
 		b = le.AppendUint16(b, 4)
-		b = le.AppendUint64(b, 0) // time zone and accuracy, which nobody uses
+		b = le.AppendUint64(b, 0) // time zone and accuracy, which no reader uses
 		b = le.AppendUint32(b, uint32(i.Snap))
 		return le.AppendUint32(b, i.linkType())
 	}
@@ -119,7 +119,7 @@ func (f Format) AppendHeader(b []byte, i Interface) []byte {
 		return appendOption(b, optEnd, nil)
 	})
 	return appendBlock(b, interfaceDesc, func(b []byte) []byte {
-		b = le.AppendUint32(b, i.linkType()) // and two bytes of nothing
+		b = le.AppendUint32(b, i.linkType()) // and two reserved bytes
 		b = le.AppendUint32(b, uint32(i.Snap))
 		b = appendOption(b, ifName, []byte(i.Name))
 		b = appendOption(b, ifTsresol, []byte{nanoseconds})
@@ -130,7 +130,7 @@ func (f Format) AppendHeader(b []byte, i Interface) []byte {
 	})
 }
 
-// RecordSize is how many bytes a frame takes of which n bytes are kept.
+// RecordSize is the size of a record of which n bytes of the frame are kept.
 func (f Format) RecordSize(n int) int {
 	if f == Pcap {
 		return pcapHeader + n
@@ -138,8 +138,8 @@ func (f Format) RecordSize(n int) int {
 	return packetHeader + (n+3)&^3 + blockTrailer
 }
 
-// AppendRecord appends a frame that was length bytes long and came at that time, in nanoseconds
-// since 1970. It does not allocate when there is room for RecordSize bytes.
+// AppendRecord appends a record of a frame. Length is the frame's length, and at is when it
+// arrived, in nanoseconds since 1970. It does not allocate if b has room for RecordSize bytes.
 func (f Format) AppendRecord(b []byte, at int64, frame []byte, length int) []byte {
 	if f == Pcap {
 		b = le.AppendUint32(b, uint32(at/1e9))
@@ -159,7 +159,7 @@ func (f Format) AppendRecord(b []byte, at int64, frame []byte, length int) []byt
 	return le.AppendUint32(b, size)
 }
 
-// AppendTrailer appends what a file ends with.
+// AppendTrailer appends the end of a file.
 func (f Format) AppendTrailer(b []byte, s Stats) []byte {
 	if f == Pcap {
 		return b
@@ -195,13 +195,13 @@ func appendOption(b []byte, code uint16, value []byte) []byte {
 	return pad(append(b, value...), len(value))
 }
 
-// appendTime appends the upper half first.
+// appendTime appends a time, upper half first.
 func appendTime(b []byte, t time.Time) []byte {
 	ns := uint64(t.UnixNano())
 	return le.AppendUint32(le.AppendUint32(b, uint32(ns>>32)), uint32(ns))
 }
 
-// pad fills up to 4 bytes behind a piece of n bytes.
+// pad fills up to a multiple of 4 bytes, after n bytes.
 func pad(b []byte, n int) []byte {
 	for ; n&3 != 0; n++ {
 		b = append(b, 0)

@@ -12,8 +12,7 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 )
 
-// file is what a program would write: frames of all lengths up to 100, every one half as long again
-// on the wire.
+// file is a complete file: frames of all lengths up to 100, each half as long again on the wire.
 func file(f Format) []byte {
 	b := f.AppendHeader(nil, Interface{Name: "netmap:eth0", Filter: "tcp", Program: "test",
 		Snap: 1000})
@@ -24,7 +23,7 @@ func file(f Format) []byte {
 		Accepted: 9, Captured: 8, Dropped: 7})
 }
 
-// stamp goes beyond the 32 bits of either half.
+// stamp is a time that needs more than 32 bits in either half.
 func stamp(n int) int64 { return 1_800_000_000_123_456_789 + int64(n)*3_999_999_999 }
 
 func wantFrames(t *testing.T, r gopacket.PacketDataSource) {
@@ -75,7 +74,7 @@ func TestPcap(t *testing.T) {
 	}
 }
 
-// Frames without an Ethernet header are IP packets to readers.
+// Readers take frames without an Ethernet header for IP packets.
 func TestBare(t *testing.T) {
 	bare := Interface{Snap: 1000, Bare: true}
 	p, err := pcapgo.NewReader(bytes.NewReader(Pcap.AppendHeader(nil, bare)))

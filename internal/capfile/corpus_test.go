@@ -15,18 +15,18 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// sample is a small file, and what comes out of it.
+// sample is a small file, and what reading it gives.
 type sample struct {
 	name   string
 	file   []byte
 	want   []frame
 	others uint64 // packets of other link types
-	err    string // in the error that comes then; "" is none
+	err    string // text of the error that ends it; "" if there is none
 
-	// unlike is why libpcap does not give the same. What both give is the same nevertheless.
+	// unlike is why libpcap gives something else. Frames that both give are the same nevertheless.
 	unlike string
-	fcs    int // bytes of frame check sequence that libpcap leaves
-	snap   int // where libpcap cuts frames; 0 is nowhere
+	fcs    int // bytes of frame check sequence that libpcap keeps
+	snap   int // where libpcap cuts frames; 0 if it does not
 }
 
 // frame is a frame that is read.
@@ -38,13 +38,13 @@ type frame struct {
 
 const timeless = -1
 
-// endian is an order of bytes to write in.
+// endian is a byte order.
 type endian interface {
 	binary.ByteOrder
 	binary.AppendByteOrder
 }
 
-// pack writes numbers in an order, and bytes.
+// pack writes numbers and bytes in a byte order.
 func pack(o endian, values ...any) (b []byte) {
 	for _, v := range values {
 		switch v := v.(type) {
@@ -81,12 +81,12 @@ func payload(n int) []byte {
 	return b
 }
 
-// old is what a pcap file begins with.
+// old is the header of a pcap file.
 func old(o endian, magic uint32, major, minor uint16, snap, network uint32) []byte {
 	return pack(o, magic, major, minor, uint32(0), uint32(0), snap, network)
 }
 
-// usual is the usual file, with its records.
+// usual is a usual file with these records.
 func usual(records ...[]byte) []byte {
 	return append(old(little, pcapMicros, 2, 4, 65535, 1), bytes.Join(records, nil)...)
 }
@@ -98,7 +98,7 @@ func record(o endian, sec, frac, kept, length uint32, data []byte) []byte {
 // plain is a record with all of a frame, captured at 5.000006 s.
 func plain(n int) []byte { return record(little, 5, 6, uint32(n), uint32(n), payload(n)) }
 
-// whole frames, as plain has them.
+// plainFrames are whole frames, as plain makes them.
 func plainFrames(lengths ...int) (all []frame) {
 	for _, n := range lengths {
 		all = append(all, frame{payload(n), n, 5_000_006_000})
@@ -137,7 +137,7 @@ func stamped(o endian, id uint32, t uint64) []byte {
 	return enhanced(o, id, t, 60, 60, payload(60))
 }
 
-// at are frames of 60 bytes.
+// at makes frames of 60 bytes with these times.
 func at(times ...int64) (all []frame) {
 	for _, t := range times {
 		all = append(all, frame{payload(60), 60, t})
@@ -472,7 +472,7 @@ func pcapngSamples() (all []sample) {
 	)
 }
 
-// TestCorpus reads odd files, and has libpcap read them, too.
+// TestCorpus reads odd files, and compares with libpcap.
 func TestCorpus(t *testing.T) {
 	path, err := exec.LookPath("tcpdump")
 	seen := map[string]bool{}
@@ -525,7 +525,7 @@ func (s *sample) read(t *testing.T) {
 	}
 }
 
-// compare has tcpdump write the file anew, in the usual form.
+// compare reads the file with tcpdump, which writes it anew in the usual form.
 func (s *sample) compare(t *testing.T, tcpdump string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -561,7 +561,7 @@ func (s *sample) compare(t *testing.T, tcpdump string) {
 	}
 }
 
-// written are the frames of a file in nanoseconds, in our order of bytes; none if they are not
+// written returns the frames of a file, in nanoseconds and little-endian; none if they are not
 // Ethernet.
 func written(t *testing.T, b []byte) (all []frame) {
 	t.Helper()

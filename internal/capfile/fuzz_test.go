@@ -7,8 +7,8 @@ import (
 	"testing/iotest"
 )
 
-// FuzzReader reads files of anybody's making: that ends, with frames that can be sent, and it does
-// not matter in what pieces the file comes.
+// FuzzReader reads arbitrary files. Reading ends, frames can be sent, and the size of the reads
+// makes no difference.
 func FuzzReader(f *testing.F) {
 	for _, s := range append(pcapSamples(), pcapngSamples()...) {
 		if len(s.file) < 1<<16 {
@@ -30,7 +30,7 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// readAll reads a file, and wants of each frame what replay relies on.
+// readAll reads a file, and checks what replay relies on for each frame.
 func readAll(t *testing.T, from io.Reader) (all []Packet, text string) {
 	t.Helper()
 	r, err := NewReader(from)

@@ -6,16 +6,16 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
-// Numbers that pcap files begin with, in either order of bytes.
+// Magic numbers of pcap files, in either byte order.
 const (
 	pcapMicros    = 0xa1b2c3d4
-	pcapKuznetzov = 0xa1b2cd34 // of old patched versions of libpcap: more bytes before a packet
+	pcapKuznetzov = 0xa1b2cd34 // of old patched versions of libpcap: longer packet headers
 )
 
-// zipped is what gzip begins with.
+// zipped is the magic number of gzip.
 const zipped = "\x1f\x8b"
 
-// strangers are files of other kinds, by what they begin with, and what can be done.
+// strangers are other kinds of files, with their magic numbers and advice.
 var strangers = []struct{ magic, is string }{
 	{"\x28\xb5\x2f\xfd", "packed with zstd: unpack it first, zstd -dc FILE, and read it from -"},
 	{"\x04\x22\x4d\x18", "packed with lz4: unpack it first, lz4 -dc FILE, and read it from -"},
@@ -42,14 +42,14 @@ const (
 // pcap is a file of the old format.
 type pcap struct {
 	order
-	header  int   // bytes before a packet
-	unit    int64 // of the smaller half of a time, in nanoseconds
+	header  int   // bytes of a packet header
+	unit    int64 // of the lower half of a time, in nanoseconds
 	lengths lengths
-	fcs     int // bytes of each packet, at its end
+	fcs     int // bytes of frame check sequence at the end of each packet
 }
 
-// lengths is how the two lengths before a packet stand. They were swapped at version 2.3, of which
-// some files have them in the old order.
+// lengths is the order of the two lengths in a packet header. Version 2.3 swapped them, but some of
+// its files have the old order.
 type lengths int
 
 const (
@@ -63,7 +63,7 @@ const (
 	kuznetzovHeader = 24
 )
 
-// openPcap reads what a file begins with.
+// openPcap reads the header of a file.
 func openPcap(r *Reader) (*pcap, error) {
 	magic, err := r.peek(4)
 	if err != nil {
@@ -87,7 +87,7 @@ func openPcap(r *Reader) (*pcap, error) {
 	return f, f.parse(b)
 }
 
-// stranger says what a file is that is none of ours.
+// stranger is the error of a file that is neither pcap nor pcapng.
 func stranger(b []byte) error {
 	for _, s := range strangers {
 		if string(b[:len(s.magic)]) == s.magic {
@@ -97,7 +97,7 @@ func stranger(b []byte) error {
 	return fmt.Errorf("this is no pcap and no pcapng file: it begins with % x", b)
 }
 
-// parse reads the version and what the packets are. Version 543.0 is that of DG/UX.
+// parse reads the version and the link type. Version 543.0 is that of DG/UX.
 func (f *pcap) parse(b []byte) error {
 	major, minor := f.u16(b[4:]), f.u16(b[6:])
 	switch {
@@ -112,7 +112,7 @@ func (f *pcap) parse(b []byte) error {
 		linkMask = 0xffff
 		reserved = 0x03ff0000
 		hasFCS   = 1 << 26
-		fcsShift = 28 // how many times 16 bits it has
+		fcsShift = 28 // its length, in units of 16 bits
 	)
 	network := f.u32(b[20:])
 	if network&reserved != 0 {

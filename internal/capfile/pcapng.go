@@ -10,7 +10,7 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
-// sectionMagic is what pcapng begins with, the type of a block.
+// sectionMagic begins a pcapng file. It is the type of a block.
 const sectionMagic = "\x0a\x0d\x0d\x0a"
 
 // Blocks and options that are only read.
@@ -19,14 +19,14 @@ const (
 	simplePacket = 3
 
 	blockHeader = 8        // type and length
-	maxBlock    = 16 << 20 // that of libpcap
+	maxBlock    = 16 << 20 // libpcap's limit
 
 	ifFCSLen   = 13
 	ifTsoffset = 14
 	epbFlags   = 2
 )
 
-// pcapng is a file of sections, which are about interfaces of their own.
+// pcapng is a file of sections. Each section describes its own interfaces.
 type pcapng struct {
 	order
 	interfaces []source
@@ -36,12 +36,12 @@ type pcapng struct {
 type source struct {
 	link   layers.LinkType
 	snap   uint32
-	second uint64 // how many units of time it has
-	offset int64  // in seconds, to be added
-	fcs    int    // bytes of each packet, at its end
+	second uint64 // units of time in a second
+	offset int64  // seconds to add
+	fcs    int    // bytes of frame check sequence at the end of each packet
 }
 
-// openPcapng reads on to the first interface with Ethernet frames.
+// openPcapng reads up to the first interface with Ethernet frames.
 func openPcapng(r *Reader, live bool) (*pcapng, error) {
 	f := &pcapng{}
 	for {
@@ -86,8 +86,8 @@ func (f *pcapng) step(r *Reader) (p Packet, is bool, err error) {
 	return p, is, err
 }
 
-// block reads a block, and returns its body. A section says itself in which order its bytes are,
-// and its type is the same in both.
+// block reads a block, and returns its body. The type of a section is the same in both byte orders,
+// and the section then tells its byte order.
 func (f *pcapng) block(r *Reader) (kind uint32, body []byte, err error) {
 	b, err := r.peek(blockHeader)
 	if err != nil {
@@ -114,7 +114,7 @@ func (f *pcapng) block(r *Reader) (kind uint32, body []byte, err error) {
 		return 0, nil, err
 	}
 	end := len(b) - blockTrailer
-	// That a section has its length wrong at its end does not matter to libpcap either.
+	// libpcap, too, accepts a section with a wrong length at its end.
 	if again := f.u32(b[end:]); again != size && kind != sectionHeader {
 		return 0, nil, fmt.Errorf("a block of %d bytes has %d of them at its end: the file is damaged",
 			size, again)
@@ -127,7 +127,7 @@ func (f *pcapng) section(b []byte) error {
 	if len(b) < 16 {
 		return errBlock(sectionHeader)
 	}
-	// Version 1.2 is written by programs that have more types of blocks.
+	// Programs that have more types of blocks write version 1.2.
 	if major, minor := f.u16(b[4:]), f.u16(b[6:]); major != 1 || minor != 0 && minor != 2 {
 		return fmt.Errorf("a section of version %d.%d of pcapng: only 1.0 and 1.2 are known", major,
 			minor)
@@ -169,7 +169,7 @@ func (f *pcapng) describe(b []byte) error {
 	return nil
 }
 
-// option is the first option, and what follows it.
+// option returns the first option, and the rest.
 func (f *pcapng) option(b []byte) (code uint16, value, rest []byte, ok bool) {
 	if len(b) < 4 {
 		return 0, nil, nil, false
@@ -182,7 +182,7 @@ func (f *pcapng) option(b []byte) (code uint16, value, rest []byte, ok bool) {
 	return 0, nil, nil, false
 }
 
-// set sets what an option says. Others than these three do not matter.
+// set sets what an option says. Only these three options matter.
 func (s *source) set(o order, code uint16, value []byte) error {
 	if want := optionSizes[code]; want > 0 && len(value) != want {
 		return fmt.Errorf("option %d of an interface has %d bytes, not %d", code, len(value), want)
@@ -193,7 +193,7 @@ func (s *source) set(o order, code uint16, value []byte) error {
 	case ifTsoffset:
 		s.offset = int64(o.u64(value))
 	case ifFCSLen:
-		// The specification says bits, and has 4 as its example, which are bytes.
+		// The specification says bits, but its example, 4, is bytes.
 		if s.fcs = int(value[0]); s.fcs >= 16 {
 			s.fcs /= 8
 		}
@@ -201,10 +201,10 @@ func (s *source) set(o order, code uint16, value []byte) error {
 	return nil
 }
 
-// optionSizes are how long options are.
+// optionSizes are the sizes of options.
 var optionSizes = map[uint16]int{ifTsresol: 1, ifFCSLen: 1, ifTsoffset: 8}
 
-// resolve sets the unit of time: a negative power of 10 or, with the upper bit, of 2.
+// resolve sets the unit of time: a negative power of 10 or, if the upper bit is set, of 2.
 func (s *source) resolve(v byte) error {
 	base, n := uint64(10), v
 	if v&0x80 != 0 {
@@ -222,8 +222,8 @@ func (s *source) resolve(v byte) error {
 	return nil
 }
 
-// time is in nanoseconds since 1970. What is too far off is as far off as can be told: two times
-// are always less than an int64 apart.
+// time returns nanoseconds since 1970. Times are limited so that any two are less than an int64
+// apart.
 func (s *source) time(t uint64) int64 {
 	const far = 4_600_000_000 // 145 years, in seconds
 	hi, lo := bits.Mul64(t%s.second, 1e9)
@@ -232,7 +232,7 @@ func (s *source) time(t uint64) int64 {
 	return min(max(seconds, -far), far)*1e9 + int64(ns)
 }
 
-// packet reads an Enhanced Packet Block, or the one that was before it.
+// packet reads an Enhanced Packet Block, or its obsolete predecessor.
 func (f *pcapng) packet(kind uint32, b []byte) (p Packet, err error) {
 	const header = 20
 	if len(b) < header {
@@ -247,7 +247,7 @@ func (f *pcapng) packet(kind uint32, b []byte) (p Packet, err error) {
 		return p, err
 	}
 	if p.link = s.link; !p.IsEthernet() {
-		return p, nil // and may be longer than frames can be
+		return p, nil // a packet, which may be longer than a frame
 	}
 	kept, data := f.u32(b[12:]), b[header:]
 	switch {
@@ -266,8 +266,8 @@ func (f *pcapng) packet(kind uint32, b []byte) (p Packet, err error) {
 	return p, nil
 }
 
-// fcs is how many bytes the frame check sequence of a packet has, if its options say it. What is
-// wrong with them does not matter to the packet.
+// fcs is the length of a packet's frame check sequence: what its options say, or else unsaid.
+// Errors in the options do not affect the packet.
 func (f *pcapng) fcs(options []byte, unsaid int) int {
 	for {
 		code, value, rest, ok := f.option(options)
@@ -284,7 +284,7 @@ func (f *pcapng) fcs(options []byte, unsaid int) int {
 	}
 }
 
-// simple reads a Simple Packet Block: of the first interface, without time.
+// simple reads a Simple Packet Block: a packet of the first interface, without a time.
 func (f *pcapng) simple(b []byte) (p Packet, err error) {
 	if len(b) < 4 {
 		return p, errBlock(simplePacket)

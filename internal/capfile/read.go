@@ -14,29 +14,29 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
-// Reader reads a capture file from its beginning on: pcap or pcapng, zipped or not. It reads what
-// libpcap reads, but packets of Ethernet only, and says what is wrong with the rest. Unlike libpcap
-// it takes pcapng files with several link types, snapshot lengths or orders of bytes, and frames
-// that are longer than the snapshot length.
+// Reader reads a capture file, pcap or pcapng, zipped or not. It reads what libpcap reads, but only
+// packets of Ethernet; its errors say what is wrong with other files. Unlike libpcap, it takes
+// pcapng files with several link types, snapshot lengths or byte orders, and frames that are longer
+// than the snapshot length.
 type Reader struct {
 	buf    *bufio.Reader
-	used   int // bytes of buf that the last packet is in
+	used   int // bytes of buf that hold the last packet
 	format format
-	closer io.Closer // nil if the file is not ours
+	closer io.Closer // nil if the caller closes the file
 
 	packets uint64 // so far
-	others  uint64 // of them, that are no Ethernet frames
+	others  uint64 // of them, those that are not Ethernet frames
 }
 
-// format is how a file is written. step reads a record or a block, which may be a packet.
+// format is the format of a file. step reads a record or a block, which may be a packet.
 type format interface {
 	step(*Reader) (p Packet, is bool, err error)
 }
 
 // Packet is a packet of a file.
 type Packet struct {
-	Data     []byte // without its frame check sequence; good until the next call
-	Length   int    // when it was captured: more than Data if the file has the beginning only
+	Data     []byte // without its frame check sequence; valid until the next call
+	Length   int    // of the captured packet: more than len(Data) if the file has only its beginning
 	Time     int64  // in nanoseconds since 1970
 	Timeless bool   // the file has no time for it
 	Trimmed  bool   // the file has more bytes than the packet had
@@ -45,7 +45,7 @@ type Packet struct {
 	link layers.LinkType
 }
 
-// IsEthernet says whether it is an Ethernet frame.
+// IsEthernet reports whether the packet is an Ethernet frame.
 func (p *Packet) IsEthernet() bool { return p.link == ethernet }
 
 // Errors of files.
@@ -57,7 +57,7 @@ var (
 // Stdin is the name that stands for standard input.
 const Stdin = "-"
 
-// Open opens a file. Errors are those of os.Open, and others for what is no such file.
+// Open opens a file. Errors are those of os.Open, and errors for files of another format.
 func Open(name string) (*Reader, error) {
 	f := os.Stdin
 	if name != Stdin {
@@ -69,7 +69,7 @@ func Open(name string) (*Reader, error) {
 	r, err := newReader(f, name == Stdin)
 	if err != nil {
 		f.Close()
-		if named := new(fs.PathError); errors.As(err, &named) { // it has the name, too
+		if named := new(fs.PathError); errors.As(err, &named) { // the error has the name already
 			err = named.Err
 		}
 		return nil, fmt.Errorf("read %s: %w", name, err)
@@ -78,14 +78,14 @@ func Open(name string) (*Reader, error) {
 	return r, nil
 }
 
-// NewReader reads a file that somebody else closes.
+// NewReader reads a file that the caller closes.
 func NewReader(from io.Reader) (*Reader, error) { return newReader(from, false) }
 
-// ahead is how many bytes are read at a time. The longest record of a pcap file fits.
+// ahead is how many bytes are read at a time. It holds the longest record of a pcap file.
 const ahead = 1 << 20
 
-// newReader opens a file of Ethernet frames. They may come after other packets, but not when the
-// file is live: then nobody knows whether they ever come.
+// newReader opens a file of Ethernet frames. Other packets may come before them, unless the file is
+// live: then Ethernet frames might never come.
 func newReader(from io.Reader, live bool) (*Reader, error) {
 	r := &Reader{buf: bufio.NewReaderSize(from, ahead)}
 	if start, _ := r.buf.Peek(len(zipped)); string(start) == zipped {
@@ -112,8 +112,8 @@ func newReader(from io.Reader, live bool) (*Reader, error) {
 	return r, nil
 }
 
-// Next is the next packet, of whatever link type. At the end it is io.EOF; other errors say after
-// which packet they are.
+// Next returns the next packet, of any link type. At the end of the file it returns io.EOF. Other
+// errors say after which packet they are.
 func (r *Reader) Next() (Packet, error) {
 	for {
 		p, is, err := r.format.step(r)
@@ -136,10 +136,10 @@ func (r *Reader) count(p *Packet) {
 	}
 }
 
-// Packets is how many packets have been read, and how many of them are no Ethernet frames.
+// Packets returns how many packets have been read, and how many of them are not Ethernet frames.
 func (r *Reader) Packets() (all, others uint64) { return r.packets, r.others }
 
-// Buffered is how many bytes of the file are in memory, to be read without waiting.
+// Buffered returns how many bytes of the file are in memory and can be read without waiting.
 func (r *Reader) Buffered() int { return r.buf.Buffered() - r.used }
 
 // Close closes the file that Open opened.
@@ -150,13 +150,14 @@ func (r *Reader) Close() error {
 	return r.closer.Close()
 }
 
-// release is done with the last packet.
+// release discards the last packet.
 func (r *Reader) release() {
-	r.buf.Discard(r.used) // which are in the buffer
+	r.buf.Discard(r.used) // cannot fail: the bytes are in the buffer
 	r.used = 0
 }
 
-// peek is the next n bytes, which stay where they are. io.EOF is the end of the file before them.
+// peek returns the next n bytes, without reading past them. The error is io.EOF if the file ends
+// before them.
 func (r *Reader) peek(n int) ([]byte, error) {
 	b, err := r.buf.Peek(n)
 	if err == io.EOF && len(b) == 0 {
@@ -165,7 +166,7 @@ func (r *Reader) peek(n int) ([]byte, error) {
 	return b, whole(err)
 }
 
-// whole is the error where more of the file must follow.
+// whole turns the end of the file into the error for a truncated file.
 func whole(err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return errShort
@@ -173,8 +174,8 @@ func whole(err error) error {
 	return err
 }
 
-// take is the next n bytes, which are in memory until the next call. What does not fit into the
-// buffer gets memory of its own.
+// take returns the next n bytes, which are valid until the next call. If they do not fit into the
+// buffer, they get memory of their own.
 func (r *Reader) take(n int) ([]byte, error) {
 	if n > ahead {
 		b := make([]byte, n)
@@ -188,8 +189,8 @@ func (r *Reader) take(n int) ([]byte, error) {
 	return b, whole(err)
 }
 
-// cut makes a packet what it was on the wire: no longer than it was, and without the frame check
-// sequence, fcs bytes at its end.
+// cut limits a packet to its length on the wire, and removes the fcs bytes of frame check sequence
+// at its end.
 func (p *Packet) cut(length uint32, fcs int) {
 	p.Length = int(min(length, math.MaxInt32))
 	if p.Trimmed = p.Length < len(p.Data); p.Trimmed {
@@ -200,7 +201,7 @@ func (p *Packet) cut(length uint32, fcs int) {
 	p.Data = p.Data[:min(len(p.Data), p.Length)]
 }
 
-// noEthernet says what packets are that are no Ethernet frames.
+// noEthernet is the error of a file whose packets are not Ethernet frames.
 func noEthernet(link layers.LinkType) error {
 	if name := link.String(); name != layers.LinkType(math.MaxUint16).String() {
 		return fmt.Errorf("its packets are of link type %d, %s, not Ethernet frames", link, name)
@@ -208,7 +209,7 @@ func noEthernet(link layers.LinkType) error {
 	return fmt.Errorf("its packets are of link type %d, not Ethernet frames", link)
 }
 
-// order is the order of bytes in a file.
+// order is the byte order of a file.
 type order struct{ big bool }
 
 func (o order) u16(b []byte) uint16 {

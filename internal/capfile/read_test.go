@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A file that comes while it is read is refused at its first packet of another link type: whether
-// frames ever follow, nobody knows. It is opened before there is any packet in it.
+// A live file is refused at its first packet of another link type, because Ethernet frames might
+// never follow. It can be opened before it has any packet.
 func TestLive(t *testing.T) {
 	open := func(parts ...[]byte) error {
 		from, to := io.Pipe()
@@ -44,7 +44,7 @@ func TestLive(t *testing.T) {
 	}
 }
 
-// Errors of the system stay what they are, and name the file.
+// Errors of the system keep their errno, and name the file.
 func TestOpenErrors(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := Open(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
@@ -65,7 +65,7 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
-// What is in memory can be read without waiting, and nothing else can.
+// Exactly the bytes in memory can be read without waiting.
 func TestBuffered(t *testing.T) {
 	r, err := NewReader(strings.NewReader(string(usual(plain(60), plain(61)))))
 	if err != nil {

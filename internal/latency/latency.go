@@ -11,7 +11,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// The times that are kept, and how exactly. Others count as odd.
+// The range of times that are kept, and their precision. Times outside count as odd.
 const (
 	longest = 10 * time.Second
 	digits  = 3
@@ -30,7 +30,7 @@ func New() *Histogram {
 	return &Histogram{recent: h(), total: h()}
 }
 
-// Add adds a time that n frames took.
+// Add adds n frames that took this time.
 func (l *Histogram) Add(d time.Duration, n uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -41,7 +41,7 @@ func (l *Histogram) Add(d time.Duration, n uint64) {
 	l.recent.RecordValues(int64(d), int64(n)) // cannot fail: d is in range
 }
 
-// Recent is the distribution since the last call.
+// Recent returns the distribution since the last call.
 func (l *Histogram) Recent() Distribution {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,8 +50,8 @@ func (l *Histogram) Recent() Distribution {
 	return d
 }
 
-// Total is the distribution of everything. Odd is how many times were negative or too long to make
-// sense, as they are when two machines do not agree about the time.
+// Total returns the distribution of everything. Odd is how many times were negative or too long.
+// That happens when the clocks of two machines differ.
 func (l *Histogram) Total() (d Distribution, odd uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -64,7 +64,7 @@ func (l *Histogram) flush() {
 	l.recent.Reset()
 }
 
-// Distribution is what is reported of many times, in nanoseconds.
+// Distribution sums up many times, in nanoseconds.
 type Distribution struct {
 	Count uint64  `json:"count"`
 	Min   int64   `json:"min"`
@@ -95,7 +95,7 @@ func distribution(h *hdrhistogram.Histogram) Distribution {
 	}
 }
 
-// octaves goes from the first power of two that has anything to the last.
+// octaves returns the powers of two from the first to the last that have any times.
 func octaves(h *hdrhistogram.Histogram) []Octave {
 	first, last := bits.Len64(uint64(h.Min())|1)-1, bits.Len64(uint64(h.Max())|1)-1
 	list := make([]Octave, last-first+1)
@@ -111,8 +111,8 @@ func octaves(h *hdrhistogram.Histogram) []Octave {
 	return list
 }
 
-// WriteHistogram writes the distribution of everything, in microseconds, in the form of
-// HdrHistogram, from which its plotter draws.
+// WriteHistogram writes the distribution of everything, in microseconds, in the format of
+// HdrHistogram's plotter.
 func (l *Histogram) WriteHistogram(w io.Writer) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -121,7 +121,7 @@ func (l *Histogram) WriteHistogram(w io.Writer) error {
 	return err
 }
 
-// String is one line for people.
+// String formats the distribution in one line.
 func (d Distribution) String() string {
 	if d.Count == 0 {
 		return "none"
@@ -131,7 +131,7 @@ func (d Distribution) String() string {
 		short(d.P50), short(d.P90), short(d.P99), short(d.P999), short(d.Max))
 }
 
-// Brief is half of that line.
+// Brief is a shorter form of String.
 func (d Distribution) Brief() string {
 	return fmt.Sprintf("min/p50/p99/max %s/%s/%s/%s", short(d.Min), short(d.P50), short(d.P99),
 		short(d.Max))

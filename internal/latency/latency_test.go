@@ -20,8 +20,10 @@ func TestLatency(t *testing.T) {
 			name      string
 			got, want float64
 		}{
-			{"min", float64(d.Min), 1e3}, {"mean", d.Mean, 500.5e3}, {"p50", float64(d.P50), 500e3}, {"p90", float64(d.P90), 900e3},
-			{"p99", float64(d.P99), 990e3}, {"p99.9", float64(d.P999), 999e3}, {"max", float64(d.Max), 1000e3},
+			{"min", float64(d.Min), 1e3}, {"mean", d.Mean, 500.5e3},
+			{"p50", float64(d.P50), 500e3}, {"p90", float64(d.P90), 900e3},
+			{"p99", float64(d.P99), 990e3}, {"p99.9", float64(d.P999), 999e3},
+			{"max", float64(d.Max), 1000e3},
 		} {
 			if math.Abs(v.got-v.want) > v.want/500 {
 				t.Errorf("%s is %v, want %v", v.name, v.got, v.want)

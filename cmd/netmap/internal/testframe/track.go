@@ -25,7 +25,7 @@ type Counts struct {
 	Lost       uint64 `json:"lost"`       // frames that did not come, although later ones did
 	Duplicated uint64 `json:"duplicated"` // frames that had come before
 	Reordered  uint64 `json:"reordered"`  // seen frames that came after a later one
-	Late       uint64 `json:"late"`       // frames more than Window behind a later one; Lost counts them, too
+	Late       uint64 `json:"late"`       // more than Window behind a later frame; also in Lost
 	Untracked  uint64 `json:"untracked"`  // frames of streams beyond MaxStreams
 }
 
