@@ -252,8 +252,8 @@ func (f *serveFlags) checkNumbers() error {
 // maxWorkers is well below 10000: Go ends a process with more threads.
 const maxWorkers = 1000
 
-// lookupID returns a numeric ID as it is, and looks a name up. Root is 0 even in a container without
-// a list of users.
+// lookupID returns a numeric ID as it is, and looks a name up. Root is 0 even in a container
+// without a list of users.
 func lookupID(s string, byName func(string) (string, error)) (uint32, error) {
 	if s == "root" {
 		return 0, nil
