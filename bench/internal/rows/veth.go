@@ -123,11 +123,11 @@ func vethTx() contest.Comparison {
 
 const vethRxText = `The same three receive. All have the same sender: ours, in AF_XDP, without
 pause. The kernel delivers on the sender's core, so that a receiver that has to be woken slows its
-sender down. testpmd never sleeps. Ours looks for 20 µs while frames keep coming, or always for
-50 µs, and then sleeps in poll. With "busy polling" the receiver's own system calls run the driver's receive
-loop. "netmap serve" is ours as a client of the daemon, which waits as it does by default. "offered"
-is what the kernel took from the sender; "lost" is the share of it that the receiver never saw. The
-floor is a loop over an AF_XDP socket like ours, which reads every frame and never sleeps.`
+sender down. testpmd never sleeps. Ours looks for 20 µs while frames keep coming, or always for 50
+µs, and then sleeps in poll. With "busy polling" the receiver's own system calls run the driver's
+receive loop. "netmap serve" is ours as a client of the daemon, which waits as it does by default.
+"offered" is what the kernel took from the sender; "lost" is the share of it that the receiver never
+saw. The floor is a loop over an AF_XDP socket like ours, which reads every frame and never sleeps.`
 
 func vethRx() contest.Comparison {
 	return contest.Comparison{
