@@ -2,6 +2,7 @@ package netmap
 
 import (
 	"iter"
+	_ "sync/atomic" // else the compiler makes each use of a shared word a call
 	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"

@@ -81,7 +81,7 @@ throttled, with a count of those left out.`,
 		"packet buffers; memory is taken as ports open, and for all of them with the first interface "+
 			"(default 278528, for 100 VALE ports and 64 queues, but at most an eighth of the memory)")
 	fs.Uint32Var(&f.bufSize, "buffer-size", mem.Default.Buf.Size,
-		"bytes of a buffer; 4096 for jumbo frames; 2112 is faster, "+
+		"bytes of a buffer; 4096 for jumbo frames; 2112 is faster on some machines, "+
 			"but programs from before 2012, which know no size but 2048, are refused then")
 	fs.Uint32Var(&f.ringNum, "rings", mem.Default.Ring.Num, "ring objects")
 	fs.Uint32Var(&f.ringSize, "ring-size", mem.Default.Ring.Size, "bytes of a ring object")

@@ -24,7 +24,7 @@ const (
 // that the kernel shares with us: somebody stands in for the kernel, whose work is not in the figures. The clock is read twice a batch.
 func BenchmarkOwn(b *testing.B) {
 	b.Run("receive", func(b *testing.B) {
-		o := newOwn(b)
+		o := newOwn(b, 2048)
 		o.run(b, func() time.Duration {
 			o.kernel.Arrive(ownBatch, ownLength)
 			begin := time.Now()
@@ -36,7 +36,7 @@ func BenchmarkOwn(b *testing.B) {
 		})
 	})
 	b.Run("transmit", func(b *testing.B) {
-		o := newOwn(b)
+		o := newOwn(b, 2048)
 		o.run(b, func() time.Duration {
 			begin := time.Now()
 			n := o.send()
@@ -48,7 +48,7 @@ func BenchmarkOwn(b *testing.B) {
 		})
 	})
 	b.Run("bridge", func(b *testing.B) {
-		o := newOwn(b)
+		o := newOwn(b, 2048)
 		o.run(b, func() time.Duration {
 			o.kernel.Arrive(ownBatch, ownLength)
 			begin := time.Now()
@@ -65,25 +65,27 @@ func BenchmarkOwn(b *testing.B) {
 
 // own is a queue with its two rings, and whoever stands in for the kernel.
 type own struct {
+	port   *Port
 	kernel *xsk.StandIn
 	tx, rx *kringtest.Ring
 	frames uint32
 }
 
-func newOwn(b *testing.B) *own {
+func newOwn(b testing.TB, size uint32) *own {
 	b.Helper()
-	region, err := mem.New(1, mem.Config{If: mem.Pool{Num: 4, Size: 1024}, Ring: mem.Pool{Num: 4, Size: 32768}, Buf: mem.Pool{Num: 8192, Size: 2048}})
+	region, err := mem.New(1, mem.Config{If: mem.Pool{Num: 4, Size: 1024}, Ring: mem.Pool{Num: 4, Size: 32768}, Buf: mem.Pool{Num: 8192, Size: size}})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { region.Close() })
-	pool, _, stride := region.BufPool()
-	p := &Port{name: "a stand-in", region: region, memory: xsk.Memory{Mem: pool, Stride: stride}}
+	pool, offset, stride := region.BufPool()
+	memory := xsk.Memory{Mem: pool, Stride: stride, Skew: offset % shm.HugePage}
+	p := &Port{name: "a stand-in", region: region, memory: memory}
 	p.maxTx = p.memory.MaxTx()
 	p.limits.carrier.Store(true)
 	p.limits.setMTU(1500)
 	p.segments = 1
-	o := &own{kernel: xsk.NewStandIn(&p.memory, DefaultSlots)}
+	o := &own{port: p, kernel: xsk.NewStandIn(&p.memory, DefaultSlots)}
 
 	tx, rx := newTxSide(p), newRxSide(p)
 	tx.ring = kring.New("stand-in TX0", abi.DirTx, 0, DefaultSlots, tx.sync)

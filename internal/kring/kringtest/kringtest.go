@@ -3,6 +3,7 @@ package kringtest
 
 import (
 	"errors"
+	_ "sync/atomic" // else the compiler makes each use of a shared word a call
 	"syscall"
 	"testing"
 
