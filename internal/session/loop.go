@@ -258,7 +258,7 @@ func (l *Loop) prepare() {
 	for i, r := range all {
 		lr := &l.rings[i]
 		lr.atok, lr.ktoa, lr.direct = &l.cfg.CSB.Atok[i], &l.cfg.CSB.Ktoa[i], l.cfg.DirectRx
-		lr.bound = bound{Ring: r, csb: &lr.csbView}
+		lr.bound = bound{Ring: r, viewed: true, csb: &lr.csbView}
 		if i < tx {
 			lr.direct = l.cfg.DirectTx
 		}

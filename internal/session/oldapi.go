@@ -89,7 +89,7 @@ func (s *Session) pair(p *oldapi.Port) error {
 			r.Hold()
 			o.Join(r)
 			r.Drop()
-			s.synced[dir] = append(s.synced[dir], bound{Ring: r, old: o})
+			s.synced[dir] = append(s.synced[dir], bound{Ring: r, viewed: true, old: o})
 		}
 	}
 	return nil

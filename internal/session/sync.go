@@ -23,16 +23,17 @@ const (
 	wantOut    = PollOut | pollWrNorm
 )
 
-// bound is a ring as the session's program has it: in the ring itself, in a ring of an old API, or
-// in the entries of a CSB. Every sync enters and leaves the program's view.
+// bound is a ring as the session's program has it: the ring itself, a ring of an old API, or the
+// entries of a CSB.
 type bound struct {
 	*kring.Ring
-	old *oldapi.Ring // nil for none
-	csb *csbView     // nil for none
+	viewed bool         // the program has one of the following, and not the ring itself
+	old    *oldapi.Ring // nil for none
+	csb    *csbView     // nil for none
 }
 
-// enter takes over what a program that does not find today's ring handed over. It says no to what
-// makes no sense.
+// enter takes over what the program wrote to its view of the ring. It returns false for indexes
+// that are out of range.
 func (r *bound) enter() bool {
 	if r.csb != nil {
 		return r.csb.enter(r.Ring)
@@ -40,7 +41,7 @@ func (r *bound) enter() bool {
 	return r.old.Begin(r.Ring)
 }
 
-// leave shows such a program what came of a sync, which may have failed.
+// leave updates the program's view after a sync.
 func (r *bound) leave(failed bool) {
 	switch {
 	case r.old != nil:
@@ -50,7 +51,7 @@ func (r *bound) leave(failed bool) {
 	}
 }
 
-// idle says whether the program has handed over nothing since the last sync.
+// idle reports whether the program has released no slot since the last sync.
 func (r *bound) idle() bool {
 	if r.old != nil {
 		return !r.old.Pending()
@@ -58,7 +59,7 @@ func (r *bound) idle() bool {
 	return r.Idle()
 }
 
-// ready says whether the program has slots, as poll reports it.
+// ready reports whether the program has slots, as poll returns it.
 func (r *bound) ready() bool {
 	if r.old != nil {
 		return r.old.Ready()
@@ -66,39 +67,57 @@ func (r *bound) ready() bool {
 	return r.Ready()
 }
 
-// errReinit stands for a ring that made no sense: POLLERR from poll, nothing from a sync.
-var errReinit = errors.New("the ring made no sense")
+// errReinit is the error of a ring whose indexes were out of range. Poll returns POLLERR for it,
+// and a sync returns no error.
+var errReinit = errors.New("indexes of the ring are out of range")
 
-// sync syncs a ring that is held: it takes over what the program handed over, has the port move
-// what there is to move, and shows the program what came of it. What arrived is taken in also when
-// a program of today's API has left nonsense in its rx ring.
+// sync syncs a ring that is held: it takes over what the program released, lets the port move
+// slots, and shows the program the result. An rx ring whose indexes are out of range still receives.
 func (s *Session) sync(b *bound, program kring.Memory) error {
-	r, other := b.Ring, b.old != nil || b.csb != nil
-	sane := false
-	if other {
-		sane = b.enter()
-	} else if sane = r.Prologue(); !sane {
-		r.Reinit()
+	if b.viewed {
+		return s.syncView(b, program)
 	}
-	if !sane && (other || r.Dir == abi.DirTx) {
+	r := b.Ring
+	sane := r.Prologue()
+	if !sane {
+		if r.Reinit(); r.Dir == abi.DirTx {
+			return errReinit
+		}
+	} else if s.host != nil && r.Dir == abi.DirRx {
+		s.forward(r)
+	}
+	if err := r.Sync(r, program); err != nil {
+		return err
+	}
+	publish(r)
+	if !sane {
 		return errReinit
 	}
-	if s.host != nil && sane && b.csb == nil && r.Dir == abi.DirRx {
+	return nil
+}
+
+// publish shows the program the new tail, and in an rx ring the time. Reading the clock costs as
+// much as a whole idle sync, so the time is set only after news or on request.
+func publish(r *kring.Ring) {
+	if moved := r.Publish(); r.Dir == abi.DirRx && (moved || r.WantsStamp()) {
+		r.Stamp(time.Now())
+	}
+}
+
+// syncView is sync for a program that has a view of the ring.
+func (s *Session) syncView(b *bound, program kring.Memory) error {
+	r := b.Ring
+	if !b.enter() {
+		return errReinit
+	}
+	if b.csb == nil && s.host != nil && r.Dir == abi.DirRx {
 		s.forward(r)
 	}
 	err := r.Sync(r, program)
 	if err == nil && b.csb == nil {
-		// Reading the clock costs as much as a whole idle sync.
-		if moved := r.Publish(); r.Dir == abi.DirRx && (moved || r.WantsStamp()) {
-			r.Stamp(time.Now())
-		}
+		publish(r)
 	}
-	switch {
-	case other:
-		b.leave(err != nil)
-	case err == nil && !sane:
-		err = errReinit
-	}
+	b.leave(err != nil)
 	return err
 }
 
@@ -127,8 +146,7 @@ func (s *Session) syncAll(op string, rings []bound, program kring.Memory) (err e
 	}
 	for i := range rings {
 		b := &rings[i]
-		r := b.Ring
-		if !r.TryHold() {
+		if !b.TryHold() {
 			continue
 		}
 		if s.keeps(b) {
@@ -136,7 +154,7 @@ func (s *Session) syncAll(op string, rings []bound, program kring.Memory) (err e
 				err = e
 			}
 		}
-		r.Drop()
+		b.Drop()
 	}
 	return err
 }
@@ -152,7 +170,7 @@ func (s *Session) unusable(op string) error {
 // keeps says no to a ring that has been stopped, or whose view is gone because the session was
 // closed.
 func (s *Session) keeps(r *bound) bool {
-	return r.Mapped() && (r.old == nil || !s.closed.Load())
+	return r.Mapped() && (!r.viewed || !s.closed.Load())
 }
 
 // await holds a ring for a poll or a loop, which must not miss what another thread finds.
