@@ -6,6 +6,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/vnethdr"
 )
 
 // A port's frames may have a virtio-net header in front. Between ports whose headers differ in length it is taken off,
@@ -20,7 +21,6 @@ import (
 // same pool, or whose frames start inside of their buffers.
 
 const (
-	maxHeader = 12
 	// maxFlat is the largest packet whose header asks for something: a whole IP packet behind an Ethernet header with tags.
 	maxFlat = 1<<16 + 64
 	// maxFrame is what a receiver without headers gets at most when a packet is split.
@@ -32,7 +32,7 @@ func (p *Port) Header() uint32 { return p.header.Load() }
 
 // SetHeader changes it, between two syncs: 0, 10 or 12 bytes, EINVAL for others.
 func (p *Port) SetHeader(length uint32) error {
-	if length != 0 && length != 10 && length != maxHeader {
+	if !vnethdr.ValidLength(length) {
 		return fault.New(syscall.EINVAL, "set header of", p.Name, "%d bytes; a virtio-net header has 10 or 12, or is not there", length)
 	}
 	for _, r := range p.rings[abi.DirTx] {
@@ -126,19 +126,19 @@ func (f *filler) convert(first, end uint32) {
 		f.stream(&src)
 		return
 	}
-	var h [maxHeader]byte
+	var h [vnethdr.MaxLength]byte
 	src.read(h[:f.from])
 	if f.to > 0 {
-		clear(h[10:])
+		clear(h[vnethdr.MinLength:])
 		src.front = h[:f.to]
 		f.stream(&src)
 		return
 	}
-	wish := parseOffload(h[:10])
+	wish := vnethdr.Parse(h[:vnethdr.MinLength])
 	switch {
-	case !wish.valid():
+	case !wish.Valid():
 		f.badHeader++
-	case wish.none():
+	case wish.None():
 		f.stream(&src)
 	default:
 		f.offload(&src, wish)
@@ -146,7 +146,7 @@ func (f *filler) convert(first, end uint32) {
 }
 
 // offload does what the header asks for.
-func (f *filler) offload(src *source, wish offload) {
+func (f *filler) offload(src *source, wish vnethdr.Offload) {
 	size := src.left()
 	if size > len(f.s.flat) {
 		f.badHeader++
@@ -154,8 +154,8 @@ func (f *filler) offload(src *source, wish offload) {
 	}
 	packet := f.s.flat[:size] // ours: the sender may write its buffers at any time
 	src.read(packet)
-	if wish.kind == gsoNone {
-		if !wish.complete(packet) {
+	if !wish.Splits() {
+		if !wish.Complete(packet) {
 			f.badHeader++
 			return
 		}
@@ -163,22 +163,22 @@ func (f *filler) offload(src *source, wish offload) {
 		f.stream(src)
 		return
 	}
-	var split segments
-	if !split.init(packet, wish, min(maxFrame, int(f.ring.LeastRoom()))) {
+	var split vnethdr.Segments
+	if !split.Init(packet, wish, min(maxFrame, int(f.ring.LeastRoom()))) {
 		f.badHeader++
 		return
 	}
-	if uint64(split.count()) > uint64(f.room) {
+	if uint64(split.Count()) > uint64(f.room) {
 		f.lost++
 		return
 	}
 	torn := uint64(0)
-	for split.more() {
+	for split.More() {
 		slot, idx, buf := f.next()
 		if idx == 0 {
 			buf, torn = nil, 1
 		}
-		length := split.write(buf)
+		length := split.Write(buf)
 		slot.SetWord(abi.MakeSlotWord(idx, uint16(length), 1<<abi.NSPortShift))
 		f.frames++
 		f.bytes += uint64(length)

@@ -12,6 +12,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/kring/kringtest"
+	"github.com/seed-48afdc40/netmap/internal/vnethdr"
 )
 
 // setHeaders gives ports headers of these lengths.
@@ -270,7 +271,7 @@ func TestChecksumsAreCompleted(t *testing.T) {
 					proto = 17
 				}
 				binary.BigEndian.PutUint16(l4[offset:], slowSum(pseudo, []byte{0, proto, byte(len(l4) >> 8), byte(len(l4))}))
-				got := exchange(t, p, virtio(needsSum, gsoNone, 0, start, offset), data)
+				got := exchange(t, p, virtio(vnethdr.NeedsSum, vnethdr.GSONone, 0, start, offset), data)
 				if len(got) != 1 || len(got[0]) != len(data) {
 					t.Fatalf("%d packets", len(got))
 				}
@@ -288,30 +289,30 @@ func TestPacketsAreSplit(t *testing.T) {
 	setHeaders(t, p, 10, 0)
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for range 400 {
-		kind := []byte{gsoTCP4, gsoTCP6, gsoUDPL4, gsoUDP}[rnd.IntN(4)]
-		v6 := kind == gsoTCP6 || kind == gsoUDPL4 && rnd.IntN(2) == 0
-		udp, tags, options := kind == gsoUDP || kind == gsoUDPL4, rnd.IntN(3), 4*rnd.IntN(4)
+		kind := []byte{vnethdr.GSOTCP4, vnethdr.GSOTCP6, vnethdr.GSOUDPL4, vnethdr.GSOUDP}[rnd.IntN(4)]
+		v6 := kind == vnethdr.GSOTCP6 || kind == vnethdr.GSOUDPL4 && rnd.IntN(2) == 0
+		udp, tags, options := kind == vnethdr.GSOUDP || kind == vnethdr.GSOUDPL4, rnd.IntN(3), 4*rnd.IntN(4)
 		size := rnd.IntN(16000)
 		data := ipPacket(v6, udp, tags, options, size)
 		mss := []int{0, 40 + rnd.IntN(100), 1 << 15}[rnd.IntN(3)]
-		got := exchange(t, p, virtio(needsSum, kind|byte(rnd.IntN(2))*gsoECN, mss, 0, 0)[:10], data)
+		got := exchange(t, p, virtio(vnethdr.NeedsSum, kind|byte(rnd.IntN(2))*vnethdr.GSOECN, mss, 0, 0)[:10], data)
 		var all []byte
 		head := len(data) - size - 14 - 4*tags
 		for i, f := range got {
 			if len(f) > 256 { // the buffers' size
 				t.Fatalf("a frame of %d bytes", len(f))
 			}
-			ip, l4 := dissect(t, f, tags, kind == gsoUDP)
+			ip, l4 := dissect(t, f, tags, kind == vnethdr.GSOUDP)
 			last := i == len(got)-1
 			switch kind {
-			case gsoUDP:
+			case vnethdr.GSOUDP:
 				at := binary.BigEndian.Uint16(ip[6:])
 				if int(at&0x1fff)*8 != len(all) || (at&0x2000 == 0) != last {
 					t.Fatalf("fragment %#x after %d bytes", at, len(all))
 				}
 				all = append(all, l4...)
 				continue
-			case gsoTCP4, gsoTCP6:
+			case vnethdr.GSOTCP4, vnethdr.GSOTCP6:
 				if seq := binary.BigEndian.Uint32(l4[4:]); seq != 0xffffff00+uint32(len(all)) {
 					t.Fatalf("sequence %#x after %d bytes", seq, len(all))
 				}
@@ -336,7 +337,7 @@ func TestPacketsAreSplit(t *testing.T) {
 			all = append(all, body...)
 		}
 		want := data[len(data)-size:]
-		if kind == gsoUDP && len(all) >= 8 {
+		if kind == vnethdr.GSOUDP && len(all) >= 8 {
 			ip := got[0][14+4*tags:]
 			if s := slowSum(ip[12:20], []byte{0, 17, byte(len(all) >> 8), byte(len(all))}, all); s != 0xffff {
 				t.Fatalf("sum of the datagram %#x", s)
@@ -359,19 +360,19 @@ func TestHeadersThatAskForNonsense(t *testing.T) {
 		header, data []byte
 	}{
 		{"unknown type", virtio(0, 2, 0, 0, 0), tcp},
-		{"unknown flag", virtio(4, gsoNone, 0, 0, 0), tcp},
-		{"sum behind the packet", virtio(needsSum, gsoNone, 0, len(tcp)-1, 0), tcp},
-		{"sum far behind the packet", virtio(needsSum, gsoNone, 0, 0xffff, 0xffff), tcp},
-		{"IPv6 for IPv4", virtio(0, gsoTCP6, 0, 0, 0), tcp},
-		{"UDP for TCP", virtio(0, gsoUDPL4, 0, 0, 0), tcp},
-		{"fragments of IPv6", virtio(0, gsoUDP, 0, 0, 0), udp6},
-		{"no IP", virtio(0, gsoTCP4, 0, 0, 0), arp},
+		{"unknown flag", virtio(4, vnethdr.GSONone, 0, 0, 0), tcp},
+		{"sum behind the packet", virtio(vnethdr.NeedsSum, vnethdr.GSONone, 0, len(tcp)-1, 0), tcp},
+		{"sum far behind the packet", virtio(vnethdr.NeedsSum, vnethdr.GSONone, 0, 0xffff, 0xffff), tcp},
+		{"IPv6 for IPv4", virtio(0, vnethdr.GSOTCP6, 0, 0, 0), tcp},
+		{"UDP for TCP", virtio(0, vnethdr.GSOUDPL4, 0, 0, 0), tcp},
+		{"fragments of IPv6", virtio(0, vnethdr.GSOUDP, 0, 0, 0), udp6},
+		{"no IP", virtio(0, vnethdr.GSOTCP4, 0, 0, 0), arp},
 	}
 	for n := 14; n < 54; n++ {
 		bad = append(bad, struct {
 			what         string
 			header, data []byte
-		}{fmt.Sprintf("%d bytes of TCP", n), virtio(0, gsoTCP4, 0, 0, 0), tcp[:n]})
+		}{fmt.Sprintf("%d bytes of TCP", n), virtio(0, vnethdr.GSOTCP4, 0, 0, 0), tcp[:n]})
 	}
 	for i, at := range []struct{ at, value int }{{14, 0x44}, {14, 0x55}, {14 + 20 + 12, 0x40}, {14 + 20 + 12, 0xf0}} {
 		mangled := bytes.Clone(tcp)[:14+20+20]
@@ -379,7 +380,7 @@ func TestHeadersThatAskForNonsense(t *testing.T) {
 		bad = append(bad, struct {
 			what         string
 			header, data []byte
-		}{fmt.Sprint("mangled ", i), virtio(0, gsoTCP4, 0, 0, 0), mangled})
+		}{fmt.Sprint("mangled ", i), virtio(0, vnethdr.GSOTCP4, 0, 0, 0), mangled})
 	}
 	for i, c := range bad {
 		if got := exchange(t, p, c.header, c.data); len(got) > 0 {
@@ -389,51 +390,12 @@ func TestHeadersThatAskForNonsense(t *testing.T) {
 	}
 }
 
-// Random headers and packets: nothing panics, nothing is written outside of the receiver's slots.
-func FuzzOffload(f *testing.F) {
-	for _, v6 := range []bool{false, true} {
-		for _, udp := range []bool{false, true} {
-			f.Add(virtio(1, gsoTCP4, 100, 34, 16), ipPacket(v6, udp, 1, 4, 300))
-			f.Add(virtio(1, gsoUDPL4, 0, 34, 16), ipPacket(v6, udp, 0, 0, 0))
-		}
-	}
-	f.Fuzz(func(t *testing.T, header, data []byte) {
-		if len(header) < 10 || len(data) > maxFlat {
-			return
-		}
-		wish := parseOffload(header)
-		packet := bytes.Clone(data)
-		if wish.kind == gsoNone {
-			wish.complete(packet)
-			return
-		}
-		var s segments
-		if !wish.valid() || !s.init(packet, wish, 1514) {
-			return
-		}
-		buf, total := make([]byte, 1514), 0
-		for n := s.count(); s.more(); n-- {
-			if n == 0 {
-				t.Fatal("more frames than counted")
-			}
-			length := s.write(buf)
-			if length < s.payload || length > len(buf) {
-				t.Fatalf("a frame of %d bytes", length)
-			}
-			total += length - s.payload
-		}
-		if total != len(data)-s.payload {
-			t.Fatalf("%d bytes of payload, want %d", total, len(data)-s.payload)
-		}
-	})
-}
-
 func TestConversionsDoNotAllocate(t *testing.T) {
 	p := ports(t, 3)
 	setHeaders(t, p, 12, 0, 10)
 	data := ipPacket(false, false, 0, 0, 1500)
 	if n := testing.AllocsPerRun(100, func() {
-		pushCut(t, p[0].tx[0], append(virtio(1, gsoTCP4, 0, 0, 0), data...), func() int { return 256 })
+		pushCut(t, p[0].tx[0], append(virtio(1, vnethdr.GSOTCP4, 0, 0, 0), data...), func() int { return 256 })
 		p[0].tx[0].Sync(t)
 		for _, r := range p[1:] {
 			r.rx[0].Sync(t)

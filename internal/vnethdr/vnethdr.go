@@ -1,51 +1,71 @@
-package vale
+// Package vnethdr reads virtio-net headers, and does what they request of the packets behind them:
+// it completes checksums, and splits packets that are larger than a frame. It knows no rings.
+package vnethdr
 
 import (
 	"encoding/binary"
 	"math/bits"
 )
 
-// offload is what a virtio-net header asks for.
-type offload struct {
+// Offload is what a virtio-net header requests.
+type Offload struct {
 	flags, kind byte // flags, gso_type without the ECN bit
 	size        int  // gso_size: payload of a segment
-	start       int  // csum_start: what is summed begins here
-	at          int  // csum_start + csum_offset: where the sum goes
+	start       int  // csum_start: the checksum covers the packet from here on
+	at          int  // csum_start + csum_offset: where the checksum is
 }
 
 // Flags and types of a virtio-net header.
 const (
-	needsSum  = 1 // VIRTIO_NET_HDR_F_NEEDS_CSUM
-	dataValid = 2 // VIRTIO_NET_HDR_F_DATA_VALID
+	NeedsSum  = 1 // VIRTIO_NET_HDR_F_NEEDS_CSUM
+	DataValid = 2 // VIRTIO_NET_HDR_F_DATA_VALID
 
-	gsoNone  = 0    // VIRTIO_NET_HDR_GSO_NONE
-	gsoTCP4  = 1    // VIRTIO_NET_HDR_GSO_TCPV4
-	gsoUDP   = 3    // VIRTIO_NET_HDR_GSO_UDP: a datagram to be sent in IP fragments
-	gsoTCP6  = 4    // VIRTIO_NET_HDR_GSO_TCPV6
-	gsoUDPL4 = 5    // VIRTIO_NET_HDR_GSO_UDP_L4: several datagrams
-	gsoECN   = 0x80 // VIRTIO_NET_HDR_GSO_ECN
+	GSONone  = 0    // VIRTIO_NET_HDR_GSO_NONE
+	GSOTCP4  = 1    // VIRTIO_NET_HDR_GSO_TCPV4
+	GSOUDP   = 3    // VIRTIO_NET_HDR_GSO_UDP: a datagram to be sent in IP fragments
+	GSOTCP6  = 4    // VIRTIO_NET_HDR_GSO_TCPV6
+	GSOUDPL4 = 5    // VIRTIO_NET_HDR_GSO_UDP_L4: several datagrams
+	GSOECN   = 0x80 // VIRTIO_NET_HDR_GSO_ECN
 )
 
-// parseOffload reads the first 10 bytes of a header, little-endian as the machine is.
-func parseOffload(h []byte) offload {
+// MinLength and MaxLength are the two lengths of a header in bytes: without and with num_buffers.
+const (
+	MinLength = 10
+	MaxLength = 12
+)
+
+// ValidLength reports whether the headers of a port may have that length; 0 is none.
+func ValidLength(n uint32) bool { return n == 0 || n == MinLength || n == MaxLength }
+
+const etherHead = 14
+
+// Parse reads the first MinLength bytes of a header, little-endian as the machine is.
+func Parse(h []byte) Offload {
 	start := int(binary.LittleEndian.Uint16(h[6:]))
-	return offload{flags: h[0], kind: h[1] &^ gsoECN, size: int(binary.LittleEndian.Uint16(h[4:])),
-		start: start, at: start + int(binary.LittleEndian.Uint16(h[8:]))}
+	return Offload{
+		flags: h[0], kind: h[1] &^ GSOECN, size: int(binary.LittleEndian.Uint16(h[4:])),
+		start: start, at: start + int(binary.LittleEndian.Uint16(h[8:])),
+	}
 }
 
-func (o offload) valid() bool {
+// Valid reports whether flags and type are known.
+func (o Offload) Valid() bool {
 	switch o.kind {
-	case gsoNone, gsoTCP4, gsoTCP6, gsoUDP, gsoUDPL4:
-		return o.flags&^(needsSum|dataValid) == 0
+	case GSONone, GSOTCP4, GSOTCP6, GSOUDP, GSOUDPL4:
+		return o.flags&^(NeedsSum|DataValid) == 0
 	}
 	return false
 }
 
-// none says whether there is nothing to do.
-func (o offload) none() bool { return o.kind == gsoNone && o.flags&needsSum == 0 }
+// None reports whether nothing is requested.
+func (o Offload) None() bool { return o.kind == GSONone && o.flags&NeedsSum == 0 }
 
-// complete writes the checksum, whose field holds the sum of the pseudo header. It says no when it is not in the packet.
-func (o offload) complete(packet []byte) bool {
+// Splits reports whether the packet has to be split.
+func (o Offload) Splits() bool { return o.kind != GSONone }
+
+// Complete writes the checksum, whose field holds the sum of the pseudo header. It returns false if
+// the field is not in the packet.
+func (o Offload) Complete(packet []byte) bool {
 	if o.at+2 > len(packet) {
 		return false
 	}
@@ -53,16 +73,16 @@ func (o offload) complete(packet []byte) bool {
 	return true
 }
 
-// segments is a packet on its way into several frames.
-type segments struct {
-	packet  []byte // headers and all the payload
+// Segments splits a packet into frames.
+type Segments struct {
+	packet  []byte // headers and the whole payload
 	ip, l4  int    // where the headers start
-	payload int    // where what is split starts
-	size    int    // of it in a frame
+	payload int    // where the part that is split starts
+	size    int    // bytes of that part in a frame
 	kind    byte
 	v4      bool
 	off     int // in the payload
-	index   int // of the next segment
+	index   int // of the next frame
 }
 
 // Offsets in headers.
@@ -78,9 +98,10 @@ const (
 	moreFragments          = 0x2000
 )
 
-// init finds the headers, and says no to a packet that does not have those which the offload is about.
-func (s *segments) init(packet []byte, wish offload, most int) bool {
-	*s = segments{packet: packet, kind: wish.kind, ip: etherHead}
+// Init starts with the first frame; no frame is longer than most bytes. It returns false for a
+// packet that does not have the headers of the type of offload.
+func (s *Segments) Init(packet []byte, wish Offload, most int) bool {
+	*s = Segments{packet: packet, kind: wish.kind, ip: etherHead}
 	var proto byte
 	for {
 		if len(packet) < s.ip {
@@ -112,9 +133,9 @@ func (s *segments) init(packet []byte, wish offload, most int) bool {
 	return s.initL4(proto, wish, most)
 }
 
-func (s *segments) initL4(proto byte, wish offload, most int) bool {
-	tcp := wish.kind == gsoTCP4 && s.v4 || wish.kind == gsoTCP6 && !s.v4
-	udp := wish.kind == gsoUDP && s.v4 || wish.kind == gsoUDPL4
+func (s *Segments) initL4(proto byte, wish Offload, most int) bool {
+	tcp := wish.kind == GSOTCP4 && s.v4 || wish.kind == GSOTCP6 && !s.v4
+	udp := wish.kind == GSOUDP && s.v4 || wish.kind == GSOUDPL4
 	switch {
 	case tcp && proto == 6 && len(s.packet) >= s.l4+20:
 		s.payload = s.l4 + int(s.packet[s.l4+tcpOffset]>>4)*4
@@ -126,7 +147,7 @@ func (s *segments) initL4(proto byte, wish offload, most int) bool {
 	default:
 		return false
 	}
-	if wish.kind == gsoUDP {
+	if wish.kind == GSOUDP {
 		binary.BigEndian.PutUint16(s.packet[s.l4+udpLength:], uint16(len(s.packet)-s.l4))
 		s.sumL4(s.packet, len(s.packet))
 		s.payload = s.l4
@@ -138,20 +159,21 @@ func (s *segments) initL4(proto byte, wish offload, most int) bool {
 	if wish.size > 0 {
 		s.size = min(s.size, wish.size)
 	}
-	if wish.kind == gsoUDP {
+	if wish.kind == GSOUDP {
 		s.size &^= 7
 	}
 	return s.size > 0
 }
 
-// count is the number of frames.
-func (s *segments) count() int { return max(1, (len(s.packet)-s.payload+s.size-1)/s.size) }
+// Count is the number of frames.
+func (s *Segments) Count() int { return max(1, (len(s.packet)-s.payload+s.size-1)/s.size) }
 
-// more says whether there is another frame.
-func (s *segments) more() bool { return s.index < s.count() }
+// More reports whether there is another frame.
+func (s *Segments) More() bool { return s.index < s.Count() }
 
-// write writes the next frame and returns its length. It passes over a frame that has no room in b.
-func (s *segments) write(b []byte) int {
+// Write writes the next frame to b and returns its length. It skips a frame that is longer than b,
+// and returns 0.
+func (s *Segments) Write(b []byte) int {
 	from := s.payload + s.off
 	data := s.packet[from:min(from+s.size, len(s.packet))]
 	length, last := s.payload+len(data), from+len(data) == len(s.packet)
@@ -166,8 +188,8 @@ func (s *segments) write(b []byte) int {
 	copy(b[s.payload:], data)
 	s.fixIP(b, off, index, last)
 	switch l4 := b[s.l4:]; s.kind {
-	case gsoUDP:
-	case gsoUDPL4:
+	case GSOUDP:
+	case GSOUDPL4:
 		binary.BigEndian.PutUint16(l4[udpLength:], uint16(len(l4)))
 		s.sumL4(b, length)
 	default:
@@ -183,15 +205,16 @@ func (s *segments) write(b []byte) int {
 	return length
 }
 
-// fixIP writes what differs from frame to frame in the IP header: length, identification or fragment, and checksum.
-func (s *segments) fixIP(b []byte, off, index int, last bool) {
+// fixIP writes what differs from frame to frame in the IP header: length, identification or
+// fragment offset, and checksum.
+func (s *Segments) fixIP(b []byte, off, index int, last bool) {
 	ip := b[s.ip:s.l4]
 	if !s.v4 {
 		binary.BigEndian.PutUint16(ip[ip6Length:], uint16(len(b)-s.l4))
 		return
 	}
 	binary.BigEndian.PutUint16(ip[ip4Length:], uint16(len(b)-s.ip))
-	if s.kind == gsoUDP {
+	if s.kind == GSOUDP {
 		fragment := uint16(off / 8)
 		if !last {
 			fragment |= moreFragments
@@ -205,9 +228,9 @@ func (s *segments) fixIP(b []byte, off, index int, last bool) {
 }
 
 // sumL4 writes the checksum of TCP or UDP in the first length bytes of a frame.
-func (s *segments) sumL4(b []byte, length int) {
+func (s *Segments) sumL4(b []byte, length int) {
 	l4, proto, at := b[s.l4:length], uint64(6), tcpSum
-	if s.kind == gsoUDP || s.kind == gsoUDPL4 {
+	if s.kind == GSOUDP || s.kind == GSOUDPL4 {
 		proto, at = 17, udpSum
 	}
 	addresses := b[s.ip+ip6Src : s.ip+ip6Head]
@@ -218,7 +241,7 @@ func (s *segments) sumL4(b []byte, length int) {
 	binary.BigEndian.PutUint16(l4[at:], ^sumTo(sum(sum(proto+uint64(len(l4)), addresses), l4)))
 }
 
-// sum adds the 16-bit words of b to acc, as 32-bit words. b is what comes after an even number of bytes.
+// sum adds the 16-bit words of b to acc, as 64-bit words. An even number of bytes comes before b.
 func sum(acc uint64, b []byte) uint64 {
 	for ; len(b) >= 8; b = b[8:] {
 		var carry uint64
@@ -231,7 +254,7 @@ func sum(acc uint64, b []byte) uint64 {
 	return acc + carry
 }
 
-// fold makes 16 bits of a sum.
+// fold reduces a sum to 16 bits.
 func fold(acc uint64) uint16 {
 	for acc > 0xffff {
 		acc = acc>>16 + acc&0xffff
@@ -239,7 +262,8 @@ func fold(acc uint64) uint16 {
 	return uint16(acc)
 }
 
-// sumTo is fold for a sum whose complement goes into a TCP or UDP header, where 0 would say that there is none.
+// sumTo is fold for a sum whose complement is the checksum in a TCP or UDP header: it never returns
+// 0xffff, because a checksum of 0 means that there is none.
 func sumTo(acc uint64) uint16 {
 	if n := fold(acc); n != 0xffff {
 		return n
