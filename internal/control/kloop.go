@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/engine"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/session"
@@ -102,36 +103,38 @@ func (c csb) open(p Process, rings int) (arrays session.CSB, release func()) {
 // startLoop answers SYNC_KLOOP_START. It runs the loop until another request stops it, the client
 // is interrupted or killed, or the port is closed.
 func (k *call) startLoop() error {
-	sleep := abi.View[abi.SyncKloopStart](k.body).SleepUs
-	b := k.client.binding.Load()
+	c := loopCall{call: k}
+	defer c.release()
+	if err := k.client.locked(c.start); err != nil {
+		return err
+	}
+	defer endWhenInterrupted(c.loop, k.process)()
+	return c.loop.Run(c.cfg)
+}
+
+// start claims the port for a loop, and reads how the loop is to run.
+func (c *loopCall) start() error {
+	sleep := abi.View[abi.SyncKloopStart](c.body).SleepUs
+	b := c.client.binding.Load()
 	switch {
 	case sleep > maxSleepUs:
-		return fault.New(syscall.EINVAL, "start loop on", k.name,
+		return fault.New(syscall.EINVAL, "start loop on", c.name,
 			"sleeps of %d µs; want at most %d", sleep, maxSleepUs)
 	case b == nil:
 		return syscall.ENXIO
 	}
-	l, err := b.StartLoop()
-	if err != nil {
+	var err error
+	if c.loop, err = b.StartLoop(); err != nil {
 		return err
 	}
-	c := loopCall{call: k, rings: l.Rings()}
-	defer c.release()
-	c.cfg.Nap = time.Duration(sleep) * time.Microsecond
+	c.rings = c.loop.Rings()
+	c.cfg.Nap, c.cfg.Program = time.Duration(sleep)*time.Microsecond, c.process
 	if err := c.readOptions(); err != nil {
-		l.Abandon()
+		c.loop.Abandon()
 		return err
 	}
-	var release func()
-	c.cfg.CSB, release = k.client.csb.open(k.process, c.rings)
-	defer release()
-
-	c.cfg.Program = k.process
-
-	k.client.mu.Unlock() // so that STOP can be answered
-	defer k.client.mu.Lock()
-	defer endWhenInterrupted(l, k.process)()
-	return l.Run(c.cfg)
+	c.cfg.CSB, c.unmap = c.client.csb.open(c.process, c.rings)
+	return nil
 }
 
 // endWhenInterrupted ends the loop when the client is interrupted, until stop is called.
@@ -149,20 +152,27 @@ func endWhenInterrupted(l *session.Loop, p Process) (stop func()) {
 
 // stopLoop answers SYNC_KLOOP_STOP.
 func (k *call) stopLoop() error {
-	b := k.client.binding.Load()
-	if b == nil {
+	var b *engine.Binding
+	err := k.client.locked(func() error {
+		b = k.client.binding.Load()
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case b == nil:
 		return syscall.ENXIO
 	}
-	k.client.mu.Unlock() // so that a START in progress can continue
-	defer k.client.mu.Lock()
-	return b.StopLoop()
+	return b.StopLoop() // without the lock: a START in progress needs it
 }
 
 // loopCall is a START whose options are being read.
 type loopCall struct {
 	*call
+	loop   *session.Loop
 	rings  int
 	cfg    session.LoopConfig
+	unmap  func() // of the arrays
 	ringer *wake.Ringer
 	fds    []int
 }
@@ -238,6 +248,9 @@ func (c *loopCall) take(fd int32) (int, error) {
 }
 
 func (c *loopCall) release() {
+	if c.unmap != nil {
+		c.unmap()
+	}
 	if c.ringer != nil {
 		c.ringer.Close()
 	}
