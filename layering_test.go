@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 	"internal/pipe": {"abi", "internal/kring", "internal/mem", "internal/port"},
 	"internal/vale": {
 		"abi", "internal/fault", "internal/kring", "internal/mem", "internal/port",
-		"internal/shm",
+		"internal/shm", "internal/vnethdr",
 	},
 	"internal/null": {"abi", "internal/kring", "internal/mem", "internal/port"},
 	"internal/monitor": {
@@ -71,7 +71,7 @@ var mayImport = map[string][]string{
 	"internal/switches": {
 		"abi", "internal/event", "internal/fault", "internal/kring", "internal/mem",
 		"internal/netdev", "internal/nic", "internal/ns", "internal/port", "internal/registry",
-		"internal/session", "internal/tap", "internal/vale", "internal/wake",
+		"internal/session", "internal/tap", "internal/vale", "internal/wake", "portname",
 	},
 
 	"internal/iface": {
@@ -93,9 +93,10 @@ var mayImport = map[string][]string{
 
 	"internal/engine": {
 		"abi", "internal/fault", "internal/iface", "internal/kring", "internal/mem",
-		"internal/monitor", "internal/netdev", "internal/nic", "internal/null", "internal/pipe",
-		"internal/port", "internal/registry", "internal/session", "internal/status",
-		"internal/switches", "internal/vale",
+		"internal/monitor", "internal/netdev", "internal/nic", "internal/null",
+		"internal/pipe", "internal/port", "internal/registry", "internal/session",
+		"internal/status", "internal/switches", "internal/vale", "internal/vnethdr",
+		"portname",
 	},
 	"internal/control": {
 		"abi", "internal/engine", "internal/fault", "internal/ifioctl", "internal/kring",

@@ -223,21 +223,21 @@ func engineOptions(from netmap.Opening) (o engine.Options, err error) {
 // cannot be opened, and the host cannot use it. Errors: EINVAL for an interface that does not
 // exist, EBUSY for one in use, EPERM without the capabilities for it, ENOMEM.
 func (f *Framework) Attach(name string) error {
-	_, err := f.e.Attach(name, abi.Register{Mode: abi.RegAllNIC})
+	_, err := f.e.Attach(engine.Here, name, abi.Register{Mode: abi.RegAllNIC})
 	return err
 }
 
 // AttachHost is like Attach, and also makes the interface's host stack a port of the switch: the
 // host goes on using the network, through the switch. Detach removes both.
 func (f *Framework) AttachHost(name string) error {
-	_, err := f.e.Attach(name, abi.Register{Mode: abi.RegNICSW})
+	_, err := f.e.Attach(engine.Here, name, abi.Register{Mode: abi.RegNICSW})
 	return err
 }
 
 // Detach removes the interface from the switch and gives it back to the host. ENXIO if the switch
 // has no such port.
 func (f *Framework) Detach(name string) error {
-	_, err := f.e.Detach(name)
+	_, err := f.e.Detach(engine.Here, name)
 	return err
 }
 
@@ -270,8 +270,8 @@ type PortStats struct {
 // Stats describes the open ports, sorted by name.
 func (f *Framework) Stats() []PortStats {
 	var all []PortStats
-	for _, s := range f.e.Stats() {
-		all = append(all, PortStats(s))
+	for _, p := range f.e.Status().Ports {
+		all = append(all, PortStats{p.Name, p.Kind, p.Detail, p.Users, p.AllDrops()})
 	}
 	return all
 }

@@ -104,21 +104,27 @@ func (c *Client) Ioctl(p Process, request uint32, data []byte) syscall.Errno {
 	if ifioctl.Handles(request) {
 		return fault.Errno(c.device(p, request))
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed || len(data) < sizeOf(request) {
+	if len(data) < sizeOf(request) {
 		return syscall.EINVAL
 	}
-	return fault.Errno(c.answer(p, request, data))
+	if request == abi.NIOCCTRL && !c.policy.LegacyOnly {
+		return fault.Errno(c.control(p, data))
+	}
+	return fault.Errno(c.locked(func() error { return c.answer(p, request, data) }))
+}
+
+// locked calls f while no other request changes the client. EINVAL when the client is closed.
+func (c *Client) locked(f func() error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return syscall.EINVAL
+	}
+	return f()
 }
 
 func (c *Client) answer(p Process, request uint32, data []byte) error {
 	switch request {
-	case abi.NIOCCTRL:
-		if !c.policy.LegacyOnly {
-			c.spoken = abi.APIs[len(abi.APIs)-1]
-			return c.control(p, data)
-		}
 	case abi.NIOCCONFIG:
 		return syscall.EINVAL
 	case abi.NIOCUNREGIF:
@@ -214,12 +220,8 @@ func (c *Client) register(p Process, name string, req *abi.Register, o engine.Op
 	if err := c.isFree(name); err != nil {
 		return err
 	}
-	var b *engine.Binding
-	o.User = c.policy.User
-	err := p.InNetNS(func() (err error) {
-		b, err = c.engine.RegisterWith(name, *req, o)
-		return err
-	})
+	o.User, o.NetNS = c.policy.User, p.InNetNS
+	b, err := c.engine.RegisterWith(name, *req, o)
 	if err != nil {
 		c.log("open", name, err)
 		return err
@@ -280,15 +282,6 @@ func (c *Client) unbind() {
 	c.late.Stop()
 	b.Close()
 	c.log("close", b.Port(), nil)
-}
-
-// info describes a port, whose name is looked up in the client's network namespace.
-func (c *Client) info(p Process, name string, req abi.Register) (info abi.PortInfo, err error) {
-	err = p.InNetNS(func() (err error) {
-		info, err = c.engine.PortInfo(name, req)
-		return err
-	})
-	return info, err
 }
 
 // text returns the name in a fixed field. It ends at the first zero, and before the last byte.

@@ -233,7 +233,7 @@ func (c *Client) legacyInfo(p Process, api *abi.API, m *abi.Nmreq) error {
 	if m.Cmd == abi.CmdBdgList {
 		return c.legacyList(m, name)
 	}
-	info, err := c.info(p, name, req)
+	info, err := c.engine.PortInfo(p.InNetNS, name, req)
 	if err != nil {
 		return err
 	}

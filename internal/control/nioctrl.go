@@ -27,30 +27,38 @@ type call struct {
 type request struct {
 	body   int // size of the body, 0 for none
 	answer func(*call) error
+	locks  bool // answer takes the client's lock itself
 }
 
 // requests are all types. Those without a function do not exist yet.
 var requests = [...]request{
-	abi.ReqRegister:           {56, (*call).register},
-	abi.ReqPortInfoGet:        {32, (*call).portInfo},
-	abi.ReqValeAttach:         {64, (*call).valeAttach},
-	abi.ReqValeDetach:         {8, (*call).valeDetach},
-	abi.ReqValeList:           {8, (*call).valeList},
-	abi.ReqPortHdrSet:         {8, (*call).setHeader},
-	abi.ReqPortHdrGet:         {8, (*call).getHeader},
-	abi.ReqValeNewIf:          {16, (*call).valeNewIf},
-	abi.ReqValeDelIf:          {0, (*call).valeDelIf},
-	abi.ReqValePollingEnable:  {16, (*call).startPolling},
-	abi.ReqValePollingDisable: {16, (*call).stopPolling},
-	abi.ReqPoolsInfoGet:       {64, (*call).poolsInfo},
-	abi.ReqSyncKloopStart:     {8, (*call).startLoop},
-	abi.ReqSyncKloopStop:      {0, (*call).stopLoop},
-	abi.ReqCSBEnable:          {0, (*call).enableCSB},
+	abi.ReqRegister:           {body: 56, answer: (*call).register},
+	abi.ReqPortInfoGet:        {body: 32, answer: (*call).portInfo},
+	abi.ReqValeAttach:         {body: 64, answer: (*call).valeAttach},
+	abi.ReqValeDetach:         {body: 8, answer: (*call).valeDetach},
+	abi.ReqValeList:           {body: 8, answer: (*call).valeList},
+	abi.ReqPortHdrSet:         {body: 8, answer: (*call).setHeader},
+	abi.ReqPortHdrGet:         {body: 8, answer: (*call).getHeader},
+	abi.ReqValeNewIf:          {body: 16, answer: (*call).valeNewIf},
+	abi.ReqValeDelIf:          {answer: (*call).valeDelIf},
+	abi.ReqValePollingEnable:  {body: 16, answer: (*call).startPolling},
+	abi.ReqValePollingDisable: {body: 16, answer: (*call).stopPolling},
+	abi.ReqPoolsInfoGet:       {body: 64, answer: (*call).poolsInfo},
+	abi.ReqSyncKloopStart:     {body: 8, answer: (*call).startLoop, locks: true},
+	abi.ReqSyncKloopStop:      {answer: (*call).stopLoop, locks: true},
+	abi.ReqCSBEnable:          {answer: (*call).enableCSB},
 }
 
 // control answers NIOCCTRL. Its header points to a body and a list of options in the client's
 // memory. The status of options is always written back, the body only on success.
 func (c *Client) control(p Process, data []byte) error {
+	speak := func() error {
+		c.spoken = abi.APIs[len(abi.APIs)-1]
+		return nil
+	}
+	if err := c.locked(speak); err != nil {
+		return err
+	}
 	h := abi.View[abi.Header](data)
 	switch {
 	case h.Version < abi.OldestControl || h.Version > abi.MaxVersion:
@@ -117,7 +125,10 @@ func (k *call) run(kind uint16, r request) error {
 		return fault.New(syscall.EOPNOTSUPP, "control", k.name,
 			"request type %d does not exist yet", kind)
 	}
-	return r.answer(k)
+	if r.locks {
+		return r.answer(k)
+	}
+	return k.client.locked(func() error { return r.answer(k) })
 }
 
 // register binds the client. It undoes that if an option fails or is not recognised.
@@ -144,7 +155,7 @@ func (k *call) portInfo() error {
 	want := abi.Register{MemID: body.MemID, TxRings: body.TxRings, RxRings: body.RxRings,
 		TxSlots: body.TxSlots, RxSlots: body.RxSlots,
 		HostTxRings: body.HostTxRings, HostRxRings: body.HostRxRings}
-	info, err := k.client.info(k.process, k.name, want)
+	info, err := k.client.engine.PortInfo(k.process.InNetNS, k.name, want)
 	if k.name == "" { // other fields stay
 		body.MemSize, body.MemID = info.MemSize, info.MemID
 		return err
@@ -185,15 +196,14 @@ func (k *call) named() (abi.PortInfo, error) {
 	if k.name == "" {
 		return abi.PortInfo{}, syscall.ENXIO
 	}
-	return k.client.info(k.process, k.name, abi.Register{})
+	return k.client.engine.PortInfo(k.process.InNetNS, k.name, abi.Register{})
 }
 
 // getHeader returns the length of the virtio-net header of a port's frames.
 func (k *call) getHeader() error {
-	return k.process.InNetNS(func() (err error) {
-		abi.View[abi.PortHdr](k.body).HdrLen, err = k.client.engine.Header(k.name)
-		return err
-	})
+	length, err := k.client.engine.Header(k.process.InNetNS, k.name)
+	abi.View[abi.PortHdr](k.body).HdrLen = length
+	return err
 }
 
 func (k *call) setHeader() error {

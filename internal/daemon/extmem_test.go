@@ -195,7 +195,7 @@ func TestMemoryTakenAway(t *testing.T) {
 		a.Close()
 		b.Close()
 		end := time.Now().Add(10 * time.Second)
-		for ; len(d.Engine().Stats()) > 0; time.Sleep(time.Millisecond) {
+		for ; len(d.Engine().Status().Ports) > 0; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatal("ports are still open")
 			}

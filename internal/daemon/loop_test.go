@@ -401,7 +401,7 @@ func TestLoopOfAnyMemory(t *testing.T) {
 		}
 		unix.Close(c.fd)
 		end := time.Now().Add(10 * time.Second)
-		for len(d.Engine().Stats()) > 0 && time.Now().Before(end) {
+		for len(d.Engine().Status().Ports) > 0 && time.Now().Before(end) {
 			time.Sleep(time.Millisecond)
 		}
 	}
@@ -438,7 +438,7 @@ func TestClientWithLoopIsKilled(t *testing.T) {
 	testutil.CheckLeaks(t) // while the daemon runs
 	for range 3 {
 		cmd := child(t, "TestHelperLoops", "NETMAP_NODE="+path)
-		if n := len(d.Engine().Stats()); n != 2 {
+		if n := len(d.Engine().Status().Ports); n != 2 {
 			t.Errorf("%d ports are open, want 2", n)
 		}
 		cmd.Process.Kill()
@@ -450,7 +450,7 @@ func TestClientWithLoopIsKilled(t *testing.T) {
 			t.Fatal("the client was killed and still exists")
 		}
 		end := time.Now().Add(10 * time.Second)
-		for ; len(d.Engine().Stats()) > 0; time.Sleep(time.Millisecond) {
+		for ; len(d.Engine().Status().Ports) > 0; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatal("the killed client's ports still exist")
 			}

@@ -75,7 +75,7 @@ func newOfficeOf(t *testing.T, hosts, queues int, cfg engine.Config) *office {
 }
 
 func (o *office) attach(name string, change ...func(*abi.Register)) (index int, err error) {
-	o.ns.Do(func() { index, err = o.e.Attach(name, request(0, change...)) })
+	o.ns.Do(func() { index, err = o.e.Attach(engine.Here, name, request(0, change...)) })
 	return index, err
 }
 
@@ -148,7 +148,7 @@ func TestAttachedInterfacesAreSwitched(t *testing.T) {
 		if lost := o.ping(2, "10.0.0.1", 20); lost > 0 {
 			t.Errorf("from 3 to 1: %d of 20 lost", lost)
 		}
-		for _, s := range o.e.Stats() {
+		for _, s := range o.e.Status().Ports {
 			if s.Kind != "vale" || s.Detail == "" {
 				t.Errorf("statistics of %s: %+v", s.Name, s)
 			}
@@ -230,7 +230,7 @@ func TestAttachErrors(t *testing.T) {
 		{"an attached interface", "vale1:v2", 0},
 		{"one that is detached", "vale1:v2", syscall.ENXIO},
 	} {
-		_, err := o.e.Detach(c.name)
+		_, err := o.e.Detach(engine.Here, c.name)
 		wantErrno(t, "detach "+c.what, err, c.want)
 	}
 	for name, want := range map[string]syscall.Errno{"v0": syscall.EBUSY, "vale0:v0": syscall.EBUSY, "vale0:v2": syscall.EINVAL, "vale1:v0": syscall.EINVAL} {
@@ -252,7 +252,7 @@ func TestAttachAndDetach(t *testing.T) {
 			t.Fatalf("%d of 3 lost", lost)
 		}
 		for i := range 2 {
-			if index, err := o.e.Detach(fmt.Sprint("vale0:v", i)); err != nil || index != i {
+			if index, err := o.e.Detach(engine.Here, fmt.Sprint("vale0:v", i)); err != nil || index != i {
 				t.Fatalf("detach: index %d, %v", index, err)
 			}
 		}
@@ -398,7 +398,7 @@ func TestHostileNeighboursOfAttachedInterfaces(t *testing.T) {
 		}
 		p.Close()
 		for i := range 2 {
-			if _, err := o.e.Detach(fmt.Sprint("vale0:v", i)); err != nil {
+			if _, err := o.e.Detach(engine.Here, fmt.Sprint("vale0:v", i)); err != nil {
 				t.Errorf("round %d: %v", round, err)
 			}
 		}
@@ -441,9 +441,9 @@ func TestAttachWithHostStack(t *testing.T) {
 		_, err := o.open(name)
 		wantErrno(t, "open "+name, err, syscall.EBUSY)
 	}
-	_, err = o.e.Detach("vale0:v0^")
+	_, err = o.e.Detach(engine.Here, "vale0:v0^")
 	wantErrno(t, "detach the host stack", err, syscall.EBUSY)
-	_, err = o.e.Detach("vale0:v0")
+	_, err = o.e.Detach(engine.Here, "vale0:v0")
 	wantErrno(t, "detach", err, 0)
 	if got := fmt.Sprint(o.e.ValePorts()); got != "[{vale0:v1 0 2}]" {
 		t.Errorf("ports %v", got)

@@ -35,14 +35,21 @@ type Options struct {
 	Extmem  *registry.Extmem
 	Offsets *session.Offsets
 	User    uint32 // for whom; see Config.UserInterfaces
+	NetNS   NetNS  // where the interface is that the name means; nil is Here
 }
 
 // RegisterWith is Register with options, whose memory is the engine's from then on. An error for
 // which an option is to blame is a session.OptionError.
 func (e *Engine) RegisterWith(name string, req abi.Register, o Options) (b *Binding, err error) {
-	err = registry.Patiently(registry.QueuePatience, registry.QueuePause, func() (again bool, err error) {
+	if o.NetNS == nil {
+		o.NetNS = Here
+	}
+	try := func() (again bool, err error) {
 		b, err = e.register(name, req, o)
 		return nic.WillBeFree(err) && o.Extmem == nil, err // that memory is gone with the first error
+	}
+	err = o.NetNS(func() error {
+		return registry.Patiently(registry.QueuePatience, registry.QueuePause, try)
 	})
 	return b, err
 }
@@ -51,7 +58,7 @@ func (e *Engine) register(name string, req abi.Register, o Options) (*Binding, e
 	t := targetOf(name, &req)
 	var release func()
 	if opens := req.Mode == abi.RegAllNIC || req.Mode == abi.RegOneNIC; t.key.Pipe != "" && opens && !t.monitor {
-		release = e.HoldParent(t.key, o.User)
+		release = e.switches.HoldParent(t.key, o.User)
 	}
 	e.reg.Lock()
 	defer e.reg.Unlock()

@@ -1,5 +1,8 @@
 // Package engine is the framework itself: how ports are opened and bound to, and what it tells
 // about itself. It knows no transport: a daemon and a Go program call the same methods.
+//
+// Methods that look up an interface by its name, or make one, have the network namespace as a
+// parameter (NetNS).
 package engine
 
 import (
@@ -50,13 +53,21 @@ type (
 	ValePort  = switches.Port   // a port in the list of all switches
 )
 
+// NetNS is a network namespace: it calls f in a thread that is in the namespace, and returns the
+// error of f, or of entering the namespace. Everything below the engine takes the namespace of its
+// thread, because sockets, of which all access to interfaces is made, do so.
+type NetNS func(f func() error) error
+
+// Here is the network namespace of the calling thread.
+func Here(f func() error) error { return f() }
+
 // Engine is a registry of ports, and what opens them.
 type Engine struct {
-	*switches.Switches
-	cfg  Config
-	reg  *registry.Registry
-	env  session.Env
-	seen atomic.Pointer[view] // by the last Status
+	cfg      Config
+	reg      *registry.Registry
+	switches *switches.Switches
+	env      session.Env
+	seen     atomic.Pointer[view] // by the last Status
 }
 
 // New makes an engine with a region of its own. Errors are those of mem.New.
@@ -72,11 +83,11 @@ func New(cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{cfg: cfg, reg: reg, env: session.Env{Spin: cfg.Spin, Forward: cfg.Forward}}
-	e.Switches = switches.New(reg, switches.Config{
+	e.switches = switches.New(reg, switches.Config{
 		MaxSwitches: cfg.MaxSwitches, UserInterfaces: cfg.UserInterfaces, PipeInterfaces: cfg.PipeInterfaces,
 		OpenInterface: e.openInterface,
 	})
-	reg.SetOwner(e.Switches)
+	reg.SetOwner(e.switches)
 	return e, nil
 }
 
@@ -85,7 +96,7 @@ func (e *Engine) Region() *mem.Region { return e.reg.Region() }
 
 // Close ends all bindings and unmaps the region. Nothing that came from it may be used afterwards.
 func (e *Engine) Close() error {
-	defer e.AwaitEnds()
+	defer e.switches.AwaitEnds()
 	e.reg.Lock()
 	defer e.reg.Unlock()
 	if e.reg.Closed {
@@ -97,7 +108,7 @@ func (e *Engine) Close() error {
 			e.unbind(s, p)
 		}
 	}
-	e.EndAll()
+	e.switches.EndAll()
 	e.env.Close()
 	return e.Region().Close()
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/port"
 	"github.com/seed-48afdc40/netmap/internal/registry"
+	"github.com/seed-48afdc40/netmap/internal/vnethdr"
 )
 
 // SetHeader sets the length of the virtio-net headers of a port's frames: 0, 10 or 12, EINVAL for
@@ -16,7 +17,7 @@ func (e *Engine) SetHeader(name string, length uint32) error {
 	const op = "set header of"
 	e.reg.Lock()
 	defer e.reg.Unlock()
-	if length != 0 && length != 10 && length != 12 {
+	if !vnethdr.ValidLength(length) {
 		return fault.New(syscall.EINVAL, op, name, "%d bytes; want 0, 10 or 12", length)
 	}
 	p := e.reg.Find(registry.Key{Name: name})
@@ -29,10 +30,17 @@ func (e *Engine) SetHeader(name string, length uint32) error {
 }
 
 // Header is the length that SetHeader set; 0 for a port of another kind, and for an interface of
-// the calling thread's network namespace. ENXIO for what is not there (NETMAP_REQ_PORT_HDR_GET).
-func (e *Engine) Header(name string) (uint32, error) {
+// the network namespace. ENXIO for a port that is not there (NETMAP_REQ_PORT_HDR_GET).
+func (e *Engine) Header(in NetNS, name string) (uint32, error) {
 	const op = "get header of"
-	t := targetOf(name, &abi.Register{Mode: abi.RegAllNIC})
+	var t target
+	find := func() error {
+		t = targetOf(name, &abi.Register{Mode: abi.RegAllNIC})
+		return nil
+	}
+	if err := in(find); err != nil {
+		return 0, err
+	}
 	e.reg.Lock()
 	defer e.reg.Unlock()
 	switch p := e.reg.Find(t.key); {

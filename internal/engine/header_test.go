@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/engine"
 )
 
 func TestHeaderRequests(t *testing.T) {
@@ -41,7 +42,7 @@ func TestHeaderRequests(t *testing.T) {
 		{"vale0:none", 0, syscall.ENXIO}, {"none", 0, syscall.ENXIO}, {"x{2", 0, syscall.ENODEV}, {"", 0, syscall.ENXIO},
 	} {
 		o.ns.Do(func() {
-			length, err := o.e.Header(c.name)
+			length, err := o.e.Header(engine.Here, c.name)
 			if wantErrno(t, c.name, err, c.want); length != c.length {
 				t.Errorf("%s: %d bytes, want %d", c.name, length, c.length)
 			}

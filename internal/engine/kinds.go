@@ -16,6 +16,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/port"
 	"github.com/seed-48afdc40/netmap/internal/registry"
 	"github.com/seed-48afdc40/netmap/internal/switches"
+	"github.com/seed-48afdc40/netmap/portname"
 )
 
 // kind is how ports of a kind are found and opened. A new kind of port is a row of kinds.
@@ -71,29 +72,30 @@ func targetOf(name string, req *abi.Register) target {
 	return t
 }
 
-func isNull(_ string, req *abi.Register) bool  { return req.Mode == abi.RegNull }
-func isPipe(name string, _ *abi.Register) bool { return strings.ContainsAny(name, "{}") }
-func isVale(name string, _ *abi.Register) bool { return strings.HasPrefix(name, "vale") }
-func isAny(string, *abi.Register) bool         { return true }
+func isNull(_ string, req *abi.Register) bool { return req.Mode == abi.RegNull }
+func isAny(string, *abi.Register) bool        { return true }
+
+func isPipe(name string, _ *abi.Register) bool { return portname.KindOf(name) == portname.Pipe }
+func isVale(name string, _ *abi.Register) bool { return portname.KindOf(name) == portname.VALE }
 
 func findNull(t *target) { t.name = "null:" + t.name }
 
 func findPipe(t *target) {
 	t.key = pipeKey(t.name)
-	switch parent := t.key.Name; {
-	case isPipe(parent, nil):
+	switch parent := t.key.Name; portname.KindOf(parent) {
+	case portname.Pipe:
 		t.like = pipeKey(parent)
-	case isVale(parent, nil):
+	case portname.VALE:
 		t.like = registry.Key{Name: parent}
 	default:
 		t.like.Dev, _ = netdev.Find(parent) // none is as good as one that nobody has open
 	}
 }
 
-// pipeKey takes the name of a pipe's end apart.
+// pipeKey is the key of a pipe's end.
 func pipeKey(name string) registry.Key {
-	at := strings.LastIndexAny(name, "{}")
-	return registry.Key{Name: name[:at], Pipe: name[at+1:], Slave: name[at] == '}'}
+	parent, id, slave := portname.SplitPipe(name)
+	return registry.Key{Name: parent, Pipe: id, Slave: slave}
 }
 
 func findVale(t *target) {
@@ -188,7 +190,7 @@ func openPipe(e *Engine, p *registry.Entry, t *target, req *abi.Register) error 
 }
 
 func openVale(e *Engine, p *registry.Entry, t *target, req *abi.Register) error {
-	return e.Open(p, t.isInterface, req)
+	return e.switches.Open(p, t.isInterface, req)
 }
 
 // openNIC opens the interface that the key means, in the calling thread's network namespace, with

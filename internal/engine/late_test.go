@@ -56,7 +56,7 @@ func TestQueueThatIsFreedLate(t *testing.T) {
 		"attach": func() error {
 			_, err := o.attach("vale0:v0")
 			if err == nil {
-				_, err = o.e.Detach("vale0:v0")
+				_, err = o.e.Detach(engine.Here, "vale0:v0")
 			}
 			return err
 		},

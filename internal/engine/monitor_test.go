@@ -177,7 +177,7 @@ func TestMonitorNamesAndStats(t *testing.T) {
 			t.Errorf("memory %d, flags %#x", m.Register().MemID, m.nifp.Flags)
 		}
 		names = append(names, want)
-		if _, err := e.Header(want); err == nil {
+		if _, err := e.Header(engine.Here, want); err == nil {
 			t.Errorf("%s is found by name", want)
 		}
 	}
@@ -188,11 +188,11 @@ func TestMonitorNamesAndStats(t *testing.T) {
 		a.TxSync()
 	}
 	var seen []string
-	for _, s := range e.Stats() {
+	for _, s := range e.Status().Ports {
 		if s.Kind == "monitor" {
 			seen = append(seen, s.Name)
 		}
-		if s.Name == "vale0:a/t#4" && (s.Detail != "copy of tx" || s.Drops["no-room"] != 2 || s.Bindings != 1) {
+		if s.Name == "vale0:a/t#4" && (s.Detail != "copy of tx" || s.AllDrops()["no-room"] != 2 || s.Users != 1) {
 			t.Errorf("%+v", s)
 		}
 	}
@@ -203,7 +203,7 @@ func TestMonitorNamesAndStats(t *testing.T) {
 	if got := m.Port(); got != "vale0:a/t#4" {
 		t.Errorf("described as %s", got)
 	}
-	info, err := e.PortInfo("vale0:a", abi.Register{Flags: monRx})
+	info, err := e.PortInfo(engine.Here, "vale0:a", abi.Register{Flags: monRx})
 	if err != nil || info.RxRings != 1 || info.RxSlots != 4 {
 		t.Errorf("info %+v, %v", info, err)
 	}

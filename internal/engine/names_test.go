@@ -86,7 +86,7 @@ func wantPasses(t *testing.T, from, to *program, text string) {
 
 // names are the ports that there are.
 func (o *office) names() (all []string) {
-	for _, s := range o.e.Stats() {
+	for _, s := range o.e.Status().Ports {
 		all = append(all, s.Name)
 	}
 	return all
@@ -127,11 +127,11 @@ func TestRenamedInterface(t *testing.T) {
 				t.Fatalf("monitor %s: %v, %v", name, m, err)
 			}
 			m.Close()
-			_, err = o.e.Attach("vale0:"+name, request(0))
+			_, err = o.e.Attach(engine.Here, "vale0:"+name, request(0))
 			if len(name) < 16 {
 				wantErrno(t, "attach "+name, err, syscall.EBUSY)
 			}
-			if h, err := o.e.Header(name); h != 0 || err != nil {
+			if h, err := o.e.Header(engine.Here, name); h != 0 || err != nil {
 				t.Errorf("header of %s: %d, %v", name, h, err)
 			}
 		})
@@ -270,9 +270,9 @@ func TestAttachedInterfaceGoes(t *testing.T) {
 			p := open(t, o.e, "vale0:p", request(64))
 			for round := range 3 {
 				var err error
-				o.ns.Do(func() { _, err = o.e.Attach("vale0:va", request(0, mode(abi.RegNICSW))) })
+				o.ns.Do(func() { _, err = o.e.Attach(engine.Here, "vale0:va", request(0, mode(abi.RegNICSW))) })
 				testutil.Require(t, "AF_XDP", err)
-				if err := o.e.StartPolling("vale0:va", abi.PollingSingleCPU, 0, 1); err != nil {
+				if err := o.e.StartPolling(engine.Here, "vale0:va", abi.PollingSingleCPU, 0, 1); err != nil {
 					t.Fatal(err)
 				}
 				end(o, testutil.NewNS(t))
@@ -281,7 +281,7 @@ func TestAttachedInterfaceGoes(t *testing.T) {
 					if round == 1 {
 						o.mustAttach("vale0:va")
 						wantPasses(t, p, o.openIn(o.ns, "vafar"), "to its successor")
-						if _, err := o.e.Detach("vale0:va"); err != nil {
+						if _, err := o.e.Detach(engine.Here, "vale0:va"); err != nil {
 							t.Fatal(err)
 						}
 					}
@@ -292,7 +292,7 @@ func TestAttachedInterfaceGoes(t *testing.T) {
 						t.Fatalf("left behind: %v", o.e.ValePorts())
 					}
 				}
-				_, err = o.e.Detach("vale0:va")
+				_, err = o.e.Detach(engine.Here, "vale0:va")
 				wantErrno(t, "detach what is gone", err, syscall.ENXIO)
 				o.cable("va", 77, "vafar")
 			}
@@ -307,7 +307,7 @@ func TestRenamedWhileAttached(t *testing.T) {
 	o.change("va", func(l netlink.Link) error { return netlink.LinkAddAltName(l, "wan-0") })
 	o.mustNewIf("p0")
 	detach := func(name string) (err error) {
-		o.ns.Do(func() { _, err = o.e.Detach(name) })
+		o.ns.Do(func() { _, err = o.e.Detach(engine.Here, name) })
 		return err
 	}
 	for _, c := range []struct{ attached, renamed, back, detached string }{
@@ -331,7 +331,7 @@ func TestRenamedWhileAttached(t *testing.T) {
 }
 
 func (o *office) startPolling(name string) (err error) {
-	o.ns.Do(func() { err = o.e.StartPolling(name, abi.PollingSingleCPU, 0, 1) })
+	o.ns.Do(func() { err = o.e.StartPolling(engine.Here, name, abi.PollingSingleCPU, 0, 1) })
 	return err
 }
 

@@ -14,12 +14,13 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/status"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
 func (o *office) newIf(name string, req abi.ValeNewIf) (abi.ValeNewIf, error) {
 	var err error
-	o.ns.Do(func() { req, err = o.e.NewIf(name, 0, req) })
+	o.ns.Do(func() { req, err = o.e.NewIf(engine.Here, name, 0, req) })
 	return req, err
 }
 
@@ -30,7 +31,7 @@ func (o *office) mustNewIf(name string) {
 }
 
 func (o *office) delIf(name string) (err error) {
-	o.ns.Do(func() { err = o.e.DelIf(name) })
+	o.ns.Do(func() { err = o.e.DelIf(engine.Here, name) })
 	return err
 }
 
@@ -57,11 +58,11 @@ func TestPersistentPortSizes(t *testing.T) {
 		if got != c.want {
 			t.Errorf("wanted %+v, got %+v, want %+v", c.wish, got, c.want)
 		}
-		if info, err := o.e.PortInfo("", abi.Register{}); err != nil || info.MemID != got.MemID {
+		if info, err := o.e.PortInfo(engine.Here, "", abi.Register{}); err != nil || info.MemID != got.MemID {
 			t.Error(err)
 		}
 		o.ns.Do(func() {
-			info, err := o.e.PortInfo(name, abi.Register{})
+			info, err := o.e.PortInfo(engine.Here, name, abi.Register{})
 			if err != nil || info.TxRings != got.TxRings || info.RxSlots != got.RxSlots {
 				t.Errorf("described as %+v, %v", info, err)
 			}
@@ -173,14 +174,14 @@ func TestPersistentPortOnASwitch(t *testing.T) {
 		wantFrames(t, b.rx[0], frame("from a"))
 		wantFrames(t, c.rx[0], frame("from b"))
 		a.Close()
-		if index, err := o.e.Detach("vale0:p0"); err != nil || index != 0 {
+		if index, err := o.e.Detach(engine.Here, "vale0:p0"); err != nil || index != 0 {
 			t.Errorf("detach: %d, %v", index, err)
 		}
 		b.tx[0].put(t, frame("too late"))
 		b.TxSync()
 		c.RxSync()
 		wantFrames(t, c.rx[0])
-		_, err = o.e.Detach("vale0:p0")
+		_, err = o.e.Detach(engine.Here, "vale0:p0")
 		wantErrno(t, "detach again", err, syscall.ENXIO)
 		b.Close()
 		c.Close()
@@ -209,11 +210,11 @@ func TestPersistentPortJoinsTwoSwitches(t *testing.T) {
 	}
 	_, err := o.attach("vale0:p0")
 	wantErrno(t, "attach to a third switch", err, syscall.EBUSY)
-	_, err = o.e.Detach("vale1:p0")
+	_, err = o.e.Detach(engine.Here, "vale1:p0")
 	wantErrno(t, "detach from the first switch", err, syscall.EBUSY)
 	for _, name := range []string{"vale2:p0", "vale1:p0"} {
 		wantErrno(t, "delete", o.delIf("p0"), syscall.EBUSY)
-		_, err = o.e.Detach(name)
+		_, err = o.e.Detach(engine.Here, name)
 		wantErrno(t, "detach "+name, err, 0)
 	}
 	wantErrno(t, "delete", o.delIf("p0"), 0)
@@ -239,7 +240,7 @@ func TestALoopOfSwitches(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	for _, name := range []string{"vale1:p1", "vale2:p0"} {
-		if _, err := o.e.Detach(name); err != nil {
+		if _, err := o.e.Detach(engine.Here, name); err != nil {
 			t.Error(err)
 		}
 	}
@@ -298,7 +299,7 @@ func TestInterfaceOpenedBeforeItsPersistentPort(t *testing.T) {
 		if b == nil {
 			t.Fatal("the interface cannot be opened")
 		}
-		if slices.ContainsFunc(o.e.Stats(), func(p engine.PortStats) bool { return p.Kind == "nic" }) {
+		if slices.ContainsFunc(o.e.Status().Ports, func(p status.Port) bool { return p.Kind == "nic" }) {
 			early++
 		}
 		late := o.program("p") // the persistent port, whatever the first one is

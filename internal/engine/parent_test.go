@@ -75,7 +75,7 @@ func TestParentOfPipes(t *testing.T) {
 		c.Close()
 	}
 	o.wantSoonNoLink("foo")
-	if left := o.e.Stats(); len(left) > 0 {
+	if left := o.e.Status().Ports; len(left) > 0 {
 		t.Errorf("left behind: %+v", left)
 	}
 }
@@ -117,7 +117,7 @@ func TestPipesWithoutParent(t *testing.T) {
 		wantErrno(t, "host rings of a pipe", err, syscall.EINVAL)
 		_, err = o.e.Register("bar{1", request(16, flags(abi.NRMonitorRx)))
 		wantErrno(t, "monitor of what nobody has open", err, syscall.EINVAL)
-		if _, err = o.e.PortInfo("bar{1", abi.Register{}); err != nil {
+		if _, err = o.e.PortInfo(engine.Here, "bar{1", abi.Register{}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -178,7 +178,7 @@ func TestShareOfInterfaces(t *testing.T) {
 		}
 	}
 	newIf := func(name string) (err error) {
-		o.ns.Do(func() { _, err = o.e.NewIf(name, user, abi.ValeNewIf{}) })
+		o.ns.Do(func() { _, err = o.e.NewIf(engine.Here, name, user, abi.ValeNewIf{}) })
 		return err
 	}
 	wantErrno(t, "a persistent port beyond the share", newIf("p0"), syscall.EMFILE)
@@ -239,11 +239,11 @@ func TestParentAsAPort(t *testing.T) {
 	b := open(t, o.e, "vale0:b", request(64))
 	a.Close()
 	wantPasses(t, o.program("foo"), b, "through the switch")
-	if _, err := o.e.Detach("vale0:foo"); err != nil {
+	if _, err := o.e.Detach(engine.Here, "vale0:foo"); err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range o.e.Stats() {
-		if s.Name == "foo" && s.Bindings == 0 {
+	for _, s := range o.e.Status().Ports {
+		if s.Name == "foo" && s.Users == 0 {
 			t.Errorf("left behind: %+v", s)
 		}
 	}

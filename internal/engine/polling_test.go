@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/seed-48afdc40/netmap/abi"
+	"github.com/seed-48afdc40/netmap/internal/engine"
 )
 
 func TestPolling(t *testing.T) {
@@ -40,7 +41,7 @@ func TestPolling(t *testing.T) {
 		{"one", "vale0:v0", abi.PollingSingleCPU, 1, 1, 0},
 		{"once more", "vale0:v0", 1, 0, 1, syscall.EFAULT},
 	} {
-		wantErrno(t, c.what, o.e.StartPolling(c.name, c.mode, c.first, c.count), c.want)
+		wantErrno(t, c.what, o.e.StartPolling(engine.Here, c.name, c.mode, c.first, c.count), c.want)
 	}
 	ping := func() {
 		t.Helper()
@@ -49,19 +50,19 @@ func TestPolling(t *testing.T) {
 		}
 	}
 	ping()
-	_, err := o.e.Detach("vale0:v0")
+	_, err := o.e.Detach(engine.Here, "vale0:v0")
 	wantErrno(t, "detach while polling", err, syscall.EBUSY)
-	wantErrno(t, "stop polling what is not polled", o.e.StopPolling("vale0:v1"), syscall.EFAULT)
-	wantErrno(t, "stop polling", o.e.StopPolling("vale0:v0"), 0)
-	wantErrno(t, "stop polling again", o.e.StopPolling("vale0:v0"), syscall.EFAULT)
+	wantErrno(t, "stop polling what is not polled", o.e.StopPolling(engine.Here, "vale0:v1"), syscall.EFAULT)
+	wantErrno(t, "stop polling", o.e.StopPolling(engine.Here, "vale0:v0"), 0)
+	wantErrno(t, "stop polling again", o.e.StopPolling(engine.Here, "vale0:v0"), syscall.EFAULT)
 	ping()
 	for ring := range uint32(2) {
-		wantErrno(t, "poll one ring", o.e.StartPolling("vale0:v0", abi.PollingMultiCPU, ring, 1), 0)
+		wantErrno(t, "poll one ring", o.e.StartPolling(engine.Here, "vale0:v0", abi.PollingMultiCPU, ring, 1), 0)
 		ping()
-		wantErrno(t, "stop polling", o.e.StopPolling("vale0:v0"), 0)
+		wantErrno(t, "stop polling", o.e.StopPolling(engine.Here, "vale0:v0"), 0)
 	}
-	if _, err := o.e.Detach("vale0:v0"); err != nil {
+	if _, err := o.e.Detach(engine.Here, "vale0:v0"); err != nil {
 		t.Error(err)
 	}
-	wantErrno(t, "leave polling on", o.e.StartPolling("vale0:v1", abi.PollingSingleCPU, 0, 1), 0)
+	wantErrno(t, "leave polling on", o.e.StartPolling(engine.Here, "vale0:v1", abi.PollingSingleCPU, 0, 1), 0)
 }

@@ -7,7 +7,16 @@ import (
 
 // PortInfo describes a port, which is made for the moment if there is none. Without a name it
 // describes the region. Errors are those of Register (NETMAP_REQ_PORT_INFO_GET).
-func (e *Engine) PortInfo(name string, req abi.Register) (abi.PortInfo, error) {
+func (e *Engine) PortInfo(in NetNS, name string, req abi.Register) (info abi.PortInfo, err error) {
+	err = in(func() (err error) {
+		info, err = e.portInfo(name, req)
+		return err
+	})
+	return info, err
+}
+
+// portInfo is PortInfo in the network namespace.
+func (e *Engine) portInfo(name string, req abi.Register) (abi.PortInfo, error) {
 	req.Mode, req.Flags = abi.RegAllNIC, 0 // of the port, not of a monitor
 	t := targetOf(name, &req)
 	e.reg.Lock()

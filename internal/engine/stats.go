@@ -17,28 +17,6 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
 
-// PortStats is what is known of a port: who has it, and what was lost there.
-type PortStats struct {
-	Name     string
-	Kind     string // nic, vale, pipe, monitor or null
-	Detail   string // of a NIC, the AF_XDP mode; of a monitor, what it sees
-	Bindings int
-	Drops    map[string]uint64 // frames lost, by reason, in all rings and in the kernel's part of them
-}
-
-// Stats describes all ports, by name.
-func (e *Engine) Stats() []PortStats {
-	e.reg.Lock()
-	all := e.view()
-	e.reg.Unlock()
-	var stats []PortStats
-	for _, v := range all.ports {
-		p := v.read()
-		stats = append(stats, PortStats{p.Name, p.Kind, p.Detail, p.Users, p.AllDrops()})
-	}
-	return stats
-}
-
 // view is what there was to look at when somebody last looked. What is in it may have been closed
 // since: its counters stay readable, and its memory is not touched.
 type view struct {
@@ -104,7 +82,7 @@ func (e *Engine) view() *view {
 	slices.SortFunc(v.ports, func(a, b portView) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.NetNS, b.NetNS))
 	})
-	v.switches, v.names = e.All()
+	v.switches, v.names = e.switches.All()
 	if e.reg.Closed {
 		return v
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/session"
+	"github.com/seed-48afdc40/netmap/internal/status"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
@@ -155,15 +156,15 @@ func TestModes(t *testing.T) {
 	}
 }
 
-func (l *lab) stats(port string) engine.PortStats {
+func (l *lab) stats(port string) *status.Port {
 	l.Helper()
-	for _, s := range l.e.Stats() {
+	for _, s := range l.e.Status().Ports {
 		if s.Name == port {
-			return s
+			return &s
 		}
 	}
 	l.Fatalf("no statistics of %s", port)
-	return engine.PortStats{}
+	return nil
 }
 
 // A frame may be as long as the interface's MTU allows. A long one takes several slots.
@@ -289,7 +290,7 @@ func TestPiecesOfFrames(t *testing.T) {
 			t.Errorf("the host receives %q, %v, want %q", b[:max(n, 0)], err, want)
 		}
 	}
-	if lost := l.stats("v").Drops["too-many-fragments"]; lost != 1 {
+	if lost := l.stats("v").AllDrops()["too-many-fragments"]; lost != 1 {
 		t.Errorf("%d packets dropped for too many slots, want 1", lost)
 	}
 }
@@ -357,7 +358,7 @@ func TestLossIsCounted(t *testing.T) {
 	for range 3000 {
 		c.Write([]byte("lost"))
 	}
-	if lost := l.stats("v").Drops["host-queue-full"]; lost < 3000-1100 || lost > 3000 {
+	if lost := l.stats("v").AllDrops()["host-queue-full"]; lost < 3000-1100 || lost > 3000 {
 		t.Errorf("%d frames counted as lost, want nearly %d", lost, 3000-1024)
 	}
 	p.Close()
@@ -385,7 +386,7 @@ func TestWithoutTUN(t *testing.T) {
 		if lost := l.host.Ping(t, peerIP, 5, 100, 0); lost != 5 {
 			t.Errorf("%d of 5 pings lost, want all: the interface is netmap's", lost)
 		}
-		if lost := l.stats("v").Drops["host-queue-full"]; lost < 5 {
+		if lost := l.stats("v").AllDrops()["host-queue-full"]; lost < 5 {
 			t.Errorf("%d frames counted, at least 5 were sent", lost)
 		}
 		l.host.Do(func() {

@@ -15,6 +15,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/registry"
 	"github.com/seed-48afdc40/netmap/internal/session"
 	"github.com/seed-48afdc40/netmap/internal/vale"
+	"github.com/seed-48afdc40/netmap/portname"
 )
 
 // attachment is a device that is attached to a switch.
@@ -32,12 +33,7 @@ func attachmentOf(p *registry.Entry) *attachment {
 	return nil
 }
 
-// Attach makes the interface vale…:NAME of the calling thread's network namespace a port of the
-// switch, and returns the port's index. With NR_REG_NIC_SW the interface's host stack becomes
-// another port, vale…:NAME^, which goes with the first. Errors: EINVAL for a name without "vale",
-// one of no interface, and rings other than all; ENOMEM for other bad names, and when there are no
-// more switches or ports; EBUSY when the interface is in use or the name taken; EOPNOTSUPP for the
-// host stack of what has none. (NETMAP_REQ_VALE_ATTACH)
+// Attach makes an interface, or a persistent port, a port of a switch.
 func (s *Switches) Attach(name string, req abi.Register) (index int, err error) {
 	err = registry.Patiently(registry.QueuePatience, registry.QueuePause, func() (again bool, err error) {
 		index, err = s.tryAttach(name, req)
@@ -127,7 +123,7 @@ func (s *Switches) checkAttach(name string) (sw string, err error) {
 	switch {
 	case s.reg.Closed:
 		return "", fault.New(syscall.ENXIO, attachOp, name, "the engine is closed")
-	case !strings.HasPrefix(name, valePrefix):
+	case !portname.OnSwitch(name):
 		return "", fault.New(syscall.EINVAL, attachOp, name, "want a name such as vale0:eth0")
 	case s.reg.Find(registry.Key{Name: name}) != nil:
 		return "", fault.New(syscall.EBUSY, attachOp, name, "the switch has a port of that name")
@@ -139,7 +135,7 @@ func (s *Switches) checkAttach(name string) (sw string, err error) {
 // attachable finds the interface that is meant, or opens it. The caller drops it if it ends up
 // unused.
 func (s *Switches) attachable(name string, id netdev.ID, idErr error, req *abi.Register, region *mem.Region) (*registry.Entry, error) {
-	if name == "" || strings.HasPrefix(name, valePrefix) || strings.ContainsAny(name, "{}") {
+	if name == "" || portname.KindOf(name) != portname.Interface {
 		return nil, fault.New(syscall.EINVAL, attachOp, name, "not the name of an interface")
 	}
 	p, err := (*registry.Entry)(nil), idErr
@@ -173,10 +169,7 @@ func (s *Switches) attach(sw *vale.Switch, name string, inner *registry.Entry) (
 	return u.Member().Index(), nil
 }
 
-// Detach takes an interface off its switch and returns the index that it had. Errors: EINVAL for a
-// name without "vale", ENXIO for one of no port, EBUSY while the port is polled or attached to
-// another switch as well, and for a port that is no interface: it goes when it is closed. //
-// NETMAP_REQ_VALE_DETACH
+// Detach takes it off the switch.
 func (s *Switches) Detach(name string) (index int, err error) {
 	behind := behindColon(name)
 	s.reg.Lock()
@@ -215,7 +208,7 @@ func behindColon(name string) netdev.ID {
 // onSwitch finds a port of a switch, by the name that it has there or by another name of the
 // interface behind it. EINVAL for a name without "vale", ENXIO when there is none.
 func (s *Switches) onSwitch(op, name string, behind netdev.ID) (*registry.Entry, error) {
-	if !strings.HasPrefix(name, valePrefix) {
+	if !portname.OnSwitch(name) {
 		return nil, fault.New(syscall.EINVAL, op, name, "want a name such as vale0:eth0")
 	}
 	if p := s.reg.Find(registry.Key{Name: name}); p != nil && memberOf(p) != nil {

@@ -2,7 +2,6 @@ package switches
 
 import (
 	"errors"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -35,8 +34,7 @@ type parent struct {
 // nil where parents are none.
 func (s *Switches) HoldParent(k registry.Key, user uint32) (release func()) {
 	name := k.Name
-	if !s.cfg.PipeInterfaces || name == "" || len(name) >= abi.IfNameSize ||
-		strings.HasPrefix(name, valePrefix) || strings.ContainsAny(name, "{}%") {
+	if !s.cfg.PipeInterfaces || !isInterface(name) || len(name) >= abi.IfNameSize {
 		return nil
 	}
 	s.reg.Lock()

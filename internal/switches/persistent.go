@@ -1,7 +1,6 @@
 package switches
 
 import (
-	"strings"
 	"syscall"
 	"time"
 
@@ -24,17 +23,12 @@ const (
 	delIfOp = "delete persistent port"
 )
 
-// NewIf makes a VALE port that stays until DelIf, with an interface of that name in the calling
-// thread's network namespace. It is on no switch until Attach puts it on one, and open to programs
-// under its own name and under that of the port on the switch. The answer says how many rings and
-// slots there are. Errors: EINVAL for a name that has "vale" in front, is too long or no
-// interface's, and for unknown memory; EEXIST; EPERM; EMFILE when the user has as many as he may
-// (NETMAP_REQ_VALE_NEWIF).
+// NewIf makes a persistent port, with an interface.
 func (s *Switches) NewIf(name string, user uint32, req abi.ValeNewIf) (abi.ValeNewIf, error) {
-	if name == "" || len(name) >= abi.IfNameSize || strings.HasPrefix(name, valePrefix) || strings.ContainsAny(name, "{}%") {
+	if !isInterface(name) || len(name) >= abi.IfNameSize {
 		return req, fault.New(syscall.EINVAL, newIfOp, name,
 			"want a name for an interface, of at most %d characters, and not starting with "+
-				"%q", abi.IfNameSize-1, valePrefix)
+				"\"vale\"", abi.IfNameSize-1)
 	}
 	s.reg.Lock()
 	err := s.takeShare(name, user)
@@ -132,9 +126,7 @@ func (s *Switches) addPersistent(p *registry.Entry, d *persistent, req *abi.Vale
 // because they are just ending, and an exit takes a moment.
 const exitPatience = 300 * time.Millisecond
 
-// DelIf ends what NewIf began. Errors: ENXIO when there is no such interface, EINVAL when it is
-// another's, EBUSY when the port is on a switch, or open and stays so for a while. //
-// NETMAP_REQ_VALE_DELIF
+// DelIf ends what NewIf began.
 func (s *Switches) DelIf(name string) error {
 	return registry.Patiently(exitPatience, 5*time.Millisecond, func() (bool, error) { return s.tryDelIf(name) })
 }

@@ -113,15 +113,12 @@ func (p *pollers) run(u *uplink, cpu, first, end int, started chan<- error) {
 	}
 }
 
-// StartPolling has processors look at an attached interface all the time: one at all of its rx
-// rings, or one at each of some. Errors: EINVAL for a name without "vale", and for processors or
-// rings that there are not; ENXIO for a name of no port, EOPNOTSUPP for a port that is no
-// interface, EFAULT when polling is on already (NETMAP_REQ_VALE_POLLING_ENABLE).
+// StartPolling starts pollers of an attached interface.
 func (s *Switches) StartPolling(name string, mode, first, count uint32) error {
 	return s.polling(name, func(u *uplink) error { return u.startPolling(mode, first, count) })
 }
 
-// StopPolling ends it. EFAULT when polling is off (NETMAP_REQ_VALE_POLLING_DISABLE).
+// StopPolling ends them.
 func (s *Switches) StopPolling(name string) error {
 	return s.polling(name, (*uplink).stopPolling)
 }

@@ -2,13 +2,15 @@
 // who moves its frames, persistent ports, and those that are there as parents of pipes.
 //
 // Its methods with exported names take the registry's lock, but where they say otherwise.
-// Interfaces are those of the calling thread's network namespace.
+// Interfaces are those of the calling thread's network namespace. Most methods are documented at
+// those of package engine that have the same name.
 package switches
 
 import (
 	"cmp"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -19,12 +21,11 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/port"
 	"github.com/seed-48afdc40/netmap/internal/registry"
 	"github.com/seed-48afdc40/netmap/internal/vale"
+	"github.com/seed-48afdc40/netmap/portname"
 )
 
 // Kind is what ports of switches are called.
 const Kind = "vale"
-
-const valePrefix = "vale"
 
 // Config is what the switches can be told.
 type Config struct {
@@ -69,6 +70,11 @@ func (s *Switches) EndAll() {
 
 // AwaitEnds waits for interfaces that are being taken away. The caller does not hold the lock.
 func (s *Switches) AwaitEnds() { s.ending.Wait() }
+
+// isInterface reports whether a name can be that of an interface, and means one to netmap.
+func isInterface(name string) bool {
+	return name != "" && !strings.Contains(name, "%") && portname.KindOf(name) == portname.Interface
+}
 
 // memberOf is what the port is on its switch, nil for one that is on none by its kind.
 func memberOf(p *registry.Entry) *vale.Port {
@@ -170,9 +176,8 @@ type Port struct {
 	Switch, Index int
 }
 
-// ValePorts lists the ports of all switches, switch by switch. A switch keeps its number as long as
-// it exists.
-func (s *Switches) ValePorts() []Port {
+// List lists the ports of all switches, as Engine.ValePorts does.
+func (s *Switches) List() []Port {
 	s.reg.Lock()
 	defer s.reg.Unlock()
 	var list []Port

@@ -18,7 +18,7 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 
 	"github.com/seed-48afdc40/netmap/internal/capfile"
-	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/status"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
@@ -158,7 +158,7 @@ func TestCaptureMonitor(t *testing.T) {
 			r := n.tool(nil, "replay", "-i", "vale0:a", "-D", "2s", "-f", captureFile(t),
 				"--device="+n.path)
 			eventually(t, "replay opens its port", func() bool {
-				return slices.ContainsFunc(n.d.Engine().Stats(), func(p engine.PortStats) bool {
+				return slices.ContainsFunc(n.d.Engine().Status().Ports, func(p status.Port) bool {
 					return p.Name == "vale0:a"
 				})
 			})

@@ -22,6 +22,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/engine"
+	"github.com/seed-48afdc40/netmap/internal/status"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
@@ -243,14 +244,14 @@ func (s *stress) sweep(e *engine.Engine) {
 		ns.Do(func() {
 			for range 2 { // a port may be attached twice
 				for _, p := range e.ValePorts() {
-					e.StopPolling(p.Name)
-					e.Detach(p.Name)
+					e.StopPolling(engine.Here, p.Name)
+					e.Detach(engine.Here, p.Name)
 				}
 			}
 			links, err := netlink.LinkList()
 			for _, l := range links {
 				if name := l.Attrs().Name; name != "lo" && name != nic {
-					err = e.DelIf(name)
+					err = e.DelIf(engine.Here, name)
 				}
 			}
 			if err != nil {
@@ -258,9 +259,9 @@ func (s *stress) sweep(e *engine.Engine) {
 			}
 		})
 	}
-	watched := func(p engine.PortStats) bool { return p.Name == "vale63:watch" }
+	watched := func(p status.Port) bool { return p.Name == "vale63:watch" }
 	eventually(s.t, "no port is left", func() bool {
-		return len(slices.DeleteFunc(e.Stats(), watched)) == 0
+		return len(slices.DeleteFunc(e.Status().Ports, watched)) == 0
 	})
 	for _, ns := range []*testutil.NS{s.hosts.a, s.hosts.b} {
 		ns.Do(func() {
