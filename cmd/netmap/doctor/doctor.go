@@ -1,5 +1,5 @@
-// Package doctor is the commands that look at things: netmap info at interfaces, and netmap doctor
-// at them and the machine. Both show findings of the same checks.
+// Package doctor has two commands. netmap info describes interfaces, and netmap doctor checks them
+// and the machine. Both show findings of the same checks.
 package doctor
 
 import (
@@ -16,20 +16,20 @@ import (
 )
 
 const doctorHelp = `doctor looks for what stands in the way of netmap on this machine, and of the
-interfaces that are named, and tells the command that mends it.
+interfaces that are named, and shows the command that repairs it.
 
   ok     all is well
   warn   netmap works, but not as well as it could
   fail   netmap does not work
 
-It changes nothing that lasts: as root it makes a device node in a directory for
-temporary files for a moment, to see whether that works. --probe tries out XDP
-on the interfaces, which takes their traffic for a moment and resets the link of
-some cards. --restore puts back what netmap has changed on interfaces when it
-was killed and could not do so itself, and looks for nothing else.
+It makes no lasting changes. As root it makes a device node in a directory for
+temporary files for a moment, to see whether that works. --probe tries XDP on
+the interfaces, which takes their traffic for a moment and resets the link of
+some cards. --restore only puts back the settings of interfaces that a netmap
+has changed and could not put back, because it was killed.
 
-The exit status is 0 when nothing fails, 1 when something does, and 2 for
-mistakes on the command line.`
+The exit status is 0 if nothing fails, 1 if a check fails, and 2 for mistakes on
+the command line.`
 
 type doctorFlags struct {
 	path, stateDir         string
@@ -37,7 +37,7 @@ type doctorFlags struct {
 	bufSize                uint32
 }
 
-// New is the command netmap doctor.
+// New returns the command netmap doctor.
 func New() *cobra.Command {
 	var f doctorFlags
 	cmd := &cobra.Command{
@@ -57,11 +57,11 @@ func New() *cobra.Command {
 	fs.StringVar(&f.stateDir, "state-dir", takeover.DefaultDir(),
 		"where settings of interfaces are kept until they are put back")
 	fs.Uint32Var(&f.bufSize, "buffer-size", mem.Default.Buf.Size,
-		"bytes of a buffer that frames have to fit into")
+		"bytes of a buffer, which frames have to fit into")
 	fs.BoolVar(&f.asJSON, "json", false, "write JSON")
 	fs.BoolVar(&f.probe, "probe", false, "try out each mode of XDP on the interfaces; disturbs them")
 	fs.BoolVar(&f.restore, "restore", false,
-		"give interfaces back that a netmap that was killed has changed")
+		"put back the settings of interfaces that a killed netmap has left changed")
 	return cmd
 }
 
@@ -90,7 +90,7 @@ func (f *doctorFlags) run(cmd *cobra.Command, names []string) error {
 	return verdict(all)
 }
 
-// verdict is an error when anything fails.
+// verdict is an error if any finding fails.
 func verdict(all []finding) error {
 	failures := 0
 	for _, f := range all {
@@ -128,7 +128,7 @@ func showFindings(w io.Writer, all []finding, asJSON bool) error {
 	return nil
 }
 
-// lineWidth is how wide lines may be: 80 characters where nobody can tell.
+// lineWidth is the width of the terminal, or 80 characters if there is none.
 func lineWidth(w io.Writer) int {
 	if width := cli.TermWidth(w); width >= 60 {
 		return min(width, 100)
@@ -136,7 +136,7 @@ func lineWidth(w io.Writer) int {
 	return 80
 }
 
-// giveBack puts back what was left behind.
+// giveBack restores the settings that killed programs have left behind.
 func (f *doctorFlags) giveBack(w io.Writer, names []string) error {
 	if len(names) > 0 {
 		return cli.Usage(errors.New("--restore gives back all interfaces: name none"))

@@ -41,9 +41,11 @@ func TestMachineChecks(t *testing.T) {
 		"rights":    {checkRights(allRights), fine, ""},
 		"no rights": {checkRights(0), bad, "CAP_BPF"},
 		"some": {checkRights(parseRights(status)), bad,
-			"missing: CAP_SYS_ADMIN (the device node, other network namespaces), CAP_SYS_PTRACE (requests of programs that use the device), CAP_BPF"},
+			"missing: CAP_SYS_ADMIN (the device node, other network namespaces), " +
+				"CAP_SYS_PTRACE (requests of programs that use the device), CAP_BPF"},
 
-		"all but CAP_BPF": {checkRights(allRights &^ (1 << capBPF)), fine, ""}, // which CAP_SYS_ADMIN includes
+		// CAP_SYS_ADMIN includes it
+		"all but CAP_BPF": {checkRights(allRights &^ (1 << capBPF)), fine, ""},
 
 		"passthrough":                {checkPassthrough(nil), fine, "tried"},
 		"passthrough without rights": {checkPassthrough(syscall.EPERM), bad, "not tried"},
@@ -86,7 +88,7 @@ func TestMachineChecks(t *testing.T) {
 		"ours": {checkNode("/n", nodeState{mode: unix.S_IFREG, fuse: true,
 			server: "process 7 (netmap serve)"}), fine, "process 7 (netmap serve)"},
 		"another's": {checkNode("/n", nodeState{mode: unix.S_IFREG, fuse: true}), fine,
-			"not to be seen"},
+			"cannot be seen"},
 		"the module's": {checkNode("/n", nodeState{mode: unix.S_IFCHR}), warn, "kernel module"},
 		"a directory":  {checkNode("/n", nodeState{mode: unix.S_IFDIR}), bad, "no regular file"},
 		"a file":       {checkNode("/n", nodeState{mode: unix.S_IFREG}), fine, "mounts on"},
@@ -114,7 +116,7 @@ func TestFindingText(t *testing.T) {
 	}
 }
 
-// A /proc with a process that serves FUSE connection 42, and others.
+// A /proc has a process that serves FUSE connection 42, and others.
 func TestFuseServer(t *testing.T) {
 	proc := t.TempDir()
 	for _, p := range []struct{ pid, file, info, command string }{
@@ -140,7 +142,7 @@ func TestFuseServer(t *testing.T) {
 	}
 }
 
-// runDoctor runs the command and returns what it says.
+// runDoctor runs the command and returns its output.
 func runDoctor(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
@@ -169,14 +171,15 @@ func TestDoctorExitStatus(t *testing.T) {
 func TestDoctorRestoresNothing(t *testing.T) {
 	for args, want := range map[string]string{"": "Nothing to restore.\n",
 		"--json": `{"ok":true,"restored":[]}` + "\n"} {
-		if out, err := runDoctor(t, append([]string{"--restore"}, strings.Fields(args)...)...); err != nil || out != want {
+		out, err := runDoctor(t, append([]string{"--restore"}, strings.Fields(args)...)...)
+		if err != nil || out != want {
 			t.Errorf("%q: %q, %v", args, out, err)
 		}
 	}
 }
 
-// The machine that runs the tests as root has everything, so what fails is the interface: first
-// nothing, then a program that is not ours.
+// Root on the test machine has everything. So only the interface can fail: first nothing does, then
+// an XDP program of another owner does.
 func TestDoctor(t *testing.T) {
 	ns := testutil.NewNS(t)
 	testutil.Veth(t, ns, "a0", ns, "b0", 1)
@@ -222,7 +225,7 @@ func TestDoctor(t *testing.T) {
 	})
 }
 
-// occupy puts an XDP program on an interface, as ip(8) does.
+// occupy attaches an XDP program to an interface, as ip(8) does.
 func occupy(t *testing.T, name string) {
 	t.Helper()
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "other", Type: ebpf.XDP, License: "MIT",

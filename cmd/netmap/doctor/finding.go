@@ -15,7 +15,7 @@ const (
 	bad  level = "fail" // netmap does not work
 )
 
-// finding is what a look at something found, and the command that mends it.
+// finding is the result of a check, and the command that repairs it.
 type finding struct {
 	Interface string `json:"interface,omitempty"` // "" for the machine
 	Check     string `json:"check"`
@@ -24,7 +24,7 @@ type finding struct {
 	Command   string `json:"command,omitempty"`
 }
 
-// ok, warning and failure are findings of a check.
+// ok, warning and failure make findings.
 func ok(text string, args ...any) finding {
 	return finding{Level: fine, Text: fmt.Sprintf(text, args...)}
 }
@@ -37,13 +37,13 @@ func failure(command, text string, args ...any) finding {
 	return finding{Level: bad, Command: command, Text: fmt.Sprintf(text, args...)}
 }
 
-// check looks at one aspect of something. Several findings or none may come of it.
+// check examines one aspect of something. It may return several findings, or none.
 type check[T any] struct {
 	name string
 	look func(T) []finding
 }
 
-// examine makes all checks.
+// examine runs all checks.
 func examine[T any](what T, checks []check[T]) (all []finding) {
 	for _, c := range checks {
 		for _, f := range c.look(what) {
@@ -54,12 +54,12 @@ func examine[T any](what T, checks []check[T]) (all []finding) {
 	return all
 }
 
-// inTheWay are the findings that are not fine.
+// inTheWay returns the findings that are warnings or failures.
 func inTheWay(all []finding) []finding {
 	return slices.DeleteFunc(slices.Clone(all), func(f finding) bool { return f.Level == fine })
 }
 
-// text is the finding for people, in lines of at most width characters. A command is never broken.
+// text formats the finding in lines of at most width characters. It never breaks a command.
 func (f finding) text(width int) string {
 	const indent = 20
 	var b strings.Builder

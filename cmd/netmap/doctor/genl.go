@@ -8,10 +8,10 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
 )
 
-// unsupported says whether an error means no more than that a driver has no answer.
+// unsupported reports whether an error only means that the driver does not implement the request.
 func unsupported(err error) bool { return errors.Is(err, unix.EOPNOTSUPP) }
 
-// speedUnknown is what the kernel says of a speed that the driver does not tell (SPEED_UNKNOWN).
+// speedUnknown is the kernel's speed of an interface whose driver does not tell it (SPEED_UNKNOWN).
 const speedUnknown = 0xffffffff
 
 func (n *nicInfo) askSpeed() error {

@@ -22,22 +22,22 @@ import (
 const infoHelp = `info shows the network interfaces of this network namespace as netmap sees them:
 driver, link, queues, ring sizes, which kinds of XDP work, which one netmap will
 use and why, whether an XDP program is attached already, and which settings are
-in the way, each with the command that mends it. netmap doctor does the same for
-the whole machine.
+in the way, each with the command that repairs it. netmap doctor does the same
+for the whole machine.
 
-The mode is the best in which the interface can receive: zero-copy, where the
-driver uses netmap's buffers itself; native, where it runs the XDP program and
-the kernel copies; or generic, where the network stack does both. A bond, for
-one, has its members' drivers run the program, whose frames never reach sockets
-of the bond: it takes generic. --xdp-mode of netmap serve, and of the commands
-that open interfaces themselves, asks for another.
+The mode is the best in which the interface can receive. In zero-copy mode the
+driver uses netmap's buffers itself. In native mode the driver runs the XDP
+program, and the kernel copies. In generic mode the network stack does both. A
+bond needs generic mode: in native mode its members' drivers run the program,
+and frames never reach sockets of the bond. --xdp-mode of netmap serve, and of
+commands that open interfaces themselves, chooses another mode.
 
-It changes nothing and works without privileges, as far as it goes. What it
-says about XDP is what the driver claims; --probe attaches a program for a
-moment and opens a socket in each mode. That needs privileges, takes the traffic
-of the interface for that moment, and resets the link of some cards.`
+info changes nothing, and works without privileges, although it then sees less.
+What it shows about XDP is what the driver claims. --probe attaches a program
+and opens a socket in each mode, for a moment. That needs privileges, takes the
+traffic of the interface for that moment, and resets the link of some cards.`
 
-// NewInfo is the command netmap info.
+// NewInfo returns the command netmap info.
 func NewInfo() *cobra.Command {
 	var asJSON, probe bool
 	cmd := &cobra.Command{
@@ -63,11 +63,11 @@ func NewInfo() *cobra.Command {
 	return cmd
 }
 
-// nicInfo is what there is to know about an interface.
+// nicInfo is everything known about an interface.
 type nicInfo struct {
 	Name    string    `json:"name"`
 	Index   int       `json:"index"`
-	Kind    string    `json:"kind,omitempty"` // of an interface that is no card: veth, tun, loopback
+	Kind    string    `json:"kind,omitempty"` // if it is not a card: veth, tun, loopback
 	Driver  string    `json:"driver,omitempty"`
 	MAC     string    `json:"mac,omitempty"`
 	MTU     int       `json:"mtu"`
@@ -81,18 +81,18 @@ type nicInfo struct {
 	Mode    string    `json:"mode"` // that netmap will use, and why
 	Why     string    `json:"mode_why"`
 	Advice  []finding `json:"in_the_way,omitempty"`
-	Unseen  []string  `json:"not_seen,omitempty"` // what could not be found out, and why
+	Unseen  []string  `json:"not_seen,omitempty"` // what could not be read, and why
 
 	features  ethtool.Features
 	peer      string // of a veth, if it is in this namespace
 	peerIndex int
 	facts     nic.Facts
 	below     []lower
-	bufSize   uint32    // of netmap's buffers, 0 for the default
-	findings  []finding // all, of which Advice are those that are in the way
+	bufSize   uint32    // of netmap's buffers; 0 for the default
+	findings  []finding // all findings; Advice has those that are not fine
 }
 
-// channels are the queues of a card, and how many there may be.
+// channels are the queues of a card, and their maxima.
 type channels ethtool.Channels
 
 // slots are the sizes of the rings of a card.
@@ -103,7 +103,7 @@ type slots struct {
 	MaxTx int `json:"max_tx"`
 }
 
-// inspect looks at the interfaces of those names, or at all.
+// inspect reads the interfaces with those names, or all.
 func inspect(names []string) ([]*nicInfo, error) {
 	links, err := findLinks(names)
 	if err != nil {
@@ -126,7 +126,8 @@ func findLinks(names []string) (links []netlink.Link, err error) {
 	for _, name := range names {
 		l, err := netlink.LinkByName(strings.TrimPrefix(name, "netmap:"))
 		if errors.As(err, &netlink.LinkNotFoundError{}) {
-			return nil, fmt.Errorf("there is no interface %q in this network namespace: netmap info without a name lists all", name)
+			return nil, fmt.Errorf("there is no interface %q in this network namespace: "+
+				"netmap info without a name lists all", name)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("look at %s: %w", name, err)
@@ -136,7 +137,7 @@ func findLinks(names []string) (links []netlink.Link, err error) {
 	return links, nil
 }
 
-// inspectLink finds out what it can. What fails is noted and left out.
+// inspectLink reads what it can. It notes and skips what fails.
 func inspectLink(l netlink.Link) *nicInfo {
 	a := l.Attrs()
 	n := &nicInfo{
@@ -171,7 +172,7 @@ func inspectLink(l netlink.Link) *nicInfo {
 	return n
 }
 
-// know takes over what an open of the interface would find.
+// know collects the facts that opening the interface would find.
 func (n *nicInfo) know() {
 	n.Driver, n.Channel = n.facts.Driver, (*channels)(n.facts.Channels)
 	n.RxQueue, n.TxQueue = n.facts.Queues().Rx, n.facts.Queues().Tx
@@ -208,14 +209,14 @@ func (n *nicInfo) findPeer(a *netlink.LinkAttrs) {
 	}
 }
 
-// lower is an interface through which frames of another come.
+// lower is an interface through which frames of another arrive.
 type lower struct {
 	name    string
 	program *xsk.Occupant
-	joins   []string // features that are on and join frames, and can be switched off
+	joins   []string // active features that join frames, and can be switched off
 }
 
-// findBelow finds the interfaces through which frames come, as far as they are in this namespace.
+// findBelow finds the interfaces through which frames arrive, if they are in this namespace.
 func (n *nicInfo) findBelow() {
 	below, err := nic.FindBelow(n.Index)
 	if err != nil {
@@ -250,7 +251,7 @@ func show(w io.Writer, list []*nicInfo, asJSON bool) error {
 	return nil
 }
 
-// text is the interface for people.
+// text describes the interface for people.
 func (n *nicInfo) text() string {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {

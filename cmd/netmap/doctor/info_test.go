@@ -13,7 +13,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// on are features that are on, of which the driver lets the first ones be switched.
+// on are active features. The driver can switch only the first ones.
 func on(changeable int, names ...string) ethtool.Features {
 	f := ethtool.Features{Active: map[string]bool{}, Wanted: map[string]bool{},
 		Changeable: map[string]bool{}}
@@ -29,29 +29,42 @@ func TestAdvice(t *testing.T) {
 		nic  nicInfo
 		want []string // levels and commands
 	}{
-		{"nothing", nicInfo{MTU: 1500, Driver: "igb", Link: "up", features: on(2, "rx-gro", "tx-checksum-ip-generic")}, nil},
+		{"nothing",
+			nicInfo{MTU: 1500, Driver: "igb", Link: "up",
+				features: on(2, "rx-gro", "tx-checksum-ip-generic")}, nil},
 		{"offloads", nicInfo{MTU: 1500, features: on(1, "rx-lro", "rx-gro-hw")}, []string{"warn "}},
-		{"offloads that can be switched", nicInfo{MTU: 1500, features: on(2, "rx-lro", "rx-vlan-hw-parse")}, nil},
-		{"offloads of what is no card", nicInfo{MTU: 1500, Kind: "tun", features: on(0, "rx-vlan-hw-parse")}, nil},
-		{"queues", nicInfo{MTU: 1500, Driver: "virtio_net", Channel: &channels{Combined: 1, MaxCombined: 4}}, nil},
+		{"offloads that can be switched",
+			nicInfo{MTU: 1500, features: on(2, "rx-lro", "rx-vlan-hw-parse")}, nil},
+		{"offloads of what is no card",
+			nicInfo{MTU: 1500, Kind: "tun", features: on(0, "rx-vlan-hw-parse")}, nil},
+		{"queues",
+			nicInfo{MTU: 1500, Driver: "virtio_net", Channel: &channels{Combined: 1, MaxCombined: 4}}, nil},
 		{"MTU of XDP", nicInfo{MTU: 3600, Driver: "virtio_net"},
 			[]string{"warn ip link set dev x mtu 1500", "warn netmap serve --buffer-size 4096"}},
-		{"MTU of large buffers", nicInfo{MTU: 9000, Driver: "ixgbe"}, []string{"warn ip link set dev x mtu 2030"}},
-		{"MTU of buffers", nicInfo{MTU: 2031, Driver: "ixgbe"}, []string{"warn netmap serve --buffer-size 4096"}},
+		{"MTU of large buffers",
+			nicInfo{MTU: 9000, Driver: "ixgbe"}, []string{"warn ip link set dev x mtu 2030"}},
+		{"MTU of buffers",
+			nicInfo{MTU: 2031, Driver: "ixgbe"}, []string{"warn netmap serve --buffer-size 4096"}},
 		{"MTU that fits", nicInfo{MTU: 2030, Driver: "ixgbe"}, nil},
 		{"MTU that fits into larger ones", nicInfo{MTU: 2031, Driver: "ixgbe", bufSize: 4096}, nil},
 		{"frames come through another that is taken",
 			nicInfo{MTU: 1500, below: []lower{{name: "y", joins: []string{"rx-gro"}},
-				{name: "z", program: &xsk.Occupant{ID: 1, Name: "netmap_xdp", Mode: "native"}}}}, []string{"warn "}},
+				{name: "z", program: &xsk.Occupant{ID: 1, Name: "netmap_xdp", Mode: "native"}}}},
+			[]string{"warn "}},
 		{"team", nicInfo{MTU: 1500, facts: nic.Facts{Kind: "team"}}, []string{"warn "}},
 		{"VRF", nicInfo{MTU: 1500, facts: nic.Facts{Kind: "vrf"}}, []string{"warn "}},
 		{"loopback", nicInfo{MTU: 65536, Kind: "loopback", Link: "up"}, nil},
 		{"down", nicInfo{MTU: 1500, Link: "down"}, []string{"warn ip link set dev x up"}},
 		{"program", nicInfo{MTU: 1500, XDP: xdpInfo{Program: &xsk.Occupant{ID: 1 << 30, Mode: "native"}}},
 			[]string{"fail ip link set dev x xdpdrv off"}},
-		{"our program", nicInfo{MTU: 1500, XDP: xdpInfo{Program: &xsk.Occupant{ID: 1 << 30, Name: "netmap_xdp", Mode: "native"}}}, nil},
-		{"no mode", nicInfo{MTU: 1500, XDP: xdpInfo{Probed: []probed{{Mode: "generic", Error: "no"}}}}, []string{"fail "}},
-		{"veth in two namespaces", nicInfo{MTU: 1500, Kind: "veth"}, []string{"warn ethtool -K PEER tx off"}},
+		{"our program",
+			nicInfo{MTU: 1500, XDP: xdpInfo{
+				Program: &xsk.Occupant{ID: 1 << 30, Name: "netmap_xdp", Mode: "native"}}}, nil},
+		{"no mode",
+			nicInfo{MTU: 1500, XDP: xdpInfo{Probed: []probed{{Mode: "generic", Error: "no"}}}},
+			[]string{"fail "}},
+		{"veth in two namespaces",
+			nicInfo{MTU: 1500, Kind: "veth"}, []string{"warn ethtool -K PEER tx off"}},
 	} {
 		tt.nic.Name = "x"
 		tt.nic.advise()
@@ -99,7 +112,9 @@ func TestMode(t *testing.T) {
 		why  string
 	}{
 		{"bond", nicInfo{facts: bond}, xsk.Generic, "members"},
-		{"bond, tried", nicInfo{facts: bond, XDP: xdpInfo{Probed: []probed{works(xsk.Native), works(xsk.Generic)}}}, xsk.Generic, "members"},
+		{"bond, tried",
+			nicInfo{facts: bond, XDP: xdpInfo{
+				Probed: []probed{works(xsk.Native), works(xsk.Generic)}}}, xsk.Generic, "members"},
 		{"card", nicInfo{facts: card}, xsk.Native, "no zero-copy"},
 		{"card, tried in vain", nicInfo{facts: card,
 			XDP: xdpInfo{Probed: []probed{fails(xsk.Native), works(xsk.Generic)}}}, xsk.Generic,
@@ -107,7 +122,8 @@ func TestMode(t *testing.T) {
 		{"card that says too little", nicInfo{facts: nic.Facts{XDP: &ethtool.XDP{}},
 			XDP: xdpInfo{Probed: []probed{works(xsk.Native), works(xsk.Generic)}}}, xsk.Native,
 			"first that works"},
-		{"MTU too large", nicInfo{facts: card, Driver: "virtio_net", MTU: 9000}, xsk.Generic, "MTU of 3506"},
+		{"MTU too large",
+			nicInfo{facts: card, Driver: "virtio_net", MTU: 9000}, xsk.Generic, "MTU of 3506"},
 	} {
 		if mode, why := tt.nic.choose(); mode != tt.want || !strings.Contains(why, tt.why) {
 			t.Errorf("%s: %v, %s; want %v, %s", tt.name, mode, why, tt.want, tt.why)
@@ -145,7 +161,7 @@ func TestInfoText(t *testing.T) {
 	}
 }
 
-// runInfo runs the command in this namespace and returns what it says of one interface.
+// runInfo runs the command in this namespace, and returns its description of one interface.
 func runInfo(t *testing.T, args ...string) (n nicInfo) {
 	t.Helper()
 	var out bytes.Buffer

@@ -20,7 +20,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
 
-// machine is what the checks that are not of an interface are told.
+// machine is the input of the checks of the machine.
 type machine struct {
 	path, stateDir string
 	bufSize        uint32
@@ -40,7 +40,9 @@ var machineChecks = []check[*machine]{
 		need := uint64(mem.Config{}.Buffers()) * uint64(m.bufSize)
 		return []finding{checkMemlock(lockLimit(), effectiveRights(), need)}
 	}},
-	{"huge pages", func(*machine) []finding { return []finding{checkHuge(shm.KernelHugePage(), tryHuge())} }},
+	{"huge pages", func(*machine) []finding {
+		return []finding{checkHuge(shm.KernelHugePage(), tryHuge())}
+	}},
 	{"TAP", func(*machine) []finding { return []finding{checkTAP("/dev/net/tun")} }},
 	{"left behind", func(m *machine) []finding { return checkPending(takeover.Pending(m.stateDir)) }},
 }
@@ -53,19 +55,21 @@ func kernelRelease() string {
 	return unix.ByteSliceToString(u.Release[:])
 }
 
-// checkKernel looks at a release such as 6.12.41+deb13-amd64.
+// checkKernel checks a release such as 6.12.41+deb13-amd64.
 func checkKernel(release string) finding {
 	var major, minor int
 	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n < 2 {
-		return warning("uname -r", "Linux %q is no version that makes sense", release)
+		return warning("uname -r", "Linux %q is no version", release)
 	}
 	switch v := major*1000 + minor; {
 	case v < 5010:
 		return failure("", "Linux %s: interfaces need 5.10 or later, netmap serve 6.9", release)
 	case v < 6006:
-		return failure("", "Linux %s: netmap serve needs 6.9 or later; Go programs with package embed work, but host rings need 6.6", release)
+		return failure("", "Linux %s: netmap serve needs 6.9 or later; "+
+			"Go programs with package embed work, but host rings need 6.6", release)
 	case v < 6009:
-		return failure("", "Linux %s: netmap serve needs 6.9 or later; Go programs with package embed work", release)
+		return failure("", "Linux %s: netmap serve needs 6.9 or later; "+
+			"Go programs with package embed work", release)
 	}
 	return ok("Linux %s", release)
 }
@@ -90,7 +94,7 @@ const (
 	capBPF         = 39
 )
 
-// effectiveRights are the capabilities of this process, a bit each.
+// effectiveRights are the capabilities of this process, one bit each.
 func effectiveRights() uint64 {
 	b, _ := os.ReadFile("/proc/thread-self/status")
 	return parseRights(string(b))
@@ -110,7 +114,7 @@ func has(bits uint64, capability int) bool { return bits&(1<<capability) != 0 }
 func checkRights(bits uint64) finding {
 	var missing []string
 	for _, r := range rights {
-		if !has(bits, r.bit) && !(r.bit == capBPF && has(bits, capSysAdmin)) { // of which it is a part
+		if !has(bits, r.bit) && !(r.bit == capBPF && has(bits, capSysAdmin)) { // it includes CAP_BPF
 			missing = append(missing, fmt.Sprintf("%s (%s)", r.name, r.why))
 		}
 	}
@@ -122,7 +126,7 @@ func checkRights(bits uint64) finding {
 	return ok("all capabilities that it takes")
 }
 
-// nothing is a driver that nobody opens.
+// nothing is a device that nobody opens.
 type nothing struct{}
 
 func (nothing) Open(chardev.Caller, *chardev.Waker) (chardev.File, syscall.Errno) {
@@ -159,7 +163,8 @@ func checkPassthrough(err error) finding {
 	case errors.Is(err, fs.ErrNotExist):
 		return failure("modprobe fuse", "there is no /dev/fuse; a container has to be given it (%v)", err)
 	}
-	return failure("", "FUSE does not hand memory through; it takes Linux 6.9 with CONFIG_FUSE_PASSTHROUGH (%v)", err)
+	return failure("", "FUSE has no passthrough of memory; "+
+		"it needs Linux 6.9 with CONFIG_FUSE_PASSTHROUGH (%v)", err)
 }
 
 func trySocket() error {
@@ -206,8 +211,8 @@ func lockLimit() uint64 {
 	return l.Cur
 }
 
-// checkMemlock compares the limit with the buffers of a daemon, in bytes. Whoever may lock memory
-// is not limited, and the daemon raises the limit if it may.
+// checkMemlock compares the limit with the size of a daemon's buffers, in bytes. The limit does not
+// apply to a process that may lock memory. A daemon that may raise the limit does so.
 func checkMemlock(limit, bits, need uint64) finding {
 	switch {
 	case limit == unix.RLIM_INFINITY:
@@ -224,7 +229,7 @@ func checkMemlock(limit, bits, need uint64) finding {
 	return ok("%d KiB", limit>>10)
 }
 
-// tryHuge asks for a huge page of shared memory.
+// tryHuge allocates a huge page of shared memory.
 func tryHuge() bool {
 	m, err := shm.NewSparse("netmap-doctor", shm.HugePage, true)
 	if err != nil {
@@ -258,7 +263,8 @@ func checkTAP(path string) finding {
 		return warning("sudo netmap doctor",
 			"no right to use %s: there are no host rings and no persistent ports", path)
 	}
-	return warning("modprobe tun", "%s cannot be used (%v): there are no host rings and no persistent ports", path, err)
+	return warning("modprobe tun",
+		"%s cannot be used (%v): there are no host rings and no persistent ports", path, err)
 }
 
 func checkPending(left []takeover.Record, err error) (list []finding) {

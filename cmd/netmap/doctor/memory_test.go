@@ -10,13 +10,14 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// The table of what memory costs is right.
+// The documentation's table of memory is right.
 func TestMemoryTable(t *testing.T) {
 	text, err := os.ReadFile("../../../doc/service.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	row := regexp.MustCompile(`(?m)^\| (\d+)(, the default)? \| (\d+) (M|G)iB \| (\d+) MiB \| (\d+) \| (\d+) \|$`)
+	row := regexp.MustCompile(`(?m)^\| (\d+)(, the default)? \| (\d+) (M|G)iB` +
+		` \| (\d+) MiB \| (\d+) \| (\d+) \|$`)
 	rows := row.FindAllStringSubmatch(string(text), -1)
 	if len(rows) < 4 {
 		t.Fatalf("%d rows", len(rows))

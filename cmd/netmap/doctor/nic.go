@@ -15,22 +15,22 @@ import (
 )
 
 const (
-	// etherOverhead is what a frame has beside what the MTU counts, with a VLAN tag.
+	// etherOverhead is how much longer a frame is than the MTU, with a VLAN tag.
 	etherOverhead = 18
 	etherHead     = 14
 	largeBuffer   = 4096
 )
 
-// maxFrame is the longest frame that fits into a buffer.
+// maxFrame is the length of the longest frame that fits into a buffer.
 func maxFrame(bufSize uint32) int {
 	m := xsk.Memory{Stride: bufSize}
 	return int(m.MaxFrame())
 }
 
-// nativeMTU is the largest MTU with which a driver takes an XDP program.
+// nativeMTU is the largest MTU with which a driver accepts an XDP program.
 var nativeMTU = map[string]int{"virtio_net": 3506, "vmxnet3": 3506, "igb": 2022}
 
-// nicChecks are what there is to say of an interface.
+// nicChecks are the checks of an interface.
 var nicChecks = []check[*nicInfo]{
 	{"link", (*nicInfo).checkLink},
 	{"XDP", (*nicInfo).checkXDP},
@@ -70,10 +70,10 @@ func (n *nicInfo) checkXDP() (list []finding) {
 	return list
 }
 
-// choose is the mode that netmap uses if nobody says otherwise, and why, as far as that can be
-// known without trying.
+// choose returns the mode that netmap uses by default, and why. Without trying, it may not be
+// known.
 func (n *nicInfo) choose() (mode xsk.Mode, why string) {
-	c, _ := n.facts.Choose(nil) // without a wish there is no error
+	c, _ := n.facts.Choose(nil) // without a requested mode there is no error
 	switch most := nativeMTU[n.Driver]; {
 	case c.Mode != xsk.Generic && most > 0 && n.MTU > most:
 		return xsk.Generic, fmt.Sprintf("%s takes XDP programs up to an MTU of %d only", n.Driver, most)
@@ -95,8 +95,8 @@ func (n *nicInfo) checkMode() []finding {
 	return []finding{ok("netmap will use %v: %s", mode, why)}
 }
 
-// checkBelow looks at the interfaces through which this one's frames come. What an XDP program
-// there takes does not get here.
+// checkBelow checks the interfaces through which this one's frames arrive. An XDP program there may
+// take frames before they get here.
 func (n *nicInfo) checkBelow() (list []finding) {
 	for _, l := range n.below {
 		if l.program != nil {
@@ -120,7 +120,7 @@ func (n *nicInfo) checkProgram() []finding {
 	}
 }
 
-// checkFrames tells what users would not expect of the interface's frames.
+// checkFrames reports unexpected properties of the interface's frames.
 func (n *nicInfo) checkFrames() (list []finding) {
 	for _, note := range n.facts.Notes() {
 		list = append(list, warning("", "%s", note))
@@ -135,11 +135,11 @@ func (n *nicInfo) checkFrames() (list []finding) {
 // buffer is the size of netmap's buffers.
 func (n *nicInfo) buffer() uint32 { return cmp.Or(n.bufSize, mem.Default.Buf.Size) }
 
-// severalSlots is what becomes of frames that are longer than a buffer.
-const severalSlots = "frames of MTU %d take several buffers of %d bytes: programs have to know of such frames, and before Linux 6.6 the interface cannot be opened"
+// severalSlots describes frames that are longer than a buffer.
+const severalSlots = "frames of MTU %d take several buffers of %d bytes: " +
+	"programs have to support such frames, and before Linux 6.6 the interface cannot be opened"
 
-// checkMTU compares the MTU with what the driver takes XDP programs for, and with the size of the
-// buffers.
+// checkMTU compares the MTU with the driver's limit for XDP programs, and with the size of buffers.
 func (n *nicInfo) checkMTU() (list []finding) {
 	if n.Kind == "loopback" {
 		return nil
@@ -147,7 +147,7 @@ func (n *nicInfo) checkMTU() (list []finding) {
 	size := n.buffer()
 	if most := nativeMTU[n.Driver]; most > 0 && n.MTU > most {
 		list = append(list, warning("ip link set dev "+n.Name+" mtu 1500",
-			"%s takes XDP programs up to an MTU of %d only: what is left is generic mode", n.Driver, most))
+			"%s accepts XDP programs only up to an MTU of %d: only generic mode works", n.Driver, most))
 	}
 	need := n.MTU + etherOverhead
 	switch {
@@ -170,16 +170,16 @@ func (n *nicInfo) checkQueues() []finding {
 	}
 	now := ethtool.Channels(*n.Channel)
 	if wish := takeover.WishChannels(n.Driver, now); wish != nil {
-		list = append(list, ok("netmap takes all %d of them into use for as long as it has the interface, "+
-			"without which %s loses frames", wish.Combined, n.Driver))
+		list = append(list, ok("netmap uses all %d of them while it has the interface: "+
+			"otherwise %s loses frames", wish.Combined, n.Driver))
 	}
 	return list
 }
 
-// need is what an interface takes of memory, and what it costs that a daemon of the usual size has
-// it open.
+// need is the memory for an interface, and the cost for a daemon of the default size that has it
+// open.
 type need struct {
-	buffers, all   int    // for its rings, and of the daemon
+	buffers, all   int    // for its rings, and all of the daemon
 	pinned, kernel uint64 // bytes
 }
 
@@ -216,12 +216,14 @@ func (n *nicInfo) checkMemory() []finding {
 	return []finding{ok("%v", need)}
 }
 
-// featureProblems are what offloads do to received frames that netmap cannot make up for.
+// featureProblems describe offloads that change received frames in ways that netmap cannot undo.
 var featureProblems = map[string]string{
-	ethtool.FeatureLRO:    "LRO joins received frames: they are no longer those that were on the wire",
-	ethtool.FeatureGROHW:  "GRO in the card joins received frames: they are no longer those that were on the wire",
-	ethtool.FeatureRxVLAN: "the card takes the VLAN tag out of received frames, and AF_XDP does not tell what it was",
-	ethtool.FeatureRxSTag: "the card takes the service tag out of received frames, and AF_XDP does not tell what it was",
+	ethtool.FeatureLRO:   "LRO joins received frames: they differ from those on the wire",
+	ethtool.FeatureGROHW: "GRO in the card joins received frames: they differ from those on the wire",
+	ethtool.FeatureRxVLAN: "the card removes VLAN tags from received frames, " +
+		"and AF_XDP does not show them",
+	ethtool.FeatureRxSTag: "the card removes service tags from received frames, " +
+		"and AF_XDP does not show them",
 }
 
 func (n *nicInfo) checkOffloads() (list []finding) {
@@ -231,7 +233,7 @@ func (n *nicInfo) checkOffloads() (list []finding) {
 		case !n.features.Active[feature]:
 		case n.features.Changeable[feature]:
 			changed = append(changed, feature)
-		case n.Kind == "": // what is no card has the features in name only
+		case n.Kind == "": // an interface that is not a card does not really have these features
 			list = append(list, warning("", "%s; the driver does not let it be switched off",
 				featureProblems[feature]))
 		}
@@ -242,7 +244,8 @@ func (n *nicInfo) checkOffloads() (list []finding) {
 	}
 	for _, l := range n.below {
 		if len(l.joins) > 0 {
-			list = append(list, ok("netmap switches off %s of %s while it receives: what is joined there arrives joined here", strings.Join(l.joins, " and "), l.name))
+			list = append(list, ok("netmap switches off %s of %s while it receives: "+
+				"frames that are joined there arrive joined here", strings.Join(l.joins, " and "), l.name))
 		}
 	}
 	if len(list) == 0 {
@@ -251,13 +254,13 @@ func (n *nicInfo) checkOffloads() (list []finding) {
 	return list
 }
 
-// checkPeer looks at the other end of a veth, whose transmitted frames arrive here as its host left
-// them.
+// checkPeer checks the other end of a veth. Frames arrive here as its host sent them.
 func (n *nicInfo) checkPeer() []finding {
 	if n.Kind != "veth" {
 		return nil
 	}
-	const problem = "the other end leaves checksums to a card that does not exist: TCP stalls where frames are taken from here"
+	const problem = "the other end leaves checksums to a card that does not exist: " +
+		"TCP stalls when netmap receives its frames"
 	if n.peer == "" {
 		return []finding{warning("ethtool -K PEER tx off",
 			problem+" (its name is PEER in its own namespace)")}
@@ -268,7 +271,7 @@ func (n *nicInfo) checkPeer() []finding {
 	return []finding{warning("ethtool -K "+n.peer+" tx off", problem)}
 }
 
-// advise makes all checks again.
+// advise runs all checks again.
 func (n *nicInfo) advise() {
 	mode, why := n.choose()
 	n.Mode, n.Why = mode.String(), why

@@ -13,21 +13,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nodeState is what a look at a device node gives.
+// nodeState is the state of a device node.
 type nodeState struct {
-	err    error // of looking at it
+	err    error // of reading it
 	mode   uint32
 	fuse   bool
-	server string // who serves it, if that can be found out
+	server string // the process that serves it, "" if unknown
 }
 
 // nodePatience is how long a daemon may take to answer.
 const nodePatience = 2 * time.Second
 
-// errSilent is the state of a node whose daemon does not answer.
+// errSilent is the error of a node whose daemon does not answer.
 var errSilent = errors.New("no answer")
 
-// lookAtNode asks the kernel, and through it the daemon.
+// lookAtNode reads the node's state from the kernel. The kernel asks the daemon.
 func lookAtNode(path string) nodeState {
 	answer := make(chan nodeState, 1)
 	go func() {
@@ -51,7 +51,7 @@ func lookAtNode(path string) nodeState {
 	}
 }
 
-// fuseServer finds the process that serves a FUSE connection, "" if it cannot.
+// fuseServer finds the process that serves a FUSE connection. It returns "" if it cannot.
 func fuseServer(connection uint32, proc string) string {
 	descriptors, _ := filepath.Glob(filepath.Join(proc, "[0-9]*/fd/*"))
 	for _, d := range descriptors {
@@ -76,19 +76,21 @@ func checkNode(path string, s nodeState) finding {
 	case errors.Is(s.err, fs.ErrNotExist):
 		return ok("%s is free for netmap serve", path)
 	case errors.Is(s.err, syscall.ENOTCONN), errors.Is(s.err, syscall.ECONNABORTED):
-		return warning(serve, "%s is what a daemon left that was killed; the next one replaces it", path)
+		return warning(serve, "%s was left by a daemon that was killed; the next one replaces it", path)
 	case errors.Is(s.err, errSilent):
-		return failure("umount -l "+path, "the daemon that serves %s does not answer: end it, and unmount the node", path)
+		return failure("umount -l "+path,
+			"the daemon that serves %s does not answer: end it, and unmount the node", path)
 	case s.err != nil:
 		return failure("ls -l "+path, "%s cannot be looked at: %v", path, s.err)
 	case s.fuse && s.server != "":
 		return ok("%s is served by %s", path, s.server)
 	case s.fuse:
-		return ok("%s is served by a process that is not to be seen from here", path)
+		return ok("%s is served by a process that cannot be seen from here", path)
 	case s.mode&unix.S_IFMT == unix.S_IFCHR:
-		return warning("rmmod netmap", "%s is that of netmap's kernel module: use that, or unload it, or choose another path with --path", path)
+		return warning("rmmod netmap", "%s belongs to netmap's kernel module: use it, or unload it, "+
+			"or choose another path with --path", path)
 	case s.mode&unix.S_IFMT != unix.S_IFREG:
-		return failure("netmap serve --path OTHER", "%s is there and no regular file", path)
+		return failure("netmap serve --path OTHER", "%s exists, and is no regular file", path)
 	}
 	return ok("%s is a file that netmap serve mounts on", path)
 }

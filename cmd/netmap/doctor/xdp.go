@@ -15,22 +15,24 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// xdpFeatures are the names of the bits, as the kernel's documentation has them.
+// xdpFeatures are the names of the bits in the kernel's documentation.
 var xdpFeatures = []string{"basic", "redirect", "ndo-xmit", "xsk-zerocopy", "hw-offload", "rx-sg",
 	"ndo-xmit-sg"}
 
-// xdpInfo is what an interface can do with XDP.
+// xdpInfo describes what an interface can do with XDP.
 type xdpInfo struct {
-	Known    bool          `json:"known"` // whether the kernel tells what the driver can do: Linux 6.3 and later
-	Features []string      `json:"features,omitempty"`
-	ZeroCopy bool          `json:"zero_copy"` // the following two as far as known
-	Native   bool          `json:"native"`
-	Segments int           `json:"zero_copy_segments,omitempty"` // buffers that a zero-copy frame may span
-	Program  *xsk.Occupant `json:"program,omitempty"`            // that is attached
+	// Known means that the kernel knows the driver's features: Linux 6.3 and later.
+	Known    bool     `json:"known"`
+	Features []string `json:"features,omitempty"`
+	ZeroCopy bool     `json:"zero_copy"` // as far as known, like Native
+	Native   bool     `json:"native"`
+	// Segments is how many buffers a zero-copy frame may span.
+	Segments int           `json:"zero_copy_segments,omitempty"`
+	Program  *xsk.Occupant `json:"program,omitempty"` // that is attached
 	Probed   []probed      `json:"probed,omitempty"`
 }
 
-// modes says in a few words which modes work.
+// modes describes which modes work.
 func (x *xdpInfo) modes() string {
 	if !x.Known {
 		return "generic; whether the driver can do more is known with --probe"
@@ -49,7 +51,7 @@ func (x *xdpInfo) modes() string {
 	return s
 }
 
-// set takes over what the driver says.
+// set stores the driver's features.
 func (x *xdpInfo) set(driver ethtool.XDP) {
 	x.Known, x.Native, x.ZeroCopy = true, driver.Native(), driver.ZeroCopy()
 	for i, name := range xdpFeatures {
@@ -65,13 +67,13 @@ func (x *xdpInfo) set(driver ethtool.XDP) {
 	}
 }
 
-// works says whether trying out a mode has shown that it works.
+// works reports whether the mode was tried, and worked.
 func (x *xdpInfo) works(mode xsk.Mode) bool {
 	return slices.ContainsFunc(x.Probed,
 		func(p probed) bool { return p.Works && p.Mode == mode.String() })
 }
 
-// attached notes the program on the interface.
+// attached stores the program on the interface.
 func (n *nicInfo) attached(x *netlink.LinkXdp) {
 	var err error
 	if n.XDP.Program, err = xsk.FindOccupant(x); err != nil {
@@ -79,7 +81,7 @@ func (n *nicInfo) attached(x *netlink.LinkXdp) {
 	}
 }
 
-// probed is how trying out a mode went.
+// probed is the result of trying a mode.
 type probed struct {
 	Mode  string `json:"mode"`
 	Works bool   `json:"works"`
@@ -93,9 +95,9 @@ func (p probed) String() string {
 	return p.Mode + " does not work: " + p.Error
 }
 
-// probe tries out all modes. The interface is taken over meanwhile, as it is for use: some drivers
-// refuse programs otherwise, and for generic mode the kernel itself switches off LRO for good.
-// Changes are recorded in dir.
+// probe tries all modes. Meanwhile the interface's settings are changed as for use: otherwise some
+// drivers refuse programs, and in generic mode the kernel itself switches off LRO for good. Changes
+// are recorded in dir.
 func (n *nicInfo) probe(ctx context.Context, dir string) {
 	defer n.advise()
 	if err := xsk.Free(n.Index); err != nil {
@@ -131,8 +133,8 @@ func (n *nicInfo) probe(ctx context.Context, dir string) {
 	}
 }
 
-// try attaches a program and opens a socket on the first queue. No frame reaches the socket, so the
-// memory need not be what zero-copy wants for real.
+// try attaches a program and opens a socket on the first queue. No frame reaches the socket, so its
+// memory need not meet the requirements of zero-copy.
 func (n *nicInfo) try(mode xsk.Mode) (err error) {
 	const size, stride = 1 << 21, 2048
 	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE,

@@ -1,5 +1,5 @@
-// Package manual is the hidden command netmap man, which writes a manual page for each command of
-// the program, out of what the commands say of themselves.
+// Package manual is the hidden command netmap man. It writes a manual page for each command of the
+// program, from the commands' help texts.
 package manual
 
 import (
@@ -16,7 +16,7 @@ import (
 
 const section = "8"
 
-// New is the command netmap man. It is for those who make packages.
+// New returns the command netmap man, which packaging uses.
 func New() *cobra.Command {
 	return &cobra.Command{
 		Use:    "man directory",
@@ -42,7 +42,8 @@ func New() *cobra.Command {
 	}
 }
 
-// date is the one on the pages: that of the sources, so that the same sources make the same pages.
+// date is the date on the pages. It is the sources' date, so that the same sources make the same
+// pages.
 func date() time.Time {
 	if s, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {
 		return time.Unix(s, 0).UTC()
@@ -50,7 +51,7 @@ func date() time.Time {
 	return cli.Date().UTC()
 }
 
-// children are the commands below cmd, at any depth, that have something to be read.
+// children returns the visible commands below cmd, at any depth.
 func children(cmd *cobra.Command) (all []*cobra.Command) {
 	for _, c := range cmd.Commands() {
 		if documented(c) {
@@ -60,7 +61,7 @@ func children(cmd *cobra.Command) (all []*cobra.Command) {
 	return all
 }
 
-// documented says whether a command has a page of its own: those that cobra adds tell enough in
+// documented reports whether a command has a page of its own. Commands that cobra adds have only
 // their help.
 func documented(c *cobra.Command) bool {
 	return c.IsAvailableCommand() && c.Name() != "help" && c.Name() != "completion"

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// tool is a program with two commands, one of which nobody is to read of.
+// tool is a program with two commands, of which one is hidden.
 func tool() (root, cut *cobra.Command) {
 	root = &cobra.Command{Use: "tool", Short: "Cut and paste", Long: "tool is a tool."}
 	run := func(*cobra.Command, []string) {}

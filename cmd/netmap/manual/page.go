@@ -30,7 +30,8 @@ func page(cmd *cobra.Command, date time.Time) string {
 		r.text(cmd.Example)
 	}
 	r.macro("SH", "EXIT STATUS")
-	r.text("0 when all went well, 2 when the command line was wrong and nothing was done, 1 for any other error.")
+	r.text("0 after success, 2 if the command line was wrong and nothing was done, " +
+		"1 for any other error.")
 	r.macro("SH", "SEE ALSO")
 	r.references(cmd)
 	return r.String()
@@ -91,7 +92,7 @@ func (r *roff) options(title string, flags *pflag.FlagSet) {
 	})
 }
 
-// term is a flag as it is typed: -x, --long value.
+// term is a flag as the user types it: -x, --long value.
 func term(f *pflag.Flag) string {
 	s := bold("--" + f.Name)
 	if f.Shorthand != "" && f.ShorthandDeprecated == "" {
@@ -106,7 +107,7 @@ func term(f *pflag.Flag) string {
 	return s
 }
 
-// hasDefault says whether the default is worth mentioning, as in the flag's help.
+// hasDefault reports whether the page shows the default, as the flag's help does.
 func hasDefault(f *pflag.Flag) bool {
 	switch f.DefValue {
 	case "", "0", "0s", "false", "[]":

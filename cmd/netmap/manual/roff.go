@@ -16,18 +16,18 @@ func (r *roff) macro(name string, args ...string) {
 	r.WriteByte('\n')
 }
 
-// line writes what is escaped already.
+// line writes text that is already escaped.
 func (r *roff) line(s string) {
 	r.WriteString(s + "\n")
 }
 
-// prose writes text that is escaped already, in lines of a length that tools for such files are
-// content with.
+// prose writes text that is already escaped. Its lines are short enough for tools that check such
+// files.
 func (r *roff) prose(s string) {
-	const most = 75 // bytes; some take more when a tool has read them
+	const most = 75 // bytes; tools may count some characters as more
 	for len(s) > most {
 		i := strings.LastIndexByte(s[:most], ' ')
-		for i >= 0 && (s[i+1] == '.' || s[i+1] == '\'') { // would be a macro
+		for i >= 0 && (s[i+1] == '.' || s[i+1] == '\'') { // a dot or quote there would start a macro
 			i = strings.LastIndexByte(s[:i], ' ')
 		}
 		if i < 0 {
@@ -39,8 +39,8 @@ func (r *roff) prose(s string) {
 	r.line(s)
 }
 
-// text writes a text as it stands in a help: paragraphs with empty lines between them, and indented
-// lines, which are kept as they are.
+// text writes a help text: paragraphs with empty lines between them. Indented lines are kept as
+// they are.
 func (r *roff) text(s string) {
 	verbatim, gap := false, false
 	for i, l := range strings.Split(strings.Trim(s, "\n"), "\n") {
@@ -72,8 +72,8 @@ func (r *roff) text(s string) {
 	}
 }
 
-// escape makes text of a line. A dash that starts a word is part of something to be typed, one
-// within a word a hyphen.
+// escape escapes a line of text. A dash at the start of a word belongs to something to type; a dash
+// inside a word is a hyphen.
 func escape(s string) string {
 	var b strings.Builder
 	inWord := false
@@ -104,7 +104,7 @@ func escape(s string) string {
 func bold(s string) string   { return `\fB` + literal(s) + `\fR` }
 func italic(s string) string { return `\fI` + escape(s) + `\fR` }
 
-// literal is escape for what is typed as it stands: it has no hyphens.
+// literal escapes text to type, in which all dashes are dashes.
 func literal(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\e`), "-", `\-`)
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 )
 
-// model is the screen as it goes on: it asks the daemons and commands that run, and obeys keys.
+// model is the state of the screen. It polls the running daemons and commands, and handles keys.
 type model struct {
 	screen
 	ctx     context.Context
 	get     func(context.Context) ([]cli.Found, error)
-	all     []cli.Found // as they answered last
+	all     []cli.Found // with their last answers
 	address string      // of the one that is shown
 }
 
@@ -27,7 +27,7 @@ func newModel(ctx context.Context, get func(context.Context) ([]cli.Found, error
 	return m
 }
 
-// show goes to one of those that answered.
+// show switches to framework i of those that answered.
 func (m *model) show(i int) {
 	m.place, m.places = i, len(m.all)
 	if m.address != m.all[i].Address {
@@ -35,18 +35,18 @@ func (m *model) show(i int) {
 	}
 }
 
-// shown is which one of those that answered is shown, -1 if it did not answer.
+// shown is the index of the framework that is shown, -1 if it did not answer.
 func (m *model) shown(all []cli.Found) int {
 	return slices.IndexFunc(all, func(f cli.Found) bool { return f.Address == m.address })
 }
 
-// answer is what they said.
+// answer holds the answers of all frameworks.
 type answer struct {
 	all []cli.Found
 	err error
 }
 
-// look says that it is time to look again.
+// lookAgain is the message that it is time to poll again.
 type lookAgain struct{}
 
 // Init implements tea.Model.
@@ -65,7 +65,7 @@ func (m *model) ask() tea.Msg {
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
-		if msg.Width > 0 && msg.Height > 0 { // else the terminal does not know
+		if msg.Width > 0 && msg.Height > 0 { // otherwise the terminal does not know its size
 			m.width, m.height = msg.Width, msg.Height
 		}
 	case tea.KeyPressMsg:
@@ -82,14 +82,14 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-// take shows what the one that is looked at said, or why it says nothing: then the last numbers
-// stay.
+// take shows the answer of the shown framework. If it did not answer, the last numbers stay, with
+// the reason.
 func (m *model) take(a answer) {
 	at := m.shown(a.all)
 	switch {
 	case a.err != nil:
 		m.trouble = a.err.Error()
-	case m.paused: // since it was asked
+	case m.paused: // paused after the request
 	case at < 0:
 		m.all, m.place, m.places = a.all, -1, len(a.all)
 		m.trouble = m.now.Title() + " is gone, or does not answer: n shows the next one"
@@ -102,7 +102,7 @@ func (m *model) take(a answer) {
 	m.scroll = min(m.scroll, m.lastScroll())
 }
 
-// key obeys a key.
+// key handles a key.
 func (m *model) key(name string) tea.Cmd {
 	switch name {
 	case "q", "esc", "ctrl+c":
@@ -148,7 +148,7 @@ func (m *model) View() tea.View {
 	return v
 }
 
-// colours is the theme of a terminal, as far as it has colours.
+// colours is the theme of a terminal, within the colours that it has.
 func colours() theme {
 	style := lipgloss.NewStyle
 	styles := map[look]lipgloss.Style{

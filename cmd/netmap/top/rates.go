@@ -7,14 +7,14 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/status"
 )
 
-// rate is what passed in a second.
+// rate is what passed per second.
 type rate struct{ frames, bits, lost float64 }
 
 func (r rate) plus(o rate) rate {
 	return rate{r.frames + o.frames, r.bits + o.bits, r.lost + o.lost}
 }
 
-// ringRates is a ring with what passed through it.
+// ringRates is a ring and its rates.
 type ringRates struct {
 	port *portRates
 	ring *status.Ring
@@ -22,7 +22,7 @@ type ringRates struct {
 	drops []drop
 }
 
-// portRates is a port with what passed through it.
+// portRates is a port and its rates.
 type portRates struct {
 	port   *status.Port
 	tx, rx rate // lost frames are in lost
@@ -39,20 +39,20 @@ type drop struct {
 	second float64
 }
 
-// changes are the rates between two statuses; all 0 if there is but one.
+// changes are the rates between two statuses; all 0 if there is only one.
 type changes struct {
 	ports  []*portRates
 	byName map[string]*portRates
 	sum    portRates
 }
 
-// portKey is what tells ports apart, and the rings of a port.
+// portKey identifies a port: ports in several network namespaces may have one name.
 func portKey(p *status.Port) string { return p.Name + " " + p.NetNS }
 func ringKey(p *status.Port, r *status.Ring) string {
 	return portKey(p) + " " + r.Direction + r.Label()
 }
 
-// compare finds out what passed between two statuses. Before may be nil.
+// compare computes the rates between two statuses. Before may be nil.
 func compare(now, before *status.Status) *changes {
 	c := &changes{byName: map[string]*portRates{}}
 	seconds, ports, rings := 0.0, map[string]*status.Port{}, map[string]*status.Ring{}
@@ -67,7 +67,7 @@ func compare(now, before *status.Status) *changes {
 		}
 	}
 	perSecond := func(now, before uint64) float64 {
-		if now < before { // closed and opened again
+		if now < before { // the port was closed and opened again
 			before = 0
 		}
 		if seconds <= 0 {
@@ -86,7 +86,7 @@ func compare(now, before *status.Status) *changes {
 		p := &portRates{port: &now.Ports[i]}
 		old, known := ports[portKey(p.port)]
 		if !known {
-			old = p.port // what it has is of the time before anybody looked
+			old = p.port // its counts are from before the first status
 		}
 		p.drops = dropsOf(p.port.Drops, old.Drops)
 		for j := range p.port.Rings {
@@ -130,7 +130,7 @@ func sumDrops(all []drop) (n float64) {
 	return n
 }
 
-// fill is how full the fullest of the port's open rings is, 0 to 1.
+// fill is the fill level of the fullest open ring of the port, from 0 to 1.
 func (p *portRates) fill() (most float64) {
 	for _, r := range p.rings {
 		most = max(most, r.fill())

@@ -11,8 +11,10 @@ import (
 type column struct {
 	head  string
 	right bool // align
-	flex  bool // may be cut where there is not enough room
-	rank  int  // where there is not enough room, columns of low ranks come first; those of rank 0 are always there
+	flex  bool // may be cut if there is not enough room
+	// rank decides which columns stay if there is not enough room: those of low ranks. Those of rank
+	// 0 always stay.
+	rank int
 }
 
 // cell is a text and how it looks.
@@ -21,7 +23,7 @@ type cell struct {
 	look look
 }
 
-// look is the meaning of a piece of text, which a theme gives a colour.
+// look is the meaning of a piece of text. A theme gives it a colour.
 type look int
 
 const (
@@ -29,7 +31,7 @@ const (
 	dim         // nothing to see
 	strong      // what the eye should find
 	bad         // losses now
-	warn        // losses of the past
+	warn        // earlier losses
 	good        // traffic
 	title       // of a table
 	bar         // at the top of the screen
@@ -39,21 +41,21 @@ const (
 // theme gives a text its look.
 type theme func(look, string) string
 
-// noTheme is for those who see no colours.
+// noTheme has no colours.
 func noTheme(_ look, s string) string { return s }
 
-// table is what a view shows: each line of it a row.
+// table is what a view shows. Each row is a line.
 type table struct {
 	name    string
-	note    string // behind the name
+	note    string // after the name
 	columns []column
 	rows    [][]cell
-	empty   string // what to say when there are no rows
+	empty   string // the text for a table without rows
 }
 
 const gap = 2 // between columns
 
-// lines writes the table, no wider than width unless that is 0. The first line is the name, the
+// lines formats the table, no wider than width unless that is 0. The first line is the name, the
 // second the heads.
 func (t *table) lines(width int, th theme) []string {
 	name := " " + th(title, t.name)
@@ -81,8 +83,8 @@ func (t *table) lines(width int, th theme) []string {
 	return lines
 }
 
-// layout says which columns are shown, and how wide each is: the most important ones first, for as
-// long as there is room.
+// layout chooses the columns to show, and their widths. The most important columns come first, as
+// many as there is room for.
 func (t *table) layout(width int) (shown []int, widths []int) {
 	widths = make([]int, len(t.columns))
 	byRank := make([]int, len(t.columns))
@@ -112,10 +114,10 @@ func (t *table) layout(width int) (shown []int, widths []int) {
 	return shown, widths
 }
 
-// leastFlex is what a column that is cut keeps.
+// leastFlex is the least width of a column that is cut.
 const leastFlex = 16
 
-// shrink has the flexible columns give up what is too much, the last ones first.
+// shrink makes flexible columns narrower until all fit, the last column first.
 func (t *table) shrink(shown, widths []int, width int) {
 	excess := -width
 	for _, i := range shown {
@@ -153,7 +155,7 @@ func (t *table) line(row []cell, shown, widths []int, width int, th theme) strin
 	return pad(styled.String(), text.String(), width)
 }
 
-// pad fills a styled text, which looks as plain does, up to the width.
+// pad fills a styled text with spaces up to the width. Plain is the text without style.
 func pad(styled, plain string, width int) string {
 	if n := width - runewidth.StringWidth(plain); n > 0 {
 		return styled + strings.Repeat(" ", n)
@@ -161,7 +163,7 @@ func pad(styled, plain string, width int) string {
 	return styled
 }
 
-// cut shortens a text that is too wide; 0 is wide enough for any.
+// cut shortens a text that is too wide. A width of 0 is no limit.
 func cut(s string, width int) string {
 	if width <= 0 {
 		return s
@@ -177,7 +179,7 @@ func cutFront(s string, width int) string {
 	return s
 }
 
-// clean takes out what a terminal would obey: names come from other programs.
+// clean removes control characters, which a terminal would obey: names come from other programs.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {

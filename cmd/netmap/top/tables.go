@@ -23,7 +23,7 @@ const (
 
 func (o order) String() string { return [orders]string{"name", "rx", "tx", "lost"}[o] }
 
-// number shows a rate or a count in at most six characters.
+// number formats a rate or a count in at most six characters.
 func number(v float64) string {
 	switch {
 	case v == 0:
@@ -49,7 +49,7 @@ func number(v float64) string {
 
 const units = "kMGTPE"
 
-// amount is a cell with a number, which looks the way given unless it is 0.
+// amount is a cell with a number. It has the given look unless it is 0.
 func amount(v float64, as look) cell {
 	if v == 0 {
 		return cell{"0", dim}
@@ -57,7 +57,7 @@ func amount(v float64, as look) cell {
 	return cell{number(v), as}
 }
 
-// gauge draws how full something is.
+// gauge draws a fill level.
 func gauge(part float64, width int) cell {
 	part = min(max(part, 0), 1)
 	full := int(part*float64(width) + 0.5)
@@ -76,7 +76,7 @@ func gauge(part float64, width int) cell {
 
 const gaugeWidth = 8
 
-// sorted are the ports in the order that was asked for, the busiest first.
+// sorted returns the ports in the given order, the busiest first.
 func (c *changes) sorted(by order) []*portRates {
 	ports := slices.Clone(c.ports)
 	value := map[order]func(*portRates) float64{
@@ -91,7 +91,7 @@ func (c *changes) sorted(by order) []*portRates {
 }
 
 func (c *changes) portTable(by order) table {
-	t := table{name: "PORTS", note: fmt.Sprint(len(c.ports)), empty: "nobody has a port open",
+	t := table{name: "PORTS", note: fmt.Sprint(len(c.ports)), empty: "no port is open",
 		columns: []column{
 			{head: "port", flex: true}, {head: "kind"}, {head: "users", right: true, rank: 4},
 			{head: "tx pps", right: true}, {head: "bit/s", right: true, rank: 1},
@@ -110,7 +110,7 @@ func (c *changes) portTable(by order) table {
 	return t
 }
 
-// name is the port's, with its network namespace where there are several of the name.
+// name is the port's name, with its network namespace if several ports have the name.
 func (c *changes) name(p *portRates) string {
 	same := 0
 	for _, o := range c.ports {
@@ -124,7 +124,7 @@ func (c *changes) name(p *portRates) string {
 	return p.port.Name
 }
 
-// ringCount is how many rings of each direction are in use.
+// ringCount is how many rings are in use, tx and rx.
 func ringCount(p *status.Port) string {
 	n := map[string]int{}
 	for _, r := range p.Rings {
@@ -135,7 +135,7 @@ func ringCount(p *status.Port) string {
 	return fmt.Sprintf("%d+%d", n["tx"], n["rx"])
 }
 
-// about is what else there is to say about a port.
+// about is other information about a port.
 func about(p *status.Port) string {
 	var all []string
 	if p.Detail != "" {
@@ -152,7 +152,8 @@ func about(p *status.Port) string {
 
 func (c *changes) ringTable(by order) table {
 	t := table{name: "RINGS", empty: "no ring is in use", columns: []column{
-		{head: "port", flex: true}, {head: "ring"}, {head: "slots", right: true, rank: 4}, {head: "used", right: true, rank: 1}, {head: "fill"},
+		{head: "port", flex: true}, {head: "ring"},
+		{head: "slots", right: true, rank: 4}, {head: "used", right: true, rank: 1}, {head: "fill"},
 		{head: "pps", right: true}, {head: "bit/s", right: true}, {head: "lost/s", right: true},
 		{head: "frames", right: true, rank: 2}, {head: "bytes", right: true, rank: 3}}}
 	open := 0
@@ -184,10 +185,10 @@ var reasons = map[string]string{
 	"too-many-fragments":  "program's error: too many slots in a packet",
 	"no-room":             "ring full: reader too slow, or too few slots",
 	"not-open":            "the receiver has no rx ring open",
-	"no-receiver":         "nobody else on the switch, or sent to its own address",
+	"no-receiver":         "no other port on the switch, or sent to its own address",
 	"link-error":          "the kernel refused the frame",
-	"bad-header":          "program's error: a virtio-net header that cannot be",
-	"bad-address":         "program's error: NS_INDIRECT to memory that is not there",
+	"bad-header":          "program's error: a virtio-net header that is wrong",
+	"bad-address":         "program's error: NS_INDIRECT to memory that does not exist",
 	"too-long-for-mtu":    "longer than the interface's MTU allows",
 	"refused-by-device":   "the device, or its other end, does not take such frames",
 	"kernel-rx-dropped":   "no buffer left: reader too slow",
@@ -226,10 +227,10 @@ func (c *changes) dropTable() table {
 	return t
 }
 
-// switchTable shows where ports are and which addresses are behind them, as many in a line as there
-// is room for.
+// switchTable shows the ports of switches, and the addresses learned behind them, as many per line
+// as there is room for.
 func (c *changes) switchTable(switches []status.Switch, width int) table {
-	fixed := 30 // everything but the names and the addresses
+	fixed := 30 // all but the names and the addresses
 	for _, s := range switches {
 		for _, p := range s.Ports {
 			fixed = max(fixed, 30+len(p.Name))
@@ -261,7 +262,7 @@ func (c *changes) switchTable(switches []status.Switch, width int) table {
 	return t
 }
 
-// spread puts a list into the last column of a row, and of more rows below it.
+// spread writes a list into the last column of a row, and into more rows below it.
 func (t *table) spread(row []cell, list []string, inLine int) {
 	last := len(row) - 1
 	for {
@@ -293,7 +294,7 @@ func clientTable(s *status.Status, width int) table {
 	return t
 }
 
-// count makes one of equal neighbours: "vale0:a ×3".
+// count joins equal neighbours: "vale0:a ×3".
 func count(names []string) (list []string) {
 	for i := 0; i < len(names); {
 		n := 1

@@ -1,4 +1,4 @@
-// Package top is the command that watches a running daemon: its ports, rings, losses, switches and
+// Package top is the command that shows a running daemon: its ports, rings, losses, switches and
 // clients.
 package top
 
@@ -22,21 +22,20 @@ const help = `top shows what a running netmap serve is doing: ports and rings wi
 rates, frames that were lost and why, VALE switches with the addresses that they
 have learned, and the programs that have the device open.
 
-Commands that open ports inside their own process, as netmap bridge does with
-interfaces, are shown as well: n goes to the next one that runs. --status or
---device shows one only. Of the commands of ordinary users, only those users see
-what they do.
+top also shows commands that open ports inside their own process, as netmap
+bridge does with interfaces: n goes to the next one. --status or --device shows
+only one. A command of an ordinary user is shown only to that user and to root.
 
-Keys: tab, ← → or 1 to 5 choose a view, s what it is sorted by, p or space
-pauses, n goes on to the next daemon or command, + and - change how often it looks, ↑ ↓ scroll, q ends it. A terminal of
-150 by 40 or more shows everything on the first page.
+Keys: tab, ← → or 1 to 5 choose a view, s chooses the order, p or space pauses,
+n goes to the next daemon or command, + and - change the interval, ↑ ↓ scroll,
+q ends top. A terminal of 150 by 40 or more shows everything on the first page.
 
-tx and rx are as a port's program sees them: what it sends, what it receives.
-"lost" counts frames that were dropped at that port, for whatever reason.
+tx and rx are directions as the port's program sees them: it sends tx frames and
+receives rx frames. "lost" counts frames that were dropped at the port.
 
-Without a terminal it writes plain text every --interval, and --json writes an
-object a line, one for each daemon and command. The numbers come from their
-status API, which doc/monitoring.md describes.`
+Without a terminal, top writes plain text every --interval. --json writes one
+object per line for each daemon and command. The numbers come from the status
+API, which doc/monitoring.md describes.`
 
 const examples = `  netmap top
   netmap top --once
@@ -44,7 +43,7 @@ const examples = `  netmap top
   netmap top --device /dev/netmap
   netmap top --status 127.0.0.1:9669`
 
-// flags are those of top.
+// flags are the command's flags.
 type flags struct {
 	sources  cli.Frameworks
 	interval time.Duration
@@ -52,10 +51,10 @@ type flags struct {
 	json     bool
 }
 
-// shortest is how often the daemon may be asked.
+// shortest is the shortest interval at which the daemon may be polled.
 const shortest = 100 * time.Millisecond
 
-// New is the command.
+// New returns the command.
 func New() *cobra.Command {
 	f := &flags{}
 	cmd := &cobra.Command{
@@ -79,8 +78,9 @@ func New() *cobra.Command {
 func (f *flags) addFlags(fs *pflag.FlagSet) {
 	f.sources.AddFlags(fs)
 	fs.DurationVarP(&f.interval, "interval", "T", time.Second, "how often to look")
-	fs.BoolVar(&f.once, "once", false, "write one report, of what happens within --interval, and end")
-	fs.BoolVar(&f.json, "json", false, "write one snapshot as the status API gives it, an object a line for each daemon and command, and end")
+	fs.BoolVar(&f.once, "once", false, "write one report about one --interval, and end")
+	fs.BoolVar(&f.json, "json", false,
+		"write the status API's answer of each daemon and command, one object per line, and end")
 }
 
 func (f *flags) check() error {
@@ -122,7 +122,7 @@ func writeJSON(out io.Writer, all []cli.Found) error {
 	return nil
 }
 
-// write writes reports as text, until the context ends.
+// write writes reports as text until the context ends.
 func (f *flags) write(ctx context.Context, out io.Writer, before []cli.Found) error {
 	for {
 		select {
@@ -151,8 +151,8 @@ func (f *flags) write(ctx context.Context, out io.Writer, before []cli.Found) er
 	}
 }
 
-// earlier is what the same framework said before, nil if it was not there: another one counts from
-// 0.
+// earlier returns the previous status of the same framework, or nil if there is none. Another
+// framework counts from 0.
 func earlier(before []cli.Found, now cli.Found) *status.Status {
 	for _, s := range before {
 		if s.Address == now.Address && s.PID == now.PID && s.Started.Equal(now.Started) {

@@ -26,7 +26,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// sample is a daemon with a bit of everything, after so many seconds.
+// sample is a daemon with some of everything, after so many seconds.
 func sample(second int) *status.Status {
 	n := uint64(second)
 	none := map[string]uint64{}
@@ -53,14 +53,16 @@ func sample(second int) *status.Status {
 				Rings: []status.Ring{ring("tx", 0, 0, 1_284_567, 60), ring("rx", 0, 0, 0, 0)}},
 			{Name: "vale0:a-long-name-b/zrt#12", Kind: "monitor", Detail: "zero-copy, both directions",
 				Region: 1, Users: 1, Drops: none, Rings: []status.Ring{ring("rx", 0, 500, 99, 1500)}},
-			{Name: "vale0:b", Kind: "vale", Region: 1, Users: 2, Drops: none, Rings: []status.Ring{ring("tx", 0, 0, 0, 0), full}},
+			{Name: "vale0:b", Kind: "vale", Region: 1, Users: 2, Drops: none,
+				Rings: []status.Ring{ring("tx", 0, 0, 0, 0), full}},
 			{Name: "vale0:eth1", Kind: "vale", Detail: "native copy", Region: 1, Attached: "eth1",
 				Drops: none, Rings: []status.Ring{ring("tx", 0, 4, 50, 1500), ring("rx", 0, 0, 70, 1400)}},
 			{Name: "vale1:tap0", Kind: "vale", Region: 1, Persistent: true, Drops: none,
 				Rings: []status.Ring{{Direction: "tx", Slots: 1024, Drops: none}}},
 		},
 		Switches: []status.Switch{
-			{Name: "vale0", Ports: []status.SwitchPort{{Index: 0, Name: "vale0:a"}, {Index: 1, Name: "vale0:b"}, {Index: 2, Name: "vale0:eth1"}}},
+			{Name: "vale0", Ports: []status.SwitchPort{{Index: 0, Name: "vale0:a"},
+				{Index: 1, Name: "vale0:b"}, {Index: 2, Name: "vale0:eth1"}}},
 			{Name: "vale1", Ports: []status.SwitchPort{{Index: 0, Name: "vale1:tap0"}}},
 		},
 		Clients: []status.Client{
@@ -81,7 +83,7 @@ func sample(second int) *status.Status {
 	return s
 }
 
-// A picture depends on nothing but two statuses and the size.
+// A picture depends only on two statuses and the size.
 func TestPictures(t *testing.T) {
 	for _, size := range []struct{ w, h int }{{80, 24}, {200, 50}} {
 		for v := range views {
@@ -135,7 +137,7 @@ func checkSize(t *testing.T, picture string, w, h int) {
 	}
 }
 
-// Whatever the size of the terminal, the picture fits it.
+// The picture fits the terminal, whatever its size.
 func TestAnySize(t *testing.T) {
 	for w := 1; w <= 220; w += 3 {
 		for _, h := range []int{1, 2, 5, 6, 10, 24, 40, 60} {
@@ -151,7 +153,7 @@ func TestAnySize(t *testing.T) {
 func TestEmptyDaemon(t *testing.T) {
 	s := screen{now: &status.Status{Time: start, Started: start}, width: 80, height: 24,
 		theme: noTheme}
-	for v, want := range map[view]string{portsView: "nobody has a port open",
+	for v, want := range map[view]string{portsView: "no port is open",
 		ringsView: "no ring is in use", lostView: "no frame was lost", switchesView: "no VALE switch",
 		clientsView: "no program has"} {
 		s.view = v
@@ -171,7 +173,7 @@ func TestRates(t *testing.T) {
 	if b := c.ports[4]; b.lost != 34_567 || b.fill() < 0.97 {
 		t.Errorf("%+v", b)
 	}
-	// Two ports of one name are two.
+	// Two ports with one name, in different namespaces, are two.
 	if other := c.ports[1]; other.rx.frames != 12 || other.tx.frames != 0 {
 		t.Errorf("%+v", other)
 	}
@@ -214,7 +216,9 @@ func TestKeys(t *testing.T) {
 		key  string
 		want string
 	}{
-		{"tab", "rings 0 name false 1s"}, {"down", "rings 1 name false 1s"}, {"end", "rings 9 name false 1s"}, {"pgup", "rings 5 name false 1s"},
+		{"tab", "rings 0 name false 1s"}, {"down", "rings 1 name false 1s"},
+		{"end", "rings 9 name false 1s"},
+		{"pgup", "rings 5 name false 1s"},
 		{"2", "rings 0 name false 1s"}, {"shift+tab", "ports 0 name false 1s"},
 		{"left", "clients 0 name false 1s"}, {"right", "ports 0 name false 1s"},
 		{"s", "ports 0 rx false 1s"}, {"p", "ports 0 rx true 1s"}, {"space", "ports 0 rx false 1s"},
@@ -222,7 +226,8 @@ func TestKeys(t *testing.T) {
 		{"x", "ports 0 rx false 1s"}, {"5", "clients 0 rx false 1s"}, {"up", "clients 0 rx false 1s"},
 	} {
 		m.key(step.key)
-		if got := fmt.Sprint(m.view, m.scroll, m.order, m.paused, m.interval); got != strings.Join(strings.Fields(step.want), " ") {
+		got := fmt.Sprint(m.view, m.scroll, m.order, m.paused, m.interval)
+		if got != strings.Join(strings.Fields(step.want), " ") {
 			t.Errorf("after %q: %s, want %s", step.key, got, step.want)
 		}
 	}
@@ -231,8 +236,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// When the daemon is gone, the last numbers stay, with the reason. Another daemon's counters are
-// not compared.
+// When the daemon is gone, the last numbers stay, with the reason. They are not compared with
+// another daemon's counters.
 func TestAnswers(t *testing.T) {
 	m := newModel(t.Context(), nil, []cli.Found{{Address: "a", Status: sample(10)}}, time.Second)
 	m.width, m.height = 80, 24
@@ -292,7 +297,7 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// server is a daemon that answers so, at a unix socket.
+// server is a daemon at a unix socket that gives the answer.
 func server(t *testing.T, answer http.HandlerFunc) (socket string) {
 	t.Helper()
 	testutil.CheckLeaks(t)
@@ -344,7 +349,9 @@ func TestOnce(t *testing.T) {
 func TestStrangeServers(t *testing.T) {
 	for want, answer := range map[string]http.HandlerFunc{
 		"is this a netmap daemon?": http.NotFound,
-		"cannot be read":           func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("hello")) },
+		"cannot be read": func(w http.ResponseWriter, _ *http.Request) {
+			w.Write([]byte("hello"))
+		},
 	} {
 		if _, err := runTop(t, "--json", "--status", server(t, answer)); err == nil ||
 			!strings.Contains(err.Error(), want) {
@@ -353,7 +360,7 @@ func TestStrangeServers(t *testing.T) {
 	}
 }
 
-// Of several frameworks one is shown, n goes on to the next. When the shown one is gone its numbers
+// Of several frameworks one is shown, and n shows the next. If the shown one is gone, its numbers
 // stay.
 func TestSeveral(t *testing.T) {
 	found := func(at int, addresses ...string) (all []cli.Found) {
@@ -408,7 +415,7 @@ func TestSeveral(t *testing.T) {
 	}
 }
 
-// What is inside a command has no device that others could have open.
+// A framework inside a command has no device that clients could open.
 func TestClientsOfCommand(t *testing.T) {
 	for program, want := range map[string]string{"netmap gen": "inside this program",
 		"": "has the device open"} {

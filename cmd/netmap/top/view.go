@@ -26,21 +26,22 @@ func (v view) String() string {
 	return [views]string{"ports", "rings", "lost", "switches", "clients"}[v]
 }
 
-// screen is what is to be shown: with a status and the one before, all that the picture depends on.
+// screen is everything that the picture depends on.
 type screen struct {
 	now, before   *status.Status // before may be nil
 	width, height int            // in characters
 	view          view
 	order         order
-	scroll        int // lines of the page above the top
+	scroll        int // lines of the page above the screen
 	paused        bool
 	interval      time.Duration
-	trouble       string // why there is nothing newer
-	place, places int    // which one of those that could be shown this is, from 0; and how many there are
+	trouble       string // why there are no newer numbers
+	// place is the index of the framework that is shown, and places is how many there are.
+	place, places int
 	theme         theme
 }
 
-// A screen so large has room for all pages at once on its first one.
+// A screen of this size shows all pages at once on its first page.
 const (
 	wideWidth  = 150
 	wideHeight = 40
@@ -48,7 +49,7 @@ const (
 
 func (s *screen) wide() bool { return s.width >= wideWidth && s.height >= wideHeight }
 
-// chrome is the lines above and below a page.
+// chrome is the number of lines above and below a page.
 const chrome = 5
 
 // render draws the screen: exactly height lines, none wider than width.
@@ -71,7 +72,7 @@ func (s *screen) render() string {
 	return strings.Join(lines, "\n")
 }
 
-// lastScroll is how far the page can be scrolled.
+// lastScroll is the largest scroll of the page.
 func (s *screen) lastScroll() int {
 	return max(len(s.page())-max(s.height-chrome, 1), 0)
 }
@@ -127,17 +128,17 @@ func (s *screen) tabs() string {
 	return styled.String()
 }
 
-// between puts one text at the left and one at the right of a line.
+// between puts one text at the left end and one at the right end of a line.
 func between(left, right string, width int) string {
 	left = cut(left, max(width-runewidth.StringWidth(right), 0))
 	return cut(left+strings.Repeat(" ",
 		max(width-runewidth.StringWidth(left)-runewidth.StringWidth(right), 0))+right, width)
 }
 
-// foot is the last line: what can be done, or what is wrong.
+// foot is the last line: keys, or what is wrong.
 func (s *screen) foot(lines, top, room int) string {
 	if s.trouble != "" {
-		return s.theme(bad, cutFront(" "+clean(s.trouble), s.width)) // what helps stands at its end
+		return s.theme(bad, cutFront(" "+clean(s.trouble), s.width)) // the advice is at the end
 	}
 	left := fmt.Sprintf(" q quit  tab view  s sort (%v)  p pause  +- every %v  ↑↓ scroll", s.order,
 		s.interval)
@@ -148,7 +149,7 @@ func (s *screen) foot(lines, top, room int) string {
 	return s.theme(dim, between(left, right, s.width))
 }
 
-// age is a time that went by, in two units.
+// age formats a duration in two units.
 func age(d time.Duration) string {
 	d = d.Round(time.Second)
 	day, hour, minute := d/(24*time.Hour), d/time.Hour%24, d/time.Minute%60
@@ -163,7 +164,7 @@ func age(d time.Duration) string {
 	return fmt.Sprintf("%ds", d/time.Second)
 }
 
-// page is the lines of the view, all of them.
+// page is all lines of the view.
 func (s *screen) page() []string {
 	if s.view == portsView && s.wide() {
 		return s.all()
@@ -188,7 +189,7 @@ func (s *screen) table(v view, width int) table {
 	return c.portTable(s.order)
 }
 
-// all is everything side by side: what moves at the left, who and where at the right.
+// all puts everything side by side: rates at the left, clients and switches at the right.
 func (s *screen) all() []string {
 	leftWidth := s.width * 57 / 100
 	rightWidth := s.width - leftWidth - 3
@@ -212,15 +213,15 @@ func (s *screen) all() []string {
 	return lines
 }
 
-// stack puts tables one below the other. Where there is not enough room, the longest are cut, and
-// say so.
+// stack puts tables one below the other. If there is not enough room, it cuts the longest, and
+// marks them.
 func (s *screen) stack(width, room int, tables ...table) (lines []string) {
 	parts := make([][]string, len(tables))
 	for i := range tables {
 		parts[i] = tables[i].lines(width, s.theme)
 		room -= len(parts[i]) + 1
 	}
-	for room < -1 { // the last one needs no empty line behind it
+	for room < -1 { // the last one needs no empty line after it
 		longest := 0
 		for i := range parts {
 			if len(parts[i]) > len(parts[longest]) {
@@ -255,7 +256,7 @@ func (s *screen) number(name string) int {
 	return 1
 }
 
-// text is everything as plain text, as wide and as long as it gets: for pipes and files.
+// text is everything as plain text without limits of width and length: for pipes and files.
 func (s *screen) text() string {
 	c := compare(s.now, s.before)
 	var b strings.Builder

@@ -12,7 +12,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/nioctl"
 )
 
-// device is a netmap device, ours or the kernel module's: all that is asked of it is in netmap's
+// device is a netmap device, ours or the kernel module's. All requests are part of netmap's
 // interface.
 type device struct {
 	fd   int
@@ -29,7 +29,8 @@ func openDevice(path string) (*device, error) {
 
 func (d *device) Close() error { return unix.Close(d.fd) }
 
-// request sends a request about a port, and gives errors a name and advice by errno.
+// request makes a request about a port. It adds the operation, the name and advice by errno to
+// errors.
 func request[T any](d *device, kind uint16, op, name string, body *T,
 	advice map[syscall.Errno]string) error {
 	h := abi.Header{Version: abi.Version, Type: kind}
@@ -44,7 +45,7 @@ func request[T any](d *device, kind uint16, op, name string, body *T,
 	return fault.Wrap(err, op, name, "%s", advice[fault.Errno(err)])
 }
 
-// none is the error of a file that takes no requests, or not these.
+// none is the error of a file that does not answer requests, or not these.
 func (d *device) none(err error, op, name string) error {
 	return fault.Wrap(err, op, name, "%s", nioctl.NoneHint(d.path))
 }
@@ -58,13 +59,13 @@ type port struct {
 	RxRings uint16 `json:"rx_rings"`
 	TxSlots uint32 `json:"tx_slots"`
 	RxSlots uint32 `json:"rx_slots"`
-	Header  uint32 `json:"header"`            // bytes of the virtio-net header of its frames
+	Header  uint32 `json:"header"`            // bytes of the virtio-net header in frames
 	Memory  uint16 `json:"memory"`            // region
-	Program string `json:"program,omitempty"` // inside which the switch is; none for the device's
+	Program string `json:"program,omitempty"` // that has the switch inside
 	PID     int    `json:"pid,omitempty"`     // of that program
 }
 
-// list asks for the ports of all switches.
+// list returns the ports of all switches.
 func (d *device) list() (all []port, err error) {
 	err = nioctl.ValePorts(d.fd, func(name string, at abi.ValeList) bool {
 		all = append(all, d.describe(name, at.PortIdx))
@@ -81,7 +82,8 @@ func (d *device) list() (all []port, err error) {
 	return all, nil
 }
 
-// describe adds what the device tells about a port. One that has gone meanwhile has no rings.
+// describe reads more about a port from the device. A port that has been closed meanwhile has no
+// rings.
 func (d *device) describe(name string, index uint32) port {
 	p := port{Switch: switchOf(name), Index: index, Name: name}
 	info, header := abi.PortInfo{}, abi.PortHdr{}
@@ -101,11 +103,12 @@ func (d *device) attach(name string, host bool) (index uint32, err error) {
 		body.Reg.Mode = abi.RegNICSW
 	}
 	err = request(d, abi.ReqValeAttach, "attach", name, &body, map[syscall.Errno]string{
-		syscall.EINVAL:     "there is no interface of that name here",
-		syscall.ENXIO:      "there is no interface of that name here",
-		syscall.EBUSY:      "somebody has the interface open, or it is attached already",
-		syscall.EPERM:      "netmap serve lacks the capabilities for interfaces",
-		syscall.ENOMEM:     "the switch is full, there are too many, or the device's memory is used up: its log tells",
+		syscall.EINVAL: "there is no interface of that name here",
+		syscall.ENXIO:  "there is no interface of that name here",
+		syscall.EBUSY:  "a program has the interface open, or it is attached already",
+		syscall.EPERM:  "netmap serve lacks the capabilities for interfaces",
+		syscall.ENOMEM: "the switch is full, there are too many switches, " +
+			"or the device's memory is used up: see its log",
 		syscall.EOPNOTSUPP: "the device cannot do that with this interface",
 	})
 	return body.PortIndex, err
@@ -126,7 +129,8 @@ func (d *device) create(name string, wish abi.ValeNewIf) (abi.ValeNewIf, error) 
 		syscall.EEXIST: "there is an interface of that name; choose another",
 		syscall.EINVAL: "it cannot be the name of an interface",
 		syscall.EPERM:  "netmap serve needs CAP_NET_ADMIN for it",
-		syscall.ENOMEM: "the device's memory is used up: close ports, or give netmap serve more --buffers, --rings or --ports",
+		syscall.ENOMEM: "the device's memory is used up: close ports, " +
+			"or give netmap serve more --buffers, --rings or --ports",
 	})
 	return wish, err
 }
@@ -134,16 +138,17 @@ func (d *device) create(name string, wish abi.ValeNewIf) (abi.ValeNewIf, error) 
 func (d *device) remove(name string) error {
 	return request(d, abi.ReqValeDelIf, "delete", name, (*struct{})(nil), map[syscall.Errno]string{
 		syscall.ENXIO:  "there is no such interface here",
-		syscall.EINVAL: "it is no port that netmap vale create made",
-		syscall.EBUSY:  "somebody has it open, or it is attached: netmap vale detach",
+		syscall.EINVAL: "it was not made by netmap vale create",
+		syscall.EBUSY:  "a program has it open, or it is attached: netmap vale detach",
 	})
 }
 
 func (d *device) startPolling(name string, wish abi.ValePolling) error {
 	return request(d, abi.ReqValePollingEnable, "poll", name, &wish, map[syscall.Errno]string{
-		syscall.ENXIO:      "no switch has a port of that name: netmap vale list",
-		syscall.EFAULT:     "it is polled already",
-		syscall.EINVAL:     "there are not so many processors, or rings; one processor has to be left for others",
+		syscall.ENXIO:  "no switch has a port of that name: netmap vale list",
+		syscall.EFAULT: "it is polled already",
+		syscall.EINVAL: "there are not so many processors or rings, " +
+			"or no processor is left for other programs",
 		syscall.EOPNOTSUPP: "only interfaces that are attached are polled",
 	})
 }

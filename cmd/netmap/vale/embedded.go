@@ -10,9 +10,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/status"
 )
 
-// embedded is the ports of the switches inside commands that run. Nobody else can open them.
+// embedded returns the ports of switches inside running commands. Other programs cannot open them.
 func embedded(ctx context.Context) (all []port) {
-	found, _ := cli.Find(ctx) // without any, there are no switches
+	found, _ := cli.Find(ctx) // an error means that there are no such switches
 	for _, f := range found {
 		if f.Device == "" {
 			all = append(all, portsOf(f.Status)...)
@@ -21,7 +21,7 @@ func embedded(ctx context.Context) (all []port) {
 	return all
 }
 
-// portsOf is the ports on the switches of a framework.
+// portsOf returns the ports on the switches of a framework.
 func portsOf(s *status.Status) (all []port) {
 	for _, sw := range s.Switches {
 		for _, on := range sw.Ports {
@@ -50,7 +50,8 @@ func (p *port) count(rings []status.Ring) {
 	}
 }
 
-// printable takes out what a terminal would obey: a status comes from another program.
+// printable removes control characters, which a terminal would obey: a status comes from another
+// program.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {

@@ -1,5 +1,5 @@
-// Package vale is the command that looks at VALE switches and changes them, as vale-ctl does:
-// through the requests of the device, so that it works with netmap's kernel module, too.
+// Package vale is the command that lists and changes VALE switches, as vale-ctl does. It uses the
+// requests of the device, so that it works with netmap's kernel module, too.
 package vale
 
 import (
@@ -23,9 +23,9 @@ import (
 const help = `vale shows the VALE switches of a netmap device, and changes what is on them.
 
 A switch exists as long as it has ports. Programs make ports by opening them
-("vale0:a"); this command attaches network interfaces ("vale0:eth0") and makes
-persistent ports, which are there without a program and which the host sees as
-an interface.`
+("vale0:a"). This command attaches network interfaces ("vale0:eth0"), and makes
+persistent ports. A persistent port exists without a program, and the host sees
+it as an interface.`
 
 const examples = `  netmap vale list
   netmap vale attach vale0:eth1
@@ -33,13 +33,13 @@ const examples = `  netmap vale list
   netmap vale polling vale0:eth1 on --cpu 1
   netmap vale detach vale0:eth1`
 
-// flags are those of all commands here.
+// flags are the flags of all these commands.
 type flags struct {
 	path string
 	json bool
 }
 
-// New is the command.
+// New returns the command.
 func New() *cobra.Command {
 	f := &flags{}
 	cmd := &cobra.Command{Use: "vale", Short: "List and change VALE switches", Long: help,
@@ -47,7 +47,7 @@ func New() *cobra.Command {
 	cli.AddDeviceFlag(cmd.PersistentFlags(), &f.path,
 		"netmap device, that of netmap serve or of the kernel")
 	cmd.PersistentFlags().BoolVar(&f.json, "json", false,
-		"write what there is, or what was done, as JSON")
+		"write the list, or what was done, as JSON")
 	cmd.AddCommand(f.listCmd(), f.attachCmd(), f.detachCmd(), f.createCmd(), f.deleteCmd(),
 		f.pollingCmd())
 	return cmd
@@ -63,7 +63,7 @@ func (f *flags) with(do func(*device) error) error {
 	return do(d)
 }
 
-// tell says what was done, to people or to scripts.
+// tell reports what was done, as text or as JSON.
 func (f *flags) tell(cmd *cobra.Command, done any, text string, args ...any) error {
 	if f.json {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(done)
@@ -72,7 +72,7 @@ func (f *flags) tell(cmd *cobra.Command, done any, text string, args ...any) err
 	return err
 }
 
-// change is the answer to a command, for scripts.
+// change is a report as JSON.
 type change struct {
 	Done  string  `json:"done"`
 	Name  string  `json:"name"`
@@ -104,8 +104,8 @@ leaves these out.`,
 	}
 }
 
-// list is the ports of all switches: the device's, then those inside commands unless the device was
-// named. Where there are commands, there need be no device.
+// list returns the ports of all switches: first the device's, then those inside commands. It omits
+// the latter if --device is given. If there are commands, it works without a device.
 func (f *flags) list(cmd *cobra.Command) (all []port, err error) {
 	if !cmd.Flags().Changed("device") {
 		all = embedded(cmd.Context())
@@ -125,7 +125,7 @@ func (f *flags) list(cmd *cobra.Command) (all []port, err error) {
 	return all, err
 }
 
-// only is the ports on some switches, of all for none.
+// only returns the ports on the given switches, or all if none is given.
 func only(all []port, switches []string) (some []port, err error) {
 	if len(switches) == 0 {
 		return all, nil
@@ -145,7 +145,7 @@ func only(all []port, switches []string) (some []port, err error) {
 	return some, nil
 }
 
-// show writes switches as paragraphs, and ports as lines.
+// show writes each switch as a paragraph, and each port as a line.
 func show(to io.Writer, all []port) error {
 	if len(all) == 0 {
 		fmt.Fprintln(to, "There are no switches. Opening a port such as vale0:a makes one.")
@@ -229,7 +229,8 @@ func (f *flags) createCmd() *cobra.Command {
 			}
 			if portname.KindOf(args[0]) != portname.Interface || strings.ContainsAny(args[0], ":/") ||
 				len(args[0]) >= abi.IfNameSize || args[0] == "" {
-				return fmt.Errorf("%q cannot be the name of a persistent port: it takes up to %d characters, none of :/{}, and does not start with vale", args[0], abi.IfNameSize-1)
+				return fmt.Errorf("%q cannot be the name of a persistent port: it has up to %d characters, "+
+					"none of :/{}, and does not start with vale", args[0], abi.IfNameSize-1)
 			}
 			return nil
 		},
@@ -273,10 +274,10 @@ func (f *flags) pollingCmd() *cobra.Command {
 	var cpu, count uint32
 	cmd := &cobra.Command{
 		Use:   "polling switch:interface on|off",
-		Short: "Have processors look at an attached interface all the time",
-		Long: `polling has a processor look at all rings of an attached interface all the time,
-which saves the wake-up and costs the processor. With --cpus 2 or more, each
-looks at one ring: processor 0 at ring 0, and so on from --cpu on.`,
+		Short: "Make processors poll an attached interface all the time",
+		Long: `polling makes a processor look at all rings of an attached interface all the
+time. This saves wake-ups and costs the processor. With --cpus 2 or more, each
+processor looks at the ring that has the processor's number.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := cli.TakesArgs(2, 2)(cmd, args); err != nil {
 				return err
@@ -288,7 +289,7 @@ looks at one ring: processor 0 at ring 0, and so on from --cpu on.`,
 				return fmt.Errorf("--cpu and --cpus are for on: leave them out")
 			}
 			if count == 0 {
-				return fmt.Errorf("--cpus 0 leaves nobody to look: it takes 1 or more")
+				return fmt.Errorf("--cpus 0 leaves no processor to poll: want 1 or more")
 			}
 			return onePort(cmd, args[:1])
 		},
@@ -319,7 +320,7 @@ looks at one ring: processor 0 at ring 0, and so on from --cpu on.`,
 	return cmd
 }
 
-// onePort wants the name of a port on a switch.
+// onePort accepts the name of one port on a switch.
 func onePort(cmd *cobra.Command, args []string) error {
 	if err := cli.TakesArgs(1, 1)(cmd, args); err != nil {
 		return err
@@ -336,7 +337,7 @@ func switchOf(port string) string {
 	return sw
 }
 
-// complete offers what a port is called, for the first argument; on and off for the second.
+// complete offers a text of each port for the first argument, and on and off for the second.
 func (f *flags) complete(what func(port) string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) (names []string,
 		_ cobra.ShellCompDirective) {
@@ -356,7 +357,7 @@ func (f *flags) complete(what func(port) string) cobra.CompletionFunc {
 	}
 }
 
-// completeInterface offers the interfaces of this network namespace on the switch that was typed.
+// completeInterface offers the interfaces of this network namespace for the switch that was typed.
 func completeInterface(_ *cobra.Command, args []string, typed string) (names []string,
 	_ cobra.ShellCompDirective) {
 	sw, _, ok := strings.Cut(typed, ":")

@@ -31,7 +31,9 @@ func newLab(t *testing.T) *lab {
 	testutil.CheckLeaks(t)
 	l := &lab{t, filepath.Join(t.TempDir(), "netmap"), testutil.NewNS(t)}
 	testutil.Veth(t, l.ns, "v0", l.ns, "v1", 1)
-	d, err := daemon.Start(daemon.Config{Engine: engine.Config{Region: mem.Config{Buf: mem.Pool{Num: 16384}, NoHuge: true}, NIC: engine.NICConfig{StateDir: t.TempDir()}},
+	d, err := daemon.Start(daemon.Config{Engine: engine.Config{
+		Region: mem.Config{Buf: mem.Pool{Num: 16384}, NoHuge: true},
+		NIC:    engine.NICConfig{StateDir: t.TempDir()}},
 		Path: l.path, Mode: 0o600, Log: slog.New(slog.DiscardHandler)})
 	testutil.Require(t, "a device node (root, FUSE passthrough of Linux 6.9)", err)
 	t.Cleanup(func() { d.Close() })
@@ -91,7 +93,9 @@ func TestSwitches(t *testing.T) {
 	if err == nil {
 		err = json.Unmarshal([]byte(out), &all)
 	}
-	if want := "[{vale10 0 vale10:v0 1 1 1024 1024 0 1  0} {vale3 0 vale3:a 2 2 256 256 0 1  0} {vale3 1 vale3:pt 2 2 512 512 0 1  0}]"; err != nil || fmt.Sprint(all) != want {
+	want := "[{vale10 0 vale10:v0 1 1 1024 1024 0 1  0} {vale3 0 vale3:a 2 2 256 256 0 1  0} " +
+		"{vale3 1 vale3:pt 2 2 512 512 0 1  0}]"
+	if err != nil || fmt.Sprint(all) != want {
 		t.Errorf("list: %v, %v; want %s", all, err, want)
 	}
 
@@ -100,7 +104,7 @@ func TestSwitches(t *testing.T) {
 	l.fails("no switch has a port", "detach", "vale3:x")
 	l.fails("opened by a program", "detach", "vale3:a")
 	l.fails("netmap vale detach", "delete", "pt")
-	l.fails("no port that netmap vale create made", "delete", "v1")
+	l.fails("was not made by netmap vale create", "delete", "v1")
 	l.fails("there is an interface of that name", "create", "v1")
 	l.fails("there is no switch vale9", "list", "vale9")
 	l.fails("not polled", "polling", "vale10:v0", "off")
