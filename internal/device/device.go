@@ -125,7 +125,7 @@ func (p *Port) register(offsets *abi.OptionOffsets, own *shm.Mapping, x *Extmem)
 		p.maxOffset = int(min(granted.MaxOffset, math.MaxInt32))
 		return nil
 	case !isLegacy(p.fd, err):
-		return fault.Wrap(err, "open", p.name, "%s", p.registerHint(err))
+		return nioctl.Explain(err, p.path, "open", p.name, openHints)
 	case len(options) > 0:
 		return fault.New(unix.EOPNOTSUPP, "open", p.name,
 			"the device speaks API %d, which has neither offsets nor external memory", legacyAPI)
@@ -140,26 +140,17 @@ func (p *Port) request(kind uint16) abi.Header {
 	return h
 }
 
-func (p *Port) registerHint(err error) string {
-	switch {
-	case nioctl.IsNone(err):
-		return nioctl.NoneHint(p.path)
-	case errors.Is(err, unix.ENXIO):
-		return "there is no such interface"
-	case errors.Is(err, unix.EINVAL):
-		return "the port has no such ring, its MTU does not fit the buffers, or the device does not " +
-			"know the request"
-	case errors.Is(err, unix.EBUSY):
-		return "another program has the rings exclusively, or the port is opened exclusively and its " +
-			"rings are in use"
-	case errors.Is(err, unix.EOPNOTSUPP):
-		return "the port, or the device, has no such option; or the external memory cannot be shared: " +
-			"map a memfd of MFD_ALLOW_SEALING"
-	case errors.Is(err, unix.ENOMEM):
-		return "the device's memory is used up; close ports, or give it more " +
-			"(netmap serve --buffers, --rings, --ports; its log names the pool)"
-	}
-	return ""
+// openHints say what to do when the device refuses to open a port.
+var openHints = fault.Hints{
+	unix.ENXIO: "there is no such interface",
+	unix.EINVAL: "the port has no such ring, its MTU does not fit the buffers, or the device " +
+		"does not know the request",
+	unix.EBUSY: "another program has the rings exclusively, or the port is opened exclusively " +
+		"and its rings are in use",
+	unix.EOPNOTSUPP: "the port, or the device, has no such option; or the external memory cannot be " +
+		"shared: map a memfd of MFD_ALLOW_SEALING",
+	unix.ENOMEM: "the device's memory is used up; close ports, or give it more " +
+		"(netmap serve --buffers, --rings, --ports; its log names the pool)",
 }
 
 // Register implements netmap.Transport.

@@ -39,7 +39,7 @@ func (p *Port) registerLegacy() error {
 		return err
 	}
 	if e := nioctl.Do(p.fd, abi.NIOCREGIF, &m); e != 0 {
-		return fault.Wrap(e, "open", p.name, "%s", p.registerHint(e))
+		return nioctl.Explain(e, p.path, "open", p.name, openHints)
 	}
 	a := &p.answer
 	a.Offset, a.MemSize = uint64(m.Offset), uint64(m.MemSize)

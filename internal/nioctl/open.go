@@ -45,8 +45,12 @@ func openHint(err error) string {
 // point of a device that is gone, or something that is no device.
 func IsNone(err error) bool { return errors.Is(err, unix.ENOTTY) }
 
-// NoneHint tells what to do about such a file.
-func NoneHint(path string) string {
-	return path + " exists, but is no netmap device: start netmap serve, " +
-		"load netmap's kernel module, or name another node"
+// Explain wraps the error of a request to the device at path. The hint says that the file is not a
+// netmap device, or is that of hints for the errno.
+func Explain(err error, path, op, object string, hints fault.Hints) error {
+	if IsNone(err) {
+		return fault.Wrap(err, op, object, "%s exists, but is no netmap device: start netmap serve, "+
+			"load netmap's kernel module, or name another node", path)
+	}
+	return hints.Wrap(err, op, object)
 }

@@ -29,25 +29,15 @@ func openDevice(path string) (*device, error) {
 
 func (d *device) Close() error { return unix.Close(d.fd) }
 
-// request makes a request about a port. It adds the operation, the name and advice by errno to
-// errors.
-func request[T any](d *device, kind uint16, op, name string, body *T,
-	advice map[syscall.Errno]string) error {
+// request makes a request about a port. Its errors have the operation, the name and a hint.
+func request[T any](d *device, kind uint16, op, name string, body *T, hints fault.Hints) error {
 	h := abi.Header{Version: abi.Version, Type: kind}
 	copy(h.Name[:abi.ReqNameSize-1], name)
 	err := nioctl.Control(d.fd, &h, body)
 	if err == nil {
 		return nil
 	}
-	if nioctl.IsNone(err) {
-		return d.none(err, op, name)
-	}
-	return fault.Wrap(err, op, name, "%s", advice[fault.Errno(err)])
-}
-
-// none is the error of a file that does not answer requests, or not these.
-func (d *device) none(err error, op, name string) error {
-	return fault.Wrap(err, op, name, "%s", nioctl.NoneHint(d.path))
+	return nioctl.Explain(err, d.path, op, name, hints)
 }
 
 // port is a port of a switch.
@@ -72,7 +62,7 @@ func (d *device) list() (all []port, err error) {
 		return true
 	})
 	if nioctl.IsNone(err) {
-		return nil, d.none(err, "list", "switches")
+		return nil, nioctl.Explain(err, d.path, "list", "switches", nil)
 	}
 	if err != nil {
 		return nil, fault.Wrap(err, "list", "switches",
@@ -102,7 +92,7 @@ func (d *device) attach(name string, host bool) (index uint32, err error) {
 	if host {
 		body.Reg.Mode = abi.RegNICSW
 	}
-	err = request(d, abi.ReqValeAttach, "attach", name, &body, map[syscall.Errno]string{
+	err = request(d, abi.ReqValeAttach, "attach", name, &body, fault.Hints{
 		syscall.EINVAL: "there is no interface of that name here",
 		syscall.ENXIO:  "there is no interface of that name here",
 		syscall.EBUSY:  "a program has the interface open, or it is attached already",
@@ -116,7 +106,7 @@ func (d *device) attach(name string, host bool) (index uint32, err error) {
 
 func (d *device) detach(name string) (index uint32, err error) {
 	body := abi.ValeDetach{}
-	err = request(d, abi.ReqValeDetach, "detach", name, &body, map[syscall.Errno]string{
+	err = request(d, abi.ReqValeDetach, "detach", name, &body, fault.Hints{
 		syscall.ENXIO:  "no switch has a port of that name: netmap vale list",
 		syscall.ENOENT: "no switch has a port of that name: netmap vale list",
 		syscall.EBUSY:  "it was opened by a program, or is polled: close it, or netmap vale polling off",
@@ -125,7 +115,7 @@ func (d *device) detach(name string) (index uint32, err error) {
 }
 
 func (d *device) create(name string, wish abi.ValeNewIf) (abi.ValeNewIf, error) {
-	err := request(d, abi.ReqValeNewIf, "create", name, &wish, map[syscall.Errno]string{
+	err := request(d, abi.ReqValeNewIf, "create", name, &wish, fault.Hints{
 		syscall.EEXIST: "there is an interface of that name; choose another",
 		syscall.EINVAL: "it cannot be the name of an interface",
 		syscall.EPERM:  "netmap serve needs CAP_NET_ADMIN for it",
@@ -136,7 +126,7 @@ func (d *device) create(name string, wish abi.ValeNewIf) (abi.ValeNewIf, error) 
 }
 
 func (d *device) remove(name string) error {
-	return request(d, abi.ReqValeDelIf, "delete", name, (*struct{})(nil), map[syscall.Errno]string{
+	return request(d, abi.ReqValeDelIf, "delete", name, (*struct{})(nil), fault.Hints{
 		syscall.ENXIO:  "there is no such interface here",
 		syscall.EINVAL: "it was not made by netmap vale create",
 		syscall.EBUSY:  "a program has it open, or it is attached: netmap vale detach",
@@ -144,7 +134,7 @@ func (d *device) remove(name string) error {
 }
 
 func (d *device) startPolling(name string, wish abi.ValePolling) error {
-	return request(d, abi.ReqValePollingEnable, "poll", name, &wish, map[syscall.Errno]string{
+	return request(d, abi.ReqValePollingEnable, "poll", name, &wish, fault.Hints{
 		syscall.ENXIO:  "no switch has a port of that name: netmap vale list",
 		syscall.EFAULT: "it is polled already",
 		syscall.EINVAL: "there are not so many processors or rings, " +
@@ -155,7 +145,7 @@ func (d *device) startPolling(name string, wish abi.ValePolling) error {
 
 func (d *device) stopPolling(name string) error {
 	return request(d, abi.ReqValePollingDisable, "stop polling", name, &abi.ValePolling{},
-		map[syscall.Errno]string{
+		fault.Hints{
 			syscall.ENXIO:      "no switch has a port of that name: netmap vale list",
 			syscall.EFAULT:     "it is not polled",
 			syscall.EOPNOTSUPP: "only interfaces that are attached are polled",

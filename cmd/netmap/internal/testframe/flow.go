@@ -10,7 +10,7 @@ type Flows struct {
 	RandomSrc, RandomDst bool
 }
 
-// IPv6 says whether the frames have IPv6 addresses.
+// IPv6 reports whether the frames have IPv6 addresses.
 func (f Flows) IPv6() bool { return f.Src.v6 }
 
 // headers is the length of the headers.
