@@ -195,7 +195,7 @@ func TestFramesLongerThanABuffer(t *testing.T) {
 	}
 }
 
-func TestALoopThatBreaksOffKeepsTheRest(t *testing.T) {
+func TestBreakKeepsTheRest(t *testing.T) {
 	f := newFramework(t)
 	tx, rx := openPort(t, f, "x{1", netmap.Slots(8, 8)), openPort(t, f, "x}1")
 	tx.Tx()[0].Send(everybody("1"), everybody("2"), everybody("3"))
@@ -323,7 +323,7 @@ func TestExtraBuffersOfAPortWithoutRings(t *testing.T) {
 	}
 }
 
-func TestBufferThatIsNone(t *testing.T) {
+func TestBadBufferIndex(t *testing.T) {
 	f := newFramework(t)
 	p := openPort(t, f, "vale0:a", netmap.Slots(8, 8))
 	for _, i := range []uint32{0, 1 << 20, 1<<32 - 1} {
@@ -518,7 +518,7 @@ func TestAClosedPort(t *testing.T) {
 	}
 }
 
-func TestFrameworksAreApart(t *testing.T) {
+func TestFrameworksAreSeparate(t *testing.T) {
 	testutil.CheckLeaks(t)
 	one, two := newFramework(t), newFramework(t)
 	a := openPort(t, one, "vale0:a", netmap.Slots(8, 8))

@@ -15,8 +15,8 @@ const (
 // zipped is the magic number of gzip.
 const zipped = "\x1f\x8b"
 
-// strangers are other kinds of files, with their magic numbers and advice.
-var strangers = []struct{ magic, is string }{
+// otherFormats are other kinds of files, with their magic numbers and advice.
+var otherFormats = []struct{ magic, is string }{
 	{"\x28\xb5\x2f\xfd", "packed with zstd: unpack it first, zstd -dc FILE, and read it from -"},
 	{"\x04\x22\x4d\x18", "packed with lz4: unpack it first, lz4 -dc FILE, and read it from -"},
 	{"\xfd7zX", "packed with xz: unpack it first, xz -dc FILE, and read it from -"},
@@ -78,7 +78,7 @@ func openPcap(r *Reader) (*pcap, error) {
 	case pcapKuznetzov:
 		f.header = kuznetzovHeader
 	default:
-		return nil, stranger(magic)
+		return nil, notCapture(magic)
 	}
 	b, err := r.take(fileHeader)
 	if err != nil {
@@ -87,9 +87,9 @@ func openPcap(r *Reader) (*pcap, error) {
 	return f, f.parse(b)
 }
 
-// stranger is the error of a file that is neither pcap nor pcapng.
-func stranger(b []byte) error {
-	for _, s := range strangers {
+// notCapture is the error of a file that is neither pcap nor pcapng.
+func notCapture(b []byte) error {
+	for _, s := range otherFormats {
 		if string(b[:len(s.magic)]) == s.magic {
 			return fmt.Errorf("this is %s", s.is)
 		}
@@ -116,7 +116,7 @@ func (f *pcap) parse(b []byte) error {
 	)
 	network := f.u32(b[20:])
 	if network&reserved != 0 {
-		return fmt.Errorf("its link type is %#x, of which nobody knows what it means", network)
+		return fmt.Errorf("its link type is %#x, which is unknown", network)
 	}
 	if network&hasFCS != 0 {
 		f.fcs = int(network>>fcsShift) * 2

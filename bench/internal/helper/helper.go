@@ -16,7 +16,7 @@ import (
 // Run runs a helper until it fails or is stopped.
 func Run(args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("which helper?")
+		return fmt.Errorf("want the name of a helper")
 	}
 	name, args := args[0], args[1:]
 	switch name {

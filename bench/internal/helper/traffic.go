@@ -119,7 +119,7 @@ func greet(p *netmap.Port) error {
 	return p.TxSync()
 }
 
-var errTimeout = errors.New("nothing came")
+var errTimeout = errors.New("no frame came in time")
 
 // poll waits for the event.
 func poll(p *netmap.Port, want netmap.Events, timeout time.Duration) error {

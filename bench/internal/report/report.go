@@ -52,7 +52,7 @@ func proseOf(path string) (string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return "# Performance\n\n", nil
 	case err == nil && !marked:
-		return "", fmt.Errorf("%s has no line %q after what people have written", path,
+		return "", fmt.Errorf("%s has no line %q after the handwritten part", path,
 			strings.TrimSpace(marker))
 	default:
 		return prose, err

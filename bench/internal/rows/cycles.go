@@ -113,7 +113,7 @@ func parseCounterRate(info string) (float64, error) {
 
 func steadyCounter() error {
 	if runtime.GOARCH != "amd64" {
-		return fmt.Errorf("needs x86: elsewhere nothing tells how long a cycle is")
+		return fmt.Errorf("needs x86: other processors do not tell the length of a cycle")
 	}
 	_, err := counterRate()
 	return err

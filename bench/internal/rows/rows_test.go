@@ -36,7 +36,7 @@ func TestNames(t *testing.T) {
 }
 
 // Floors, peers and targets name contenders of the same comparison. Targets are ratios, or cycles.
-func TestRatiosHaveTheirOthers(t *testing.T) {
+func TestContendersThatAreNamedExist(t *testing.T) {
 	for _, c := range All() {
 		var names []string
 		for _, k := range c.Contenders {

@@ -164,15 +164,15 @@ func (o *flags) check(args []string) (err error) {
 	case o.snap < 0 || o.snap > capfile.MaxSnap:
 		return fmt.Errorf("-s takes 0 to %d bytes, not %d", capfile.MaxSnap, o.snap)
 	case o.duration < 0:
-		return fmt.Errorf("no time is as short as %v: -t takes 0 or more", o.duration)
+		return fmt.Errorf("-t %v: want 0 or more", o.duration)
 	case o.every < 0 || o.every%time.Second != 0:
 		return fmt.Errorf("-G takes whole seconds, not %v", o.every)
 	case o.files < 0:
-		return fmt.Errorf("there cannot be %d files: -W takes 0 or more", o.files)
+		return fmt.Errorf("-W %d: want 0 or more files", o.files)
 	case o.files > 0 && (o.bytes > 0) == (o.every > 0):
 		return errors.New("-W goes with one of -C and -G")
 	case o.wait < 0:
-		return fmt.Errorf("nobody can wait %d seconds: --wait takes 0 or more", o.wait)
+		return fmt.Errorf("--wait %d: want 0 or more seconds", o.wait)
 	}
 	if o.snap == 0 {
 		o.snap = capfile.MaxSnap

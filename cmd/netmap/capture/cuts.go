@@ -103,7 +103,7 @@ func strftime(pattern string, t time.Time) (string, error) {
 		case c == '%':
 			b.WriteByte('%')
 		default:
-			return "", fmt.Errorf("%q: %%%c is no part of a time that is known here", pattern, c)
+			return "", fmt.Errorf("%q: %%%c is no conversion of strftime(3) that is known here", pattern, c)
 		}
 	}
 	return b.String(), nil

@@ -16,8 +16,8 @@ type writer struct {
 	format capfile.Format
 	header []byte
 	start  time.Time
-	names  names // of files, unless
-	stdout io.Writer
+	names  names     // used if stdout is nil
+	stdout io.Writer // standard output in place of files
 	losses func() loss
 
 	file io.WriteCloser

@@ -218,7 +218,7 @@ func checkMemlock(limit, bits, need uint64) finding {
 	case limit == unix.RLIM_INFINITY:
 		return ok("no limit")
 	case has(bits, capIPCLock):
-		return ok("%d KiB, which does not bind who has CAP_IPC_LOCK", limit>>10)
+		return ok("%d KiB, which does not apply with CAP_IPC_LOCK", limit>>10)
 	case has(bits, capSysResource):
 		return ok("%d KiB, which netmap serve raises", limit>>10)
 	case limit < need:

@@ -51,7 +51,7 @@ func parseBandwidth(s string) (bandwidth, error) {
 		return b, fmt.Errorf("%q is no bandwidth: write bps, constant,bps, ether,bps or real,speedup", s)
 	}
 	if err == nil && !(b.value > 0 && b.value < 1e18) {
-		err = fmt.Errorf("nothing can be sent at %q", s)
+		err = fmt.Errorf("%q is no rate at which frames can be sent", s)
 	}
 	return b, err
 }

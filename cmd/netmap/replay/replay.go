@@ -153,7 +153,7 @@ func (o *flags) check(args []string) (err error) {
 	case o.file == "":
 		return errors.New("name the file to send, with -f or without")
 	case !(o.speed > 0 && o.speed < 1e9):
-		return fmt.Errorf("nothing is sent %v times as fast: -x takes more than 0", o.speed)
+		return fmt.Errorf("-x %v: want more than 0", o.speed)
 	case o.file == capfile.Stdin && o.loops != 1:
 		return errors.New("-l needs a file: standard input can be read only once")
 	case o.burst < 1:

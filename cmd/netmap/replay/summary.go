@@ -16,23 +16,23 @@ type summary struct {
 	Bytes    uint64  `json:"bytes"`
 	Lost     uint64  `json:"lost"` // by the model
 	Filtered uint64  `json:"filtered"`
-	// sent although the file has only the beginning of them
+	// Cut frames were sent although the file has only the beginning of them.
 	Cut uint64 `json:"cut"`
-	// sent without the bytes that the file has beyond the frames' lengths
+	// Trimmed frames were sent without the bytes that the file has beyond their length.
 	Trimmed uint64 `json:"trimmed"`
-	// sent without their frame check sequence
+	// FCS counts frames that were sent without their frame check sequence.
 	FCS uint64 `json:"without_fcs"`
-	// packets that are not Ethernet frames: skipped
+	// Others are packets that are not Ethernet frames. They were skipped.
 	Others uint64 `json:"other_link_types"`
-	// too long for the port, or empty
+	// Skipped frames were too long for the port, or empty.
 	Skipped uint64 `json:"skipped"`
 	Dropped uint64 `json:"dropped"` // by the port
 	Unsent  int    `json:"unsent"`  // slots still in the ring at the end
-	// frames that the port took and could not send, by reason
+	// Refused counts frames that the port took and could not send, by reason.
 	Refused map[string]uint64 `json:"refused,omitempty"`
-	// seconds of delay that keep the gaps as they are in the file
+	// Paused is by how many seconds frames were put off to keep the gaps of the file.
 	Paused float64 `json:"paused"`
-	// how late frames were handed to the port
+	// Lag is how late frames were handed to the port.
 	Lag latency.Distribution `json:"lag_ns"`
 }
 
