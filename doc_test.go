@@ -10,12 +10,13 @@ import (
 	"testing"
 )
 
-// TestLinks looks whether what the documents link to is there.
+// TestLinks tests that links in the documents lead to existing files.
 func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
 	documents, _ := filepath.Glob("doc/*.md")
 	found := 0
-	for _, document := range append(documents, "README.md", "ARCHITECTURE.md", "HACKING.md", "CHANGELOG.md") {
+	for _, document := range append(documents, "README.md", "ARCHITECTURE.md",
+		"HACKING.md", "CHANGELOG.md") {
 		text, err := os.ReadFile(document)
 		if err != nil {
 			t.Fatal(err)
@@ -25,7 +26,8 @@ func TestLinks(t *testing.T) {
 				continue
 			}
 			found++
-			if _, err := os.Stat(filepath.Join(filepath.Dir(document), m[1])); errors.Is(err, fs.ErrNotExist) {
+			_, err := os.Stat(filepath.Join(filepath.Dir(document), m[1]))
+			if errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%s: there is no %s", document, m[1])
 			}
 		}

@@ -9,26 +9,26 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/status"
 )
 
-// Drops counts frames that were lost at a port, by reason. The reasons are those of
-// doc/monitoring.md: no-room where the ring that the frames were for was full.
+// Drops counts frames that were lost at a port, by reason. doc/monitoring.md explains the reasons:
+// no-room, for example, means that the destination ring was full.
 type Drops struct {
-	Tx map[string]uint64 // that programs sent through it
-	Rx map[string]uint64 // that came for it, and no program has seen
+	Tx map[string]uint64 // frames that programs sent
+	Rx map[string]uint64 // frames for the port that no program has seen
 }
 
-// describer is a transport that can tell of its port what the framework knows.
+// describer is a transport that knows the framework's status of its port.
 type describer interface {
 	Status(context.Context) (status.Port, error)
 }
 
-// Drops are the frames that were lost at the port since it was made. All programs that have it open
-// share the count: what was lost from one moment on is the difference. Through a device, the daemon
-// is asked, on the socket of its status API, which takes a moment: this is not for the path of the
-// frames.
+// Drops returns how many frames were lost at the port since it was made. All programs that have the
+// port open share the count; the difference of two calls is what was lost in between. For a port of
+// a device, Drops asks the daemon through the socket of its status API. That takes a moment, so do
+// not call it for each frame.
 //
-// Errors: EOPNOTSUPP where nobody counts; through a device those of connecting to the daemon,
-// ENOENT for a daemon without the socket and for netmap's kernel module, EACCES for who may not
-// read it.
+// Errors: EOPNOTSUPP if the transport does not count. For a port of a device, also those of
+// connecting to the daemon: ENOENT if the daemon has no socket, or the device is that of netmap's
+// kernel module, and EACCES if the program may not read the socket.
 func (p *Port) Drops(ctx context.Context) (Drops, error) {
 	t := p.transport
 	if loop, ok := t.(interface{ Unwrap() any }); ok {

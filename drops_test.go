@@ -23,8 +23,8 @@ func dropsOf(t *testing.T, p *netmap.Port) netmap.Drops {
 	return d
 }
 
-// What is lost because a receiver's ring is full is counted at the receiver, whatever layer asks,
-// and for a monitor at the monitor that was too slow, not at another of the same port.
+// TestDrops tests that a frame without room is counted at the receiver, whatever layer asks. For a
+// monitor, it is counted at the monitor that was too slow, not at another one of the same port.
 func TestDrops(t *testing.T) {
 	f, err := embed.New(embed.Config{Buffers: 4096, NoHugePages: true})
 	if err != nil {

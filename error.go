@@ -2,9 +2,9 @@ package netmap
 
 import "github.com/seed-48afdc40/netmap/internal/fault"
 
-// Error is a failed operation. Errors of opening a port, here or with package embed, and those of a
-// Port's methods are an *Error or wrap one. Exceptions are a bad name, which is a *portname.Error,
-// and the end of a context, which is the context's error. The fields:
+// Error is a failed operation. The errors of opening a port, here or with package embed, and those
+// of a Port's methods are an *Error or wrap one. There are two exceptions: a bad name is a
+// *portname.Error, and the end of a context is the context's error. The fields:
 //
 //	Op     string        // what was tried: "open", "allocate buffers"
 //	Object string        // on what: a port name, a ring; may be empty

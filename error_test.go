@@ -30,10 +30,11 @@ func ExampleError() {
 	// operation: open
 	// object: /nonexistent
 	// errno: no such file or directory
-	// hint: start netmap serve, load netmap's kernel module, name another node, or use the embedded framework
+	// hint: start netmap serve, load netmap's kernel module, name another node, or embed the framework
 }
 
-// go doc shows of an alias its comment, so the comment lists the fields.
+// TestErrorIsDocumented tests that Error's comment lists the fields, because go doc shows only the
+// comment of an alias.
 func TestErrorIsDocumented(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "error.go", nil, parser.ParseComments)
 	if err != nil {
@@ -54,7 +55,7 @@ func TestErrorIsDocumented(t *testing.T) {
 	}
 }
 
-// Whatever fails, the error tells of what, and carries an errno.
+// TestErrorsHaveOneShape tests that each error names operation and object, and has an errno.
 func TestErrorsHaveOneShape(t *testing.T) {
 	f, err := embed.New(embed.Config{Buffers: 4096, NoHugePages: true})
 	if err != nil {
@@ -79,7 +80,8 @@ func TestErrorsHaveOneShape(t *testing.T) {
 	}{
 		{"no such ring", open("vale0:a-7"), syscall.EINVAL},
 		{"no such interface", open("netmap:nothing0"), syscall.ENXIO},
-		{"too many buffers", open("vale0:b", netmap.Rings(4, 4), netmap.Slots(2048, 2048)), syscall.ENOMEM},
+		{"too many buffers", open("vale0:b", netmap.Rings(4, 4), netmap.Slots(2048, 2048)),
+			syscall.ENOMEM},
 		{"no such file", open("vale0:c@extmem=/nonexistent"), syscall.ENOENT},
 		{"offsets beyond the buffer", open("vale0:d", netmap.Offsets(1<<20, 0)), syscall.EINVAL},
 		{"no such size", noRegion, syscall.EINVAL},

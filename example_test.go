@@ -14,12 +14,13 @@ import (
 	"github.com/seed-48afdc40/netmap/embed"
 )
 
-// to is an Ethernet frame for everybody.
+// to makes an Ethernet frame to the broadcast address.
 func to(text string) []byte {
 	return append([]byte("\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x88\xb5"), text...)
 }
 
-// open opens ports of a framework inside this process. A program that uses /dev/netmap calls netmap.Open instead.
+// open opens ports of a framework inside this process. A program that uses /dev/netmap calls
+// netmap.Open instead.
 func open(names ...string) (ports []*netmap.Port, closeAll func()) {
 	f, err := embed.New(embed.Config{Buffers: 8192, NoHugePages: true})
 	if err != nil {
@@ -60,7 +61,8 @@ func Example() {
 	// 19 bytes: three
 }
 
-// A bridge between two pipes. Frames are not copied: the slots of the two rings exchange their buffers.
+// A bridge between two pipes. Frames are not copied: the slots of the two rings exchange their
+// buffers.
 func Example_zeroCopyBridge() {
 	ports, closeAll := open("left{1", "left}1", "right{1", "right}1")
 	defer closeAll()
@@ -79,7 +81,7 @@ func Example_zeroCopyBridge() {
 	tx.Commit()
 	rx.Commit()
 	out.TxSync()
-	in.RxSync() // the left pipe gets its slots back, with other buffers in them
+	in.RxSync() // the left pipe gets its slots back, with other buffers
 
 	sink.RxSync()
 	for _, frame := range sink.Rx()[0].Frames() {
@@ -91,7 +93,7 @@ func Example_zeroCopyBridge() {
 	// bridge
 }
 
-// CopyTo leaves the received frame as it is: two ports get it.
+// CopyTo leaves the received frame as it is, so that two ports can get it.
 func ExampleWindow_CopyTo() {
 	ports, closeAll := open("in{1", "in}1", "a{1", "a}1", "b{1", "b}1")
 	defer closeAll()
@@ -101,7 +103,7 @@ func ExampleWindow_CopyTo() {
 
 	in.RxSync()
 	rx, toA, toB := in.Rx()[0].Window(), a.Tx()[0].Window(), b.Tx()[0].Window()
-	again := rx // a window is a value: this one stays at the frame
+	again := rx // a window is a value: the copy stays at the frame
 	fmt.Println(rx.CopyTo(&toA))
 	fmt.Println(again.MoveTo(&toB))
 	toA.Commit()
@@ -123,8 +125,8 @@ func ExampleWindow_CopyTo() {
 	// both
 }
 
-// A reader puts frames of several slots together, and keeps the beginning of those that are longer
-// than it was told.
+// A reader joins the slots of a frame. It keeps only the first bytes of frames that are longer than
+// keep.
 func ExampleReader() {
 	ports, closeAll := open("x{1", "x}1")
 	defer closeAll()
@@ -143,7 +145,7 @@ func ExampleReader() {
 	// 9000 bytes of 20000
 }
 
-// A frame that does not fit in the ring now is told from one that never will.
+// A frame that does not fit in the ring now differs from one that never will.
 func ExampleRing_MaxFrame() {
 	ports, closeAll := open("x{1")
 	defer closeAll()
@@ -156,7 +158,7 @@ func ExampleRing_MaxFrame() {
 	// 1024 slots of 2112 bytes, 2160576 bytes in all
 }
 
-// Frames that the loop has not come to stay in the ring.
+// Frames that the loop has not reached stay in the ring.
 func ExampleRing_Frames() {
 	ports, closeAll := open("x{1", "x}1")
 	defer closeAll()
@@ -191,11 +193,11 @@ func ExamplePort_Poll() {
 	_, err := ports[0].Poll(ctx, netmap.In, -1)
 	fmt.Println(errors.Is(err, context.DeadlineExceeded))
 
-	// A timeout of its own is no error: there are just no events.
+	// The end of a timeout is no error: there are no events.
 	got, err := ports[0].Poll(context.Background(), netmap.In, time.Millisecond)
 	fmt.Println(got, err)
 
-	// Room to send is there at once.
+	// There is room to send at once.
 	got, err = ports[0].Poll(context.Background(), netmap.In|netmap.Out, -1)
 	fmt.Println(got == netmap.Out, err)
 	// Output:
@@ -204,7 +206,7 @@ func ExamplePort_Poll() {
 	// true <nil>
 }
 
-// Batch fills many slots with little to do for each.
+// Batch fills many slots at little cost for each.
 func ExampleRing_Batch() {
 	ports, closeAll := open("x{1", "x}1")
 	defer closeAll()
@@ -226,7 +228,7 @@ func ExampleRing_Batch() {
 	// 512 frames
 }
 
-// Window walks over slots one by one.
+// Window visits slots one by one.
 func ExampleRing_Window() {
 	ports, closeAll := open("x{1", "x}1")
 	defer closeAll()
@@ -249,7 +251,7 @@ func ExampleRing_Window() {
 	// slot 2: frame 3
 }
 
-// Extra buffers take the place of one that a program wants to keep.
+// An extra buffer takes the place of one that a program keeps.
 func ExamplePort_TakeExtra() {
 	f, err := embed.New(embed.Config{Buffers: 8192, NoHugePages: true})
 	if err != nil {
@@ -275,7 +277,7 @@ func ExamplePort_TakeExtra() {
 	slot.BufIdx, slot.Flags = spare[0], slot.Flags|abi.NSBufChanged
 	w.Next()
 	w.Commit()
-	rx.RxSync() // the slot is gone, the frame is still there
+	rx.RxSync() // the slot is released, and the program has the frame
 
 	fmt.Printf("%s\n", rx.Buf(kept)[14:n])
 	rx.ReturnExtra(append(spare[1:], kept)...)

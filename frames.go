@@ -6,38 +6,40 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// A frame longer than a buffer lies in several slots, all but the last with abi.NSMoreFrag. What
-// follows knows whole frames: MoveTo and CopyTo pass them from ring to ring, a Reader takes them
-// out of a ring, and Send puts them in.
+// A frame longer than a buffer takes several slots, all but the last with abi.NSMoreFrag. This file
+// is about whole frames: MoveTo and CopyTo pass them from ring to ring, a Reader takes them out of
+// a ring, and Send puts them into one.
 
-// Move says what became of a frame that was to go from one ring to another.
+// Move is the outcome of moving a frame from one ring to another.
 type Move int
 
 // The outcomes of MoveTo and CopyTo.
 const (
 	Moved      Move = iota // the frame is in the tx ring
-	NoRoom                 // it stays: the tx ring has too few free slots just now; wait for Out
-	Incomplete             // it stays: its last slot has not arrived yet; wait for In
-	TooLong                // it is dropped: one of the two rings has fewer slots than it takes
-	Malformed              // it is dropped: a slot names no buffer, or more bytes than are left of one
+	NoRoom                 // the frame stays: the tx ring has too few free slots now; wait for Out
+	Incomplete             // the frame stays: its last slot has not arrived yet; wait for In
+	TooLong                // the frame is dropped: one of the two rings has fewer slots than it needs
+	Malformed              // the frame is dropped: a slot has no valid buffer, or exceeds its buffer
 )
 
-// Stays says whether the frame is still in the rx ring, to be tried again.
+// Stays reports whether the frame is still in the rx ring, so that it can be tried again.
 func (m Move) Stays() bool { return m == NoRoom || m == Incomplete }
 
-// maxSlotLen is the largest length in bytes that a slot can say.
+// maxSlotLen is the largest length of a slot, in bytes.
 const maxSlotLen = 1<<16 - 1
 
-// MoveTo passes the frame at the current slot of an rx ring's window, all slots of it, to a tx
-// ring's, and returns its length in bytes. Both windows go on behind it; Commit the tx ring's
-// first, so that nobody has a buffer twice.
+// MoveTo moves the frame at the current slot of an rx ring's window, with all its slots, to a tx
+// ring's window. It returns the frame's length in bytes. Both windows continue after the frame.
+// Commit the tx window first, so that no buffer is in two slots.
 //
-// The slots exchange their buffers if both rings are in the same region, and both have offsets or
-// none: the frame is not copied and lies in as many slots as before. Otherwise, and where the tx
-// ring has too few slots or does not allow an offset as large as the frame's, it is copied, and
-// takes as many slots as it needs in the tx ring's buffers, from their offsets on.
+// The slots exchange their buffers if both rings are in the same region, and both or neither have
+// offsets. Then the frame is not copied and takes as many slots as before. The frame is copied
+// otherwise, and also if the tx ring has too few slots or does not allow an offset as large as the
+// frame's. A copy takes as many slots as its bytes need in the tx ring's buffers, from their
+// offsets on.
 //
-// A frame that stays is tried again in a later window. One that is dropped counts as gone over.
+// If the outcome m says that the frame stays, try it again in a later window. A dropped frame is
+// skipped.
 func (w *Window) MoveTo(tx *Window) (size int, m Move) {
 	if w.left > 0 && tx.left > 0 && w.mask|tx.mask == 0 && w.r.bufs == tx.r.bufs {
 		from, to := w.Slot(), tx.Slot()
@@ -51,7 +53,7 @@ func (w *Window) MoveTo(tx *Window) (size int, m Move) {
 	return w.pass(tx, true)
 }
 
-// CopyTo is MoveTo that always copies: the received frame and its buffers stay as they are.
+// CopyTo is MoveTo, but always copies: the received frame and its buffers stay as they are.
 func (w *Window) CopyTo(tx *Window) (size int, m Move) {
 	if w.left > 0 && tx.left > 0 && w.mask|tx.mask == 0 {
 		word := w.Slot().Word()
@@ -67,7 +69,8 @@ func (w *Window) CopyTo(tx *Window) (size int, m Move) {
 	return w.pass(tx, false)
 }
 
-// pass passes the frame at the current slot on, in its buffers if it may and they can go.
+// pass moves the frame at the current slot. It exchanges buffers if swap permits and it is
+// possible.
 func (w *Window) pass(tx *Window, swap bool) (int, Move) {
 	f, m := w.measure()
 	if m == Moved {
@@ -95,14 +98,14 @@ func (w *Window) pass(tx *Window, swap bool) (int, Move) {
 	return f.size, m
 }
 
-// CanSwap says whether frames of the ring go to a tx ring in their buffers, and are not copied:
-// both are in the same region, and both have offsets or none.
+// CanSwap reports whether MoveTo to the tx ring exchanges buffers and does not copy: both rings are
+// in the same region, and both or neither have offsets.
 func (r *Ring) CanSwap(tx *Ring) bool {
 	return r.bufs == tx.bufs && (r.shared.OffsetMask == 0) == (tx.shared.OffsetMask == 0)
 }
 
-// Measure looks at the frame that starts at the current slot: how many slots and bytes of it there
-// are. The outcome is what MoveTo would say of it, if the tx ring had room without end.
+// Measure returns how many slots and bytes of the frame at the current slot have arrived. m is the
+// outcome of MoveTo to a tx ring with unlimited room.
 func (w *Window) Measure() (slots, size int, m Move) {
 	if w.left > 0 && w.mask == 0 {
 		if word := w.Slot().Word(); word.Flags()&abi.NSMoreFrag == 0 && w.sound(word, 0) {
@@ -113,13 +116,13 @@ func (w *Window) Measure() (slots, size int, m Move) {
 	return f.slots, f.size, m
 }
 
-// extent is how much there is of a frame.
+// extent is the extent of a frame.
 type extent struct {
 	slots, size int // size in bytes
-	offset      int // the largest in its slots
+	offset      int // the largest offset in its slots
 }
 
-// measure is Measure of any frame.
+// measure is Measure for all frames.
 func (w *Window) measure() (f extent, m Move) {
 	for at := w.at; f.slots < int(w.left); at = w.r.Next(at) {
 		s := &w.r.slots[at]
@@ -133,14 +136,14 @@ func (w *Window) measure() (f extent, m Move) {
 			return f, m
 		}
 	}
-	if int(w.left) == int(w.r.n)-1 { // nothing more can arrive
+	if int(w.left) == int(w.r.n)-1 { // the ring is full, and no more can arrive
 		return f, TooLong
 	}
 	w.partial = true
 	return f, Incomplete
 }
 
-// sound says whether a slot names a buffer that has as many bytes from that offset on.
+// sound reports whether the slot has a valid buffer, and the frame fits in it from that offset on.
 func (w *Window) sound(word abi.SlotWord, offset int) bool {
 	return w.r.bufs.Valid(word.BufIdx()) && offset+int(word.Len()) <= int(w.r.bufs.Size())
 }
@@ -162,17 +165,16 @@ func (w *Window) swap(tx *Window, n int) {
 	}
 }
 
-// exchange gives the buffer of a received slot, whose word was read before, to a tx slot, and that
-// slot's to it. The offset of the rx slot stays: frames that it receives next start where they
-// did.
+// exchange exchanges the buffers of a received slot, whose word was read before, and a tx slot. The
+// offset of the rx slot stays, so that later frames start at the same place.
 func exchange(tx, rx *abi.Slot, word abi.SlotWord, more uint16) {
 	spare := tx.Word().BufIdx()
 	tx.SetWord(abi.MakeSlotWord(word.BufIdx(), word.Len(), more|abi.NSBufChanged))
 	rx.SetWord(abi.MakeSlotWord(spare, word.Len(), word.Flags()|abi.NSBufChanged))
 }
 
-// copy copies a frame, but no more of it than was measured: whoever shares the memory may have
-// changed it meanwhile.
+// copy copies a frame, but no more bytes than were measured: others who share the memory may have
+// changed it in the meantime.
 func (w *Window) copy(tx *Window, f extent) {
 	c, left := cutter{w: tx}, f.size
 	for range f.slots {
@@ -185,7 +187,7 @@ func (w *Window) copy(tx *Window, f extent) {
 	c.end()
 }
 
-// cutter cuts what is written into the slots of a tx ring. It stops at the end of the window.
+// cutter distributes written bytes over the slots of a tx ring. It stops at the end of the window.
 type cutter struct {
 	w    *Window
 	used int // bytes in the current slot
@@ -214,7 +216,7 @@ func (c *cutter) end() {
 	}
 }
 
-// space is where a frame can be written in the current slot of a tx ring. An offset that leaves no
+// space returns the room for a frame in the current slot of a tx ring. An offset that leaves no
 // room becomes 0.
 func (w *Window) space() []byte {
 	b := w.Buf()
@@ -225,8 +227,8 @@ func (w *Window) space() []byte {
 	return b[:min(len(b), maxSlotLen)]
 }
 
-// slotsFor is how many slots a frame of that size takes: if those of the window do not suffice,
-// more than there are.
+// slotsFor returns how many slots a frame of that size takes. If those of the window do not
+// suffice, it returns a larger number.
 func (w Window) slotsFor(size int) int {
 	if whole := min(w.r.BufSize(), maxSlotLen); w.mask == 0 {
 		return max((size+whole-1)/whole, 1)
@@ -240,7 +242,7 @@ func (w Window) slotsFor(size int) int {
 	return int(w.r.n)
 }
 
-// Skip goes on behind the next n slots, of which there must be as many.
+// Skip skips the next n slots. The window must have so many.
 func (w *Window) Skip(n int) {
 	if w.at += uint32(n); w.at >= w.r.n {
 		w.at -= w.r.n
@@ -248,9 +250,9 @@ func (w *Window) Skip(n int) {
 	w.left -= uint32(n)
 }
 
-// Send copies frames into a tx ring, as many as there is room for, and returns how many. A frame
-// longer than a buffer is cut into several slots. They are out after the next TxSync or Poll. An
-// empty frame cannot be sent, nor one longer than MaxFrame.
+// Send copies frames into a tx ring, as many as fit, and returns their number. A frame longer than
+// a buffer takes several slots. The next TxSync or Poll sends the frames. Send stops at a frame
+// that is empty or longer than MaxFrame.
 func (r *Ring) Send(frames ...[]byte) (sent int) {
 	w := r.Window()
 	defer w.Commit()
@@ -258,7 +260,7 @@ func (r *Ring) Send(frames ...[]byte) (sent int) {
 		switch n := len(f); {
 		case n == 0:
 			return sent
-		case w.left > 0 && w.mask == 0 && n <= min(r.BufSize(), maxSlotLen): // nearly all
+		case w.left > 0 && w.mask == 0 && n <= min(r.BufSize(), maxSlotLen): // nearly all frames
 			copy(w.Buf(), f)
 			w.SetLen(n)
 			w.Next()
@@ -274,8 +276,9 @@ func (r *Ring) Send(frames ...[]byte) (sent int) {
 	return sent
 }
 
-// MaxFrame is how long in bytes a frame can be that Send puts into the ring when all slots are
-// free: it then lies in all but the one that stays with the framework, in each from its offset on.
+// MaxFrame returns the length in bytes of the longest frame that Send can put into the ring when
+// all slots are free. One slot always stays with the framework; in the others, the frame starts at
+// their offsets.
 func (r *Ring) MaxFrame() int {
 	whole := min(r.BufSize(), maxSlotLen)
 	if r.shared.OffsetMask == 0 {
@@ -292,10 +295,10 @@ func (r *Ring) MaxFrame() int {
 	return sum - most
 }
 
-// Reader takes the frames out of an rx ring, one after the other, whole. It remembers the
-// beginning of a frame whose end has not arrived, so that a ring may be shorter than the frames.
-// It is for the goroutine that has the ring, and allocates nothing once it has seen its longest
-// frame.
+// Reader takes whole frames out of an rx ring, one after the other. It keeps the beginning of a
+// frame whose end has not arrived, so that frames may have more slots than the ring. Only the
+// goroutine that uses the ring may use its Reader. It does not allocate once it has seen its
+// longest frame.
 //
 //	reader := ring.Reader(9000)
 //	for {
@@ -307,27 +310,27 @@ func (r *Ring) MaxFrame() int {
 type Reader struct {
 	w      Window
 	keep   int
-	joined []byte // what is kept of the frame in several slots that has begun
+	joined []byte // the kept bytes of an unfinished frame in several slots
 	begun  bool
 	size   int
 	ptr    uint64
 }
 
-// Reader reads the ring. Of a frame in several slots it keeps the first bytes, keep at most; of
-// one in one slot all are there.
+// Reader returns a reader of the ring. Of a frame in several slots it keeps the first keep bytes. A
+// frame in one slot is complete.
 func (r *Ring) Reader(keep int) *Reader { return &Reader{w: Window{r: r}, keep: keep} }
 
-// Fill starts a batch: at most so many slots of those that are the program's now. It returns how
-// many. Slots of the batch before that were not committed are in it again.
+// Fill starts a batch with the program's slots, at most most, and returns their number. It includes
+// slots of the batch before that were not committed.
 func (d *Reader) Fill(most int) int {
 	d.w = d.w.r.Window()
 	d.w.left = min(d.w.left, uint32(max(most, 0)))
 	return d.w.Len()
 }
 
-// Next is the next frame that ends in this batch; false says that there is none. The frame lies in
-// the ring, or in memory of the reader's: it is valid until the next call, and not after Commit. A
-// slot that names no buffer has a frame of zeros.
+// Next returns the next frame that ends in this batch, or false if there is none. The frame is in
+// the ring or in the reader's memory. It is valid until the next call of Next or Commit. A slot
+// without a valid buffer has a frame of zeros.
 func (d *Reader) Next() (frame []byte, ok bool) {
 	for d.w.left > 0 {
 		s := d.w.Slot()
@@ -355,20 +358,19 @@ func (d *Reader) join(piece []byte, ptr uint64) {
 	d.joined = append(d.joined, piece[:min(len(piece), d.keep-len(d.joined))]...)
 }
 
-// Size is the length in bytes of the frame that Next returned last, which may have only the first
-// of them.
+// Size is the full length in bytes of the frame that Next returned, even if Next kept only a part.
 func (d *Reader) Size() int { return d.size }
 
-// Ptr is that of the frame's first slot: on a port opened with RxTimestamps, the time of its
-// arrival in nanoseconds.
+// Ptr is the ptr of the frame's first slot. On a port opened with RxTimestamps it is the frame's
+// time of arrival, in nanoseconds.
 func (d *Reader) Ptr() uint64 { return d.ptr }
 
-// Commit hands over the slots that Next has gone over.
+// Commit releases the slots that Next has read.
 func (d *Reader) Commit() { d.w.Commit() }
 
-// Frames walks over the frames that end in the slots that are the program's now, and hands these
-// over at the end of the loop; one that breaks off keeps the rest. Each frame is valid until the
-// loop goes on.
+// Frames iterates over the frames that end in the program's slots. At the end of the loop it
+// releases the slots of all frames that the loop visited. A frame is valid until the loop
+// continues.
 func (d *Reader) Frames() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		d.Fill(d.w.r.NumSlots())
@@ -382,10 +384,10 @@ func (d *Reader) Frames() iter.Seq[[]byte] {
 	}
 }
 
-// Swap exchanges the buffers of two slots of ports in the same region: a frame that was received
-// in one is ready to be sent from the other, uncopied. The tx slot takes the length of the frame
-// and whether it goes on in the next slot. Offsets go along, so either both rings have them or
-// none. Window.MoveTo does this for whole frames, and copies where it cannot be done.
+// Swap exchanges the buffers of two slots of ports in the same region, so that a received frame can
+// be sent without copying it. The tx slot gets the frame's length, and the flag for a next slot.
+// Offsets are exchanged too, so both rings or neither must have them. Window.MoveTo does this for
+// whole frames, and copies if it is impossible.
 func Swap(tx, rx *abi.Slot) {
 	t, r := tx.Word(), rx.Word()
 	tx.SetWord(abi.MakeSlotWord(r.BufIdx(), r.Len(), r.Flags()&abi.NSMoreFrag|abi.NSBufChanged))

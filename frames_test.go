@@ -35,11 +35,12 @@ func newFramework(t testing.TB) *embed.Framework {
 	return f
 }
 
-// ownMemory is memory for a few small ports, with buffers of that size.
+// ownMemory returns memory for a few small ports, with buffers of that size.
 func ownMemory(t testing.TB, size uint32) netmap.Option {
 	t.Helper()
 	const bytes = 4 << 20
-	m, err := unix.Mmap(-1, 0, bytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	m, err := unix.Mmap(-1, 0, bytes, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_SHARED|unix.MAP_ANONYMOUS)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +49,7 @@ func ownMemory(t testing.TB, size uint32) netmap.Option {
 		Ring: abi.PoolInfo{ObjTotal: 16, ObjSize: 4096}, Buf: abi.PoolInfo{ObjTotal: 600, ObjSize: size}})
 }
 
-// patterned is a frame whose every byte depends on its number.
+// patterned returns a frame in which each byte depends on its number n.
 func patterned(n, size int) []byte {
 	f := make([]byte, size)
 	copy(f, "\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x88\xb5")
@@ -58,12 +59,13 @@ func patterned(n, size int) []byte {
 	return f
 }
 
-// relay is source -> in, and out -> sink, with what moves frames from in to out between.
+// relay is source -> in, and out -> sink. A test moves frames from in to out.
 type relay struct{ source, in, out, sink *netmap.Port }
 
-// round passes frames of one size through, and says how each went. What arrives has to be what was
-// sent.
-func (r *relay) round(t *testing.T, reader *netmap.Reader, first, count, size int, move func(rx, tx *netmap.Window) (int, netmap.Move)) {
+// round passes frames of one size through the relay and checks the outcome of each. The frames that
+// arrive must be equal to those that were sent.
+func (r *relay) round(t *testing.T, reader *netmap.Reader, first, count, size int,
+	move func(rx, tx *netmap.Window) (int, netmap.Move)) {
 	t.Helper()
 	sent, got := 0, 0
 	for end := time.Now().Add(10 * time.Second); got < count; {
@@ -100,21 +102,28 @@ func (r *relay) round(t *testing.T, reader *netmap.Reader, first, count, size in
 	}
 }
 
-// Frames get from any ring to any other as they are: swapped and copied, with and without offsets
-// on either side, between regions and buffers of different sizes, in one slot and in several.
+// TestMoveBetweenAnyRings tests that frames arrive unchanged: swapped and copied, with and without
+// offsets on either side, between regions and buffers of different sizes, in one slot and in
+// several.
 func TestMoveBetweenAnyRings(t *testing.T) {
 	rings := []struct {
 		name    string
 		options func(t testing.TB) []netmap.Option
 	}{
 		{"plain", func(testing.TB) []netmap.Option { return nil }},
-		{"offset 64", func(testing.TB) []netmap.Option { return []netmap.Option{netmap.Offsets(64, 64)} }},
-		{"offset 130 of 300", func(testing.TB) []netmap.Option { return []netmap.Option{netmap.Offsets(300, 130)} }},
+		{"offset 64", func(testing.TB) []netmap.Option {
+			return []netmap.Option{netmap.Offsets(64, 64)}
+		}},
+		{"offset 130 of 300", func(testing.TB) []netmap.Option {
+			return []netmap.Option{netmap.Offsets(300, 130)}
+		}},
 		{"own memory", func(t testing.TB) []netmap.Option { return []netmap.Option{ownMemory(t, 2048)} }},
 		{"own memory, the same size", func(t testing.TB) []netmap.Option {
 			return []netmap.Option{ownMemory(t, embed.DefaultBufSize)}
 		}},
-		{"small buffers", func(t testing.TB) []netmap.Option { return []netmap.Option{ownMemory(t, 512)} }},
+		{"small buffers", func(t testing.TB) []netmap.Option {
+			return []netmap.Option{ownMemory(t, 512)}
+		}},
 		{"small buffers, offset 100", func(t testing.TB) []netmap.Option {
 			return []netmap.Option{ownMemory(t, 512), netmap.Offsets(100, 100)}
 		}},
@@ -130,7 +139,7 @@ func TestMoveBetweenAnyRings(t *testing.T) {
 					testutil.CheckLeaks(t)
 					small := netmap.Slots(64, 64)
 					in, out := append(from.options(t), small), append(to.options(t), small)
-					f := newFramework(t) // closed before its memory goes
+					f := newFramework(t) // closed before its memory is unmapped
 					r := relay{
 						opened(t, f, "vale0:source", small), opened(t, f, "vale0:in", in...),
 						opened(t, f, "vale1:out", out...), opened(t, f, "vale1:sink", small),
@@ -151,12 +160,13 @@ func TestMoveBetweenAnyRings(t *testing.T) {
 	}
 }
 
-// The ends of a pipe share its buffers, whatever offsets either has, so that what one writes lies
-// where the other reads.
+// TestMoveThroughPipesWithOffsets tests pipes whose ends have different offsets. Both ends use the
+// same buffers, so that a frame must be read where it was written.
 func TestMoveThroughPipesWithOffsets(t *testing.T) {
 	offsets := [][]netmap.Option{nil, {netmap.Offsets(64, 64)}, {netmap.Offsets(128, 128)}}
 	for i := range 3 * 3 * 3 * 3 {
-		t.Run(fmt.Sprint(i), func(t *testing.T) { // a 32-bit program has no room for all frameworks at once
+		// a 32-bit program has no room for all frameworks at once
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			f := newFramework(t)
 			open := func(name string, k int) *netmap.Port {
 				return opened(t, f, name, append(offsets[k%3], netmap.Slots(64, 64))...)
@@ -170,7 +180,8 @@ func TestMoveThroughPipesWithOffsets(t *testing.T) {
 	}
 }
 
-// Within a region, where both rings have offsets or none, frames are not copied.
+// TestMoveSwaps tests that frames are not copied within a region if both or neither rings have
+// offsets.
 func TestMoveSwaps(t *testing.T) {
 	for _, options := range [][]netmap.Option{nil, {netmap.Offsets(64, 64)}} {
 		f := newFramework(t)
@@ -188,7 +199,8 @@ func TestMoveSwaps(t *testing.T) {
 		if size, m := rx.MoveTo(&tx); size != 5000 || m != netmap.Moved || n < 3 {
 			t.Fatalf("%d bytes, outcome %d, %d slots", size, m, n)
 		}
-		if got := out.Tx()[0].Slot(0); got.BufIdx != first || got.Flags != abi.NSMoreFrag|abi.NSBufChanged {
+		if got := out.Tx()[0].Slot(0); got.BufIdx != first ||
+			got.Flags != abi.NSMoreFrag|abi.NSBufChanged {
 			t.Errorf("the tx slot is %+v, want buffer %d", *got, first)
 		}
 		if last := out.Tx()[0].Slot(uint32(n - 1)); last.Flags != abi.NSBufChanged {
@@ -200,7 +212,8 @@ func TestMoveSwaps(t *testing.T) {
 	}
 }
 
-// pipes are two pipes of that many slots: what is sent into source is to be moved from in to out.
+// pipes makes two pipes with so many slots: frames that are sent to source are to be moved from in
+// to out.
 func pipes(t testing.TB, inSlots, outSlots int) (source, in, out, sink *netmap.Port) {
 	f := newFramework(t)
 	source, in = opened(t, f, "a{1", netmap.Slots(inSlots, inSlots)), opened(t, f, "a}1")
@@ -208,8 +221,8 @@ func pipes(t testing.TB, inSlots, outSlots int) (source, in, out, sink *netmap.P
 	return source, in, out, sink
 }
 
-// A frame without room waits and loses nothing; one that can never have room goes, as do slots
-// that make no sense.
+// TestMoveOutcomes tests that a frame without room waits and loses nothing. A frame that can never
+// have room is dropped, and so are invalid slots.
 func TestMoveOutcomes(t *testing.T) {
 	source, in, out, sink := pipes(t, 16, 8)
 	move := func() (size int, m netmap.Move, left int) {
@@ -227,7 +240,8 @@ func TestMoveOutcomes(t *testing.T) {
 	want := func(what string, size int, m netmap.Move, left int) {
 		t.Helper()
 		if s, got, l := move(); got != m || s != size || l != left {
-			t.Errorf("%s: outcome %d, %d bytes, %d slots left; want %d, %d, %d", what, got, s, l, m, size, left)
+			t.Errorf("%s: outcome %d, %d bytes, %d slots left; want %d, %d, %d", what,
+				got, s, l, m, size, left)
 		}
 	}
 	drain := func() (sizes []int) {
@@ -290,7 +304,7 @@ func TestMoveOutcomes(t *testing.T) {
 			s.BufIdx = good.BufIdx
 			in.RxSync()
 			source.TxSync()
-			for i := range uint32(16) { // the pipe takes slots back as they are
+			for i := range uint32(16) { // the pipe returns slots unchanged
 				if b := &tx.Slot(i).BufIdx; *b == 1 || *b == 1<<30 {
 					*b = good.BufIdx
 				}
@@ -302,8 +316,8 @@ func TestMoveOutcomes(t *testing.T) {
 	}
 }
 
-// A frame whose end is not there stays, and Poll then waits for more; one that fills the ring
-// without an end goes.
+// TestMoveIncomplete tests that a frame without its end stays, and that Poll then waits for more.
+// An unfinished frame that fills the ring is dropped.
 func TestMoveIncomplete(t *testing.T) {
 	_, in, out, _ := pipes(t, 16, 32)
 	ring := in.Rx()[0]
@@ -312,7 +326,8 @@ func TestMoveIncomplete(t *testing.T) {
 	}
 	ring.SetTail(3)
 	rx, tx := ring.Window(), out.Tx()[0].Window()
-	if size, m := rx.MoveTo(&tx); m != netmap.Incomplete || size != 30 || rx.Len() != 3 || rx.Slots() != 0 {
+	if size, m := rx.MoveTo(&tx); m != netmap.Incomplete || size != 30 ||
+		rx.Len() != 3 || rx.Slots() != 0 {
 		t.Errorf("outcome %d, %d bytes, %d slots left", m, size, rx.Len())
 	}
 	rx.Commit()
@@ -329,7 +344,8 @@ func TestMoveIncomplete(t *testing.T) {
 	}
 }
 
-// A reader joins frames across batches, keeps as much of them as wanted, and tells their length.
+// TestReader tests that a reader joins frames across batches, keeps as much of them as wanted, and
+// returns their full length.
 func TestReader(t *testing.T) {
 	source, in, _, _ := pipes(t, 8, 8)
 	reader := in.Rx()[0].Reader(5000)
@@ -357,14 +373,15 @@ func TestReader(t *testing.T) {
 		source.TxSync()
 		read(most)
 	}
-	if got, want := fmt.Sprint(sizes, kept), fmt.Sprint([]int{60, 5000, 7000, 100, 60, 5000, 7000, 100, 60, 5000, 7000, 100},
-		[]int{60, 5000, 5000, 100, 60, 5000, 5000, 100, 60, 5000, 5000, 100}); got != want {
+	want := fmt.Sprint([]int{60, 5000, 7000, 100, 60, 5000, 7000, 100, 60, 5000, 7000, 100},
+		[]int{60, 5000, 5000, 100, 60, 5000, 5000, 100, 60, 5000, 5000, 100})
+	if got := fmt.Sprint(sizes, kept); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
 
-// A frame that does not fit in the ring at all is told from one that does not fit now, also with
-// offsets.
+// TestMaxFrame tests the limit between frames that never fit in the ring and those that do, with
+// and without offsets.
 func TestMaxFrame(t *testing.T) {
 	const size = embed.DefaultBufSize
 	f := newFramework(t)
@@ -381,14 +398,15 @@ func TestMaxFrame(t *testing.T) {
 		if got := ring.MaxFrame(); got != tt.want {
 			t.Errorf("%d bytes, want %d", got, tt.want)
 		}
-		if ring.Send(make([]byte, tt.want+1)) != 0 || ring.Send(make([]byte, tt.want)) != 1 || ring.Len() != 0 {
+		if ring.Send(make([]byte, tt.want+1)) != 0 ||
+			ring.Send(make([]byte, tt.want)) != 1 || ring.Len() != 0 {
 			t.Errorf("a frame of %d bytes cannot be sent, or a longer one can", tt.want)
 		}
 		p.Close()
 	}
 }
 
-// Moving and reading allocate nothing.
+// TestFramesAllocateNothing tests that moving and reading frames does not allocate.
 func TestFramesAllocateNothing(t *testing.T) {
 	for _, size := range []int{60, 5000} {
 		source, in, out, sink := pipes(t, 64, 64)

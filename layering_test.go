@@ -16,10 +16,10 @@ import (
 
 const module = "github.com/seed-48afdc40/netmap"
 
-// mayImport says what each package may import of this module, and does import. One that is not listed
-// stands by itself and may import nothing but internal/fault: who adds a package that wants more
-// decides here where it belongs. The kinds of port (pipe, vale, null, monitor, nic, hoststack) do not
-// import each other.
+// mayImport lists what each package may import of this module, and does import. A package that is
+// not listed may import nothing but internal/fault. To add a package that needs more, decide here
+// where it belongs. The kinds of port (pipe, vale, null, monitor, nic, hoststack) do not import
+// each other.
 var mayImport = map[string][]string{
 	"abi":            {},
 	"portname":       {"abi"},
@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"internal/kring": {"abi", "internal/mem", "internal/shm"},
 	"internal/port":  {"abi", "internal/kring"},
 
-	// Of the kinds of port none imports another.
+	// No kind of port imports another.
 	"internal/pipe": {"abi", "internal/kring", "internal/mem", "internal/port"},
 	"internal/vale": {
 		"abi", "internal/fault", "internal/kring", "internal/mem", "internal/port",
@@ -49,7 +49,7 @@ var mayImport = map[string][]string{
 		"internal/mem", "internal/ns", "internal/port", "internal/tap", "internal/xsk",
 	},
 
-	// What a framework tells about itself is plain data, which the engine fills and tools read.
+	// The status of a framework is plain data, which the engine fills and tools read.
 	"internal/status":    {"internal/fault"},
 	"internal/metrics":   {"internal/status"},
 	"internal/statusapi": {"internal/fault", "internal/status"},
@@ -61,13 +61,14 @@ var mayImport = map[string][]string{
 
 	"internal/takeover": {"internal/ethtool", "internal/fault", "internal/netdev", "internal/ns"},
 
-	// Which ports there are is for both to know, those who open ports and those who attach them.
+	// The code that opens ports and the code that attaches them use the same registry.
 	"internal/registry": {
 		"abi", "internal/event", "internal/fault", "internal/mem", "internal/netdev",
 		"internal/port", "internal/session",
 	},
 
-	// VALE itself knows no operating system: who attaches, who moves frames and who makes interfaces.
+	// Package vale does not use the operating system. This package attaches ports, moves frames and
+	// makes interfaces.
 	"internal/switches": {
 		"abi", "internal/event", "internal/fault", "internal/kring", "internal/mem",
 		"internal/netdev", "internal/nic", "internal/ns", "internal/port", "internal/registry",
@@ -79,13 +80,13 @@ var mayImport = map[string][]string{
 		"internal/nic", "internal/port", "internal/tap",
 	},
 
-	// What programs of old APIs see stands before the rings, whatever their kind.
+	// Old-API rings work with all kinds of port.
 	"internal/oldapi": {
 		"abi", "internal/fault", "internal/kring", "internal/mem", "internal/port",
 		"internal/shm",
 	},
 
-	// One program's hold on a port knows no kind of port, and no registry.
+	// A session knows no kind of port, and no registry.
 	"internal/session": {
 		"abi", "internal/fault", "internal/kring", "internal/mem", "internal/netdev",
 		"internal/oldapi", "internal/port", "internal/wake",
@@ -109,7 +110,7 @@ var mayImport = map[string][]string{
 		"internal/statusapi", "internal/takeover", "internal/wake",
 	},
 
-	// The client speaks to whoever implements the framework, and knows none of them; embed brings the two together.
+	// The client library knows no implementation of the framework. embed connects it to the engine.
 	"": {
 		"abi", "internal/device", "internal/fault", "internal/netdev", "internal/shm",
 		"internal/status", "portname",
@@ -136,37 +137,42 @@ var mayImport = map[string][]string{
 	},
 }
 
-// mayImportAll are the folders whose packages may import whatever they like: nobody imports them.
+// mayImportAll are folders whose packages may import everything, because no package imports them.
 var mayImportAll = []string{"cmd/", "tests/", "bench/"}
 
-// standardOnly import nothing from outside of the module but the standard library.
-var standardOnly = []string{"abi", "portname", "internal/fault", "internal/mem", "internal/kring", "internal/port", "internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/oldapi"}
+// standardOnly are packages that import only this module and the standard library.
+var standardOnly = []string{
+	"abi", "portname", "internal/fault", "internal/mem", "internal/kring", "internal/port",
+	"internal/pipe", "internal/vale", "internal/null", "internal/monitor", "internal/oldapi",
+}
 
-// light are packages whose users shall not get these into their programs with them, nor with what they import.
+// light are packages that must not import heavy ones, directly or indirectly: they are for users'
+// programs.
 var light = []string{"", "embed", "packet", "netmaptest"}
 
-// heavy is what they shall not get.
+// heavy are the packages that light ones must not import.
 var heavy = []string{"github.com/gopacket/", "github.com/prometheus/"}
 
-// unsafeFile is the name of a file that may import unsafe.
+// unsafeFile matches the names of files that may import unsafe.
 var unsafeFile = regexp.MustCompile(`_unsafe(_[a-z0-9]+)?(_test)?\.go$`)
 
-// sourceFile is a Go file and what it imports.
+// sourceFile is a Go file with its imports.
 type sourceFile struct {
-	path, pkg string // from the root of the module
+	path, pkg string // relative to the root of the module
 	imports   []string
 }
 
 func (f sourceFile) isTest() bool { return strings.HasSuffix(f.path, "_test.go") }
 
-// sourceFiles are all Go files of the module, whatever their build constraints.
+// sourceFiles returns all Go files of the module, whatever their build constraints.
 func sourceFiles(t *testing.T) (all []sourceFile) {
 	t.Helper()
 	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		if name := d.Name(); d.IsDir() && p != "." && (name == "testdata" || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_")) {
+		if name := d.Name(); d.IsDir() && p != "." &&
+			(name == "testdata" || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_")) {
 			return filepath.SkipDir
 		}
 		if d.IsDir() || !strings.HasSuffix(p, ".go") {
@@ -199,7 +205,7 @@ func sourceFiles(t *testing.T) (all []sourceFile) {
 	return all
 }
 
-// ours is the package's path in this module.
+// ours returns the package's path in this module.
 func ours(imported string) (pkg string, ok bool) {
 	if imported == module {
 		return "", true
@@ -209,7 +215,8 @@ func ours(imported string) (pkg string, ok bool) {
 
 func TestPackagesImportOnlyWhatLiesBeneathThem(t *testing.T) {
 	for _, f := range sourceFiles(t) {
-		if f.isTest() || slices.ContainsFunc(mayImportAll, func(dir string) bool { return strings.HasPrefix(f.pkg+"/", dir) }) {
+		free := func(dir string) bool { return strings.HasPrefix(f.pkg+"/", dir) }
+		if f.isTest() || slices.ContainsFunc(mayImportAll, free) {
 			continue
 		}
 		allowed, listed := mayImport[f.pkg]
@@ -221,14 +228,15 @@ func TestPackagesImportOnlyWhatLiesBeneathThem(t *testing.T) {
 			if ok && !slices.Contains(allowed, pkg) {
 				t.Errorf("%s imports %q; package %q may import %q", f.path, pkg, f.pkg, allowed)
 			}
-			if first, _, _ := strings.Cut(i, "/"); !ok && strings.Contains(first, ".") && slices.Contains(standardOnly, f.pkg) {
+			if first, _, _ := strings.Cut(i, "/"); !ok && strings.Contains(first, ".") &&
+				slices.Contains(standardOnly, f.pkg) {
 				t.Errorf("%s imports %s; package %q needs nothing but the standard library", f.path, i, f.pkg)
 			}
 		}
 	}
 }
 
-// A permission that nobody uses says that something is as it is not.
+// TestEveryPermissionIsUsed tests that mayImport has no superfluous permission.
 func TestEveryPermissionIsUsed(t *testing.T) {
 	used := map[[2]string]bool{}
 	for _, f := range sourceFiles(t) {
@@ -283,17 +291,18 @@ func TestUnsafeStandsInItsOwnFiles(t *testing.T) {
 	}
 }
 
-// isPort is how a package says that it has a kind of port, and keepsContract how it tests that.
+// isPort matches how a package declares a kind of port, and keepsContract how it tests that.
 var (
 	isPort        = regexp.MustCompile(`(?m)^(var|\t)\s*_ port\.Port\s+= `)
 	keepsContract = regexp.MustCompile(`\bkringtest\.TestPort\(`)
 )
 
-// kindsOfPort are the packages that have one. An interface is none: it joins two.
+// kindsOfPort returns the packages with a kind of port. iface is not one: it joins two kinds.
 func kindsOfPort(t *testing.T) (kinds []string) {
 	t.Helper()
 	for _, f := range sourceFiles(t) {
-		if !f.isTest() && f.pkg != "internal/iface" && !slices.Contains(kinds, f.pkg) && matches(t, f, isPort) {
+		if !f.isTest() && f.pkg != "internal/iface" && !slices.Contains(kinds, f.pkg) &&
+			matches(t, f, isPort) {
 			kinds = append(kinds, f.pkg)
 		}
 	}
@@ -313,7 +322,7 @@ func matches(t *testing.T, f sourceFile, what *regexp.Regexp) bool {
 }
 
 func TestEveryKindOfPortKeepsTheContract(t *testing.T) {
-	tested := []string{"internal/hoststack"} // its other end is the machine: see tests/scenario
+	tested := []string{"internal/hoststack"} // the machine is its other end: see tests/scenario
 	for _, f := range sourceFiles(t) {
 		if f.isTest() && matches(t, f, keepsContract) {
 			tested = append(tested, f.pkg)
@@ -326,10 +335,13 @@ func TestEveryKindOfPortKeepsTheContract(t *testing.T) {
 	}
 }
 
-// logCall is a line of a log that is made in place.
-var logCall = regexp.MustCompile(`\.(Debug|Info|Warn|Log|LogAttrs|(Debug|Info|Warn|Error)Context)\(.*"|slog\.(Error|String|Int|Any|Uint64)\(`)
+// logCall matches a log line that is composed at the call.
+var logCall = regexp.MustCompile(
+	`\.(Debug|Info|Warn|Log|LogAttrs|(Debug|Info|Warn|Error)Context)\(.*"|` +
+		`slog\.(Error|String|Int|Any|Uint64)\(`)
 
-// Lines of logs are events, so that they are all known, with their keys, to internal/event.
+// TestLogLinesAreEvents tests that all log lines are events, so that internal/event knows all lines
+// and their keys.
 func TestLogLinesAreEvents(t *testing.T) {
 	seen := false
 	for _, f := range sourceFiles(t) {
@@ -353,7 +365,7 @@ func TestLogLinesAreEvents(t *testing.T) {
 	}
 }
 
-// The table above is itself a layering: nothing in it leads back to where it started.
+// TestLayersHaveNoCycles tests that mayImport has no cycles.
 func TestLayersHaveNoCycles(t *testing.T) {
 	var visit func(pkg string, way []string)
 	visit = func(pkg string, way []string) {
@@ -370,7 +382,8 @@ func TestLayersHaveNoCycles(t *testing.T) {
 	}
 }
 
-// What two kinds of port share lies beneath both.
+// TestKindsOfPortDoNotImportEachOther tests that kinds of port share code only through packages
+// below both.
 func TestKindsOfPortDoNotImportEachOther(t *testing.T) {
 	kinds := kindsOfPort(t)
 	for _, kind := range kinds {

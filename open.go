@@ -10,13 +10,13 @@ import (
 const DevicePath = "/dev/netmap"
 
 // Open opens a port of /dev/netmap. Errors: EINVAL for a bad name or a ring that the port does not
-// have, ENXIO for an interface that does not exist, EBUSY when another program holds it
-// exclusively, ENOMEM when the memory is used up, and those of opening the device.
+// have, ENXIO for an interface that does not exist, EBUSY if another program has it open
+// exclusively, ENOMEM if the memory is used up, and those of opening the device.
 func Open(name string, options ...Option) (*Port, error) {
 	return OpenDevice(DevicePath, name, options...)
 }
 
-// OpenDevice is Open on another device node.
+// OpenDevice is Open with another device node.
 func OpenDevice(path, name string, options ...Option) (*Port, error) {
 	o, err := Request(name, options...)
 	if err != nil {
@@ -41,14 +41,14 @@ func OpenDevice(path, name string, options ...Option) (*Port, error) {
 	return p, nil
 }
 
-// transport is the port behind the device, or a sync loop on it.
+// transport returns the port behind the device, with a sync loop if loop is set.
 func transport(d *device.Port, loop bool) (Transport, error) {
 	if !loop {
 		return d, nil
 	}
 	l, err := d.StartLoop()
 	if err != nil {
-		return nil, err // and not a nil pointer in an interface
+		return nil, err // l would be a nil pointer in a non-nil interface
 	}
 	return l, nil
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
-// Port is an open port: the rings that were bound and the way to have them synced.
+// Port is an open port with its bound rings. See the package comment for which goroutines may use
+// it.
 type Port struct {
 	name      string
 	transport Transport
@@ -22,7 +23,8 @@ type Port struct {
 	tx, rx    []*Ring
 }
 
-// ringFinder is a transport that knows which rings are bound where the interface (netmap_if) does not.
+// ringFinder is a transport that knows the bound rings, which the interface (netmap_if) may not
+// list.
 type ringFinder interface {
 	Rings(mem []byte) (tx, rx []uint64)
 }
@@ -34,15 +36,15 @@ func boundRings(t Transport, mem []byte) (tx, rx []uint64) {
 	return shm.Rings(mem, t.Register().Offset)
 }
 
-// offsetter is a transport that knows how large offsets in the bound rings may be.
+// offsetter is a transport that knows the largest offset in the bound rings.
 type offsetter interface{ MaxOffset() int }
 
-// NewPort is the port of that name behind a transport. It fails with EPROTO when what stands in the memory is not what
-// the answer says.
+// NewPort returns the port behind a transport. It returns EPROTO if the memory does not agree with
+// the transport's answer.
 func NewPort(name string, t Transport) (p *Port, err error) {
 	defer func() {
-		if r := recover(); r != nil { // a view outside of the memory
-			err = fault.New(syscall.EPROTO, "open", name, "the framework's answer makes no sense: %v", r)
+		if r := recover(); r != nil { // an access outside of the memory
+			err = fault.New(syscall.EPROTO, "open", name, "the framework's answer is invalid: %v", r)
 		}
 	}()
 	p = &Port{name: name, transport: t, answer: t.Register()}
@@ -73,44 +75,45 @@ func (p *Port) String() string {
 	return fmt.Sprintf("%s: %d tx and %d rx rings", p.name, len(p.tx), len(p.rx))
 }
 
-// Tx are the bound tx rings, host rings last.
+// Tx returns the bound tx rings, host rings last.
 func (p *Port) Tx() []*Ring { return p.tx }
 
-// Rx are the bound rx rings, host rings last.
+// Rx returns the bound rx rings, host rings last.
 func (p *Port) Rx() []*Ring { return p.rx }
 
 // Request is the answer to the request that opened the port: what was granted.
 func (p *Port) Request() abi.Register { return p.answer }
 
-// SameRegion says whether buffers may be swapped between the two ports.
+// SameRegion reports whether the two ports may swap buffers.
 func (p *Port) SameRegion(o *Port) bool {
 	return shm.SameStart(p.transport.Memory(), o.transport.Memory())
 }
 
-// TxSync sends what was put into the tx rings and takes back the slots of frames that are out. Errors: EIO when the port
-// is down or gone, ENXIO when it is closed. // NIOCTXSYNC
+// TxSync sends the frames in the tx rings and takes back the slots of frames that were sent
+// (NIOCTXSYNC). Errors: EIO if the port is down or gone, ENXIO if it is closed.
 func (p *Port) TxSync() error { return p.transport.TxSync() }
 
-// RxSync gives back the slots that were read and takes in frames that have arrived. Errors are those of TxSync.
-// // NIOCRXSYNC
+// RxSync releases the slots that were read and receives frames (NIOCRXSYNC). Errors are those of
+// TxSync.
 func (p *Port) RxSync() error { return p.transport.RxSync() }
 
-// Poll syncs, and sleeps until one of the wanted events is there. It returns no events when the timeout is over; negative
-// is for ever, and 0 does not sleep. The error is the context's, or that of the system call. Pending frames are sent
-// whatever is wanted, unless the port was opened with NoTxPoll. // poll(2)
+// Poll syncs, and sleeps until one of the wanted events is ready (poll(2)). At the end of the
+// timeout it returns no events; a negative timeout has no end, and 0 does not sleep. Its error is
+// the context's, or that of the system call. Poll sends frames whatever is wanted, unless the port
+// was opened with NoTxPoll.
 func (p *Port) Poll(ctx context.Context, want Events, timeout time.Duration) (Events, error) {
 	got, err := p.transport.Wait(ctx, int16(want), timeout)
 	return Events(got), err
 }
 
-// headers is a transport that knows of virtio-net headers.
+// headers is a transport that supports virtio-net headers.
 type headers interface {
 	Header() (uint32, error)
 	SetHeader(length uint32) error
 }
 
-// Header is how many bytes of a virtio-net header each frame of the port starts with: 0 is none. Where the framework knows
-// no headers there are none. // NETMAP_REQ_PORT_HDR_GET
+// Header returns the length in bytes of the virtio-net header of the port's frames, 0 without a
+// header. It is 0 if the transport does not support headers (NETMAP_REQ_PORT_HDR_GET).
 func (p *Port) Header() (int, error) {
 	h, ok := p.transport.(headers)
 	if !ok {
@@ -120,8 +123,9 @@ func (p *Port) Header() (int, error) {
 	return int(n), err
 }
 
-// SetHeader sets that length, for a port of a VALE switch: 0, 10 or 12, EINVAL for others. ENXIO for ports of other kinds,
-// EOPNOTSUPP where the framework knows no headers. // NETMAP_REQ_PORT_HDR_SET
+// SetHeader sets the length of the virtio-net header of a VALE port's frames: 0, 10 or 12 bytes
+// (NETMAP_REQ_PORT_HDR_SET). Errors: EINVAL for other lengths, ENXIO for other kinds of port,
+// EOPNOTSUPP if the transport does not support headers.
 func (p *Port) SetHeader(length int) error {
 	h, ok := p.transport.(headers)
 	if !ok {
@@ -130,27 +134,29 @@ func (p *Port) SetHeader(length int) error {
 	return h.SetHeader(uint32(length))
 }
 
-// Close ends the use of the port. Its rings and frames must not be touched afterwards.
+// Close closes the port. Its rings and frames must not be used afterwards.
 func (p *Port) Close() error { return p.transport.Close() }
 
-// Buf is the whole buffer with that index. An index that is none gives buffer 0, which holds no frame.
+// Buf returns the whole buffer with that index. For an invalid index it returns buffer 0, which
+// never holds a frame.
 func (p *Port) Buf(index uint32) []byte { return p.bufs.Bytes(index) }
 
-// TakeExtra takes the port's extra buffers, by index. Whoever takes them keeps each in exactly one place, a slot or a list
-// of his own, and returns as many with ReturnExtra before Close. A port that bound no rings cannot take any: it is from
-// a ring that a program learns where the buffers are.
+// TakeExtra returns the indexes of the port's extra buffers. The program keeps each in exactly one
+// place, a slot or a list of its own, and gives as many back with ReturnExtra before Close. A port
+// without bound rings returns none, because only a ring tells where the buffers are.
 func (p *Port) TakeExtra() []uint32 {
 	if p.bufs.Total() == 0 {
 		return nil
 	}
 	var list []uint32
-	for i := p.nifp.BufsHead.Swap(0); p.bufs.Valid(i) && len(list) < int(p.bufs.Total()); i = p.bufs.Link(i) {
+	i := p.nifp.BufsHead.Swap(0)
+	for ; p.bufs.Valid(i) && len(list) < int(p.bufs.Total()); i = p.bufs.Link(i) {
 		list = append(list, i)
 	}
 	return list
 }
 
-// ReturnExtra puts buffers on the port's list of extra buffers, from which Close frees them.
+// ReturnExtra puts buffers on the port's list of extra buffers. Close frees that list.
 func (p *Port) ReturnExtra(buffers ...uint32) {
 	for _, i := range buffers {
 		p.bufs.SetLink(i, p.nifp.BufsHead.Load())

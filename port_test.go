@@ -14,7 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// nonsense is a framework that answers anything.
+// nonsense is a framework with an arbitrary answer.
 type nonsense struct {
 	answer abi.Register
 	memory []byte
@@ -29,7 +29,7 @@ func (nonsense) Wait(context.Context, int16, time.Duration) (int16, error) {
 	return 0, nil
 }
 
-// An answer that makes no sense is an error, and no panic.
+// TestNewPortDoesNotTrustTheAnswer tests that an invalid answer is an error, and does not panic.
 func TestNewPortDoesNotTrustTheAnswer(t *testing.T) {
 	for _, c := range []struct {
 		what   string
@@ -56,22 +56,26 @@ func TestNewPortDoesNotTrustTheAnswer(t *testing.T) {
 				m[i] = byte(rnd.Uint32N(6))
 			}
 		}
-		if p, err := netmap.NewPort("x", nonsense{abi.Register{Offset: 8 * rnd.Uint64N(512)}, m}); err != nil && !errors.Is(err, syscall.EPROTO) {
+		p, err := netmap.NewPort("x", nonsense{abi.Register{Offset: 8 * rnd.Uint64N(512)}, m})
+		if err != nil && !errors.Is(err, syscall.EPROTO) {
 			t.Errorf("error %v, port %v", err, p)
 		}
 	}
 }
 
 func TestRequest(t *testing.T) {
-	got, err := netmap.Request("netmap:eth0-3/R@7", netmap.Exclusive(), netmap.TxOnly(), netmap.NoTxPoll(), netmap.Rings(1, 2),
+	got, err := netmap.Request("netmap:eth0-3/R@7", netmap.Exclusive(), netmap.TxOnly(),
+		netmap.NoTxPoll(), netmap.Rings(1, 2),
 		netmap.Slots(3, 4), netmap.ExtraBufs(5))
-	want := abi.Register{Mode: abi.RegOneNIC, RingID: 3, MemID: 7, TxRings: 1, RxRings: 2, TxSlots: 3, RxSlots: 4, ExtraBufs: 5,
+	want := abi.Register{Mode: abi.RegOneNIC, RingID: 3, MemID: 7, TxRings: 1, RxRings: 2, TxSlots: 3,
+		RxSlots: 4, ExtraBufs: 5,
 		Flags: abi.NRRxRingsOnly | abi.NRTxRingsOnly | abi.NRExclusive | abi.NRNoTxPoll}
 	if err != nil || got != (netmap.Opening{Port: "eth0", Register: want}) {
 		t.Errorf("%+v, error %v; want %+v", got, err, want)
 	}
 	got, err = netmap.Request("vale0:a", netmap.SyncLoop())
-	if want := (abi.Register{Mode: abi.RegAllNIC, Flags: abi.NRExclusive}); err != nil || got != (netmap.Opening{Port: "vale0:a", Register: want, Loop: true}) {
+	if want := (abi.Register{Mode: abi.RegAllNIC, Flags: abi.NRExclusive}); err != nil ||
+		got != (netmap.Opening{Port: "vale0:a", Register: want, Loop: true}) {
 		t.Errorf("with a loop: %+v, error %v", got, err)
 	}
 	if _, err := netmap.Request("netmap:"); !errors.Is(err, syscall.EINVAL) {

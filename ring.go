@@ -9,57 +9,63 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/shm"
 )
 
-// Ring is a bound ring.
+// Ring is a bound ring. See the package comment for which goroutines may use it.
 type Ring struct {
 	shared    *abi.Ring
 	slots     []abi.Slot
 	bufs      shm.Bufs
 	n         uint32
-	maxOffset int // of its frames, in bytes, as far as is known: else 0
+	maxOffset int // largest offset of a frame in bytes, 0 if it is unknown
 	tx        bool
 }
 
-// newRing views the ring at that place in the memory. The ring's own words say where its buffers are.
+// newRing makes a view of the ring at an offset in the memory. The ring's own words tell where its
+// buffers are.
 func newRing(mem []byte, at uint64, tx bool) *Ring {
 	g := shm.At[abi.Ring](mem, at)
 	pool := mem[int64(at)+g.BufOfs:]
-	return &Ring{shared: g, n: g.NumSlots, tx: tx, slots: shm.Slice[abi.Slot](mem, at+abi.RingSize, int(g.NumSlots)), bufs: shm.NewBufs(pool, g.BufSize)}
+	return &Ring{shared: g, n: g.NumSlots, tx: tx,
+		slots: shm.Slice[abi.Slot](mem, at+abi.RingSize, int(g.NumSlots)),
+		bufs:  shm.NewBufs(pool, g.BufSize)}
 }
 
-// ID is the ring's number on its port; host rings follow the hardware rings.
+// ID is the ring's number on its port. Host rings follow the hardware rings.
 func (r *Ring) ID() int { return int(r.shared.RingID) }
 
-// IsTx says whether the ring sends.
+// IsTx reports whether it is a tx ring.
 func (r *Ring) IsTx() bool { return r.tx }
 
-// NumSlots is the number of slots, of which one always stays with the framework.
+// NumSlots is the number of slots. One of them always stays with the framework.
 func (r *Ring) NumSlots() int { return int(r.n) }
 
 // BufSize is the size of a buffer in bytes.
 func (r *Ring) BufSize() int { return int(r.bufs.Size()) }
 
-// Slot is slot i. It is the program's to write if it lies from head to tail.
+// Slot returns slot i, an index below NumSlots. The program may write to it if it is from head to
+// before tail.
 func (r *Ring) Slot(i uint32) *abi.Slot { return &r.slots[i] }
 
-// Buf is the whole buffer of that index. An index that is none gives buffer 0, which holds no frame.
+// Buf returns the whole buffer with that index. For an invalid index it returns buffer 0, which
+// never holds a frame.
 func (r *Ring) Buf(index uint32) []byte { return r.bufs.Bytes(index) }
 
-// Offset is how far into its buffer the frame of a slot starts: 0 unless the ring was opened with Offsets.
+// Offset returns where in its buffer the frame of a slot starts, in bytes: 0 unless the port was
+// opened with Offsets.
 func (r *Ring) Offset(s *abi.Slot) int { return r.offset(s, r.shared.OffsetMask) }
 
 func (r *Ring) offset(s *abi.Slot, mask uint64) int {
 	return int(min(s.Ptr&mask, uint64(r.bufs.Size())))
 }
 
-// SetOffset says how far into its buffer the frame of a slot starts, in a ring that was opened with Offsets, up to the most
-// that was agreed on then.
+// SetOffset sets where in its buffer the frame of a slot starts, in bytes. The port must have been
+// opened with Offsets, whose most is the limit.
 func (r *Ring) SetOffset(s *abi.Slot, n int) {
 	mask := r.shared.OffsetMask
 	s.Ptr = s.Ptr&^mask | uint64(n)&mask
 }
 
-// Buffers is the pool of buffers that the ring's slots point into. A loop over many slots is faster with it in a local
-// variable than with Buf, which looks it up every time.
+// Buffers returns the pool of buffers to which the ring's slots refer. In a loop over many slots, a
+// local variable with it is faster than Buf, which looks the pool up every time.
 func (r *Ring) Buffers() Buffers { return Buffers{r.bufs, r.shared.OffsetMask} }
 
 // Buffers is a pool of buffers.
@@ -68,7 +74,7 @@ type Buffers struct {
 	mask uint64 // of offsets
 }
 
-// Of is the buffer of a slot of the ring, whole, or from the slot's offset on.
+// Of returns the buffer of a slot of the ring, from the slot's offset on.
 func (b Buffers) Of(s *abi.Slot) []byte {
 	buf := b.pool.Bytes(s.BufIdx)
 	if b.mask != 0 {
@@ -77,35 +83,38 @@ func (b Buffers) Of(s *abi.Slot) []byte {
 	return buf
 }
 
-// At is the whole buffer of that index. An index that is none gives buffer 0, which holds no frame.
+// At returns the whole buffer with that index. For an invalid index it returns buffer 0, which
+// never holds a frame.
 func (b Buffers) At(index uint32) []byte { return b.pool.Bytes(index) }
 
-// Head, Cur and Tail are the ring's shared indexes.
+// Head is the index of the program's first slot.
 func (r *Ring) Head() uint32 { return r.shared.Head.Load() }
 
-// Cur is where Poll looks for news.
+// Cur is the index after which Poll waits for slots.
 func (r *Ring) Cur() uint32 { return r.shared.Cur.Load() }
 
-// Tail is the first slot that is not the program's.
+// Tail is the index after the program's last slot.
 func (r *Ring) Tail() uint32 { return r.shared.Tail.Load() }
 
-// SetHead hands over all slots before index i, which must lie from head to tail, and has Poll wait for news after it.
+// SetHead releases all slots before index i, and makes Poll wait for slots after it. i must be from
+// head to tail; the next sync refuses other values.
 func (r *Ring) SetHead(i uint32) {
 	r.shared.Cur.Store(i)
 	r.shared.Head.Store(i)
 }
 
-// SetCur has Poll report the ring only when slots after index i are the program's, without handing any over.
+// SetCur makes Poll wait for slots after index i, without releasing slots.
 func (r *Ring) SetCur(i uint32) { r.shared.Cur.Store(i) }
 
-// Len is the number of slots that are the program's: room in a tx ring, slots with frames in an rx ring.
+// Len returns the number of the program's slots: free slots in a tx ring, slots with frames in an
+// rx ring.
 func (r *Ring) Len() int {
 	_, n := r.owned()
 	return int(n)
 }
 
-// owned are the program's slots: the first one and how many. Indexes that make no sense, which somebody else in the
-// region may have written, give none.
+// owned returns the program's first slot and the number of its slots. For invalid indexes, which
+// another program in the region may have written, the number is 0.
 func (r *Ring) owned() (head, n uint32) {
 	head, tail := r.Head(), r.Tail()
 	if head >= r.n || tail >= r.n {
@@ -114,7 +123,7 @@ func (r *Ring) owned() (head, n uint32) {
 	return head, r.dist(head, tail)
 }
 
-// Next is the index after i.
+// Next returns the index after i.
 func (r *Ring) Next(i uint32) uint32 {
 	if i++; i < r.n {
 		return i
@@ -129,12 +138,13 @@ func (r *Ring) dist(a, b uint32) uint32 {
 	return b + r.n - a
 }
 
-// Timestamp has the framework note the time of every sync, also of those that bring nothing. // NR_TIMESTAMP
+// Timestamp makes the framework store the time of every sync, including those without frames
+// (NR_TIMESTAMP).
 func (r *Ring) Timestamp(on bool) { r.set(abi.NRTimestamp, on) }
 
-// Forward has the framework pass slots on that are handed back with abi.NSForward set: from an interface's hardware ring to the
-// host, from its host ring to the wire. The latter needs a port that has all tx rings, too, such as "netmap:eth0*".
-// // NR_FORWARD
+// Forward makes the framework forward rx slots that are released with abi.NSForward set: from an
+// interface's hardware ring to the host, from its host ring to the wire. The latter needs a port
+// that also has all tx rings, such as "netmap:eth0*" (NR_FORWARD).
 func (r *Ring) Forward(on bool) { r.set(abi.NRForward, on) }
 
 func (r *Ring) set(flag uint32, on bool) {
@@ -145,11 +155,12 @@ func (r *Ring) set(flag uint32, on bool) {
 	}
 }
 
-// Time is when the last sync took in frames.
+// Time is when the last sync received frames, or with Timestamp when the last sync was.
 func (r *Ring) Time() time.Time { return time.Unix(r.shared.Ts.Sec, r.shared.Ts.Usec*1000) }
 
-// Batch is the fastest way to many slots: up to most of those that are the program's, from head on, in two pieces because
-// the ring may wrap between them. The shared indexes are read once. Advance hands slots over, again in one step.
+// Batch returns up to most of the program's slots, from head on. It is the fastest way to many
+// slots. They are in two pieces because the ring may wrap around. Batch reads the shared indexes
+// once. Advance releases slots, also in one step.
 //
 //	first, rest := ring.Batch(512)
 //	for _, slots := range [2][]abi.Slot{first, rest} {
@@ -165,11 +176,11 @@ func (r *Ring) Batch(most int) (first, rest []abi.Slot) {
 	return r.slots[head : head+side], r.slots[:n-side]
 }
 
-// Advance hands over the next n slots, of which the program must have as many.
+// Advance releases the next n slots. The program must own so many.
 func (r *Ring) Advance(n int) { r.SetHead((r.Head() + uint32(n)) % r.n) }
 
-// Window is a walk over the slots that are the program's when it starts. The shared indexes are read once, and written
-// once by Commit, however many slots lie between.
+// Window iterates over the slots that the program owns when the window starts. It reads the shared
+// indexes once, and Commit writes them once, however many slots are in between.
 //
 //	for w := ring.Window(); w.Len() > 0; w.Next() {
 //		w.SetLen(copy(w.Buf(), frame))
@@ -177,26 +188,26 @@ func (r *Ring) Advance(n int) { r.SetHead((r.Head() + uint32(n)) % r.n) }
 type Window struct {
 	r        *Ring
 	at, left uint32
-	partial  bool   // it has come to a frame whose end is not there
+	partial  bool   // it has reached a frame whose end has not arrived
 	mask     uint64 // of offsets
 }
 
-// Window starts a walk at head.
+// Window returns a window that starts at head.
 func (r *Ring) Window() Window {
 	head, n := r.owned()
 	return Window{r: r, at: head, left: n, mask: r.shared.OffsetMask}
 }
 
-// Len is the number of slots that are left, the current one included.
+// Len returns the number of slots that are left, including the current one.
 func (w *Window) Len() int { return int(w.left) }
 
 // Index is the current slot's index.
 func (w *Window) Index() uint32 { return w.at }
 
-// Slot is the current slot. The walk must not be at its end.
+// Slot returns the current slot. The window must not be at its end.
 func (w *Window) Slot() *abi.Slot { return &w.r.slots[w.at] }
 
-// Buf is the buffer of the current slot, whole, or from the slot's offset on.
+// Buf returns the buffer of the current slot, from the slot's offset on.
 func (w *Window) Buf() []byte {
 	s := &w.r.slots[w.at]
 	b := w.r.bufs.Bytes(s.BufIdx)
@@ -206,13 +217,13 @@ func (w *Window) Buf() []byte {
 	return b
 }
 
-// Frame is the frame in the current slot: its buffer, as far as the slot's length goes.
+// Frame returns the frame in the current slot: its buffer up to the slot's length.
 func (w *Window) Frame() []byte {
 	s := &w.r.slots[w.at]
 	return w.piece(s, s.Word())
 }
 
-// piece is what a slot has of a frame. Its word was read before.
+// piece returns the slot's part of a frame. word was read before.
 func (w *Window) piece(s *abi.Slot, word abi.SlotWord) []byte {
 	b := w.r.bufs.Bytes(word.BufIdx())
 	if w.mask != 0 {
@@ -221,9 +232,9 @@ func (w *Window) piece(s *abi.Slot, word abi.SlotWord) []byte {
 	return b[:min(int(word.Len()), len(b))]
 }
 
-// Slots is the number of slots of the frame that starts at the current one: more than one for a
-// frame longer than a buffer, 0 when its end is not among the slots that are left: it is still to
-// come, or, if the window has all slots of the ring, never will.
+// Slots returns the number of slots of the frame at the current slot, which is more than one for a
+// frame longer than a buffer. It is 0 if the frame's end is not in the window: the end is still to
+// come, or, if the window has all slots of the ring, can never come.
 func (w *Window) Slots() int {
 	if w.left > 0 && w.r.slots[w.at].Word().Flags()&abi.NSMoreFrag == 0 {
 		return 1
@@ -231,7 +242,7 @@ func (w *Window) Slots() int {
 	return w.manySlots()
 }
 
-// manySlots is apart so that Slots can be compiled into its callers.
+// manySlots is a function of its own so that Slots can be inlined.
 func (w *Window) manySlots() int {
 	at := w.at
 	for n := uint32(1); n <= w.left; n++ {
@@ -243,20 +254,20 @@ func (w *Window) manySlots() int {
 	return 0
 }
 
-// SetLen says how long the frame in the current slot is, and that it has no flags.
+// SetLen sets the length of the frame in the current slot, and clears its flags.
 func (w *Window) SetLen(n int) {
 	s := &w.r.slots[w.at]
 	s.Len, s.Flags = uint16(n), s.Flags&abi.NSBufChanged
 }
 
-// Next goes on to the next slot.
+// Next moves to the next slot.
 func (w *Window) Next() {
 	w.at = w.r.Next(w.at)
 	w.left--
 }
 
-// Commit hands over the slots that the walk has gone over. If it came to a frame that is
-// Incomplete, Poll then waits for more than there is.
+// Commit releases the slots before the current one. After a frame that is Incomplete, it makes Poll
+// wait for slots after those that have arrived.
 func (w *Window) Commit() {
 	w.r.SetHead(w.at)
 	if w.partial {
@@ -266,7 +277,7 @@ func (w *Window) Commit() {
 	}
 }
 
-// offsetOf is where the frame of a slot starts in its buffer.
+// offsetOf returns where in its buffer the frame of a slot starts.
 func (w *Window) offsetOf(s *abi.Slot) int {
 	if w.mask == 0 {
 		return 0
@@ -274,9 +285,10 @@ func (w *Window) offsetOf(s *abi.Slot) int {
 	return w.r.offset(s, w.mask)
 }
 
-// Frames walks over received slots and hands those that it came to over at the end of the loop; one that breaks off keeps
-// the rest, and hands over the one it broke off at. A frame longer than a buffer comes in several slots, all but the last
-// with abi.NSMoreFrag. The frame is the ring's memory: it must not be used after the sync that follows the loop.
+// Frames iterates over received slots. On return, it releases every slot that it visited, including
+// the one at which the loop breaks. A frame longer than a buffer comes in several slots, all but
+// the last with abi.NSMoreFrag. The frame is in the ring's memory: it must not be used after the
+// sync that follows the loop.
 func (r *Ring) Frames() iter.Seq2[*abi.Slot, []byte] {
 	return func(yield func(*abi.Slot, []byte) bool) {
 		w := r.Window()

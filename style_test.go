@@ -14,10 +14,10 @@ import (
 	"unicode/utf8"
 )
 
-// deepest is how many ifs, loops, switches and selects may stand inside each other in a test.
+// deepest is how deeply ifs, loops, switches and selects may be nested in a test.
 const deepest = 4
 
-// deep are tests that are deeper. The list may only get shorter.
+// deep are tests that are nested more deeply. The list may only get shorter.
 var deep = []string{
 	"internal/control/old_test.go TestOldCommands",
 	"internal/daemon/loop_test.go BenchmarkDevice",
@@ -33,7 +33,8 @@ var deep = []string{
 	"internal/pipe/pipe_test.go TestSwappedBuffersComeBack",
 }
 
-// A test that is nested deeply hides what it wants: the inner loops are functions with a name.
+// TestTestsAreNotNestedDeeply tests the nesting of tests. A deeply nested test is hard to
+// understand: make the inner loops functions with names.
 func TestTestsAreNotNestedDeeply(t *testing.T) {
 	found := map[string]bool{}
 	for _, f := range sourceFiles(t) {
@@ -51,7 +52,8 @@ func TestTestsAreNotNestedDeeply(t *testing.T) {
 			}
 			name := f.path + " " + fn.Name.Name
 			if found[name] = true; !slices.Contains(deep, name) {
-				t.Errorf("%s: statements nest %d deep, want %d at most: name the inner part", name, nesting(fn), deepest)
+				t.Errorf("%s: statements nest %d deep, want %d at most: name the inner part", name,
+					nesting(fn), deepest)
 			}
 		}
 	}
@@ -62,8 +64,8 @@ func TestTestsAreNotNestedDeeply(t *testing.T) {
 	}
 }
 
-// nesting is how many ifs, loops, switches and selects stand inside each other. An else if does not
-// stand in the if before it.
+// nesting returns how deeply ifs, loops, switches and selects are nested. An else if does not count
+// as nested in the if before it.
 func nesting(n ast.Node) (most int) {
 	ast.Inspect(n, func(c ast.Node) bool {
 		if c == nil || c == n {
@@ -104,7 +106,8 @@ func TestNestingIsCounted(t *testing.T) {
 	}
 }
 
-// Helpers of tests stand in files that are named for what they help with.
+// TestHelperFilesHaveNames tests that files with helpers of tests are named for what they help
+// with.
 func TestHelperFilesHaveNames(t *testing.T) {
 	for _, f := range sourceFiles(t) {
 		switch filepath.Base(f.path) {
@@ -114,12 +117,12 @@ func TestHelperFilesHaveNames(t *testing.T) {
 	}
 }
 
-// widest is how many columns a line has at most. A tab is one of them.
+// widest is how many columns a line may have. A tab is one of them.
 const widest = 100
 
 // wide are packages and pages that have longer lines. The list may only get shorter.
 var wide = []string{
-	".", "ARCHITECTURE.md", "README.md", "abi",
+	"ARCHITECTURE.md", "README.md", "abi",
 	"doc/bridge.md", "doc/containers.md",
 	"doc/monitoring.md", "doc/port.md",
 	"doc/suricata.md", "doc/traffic.md", "internal/capability",
@@ -132,10 +135,10 @@ var wide = []string{
 	"tests/doc", "tests/nics",
 }
 
-// mayBeWide are lines that cannot be broken: tables, pictures, addresses, tags of fields.
+// mayBeWide matches lines that cannot be broken: tables, pictures, addresses, tags of fields.
 var mayBeWide = regexp.MustCompile("^\\s*(\\||!\\[|//go:)|https?://|`[a-z]+:\"")
 
-// generated is how a generated file starts.
+// generated matches the start of a generated file.
 var generated = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)
 
 func TestLinesAreShort(t *testing.T) {
@@ -170,7 +173,7 @@ func TestLinesAreShort(t *testing.T) {
 	}
 }
 
-// textFiles are the Go files and pages of the module, without test data.
+// textFiles returns the Go files and pages of the module, without test data.
 func textFiles(t *testing.T) (all []string) {
 	for _, f := range sourceFiles(t) {
 		all = append(all, f.path)

@@ -31,7 +31,7 @@ func openHint(err error) string {
 		return "name a node in it, such as netmap"
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ENXIO):
 		return "start netmap serve, load netmap's kernel module, name another node, " +
-			"or use the embedded framework"
+			"or embed the framework"
 	case IsDead(err):
 		return "the daemon behind it has died: start netmap serve again; " +
 			"netmap doctor tells what it left behind"

@@ -1,4 +1,4 @@
-// does not block
+//go:build linux
 
 package wake_test
 
