@@ -24,7 +24,7 @@ import (
 //	tx0 dir 1, 8 slots of 2048, head 2 cur 2 tail 1: b 60/1, b 60/0, b 2048/0
 //
 // with its first three slots: b for a buffer or - for none, the length and the flags. B is a buffer
-// that is not the one that the slot had first.
+// other than the first one of the slot.
 type answers struct {
 	t       *testing.T
 	w       *world

@@ -81,8 +81,8 @@ type Policy struct {
 	LegacyOnly bool
 }
 
-// lateArm is when a client that was told of frames, and has not polled again, is taken for one that
-// waits for an edge.
+// lateArm is how long after a report of frames a client that has not polled again is taken for one
+// that waits for an edge.
 const lateArm = time.Millisecond
 
 // New returns an unbound client. The waker is called for events after a Poll that found none. log

@@ -22,7 +22,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
-// contract is what TestPort tests.
+// contract lists the tests of TestPort.
 var contract = []struct {
 	name string
 	test func(*rig)
@@ -40,11 +40,11 @@ var contract = []struct {
 	{"syncs allocate nothing", testAllocations},
 }
 
-// TestPort tests that a kind of port keeps the contract of package port. It does so with rings of
-// each of these numbers of slots. newNet makes a fresh port for each test.
+// TestPort tests that a kind of port keeps the contract of package port, with rings of each of
+// these numbers of slots. newNet makes a new port for each test.
 //
-// TestPort also fails for a file descriptor or a goroutine that is left, and after each sync unless
-// HwCur is Head() and HwTail is the number of a slot.
+// TestPort also fails if a file descriptor or a goroutine is left, and if after a sync HwCur is not
+// Head() or HwTail is not the number of a slot.
 func TestPort(t *testing.T, slots []uint32, newNet func(t testing.TB, slots uint32) Net) {
 	for _, c := range contract {
 		t.Run(c.name, func(t *testing.T) {
@@ -101,7 +101,7 @@ func testStartStop(g *rig) {
 	}
 }
 
-// wantFresh looks at a ring that has been started after all rings were stopped.
+// wantFresh checks a ring that was started after all rings were stopped.
 func (g *rig) wantFresh(r *Ring) {
 	g.Helper()
 	free := uint32(0)
@@ -120,7 +120,7 @@ func (g *rig) wantFresh(r *Ring) {
 	}
 }
 
-// hogs take memory until some is left, and return what gives it back.
+// hogs take memory until only some is left. They return a function that frees it.
 var hogs = map[string]func(g *rig, left int) (free func()){
 	"buffers": func(g *rig, left int) func() {
 		bufs, err := g.Region.NewBufs("hog", int(g.Region.Usage().BufFree)-left)
@@ -177,7 +177,7 @@ func testOutOfMemory(g *rig) {
 	g.exchangeAll(3)
 }
 
-// wantNoMemory starts rings until one finds no memory, and tries that one again.
+// wantNoMemory starts rings until one fails for lack of memory, and tries that ring again.
 func (g *rig) wantNoMemory(when string) {
 	for _, r := range g.mine {
 		before := g.Region.Usage()
@@ -232,8 +232,8 @@ func testTraffic(g *rig) {
 	}
 }
 
-// run has a sender and a receiver work at the same time and sleep when there is nothing to do. With
-// no more frames under way than the receiver has room for, none is lost.
+// run lets a sender and a receiver work at the same time, and sleep when there is nothing to do.
+// There are never more frames in flight than the receiver has room for, so none may be lost.
 func (f *flow) run(frames int) {
 	var received atomic.Int64
 	var wg sync.WaitGroup
@@ -254,8 +254,8 @@ func (f *flow) run(frames int) {
 				break
 			}
 		}
-		for end := time.Now().Add(patience); int(received.Load()) < frames && time.Now().Before(end); {
-			f.tx.Sync(f.rig) // what is to come back may have to be looked for
+		for end := time.Now().Add(limit); int(received.Load()) < frames && time.Now().Before(end); {
+			f.tx.Sync(f.rig) // slots may come back only when the port looks for them
 			time.Sleep(10 * time.Microsecond)
 		}
 	})
@@ -278,7 +278,7 @@ func (f *flow) run(frames int) {
 	wg.Wait()
 }
 
-// explain tells where a frame may be that does not come.
+// explain says where a missing frame may be.
 func (f *flow) explain(n int) {
 	f.rx.Sync(f.rig)
 	lost := []any{f.tx.Drops.Counts(), f.rx.Drops.Counts()}
@@ -305,7 +305,7 @@ func testWakeUps(g *rig) {
 			f.rx.Sync(g)
 		}
 		f.fill()
-		if len(f.tx.Mine()) > 0 { // it loses frames sooner than that its sender waits
+		if len(f.tx.Mine()) > 0 { // the port loses frames before its sender has to wait
 			f.drain()
 			continue
 		}
@@ -324,7 +324,7 @@ func testReopen(g *rig) {
 			g.wantFresh(r)
 		}
 		g.exchangeAll(5)
-		for _, f := range g.flows { // is left in all kinds of places
+		for _, f := range g.flows { // frames are left in all states
 			f.tryPush(1000)
 			f.stepTx()
 			f.tryPush(1001)
@@ -375,11 +375,11 @@ func testBadSlots(g *rig) {
 	guard.check()
 }
 
-// keep is the index of a slot that keeps its buffer.
+// keep is the buffer index in a bad slot that keeps its buffer.
 const keep = 1<<32 - 2
 
-// spoil sends a bad slot and then good frames, which arrive. Then the receiver releases a slot that
-// is as bad, and more good frames arrive.
+// spoil sends a bad slot and then good frames, which must arrive. Then the receiver releases a slot
+// that is as bad, and more good frames must arrive.
 func (f *flow) spoil(bad abi.Slot) {
 	f.push(0)
 	f.push(1)
@@ -395,14 +395,14 @@ func (f *flow) spoil(bad abi.Slot) {
 	f.recovers(fmt.Sprintf("after %+v was released", bad))
 }
 
-// recovers says whether frames arrive as they were sent, whatever became of those before.
+// recovers tests that frames arrive unchanged, whatever became of those before.
 func (f *flow) recovers(when string) {
 	f.rig.Helper()
 	seen := false
 	for n := 10; !seen && n < 30; n++ {
 		f.push(n)
 		f.step()
-		f.awaitFor(patience/50, f.hasFrames)
+		f.awaitFor(limit/50, f.hasFrames)
 		for {
 			frame, _, ok := f.rig.pull(f.rx)
 			if !ok {
@@ -430,7 +430,8 @@ func testHostile(g *rig) {
 		if u := g.Region.Usage(); u.RingFree != u.RingTotal || u.IfFree != u.IfTotal {
 			g.Fatalf("seed %d: left behind: %+v", seed, u)
 		}
-		g.Region.Reset() // buffers whose indexes the programs destroyed come back when nobody is left
+		// Buffers whose indexes programs destroyed come back when the region has no users.
+		g.Region.Reset()
 		g.startAll(g.rings)
 		g.exchangeAll(5)
 		g.stopAll()
@@ -438,7 +439,7 @@ func testHostile(g *rig) {
 	}
 }
 
-// scribble writes a word of a ring that a program can write, or syncs a ring.
+// scribble writes a random value to a word of a ring that a program can write, or syncs a ring.
 func (g *rig) scribble(rnd *rand.Rand) {
 	r := g.rings[rnd.IntN(len(g.rings))]
 	value := func() uint32 {
@@ -490,7 +491,7 @@ func testCloseUnderLoad(g *rig) {
 	begin := time.Now()
 	more := func(n int) bool {
 		took := time.Since(begin)
-		return n <= 20 || n <= 100 && took < 200*time.Millisecond || !busy() && took < patience
+		return n <= 20 || n <= 100 && took < 200*time.Millisecond || !busy() && took < limit
 	}
 	for n := 1; more(n); n++ {
 		r := g.rings[rnd.IntN(len(g.rings))]
@@ -510,8 +511,9 @@ func testCloseUnderLoad(g *rig) {
 	}
 }
 
-// use has the ring's program send or receive, and syncs, unless the ring has no memory. It says how
-// many frames were received. The program holds the ring, so that its memory does not go meanwhile.
+// use makes the ring's program send or receive, and syncs, unless the ring has no memory. It
+// returns the number of received frames. The program holds the ring, so that its memory is not
+// freed meanwhile.
 func (g *rig) use(r *Ring, rnd *rand.Rand) (received int) {
 	if !r.TryHold() {
 		return 0
@@ -553,7 +555,7 @@ func testAllocations(g *rig) {
 	}
 }
 
-// readUntil has a program read all that comes to a ring.
+// readUntil makes a program read all frames of a ring until done is closed.
 func (g *rig) readUntil(r *Ring, done chan struct{}) {
 	for {
 		select {
@@ -566,7 +568,7 @@ func (g *rig) readUntil(r *Ring, done chan struct{}) {
 	}
 }
 
-// bell tells of news of a ring.
+// bell waits for news of a ring.
 type bell struct {
 	ring *Ring
 	rung chan struct{}
@@ -588,7 +590,7 @@ func (g *rig) watch(r *Ring) bell {
 
 func (b bell) leave() { b.ring.Waiters.Leave(b) }
 
-// wait waits for news for a while, in the way that the ring has declared.
+// wait waits for news, at most so long, in the way that the ring declares.
 func (b bell) wait(most time.Duration) (woken bool) {
 	switch b.ring.News {
 	case kring.Readable:
@@ -606,16 +608,16 @@ func (b bell) wait(most time.Duration) (woken bool) {
 	}
 }
 
-// wantNews wants news of a ring after something was done, if need be several times: what has been
-// sent may have to be looked for.
+// wantNews requires news of a ring after do. It repeats do if necessary, because slots of sent
+// frames may come back only when the port looks for them.
 func (g *rig) wantNews(b bell, why string, do func()) {
 	g.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); {
+	for end := time.Now().Add(limit); time.Now().Before(end); {
 		if do(); b.wait(10 * time.Millisecond) {
 			return
 		}
 	}
-	g.Fatalf("%s: nobody was woken: %s", b.ring.Name, why)
+	g.Fatalf("%s: no waiter was woken: %s", b.ring.Name, why)
 }
 
 // sleep sleeps until the ring's program has slots.
@@ -625,9 +627,9 @@ func (g *rig) sleep(r *Ring) bool {
 	}
 	b := g.watch(r)
 	defer b.leave()
-	end := time.Now().Add(patience)
+	end := time.Now().Add(limit)
 	for r.Sync(g); len(r.Mine()) == 0; r.Sync(g) {
-		b.wait(time.Until(end)) // which a signal may end
+		b.wait(time.Until(end)) // a signal may end it
 		if time.Now().After(end) {
 			g.Errorf("%s was not woken", r.Name)
 			return false

@@ -74,7 +74,7 @@ func (r *Ring) start() error {
 	return nil
 }
 
-// find finds what the program sees.
+// find sets the program's view of the ring.
 func (r *Ring) find() { r.Shared = shm.At[abi.Ring](r.region.Bytes(), uintptr(r.Offset())) }
 
 // Close stops the ring.
@@ -94,7 +94,8 @@ func (r *Ring) Sync(t testing.TB) (accepted bool) {
 	return r.sync(t)
 }
 
-// sync is Sync of a ring that is held. It tests what every sync function owes, see kring.Ring.Sync.
+// sync is Sync for a ring that is held. It tests the duties of every sync function, see
+// kring.Ring.Sync.
 func (r *Ring) sync(t testing.TB) (accepted bool) {
 	t.Helper()
 	if accepted = r.Prologue(); !accepted {

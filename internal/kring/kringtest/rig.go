@@ -13,24 +13,25 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
-// Net is a port to be tested, and the ports that it exchanges frames with. What is sent on ring i
-// arrives in ring i. The rings of all ports are in one region.
+// Net is a port to be tested, and the ports with which it exchanges frames. Frames that are sent on
+// ring i arrive in ring i. The rings of all ports are in one region.
 type Net struct {
 	Region *mem.Region
 	Port   port.Port
-	From   port.Port   // what is sent here arrives at Port; nil for a port that receives nothing
-	To     port.Port   // what Port sends arrives here; nil for a port that sends nothing
-	Beside []port.Port // ports whose programs have to read what comes, or Port would get no more
-	// Lossy says that frames are lost when the receiver's ring is full. Otherwise the sender waits.
+	From   port.Port   // frames sent here arrive at Port; nil for a port that receives nothing
+	To     port.Port   // frames that Port sends arrive here; nil for a port that sends nothing
+	Beside []port.Port // ports whose programs must read their frames, or Port would get no more
+	// Lossy means that frames are lost when the receiver's ring is full. Otherwise the sender
+	// waits.
 	Lossy bool
-	// Again says of an error of Start that it goes by itself, because the kernel is slow; may be nil.
+	// Again reports whether an error of Start is temporary, because the kernel is slow; may be nil.
 	Again func(error) bool
 }
 
-// patience is how long anything may take.
-const patience = 5 * time.Second
+// limit is how long anything may take.
+const limit = 5 * time.Second
 
-// rig is a net with its rings in the hands of a test.
+// rig is a net with its rings, for a test.
 type rig struct {
 	testing.TB
 	Net
@@ -43,13 +44,13 @@ type rig struct {
 	lost    []uint32 // buffers that a test has taken out of slots
 }
 
-// flow is from where to where frames go.
+// flow is a tx ring, and the rx ring at which its frames arrive.
 type flow struct {
 	rig    *rig
 	tx, rx *Ring
 }
 
-// newRig opens no ring yet. At the end of the test, all are closed and the ports as well.
+// newRig makes a rig without open rings. At the end of the test it closes all rings and the ports.
 func newRig(t testing.TB, n Net) *rig {
 	g := &rig{TB: t, Net: n, started: map[*Ring]bool{}}
 	for _, p := range append([]port.Port{n.Port, n.From, n.To}, n.Beside...) {
@@ -107,7 +108,7 @@ func (g *rig) close() {
 }
 
 func (g *rig) tryStart(r *Ring) error {
-	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(limit); ; time.Sleep(time.Millisecond) {
 		err := r.start()
 		g.started[r] = err == nil
 		if err == nil || g.Again == nil || !g.Again(err) || time.Now().After(end) {
@@ -143,7 +144,7 @@ func (g *rig) stopAll() {
 	}
 }
 
-// wantNothingLeft looks whether rings that are all stopped have left something behind.
+// wantNothingLeft checks that stopped rings have left nothing behind.
 func (g *rig) wantNothingLeft() {
 	g.Helper()
 	for _, b := range g.lost {
@@ -160,15 +161,15 @@ func (g *rig) wantNothingLeft() {
 	}
 }
 
-// guard is memory to which no program's bad words may lead.
+// guard is memory that must not change, whatever programs write to their rings.
 type guard struct {
 	g      *rig
-	ring   *mem.Ring // of somebody else
+	ring   *mem.Ring // of another port
 	watch  [][]byte
 	before [][]byte
 }
 
-// guard watches the buffers that are reserved, and a ring of somebody else.
+// guard watches the reserved buffers, and a ring of another port.
 func (g *rig) guard() *guard {
 	ring, err := g.Region.NewRing("bystander", 0, abi.DirRx, 8)
 	if err != nil {
@@ -188,13 +189,13 @@ func (w *guard) check() {
 	w.g.Helper()
 	for i, b := range w.watch {
 		if !bytes.Equal(b, w.before[i]) {
-			w.g.Errorf("somebody wrote into %s", []string{"buffer 0", "buffer 1", "another port's ring"}[i])
+			w.g.Errorf("a program wrote into %s", []string{"buffer 0", "buffer 1", "another port's ring"}[i])
 		}
 	}
 	w.g.Region.FreeRing(w.ring)
 }
 
-// spoilSlot has the ring's program write a slot. Its buffer may get lost.
+// spoilSlot makes the ring's program write a slot. Its buffer may be lost.
 func (g *rig) spoilSlot(r *Ring, i uint32, bad abi.Slot) {
 	s := r.Slot(i)
 	if bad.BufIdx == keep {
@@ -205,7 +206,7 @@ func (g *rig) spoilSlot(r *Ring, i uint32, bad abi.Slot) {
 	*s = bad
 }
 
-// mend puts a buffer into a slot that has none, if one was lost.
+// mend puts a lost buffer, if there is one, into a slot without a buffer.
 func (g *rig) mend(r *Ring) {
 	i := r.Shared.Head.Load()
 	if i == r.Shared.Tail.Load() || len(g.lost) == 0 || r.Bufs().Valid(r.Slot(i).BufIdx) {
@@ -222,21 +223,21 @@ func (g *rig) pull(r *Ring) (frame []byte, flags uint16, ok bool) {
 	return r.Pull()
 }
 
-// read has a program read all that has come to a ring.
+// read makes a program read all frames of a ring.
 func (g *rig) read(r *Ring) {
 	for r.Sync(g); r.Shared.Head.Load() != r.Shared.Tail.Load(); r.Sync(g) {
 		r.SetHead(r.Shared.Tail.Load())
 	}
 }
 
-// header is how many bytes of a frame say what it is. The byte at ringAt is the number of the ring
-// on which it was sent.
+// header is how many bytes of a frame identify it. The byte at ringAt is the number of the ring on
+// which the frame was sent.
 const (
 	header = 18
 	ringAt = 11
 )
 
-// filling is what frames contain, from a byte on that depends on their number.
+// filling is the contents of frames, from a byte on that depends on their number.
 var filling = func() (b [512]byte) {
 	for i := range b {
 		b[i] = byte(i)
@@ -244,7 +245,7 @@ var filling = func() (b [512]byte) {
 	return b
 }()
 
-// frame is frame n that is sent on a ring: a broadcast of 60 to 159 bytes.
+// frame makes frame n of a ring: a broadcast of 60 to 159 bytes.
 func frame(ring uint16, n int) []byte {
 	b := append(make([]byte, 0, 160), "\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00"...)
 	b = append(b, byte(ring), 0x88, 0xb5)
@@ -252,7 +253,7 @@ func frame(ring uint16, n int) []byte {
 	return append(b, filling[n%256:][:42+n%100]...)
 }
 
-// isFrame says whether it is one, whole and unchanged.
+// isFrame reports whether b is such a frame, complete and unchanged.
 func isFrame(b []byte) bool {
 	return len(b) > header &&
 		bytes.Equal(b, frame(uint16(b[ringAt]), int(binary.BigEndian.Uint32(b[header-4:]))))
@@ -278,8 +279,8 @@ func (f *flow) push(n int) {
 	})
 }
 
-// fill sends frames, from number 0 on, until the sender has no slot, but no more than the receiver
-// could ever hold twice. Nobody receives.
+// fill sends frames, from number 0 on, until the sender has no slot, but at most twice as many as
+// the receiver can hold. Nobody receives.
 func (f *flow) fill() (sent int) {
 	f.step()
 	for sent < 2*int(f.rx.N) && f.tryPush(sent) {
@@ -289,7 +290,7 @@ func (f *flow) fill() (sent int) {
 	return sent
 }
 
-// stepTx syncs those who send, stepRx those who receive, step both.
+// stepTx syncs the sending rings, stepRx the receiving ones, and step both.
 func (f *flow) stepTx() {
 	f.tx.Sync(f.rig)
 	for _, r := range f.rig.beside {
@@ -307,10 +308,10 @@ func (f *flow) step() {
 	f.stepRx()
 }
 
-// await tries until it succeeds.
+// await repeats try until it succeeds.
 func (f *flow) await(what string, try func() bool) {
 	f.rig.Helper()
-	if !f.awaitFor(patience, try) {
+	if !f.awaitFor(limit, try) {
 		f.rig.Fatalf("%s to %s: in vain waited for %s", f.tx.Name, f.rx.Name, what)
 	}
 }
@@ -324,13 +325,13 @@ func (f *flow) awaitFor(most time.Duration, try func() bool) bool {
 	return true
 }
 
-// hasFrames says, after a sync, whether the receiver has frames.
+// hasFrames reports, after a sync, whether the receiver has frames.
 func (f *flow) hasFrames() bool {
 	f.step()
 	return len(f.rx.Mine()) > 0
 }
 
-// wantFrame takes a frame, which is to be frame n.
+// wantFrame takes a frame, which must be frame n.
 func (f *flow) wantFrame(n int) {
 	f.rig.Helper()
 	if got, _, ok := f.rig.pull(f.rx); !ok || !bytes.Equal(got, f.frame(n)) {
@@ -338,7 +339,8 @@ func (f *flow) wantFrame(n int) {
 	}
 }
 
-// exchange sends up to so many frames, as many as the receiver has room for, and receives them.
+// exchange sends up to so many frames, at most as many as the receiver has room for, and receives
+// them.
 func (f *flow) exchange(n int) {
 	f.rig.Helper()
 	n = min(n, int(f.rx.N)-1)
@@ -361,7 +363,7 @@ func (g *rig) exchangeAll(n int) {
 	}
 }
 
-// drain receives what is under way. What the kernel has takes its time.
+// drain receives all frames in flight. The kernel may take a while to deliver them.
 func (f *flow) drain() {
 	most := time.Duration(0)
 	if f.rx.News == kring.Readable {
