@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// TestPackagesThatUseSharedWordsImportAtomic tests that packages that use the atomic words of shared
-// memory import sync/atomic themselves. The words have a type of package abi. Without the import, the
-// compiler treats each use as a call, and does not inline functions that contain one. That cost 6 ns
-// a batch in programs that move the head of a ring.
+// TestPackagesThatUseSharedWordsImportAtomic tests that packages that use the atomic words of
+// shared memory import sync/atomic themselves. The words have a type of package abi. Without the
+// import, the compiler treats each use as a call, and does not inline functions that contain one.
+// That cost 6 ns a batch in programs that move the head of a ring.
 func TestPackagesThatUseSharedWordsImportAtomic(t *testing.T) {
 	word := regexp.MustCompile(`\.(Head|Cur|Tail|Flags)\.(Load|Store|CompareAndSwap)\(`)
 	uses, imports := make(map[string]bool), make(map[string]bool)
