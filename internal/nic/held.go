@@ -2,49 +2,70 @@
 
 package nic
 
-import "math/bits"
+// held knows where each buffer is. Slots that belong to the framework do not say: frames arrive in any buffer, and come
+// back from sending in any order.
+//
+// It has a byte a buffer. With bits, the loops over frames would wait for one another: buffers that follow each other
+// share a word, which is read again as soon as it has been written.
+type held []place
 
-// held is the set of buffers that the kernel has. Slots that belong to the framework do not say: frames arrive in any
-// buffer, and come back from sending in any order.
-type held struct {
-	bits []uint64
-	n    uint32
-}
+type place uint8
 
-func newHeld(buffers uint32) held { return held{bits: make([]uint64, (buffers+63)/64)} }
+const (
+	unfit   place = iota // there is no such buffer, or the kernel does not take it where it lies
+	outside              // the kernel may have it
+	inside               // the kernel has it
+	strayed              // the kernel has it from an earlier ring that was stopped
+)
 
-// add says whether the buffer is new to the set.
-func (h *held) add(i uint32) bool {
-	w, b := &h.bits[i/64], uint64(1)<<(i%64)
-	if *w&b != 0 {
-		return false
-	}
-	*w |= b
-	h.n++
-	return true
-}
+func newHeld(buffers uint32) held { return make(held, buffers) }
 
-// remove says whether the buffer was in the set.
-func (h *held) remove(i uint32) bool {
-	if i/64 >= uint32(len(h.bits)) {
-		return false
-	}
-	w, b := &h.bits[i/64], uint64(1)<<(i%64)
-	if *w&b == 0 {
-		return false
-	}
-	*w &^= b
-	h.n--
-	return true
-}
-
-// take empties the set and calls f for each buffer that was in it.
-func (h *held) take(f func(uint32)) {
-	for i, w := range h.bits {
-		for ; w != 0; w &= w - 1 {
-			f(uint32(i*64 + bits.TrailingZeros64(w)))
+// fit decides which of the buffers that the kernel does not have it may have.
+func (h held) fit(fits func(buf uint32) bool) {
+	for i, p := range h {
+		switch {
+		case p >= inside:
+		case fits(uint32(i)):
+			h[i] = outside
+		default:
+			h[i] = unfit
 		}
-		h.bits[i] = 0
 	}
-	h.n = 0
+}
+
+// of is where a buffer is. Any number will do.
+func (h held) of(buf uint32) place {
+	if buf < uint32(len(h)) {
+		return h[buf]
+	}
+	return unfit
+}
+
+// remove takes back what the kernel has returned, and says where it was.
+func (h held) remove(buf uint32) place {
+	was := h.of(buf)
+	if was >= inside {
+		h[buf] = outside
+	}
+	return was
+}
+
+// count is how many buffers are at a place.
+func (h held) count(at place) (n uint32) {
+	for _, p := range h {
+		if p == at {
+			n++
+		}
+	}
+	return n
+}
+
+// take moves all buffers from one place to another, and calls f for each.
+func (h held) take(from, to place, f func(buf uint32)) {
+	for i, p := range h {
+		if p == from {
+			h[i] = to
+			f(uint32(i))
+		}
+	}
 }

@@ -41,7 +41,7 @@ func (x *rxSide) fill(mode xsk.Mode) (bufs []uint32) {
 	for _, buf := range all {
 		if x.port.memory.CanFill(buf, true) {
 			bufs = append(bufs, buf)
-			x.held.add(buf)
+			x.held[buf] = inside
 		} else {
 			x.port.region.FreeBuf(buf)
 		}
@@ -52,7 +52,7 @@ func (x *rxSide) fill(mode xsk.Mode) (bufs []uint32) {
 // unfill gives buffers that were set aside back: no socket has them. Those of a ring stay the ring's.
 func (x *rxSide) unfill(bufs []uint32) {
 	for _, buf := range bufs {
-		if x.held.remove(buf) {
+		if x.held.remove(buf) == inside {
 			x.port.region.FreeBuf(buf)
 		}
 	}
@@ -65,20 +65,21 @@ func (x *rxSide) start(s *xsk.Socket, fresh bool) {
 	x.socket = s
 	x.stamps = x.port.memory.Spare > 0 && x.port.noStamps == nil
 	x.discard()
-	room, posted := s.FillRoom(x.ring.N-1), uint32(0)
+	x.held.fit(func(buf uint32) bool { return x.ring.Bufs().Valid(buf) && s.CanFill(buf) })
+	room, posted, n := s.FillRoom(x.ring.N-1), uint32(0), x.held.count(inside)
 	for i := range x.ring.N {
 		buf := x.ring.Slot(i).Word().BufIdx()
-		switch {
-		case x.held.n == x.ring.N-1 || posted == room || !s.CanFill(buf):
+		x.ring.Slot(i).SetWord(0)
+		if n == x.ring.N-1 || posted == room || x.held.of(buf) != outside {
 			x.port.region.FreeBuf(buf)
-		case fresh:
-			x.held.add(buf)
-		default:
+			continue
+		}
+		if !fresh {
 			s.FillAt(posted, buf)
-			x.held.add(buf)
 			posted++
 		}
-		x.ring.Slot(i).SetWord(0)
+		x.held[buf] = inside
+		n++
 	}
 	s.FillCommit(posted)
 	s.Wake()
@@ -88,7 +89,7 @@ func (x *rxSide) start(s *xsk.Socket, fresh bool) {
 func (x *rxSide) discard() {
 	n := x.socket.RxReady(x.ring.N)
 	for i := range n {
-		if buf, _, _, _ := x.socket.RxAt(i); x.held.remove(buf) {
+		if buf, _, _, _ := x.socket.RxAt(i); x.held.remove(buf) == inside {
 			x.port.region.FreeBuf(buf)
 		}
 	}
@@ -104,7 +105,7 @@ func (x *rxSide) stop() {
 // freeHeld takes the kernel's buffers, after the socket has been closed.
 func (x *rxSide) freeHeld() {
 	x.socket = nil
-	x.held.take(func(buf uint32) { x.port.region.FreeBuf(buf) })
+	x.held.take(inside, unfit, func(buf uint32) { x.port.region.FreeBuf(buf) })
 }
 
 // sync gives the released slots' buffers to the kernel and takes in what was received.
@@ -125,15 +126,17 @@ func (x *rxSide) sync(r *kring.Ring, _ kring.Memory) error {
 // release posts the buffers of the slots up to head. One that is none, or that the kernel has already, is a bad buffer:
 // the ring goes on with fewer.
 func (x *rxSide) release(r *kring.Ring) {
-	s, k, head := x.socket, r.HwCur.Load(), r.Head()
+	s, k, head, slots, held := x.socket, r.HwCur.Load(), r.Head(), r.Slots(), x.held
 	room, posted, bad := s.FillRoom(r.N), uint32(0), uint64(0)
+	fill := s.Filler()
 	for ; k != head; k = r.Next(k) {
-		buf := r.Slot(k).Word().BufIdx()
-		if posted == room || !r.Bufs().Valid(buf) || !s.CanFill(buf) || !x.held.add(buf) {
+		buf := slots[k].Word().BufIdx()
+		if held.of(buf) != outside || posted == room {
 			bad++
 			continue
 		}
-		s.FillAt(posted, buf)
+		held[buf] = inside
+		fill.Set(posted, buf)
 		posted++
 	}
 	r.Drops.Add(kring.BadBuffer, bad)
@@ -150,7 +153,7 @@ func (x *rxSide) receive(r *kring.Ring) {
 	if n == 0 {
 		return
 	}
-	offsets, frames, bytes := r.HasOffsets(), uint64(0), uint64(0)
+	slots, offsets, frames, bytes := r.Slots(), r.HasOffsets(), uint64(0), uint64(0)
 	for i := range n {
 		buf, _, length, more := s.RxAt(i)
 		if offsets {
@@ -164,7 +167,7 @@ func (x *rxSide) receive(r *kring.Ring) {
 		}
 		bytes += uint64(length)
 		x.held.remove(buf)
-		r.Slot(tail).SetWord(abi.MakeSlotWord(buf, uint16(length), flags))
+		slots[tail].SetWord(abi.MakeSlotWord(buf, uint16(length), flags))
 		tail = r.Next(tail)
 	}
 	if x.stamps && !offsets {

@@ -25,8 +25,7 @@ type txSide struct {
 	mu      sync.Mutex    // what follows, for the ring's holder and the retrier
 	socket  *xsk.Socket   // nil while there is none
 	next    uint32        // the first slot that is neither sent nor dropped
-	held    held          // sent from this ring and not back
-	stray   held          // sent from an earlier ring that was stopped
+	held    held          // inside: sent and not back
 	packets kring.Packets // of several slots
 	refusal refusal
 	frames  uint64 // handed to the kernel, and not counted yet
@@ -35,8 +34,7 @@ type txSide struct {
 }
 
 func newTxSide(p *Port) *txSide {
-	n := p.memory.Buffers()
-	return &txSide{port: p, held: newHeld(n), stray: newHeld(n)}
+	return &txSide{port: p, held: newHeld(p.memory.Buffers())}
 }
 
 func (x *txSide) start(s *xsk.Socket) {
@@ -44,6 +42,7 @@ func (x *txSide) start(s *xsk.Socket) {
 	defer x.mu.Unlock()
 	x.socket, x.next = s, 0
 	x.packets.Reset()
+	x.held.fit(func(buf uint32) bool { return x.ring.Bufs().Valid(buf) && s.CanSend(buf) })
 }
 
 // stop frees the ring with the buffers that are in its slots; the kernel's stay with it until the socket closes.
@@ -52,7 +51,7 @@ func (x *txSide) stop() {
 	defer x.mu.Unlock()
 	r := x.ring
 	r.Free(x.next, r.N-x.inFlight(r))
-	x.held.take(func(buf uint32) { x.stray.add(buf) })
+	x.held.take(inside, strayed, func(uint32) {})
 }
 
 // leave has nobody use the socket any more, which is about to be closed.
@@ -64,7 +63,7 @@ func (x *txSide) leave() {
 
 // freeHeld takes the kernel's buffers, after the socket has been closed.
 func (x *txSide) freeHeld() {
-	x.stray.take(func(buf uint32) { x.port.region.FreeBuf(buf) })
+	x.held.take(strayed, unfit, func(buf uint32) { x.port.region.FreeBuf(buf) })
 }
 
 // sync hands the slots up to head to the kernel and takes back those whose frames are out.
@@ -94,6 +93,11 @@ func (x *txSide) send(r *kring.Ring) {
 	x.longest = x.port.longest(s)
 	limit := min(most, x.longest)
 	for k != head {
+		if !offsets && !x.packets.InRest() {
+			if k, posted = x.sendPlain(r, k, posted, room, limit); k == head {
+				break
+			}
+		}
 		slot := r.Slot(k)
 		w := slot.Word()
 		if w.Flags()&abi.NSMoreFrag != 0 || x.packets.InRest() {
@@ -109,7 +113,7 @@ func (x *txSide) send(r *kring.Ring) {
 			offset, most = x.place(r, slot)
 			limit = min(most, x.longest)
 		}
-		if !bufs.Valid(w.BufIdx()) || !s.CanSend(w.BufIdx()) || uint32(w.Len()) > limit || w.Len() < etherHead || posted == room {
+		if x.held.of(w.BufIdx()) != outside || uint32(w.Len()) > limit || w.Len() < etherHead || posted == room {
 			if why, bad := x.check(bufs, w, offset, most); bad || posted == room {
 				if !bad {
 					why = kring.NoRoom
@@ -130,12 +134,41 @@ func (x *txSide) send(r *kring.Ring) {
 	x.frames, x.bytes = x.frames+frames, x.bytes+bytes
 }
 
+// sendPlain puts frames into the kernel's ring as long as there is nothing to decide: each is one slot, its buffer is
+// outside, it is not longer than the limit, and there is room. It returns the first slot that it leaves to send, and how
+// many entries there are.
+func (x *txSide) sendPlain(r *kring.Ring, k, posted, room, limit uint32) (uint32, uint32) {
+	head, slots, held, entries := r.Head(), r.Slots(), x.held, x.socket.Sender()
+	before, bytes := posted, uint64(0)
+	for k != head && posted != room {
+		slot := &slots[k]
+		w := slot.Word()
+		buf, length, flags := w.BufIdx(), uint32(w.Len()), w.Flags()
+		if held.of(buf) != outside || length < etherHead || length > limit || flags&abi.NSMoreFrag != 0 {
+			break
+		}
+		if flags&(abi.NSBufChanged|abi.NSReport) != 0 {
+			slot.Flags = flags &^ (abi.NSBufChanged | abi.NSReport)
+		}
+		held[buf] = inside
+		entries.Set(posted, buf, length)
+		posted++
+		bytes += uint64(length)
+		k = r.Next(k)
+	}
+	x.frames += uint64(posted - before)
+	x.bytes += bytes
+	return k, posted
+}
+
 // post makes a slot entry i of the kernel's ring.
 func (x *txSide) post(slot *abi.Slot, w abi.SlotWord, i, offset uint32) {
 	if w.Flags()&(abi.NSBufChanged|abi.NSReport) != 0 {
 		slot.Flags = w.Flags() &^ (abi.NSBufChanged | abi.NSReport)
 	}
-	x.held.add(w.BufIdx())
+	if x.held[w.BufIdx()] == outside { // else it was sent from two slots, or from an earlier ring
+		x.held[w.BufIdx()] = inside
+	}
 	x.socket.TxAt(i, w.BufIdx(), offset, uint32(w.Len()), w.Flags()&abi.NSMoreFrag != 0)
 }
 
@@ -143,7 +176,7 @@ func (x *txSide) post(slot *abi.Slot, w abi.SlotWord, i, offset uint32) {
 // has room for most bytes.
 func (x *txSide) check(bufs shm.Bufs, w abi.SlotWord, offset, most uint32) (kring.Reason, bool) {
 	switch length := uint32(w.Len()); {
-	case !bufs.Valid(w.BufIdx()) || !x.socket.CanSend(w.BufIdx()):
+	case x.held.of(w.BufIdx()) == unfit:
 		return kring.BadBuffer, true
 	case length > most:
 		return kring.BadLength, true
@@ -212,7 +245,7 @@ func (x *txSide) place(r *kring.Ring, slot *abi.Slot) (offset, most uint32) {
 func (x *txSide) checkPacket(packet []kring.Fragment, bufs shm.Bufs) (kring.Reason, bool) {
 	first, length := packet[0], uint32(0)
 	for _, p := range packet {
-		if !bufs.Valid(p.BufIdx()) || !x.socket.CanSend(p.BufIdx()) {
+		if x.held.of(p.BufIdx()) == unfit {
 			return kring.BadBuffer, true
 		}
 		if p.Len() == 0 || uint32(p.Len()) > min(p.Room, x.port.maxTx) {
@@ -243,13 +276,18 @@ func (x *txSide) inFlight(r *kring.Ring) uint32 {
 
 // reclaim takes back the buffers of frames that are out.
 func (x *txSide) reclaim(r *kring.Ring) {
-	s, tail := x.socket, r.HwTail.Load()
+	s, tail, slots, held := x.socket, r.HwTail.Load(), r.Slots(), x.held
 	n := s.Done(r.N)
 	for i := range n {
-		switch buf := s.DoneAt(i); {
-		case x.held.remove(buf):
+		buf := s.DoneAt(i)
+		if next := r.Next(tail); held.of(buf) == inside && slots[next].Word().BufIdx() == buf { // as it mostly is
+			held[buf], tail = outside, next
+			continue
+		}
+		switch was := x.held.remove(buf); {
+		case was == inside:
 			tail = x.giveBackAfter(r, tail, buf)
-		case x.stray.remove(buf):
+		case was == strayed:
 			x.port.region.FreeBuf(buf)
 		case r.Dist(r.Next(tail), x.next) > 0: // the program sent one buffer from two slots
 			tail = x.giveBackAfter(r, tail, buf)

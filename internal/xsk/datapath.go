@@ -34,7 +34,7 @@ func (s *Socket) RxWhole(n uint32) uint32 {
 // Stamp is when the frame in a buffer arrived, in nanoseconds by the clock of the card, 0 if the driver did not say. It is
 // there once, for the first buffer of a packet, if a program of AttachStamping is on the interface and Memory has Spare.
 func (s *Socket) Stamp(buf uint32) uint64 {
-	p := s.memory.Mem[uint64(buf)*s.stride-stampSize:][:stampSize]
+	p := s.memory.Mem[uint64(buf)*uint64(s.stride)-stampSize:][:stampSize]
 	t := binary.NativeEndian.Uint64(p)
 	binary.NativeEndian.PutUint64(p, 0)
 	return t
@@ -47,8 +47,20 @@ func (s *Socket) RxRelease(n uint32) { s.rx.release(n) }
 func (s *Socket) FillRoom(max uint32) uint32 { return s.fill.room(max) }
 
 // FillAt sets entry i of those that FillRoom counted to a buffer, which must be one that CanFill.
-func (s *Socket) FillAt(i, buf uint32) {
-	s.fillAddrs[(s.fill.head+i)&s.fillMask] = uint64(buf)*s.stride - headroom
+func (s *Socket) FillAt(i, buf uint32) { s.Filler().Set(i, buf) }
+
+// Filler is what FillAt needs to know, small enough for registers, for loops: until the next FillCommit.
+type Filler struct {
+	addrs         []uint64
+	first, stride uint32
+}
+
+// Filler returns that of the entries that are not committed yet.
+func (s *Socket) Filler() Filler { return Filler{s.fillAddrs, s.fill.head, s.stride} }
+
+// Set is FillAt.
+func (f Filler) Set(i, buf uint32) {
+	f.addrs[(f.first+i)&uint32(len(f.addrs)-1)] = uint64(buf)*uint64(f.stride) - headroom
 }
 
 // FillCommit hands the first n buffers to the kernel.
@@ -103,7 +115,24 @@ func (s *Socket) TxAt(i, buf, offset, length uint32, more bool) {
 	if more {
 		options = unix.XDP_PKT_CONTD
 	}
-	s.txDesc[(s.tx.head+i)&s.mask] = unix.XDPDesc{Addr: uint64(buf)*s.stride + uint64(offset), Len: length, Options: options}
+	s.Sender().set(i, buf, offset, length, options)
+}
+
+// Sender is what TxAt needs to know, small enough for registers, for loops: until the next TxCommit.
+type Sender struct {
+	desc          []unix.XDPDesc
+	first, stride uint32
+}
+
+// Sender returns that of the entries that are not committed yet.
+func (s *Socket) Sender() Sender { return Sender{s.txDesc, s.tx.head, s.stride} }
+
+// Set is TxAt for a whole packet at the start of its buffer.
+func (t Sender) Set(i, buf, length uint32) { t.set(i, buf, 0, length, 0) }
+
+func (t Sender) set(i, buf, offset, length, options uint32) {
+	d := &t.desc[(t.first+i)&uint32(len(t.desc)-1)]
+	d.Addr, d.Len, d.Options = uint64(buf)*uint64(t.stride)+uint64(offset), length, options
 }
 
 // TxCommit hands the first n frames to the kernel, which sends them when it likes or at KickTx.

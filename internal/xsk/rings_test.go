@@ -90,7 +90,7 @@ func TestConsumer(t *testing.T) {
 // fakeSocket is a socket whose rings are plain memory, with the indexes shortly before they wrap around.
 func fakeSocket(size, stride uint32) *Socket {
 	s := &Socket{
-		mask: size - 1, fillMask: 2*size - 1, stride: uint64(stride), inverse: inverse(stride),
+		mask: size - 1, stride: stride, inverse: inverse(stride),
 		rxDesc: make([]unix.XDPDesc, size), txDesc: make([]unix.XDPDesc, size),
 		fillAddrs: make([]uint64, 2*size), doneAddrs: make([]uint64, size),
 	}
@@ -111,7 +111,7 @@ func (s *Socket) loop() {
 	for i := s.tx.cons.Load(); i != s.tx.prod.Load(); i++ {
 		sent := s.txDesc[i&s.mask]
 		s.doneAddrs[i&s.mask] = sent.Addr
-		s.rxDesc[i&s.mask] = unix.XDPDesc{Addr: s.fillAddrs[i&s.fillMask] | headroom<<48, Len: sent.Len}
+		s.rxDesc[i&s.mask] = unix.XDPDesc{Addr: s.fillAddrs[i&uint32(len(s.fillAddrs)-1)] | headroom<<48, Len: sent.Len}
 	}
 	for _, w := range []*atomic.Uint32{s.tx.cons, s.fill.cons, s.rx.prod, s.done.prod} {
 		w.Store(s.tx.prod.Load())

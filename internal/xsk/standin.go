@@ -21,8 +21,8 @@ type StandIn struct {
 // NewStandIn makes a socket for both directions, in zero-copy mode: the kernel takes what is to be sent when it likes. Size is a power of two.
 func NewStandIn(m *Memory, size uint32) *StandIn {
 	k := &StandIn{Socket: &Socket{
-		fd: -1, txFD: -1, on: "a stand-in", memory: m, zeroCopy: true, mask: size - 1, fillMask: 2*size - 1,
-		stride: uint64(m.Stride), inverse: inverse(m.Stride), budget: size,
+		fd: -1, txFD: -1, on: "a stand-in", memory: m, zeroCopy: true, mask: size - 1,
+		stride: m.Stride, inverse: inverse(m.Stride), budget: size,
 		rxDesc: make([]unix.XDPDesc, size), fillAddrs: make([]uint64, 2*size),
 		txDesc: make([]unix.XDPDesc, size), doneAddrs: make([]uint64, size),
 	}}
@@ -39,7 +39,7 @@ func (k *StandIn) Arrive(n, length uint32) uint32 {
 	from, to := k.fill.cons.Load(), k.rx.prod.Load()
 	n = min(n, k.fill.prod.Load()-from)
 	for i := range n {
-		k.rxDesc[(to+i)&k.mask] = unix.XDPDesc{Addr: k.fillAddrs[(from+i)&k.fillMask] | headroom<<offsetShift, Len: length}
+		k.rxDesc[(to+i)&k.mask] = unix.XDPDesc{Addr: k.fillAddrs[(from+i)&uint32(len(k.fillAddrs)-1)] | headroom<<offsetShift, Len: length}
 	}
 	k.fill.cons.Store(from + n)
 	k.rx.prod.Store(to + n)

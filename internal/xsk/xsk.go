@@ -98,8 +98,7 @@ type Socket struct {
 	busy     bool // BusyPoll
 	memory   *Memory
 	mask     uint32 // ring entries - 1 of RX, TX and completion
-	fillMask uint32 // the same of fill
-	stride   uint64
+	stride   uint32
 	inverse  uint64   // 2^64 / stride, rounded up: see buffer
 	bound    *queueID // nil before bind
 	maps     [][]byte // the mapped rings
@@ -154,7 +153,7 @@ func Open(c Config) (*Socket, error) {
 	s := &Socket{
 		fd: fd, txFD: fd, ifindex: c.Ifindex, queue: c.Queue, on: on, memory: c.Memory,
 		mask:    c.Size - 1,
-		stride:  uint64(c.Memory.Stride),
+		stride:  c.Memory.Stride,
 		inverse: inverse(c.Memory.Stride),
 	}
 	if err := s.setUp(&c); err != nil {
@@ -249,7 +248,6 @@ func (s *Socket) setUp(c *Config) error {
 // is free: for a moment a buffer counts in both rings.
 func (s *Socket) makeRings(c *Config) error {
 	fillSize := 2 * c.Size
-	s.fillMask = fillSize - 1
 	err := errors.Join(
 		unix.SetsockoptInt(s.fd, unix.SOL_XDP, unix.XDP_UMEM_FILL_RING, int(fillSize)),
 		unix.SetsockoptInt(s.fd, unix.SOL_XDP, unix.XDP_UMEM_COMPLETION_RING, int(c.Size)),
