@@ -60,3 +60,12 @@ func (k *StandIn) Leave() uint32 {
 	k.done.prod.Store(to + n)
 	return n
 }
+
+// Filled are the buffers to receive into that no frame has come into yet, and how often each is among them.
+func (k *StandIn) Filled() map[uint32]int {
+	all := map[uint32]int{}
+	for i := k.fill.cons.Load(); i != k.fill.prod.Load(); i++ {
+		all[k.buffer(k.fillAddrs[i&uint32(len(k.fillAddrs)-1)]+headroom)]++
+	}
+	return all
+}

@@ -11,23 +11,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DefaultSpin is the time for which "netmap serve" spins by default.
-const DefaultSpin = 20 * time.Microsecond
-
 // Daemon is a running "netmap serve" with a node of its own.
 type Daemon struct {
 	*Process
 	Node string
 }
 
-// Serve starts a daemon with these flags.
-func (l *Lab) Serve(ctx context.Context, spin time.Duration, flags ...string) (*Daemon, error) {
+// Serve starts a daemon with these flags. What they do not name is as it is by default.
+func (l *Lab) Serve(ctx context.Context, flags ...string) (*Daemon, error) {
 	program, err := l.Netmap(ctx)
 	if err != nil {
 		return nil, err
 	}
 	node := l.Path("node")
-	argv := append([]string{program, "serve", "--path", node, "--spin", spin.String()}, flags...)
+	argv := append([]string{program, "serve", "--path", node}, flags...)
 	p, err := Start(argv)
 	if err != nil {
 		return nil, err

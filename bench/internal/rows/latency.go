@@ -30,10 +30,9 @@ func roundTrip() contest.Comparison {
 		Plots: []int{0, 1},
 		Floor: wakeName,
 	}
-	for _, us := range []int{0, 20, 50, 100} {
-		spin := time.Duration(us) * time.Microsecond
+	for _, spin := range []spin{byDefault, 0, 20, 100} {
 		c.Contenders = append(c.Contenders,
-			contest.Contender{Name: spinName(spin), Ours: true, Needs: []lab.Need{lab.Root},
+			contest.Contender{Name: spin.String(), Ours: true, Needs: []lab.Need{lab.Root},
 				Run: pingOver(spin)})
 	}
 	for _, us := range []int{0, 20} {
@@ -51,9 +50,9 @@ func roundTrip() contest.Comparison {
 const idleTime = time.Second
 
 // pingOver measures an idle daemon, and then two processes that use it.
-func pingOver(spin time.Duration) contest.Measurement {
+func pingOver(spin spin) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
-		d, err := l.Serve(ctx, spin)
+		d, err := l.Serve(ctx, spin.flags()...)
 		if err != nil {
 			return nil, err
 		}

@@ -72,7 +72,7 @@ var largeRings = []string{"-b", "2000", "-C", "4096,4096"}
 // pktGenBetween runs two pkt-gen that send and receive over a device.
 func pktGenBetween(tx, rx string, way pktGenWay) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
-		d, err := l.Serve(ctx, lab.DefaultSpin, way.serve...)
+		d, err := l.Serve(ctx, way.serve...)
 		if err != nil {
 			return nil, err
 		}

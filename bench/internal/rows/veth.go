@@ -65,7 +65,7 @@ func alone(argv func(*lab.Lab, string) []string, change ...func(*lab.Lab, *exec.
 // helper's command line for a node and a port.
 func throughDaemon(argv func(l *lab.Lab, node, port string) []string, flags ...string) party {
 	return func(ctx context.Context, l *lab.Lab, at *lab.Site) (*lab.Process, func(), error) {
-		d, err := l.Serve(ctx, lab.DefaultSpin, flags...)
+		d, err := l.Serve(ctx, flags...)
 		if err != nil {
 			return nil, nil, err
 		}
