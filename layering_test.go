@@ -39,10 +39,11 @@ var mayImport = map[string][]string{
 	"internal/monitor": {
 		"abi", "internal/fault", "internal/kring", "internal/mem", "internal/port",
 	},
+	"internal/nicfacts": {"internal/ethtool", "internal/fault", "internal/xsk"},
 	"internal/nic": {
 		"abi", "internal/capability", "internal/ethtool", "internal/event", "internal/fault",
-		"internal/kring", "internal/mem", "internal/netdev", "internal/ns", "internal/port",
-		"internal/shm", "internal/takeover", "internal/xsk",
+		"internal/kring", "internal/mem", "internal/netdev", "internal/nicfacts", "internal/ns",
+		"internal/port", "internal/shm", "internal/takeover", "internal/xsk",
 	},
 	"internal/hoststack": {
 		"abi", "internal/capability", "internal/event", "internal/fault", "internal/kring",

@@ -128,7 +128,7 @@ var wide = []string{
 	"doc/suricata.md", "doc/traffic.md", "internal/capability",
 	"internal/engine", "internal/event",
 	"internal/hoststack", "internal/iface", "internal/ifioctl",
-	"internal/metrics", "internal/monitor", "internal/nic", "internal/null",
+	"internal/metrics", "internal/monitor", "internal/nic", "internal/nicfacts", "internal/null",
 	"internal/pipe", "internal/port", "internal/registry",
 	"internal/session", "internal/shm", "internal/switches", "internal/ethtool",
 	"internal/takeover", "internal/vale", "internal/xsk", "packet", "portname", "tests/device",

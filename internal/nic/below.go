@@ -4,81 +4,26 @@ package nic
 
 import (
 	"errors"
-	"slices"
 
-	"github.com/vishvananda/netlink"
-
-	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/nicfacts"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
-
-// Below is an interface through which frames of another come.
-type Below struct {
-	Index int
-	Name  string
-	XDP   *netlink.LinkXdp // what is known of its XDP program
-}
-
-// FindBelow finds the interfaces of the calling thread's network namespace through which frames of
-// an interface come: the members of a bond, the parent of a VLAN, and those below them. A veth
-// pair's other end is not below.
-func FindBelow(index int) ([]Below, error) {
-	links, err := listLinks()
-	if err != nil {
-		return nil, fault.Wrap(err, "list interfaces", "", "")
-	}
-	var found []Below
-	above := []int{index}
-	for len(above) > 0 {
-		var next []int
-		for _, l := range links {
-			a := l.Attrs()
-			seen := a.Index == index ||
-				slices.ContainsFunc(found, func(b Below) bool { return b.Index == a.Index })
-			if !seen && (slices.Contains(above, a.MasterIndex) || isParent(links, a.Index, above)) {
-				found = append(found, Below{a.Index, a.Name, a.Xdp})
-				next = append(next, a.Index)
-			}
-		}
-		above = next
-	}
-	return found, nil
-}
-
-// listLinks lists interfaces, once more when they have changed meanwhile. Where they go on
-// changing, the last list has to do.
-func listLinks() (links []netlink.Link, err error) {
-	for range 5 {
-		if links, err = netlink.LinkList(); !errors.Is(err, netlink.ErrDumpInterrupted) {
-			return links, err
-		}
-	}
-	return links, nil
-}
-
-// isParent says whether an interface is the parent of one of those.
-func isParent(links []netlink.Link, index int, of []int) bool {
-	return slices.ContainsFunc(links, func(l netlink.Link) bool {
-		a := l.Attrs()
-		return a.ParentIndex == index && a.NetNsID < 0 && slices.Contains(of, a.Index) && l.Type() != "veth"
-	})
-}
 
 // TakeBelow readies the interfaces through which frames of an interface come: what joins frames
 // there has joined them before they get here. Its errors are those of takeover.Take; giveBack
 // undoes it all.
-func (f *Facts) TakeBelow(dir string) (giveBack func() error, err error) {
-	if !f.isAbove() {
+func TakeBelow(f *nicfacts.Facts, dir string) (giveBack func() error, err error) {
+	if !f.IsAbove() {
 		return func() error { return nil }, nil
 	}
-	below, err := FindBelow(f.Index)
+	below, err := nicfacts.FindBelow(f.Index)
 	if err != nil {
 		return nil, err
 	}
 	var undo []func() error
 	giveBack = func() (err error) {
-		for _, f := range undo {
-			err = errors.Join(err, f())
+		for _, restore := range undo {
+			err = errors.Join(err, restore())
 		}
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/embed"
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
-	"github.com/seed-48afdc40/netmap/internal/nic"
+	"github.com/seed-48afdc40/netmap/internal/nicfacts"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
@@ -54,11 +54,11 @@ func TestJoiningBelow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		below, err := nic.FindBelow(l.Attrs().Index)
+		below, err := nicfacts.FindBelow(l.Attrs().Index)
 		if err != nil || len(below) != 1 || below[0].Index != parent {
 			t.Errorf("below m0: %+v, %v", below, err)
 		}
-		if below, err := nic.FindBelow(parent); err != nil || len(below) > 0 {
+		if below, err := nicfacts.FindBelow(parent); err != nil || len(below) > 0 {
 			t.Errorf("below a veth: %+v, %v", below, err)
 		}
 	})

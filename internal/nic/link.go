@@ -3,6 +3,7 @@
 package nic
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
 	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/nicfacts"
 	"github.com/seed-48afdc40/netmap/internal/ns"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
@@ -28,7 +30,7 @@ type linkInfo struct {
 	forgets    bool           // its driver loses the XDP program whenever it stops the interface, as for another MTU
 	segments   int            // buffers that a packet may have then
 
-	facts *Facts            // when it was looked up
+	facts *nicfacts.Facts   // when it was looked up
 	wish  *ethtool.Channels // what its channels are to be while it is in use, nil for as they are
 }
 
@@ -37,6 +39,49 @@ var wishChannels = takeover.WishChannels
 
 // forgetful is the driver that forgets XDP programs; a variable for tests. // vmxnet3_rq_cleanup_all
 var forgetful = "vmxnet3"
+
+// findLink looks an interface of the calling thread's network namespace up. ENXIO when there is
+// none.
+func findLink(name string) (linkInfo, error) {
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		var none netlink.LinkNotFoundError
+		if errors.As(err, &none) {
+			return linkInfo{}, fault.New(syscall.ENXIO, "open", name,
+				"there is no such interface in this network namespace; 'netmap info' lists those there are")
+		}
+		return linkInfo{}, fault.Wrap(err, "look up interface", name, "")
+	}
+	return describe(nicfacts.Ask(l))
+}
+
+// maxQueues is how many queues a port can have: numbers of rings, with those of host rings behind
+// them, have 16 bits.
+const maxQueues = 1 << 15
+
+// describe is what the facts mean for a port. EINVAL when there can be none.
+func describe(f *nicfacts.Facts) (linkInfo, error) {
+	info := linkInfo{
+		index: f.Index, mtu: f.MTU, queues: f.Queues(), facts: f,
+		kilobytes: f.Driver == "igb" || f.Driver == "ixgbe", // the 82576's and the 82599's SRRCTL.BSIZEPKT
+		forgets:   f.Driver == forgetful,
+	}
+	if f.XDP != nil {
+		info.segments = f.XDP.Segments
+	}
+	if f.Channels != nil {
+		if info.wish = wishChannels(f.Driver, *f.Channels); info.wish != nil {
+			w := info.wish
+			info.queues = ethtool.Queues{Rx: max(w.Rx+w.Combined, 1), Tx: max(w.Tx+w.Combined, 1)}
+		}
+	}
+	if n := max(info.queues.Rx, info.queues.Tx); n > maxQueues {
+		return linkInfo{}, fault.New(syscall.EINVAL, "open", f.Name,
+			"it has %d queues, and a port at most %d; "+
+				"use fewer: 'ethtool -L %[3]s combined %[2]d'", n, maxQueues, f.Name)
+	}
+	return info, nil
+}
 
 // watcher notices when the interface goes down, comes up, vanishes or changes its queues. The kernel tells of the first
 // three; the last is looked up once in a while.
@@ -155,7 +200,7 @@ func (w *watcher) inQueues() {
 	l := &w.port.link
 	now := *l.facts
 	err := w.inNamespace(func() error {
-		now.askQueues()
+		now.AskQueues()
 		return nil
 	})
 	if err == nil && l.changed(&now) {
@@ -165,7 +210,7 @@ func (w *watcher) inQueues() {
 
 // changed says whether the interface's queues are others than the port's. While it is down the
 // kernel does not tell.
-func (l *linkInfo) changed(now *Facts) bool {
+func (l *linkInfo) changed(now *nicfacts.Facts) bool {
 	if l.wish != nil { // not taken yet, or taken
 		return now.Channels != nil && *now.Channels != *l.facts.Channels && *now.Channels != *l.wish
 	}

@@ -4,10 +4,13 @@ package nic
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"syscall"
 
+	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/fault"
+	"github.com/seed-48afdc40/netmap/internal/nicfacts"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
@@ -145,4 +148,38 @@ func (p *Port) whyMode() string {
 		return p.choice.Why
 	}
 	return ""
+}
+
+// SetMode sets the mode by its name, one of nicfacts.ModeNames; "" chooses. EINVAL for a name that
+// means no mode.
+func (c *Config) SetMode(name string) (err error) {
+	c.Mode, err = nicfacts.ParseMode(name)
+	return err
+}
+
+// whyGeneric says why the port is in generic mode though nobody has asked for that; "" if it is
+// not.
+func (p *Port) whyGeneric() string {
+	switch {
+	case p.mode != xsk.Generic || p.choice.Why == nicfacts.AsAsked:
+		return ""
+	case p.choice.Mode != xsk.Generic:
+		return "the driver does not take XDP programs as it is set up now"
+	}
+	return p.choice.Why
+}
+
+// note tells users what they should know of the interface, which has just come into use.
+func (p *Port) note() {
+	notes := p.link.facts.Notes()
+	if why := p.whyGeneric(); why != "" {
+		notes = append(notes, "frames pass in generic mode, which is the slowest: "+why)
+	}
+	if most := int(min(p.segments*p.maxTx, nicfacts.MaxPacket)); p.MTU()+etherHead > most {
+		notes = append(notes, nicfacts.TooLong(p.MTU(), most)+
+			fmt.Sprintf(": 'ip link set dev %s mtu %d'", p.Title(), most-etherHead))
+	}
+	for _, n := range notes {
+		p.report(event.Event{Kind: event.Note, Reason: n})
+	}
 }

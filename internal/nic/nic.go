@@ -5,7 +5,7 @@
 // A slot's buffer index and a UMEM chunk are the same number. A received frame is handed over by
 // writing its chunk into a slot, a sent one by putting the slot's chunk into a descriptor; nothing
 // is copied here. Which mode the kernel works in is decided when the port is opened, as far as that
-// can be known (choose.go), and found out when the first ring starts: zero-copy where driver and
+// can be known (package nicfacts), and found out when the first ring starts: zero-copy where driver and
 // memory allow it, XDP in the driver with a copy by the kernel, or generic XDP, which any interface
 // has.
 //
@@ -27,6 +27,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 	"github.com/seed-48afdc40/netmap/internal/mem"
 	"github.com/seed-48afdc40/netmap/internal/netdev"
+	"github.com/seed-48afdc40/netmap/internal/nicfacts"
 	"github.com/seed-48afdc40/netmap/internal/port"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
@@ -73,7 +74,7 @@ type Port struct {
 	dev    *netdev.Device // nil without CAP_NET_RAW
 	cfg    Config
 	link   linkInfo
-	choice Choice
+	choice nicfacts.Choice
 	region *mem.Region
 	memory xsk.Memory
 	queues []*queue

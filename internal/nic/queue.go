@@ -14,6 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/event"
 	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/mem"
+	"github.com/seed-48afdc40/netmap/internal/nicfacts"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
@@ -156,7 +157,7 @@ func (p *Port) giveBack() {
 // kernel switches LRO off below one that has it off, for good, and lets nobody switch it on there.
 func (p *Port) takeBelow() (err error) {
 	if p.below == nil {
-		p.below, err = p.link.facts.TakeBelow(p.cfg.StateDir)
+		p.below, err = TakeBelow(p.link.facts, p.cfg.StateDir)
 	}
 	return err
 }
@@ -213,12 +214,8 @@ func (p *Port) most(multi bool, mode xsk.Mode) uint32 {
 	case mode == xsk.ZeroCopy:
 		return uint32(min(max(p.link.segments, 1), abi.MaxFrags))
 	}
-	return maxSegments
+	return nicfacts.MaxSegments
 }
-
-// maxSegments is how many pieces a packet may have in the copy modes. The kernel makes a fragment of a socket buffer of
-// each, and drivers that send from our memory have no other room than that. // MAX_SKB_FRAGS
-const maxSegments = 17
 
 // fits says whether the interface's frames fit: into buffers, or where a packet may take several of them, in any case.
 func (p *Port) fits(multi bool, mode xsk.Mode) error {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/kring"
+	"github.com/seed-48afdc40/netmap/internal/nicfacts"
 	"github.com/seed-48afdc40/netmap/internal/shm"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
@@ -256,16 +257,13 @@ func (x *txSide) checkPacket(packet []kring.Fragment, bufs shm.Bufs) (kring.Reas
 	switch {
 	case first.Len() < etherHead:
 		return kring.TooShort, true
-	case length > maxPacket:
+	case length > nicfacts.MaxPacket:
 		return kring.BadLength, true
 	case x.exceeds(length, bufs.Bytes(first.BufIdx())[first.Offset:][:first.Len()]):
 		return kring.TooLongForMTU, true
 	}
 	return 0, false
 }
-
-// maxPacket is the longest packet: drivers have 16 bits for its length.
-const maxPacket = 1<<16 - 1
 
 const etherHead = 14
 

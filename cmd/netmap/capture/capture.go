@@ -22,7 +22,7 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/capfile"
 	"github.com/seed-48afdc40/netmap/internal/filter"
-	"github.com/seed-48afdc40/netmap/internal/nic"
+	"github.com/seed-48afdc40/netmap/internal/nicfacts"
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
@@ -243,7 +243,7 @@ func (o *flags) captureAndTell(ctx context.Context, p *netmap.Port, m *meter) er
 
 // rxSlots is how many slots the rings of an interface should have. It is the largest number for
 // which there is memory, so that the receiver may stop for some milliseconds without loss.
-func rxSlots(f *nic.Facts) int {
+func rxSlots(f *nicfacts.Facts) int {
 	const most, least, buffers = 16384, 1024, 24576
 	slots := most
 	for slots > least && slots*f.Queues().Rx > buffers {
@@ -253,12 +253,12 @@ func rxSlots(f *nic.Facts) int {
 }
 
 // facts describe the port's interface; nil if this network namespace has no such interface.
-func (o *flags) facts() *nic.Facts {
+func (o *flags) facts() *nicfacts.Facts {
 	l, err := netlink.LinkByName(o.name.Port)
 	if err != nil {
-		return &nic.Facts{}
+		return &nicfacts.Facts{}
 	}
-	return nic.AskFacts(l)
+	return nicfacts.Ask(l)
 }
 
 // open opens the port for receiving only, so that the host goes on sending as before.

@@ -13,13 +13,13 @@ import (
 	"github.com/seed-48afdc40/netmap"
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/event"
-	"github.com/seed-48afdc40/netmap/internal/nic"
+	"github.com/seed-48afdc40/netmap/internal/nicfacts"
 	"github.com/seed-48afdc40/netmap/internal/nioctl"
 )
 
 // completions are the functions that complete flags of these names, in every command.
 var completions = map[string]cobra.CompletionFunc{
-	"interface": Ports, xdpModeFlag: words(nic.ModeNames()...),
+	"interface": Ports, xdpModeFlag: words(nicfacts.ModeNames()...),
 	deviceFlag: anyFile, "path": anyFile, "write": anyFile, "file": anyFile, "pcap": anyFile,
 	"histogram": anyFile, "status": anyFile, "state-dir": anyDirectory,
 	"function": words("tx", "rx", "ping", "pong", "txseq", "rxseq"), "format": words("pcapng", "pcap"),

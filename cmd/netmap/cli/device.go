@@ -18,6 +18,7 @@ import (
 	"github.com/seed-48afdc40/netmap/embed"
 	"github.com/seed-48afdc40/netmap/internal/netdev"
 	"github.com/seed-48afdc40/netmap/internal/nic"
+	"github.com/seed-48afdc40/netmap/internal/nicfacts"
 	"github.com/seed-48afdc40/netmap/internal/nioctl"
 	"github.com/seed-48afdc40/netmap/portname"
 )
@@ -46,7 +47,7 @@ type XDPMode struct{ name string }
 
 // AddFlag defines --xdp-mode.
 func (m *XDPMode) AddFlag(f *pflag.FlagSet) {
-	f.Var(NewValue(&m.name, parseXDPMode, "mode", nic.Auto), xdpModeFlag,
+	f.Var(NewValue(&m.name, parseXDPMode, "mode", nicfacts.Auto), xdpModeFlag,
 		"how interfaces exchange frames with their drivers: zero-copy, native, generic, or auto, "+
 			"the best in which they can receive; see netmap info")
 }
@@ -56,7 +57,7 @@ const xdpModeFlag = "xdp-mode"
 // Name is the chosen mode, "" if none was chosen.
 func (m *XDPMode) Name() string { return m.name }
 
-func parseXDPMode(s string) (string, error) { return oneOf("mode", nic.ModeNames(), s) }
+func parseXDPMode(s string) (string, error) { return oneOf("mode", nicfacts.ModeNames(), s) }
 
 // BusyPoll is the flag --busy-poll: whether syncs poll the drivers.
 type BusyPoll struct{ d time.Duration }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
-	"github.com/seed-48afdc40/netmap/internal/nic"
+	"github.com/seed-48afdc40/netmap/internal/nicfacts"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
@@ -86,7 +86,7 @@ type nicInfo struct {
 	features  ethtool.Features
 	peer      string // of a veth, if it is in this namespace
 	peerIndex int
-	facts     nic.Facts
+	facts     nicfacts.Facts
 	below     []lower
 	bufSize   uint32    // of netmap's buffers; 0 for the default
 	findings  []finding // all findings; Advice has those that are not fine
@@ -142,7 +142,7 @@ func inspectLink(l netlink.Link) *nicInfo {
 	a := l.Attrs()
 	n := &nicInfo{
 		Name: a.Name, Index: a.Index, MAC: a.HardwareAddr.String(), MTU: a.MTU, Link: linkState(a),
-		facts: *nic.AskFacts(l),
+		facts: *nicfacts.Ask(l),
 	}
 	if k := l.Type(); a.Flags&net.FlagLoopback != 0 {
 		n.Kind = "loopback"
@@ -218,7 +218,7 @@ type lower struct {
 
 // findBelow finds the interfaces through which frames arrive, if they are in this namespace.
 func (n *nicInfo) findBelow() {
-	below, err := nic.FindBelow(n.Index)
+	below, err := nicfacts.FindBelow(n.Index)
 	if err != nil {
 		n.unseen("interfaces below", err)
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/seed-48afdc40/netmap/cmd/netmap/cli"
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
-	"github.com/seed-48afdc40/netmap/internal/nic"
+	"github.com/seed-48afdc40/netmap/internal/nicfacts"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
@@ -51,8 +51,8 @@ func TestAdvice(t *testing.T) {
 			nicInfo{MTU: 1500, below: []lower{{name: "y", joins: []string{"rx-gro"}},
 				{name: "z", program: &xsk.Occupant{ID: 1, Name: "netmap_xdp", Mode: "native"}}}},
 			[]string{"warn "}},
-		{"team", nicInfo{MTU: 1500, facts: nic.Facts{Kind: "team"}}, []string{"warn "}},
-		{"VRF", nicInfo{MTU: 1500, facts: nic.Facts{Kind: "vrf"}}, []string{"warn "}},
+		{"team", nicInfo{MTU: 1500, facts: nicfacts.Facts{Kind: "team"}}, []string{"warn "}},
+		{"VRF", nicInfo{MTU: 1500, facts: nicfacts.Facts{Kind: "vrf"}}, []string{"warn "}},
 		{"loopback", nicInfo{MTU: 65536, Kind: "loopback", Link: "up"}, nil},
 		{"down", nicInfo{MTU: 1500, Link: "down"}, []string{"warn ip link set dev x up"}},
 		{"program", nicInfo{MTU: 1500, XDP: xdpInfo{Program: &xsk.Occupant{ID: 1 << 30, Mode: "native"}}},
@@ -101,8 +101,8 @@ func TestXDPModes(t *testing.T) {
 
 func TestMode(t *testing.T) {
 	native := &ethtool.XDP{Features: ethtool.XDPBasic | ethtool.XDPRedirect}
-	bond := nic.Facts{Kind: "bond", XDP: native}
-	card := nic.Facts{XDP: native}
+	bond := nicfacts.Facts{Kind: "bond", XDP: native}
+	card := nicfacts.Facts{XDP: native}
 	fails := func(mode xsk.Mode) probed { return probed{Mode: mode.String(), Error: "no"} }
 	works := func(mode xsk.Mode) probed { return probed{Mode: mode.String(), Works: true} }
 	for _, tt := range []struct {
@@ -119,7 +119,7 @@ func TestMode(t *testing.T) {
 		{"card, tried in vain", nicInfo{facts: card,
 			XDP: xdpInfo{Probed: []probed{fails(xsk.Native), works(xsk.Generic)}}}, xsk.Generic,
 			"first that works"},
-		{"card that says too little", nicInfo{facts: nic.Facts{XDP: &ethtool.XDP{}},
+		{"card that says too little", nicInfo{facts: nicfacts.Facts{XDP: &ethtool.XDP{}},
 			XDP: xdpInfo{Probed: []probed{works(xsk.Native), works(xsk.Generic)}}}, xsk.Native,
 			"first that works"},
 		{"MTU too large",

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
+	"github.com/seed-48afdc40/netmap/internal/nic"
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
@@ -104,7 +105,7 @@ func (n *nicInfo) probe(ctx context.Context, dir string) {
 		n.unseen("XDP modes", err)
 		return
 	}
-	giveBackBelow, err := n.facts.TakeBelow(dir)
+	giveBackBelow, err := nic.TakeBelow(&n.facts, dir)
 	if err != nil {
 		n.unseen("XDP modes", err)
 		return

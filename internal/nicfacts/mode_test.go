@@ -1,4 +1,4 @@
-package nic
+package nicfacts
 
 import (
 	"errors"
@@ -64,18 +64,19 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-func TestSetMode(t *testing.T) {
-	var c Config
+func TestParseMode(t *testing.T) {
 	for _, name := range append(ModeNames(), "") {
-		if err := c.SetMode(name); err != nil || (c.Mode == nil) != (name == Auto || name == "") {
-			t.Errorf("%q: %v, %v", name, c.Mode, err)
+		if m, err := ParseMode(name); err != nil || (m == nil) != (name == Auto || name == "") {
+			t.Errorf("%q: %v, %v", name, m, err)
 		}
 	}
-	if err := c.SetMode("zero-copy"); err != nil || *c.Mode != xsk.ZeroCopy {
-		t.Errorf("zero-copy: %v, %v", c.Mode, err)
+	if m, err := ParseMode("zero-copy"); err != nil || *m != xsk.ZeroCopy {
+		t.Errorf("zero-copy: %v, %v", m, err)
 	}
+	const list = "auto, zero-copy, native, generic"
 	for _, name := range []string{"Native", "drv", "native copy", " "} {
-		if err := c.SetMode(name); !errors.Is(err, syscall.EINVAL) || !strings.Contains(err.Error(), "auto, zero-copy, native, generic") {
+		_, err := ParseMode(name)
+		if !errors.Is(err, syscall.EINVAL) || !strings.Contains(err.Error(), list) {
 			t.Errorf("%q: %v, want EINVAL and the list", name, err)
 		}
 	}

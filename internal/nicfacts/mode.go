@@ -1,6 +1,6 @@
 //go:build linux
 
-package nic
+package nicfacts
 
 import (
 	"slices"
@@ -20,7 +20,7 @@ var modes = []struct {
 	mode xsk.Mode
 }{{"zero-copy", xsk.ZeroCopy}, {"native", xsk.Native}, {"generic", xsk.Generic}}
 
-// ModeNames are what SetMode takes.
+// ModeNames are what ParseMode takes.
 func ModeNames() []string {
 	names := []string{Auto}
 	for _, m := range modes {
@@ -29,18 +29,17 @@ func ModeNames() []string {
 	return names
 }
 
-// SetMode sets the mode by its name; "" is Auto. EINVAL for a name that means no mode.
-func (c *Config) SetMode(name string) error {
-	if c.Mode = nil; name == "" || name == Auto {
-		return nil
+// ParseMode is the mode of a name, nil for Auto and "". EINVAL for a name that means no mode.
+func ParseMode(name string) (*xsk.Mode, error) {
+	if name == "" || name == Auto {
+		return nil, nil
 	}
 	for _, m := range modes {
 		if m.name == name {
-			c.Mode = &m.mode
-			return nil
+			return &m.mode, nil
 		}
 	}
-	return fault.New(syscall.EINVAL, "choose", "XDP mode "+name,
+	return nil, fault.New(syscall.EINVAL, "choose", "XDP mode "+name,
 		"there is none of that name; want one of %s", strings.Join(ModeNames(), ", "))
 }
 
@@ -58,8 +57,8 @@ var strangers = map[string]string{
 // runners are the virtual interfaces that run XDP programs on queues of their own.
 var runners = []string{"", "device", "veth", "tun", "tuntap", "netdevsim"}
 
-// isAbove says whether frames come through other interfaces.
-func (f *Facts) isAbove() bool {
+// IsAbove says whether frames come through other interfaces.
+func (f *Facts) IsAbove() bool {
 	return strangers[f.Kind] != "" || f.Driver == "hv_netvsc" || !slices.Contains(runners, f.Kind)
 }
 
@@ -100,8 +99,8 @@ type Choice struct {
 	Try  []xsk.Mode // one after the other, until one works
 }
 
-// asAsked is why a mode is used that somebody wished for.
-const asAsked = "as asked for"
+// AsAsked is why a mode is used that the user chose.
+const AsAsked = "as asked for"
 
 // Choose decides how an interface's frames travel: as is wished, or, if that is nil, in the best
 // mode in which a socket of it can receive. A driver that says that it has no XDP is asked all the
@@ -115,7 +114,7 @@ func (f *Facts) Choose(wish *xsk.Mode) (Choice, error) {
 		return Choice{}, fault.New(syscall.EOPNOTSUPP, "choose XDP mode", wish.String(),
 			"nothing would be received: %s; use --xdp-mode generic, or auto", why)
 	case wish != nil:
-		return Choice{*wish, asAsked, []xsk.Mode{*wish}}, nil
+		return Choice{*wish, AsAsked, []xsk.Mode{*wish}}, nil
 	case sure, why != "" && (f.XDP == nil || f.XDP.Native()):
 		return Choice{xsk.Generic, why, []xsk.Mode{xsk.Generic}}, nil
 	case f.XDP == nil:
@@ -126,16 +125,4 @@ func (f *Facts) Choose(wish *xsk.Mode) (Choice, error) {
 		return Choice{xsk.Native, "the driver has XDP, but no zero-copy", inTurn[1:]}, nil
 	}
 	return Choice{xsk.Generic, "the driver has no XDP", inTurn[1:]}, nil
-}
-
-// whyGeneric says why the port is in generic mode though nobody has asked for that; "" if it is
-// not.
-func (p *Port) whyGeneric() string {
-	switch {
-	case p.mode != xsk.Generic || p.choice.Why == asAsked:
-		return ""
-	case p.choice.Mode != xsk.Generic:
-		return "the driver does not take XDP programs as it is set up now"
-	}
-	return p.choice.Why
 }

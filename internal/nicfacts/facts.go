@@ -1,6 +1,9 @@
 //go:build linux
 
-package nic
+// Package nicfacts is what the kernel says of a network interface, and what follows from that
+// before a socket is opened on it: how many queues it has, which XDP mode can receive its frames,
+// and through which interfaces they come.
+package nicfacts
 
 import (
 	"errors"
@@ -11,9 +14,18 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
-	"github.com/seed-48afdc40/netmap/internal/event"
-	"github.com/seed-48afdc40/netmap/internal/fault"
 	"github.com/seed-48afdc40/netmap/internal/xsk"
+)
+
+const (
+	// MaxSegments is how many buffers a packet may have in the copy modes. The kernel makes a
+	// fragment of a socket buffer of each, and drivers that send from our memory have no other
+	// room than that (MAX_SKB_FRAGS).
+	MaxSegments = 17
+	// MaxPacket is the longest packet: drivers have 16 bits for its length.
+	MaxPacket = 1<<16 - 1
+
+	etherHead = 14
 )
 
 // Facts are what the kernel tells of an interface, as it tells it. Some of it may be missing, and
@@ -33,23 +45,8 @@ type Facts struct {
 	Errs       []error           // questions that failed, other than by having no answer
 }
 
-// findLink looks an interface of the calling thread's network namespace up. ENXIO when there is
-// none.
-func findLink(name string) (linkInfo, error) {
-	l, err := netlink.LinkByName(name)
-	if err != nil {
-		var none netlink.LinkNotFoundError
-		if errors.As(err, &none) {
-			return linkInfo{}, fault.New(syscall.ENXIO, "open", name,
-				"there is no such interface in this network namespace; 'netmap info' lists those there are")
-		}
-		return linkInfo{}, fault.Wrap(err, "look up interface", name, "")
-	}
-	return AskFacts(l).link()
-}
-
-// AskFacts asks the kernel about an interface of the calling thread's network namespace.
-func AskFacts(l netlink.Link) *Facts {
+// Ask asks the kernel about an interface of the calling thread's network namespace.
+func Ask(l netlink.Link) *Facts {
 	a := l.Attrs()
 	f := &Facts{
 		Name: a.Name, Index: a.Index, MTU: a.MTU, Address: a.HardwareAddr,
@@ -64,7 +61,7 @@ func AskFacts(l netlink.Link) *Facts {
 		f.XDP = &x
 	}
 	f.failed("XDP features", err)
-	f.failed("channels", f.askQueues())
+	f.failed("channels", f.AskQueues())
 	return f
 }
 
@@ -75,8 +72,8 @@ func (f *Facts) failed(what string, err error) {
 	}
 }
 
-// askQueues asks for those facts that may change while the interface is open.
-func (f *Facts) askQueues() error {
+// AskQueues asks for those facts that may change while the interface is open.
+func (f *Facts) AskQueues() error {
 	f.Channels = nil
 	c, err := ethtool.AskChannels(f.Index)
 	if err == nil {
@@ -114,34 +111,6 @@ func usable(told, inUse int) int {
 	return max(told, 1)
 }
 
-// maxQueues is how many queues a port can have: numbers of rings, with those of host rings behind
-// them, have 16 bits.
-const maxQueues = 1 << 15
-
-// link is what the facts mean for a port. EINVAL when there can be none.
-func (f *Facts) link() (linkInfo, error) {
-	info := linkInfo{
-		index: f.Index, mtu: f.MTU, queues: f.Queues(), facts: f,
-		kilobytes: f.Driver == "igb" || f.Driver == "ixgbe", // the 82576's and the 82599's SRRCTL.BSIZEPKT
-		forgets:   f.Driver == forgetful,
-	}
-	if f.XDP != nil {
-		info.segments = f.XDP.Segments
-	}
-	if f.Channels != nil {
-		if info.wish = wishChannels(f.Driver, *f.Channels); info.wish != nil {
-			w := info.wish
-			info.queues = ethtool.Queues{Rx: usable(w.Rx+w.Combined, 0), Tx: usable(w.Tx+w.Combined, 0)}
-		}
-	}
-	if n := max(info.queues.Rx, info.queues.Tx); n > maxQueues {
-		return linkInfo{}, fault.New(syscall.EINVAL, "open", f.Name,
-			"it has %d queues, and a port at most %d; "+
-				"use fewer: 'ethtool -L %[3]s combined %[2]d'", n, maxQueues, f.Name)
-	}
-	return info, nil
-}
-
 // Bare says whether frames have no Ethernet header: they are IP packets, as in tunnels.
 func (f *Facts) Bare() bool {
 	return f.Layer != "ether" && f.Layer != "loopback" && f.Layer != ""
@@ -172,28 +141,14 @@ func (f *Facts) Notes() (list []string) {
 // if the MTU allows them.
 func (f *Facts) Longest(bufSize uint32) (most int, problem string) {
 	m := xsk.Memory{Stride: bufSize}
-	if most = int(min(maxSegments*m.MaxTx(), maxPacket)); f.MTU+etherHead > most {
-		problem = tooLong(f.MTU, most)
+	if most = int(min(MaxSegments*m.MaxTx(), MaxPacket)); f.MTU+etherHead > most {
+		problem = TooLong(f.MTU, most)
 	}
 	return most, problem
 }
 
-func tooLong(mtu, most int) string {
+// TooLong says that the MTU allows frames that cannot be sent: those of more than most bytes.
+func TooLong(mtu, most int) string {
 	return fmt.Sprintf("its MTU is %d, but a frame of more than %d bytes cannot be sent, and is dropped",
 		mtu, most)
-}
-
-// note tells users what they should know of the interface, which has just come into use.
-func (p *Port) note() {
-	notes := p.link.facts.Notes()
-	if why := p.whyGeneric(); why != "" {
-		notes = append(notes, "frames pass in generic mode, which is the slowest: "+why)
-	}
-	if most := int(min(p.segments*p.maxTx, maxPacket)); p.MTU()+etherHead > most {
-		notes = append(notes, tooLong(p.MTU(), most)+
-			fmt.Sprintf(": 'ip link set dev %s mtu %d'", p.Title(), most-etherHead))
-	}
-	for _, n := range notes {
-		p.report(event.Event{Kind: event.Note, Reason: n})
-	}
 }
