@@ -18,8 +18,8 @@ type Maker interface {
 
 // Config is what a Maker makes.
 type Config struct {
-	Build *testframe.Builder // frames with marks
-	// frames without marks; if both are nil, frames are what the buffers contain
+	Build *testframe.Builder // makes frames with marks
+	// Blank makes frames without marks. If both are nil, frames are what the buffers contain.
 	Blank *testframe.Template
 
 	IPv6    bool
@@ -27,7 +27,8 @@ type Config struct {
 	Header  int // bytes of zeros before each frame
 	Cut     Cut // how frames are put into slots
 	Chain   int // number of frames that make one packet, each in its slot: txseq with -F
-	// number of slots whose frames stay in the program's memory; 0 copies frames into buffers
+	// Indirect is the number of slots whose frames stay in the program's memory. 0 copies frames
+	// into buffers.
 	Indirect int
 	Dump     *Dump // writes the frames; may be nil
 }

@@ -88,23 +88,6 @@ func wantGood6(t *testing.T, f []byte) {
 	}
 }
 
-func TestBuildAndCheckIPv6(t *testing.T) {
-	buf := make([]byte, MaxLen)
-	b := NewBuilder(flows(t, "2001:db8::1-2001:db8::ffff", "[2001:db8:1::1]:53"), 7, MinLen6)
-	for _, n := range []int{80, 81, 84, 100, 1499, 1514, MaxLen} {
-		b.SetLen(n)
-		for range 200 {
-			want := Mark{7, rand.Uint64() & timeMask, rand.Uint64()}
-			b.SetTime(want.Time)
-			b.Put(buf, want.Seq)
-			wantGood(t, buf[:n])
-			if got, v := new(Checker).Check(buf[:n]); v != Good || got != want {
-				t.Fatalf("length %d: Check is %+v, %d; want %+v, good", n, got, v, want)
-			}
-		}
-	}
-}
-
 // Routers change the traffic class and the hop limit, so no checksum covers them.
 func TestEveryChangedBitIsFoundInIPv6(t *testing.T) {
 	const n = 100
@@ -176,17 +159,31 @@ func TestTemplate(t *testing.T) {
 }
 
 func TestBuildAndCheck(t *testing.T) {
-	buf := make([]byte, MaxLen)
-	for _, n := range []int{60, 61, 62, 63, 64, 65, 100, 1499, 1514, MaxLen} {
-		b := NewBuilder(flows(t, "10.0.0.1", "10.1.0.1:53"), 7, n)
-		for range 200 {
-			want := Mark{7, rand.Uint64() & timeMask, rand.Uint64()}
-			b.SetTime(want.Time)
-			b.Put(buf, want.Seq)
-			wantGood(t, buf[:n])
-			if got, v := new(Checker).Check(buf[:n]); v != Good || got != want {
-				t.Fatalf("length %d: Check is %+v, %d; want %+v, good", n, got, v, want)
-			}
+	for _, tt := range []struct {
+		flows   Flows
+		lengths []int
+	}{
+		{flows(t, "10.0.0.1", "10.1.0.1:53"), []int{60, 61, 62, 63, 64, 65, 100, 1499, 1514, MaxLen}},
+		{flows(t, "2001:db8::1-2001:db8::ffff", "[2001:db8:1::1]:53"),
+			[]int{80, 81, 84, 100, 1499, 1514, MaxLen}},
+	} {
+		for _, n := range tt.lengths {
+			buildAndCheck(t, tt.flows, n)
+		}
+	}
+}
+
+func buildAndCheck(t *testing.T, f Flows, n int) {
+	t.Helper()
+	buf, b := make([]byte, MaxLen), NewBuilder(f, 7, MinLen6)
+	b.SetLen(n)
+	for range 200 {
+		want := Mark{7, rand.Uint64() & timeMask, rand.Uint64()}
+		b.SetTime(want.Time)
+		b.Put(buf, want.Seq)
+		wantGood(t, buf[:n])
+		if got, v := new(Checker).Check(buf[:n]); v != Good || got != want {
+			t.Fatalf("length %d: Check is %+v, %d; want %+v, good", n, got, v, want)
 		}
 	}
 }
