@@ -84,6 +84,7 @@ type Session struct {
 	sleepMu  sync.Mutex
 	sleepers []*sleeper // idle ones, kept for the next wait
 	pauses   wake.Pauses
+	flushes  bool    // somebody calls Flush
 	hasFDs   bool    // some ring has news that nobody calls
 	mute     [2]bool // by direction: some ring has news of which nobody tells
 	fetches  bool    // some ring has a source, which may have to be waited for by descriptor

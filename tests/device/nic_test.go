@@ -11,6 +11,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/seed-48afdc40/netmap/internal/daemon"
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
@@ -145,6 +146,23 @@ func TestNIC(t *testing.T) {
 		if c.count("errno") != int(tt.want) {
 			t.Errorf("%s: %v %v, want %v", c.what, c.result, c.stderr.String(), tt.want)
 		}
+	}
+}
+
+// A client that sends without pause, so that something is left of most of its polls, delays others
+// only: with one thread that reads requests, and with two.
+func TestNICSenderIsNotAlone(t *testing.T) {
+	for _, workers := range []int{1, 2} {
+		n := newNodeWith(t, func(c *daemon.Config) { c.Workers = workers })
+		h := newHosts(t)
+		n.requireXDP(h)
+		busy := n.start(h.a, "gen", "-i", nic, "-n", "0", "-b", "512").waitReady()
+		n.transfer(3000, at("q{1"), true, at("q}1"))
+		if !busy.alive() {
+			t.Fatalf("%d workers: the sender has ended: %v %s", workers, busy.err, busy.stderr.String())
+		}
+		busy.kill()
+		n.wantEmpty()
 	}
 }
 
