@@ -228,7 +228,9 @@ func testCapacity(g *rig) {
 func testTraffic(g *rig) {
 	g.startAll(g.rings)
 	for _, f := range g.flows {
-		f.run(min(50*int(f.rx.N), 3000))
+		if f.run(min(50*int(f.rx.N), 3000)); g.Failed() {
+			return
+		}
 	}
 }
 
@@ -254,10 +256,10 @@ func (f *flow) run(frames int) {
 				break
 			}
 		}
-		for end := time.Now().Add(limit); int(received.Load()) < frames && time.Now().Before(end); {
-			f.tx.Sync(f.rig) // slots may come back only when the port looks for them
-			time.Sleep(10 * time.Microsecond)
-		}
+		f.awaitFor(limit, func() bool {
+			f.tx.Sync(f.rig) // what is to come back may have to be looked for
+			return int(received.Load()) >= frames || f.rig.Failed()
+		})
 	})
 	for _, r := range f.rig.beside {
 		wg.Go(func() { f.rig.readUntil(r, done) })
