@@ -21,10 +21,6 @@ const deepest = 4
 var deep = []string{
 	"internal/control/old_test.go TestOldCommands",
 	"internal/daemon/loop_test.go BenchmarkDevice",
-	"internal/engine/fuzz_test.go TestHostileProgramsWriteDuringSyncs",
-	"internal/engine/monitor_test.go TestMonitorsCloseInAnyOrder",
-	"internal/engine/monitor_test.go TestMonitorsOfABusyPort",
-	"internal/engine/names_test.go TestAttachedInterfaceGoes",
 	"internal/kring/kring_test.go TestArithmeticOfIndexes",
 	"internal/kring/kring_test.go TestIndexesStayBelowN",
 	"internal/kring/kring_test.go TestPrologueAcceptsWhatTheModelAccepts",
@@ -126,12 +122,12 @@ var wide = []string{
 	"doc/bridge.md", "doc/containers.md",
 	"doc/monitoring.md", "doc/port.md",
 	"doc/suricata.md", "doc/traffic.md", "internal/capability",
-	"internal/engine", "internal/event",
-	"internal/hoststack", "internal/iface", "internal/ifioctl",
+	"internal/event",
+	"internal/hoststack", "internal/ifioctl",
 	"internal/metrics", "internal/monitor", "internal/nic", "internal/nicfacts", "internal/null",
-	"internal/pipe", "internal/port", "internal/registry",
-	"internal/session", "internal/shm", "internal/switches", "internal/ethtool",
-	"internal/takeover", "internal/vale", "internal/xsk", "packet", "portname", "tests/device",
+	"internal/pipe",
+	"internal/shm", "internal/ethtool",
+	"internal/takeover", "internal/xsk", "packet", "portname", "tests/device",
 	"tests/doc", "tests/nics",
 }
 

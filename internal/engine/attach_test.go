@@ -21,8 +21,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// office is a namespace with interfaces v0, v1, …, each a cable to a host: a namespace of its own, whose end is called eth0
-// and has the address 10.0.0.1, 10.0.0.2, …
+// office is a namespace with interfaces v0, v1, …, each a cable to a host: a namespace of its own,
+// whose end is called eth0 and has the address 10.0.0.1, 10.0.0.2, …
 type office struct {
 	t     *testing.T
 	e     *engine.Engine
@@ -91,8 +91,8 @@ func (o *office) open(name string) (b *engine.Binding, err error) {
 	return b, err
 }
 
-// ping sends echo requests of 1400 bytes from host i to an address, one after the other, and says how many were not
-// answered.
+// ping sends echo requests of 1400 bytes from host i to an address, one after the other, and
+// returns how many were not answered.
 func (o *office) ping(i int, to string, count int) (lost int) {
 	o.t.Helper()
 	var c net.PacketConn
@@ -168,7 +168,8 @@ func TestProgramsOnASwitchWithAnInterface(t *testing.T) {
 	far.tx[0].put(t, frame("in 1"), frame("in 2"))
 	far.TxSync()
 	var got []string
-	for end := time.Now().Add(5 * time.Second); len(got) < 4 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); len(got) < 4 &&
+		time.Now().Before(end); time.Sleep(time.Millisecond) {
 		p.RxSync()
 		far.RxSync()
 		got = append(got, p.rx[0].take()...)
@@ -233,7 +234,8 @@ func TestAttachErrors(t *testing.T) {
 		_, err := o.e.Detach(engine.Here, c.name)
 		wantErrno(t, "detach "+c.what, err, c.want)
 	}
-	for name, want := range map[string]syscall.Errno{"v0": syscall.EBUSY, "vale0:v0": syscall.EBUSY, "vale0:v2": syscall.EINVAL, "vale1:v0": syscall.EINVAL} {
+	for name, want := range map[string]syscall.Errno{"v0": syscall.EBUSY, "vale0:v0": syscall.EBUSY,
+		"vale0:v2": syscall.EINVAL, "vale1:v0": syscall.EINVAL} {
 		_, err := o.open(name)
 		wantErrno(t, "open "+name, err, want)
 	}
@@ -336,14 +338,15 @@ func TestNothingAllocatesBehindAnInterface(t *testing.T) {
 	}
 }
 
-// Somebody who has the region mapped writes nonsense into all rings, those of attached interfaces too. Frames may be lost,
-// and nothing else.
+// Somebody who has the region mapped writes nonsense into all rings, those of attached interfaces
+// too. Frames may be lost, and nothing else.
 func TestHostileNeighboursOfAttachedInterfaces(t *testing.T) {
 	o := newOffice(t, 2, 2)
 	region := o.e.Region()
 	info := region.Info().Ring
 	// A mapping of our own, as another process has it.
-	mine, err := unix.Mmap(region.FD(), 0, int(region.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	mine, err := unix.Mmap(region.FD(), 0, int(region.Size()), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_SHARED)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -409,8 +412,8 @@ func TestHostileNeighboursOfAttachedInterfaces(t *testing.T) {
 	}
 }
 
-// An interface is attached with its host stack: the host goes on using the network, through the switch, on which it is a port
-// of its own.
+// An interface is attached with its host stack: the host goes on using the network, through the
+// switch, on which it is a port of its own.
 func TestAttachWithHostStack(t *testing.T) {
 	o := newOffice(t, 2, 1)
 	o.ns.AddAddr(t, "v0", "10.0.0.9/24")
@@ -423,7 +426,8 @@ func TestAttachWithHostStack(t *testing.T) {
 	index, err := o.attach("vale0:v0", mode(abi.RegNICSW))
 	testutil.Require(t, "AF_XDP and TCX", err)
 	o.mustAttach("vale0:v1")
-	if got := fmt.Sprint(index, o.e.ValePorts()); got != "0 [{vale0:v0 0 0} {vale0:v0^ 0 1} {vale0:v1 0 2}]" {
+	if got := fmt.Sprint(index,
+		o.e.ValePorts()); got != "0 [{vale0:v0 0 0} {vale0:v0^ 0 1} {vale0:v1 0 2}]" {
 		t.Errorf("ports %v", got)
 	}
 	for i, h := range o.hosts {

@@ -57,7 +57,8 @@ func (e *Engine) RegisterWith(name string, req abi.Register, o Options) (b *Bind
 func (e *Engine) register(name string, req abi.Register, o Options) (*Binding, error) {
 	t := targetOf(name, &req)
 	var release func()
-	if opens := req.Mode == abi.RegAllNIC || req.Mode == abi.RegOneNIC; t.key.Pipe != "" && opens && !t.monitor {
+	if opens := req.Mode == abi.RegAllNIC ||
+		req.Mode == abi.RegOneNIC; t.key.Pipe != "" && opens && !t.monitor {
 		release = e.switches.HoldParent(t.key, o.User)
 	}
 	e.reg.Lock()
@@ -146,7 +147,7 @@ func (b *Binding) Rebind(req abi.Register) (*Binding, error) {
 	return next, nil
 }
 
-// Monitors says whether the port is a monitor, which sends nothing.
+// Monitors reports whether the port is a monitor, which sends nothing.
 func (b *Binding) Monitors() bool { return b.entry.Parent != nil }
 
 // Header is Engine.Header of the port.

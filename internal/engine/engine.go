@@ -84,8 +84,9 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{cfg: cfg, reg: reg, env: session.Env{Spin: cfg.Spin, Forward: cfg.Forward}}
 	e.switches = switches.New(reg, switches.Config{
-		MaxSwitches: cfg.MaxSwitches, UserInterfaces: cfg.UserInterfaces, PipeInterfaces: cfg.PipeInterfaces,
-		OpenInterface: e.openInterface,
+		MaxSwitches: cfg.MaxSwitches, UserInterfaces: cfg.UserInterfaces,
+		PipeInterfaces: cfg.PipeInterfaces,
+		OpenInterface:  e.openInterface,
 	})
 	reg.SetOwner(e.switches)
 	return e, nil

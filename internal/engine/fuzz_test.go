@@ -18,10 +18,11 @@ import (
 )
 
 // tiny is a region in which indexes that a byte can hold are mostly good.
-var tiny = mem.Config{If: mem.Pool{Num: 16, Size: 1024}, Ring: mem.Pool{Num: 48, Size: 512}, Buf: mem.Pool{Num: 192, Size: 256}, NoHuge: true}
+var tiny = mem.Config{If: mem.Pool{Num: 16, Size: 1024}, Ring: mem.Pool{Num: 48, Size: 512},
+	Buf: mem.Pool{Num: 192, Size: 256}, NoHuge: true}
 
-// attacked is an engine whose programs write what they like, next to what must not suffer: a port that is only looked at,
-// and an engine of another tenant.
+// attacked is an engine whose programs write what they like, next to what must not suffer: a port
+// that is only looked at, and an engine of another tenant.
 type attacked struct {
 	engine   *engine.Engine
 	programs []*program
@@ -65,7 +66,8 @@ func newAttacked(t testing.TB, tenants []tenant) *attacked {
 		if c.api == nil {
 			a.programs = append(a.programs, open(t, a.engine, c.name, c.req))
 		} else {
-			a.programs = append(a.programs, &program{Binding: openAs(t, a.engine, c.api.Label, c.name, c.req)})
+			a.programs = append(a.programs,
+				&program{Binding: openAs(t, a.engine, c.api.Label, c.name, c.req)})
 		}
 	}
 	by := open(t, a.engine, "bystander", request(8, null, rings(1, 1)))
@@ -84,7 +86,8 @@ func newAttacked(t testing.TB, tenants []tenant) *attacked {
 
 func (a *attacked) watched() [3][]byte {
 	m, buf := a.engine.Region().Bytes(), a.engine.Region().Info().Buf
-	return [3][]byte{a.bystand, m[buf.Offset : buf.Offset+abi.ReservedBufs*uint64(buf.ObjSize)], a.other.Region().Bytes()}
+	return [3][]byte{a.bystand, m[buf.Offset : buf.Offset+abi.ReservedBufs*uint64(buf.ObjSize)],
+		a.other.Region().Bytes()}
 }
 
 // check looks whether anybody suffered, and closes everything but the other engine.
@@ -92,13 +95,15 @@ func (a *attacked) check(t testing.TB) {
 	t.Helper()
 	for i, b := range a.watched() {
 		if !bytes.Equal(b, a.before[i]) {
-			t.Errorf("%s changed", []string{"a bystander's ring", "a reserved buffer", "another engine's memory"}[i])
+			t.Errorf("%s changed", []string{"a bystander's ring", "a reserved buffer",
+				"another engine's memory"}[i])
 		}
 	}
 	for _, p := range a.programs {
 		p.Close()
 	}
-	if u := a.engine.Region().Usage(); u.IfTotal-u.IfFree != 1 || u.RingTotal-u.RingFree != 2 || u.BufFree > u.BufTotal {
+	if u := a.engine.Region().Usage(); u.IfTotal-u.IfFree != 1 || u.RingTotal-u.RingFree != 2 ||
+		u.BufFree > u.BufTotal {
 		t.Errorf("interfaces or rings left behind: %+v", u)
 	}
 
@@ -150,7 +155,8 @@ func (a *attacked) step(t testing.TB, f *tape) {
 	slot := &r.slots[int(f.byte())%len(r.slots)]
 	switch f.byte() % 16 {
 	case 0, 1:
-		if err := p.TxSync(); p.Register().Flags&(monTx|monRx) == 0 || !errors.Is(err, syscall.EIO) { // monitors cannot send
+		// monitors cannot send
+		if err := p.TxSync(); p.Register().Flags&(monTx|monRx) == 0 || !errors.Is(err, syscall.EIO) {
 			wantErrno(t, "TxSync", err, 0)
 		}
 	case 2, 3:
@@ -181,7 +187,8 @@ func (a *attacked) step(t testing.TB, f *tape) {
 		atomic.StoreUint32(&a.area[(int(f.byte())<<8|int(f.byte()))%len(a.area)], f.word())
 	case 15: // a good frame, as if nothing had happened
 		if i := r.Head.Load(); i < 8 {
-			r.slots[i].Len, r.slots[i].Flags = uint16(copy(a.buffer(2+r.slots[i].BufIdx%190), frame("good"))), 0
+			r.slots[i].Len, r.slots[i].Flags = uint16(copy(a.buffer(2+r.slots[i].BufIdx%190),
+				frame("good"))), 0
 			r.move((i + 1) % 8)
 		}
 	}
@@ -193,15 +200,17 @@ func (a *attacked) buffer(i uint32) []byte {
 	return m[at : at+uint64(buf.ObjSize)]
 }
 
-// FuzzHostilePrograms lets programs write anything to memory that they share with the framework, in between of their
-// calls: no call panics or fails, nobody else suffers, and everything comes back to the pools.
+// FuzzHostilePrograms lets programs write anything to memory that they share with the framework, in
+// between of their calls: no call panics or fails, nobody else suffers, and everything comes back
+// to the pools.
 func FuzzHostilePrograms(f *testing.F) {
 	f.Add([]byte{})
 	for _, dir := range []byte{0, 1} {
 		for prog := range byte(8) {
 			var b []byte
 			for _, op := range []byte{5, 6, 7, 8} { // each index past the end, then syncs
-				b = append(b, prog, dir, 0, op, 0xff, 0xff, 0xff, 0xff, 0xff, prog, dir, 0, 0, prog, dir, 0, 2, prog, dir, 0, 4, 0xff)
+				b = append(b, prog, dir, 0, op, 0xff, 0xff, 0xff, 0xff, 0xff, prog, dir, 0, 0, prog, dir, 0, 2,
+					prog, dir, 0, 4, 0xff)
 			}
 			f.Add(b)
 		}
@@ -243,24 +252,29 @@ func TestHostileProgramsWriteDuringSyncs(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(uint64(i), 4))
 			for time.Now().Before(stop) {
 				for range 100 {
-					switch rnd.IntN(4) {
-					case 0:
-						p.TxSync()
-					case 1:
-						p.RxSync()
-					case 2:
-						p.Poll(int16(rnd.IntN(16)))
-					case 3: // enough order for frames to move
-						for _, r := range append(p.tx[:len(p.tx):len(p.tx)], p.rx...) {
-							r.move(r.Tail.Load())
-						}
-					}
+					p.syncSomehow(rnd)
 				}
 			}
 		})
 	}
 	wg.Wait()
 	a.check(t)
+}
+
+// syncSomehow syncs or polls, or releases all slots, so that frames can move.
+func (p *program) syncSomehow(rnd *rand.Rand) {
+	switch rnd.IntN(4) {
+	case 0:
+		p.TxSync()
+	case 1:
+		p.RxSync()
+	case 2:
+		p.Poll(int16(rnd.IntN(16)))
+	case 3:
+		for _, r := range append(p.tx[:len(p.tx):len(p.tx)], p.rx...) {
+			r.move(r.Tail.Load())
+		}
+	}
 }
 
 // scribble writes a random word somewhere.
@@ -286,7 +300,8 @@ func (a *attacked) scribble(rnd *rand.Rand) {
 	case 5:
 		r.slots[rnd.IntN(8)].SetWord(abi.SlotWord(rnd.Uint64()))
 	case 6:
-		atomic.StoreUint32(shm.At[uint32](a.buffer(2+rnd.Uint32N(190)), uintptr(4*rnd.IntN(16))), rnd.Uint32())
+		atomic.StoreUint32(shm.At[uint32](a.buffer(2+rnd.Uint32N(190)), uintptr(4*rnd.IntN(16))),
+			rnd.Uint32())
 	case 7:
 		atomic.StoreUint32(&a.area[rnd.IntN(len(a.area))], value)
 	}

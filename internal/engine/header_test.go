@@ -39,7 +39,8 @@ func TestHeaderRequests(t *testing.T) {
 		want   syscall.Errno
 	}{
 		{"vale0:a", 10, 0}, {"vale0:v0", 0, 0}, {"x{1", 0, 0}, {"p0", 0, 0}, {"lo", 0, 0}, {"v0", 0, 0},
-		{"vale0:none", 0, syscall.ENXIO}, {"none", 0, syscall.ENXIO}, {"x{2", 0, syscall.ENODEV}, {"", 0, syscall.ENXIO},
+		{"vale0:none", 0, syscall.ENXIO}, {"none", 0, syscall.ENXIO}, {"x{2", 0, syscall.ENODEV},
+		{"", 0, syscall.ENXIO},
 	} {
 		o.ns.Do(func() {
 			length, err := o.e.Header(engine.Here, c.name)
@@ -97,8 +98,8 @@ func TestHeadersTowardsAnInterface(t *testing.T) {
 	if err := o.e.SetHeader("vale0:p", 12); err != nil {
 		t.Fatal(err)
 	}
-	// Large enough to be split; the host answers echo requests only when their checksum is right, so the sum is left to
-	// the switch.
+	// Large enough to be split; the host answers echo requests only when their checksum is right, so
+	// the sum is left to the switch.
 	echo := make([]byte, 1000)
 	echo[0], echo[5] = 8, 7
 	ip := make([]byte, 20)
@@ -106,18 +107,27 @@ func TestHeadersTowardsAnInterface(t *testing.T) {
 	sum := ^internetSum(ip)
 	ip[10], ip[11] = byte(sum>>8), byte(sum)
 	header := []byte{1, 0, 0, 0, 0, 0, 34, 0, 2, 0, 0, 0}
-	arp := "\x00\x01\x08\x00\x06\x04\x00\x02\x02\x00\x00\x00\x00\x09\x0a\x00\x00\x09\xff\xff\xff\xff\xff\xff\x0a\x00\x00\x01"
+	arp := "\x00\x01\x08\x00\x06\x04\x00\x02" +
+		"\x02\x00\x00\x00\x00\x09\x0a\x00\x00\x09\xff\xff\xff\xff\xff\xff\x0a\x00\x00\x01"
 	none := string(make([]byte, 12))
 	from := "\x02\x00\x00\x00\x00\x09"
 	all := "\xff\xff\xff\xff\xff\xff"
 	p.tx[0].put(t, none+all+from+"\x08\x06"+arp+string(make([]byte, 18)))
-	p.tx[0].put(t, none+all+from+"\x08\x06"+"\x00\x01\x08\x00\x06\x04\x00\x01\x02\x00\x00\x00\x00\x09\x0a\x00\x00\x09\x00\x00\x00\x00\x00\x00\x0a\x00\x00\x01"+string(make([]byte, 18)))
+	p.tx[0].put(t, none+all+from+"\x08\x06"+
+		"\x00\x01\x08\x00\x06\x04\x00\x01\x02\x00\x00\x00\x00\x09"+
+		"\x0a\x00\x00\x09\x00\x00\x00\x00\x00\x00\x0a\x00\x00\x01"+string(make([]byte, 18)))
 	p.TxSync()
-	reply := receive(t, p, func(f string) bool { return len(f) > 12+22 && f[12+12:12+14] == "\x08\x06" && f[12+21] == 2 })
+	reply := receive(t, p, func(f string) bool {
+		return len(f) > 12+22 &&
+			f[12+12:12+14] == "\x08\x06" && f[12+21] == 2
+	})
 	host := reply[12+6 : 12+12]
 	p.tx[0].put(t, string(header)+host+from+"\x08\x00"+string(ip)+string(echo))
 	p.TxSync()
-	if f := receive(t, p, func(f string) bool { return len(f) == 12+14+20+len(echo) && f[12+34] == 0 }); f[:12] != none {
+	if f := receive(t, p, func(f string) bool {
+		return len(f) == 12+14+20+len(echo) &&
+			f[12+34] == 0
+	}); f[:12] != none {
 		t.Errorf("header %x of a frame from the interface, want zeros", f[:12])
 	}
 }

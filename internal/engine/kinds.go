@@ -22,7 +22,7 @@ import (
 // kind is how ports of a kind are found and opened. A new kind of port is a row of kinds.
 type kind struct {
 	name string
-	// means says whether a name and its request mean a port of this kind.
+	// means reports whether a name and its request mean a port of this kind.
 	means func(name string, req *abi.Register) bool
 	// find looks up by what the registry knows the port. The registry is not locked.
 	find func(t *target)
@@ -37,13 +37,15 @@ type kind struct {
 
 // kinds are all kinds of port but monitors, in the order in which netmap tries them.
 var kinds = []*kind{
-	{name: "null", means: isNull, find: findNull, open: openNull, longest: abi.ReqNameSize - 1, alone: true},
+	{name: "null", means: isNull, find: findNull, open: openNull, longest: abi.ReqNameSize - 1,
+		alone: true},
 	{name: "pipe", means: isPipe, find: findPipe, open: openPipe, longest: abi.ReqNameSize - 1},
 	{name: switches.Kind, means: isVale, find: findVale, open: openVale, longest: abi.ReqNameSize - 1},
 	nicKind,
 }
 
-var nicKind = &kind{name: "nic", means: isAny, find: findNIC, open: openNIC, longest: netdev.MaxName}
+var nicKind = &kind{name: "nic", means: isAny, find: findNIC, open: openNIC,
+	longest: netdev.MaxName}
 
 // target is the port that a name means to the calling thread, in whose network namespace interfaces
 // are. It is found before the registry is locked, because the kernel may take its time to answer.
@@ -138,11 +140,13 @@ func (e *Engine) lookup(t *target, req *abi.Register, region *mem.Region) (*regi
 }
 
 // openInterface is lookup of an interface.
-func (e *Engine) openInterface(name string, id netdev.ID, req *abi.Register, region *mem.Region) (*registry.Entry, error) {
+func (e *Engine) openInterface(name string, id netdev.ID, req *abi.Register,
+	region *mem.Region) (*registry.Entry, error) {
 	return e.lookup(&target{kind: nicKind, name: name, key: registry.Key{Dev: id}}, req, region)
 }
 
-// openNull says ENOMEM for more rings than the region has at all, or longer ones than there can be.
+// openNull returns ENOMEM for more rings than the region has at all, or longer ones than there can
+// be.
 func openNull(e *Engine, p *registry.Entry, _ *target, req *abi.Register) error {
 	const op = "open null port"
 	if req.MemID == 0 && p.Region == e.Region() {
@@ -150,7 +154,8 @@ func openNull(e *Engine, p *registry.Entry, _ *target, req *abi.Register) error 
 			"no memory id; a null port has to name its region, %d", p.Region.ID())
 	}
 	shape := port.Wish(req)
-	shape.TxSlots, shape.RxSlots = cmp.Or(shape.TxSlots, port.DefaultSlots), cmp.Or(shape.RxSlots, port.DefaultSlots)
+	shape.TxSlots, shape.RxSlots = cmp.Or(shape.TxSlots, port.DefaultSlots),
+		cmp.Or(shape.RxSlots, port.DefaultSlots)
 	wish, most := uint32(shape.TxRings)+uint32(shape.RxRings), p.Region.Info().Ring.ObjTotal
 	if wish > most {
 		return fault.New(syscall.ENOMEM, op, p.Name, "%d rings; the region has %d", wish, most)
@@ -181,7 +186,8 @@ func openPipe(e *Engine, p *registry.Entry, t *target, req *abi.Register) error 
 	if parent := e.reg.At(t.like); parent != nil {
 		like = port.ShapeOf(parent.Port)
 	}
-	made := pipe.New(p.Region, k.Name+"{"+k.Pipe, k.Name+"}"+k.Pipe, port.Wish(req).Clamped(pipe.MaxRings, like))
+	made := pipe.New(p.Region, k.Name+"{"+k.Pipe, k.Name+"}"+k.Pipe,
+		port.Wish(req).Clamped(pipe.MaxRings, like))
 	p.Port, p.Twin = made.Master, made.Slave
 	if k.Slave {
 		p.Port, p.Twin = made.Slave, made.Master
@@ -201,7 +207,8 @@ func openNIC(e *Engine, p *registry.Entry, _ *target, req *abi.Register) error {
 	if err != nil {
 		return registry.NoInterface("open", p.Name, err)
 	}
-	n, err := iface.Open(p.Region, name, req.HostTxRings, req.HostRxRings, e.cfg.NIC, e.reg.InterfaceGone)
+	n, err := iface.Open(p.Region, name, req.HostTxRings, req.HostRxRings, e.cfg.NIC,
+		e.reg.InterfaceGone)
 	if err != nil {
 		return err
 	}
@@ -212,7 +219,8 @@ func openNIC(e *Engine, p *registry.Entry, _ *target, req *abi.Register) error {
 // openMonitor makes a monitor of the port that is meant. Errors are those of looking the port up,
 // EBUSY when an attachment has it for itself, EINVAL when nobody has it open. The request then says
 // which directions are monitored. Nobody finds the monitor by a name.
-func (e *Engine) openMonitor(t *target, req *abi.Register, region *mem.Region) (*registry.Entry, error) {
+func (e *Engine) openMonitor(t *target, req *abi.Register, region *mem.Region) (*registry.Entry,
+	error) {
 	if req.Flags&abi.NRZcopyMon != 0 {
 		req.Flags |= abi.NRMonitorTx | abi.NRMonitorRx
 	}

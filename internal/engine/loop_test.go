@@ -21,7 +21,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// looped is a program in CSB mode. As upstream's programs do, it keeps head and tail in the rings' own words.
+// looped is a program in CSB mode. As upstream's programs do, it keeps head and tail in the rings'
+// own words.
 type looped struct {
 	*program
 	t    testing.TB
@@ -48,7 +49,8 @@ func (c *counter) Wake() {
 
 var exclusive = flags(abi.NRExclusive)
 
-func openLooped(t testing.TB, e *engine.Engine, name string, req abi.Register, change ...func(*session.LoopConfig)) *looped {
+func openLooped(t testing.TB, e *engine.Engine, name string, req abi.Register,
+	change ...func(*session.LoopConfig)) *looped {
 	t.Helper()
 	req.Flags |= abi.NRExclusive
 	p := &looped{program: open(t, e, name, req), t: t, done: make(chan error, 1)}
@@ -167,7 +169,8 @@ func eventfds(t testing.TB, n int) []int {
 	return all
 }
 
-// copies makes a CSB of copies that are brought up to date, as of a program whose memory cannot be shared.
+// copies makes a CSB of copies that are brought up to date, as of a program whose memory cannot be
+// shared.
 func copies(c session.CSB) session.CSB {
 	n := len(c.Atok)
 	mine := session.CSB{Atok: make([]abi.CSBAtok, n), Ktoa: make([]abi.CSBKtoa, n)}
@@ -193,7 +196,8 @@ func copies(c session.CSB) session.CSB {
 }
 
 // loopModes are all ways to run a loop.
-var loopModes = []string{"woken", "kicked", "sleeping", "spinning", "direct", "direct tx", "direct rx", "copies"}
+var loopModes = []string{"woken", "kicked", "sleeping", "spinning", "direct", "direct tx",
+	"direct rx", "copies"}
 
 // loopMode changes a configuration to one of them.
 func loopMode(t testing.TB, name string) func(*session.LoopConfig) {
@@ -206,7 +210,8 @@ func loopMode(t testing.TB, name string) func(*session.LoopConfig) {
 			}
 		case "kicked", "direct", "direct tx", "direct rx":
 			c.Kicks = eventfds(t, len(c.IRQs))
-			c.DirectTx, c.DirectRx = name == "direct" || name == "direct tx", name == "direct" || name == "direct rx"
+			c.DirectTx, c.DirectRx = name == "direct" || name == "direct tx", name == "direct" ||
+				name == "direct rx"
 		case "copies":
 			c.Kicks, c.CSB = eventfds(t, len(c.IRQs)), copies(c.CSB)
 		}
@@ -230,7 +235,8 @@ func (r loopedRing) numbered(seq, end uint64) uint64 {
 func (r loopedRing) check(t testing.TB, seq uint64) uint64 {
 	for ; r.mine() > 0; seq++ {
 		i := r.Head.Load()
-		if got := binary.LittleEndian.Uint64(r.buf(r.slots[i].BufIdx)[16:]); r.slots[i].Len != 24 || got != seq {
+		if got := binary.LittleEndian.Uint64(r.buf(r.slots[i].BufIdx)[16:]); r.slots[i].Len != 24 ||
+			got != seq {
 			t.Errorf("frame %d has %d bytes and number %d", seq, r.slots[i].Len, got)
 		}
 		r.move((i + 1) % r.NumSlots)
@@ -255,7 +261,8 @@ func TestLoopMovesFrames(t *testing.T) {
 					}
 				}
 				for got := uint64(0); got < frames; {
-					// A switch drops what finds no room: a ring of them is on its way, and the last ones' slots are back.
+					// A switch drops what finds no room: a ring of them is on its way, and the last ones' slots
+					// are back.
 					tx.until(t, "room", func() bool { look(); return tx.mine() >= 20 })
 					sent := tx.numbered(got, min(frames, got+20))
 					rx.until(t, fmt.Sprintf("frame %d", got), func() bool { look(); return rx.mine() > 0 })
@@ -263,14 +270,16 @@ func TestLoopMovesFrames(t *testing.T) {
 						rx.sync()
 						got = rx.check(t, got)
 					}
-					rx.until(t, "slots go back", func() bool { look(); return rx.ktoa.HwCur.Load() == rx.Head.Load() })
+					rx.until(t, "slots go back",
+						func() bool { look(); return rx.ktoa.HwCur.Load() == rx.Head.Load() })
 				}
 			})
 		}
 	}
 }
 
-// A loop that has nothing to do asks to be kicked and sleeps; it wakes the program when that wants to be woken.
+// A loop that has nothing to do asks to be kicked and sleeps; it wakes the program when that wants
+// to be woken.
 func TestLoopKicks(t *testing.T) {
 	for _, name := range []string{"woken", "kicked", "copies"} {
 		t.Run(name, func(t *testing.T) {
@@ -281,7 +290,10 @@ func TestLoopKicks(t *testing.T) {
 			a.start()
 			b.start()
 			tx, rx := a.txRing(0), b.rxRing(0)
-			asleep := func() bool { return tx.ktoa.KernNeedKick.Load() == 1 && rx.ktoa.KernNeedKick.Load() == 1 }
+			asleep := func() bool {
+				return tx.ktoa.KernNeedKick.Load() == 1 &&
+					rx.ktoa.KernNeedKick.Load() == 1
+			}
 			tx.until(t, "asleep", asleep)
 			irq := b.irqs[1]
 
@@ -323,8 +335,8 @@ func TestSleepingLoopWantsNoKicks(t *testing.T) {
 	}
 }
 
-// In a direct mode a ring is synced when it is kicked and at no other time, always wants to be kicked, and news on the port
-// are the program's to hear of.
+// In a direct mode a ring is synced when it is kicked and at no other time, always wants to be
+// kicked, and news on the port are the program's to hear of.
 func TestDirectLoop(t *testing.T) {
 	testutil.CheckLeaks(t)
 	e := newEngine(t)
@@ -387,7 +399,8 @@ func TestCSBModeIsForLoops(t *testing.T) {
 	for end := time.Now().Add(soon); r.ktoa.HwCur.Load() != 1 && time.Now().Before(end); {
 		runtime.Gosched()
 	}
-	if got := [3]uint32{tx.Head.Load(), tx.Cur.Load(), tx.Tail.Load()}; got != before || r.ktoa.HwCur.Load() != 1 {
+	if got := [3]uint32{tx.Head.Load(), tx.Cur.Load(), tx.Tail.Load()}; got != before ||
+		r.ktoa.HwCur.Load() != 1 {
 		t.Errorf("the ring's own words are %v, were %v; hwcur %d", got, before, r.ktoa.HwCur.Load())
 	}
 }
@@ -406,7 +419,8 @@ func TestEnableCSBErrors(t *testing.T) {
 	wantErrno(t, "no rings, loop", err, syscall.EINVAL)
 
 	p := open(t, e, "vale0:c", request(8, exclusive))
-	wantErrno(t, "the function's error", p.EnableCSB(func([]session.RingState) error { return syscall.EFAULT }), syscall.EFAULT)
+	wantErrno(t, "the function's error",
+		p.EnableCSB(func([]session.RingState) error { return syscall.EFAULT }), syscall.EFAULT)
 	_, err = p.StartLoop()
 	wantErrno(t, "CSB that failed", err, syscall.EINVAL)
 
@@ -437,14 +451,16 @@ func TestCSBStartsWhereTheRingsAre(t *testing.T) {
 	p.RxSync()
 	var got []session.RingState
 	p.EnableCSB(func(states []session.RingState) error { got = states; return nil })
-	want := []session.RingState{{Head: 3, Cur: 3, HwCur: 3, HwTail: 7}, {Head: 1, Cur: 1, HwCur: 1, HwTail: 2}}
+	want := []session.RingState{{Head: 3, Cur: 3, HwCur: 3, HwTail: 7},
+		{Head: 1, Cur: 1, HwCur: 1, HwTail: 2}}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	var a abi.CSBAtok
 	var k abi.CSBKtoa
 	want[1].Write(&a, &k)
-	if a.Head.Load() != 1 || a.Cur.Load() != 1 || a.ApplNeedKick.Load() != 1 || a.SyncFlags.Load() != 1 ||
+	if a.Head.Load() != 1 || a.Cur.Load() != 1 || a.ApplNeedKick.Load() != 1 ||
+		a.SyncFlags.Load() != 1 ||
 		k.HwCur.Load() != 1 || k.HwTail.Load() != 2 || k.KernNeedKick.Load() != 1 {
 		t.Errorf("%+v, %+v", &a, &k)
 	}
@@ -461,7 +477,8 @@ func TestLoopRefusesNonsense(t *testing.T) {
 		bad.atok.Head.Store(c[0])
 		p.loop.Wake()
 		good.put(t, "x")
-		good.until(t, "the other ring goes on", func() bool { return good.ktoa.HwCur.Load() == good.Head.Load() })
+		good.until(t, "the other ring goes on",
+			func() bool { return good.ktoa.HwCur.Load() == good.Head.Load() })
 		if got := bad.ktoa.HwCur.Load(); got != 0 {
 			t.Errorf("head %d, cur %d: hwcur is %d", c[0], c[1], got)
 		}
@@ -490,7 +507,8 @@ func TestLoopWithHostileProgram(t *testing.T) {
 						v = rnd.Uint32()
 					}
 					a, k := &p.csb.Atok[rnd.IntN(2)], &p.csb.Ktoa[rnd.IntN(2)]
-					words := []*atomic.Uint32{&a.Head, &a.Cur, &a.ApplNeedKick, &a.SyncFlags, &k.HwCur, &k.HwTail, &k.KernNeedKick}
+					words := []*atomic.Uint32{&a.Head, &a.Cur, &a.ApplNeedKick, &a.SyncFlags, &k.HwCur, &k.HwTail,
+						&k.KernNeedKick}
 					words[rnd.IntN(len(words))].Store(v)
 				}
 				p.txRing(0).kick()
@@ -542,7 +560,8 @@ func TestLoopEnds(t *testing.T) {
 	}
 }
 
-// A STOP that comes while a START is on its way ends that one. One that has returned has no effect on later STARTs.
+// A STOP that comes while a START is on its way ends that one. One that has returned has no effect
+// on later STARTs.
 func TestStopWithoutLoop(t *testing.T) {
 	testutil.CheckLeaks(t)
 	e := newEngine(t)
@@ -740,7 +759,8 @@ func TestLoopWithIndirectSlots(t *testing.T) {
 	e := newEngine(t)
 	text := frame("from the program's own memory")
 	rx := openLooped(t, e, "vale0:b", request(8)).start().rxRing(0)
-	tx := openLooped(t, e, "vale0:a", request(8), func(c *session.LoopConfig) { c.Program = elsewhere("...." + text) }).start().txRing(0)
+	tx := openLooped(t, e, "vale0:a", request(8),
+		func(c *session.LoopConfig) { c.Program = elsewhere("...." + text) }).start().txRing(0)
 	tx.slots[0].Len, tx.slots[0].Flags, tx.slots[0].Ptr = uint16(len(text)), abi.NSIndirect, 4
 	tx.move(1)
 	rx.until(t, "a frame", func() bool { tx.sync(); return rx.mine() > 0 })

@@ -64,7 +64,8 @@ func TestCopyMonitors(t *testing.T) {
 			e := newEngine(t)
 			a, b := open(t, e, c.a, request(8)), open(t, e, c.b, request(8))
 			at, ar := open(t, e, c.a, request(16, flags(monTx))), open(t, e, c.a, request(16, flags(monRx)))
-			br, both := open(t, e, c.b, request(16, flags(monRx))), open(t, e, c.b, request(16, flags(monTx|monRx)))
+			br, both := open(t, e, c.b, request(16, flags(monRx))),
+				open(t, e, c.b, request(16, flags(monTx|monRx)))
 			f, g := frame("there"), frame("back")
 			a.tx[0].put(t, f)
 			wantErrno(t, "TxSync", a.TxSync(), 0)
@@ -132,7 +133,8 @@ func TestZeroCopyMonitors(t *testing.T) {
 	}
 }
 
-// A monitor has as many rx rings as its parent has of the more frequent kind, and shows the rings that are asked for.
+// A monitor has as many rx rings as its parent has of the more frequent kind, and shows the rings
+// that are asked for.
 func TestMonitorRings(t *testing.T) {
 	e := newEngine(t)
 	a := open(t, e, "x{1", request(8, rings(3, 2)))
@@ -141,8 +143,10 @@ func TestMonitorRings(t *testing.T) {
 	if r := m.Register(); r.TxRings != 1 || r.RxRings != 3 || r.TxSlots != 8 || r.RxSlots != 8 {
 		t.Errorf("monitor %+v", r)
 	}
-	one := open(t, e, "x{1", abi.Register{Mode: abi.RegOneNIC, RingID: 2, Flags: monTx, RxSlots: 33, TxSlots: 1})
-	if r := one.Register(); r.RxRings != 3 || r.RxSlots != 33 || r.TxSlots != 1 || len(one.rx) != 1 || one.rx[0].RingID != 2 {
+	one := open(t, e, "x{1", abi.Register{Mode: abi.RegOneNIC, RingID: 2, Flags: monTx, RxSlots: 33,
+		TxSlots: 1})
+	if r := one.Register(); r.RxRings != 3 || r.RxSlots != 33 || r.TxSlots != 1 || len(one.rx) != 1 ||
+		one.rx[0].RingID != 2 {
 		t.Errorf("monitor of a ring %+v", r)
 	}
 	none := open(t, e, "x{1", request(8, flags(monTx|monRx|abi.NRTxRingsOnly)))
@@ -192,7 +196,8 @@ func TestMonitorNamesAndStats(t *testing.T) {
 		if s.Kind == "monitor" {
 			seen = append(seen, s.Name)
 		}
-		if s.Name == "vale0:a/t#4" && (s.Detail != "copy of tx" || s.AllDrops()["no-room"] != 2 || s.Users != 1) {
+		if s.Name == "vale0:a/t#4" &&
+			(s.Detail != "copy of tx" || s.AllDrops()["no-room"] != 2 || s.Users != 1) {
 			t.Errorf("%+v", s)
 		}
 	}
@@ -242,7 +247,8 @@ func TestWaitOnMonitors(t *testing.T) {
 			zm := open(t, e, c.b, request(8, flags(monZ)))
 			ctx := context.Background()
 			for range 5 {
-				sent, arrived, released := wait(ctx, mt, in, soon), wait(ctx, mr, in, soon), wait(ctx, zm, in, soon)
+				sent, arrived, released := wait(ctx, mt, in, soon), wait(ctx, mr, in, soon),
+					wait(ctx, zm, in, soon)
 				a.tx[0].put(t, frame("x"))
 				a.TxSync()
 				wantOutcome(t, sent, in, nil)
@@ -266,7 +272,8 @@ func TestWaitOnMonitors(t *testing.T) {
 	}
 }
 
-// When the last one who has the parent open goes, what a monitor has queued can be read, and nothing else can be done.
+// When the last one who has the parent open goes, what a monitor has queued can be read, and
+// nothing else can be done.
 func TestOrphanedMonitors(t *testing.T) {
 	for _, f := range []uint64{monTx, monRx, monTx | monRx, monZ} {
 		t.Run(fmt.Sprintf("%#x", f), func(t *testing.T) {
@@ -346,20 +353,12 @@ func TestMonitorsCloseInAnyOrder(t *testing.T) {
 			a, b := open(t, e, c.a, request(8)), open(t, e, c.b, request(8))
 			all := []*program{a, b}
 			for _, f := range []uint64{monTx, monRx, monTx | monRx, monZ, monZ, monZ} {
-				all = append(all, open(t, e, []string{c.a, c.b}[rnd.IntN(2)], request(2+rnd.Uint32N(9), flags(f))))
+				all = append(all, open(t, e, []string{c.a, c.b}[rnd.IntN(2)],
+					request(2+rnd.Uint32N(9), flags(f))))
 			}
 			for len(all) > 0 {
 				for range 5 {
-					for _, p := range []*program{a, b} {
-						if slices.Contains(all, p) && p.tx[0].mine() > 0 {
-							p.tx[0].put(t, frame("x"))
-							p.TxSync()
-						}
-					}
-					for _, p := range all {
-						p.RxSync()
-						p.rx[0].take()
-					}
+					exchangeFrames(t, all, a, b)
 				}
 				i := rnd.IntN(len(all))
 				all[i].Close()
@@ -373,8 +372,50 @@ func TestMonitorsCloseInAnyOrder(t *testing.T) {
 	}
 }
 
-// Parents, their monitors and everybody's syncs, in threads of their own; nothing is lost on the way to the parent, and
-// nobody who waits is left asleep.
+// exchangeFrames has the parents that are open send a frame, and all programs receive.
+func exchangeFrames(t *testing.T, all []*program, parents ...*program) {
+	for _, p := range parents {
+		if slices.Contains(all, p) && p.tx[0].mine() > 0 {
+			p.tx[0].put(t, frame("x"))
+			p.TxSync()
+		}
+	}
+	for _, p := range all {
+		p.RxSync()
+		p.rx[0].take()
+	}
+}
+
+// watchAgain opens a monitor, reads it for a while and closes it, again and again until stop.
+func watchAgain(ctx context.Context, t *testing.T, e *engine.Engine, name string, f uint64,
+	stop <-chan struct{}) {
+	for {
+		m, err := e.Register(name, request(32, flags(f)))
+		if err != nil {
+			if !errors.Is(err, syscall.ENOMEM) {
+				t.Error(err)
+			}
+			return
+		}
+		p := see(m)
+		for range 50 {
+			ready, err := p.Wait(ctx, in, time.Millisecond)
+			if err != nil || ready&^in != 0 {
+				t.Errorf("Wait = %#x, %v", ready, err)
+			}
+			p.rx[0].take()
+		}
+		m.Close()
+		select {
+		case <-stop:
+			return
+		default:
+		}
+	}
+}
+
+// Parents, their monitors and everybody's syncs, in threads of their own; nothing is lost on the
+// way to the parent, and nobody who waits is left asleep.
 func TestMonitorsOfABusyPort(t *testing.T) {
 	testutil.CheckLeaks(t)
 	for _, c := range portPairs {
@@ -388,30 +429,7 @@ func TestMonitorsOfABusyPort(t *testing.T) {
 			stop, sent := make(chan struct{}), make(chan struct{})
 			for _, f := range []uint64{monTx, monRx, monTx | monRx, monZ, monZ} {
 				for _, name := range []string{c.a, c.b} {
-					wg.Go(func() {
-						for {
-							m, err := e.Register(name, request(32, flags(f)))
-							if err != nil {
-								if !errors.Is(err, syscall.ENOMEM) {
-									t.Error(err)
-								}
-								return
-							}
-							p := see(m)
-							for range 50 {
-								if ready, err := p.Wait(ctx, in, time.Millisecond); err != nil || ready&^in != 0 {
-									t.Errorf("Wait = %#x, %v", ready, err)
-								}
-								p.rx[0].take()
-							}
-							m.Close()
-							select {
-							case <-stop:
-								return
-							default:
-							}
-						}
-					})
+					wg.Go(func() { watchAgain(ctx, t, e, name, f, stop) })
 				}
 			}
 			wg.Go(func() {
@@ -463,7 +481,8 @@ func TestMonitorsOfABusyPort(t *testing.T) {
 	}
 }
 
-// A switch has an attached interface for itself. A persistent port has monitors while somebody has it open.
+// A switch has an attached interface for itself. A persistent port has monitors while somebody has
+// it open.
 func TestMonitorsOfPortsThatLast(t *testing.T) {
 	o := newOffice(t, 1, 1)
 	o.mustNewIf("p0")
@@ -476,7 +495,8 @@ func TestMonitorsOfPortsThatLast(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		want syscall.Errno
-	}{{"v0", syscall.EBUSY}, {"vale0:v0", syscall.EBUSY}, {"p0", syscall.EINVAL}, {"vale0:p0", syscall.EINVAL}} {
+	}{{"v0", syscall.EBUSY}, {"vale0:v0", syscall.EBUSY}, {"p0", syscall.EINVAL},
+		{"vale0:p0", syscall.EINVAL}} {
 		_, err := watch(c.name, monRx)
 		wantErrno(t, c.name, err, c.want)
 	}

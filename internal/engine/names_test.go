@@ -161,7 +161,8 @@ func TestRenamedWithHostRings(t *testing.T) {
 		t.Fatalf("alias %q", got)
 	}
 	o.rename("v0", "wan")
-	for end := time.Now().Add(5 * time.Second); !strings.Contains(alias(), "rings of wan,"); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); !strings.Contains(alias(),
+		"rings of wan,"); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("alias %q", alias())
 		}
@@ -279,24 +280,37 @@ func TestAttachedInterfaceGoes(t *testing.T) {
 				if round > 0 { // the first time nobody asks for the name, and it goes all the same
 					o.cable("va", 77, "vafar")
 					if round == 1 {
-						o.mustAttach("vale0:va")
-						wantPasses(t, p, o.openIn(o.ns, "vafar"), "to its successor")
-						if _, err := o.e.Detach(engine.Here, "vale0:va"); err != nil {
-							t.Fatal(err)
-						}
+						o.attachAndDetach(p)
 					}
 					end(o, testutil.NewNS(t))
 				}
-				for end := time.Now().Add(5 * time.Second); len(o.e.ValePorts()) > 1; time.Sleep(time.Millisecond) {
-					if time.Now().After(end) {
-						t.Fatalf("left behind: %v", o.e.ValePorts())
-					}
-				}
+				o.wantFewPorts()
 				_, err = o.e.Detach(engine.Here, "vale0:va")
 				wantErrno(t, "detach what is gone", err, syscall.ENXIO)
 				o.cable("va", 77, "vafar")
 			}
 		})
+	}
+}
+
+// attachAndDetach attaches va, which is another interface now, sends a frame to it and detaches it.
+func (o *office) attachAndDetach(p *program) {
+	o.t.Helper()
+	o.mustAttach("vale0:va")
+	wantPasses(o.t, p, o.openIn(o.ns, "vafar"), "to its successor")
+	if _, err := o.e.Detach(engine.Here, "vale0:va"); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// wantFewPorts waits until the switches have at most one port.
+func (o *office) wantFewPorts() {
+	o.t.Helper()
+	end := time.Now().Add(5 * time.Second)
+	for ; len(o.e.ValePorts()) > 1; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			o.t.Fatalf("left behind: %v", o.e.ValePorts())
+		}
 	}
 }
 
@@ -311,7 +325,8 @@ func TestRenamedWhileAttached(t *testing.T) {
 		return err
 	}
 	for _, c := range []struct{ attached, renamed, back, detached string }{
-		{"va", "vb", "va", "vb"}, {"va", "vb", "va", "va"}, {"va", "vb", "va", "wan-0"}, {"wan-0", "vb", "va", "vb"},
+		{"va", "vb", "va", "vb"}, {"va", "vb", "va", "va"}, {"va", "vb", "va", "wan-0"},
+		{"wan-0", "vb", "va", "vb"},
 		{"p0", "q0", "p0", "q0"}, {"p0", "q0", "p0", "p0"},
 	} {
 		o.mustAttach("vale0:" + c.attached)
@@ -341,7 +356,8 @@ func TestRenamedPersistentPort(t *testing.T) {
 	o.mustNewIf("p0")
 	o.rename("p0", "q0")
 	o.mustNewIf("p0")
-	wantErrno(t, "make it again", func() error { _, err := o.newIf("q0", abi.ValeNewIf{}); return err }(), syscall.EEXIST)
+	wantErrno(t, "make it again",
+		func() error { _, err := o.newIf("q0", abi.ValeNewIf{}); return err }(), syscall.EEXIST)
 	a := o.program("q0")
 	if got := fmt.Sprint(o.names()); got != "[p0 q0]" || a.Port() != "q0" {
 		t.Errorf("ports %v, opened %s", got, a.Port())
@@ -362,8 +378,8 @@ func TestRenamedPersistentPort(t *testing.T) {
 	wantFrames(t, b.rx[0])
 }
 
-// A persistent port whose interface is moved into another network namespace is the same port there, and
-// stays where it is on its switch.
+// A persistent port whose interface is moved into another network namespace is the same port there,
+// and stays where it is on its switch.
 func TestMovedPersistentPort(t *testing.T) {
 	o := newOffice(t, 0, 1)
 	elsewhere := testutil.NewNS(t)

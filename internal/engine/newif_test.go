@@ -49,8 +49,10 @@ func TestPersistentPortSizes(t *testing.T) {
 	o := newOffice(t, 0, 1)
 	for i, c := range []struct{ wish, want abi.ValeNewIf }{
 		{abi.ValeNewIf{}, abi.ValeNewIf{TxSlots: 1024, RxSlots: 1024, TxRings: 1, RxRings: 1, MemID: 1}},
-		{abi.ValeNewIf{TxSlots: 100, RxSlots: 1, TxRings: 3, RxRings: 16, MemID: 1}, abi.ValeNewIf{TxSlots: 100, RxSlots: 1, TxRings: 3, RxRings: 16, MemID: 1}},
-		{abi.ValeNewIf{TxSlots: 1 << 31, RxSlots: 5000, TxRings: 17, RxRings: 1<<16 - 1}, abi.ValeNewIf{TxSlots: 4096, RxSlots: 4096, TxRings: 16, RxRings: 16, MemID: 1}},
+		{abi.ValeNewIf{TxSlots: 100, RxSlots: 1, TxRings: 3, RxRings: 16, MemID: 1},
+			abi.ValeNewIf{TxSlots: 100, RxSlots: 1, TxRings: 3, RxRings: 16, MemID: 1}},
+		{abi.ValeNewIf{TxSlots: 1 << 31, RxSlots: 5000, TxRings: 17, RxRings: 1<<16 - 1},
+			abi.ValeNewIf{TxSlots: 4096, RxSlots: 4096, TxRings: 16, RxRings: 16, MemID: 1}},
 	} {
 		name := fmt.Sprint("p", i)
 		got, err := o.newIf(name, c.wish)
@@ -58,7 +60,8 @@ func TestPersistentPortSizes(t *testing.T) {
 		if got != c.want {
 			t.Errorf("wanted %+v, got %+v, want %+v", c.wish, got, c.want)
 		}
-		if info, err := o.e.PortInfo(engine.Here, "", abi.Register{}); err != nil || info.MemID != got.MemID {
+		if info, err := o.e.PortInfo(engine.Here, "", abi.Register{}); err != nil ||
+			info.MemID != got.MemID {
 			t.Error(err)
 		}
 		o.ns.Do(func() {
@@ -195,7 +198,8 @@ func TestPersistentPortJoinsTwoSwitches(t *testing.T) {
 	o.mustAttach("vale1:p0")
 	o.mustAttach("vale2:p0")
 	a, b := o.program("vale1:a"), o.program("vale2:b")
-	for name, want := range map[string]syscall.Errno{"p0": syscall.EBUSY, "vale1:p0": syscall.EBUSY, "vale2:p0": syscall.EBUSY} {
+	for name, want := range map[string]syscall.Errno{"p0": syscall.EBUSY, "vale1:p0": syscall.EBUSY,
+		"vale2:p0": syscall.EBUSY} {
 		_, err := o.open(name)
 		wantErrno(t, "open "+name, err, want)
 	}
@@ -220,8 +224,8 @@ func TestPersistentPortJoinsTwoSwitches(t *testing.T) {
 	wantErrno(t, "delete", o.delIf("p0"), 0)
 }
 
-// Two ports that each join two switches are a loop, in which a frame for everybody goes round for ever. Nothing may stop
-// for it.
+// Two ports that each join two switches are a loop, in which a frame for everybody goes round for
+// ever. Nothing may stop for it.
 func TestALoopOfSwitches(t *testing.T) {
 	o := newOffice(t, 0, 1)
 	for i, first := range []string{"vale1:", "vale2:"} {
@@ -263,7 +267,8 @@ func wantSoon(t *testing.T, p *program, want string) {
 // receive waits for a frame that looks like the one wanted.
 func receive(t *testing.T, p *program, wanted func(string) bool) string {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Microsecond) {
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(
+		100 * time.Microsecond) {
 		p.RxSync()
 		for _, f := range p.rx[0].take() {
 			if wanted(f) {

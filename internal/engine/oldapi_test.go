@@ -21,7 +21,8 @@ import (
 var le = binary.LittleEndian
 
 // roomy has buffers of the size that the first programs have built in.
-var roomy = mem.Config{If: mem.Pool{Num: 16, Size: 1024}, Ring: mem.Pool{Num: 64, Size: 1024}, Buf: mem.Pool{Num: 512, Size: 2048}, NoHuge: true}
+var roomy = mem.Config{If: mem.Pool{Num: 16, Size: 1024}, Ring: mem.Pool{Num: 64, Size: 1024},
+	Buf: mem.Pool{Num: 512, Size: 2048}, NoHuge: true}
 
 func newRoomy(t testing.TB) *engine.Engine {
 	t.Helper()
@@ -56,7 +57,8 @@ func openAs(t testing.TB, e *engine.Engine, api, name string, req abi.Register) 
 	return b
 }
 
-// oldProgram is a program of an API with avail. It knows of its rings what a header of the time says.
+// oldProgram is a program of an API with avail. It knows of its rings what a header of the time
+// says.
 type oldProgram struct {
 	*engine.Binding
 	api    *abi.API
@@ -78,7 +80,8 @@ func openOld(t testing.TB, e *engine.Engine, api, name string, req abi.Register)
 	return seeOld(openAs(t, e, api, name, req), apiOf(api))
 }
 
-// seeOld finds the rings as the macros of the time do: tx rings, a host ring, rx rings, a host ring.
+// seeOld finds the rings as the macros of the time do: tx rings, a host ring, rx rings, a host
+// ring.
 func seeOld(b *engine.Binding, api *abi.API) *oldProgram {
 	at := int(b.Register().Offset)
 	p := &oldProgram{Binding: b, api: api, mem: b.Memory()[at:]}
@@ -407,7 +410,8 @@ func TestRebind(t *testing.T) {
 // The first programs have 2048 built in, and all with avail a field of 16 bits.
 func TestBuffersThatOldProgramsCannotHave(t *testing.T) {
 	e := newEngine(t) // buffers of 256
-	for api, want := range map[string]syscall.Errno{"A0": syscall.EINVAL, "A1": syscall.EINVAL, "A2p": 0, "A5": 0, "A10": 0} {
+	for api, want := range map[string]syscall.Errno{"A0": syscall.EINVAL, "A1": syscall.EINVAL,
+		"A2p": 0, "A5": 0, "A10": 0} {
 		b, err := e.RegisterWith("vale0:a", request(8), engine.Options{API: apiOf(api)})
 		wantErrno(t, "API "+api, err, want)
 		if err == nil {
@@ -427,7 +431,8 @@ func oldTenants() (all []tenant) {
 	return all
 }
 
-// meddle does what the next bytes say: writes any word of any interface or ring, syncs, polls, chooses other rings.
+// meddle does what the next bytes say: writes any word of any interface or ring, syncs, polls,
+// chooses other rings.
 func (a *attacked) meddle(t testing.TB, f *tape) {
 	i := int(f.byte()) % len(a.programs)
 	b := a.programs[i].Binding

@@ -97,7 +97,8 @@ func TestParentHasNoAddress(t *testing.T) {
 func TestPipesWithoutParent(t *testing.T) {
 	o := newPipeOffice(t)
 	before := o.index("v0")
-	for _, name := range []string{"v0{1", "v0}1", "sixteen_letters_{1", "vale0:a{1", "foo{1{2", "a/b{1", "a b{1", "x%d{1"} {
+	for _, name := range []string{"v0{1", "v0}1", "sixteen_letters_{1", "vale0:a{1", "foo{1{2",
+		"a/b{1", "a b{1", "x%d{1"} {
 		p := o.openAs(0, name)
 		p.Close()
 	}
@@ -167,7 +168,8 @@ func TestShareOfInterfaces(t *testing.T) {
 	const user = 65534
 	var all []*program
 	for i := range 4 {
-		all = append(all, o.openAs(user, fmt.Sprintf("u%d{1", i)), o.openAs(user, fmt.Sprintf("u%d}1", i)))
+		all = append(all, o.openAs(user, fmt.Sprintf("u%d{1", i)),
+			o.openAs(user, fmt.Sprintf("u%d}1", i)))
 		wantPasses(t, all[2*i], all[2*i+1], "through the pipe")
 		if got := o.link(fmt.Sprint("u", i)) != nil; got != (i < 2) {
 			t.Errorf("interface %d: %v", i, got)

@@ -55,7 +55,8 @@ func TestPollReadsOnlyWhenAsked(t *testing.T) {
 	for _, c := range []struct {
 		events, want int16
 		frames       int
-	}{{0, 0, 0}, {out, out, 0}, {in, in, 1}, {rdNorm, rdNorm, 1}, {in | rdNorm, in | rdNorm, 1}, {inOut, inOut, 1}, {wrNorm, wrNorm, 0}} {
+	}{{0, 0, 0}, {out, out, 0}, {in, in, 1}, {rdNorm, rdNorm, 1}, {in | rdNorm, in | rdNorm, 1},
+		{inOut, inOut, 1}, {wrNorm, wrNorm, 0}} {
 		a, b := pair(t)
 		b.tx[0].put(t, frame("x"))
 		b.TxSync()
@@ -155,7 +156,8 @@ func TestBadRings(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			e := newEngine(t)
-			open(t, e, "vale0:bystander", request(8)) // as long as it is there, nothing comes back but what is given back
+			// as long as it is there, nothing comes back but what is given back
+			open(t, e, "vale0:bystander", request(8))
 			usage := e.Region().Usage()
 			a, b := open(t, e, "x{1", request(8)), open(t, e, "x}1", request(8))
 			for _, p := range []*program{a, b} {
@@ -260,7 +262,8 @@ func TestTimeOfArrival(t *testing.T) {
 
 func TestNothingAllocates(t *testing.T) {
 	e := newEngine(t)
-	for _, c := range []struct{ what, tx, rx string }{{"VALE", "vale0:a", "vale0:b"}, {"pipe", "x{1", "x}1"}, {"null port", "n", ""}} {
+	for _, c := range []struct{ what, tx, rx string }{{"VALE", "vale0:a", "vale0:b"},
+		{"pipe", "x{1", "x}1"}, {"null port", "n", ""}} {
 		t.Run(c.what, func(t *testing.T) {
 			req := request(8)
 			if c.rx == "" {

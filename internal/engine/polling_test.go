@@ -52,17 +52,20 @@ func TestPolling(t *testing.T) {
 	ping()
 	_, err := o.e.Detach(engine.Here, "vale0:v0")
 	wantErrno(t, "detach while polling", err, syscall.EBUSY)
-	wantErrno(t, "stop polling what is not polled", o.e.StopPolling(engine.Here, "vale0:v1"), syscall.EFAULT)
+	wantErrno(t, "stop polling what is not polled", o.e.StopPolling(engine.Here, "vale0:v1"),
+		syscall.EFAULT)
 	wantErrno(t, "stop polling", o.e.StopPolling(engine.Here, "vale0:v0"), 0)
 	wantErrno(t, "stop polling again", o.e.StopPolling(engine.Here, "vale0:v0"), syscall.EFAULT)
 	ping()
 	for ring := range uint32(2) {
-		wantErrno(t, "poll one ring", o.e.StartPolling(engine.Here, "vale0:v0", abi.PollingMultiCPU, ring, 1), 0)
+		wantErrno(t, "poll one ring",
+			o.e.StartPolling(engine.Here, "vale0:v0", abi.PollingMultiCPU, ring, 1), 0)
 		ping()
 		wantErrno(t, "stop polling", o.e.StopPolling(engine.Here, "vale0:v0"), 0)
 	}
 	if _, err := o.e.Detach(engine.Here, "vale0:v0"); err != nil {
 		t.Error(err)
 	}
-	wantErrno(t, "leave polling on", o.e.StartPolling(engine.Here, "vale0:v1", abi.PollingSingleCPU, 0, 1), 0)
+	wantErrno(t, "leave polling on",
+		o.e.StartPolling(engine.Here, "vale0:v1", abi.PollingSingleCPU, 0, 1), 0)
 }

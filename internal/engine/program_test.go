@@ -13,10 +13,11 @@ import (
 )
 
 // small has room for a dozen ports of a few slots.
-var small = mem.Config{If: mem.Pool{Num: 16, Size: 1024}, Ring: mem.Pool{Num: 64, Size: 1024}, Buf: mem.Pool{Num: 1024, Size: 256}, NoHuge: true}
+var small = mem.Config{If: mem.Pool{Num: 16, Size: 1024}, Ring: mem.Pool{Num: 64, Size: 1024},
+	Buf: mem.Pool{Num: 1024, Size: 256}, NoHuge: true}
 
-// newEngine makes an engine. At the end of the test, bindings that are still open are closed, and everything has to be
-// back in the pools.
+// newEngine makes an engine. At the end of the test, bindings that are still open are closed, and
+// everything has to be back in the pools.
 func newEngine(t testing.TB) *engine.Engine {
 	t.Helper()
 	e, err := engine.New(engine.Config{Region: small, MaxSwitches: 3})
@@ -103,10 +104,11 @@ func see(b *engine.Binding) *program {
 func ringAt(m []byte, at uintptr) *programRing {
 	g := shm.At[abi.Ring](m, at)
 	pool := int64(at) + g.BufOfs
-	return &programRing{g, shm.Slice[abi.Slot](m, at+abi.RingSize, int(g.NumSlots)), func(i uint32) []byte {
-		o := pool + int64(i)*int64(g.BufSize)
-		return m[o : o+int64(g.BufSize)]
-	}}
+	return &programRing{g, shm.Slice[abi.Slot](m, at+abi.RingSize, int(g.NumSlots)),
+		func(i uint32) []byte {
+			o := pool + int64(i)*int64(g.BufSize)
+			return m[o : o+int64(g.BufSize)]
+		}}
 }
 
 func (r *programRing) move(head uint32) {

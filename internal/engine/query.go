@@ -36,7 +36,8 @@ func (e *Engine) portInfo(name string, req abi.Register) (abi.PortInfo, error) {
 	defer e.reg.Drop(p)
 	info.MemSize, info.MemID = p.Region.Size(), p.Region.ID()
 	is := port.ShapeOf(p.Port)
-	info.TxRings, info.RxRings, info.TxSlots, info.RxSlots = is.TxRings, is.RxRings, is.TxSlots, is.RxSlots
+	info.TxRings, info.RxRings, info.TxSlots, info.RxSlots = is.TxRings, is.RxRings, is.TxSlots,
+		is.RxSlots
 	info.HostTxRings, info.HostRxRings = port.HostShape(p.Port)
 	return info, nil
 }

@@ -30,7 +30,8 @@ func TestRegisterErrors(t *testing.T) {
 		{"no name", "", request(8), syscall.ENXIO},
 		{"no such interface", "no-such-if", request(8), syscall.ENXIO},
 		{"a name of 63 characters", "vale0:" + long + "{" + strings.Repeat("i", 63-7-15), request(8), 0},
-		{"a name of 64 characters", "vale0:" + long + "{" + strings.Repeat("i", 64-7-15), request(8), syscall.ENAMETOOLONG},
+		{"a name of 64 characters", "vale0:" + long + "{" + strings.Repeat("i", 64-7-15), request(8),
+			syscall.ENAMETOOLONG},
 
 		{"default mode", "vale0:a", request(8, mode(abi.RegDefault)), syscall.EINVAL},
 		{"legacy pipe master", "vale0:a", request(8, mode(abi.RegPipeMaster)), syscall.EINVAL},
@@ -72,16 +73,21 @@ func TestRegisterErrors(t *testing.T) {
 		{"null port", "n", request(8, null), 0},
 		{"null port with any name", "vale}0:{", request(8, null, rings(1, 1)), 0},
 
-		{"a monitor of what nobody has open", "vale0:a", request(8, flags(abi.NRMonitorRx)), syscall.EINVAL},
-		{"a monitor of a pipe that nobody has open", "x{1", request(8, flags(abi.NRZcopyMon)), syscall.EINVAL},
-		{"a monitor of an interface that is not there", "no-such-if", request(8, flags(abi.NRMonitorTx)), syscall.ENXIO},
+		{"a monitor of what nobody has open", "vale0:a", request(8, flags(abi.NRMonitorRx)),
+			syscall.EINVAL},
+		{"a monitor of a pipe that nobody has open", "x{1", request(8, flags(abi.NRZcopyMon)),
+			syscall.EINVAL},
+		{"a monitor of an interface that is not there", "no-such-if", request(8, flags(abi.NRMonitorTx)),
+			syscall.ENXIO},
 		{"a monitor of a bad name", "vale0", request(8, flags(abi.NRMonitorTx)), syscall.ENOMEM},
 		{"a null port with the flag of a monitor", "n", request(8, null, flags(abi.NRMonitorRx)), 0},
 
 		{"more rings than the region has", "x{1", request(8, rings(256, 256)), syscall.ENOMEM},
 		{"more buffers than the region has", "vale0:a", request(4096), syscall.ENOMEM},
-		{"a null port of which there is no end", "n", request(8, null, rings(1<<16-1, 1<<16-1)), syscall.ENOMEM},
-		{"an interface of which there is no end", "n", request(8, null, rings(1<<16-1, 1<<16-1), flags(abi.NRTxRingsOnly|abi.NRRxRingsOnly)), syscall.ENOMEM},
+		{"a null port of which there is no end", "n", request(8, null, rings(1<<16-1, 1<<16-1)),
+			syscall.ENOMEM},
+		{"an interface of which there is no end", "n", request(8, null, rings(1<<16-1, 1<<16-1),
+			flags(abi.NRTxRingsOnly|abi.NRRxRingsOnly)), syscall.ENOMEM},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			e := newEngine(t)
@@ -144,13 +150,17 @@ func TestExclusive(t *testing.T) {
 		{"exclusive after shared", request(8), request(8, alone), "vale0:a", "vale0:a", syscall.EBUSY},
 		{"shared after exclusive", request(8, alone), request(8), "vale0:a", "vale0:a", syscall.EBUSY},
 		{"two exclusive", request(8, alone), request(8, alone), "vale0:a", "vale0:a", syscall.EBUSY},
-		{"other rings", request(8, alone, rings(2, 2), ring(0)), request(8, alone, rings(2, 2), ring(1)), "vale0:a", "vale0:a", 0},
-		{"all rings after one of them", request(8, alone, rings(2, 2), ring(1)), request(8), "vale0:a", "vale0:a", syscall.EBUSY},
-		{"other directions", request(8, alone, flags(abi.NRTxRingsOnly)), request(8, alone, flags(abi.NRRxRingsOnly)), "vale0:a", "vale0:a", 0},
+		{"other rings", request(8, alone, rings(2, 2), ring(0)), request(8, alone, rings(2, 2), ring(1)),
+			"vale0:a", "vale0:a", 0},
+		{"all rings after one of them", request(8, alone, rings(2, 2), ring(1)), request(8), "vale0:a",
+			"vale0:a", syscall.EBUSY},
+		{"other directions", request(8, alone, flags(abi.NRTxRingsOnly)),
+			request(8, alone, flags(abi.NRRxRingsOnly)), "vale0:a", "vale0:a", 0},
 		{"other ports", request(8, alone), request(8, alone), "vale0:a", "vale0:b", 0},
 		{"two ends of a pipe", request(8, alone), request(8, alone), "x{1", "x}1", 0},
 		{"one end of a pipe", request(8, alone), request(8), "x}1", "x}1", syscall.EBUSY},
-		{"two null ports of one name", request(8, alone, null, rings(1, 1)), request(8, alone, null, rings(1, 1)), "n", "n", 0},
+		{"two null ports of one name", request(8, alone, null, rings(1, 1)),
+			request(8, alone, null, rings(1, 1)), "n", "n", 0},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			e := newEngine(t)
@@ -185,11 +195,13 @@ func TestRingOffsetsAreThoseOfBoundRings(t *testing.T) {
 			e := newEngine(t)
 			open(t, e, "vale0:a", request(8, rings(3, 2))) // which makes the port
 			p := open(t, e, "vale0:a", c.req)
-			if f := p.nifp; f.TxRings != 3 || f.RxRings != 2 || f.HostTxRings != 1 || f.HostRxRings != 1 || f.Version != 0 || f.Flags != 0 {
+			if f := p.nifp; f.TxRings != 3 || f.RxRings != 2 || f.HostTxRings != 1 || f.HostRxRings != 1 ||
+				f.Version != 0 || f.Flags != 0 {
 				t.Errorf("interface %+v", f)
 			}
 			a := p.Register()
-			if a.TxRings != 3 || a.RxRings != 2 || a.TxSlots != 8 || a.RxSlots != 8 || a.MemID != 1 || a.MemSize != uint64(len(p.Memory())) {
+			if a.TxRings != 3 || a.RxRings != 2 || a.TxSlots != 8 || a.RxSlots != 8 || a.MemID != 1 ||
+				a.MemSize != uint64(len(p.Memory())) {
 				t.Errorf("answer %+v", a)
 			}
 			ofs := shm.Slice[int64](p.Memory(), uintptr(a.Offset)+abi.IfSize, 3+1+2+1)
@@ -222,16 +234,24 @@ func TestSizesAreClamped(t *testing.T) {
 		want       [4]int // tx and rx rings, tx and rx slots
 	}{
 		{"VALE defaults", "vale0:a", abi.Register{Mode: abi.RegAllNIC}, [4]int{1, 1, 1024, 1024}},
-		{"VALE wish", "vale0:a", abi.Register{Mode: abi.RegAllNIC, TxRings: 2, RxRings: 3, TxSlots: 100, RxSlots: 33}, [4]int{2, 3, 100, 33}},
-		{"VALE minimum", "vale0:a", abi.Register{Mode: abi.RegAllNIC, TxSlots: 1, RxSlots: 1}, [4]int{1, 1, 1, 1}},
-		{"VALE maximum", "vale0:a", abi.Register{Mode: abi.RegOneNIC, Flags: abi.NRTxRingsOnly, TxRings: 99, RxRings: 99, TxSlots: 9999, RxSlots: 1 << 31}, [4]int{16, 16, 4096, 4096}},
+		{"VALE wish", "vale0:a", abi.Register{Mode: abi.RegAllNIC, TxRings: 2, RxRings: 3, TxSlots: 100,
+			RxSlots: 33}, [4]int{2, 3, 100, 33}},
+		{"VALE minimum", "vale0:a", abi.Register{Mode: abi.RegAllNIC, TxSlots: 1, RxSlots: 1},
+			[4]int{1, 1, 1, 1}},
+		{"VALE maximum", "vale0:a", abi.Register{Mode: abi.RegOneNIC, Flags: abi.NRTxRingsOnly,
+			TxRings: 99, RxRings: 99, TxSlots: 9999, RxSlots: 1 << 31}, [4]int{16, 16, 4096, 4096}},
 		{"pipe defaults", "x{1", abi.Register{Mode: abi.RegAllNIC}, [4]int{1, 1, 1024, 1024}},
-		{"pipe wish", "x{1", abi.Register{Mode: abi.RegAllNIC, TxRings: 2, RxRings: 3, TxSlots: 100, RxSlots: 33}, [4]int{2, 3, 100, 33}},
-		{"pipe minimum", "x{1", abi.Register{Mode: abi.RegAllNIC, TxSlots: 1, RxSlots: 1}, [4]int{1, 1, 1, 1}},
-		{"pipe maximum", "x{1", abi.Register{Mode: abi.RegAllNIC, TxSlots: 4097, RxSlots: 1, TxRings: 1, RxRings: 65535}, [4]int{1, 256, 4096, 1}},
-		{"slave's wish", "x}1", abi.Register{Mode: abi.RegAllNIC, TxRings: 2, RxRings: 3, TxSlots: 100, RxSlots: 33}, [4]int{3, 2, 33, 100}},
+		{"pipe wish", "x{1", abi.Register{Mode: abi.RegAllNIC, TxRings: 2, RxRings: 3, TxSlots: 100,
+			RxSlots: 33}, [4]int{2, 3, 100, 33}},
+		{"pipe minimum", "x{1", abi.Register{Mode: abi.RegAllNIC, TxSlots: 1, RxSlots: 1},
+			[4]int{1, 1, 1, 1}},
+		{"pipe maximum", "x{1", abi.Register{Mode: abi.RegAllNIC, TxSlots: 4097, RxSlots: 1, TxRings: 1,
+			RxRings: 65535}, [4]int{1, 256, 4096, 1}},
+		{"slave's wish", "x}1", abi.Register{Mode: abi.RegAllNIC, TxRings: 2, RxRings: 3, TxSlots: 100,
+			RxSlots: 33}, [4]int{3, 2, 33, 100}},
 		{"null defaults", "n", abi.Register{Mode: abi.RegNull, MemID: 1}, [4]int{0, 0, 0, 0}},
-		{"null wish", "n", abi.Register{Mode: abi.RegNull, MemID: 1, TxRings: 20, RxRings: 1, TxSlots: 1, RxSlots: 5000}, [4]int{20, 1, 1, 5000}},
+		{"null wish", "n", abi.Register{Mode: abi.RegNull, MemID: 1, TxRings: 20, RxRings: 1, TxSlots: 1,
+			RxSlots: 5000}, [4]int{20, 1, 1, 5000}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			cfg := small
@@ -262,15 +282,18 @@ func TestALargeWishIsGranted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	b, err := e.Register("vale0:a", abi.Register{Mode: abi.RegAllNIC, TxRings: 100, RxRings: 100, TxSlots: 100000, RxSlots: 100000})
+	b, err := e.Register("vale0:a",
+		abi.Register{Mode: abi.RegAllNIC, TxRings: 100, RxRings: 100, TxSlots: 100000, RxSlots: 100000})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := b.Register(); a.TxRings != 16 || a.RxRings != 16 || a.TxSlots != 4096 || a.RxSlots != 4096 {
+	if a := b.Register(); a.TxRings != 16 || a.RxRings != 16 || a.TxSlots != 4096 ||
+		a.RxSlots != 4096 {
 		t.Errorf("%+v", a)
 	}
 	b.Close()
-	if b, err = e.Register("vale0:a", abi.Register{Mode: abi.RegAllNIC, ExtraBufs: 1<<32 - 1}); err != nil {
+	if b, err = e.Register("vale0:a",
+		abi.Register{Mode: abi.RegAllNIC, ExtraBufs: 1<<32 - 1}); err != nil {
 		t.Fatal(err)
 	}
 	if a := b.Register(); a.ExtraBufs != 128*4096 {
@@ -284,7 +307,8 @@ func TestPipesAreLikeTheirParents(t *testing.T) {
 	open(t, e, "vale0:a", abi.Register{Mode: abi.RegAllNIC, TxSlots: 10, RxSlots: 20})
 	p := open(t, e, "vale0:a}1", abi.Register{Mode: abi.RegAllNIC, TxSlots: 5})
 	if r := p.Register(); r.TxSlots != 20 || r.RxSlots != 5 {
-		t.Errorf("the slave has %d and %d slots, want the parent's 20 and its master's 5", r.TxSlots, r.RxSlots)
+		t.Errorf("the slave has %d and %d slots, want the parent's 20 and its master's 5", r.TxSlots,
+			r.RxSlots)
 	}
 }
 
@@ -333,10 +357,12 @@ func TestRingsOfOneSlot(t *testing.T) {
 }
 
 func TestPipeEndsMirrorEachOther(t *testing.T) {
-	for _, names := range [][2]string{{"x{1", "x}1"}, {"x}1", "x{1"}, {"vale0:p}any", "vale0:p{any"}, {"x{1{2", "x{1}2"}} {
+	for _, names := range [][2]string{{"x{1", "x}1"}, {"x}1", "x{1"}, {"vale0:p}any", "vale0:p{any"},
+		{"x{1{2", "x{1}2"}} {
 		e := newEngine(t)
 		wish := abi.Register{Mode: abi.RegAllNIC, TxRings: 2, RxRings: 1, TxSlots: 8, RxSlots: 16}
-		if strings.LastIndex(names[0], "}") > strings.LastIndex(names[0], "{") { // the numbers are the master's
+		// the numbers are the master's
+		if strings.LastIndex(names[0], "}") > strings.LastIndex(names[0], "{") {
 			wish = abi.Register{Mode: abi.RegAllNIC, TxRings: 1, RxRings: 2, TxSlots: 16, RxSlots: 8}
 		}
 		a := open(t, e, names[0], wish)
@@ -404,7 +430,8 @@ func TestNullPortsStandAlone(t *testing.T) {
 	n := open(t, e, "vale0:a", request(8, null, rings(2, 0)))
 	m := open(t, e, "vale0:a", request(8, null, rings(0, 3)))
 	if len(n.tx) != 2 || len(n.rx) != 0 || len(m.tx) != 0 || len(m.rx) != 3 {
-		t.Errorf("null ports with %d, %d, %d and %d rings; want 2, 0, 0 and 3", len(n.tx), len(n.rx), len(m.tx), len(m.rx))
+		t.Errorf("null ports with %d, %d, %d and %d rings; want 2, 0, 0 and 3", len(n.tx), len(n.rx),
+			len(m.tx), len(m.rx))
 	}
 	if got := string(n.nifp.Name[:12]); got != "null:vale0:a" {
 		t.Errorf("name %q", got)
@@ -443,7 +470,8 @@ func TestExtraBuffers(t *testing.T) {
 			n++
 		}
 		if n != c.want || c.p.Register().ExtraBufs != c.want {
-			t.Errorf("%v: %d buffers in the list, %d granted, want %d", c.p, n, c.p.Register().ExtraBufs, c.want)
+			t.Errorf("%v: %d buffers in the list, %d granted, want %d", c.p, n, c.p.Register().ExtraBufs,
+				c.want)
 		}
 	}
 	q.Close()
@@ -519,7 +547,8 @@ func TestOpenUseAndCloseAtTheSameTime(t *testing.T) {
 				}
 				b, err := e.Register(name, req)
 				if err != nil {
-					if !errors.Is(err, syscall.EBUSY) && !errors.Is(err, syscall.ENOMEM) && !(watches && errors.Is(err, syscall.EINVAL)) {
+					if !errors.Is(err, syscall.EBUSY) && !errors.Is(err, syscall.ENOMEM) &&
+						!(watches && errors.Is(err, syscall.EINVAL)) {
 						t.Error(err)
 					}
 					continue

@@ -91,9 +91,11 @@ func share(t *testing.T, e *engine.Engine, api, name string, slots uint32) share
 
 // crews are programs that have a ring together: of today's layout and another, of two others, of
 // many.
-var crews = [][]string{{"", "A3"}, {"", "A0"}, {"", "A4b"}, {"A0", "A3"}, {"A0p", "A0"}, {"A2p", "A5"}, {"A3", "A4b"}, {"", "A0", "A3", "A5"}, {"", ""}}
+var crews = [][]string{{"", "A3"}, {"", "A0"}, {"", "A4b"}, {"A0", "A3"}, {"A0p", "A0"},
+	{"A2p", "A5"}, {"A3", "A4b"}, {"", "A0", "A3", "A5"}, {"", ""}}
 
-func eachCrew(t *testing.T, name string, f func(t *testing.T, rnd *rand.Rand, crew []sharer, peer newcomer)) {
+func eachCrew(t *testing.T, name string,
+	f func(t *testing.T, rnd *rand.Rand, crew []sharer, peer newcomer)) {
 	for i, apis := range crews {
 		what := ""
 		for _, api := range apis {
@@ -256,7 +258,8 @@ func TestOthersSyncsKeepUnsyncedWords(t *testing.T) {
 // Buffers that one program exchanges stay where it put them when another has the slot, too.
 func TestSharedRingKeepsExchangedBuffers(t *testing.T) {
 	e := newRoomy(t)
-	today, old := open(t, e, "vale0:a", request(8, extra(2))), openOld(t, e, "A3", "vale0:a", request(8))
+	today, old := open(t, e, "vale0:a", request(8, extra(2))),
+		openOld(t, e, "A3", "vale0:a", request(8))
 	other := openOld(t, e, "A5", "vale0:a", request(8))
 	tx := today.tx[0]
 	spare := today.nifp.BufsHead.Load()

@@ -94,7 +94,8 @@ func (e *Engine) view() *view {
 }
 
 func viewOf(p *registry.Entry) portView {
-	v := portView{Port: status.Port{Name: p.Shown(), Kind: p.Kind, Region: p.Region.ID(), Users: len(p.Sessions), Persistent: p.Lasts}}
+	v := portView{Port: status.Port{Name: p.Shown(), Kind: p.Kind, Region: p.Region.ID(),
+		Users: len(p.Sessions), Persistent: p.Lasts}}
 	v.Interfaces = make([]uint64, 0, len(p.Sessions))
 	described := p
 	switch {
@@ -125,12 +126,13 @@ func viewOf(p *registry.Entry) portView {
 	}
 	// An attachment's tx rings are what the interface receives in: shown is how the interface sees
 	// it.
-	slices.SortStableFunc(v.rings, func(a, b ringView) int { return cmp.Compare(b.Dir.String(), a.Dir.String()) })
+	slices.SortStableFunc(v.rings,
+		func(a, b ringView) int { return cmp.Compare(b.Dir.String(), a.Dir.String()) })
 	return v
 }
 
-// uses says whether somebody moves frames through the ring: a binding, or the switch to which the
-// port is attached.
+// uses reports whether somebody moves frames through the ring: a binding, or the switch to which
+// the port is attached.
 func uses(p *registry.Entry, r *kring.Ring) bool {
 	n, _ := r.Users()
 	return n > 0 || p.Held || p.Owner != nil
@@ -152,7 +154,8 @@ func (v *portView) read() status.Port {
 
 // read is the ring of now.
 func (r ringView) read() status.Ring {
-	s := status.Ring{Index: int(r.ID), Direction: r.Dir.String(), Host: r.host, Open: r.open, Slots: r.N}
+	s := status.Ring{Index: int(r.ID), Direction: r.Dir.String(), Host: r.host, Open: r.open,
+		Slots: r.N}
 	s.Frames, s.Bytes, s.Drops = r.Traffic.Frames.Load(), r.Traffic.Bytes.Load(), r.Drops.Counts()
 	if r.open {
 		cur, tail := r.HwCur.Load(), r.HwTail.Load()
@@ -169,7 +172,8 @@ func switchStatus(sw *vale.Switch, names map[*vale.Port]string) status.Switch {
 		s.Ports = append(s.Ports, status.SwitchPort{Index: p.Index(), Name: cmp.Or(names[p], p.Name)})
 	}
 	for _, l := range sw.Learned() {
-		s.Addresses = append(s.Addresses, status.Address{MAC: net.HardwareAddr(l.MAC[:]).String(), Port: l.Port})
+		s.Addresses = append(s.Addresses,
+			status.Address{MAC: net.HardwareAddr(l.MAC[:]).String(), Port: l.Port})
 	}
 	slices.SortFunc(s.Addresses, func(a, b status.Address) int {
 		return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.MAC, b.MAC))
@@ -180,5 +184,6 @@ func switchStatus(sw *vale.Switch, names map[*vale.Port]string) status.Switch {
 func regionStatus(r *mem.Region) status.Region {
 	u := r.Usage()
 	return status.Region{ID: r.ID(), Bytes: r.Size(), Taken: r.Taken(), Private: r.Private(),
-		Interfaces: status.Pool{Free: u.IfFree, Total: u.IfTotal}, Rings: status.Pool{Free: u.RingFree, Total: u.RingTotal}, Buffers: status.Pool{Free: u.BufFree, Total: u.BufTotal}}
+		Interfaces: status.Pool{Free: u.IfFree, Total: u.IfTotal}, Rings: status.Pool{Free: u.RingFree,
+			Total: u.RingTotal}, Buffers: status.Pool{Free: u.BufFree, Total: u.BufTotal}}
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/mem"
 )
 
-// While somebody opens a port, which may take a second, the status is what it was, with counters of now.
+// While somebody opens a port, which may take a second, the status is what it was, with counters of
+// now.
 func TestStatusDoesNotWaitForOpening(t *testing.T) {
 	e, err := New(Config{Region: mem.Config{NoHuge: true}})
 	if err != nil {

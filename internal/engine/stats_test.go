@@ -111,11 +111,13 @@ func TestStatusOfSwitchesAndMemory(t *testing.T) {
 	a.tx[0].put(t, frame("hello"))
 	a.TxSync()
 	s := e.Status()
-	if got := fmt.Sprint(s.Switches); got != "[{vale7 [{0 vale7:a} {1 vale7:b}] [{02:00:00:00:00:01 0}]}]" {
+	want := "[{vale7 [{0 vale7:a} {1 vale7:b}] [{02:00:00:00:00:01 0}]}]"
+	if got := fmt.Sprint(s.Switches); got != want {
 		t.Errorf("switches %s", got)
 	}
 	u := e.Region().Usage()
-	if m := s.Memory; len(m) != 1 || m[0].ID != 1 || m[0].Buffers.Free != u.BufFree || m[0].Rings.Total != u.RingTotal || m[0].Interfaces.Used() != 4 {
+	if m := s.Memory; len(m) != 1 || m[0].ID != 1 || m[0].Buffers.Free != u.BufFree ||
+		m[0].Rings.Total != u.RingTotal || m[0].Interfaces.Used() != 4 {
 		t.Errorf("memory %+v, want %+v", m, u)
 	}
 	var names []string
@@ -137,20 +139,24 @@ func TestStatusOfAttachedInterfaces(t *testing.T) {
 		t.Fatalf("%d of 20 lost", lost)
 	}
 	s := o.e.Status()
-	isSent := func(port string) bool { return ringOf(t, s, port, "tx 0").Used == 0 } // what the kernel has is not counted yet
-	for end := time.Now().Add(5 * time.Second); !(isSent("vale0:v0") && isSent("vale0:v1")) && time.Now().Before(end); {
+	// what the kernel has is not counted yet
+	isSent := func(port string) bool { return ringOf(t, s, port, "tx 0").Used == 0 }
+	for end := time.Now().Add(5 * time.Second); !(isSent("vale0:v0") && isSent("vale0:v1")) &&
+		time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 		s = o.e.Status()
 	}
 	for _, port := range []string{"vale0:v0", "vale0:v1"} {
 		for _, ring := range []string{"tx 0", "rx 0"} {
 			// 20 requests or answers of 1434 bytes, and ARP
-			if r := ringOf(t, s, port, ring); r.Frames < 21 || r.Frames > 39 || r.Bytes < 20*1434 || r.Bytes > 22*1434 || !r.Open {
+			if r := ringOf(t, s, port, ring); r.Frames < 21 || r.Frames > 39 || r.Bytes < 20*1434 ||
+				r.Bytes > 22*1434 || !r.Open {
 				t.Errorf("%s %s: %+v", port, ring, r)
 			}
 		}
 	}
-	if p := s.Ports[0]; len(s.Ports) != 2 || p.Attached != "v0" || p.NetNS == "" || p.Detail == "" || p.Rings[0].Direction != "tx" {
+	if p := s.Ports[0]; len(s.Ports) != 2 || p.Attached != "v0" || p.NetNS == "" || p.Detail == "" ||
+		p.Rings[0].Direction != "tx" {
 		t.Errorf("%+v", s.Ports)
 	}
 }
@@ -164,9 +170,11 @@ func TestStatusOfHostRings(t *testing.T) {
 	testutil.Require(t, "AF_XDP and TCX", err)
 	defer b.Close()
 	o.ns.AddAddr(t, "v0", "10.0.0.9/24")
-	o.ns.Ping(t, "10.0.0.1", 1, 100, 0) // lost, for nobody forwards it; the question who 10.0.0.1 is arrives
+	// lost, for nobody forwards it; the question who 10.0.0.1 is arrives
+	o.ns.Ping(t, "10.0.0.1", 1, 100, 0)
 	b.RxSync()
-	if r := ringOf(t, o.e.Status(), "v0", "rx 1^"); r.Frames == 0 || r.Bytes < 42*r.Frames || r.Used != uint32(r.Frames) || !r.Host {
+	if r := ringOf(t, o.e.Status(), "v0", "rx 1^"); r.Frames == 0 || r.Bytes < 42*r.Frames ||
+		r.Used != uint32(r.Frames) || !r.Host {
 		t.Errorf("%+v", r)
 	}
 }

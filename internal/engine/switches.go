@@ -17,10 +17,10 @@ func (e *Engine) Attach(in NetNS, name string, req abi.Register) (index int, err
 }
 
 // Detach takes an interface off its switch and returns the index that it had. The interface is
-// found by the name of the port, or by the name that it has in the network namespace now. Errors: EINVAL for a
-// name without "vale", ENXIO for one of no port, EBUSY while the port is polled or attached to
-// another switch as well, and for a port that is no interface: it goes when it is closed
-// (NETMAP_REQ_VALE_DETACH).
+// found by the name of the port, or by the name that it has in the network namespace now. Errors:
+// EINVAL for a name without "vale", ENXIO for one of no port, EBUSY while the port is polled or
+// attached to another switch as well, and for a port that is no interface: it goes when it is
+// closed (NETMAP_REQ_VALE_DETACH).
 func (e *Engine) Detach(in NetNS, name string) (index int, err error) {
 	err = in(func() (err error) {
 		index, err = e.switches.Detach(name)
@@ -34,7 +34,8 @@ func (e *Engine) Detach(in NetNS, name string) (index int, err error) {
 // and under that of the port on the switch. The answer contains the numbers of rings and slots.
 // Errors: EINVAL for a name that starts with "vale", is too long or no interface's, and for unknown
 // memory; EEXIST; EPERM; EMFILE when the user has as many as he may (NETMAP_REQ_VALE_NEWIF).
-func (e *Engine) NewIf(in NetNS, name string, user uint32, req abi.ValeNewIf) (made abi.ValeNewIf, err error) {
+func (e *Engine) NewIf(in NetNS, name string, user uint32, req abi.ValeNewIf) (made abi.ValeNewIf,
+	err error) {
 	err = in(func() (err error) {
 		made, err = e.switches.NewIf(name, user, req)
 		return err

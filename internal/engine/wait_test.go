@@ -101,12 +101,14 @@ func TestWaitWithContext(t *testing.T) {
 	}
 	b.tx[0].put(t, frame("x"))
 	b.TxSync()
-	wantOutcome(t, wait(ended, a, in, -1), in, nil) // what is there is reported whatever the context says
+	// what is there is reported whatever the context says
+	wantOutcome(t, wait(ended, a, in, -1), in, nil)
 }
 
 func TestWaitIsWokenByFrames(t *testing.T) {
 	testutil.CheckLeaks(t)
-	for _, c := range []struct{ what, rx, tx string }{{"VALE", "vale0:a", "vale0:b"}, {"pipe", "x{1", "x}1"}} {
+	for _, c := range []struct{ what, rx, tx string }{{"VALE", "vale0:a", "vale0:b"},
+		{"pipe", "x{1", "x}1"}} {
 		t.Run(c.what, func(t *testing.T) {
 			e := newEngine(t)
 			rx, tx := open(t, e, c.rx, request(8)), open(t, e, c.tx, request(8))
@@ -244,7 +246,8 @@ func (w *wakes) Wake() { w.n++ }
 
 func TestSubscribersAreWokenUntilTheyClose(t *testing.T) {
 	e := newEngine(t)
-	one, two, tx := open(t, e, "x}1", request(4)), open(t, e, "x}1", request(4)), open(t, e, "x{1", request(4))
+	one, two, tx := open(t, e, "x}1", request(4)), open(t, e, "x}1", request(4)),
+		open(t, e, "x{1", request(4))
 	var w [2]wakes
 	one.Subscribe(&w[0])
 	two.Subscribe(&w[1])
@@ -309,7 +312,8 @@ func TestManyWaitOnOneBinding(t *testing.T) {
 	for range 6 {
 		wg.Go(func() {
 			for n := range 100 {
-				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(n%5)*100*time.Microsecond)
+				ctx, cancel := context.WithTimeout(context.Background(),
+					time.Duration(n%5)*100*time.Microsecond)
 				if n%3 == 0 {
 					ctx = context.Background()
 				}

@@ -32,7 +32,8 @@ type Port struct {
 
 // Open opens the interface of that name in the calling thread's network namespace, with at least
 // one host ring in each direction. When the interface may be gone, onGone is called.
-func Open(region *mem.Region, name string, hostTx, hostRx uint16, cfg nic.Config, onGone func()) (*Port, error) {
+func Open(region *mem.Region, name string, hostTx, hostRx uint16, cfg nic.Config,
+	onGone func()) (*Port, error) {
 	cfg.Secret = rand.Uint64() | 1
 	np, err := nic.Open(region, name, cfg)
 	if err != nil {
@@ -46,7 +47,8 @@ func Open(region *mem.Region, name string, hostTx, hostRx uint16, cfg nic.Config
 	host, err := hoststack.New(region, hoststack.Config{
 		Name: np.Title, Index: np.Index(), MTU: np.MTU, Layer: layer, TxQueues: tx,
 		TxRings: max(hostTx, 1), RxRings: max(hostRx, 1), TxID: uint16(tx), RxID: uint16(rx),
-		Slots: np.Slots(), Piece: np.MaxTx(), Prefix: np.Prefix(), Address: np.Address(), Trouble: np.Trouble, OnEvent: cfg.OnEvent,
+		Slots: np.Slots(), Piece: np.MaxTx(), Prefix: np.Prefix(), Address: np.Address(),
+		Trouble: np.Trouble, OnEvent: cfg.OnEvent,
 	})
 	if err != nil {
 		np.Close()
@@ -60,7 +62,7 @@ func Open(region *mem.Region, name string, hostTx, hostRx uint16, cfg nic.Config
 // Host implements port.HostOwner.
 func (p *Port) Host() port.Port { return p.host }
 
-// gone says whether the interface has been deleted, or moved to another network namespace.
+// gone reports whether the interface has been deleted, or moved to another network namespace.
 func (p *Port) gone() bool { return p.Device() != nil && p.Device().Gone() }
 
 // Wake is told when something has happened to the interface. It implements kring.Waiter.

@@ -58,14 +58,14 @@ type Describer interface {
 
 // OffsetAcceptor is a port for which not every offset is right.
 type OffsetAcceptor interface {
-	// AcceptOffsets says why frames cannot start that many bytes behind the start of their buffers:
+	// AcceptOffsets returns why frames cannot start that many bytes behind the start of their buffers:
 	// EINVAL where a frame would have no room, EOPNOTSUPP where offsets cannot be at all.
 	AcceptOffsets(most uint32) error
 }
 
 // Stamper is a port that may know when frames arrived.
 type Stamper interface {
-	// Stamps says why received frames do not come with the time of their arrival; nil if they do.
+	// Stamps returns why received frames do not come with the time of their arrival; nil if they do.
 	// Some ring is started.
 	Stamps() error
 }

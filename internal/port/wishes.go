@@ -24,7 +24,8 @@ const (
 
 // Wish is the shape that a request asks for.
 func Wish(req *abi.Register) Shape {
-	return Shape{TxRings: req.TxRings, RxRings: req.RxRings, TxSlots: req.TxSlots, RxSlots: req.RxSlots}
+	return Shape{TxRings: req.TxRings, RxRings: req.RxRings, TxSlots: req.TxSlots,
+		RxSlots: req.RxSlots}
 }
 
 // Clamped is a wish with at most that many rings, one by default, and as many slots as another

@@ -2,23 +2,23 @@ package registry
 
 import "github.com/seed-48afdc40/netmap/internal/port"
 
-// Gone says whether the interface of the port has been deleted or moved to another network
+// Gone reports whether the interface of the port has been deleted or moved to another network
 // namespace.
-func (p *Entry) Gone() bool { return p.buried || p.Dev != nil && p.Dev.Gone() }
+func (p *Entry) Gone() bool { return p.ended || p.Dev != nil && p.Dev.Gone() }
 
-// Bury ends a port whose interface is gone, or that of what is attached as the port.
+// EndIfGone ends a port whose interface is gone, or that of what is attached as the port.
 //
 // It leaves its switch, whose name is free again for who comes next: what that is, and whether it
 // is to be attached, is for whoever attaches it to decide. Programs that have the port open keep it
 // until they close it; no name finds it any more.
-func (r *Registry) Bury(p *Entry) {
+func (r *Registry) EndIfGone(p *Entry) {
 	if p.Behind != nil {
 		p = p.Behind
 	}
-	if p.buried || !p.Gone() || r.owner.Follow(p) {
+	if p.ended || !p.Gone() || r.owner.Follow(p) {
 		return
 	}
-	p.buried = true
+	p.ended = true
 	if a, ok := p.Port.(port.Abandoner); ok {
 		a.Abandon()
 	}
@@ -30,10 +30,10 @@ func (r *Registry) Bury(p *Entry) {
 	r.Drop(p)
 }
 
-// BuryAll ends all ports whose interfaces are gone.
-func (r *Registry) BuryAll() {
+// EndAllGone ends all ports whose interfaces are gone.
+func (r *Registry) EndAllGone() {
 	for _, p := range r.Entries() {
-		r.Bury(p)
+		r.EndIfGone(p)
 	}
 }
 
@@ -42,7 +42,7 @@ func (r *Registry) InterfaceGone() {
 	r.Lock()
 	defer r.Unlock()
 	if !r.Closed {
-		r.BuryAll()
+		r.EndAllGone()
 	}
 }
 

@@ -94,7 +94,7 @@ func (r *Registry) Leave(region *mem.Region) {
 	}
 }
 
-// Reachable says EBUSY for a port whose memory the program does not know to be where it is: a
+// Reachable returns EBUSY for a port whose memory the program does not know to be where it is: a
 // device can map but one region, so those who have no mapping of another cannot use a port in it.
 func (r *Registry) Reachable(p *Entry, from *mem.Region, x *Extmem) error {
 	switch {

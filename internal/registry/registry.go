@@ -33,7 +33,7 @@ func (k Key) Other() Key {
 	return k
 }
 
-// OnSwitch says whether it is a port of a switch.
+// OnSwitch reports whether it is a port of a switch.
 func (k Key) OnSwitch() bool { return k.Name != "" && k.Pipe == "" }
 
 // Joins names what ports have in common that exchange frames: a switch, a pipe.
@@ -67,7 +67,7 @@ type Entry struct {
 
 	left   []*func() // what follows when the last session has ended
 	closed []func()  // what follows when the port is closed
-	buried bool      // the interface is gone, and what follows from it is done
+	ended  bool      // the interface is gone, and what follows from it is done
 }
 
 // OnLeft has f called when the last session of the port has ended, unless forget was called before.
@@ -87,13 +87,14 @@ func (p *Entry) Leave() {
 // OnClose has f called when the port has been closed.
 func (p *Entry) OnClose(f func()) { p.closed = append(p.closed, f) }
 
-// Active says whether somebody moves frames through the port.
+// Active reports whether somebody moves frames through the port.
 func (p *Entry) Active() bool { return len(p.Sessions) > 0 || p.Owner != nil || p.Held }
 
-// Hidden says whether users see the port's rings as those of another one, which has it for itself.
+// Hidden reports whether users see the port's rings as those of another one, which has it for
+// itself.
 func (p *Entry) Hidden() bool { return p.Owner != nil && !p.IsHost && p.Alias == "" }
 
-// Free says EBUSY for a port that nobody can open.
+// Free returns EBUSY for a port that nobody can open.
 func (p *Entry) Free() error {
 	if p.Busy == nil {
 		return nil
@@ -111,7 +112,7 @@ func (p *Entry) Close() {
 
 // Owner is told of interfaces that are gone.
 type Owner interface {
-	// Follow finds the interface of a port where it was moved to, and says whether it did.
+	// Follow finds the interface of a port where it was moved to, and reports whether it did.
 	Follow(*Entry) bool
 	// Lost ends what the interface was used for, which is gone.
 	Lost(*Entry)
@@ -138,7 +139,8 @@ func New(cfg mem.Config, onEvent func(event.Event)) (*Registry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Registry{onEvent: onEvent, region: region, foreign: map[uint16]*foreign{}, ports: map[Key]*Entry{}}, nil
+	return &Registry{onEvent: onEvent, region: region, foreign: map[uint16]*foreign{},
+		ports: map[Key]*Entry{}}, nil
 }
 
 // SetOwner says who is told of interfaces that are gone.
@@ -174,9 +176,9 @@ func (r *Registry) At(k Key) *Entry { return r.ports[k] }
 // Find is the port of that key, nil if there is none. One whose interface is gone ends before.
 func (r *Registry) Find(k Key) *Entry {
 	if p := r.ports[k]; p != nil {
-		r.Bury(p)
+		r.EndIfGone(p)
 	} else if k.Dev != (netdev.ID{}) {
-		r.BuryAll() // a persistent port may have come from another network namespace
+		r.EndAllGone() // a persistent port may have come from another network namespace
 	}
 	return r.ports[k]
 }
@@ -236,7 +238,8 @@ func (r *Registry) Drop(p *Entry) {
 	} else if p.Idle != nil {
 		p.Idle()
 	}
-	if !slices.ContainsFunc(r.Entries(), func(o *Entry) bool { return o.Active() && o.Region == r.region }) {
+	if !slices.ContainsFunc(r.Entries(),
+		func(o *Entry) bool { return o.Active() && o.Region == r.region }) {
 		r.region.Reset() // what clients hid or overwrote comes back
 	}
 }

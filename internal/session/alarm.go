@@ -11,9 +11,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
-// Subscribe has w woken whenever something happens on a bound ring, until the session closes. It is
-// for transports whose clients sleep elsewhere; Wait does not need it. Rings that the kernel feeds
-// need Arm, too.
+// Subscribe calls w.Wake on every event of a bound ring, until the session closes. It is for
+// transports whose clients sleep elsewhere; Wait does not need it. Rings that the kernel feeds need
+// Arm as well.
 func (s *Session) Subscribe(w kring.Waiter) {
 	s.subscriber = w
 	for _, r := range s.all() {
@@ -23,7 +23,7 @@ func (s *Session) Subscribe(w kring.Waiter) {
 	s.nap.Stop()
 }
 
-// unsubscribe ends what Subscribe began: others go on using the rings.
+// unsubscribe undoes Subscribe. Other sessions may continue to use the rings.
 func (s *Session) unsubscribe() {
 	if s.subscriber == nil {
 		return
@@ -34,8 +34,8 @@ func (s *Session) unsubscribe() {
 	s.nap.Stop()
 }
 
-// Arm has the subscriber woken once when one of the events may have come to a ring that the kernel
-// feeds. It is called after a Poll that found nothing, before its caller sleeps.
+// Arm wakes the subscriber once, when the kernel may have brought one of the events. Call it after
+// a Poll that found nothing, before the client sleeps.
 func (s *Session) Arm(events int16) {
 	if s.NeedsArm() {
 		s.armRx(events)
@@ -45,12 +45,12 @@ func (s *Session) Arm(events int16) {
 	}
 }
 
-// NeedsArm says whether Arm does anything: whether the kernel feeds any ring.
+// NeedsArm reports whether Arm does anything: whether the kernel feeds any ring.
 func (s *Session) NeedsArm() bool { return s.hasFDs || s.fetches }
 
-// armRx has those who wait on the rx rings woken once when something may have come from the kernel.
-// A ring that fetches is woken by its source's waiters. A source that is full cannot fetch, and its
-// descriptor would go on saying that there is something: who has room made there tells.
+// armRx wakes the waiters of the rx rings once, when the kernel may have brought frames. For a ring
+// with a source it watches the source, unless that is full: the descriptor would stay readable, and
+// the sync that makes room wakes the waiters.
 func (s *Session) armRx(events int16) {
 	if events&wantIn == 0 {
 		return
@@ -64,7 +64,7 @@ func (s *Session) armRx(events int16) {
 	}
 }
 
-// alarm is a thread that sleeps on the descriptors of rings, and wakes those who wait for the ring.
+// alarm is a thread that waits for the descriptors of rings, and wakes the waiters of the ring.
 type alarm struct {
 	mu    sync.Mutex
 	epoll int
@@ -73,7 +73,7 @@ type alarm struct {
 	ended chan struct{}
 }
 
-// arm has the ring's waiters woken once, when its descriptor becomes readable.
+// arm wakes the ring's waiters once, when its descriptor is readable.
 func (a *alarm) arm(r *kring.Ring) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -89,7 +89,7 @@ func (a *alarm) arm(r *kring.Ring) {
 	a.rings[e.Fd] = r
 }
 
-// start starts the thread, when it is needed first.
+// start starts the thread. The first arm calls it.
 func (a *alarm) start() (err error) {
 	if a.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return err

@@ -9,9 +9,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 )
 
-// CSB is where a program in CSB mode and a sync loop exchange what otherwise stands in the rings:
-// an entry for each bound ring, tx rings first. How the loop comes to the program's memory is the
-// transport's business.
+// CSB is the memory in which a program in CSB mode and a sync loop exchange the indexes of rings:
+// an entry for each bound ring, tx rings first. The transport makes it accessible.
 //
 //	program                                         loop
 //	cur, then head  ------------ Atok ------------> head, then cur
@@ -19,16 +18,15 @@ import (
 //	sleeps, sets appl_need_kick ------------------> wakes the program after publishing
 //	wakes the loop after writing head <------------ sleeps, sets kern_need_kick
 //
-// Who is about to sleep says so, looks once more, and only then sleeps. All words are atomics,
-// whose loads and stores stay in the order in which they are written here, so that one of the two
-// sees the other.
+// Before it sleeps, each side sets its flag, and looks once more. All words are atomics: their
+// loads and stores keep the order that is written here, so that one of the two sees the other.
 type CSB struct {
 	Atok []abi.CSBAtok
 	Ktoa []abi.CSBKtoa
 
-	// Pull and Push are nil where the arrays are memory that both sides map. Elsewhere the arrays
-	// are copies: Pull brings Atok up to date, Push has the program see Ktoa. Both are full fences,
-	// and an entry's words travel together.
+	// Pull and Push are nil if both sides map the arrays. Otherwise the arrays are copies: Pull
+	// updates Atok from the program's memory, Push writes Ktoa to it. Both are full fences, and copy
+	// the words of an entry together.
 	Pull, Push func() error
 }
 
@@ -46,10 +44,10 @@ func (c *CSB) push() error {
 	return c.Push()
 }
 
-// RingState is what a program in CSB mode finds in a ring's entries at first.
+// RingState is the initial content of a ring's entries.
 type RingState struct{ Head, Cur, HwCur, HwTail uint32 }
 
-// Write writes it. Both sides want to be woken, because nobody is awake yet.
+// Write writes the entries. Both sides ask to be woken, because neither is awake yet.
 func (s RingState) Write(a *abi.CSBAtok, k *abi.CSBKtoa) {
 	a.Head.Store(s.Head)
 	a.Cur.Store(s.Cur)
@@ -60,7 +58,7 @@ func (s RingState) Write(a *abi.CSBAtok, k *abi.CSBKtoa) {
 	k.KernNeedKick.Store(1)
 }
 
-// csbView is a ring as a program in CSB mode has it: in its entries.
+// csbView is the view of a ring that a program in CSB mode has: its entries.
 type csbView struct {
 	atok             *abi.CSBAtok
 	ktoa             *abi.CSBKtoa
@@ -69,7 +67,7 @@ type csbView struct {
 	moved, tailMoved bool   // in the last sync
 }
 
-// begin shows the program where the ring is. What is in Ktoa may be a copy that is empty so far.
+// begin writes the state of the ring to Ktoa, which may be a copy that is still empty.
 func (v *csbView) begin(state RingState) {
 	v.hwcur = state.HwCur
 	v.ktoa.HwCur.Store(state.HwCur)
@@ -83,11 +81,11 @@ func (v *csbView) read() {
 	v.cur = v.atok.Cur.Load()
 }
 
-// enter hands over what was read. A head and a cur that make no sense change nothing: the ring
-// stands still until they do.
+// enter applies the indexes that were read. Indexes that are out of range change nothing: the ring
+// stops until they are in range.
 func (v *csbView) enter(r *kring.Ring) bool { return r.Accept(v.head, v.cur) }
 
-// leave publishes what came of a sync.
+// leave publishes the result of a sync.
 func (v *csbView) leave(r *kring.Ring) {
 	hwcur := r.HwCur.Load()
 	hwtail, tailMoved := r.Settle()
@@ -104,11 +102,11 @@ func (v *csbView) leave(r *kring.Ring) {
 	}
 }
 
-// EnableCSB puts the session into CSB mode: syncs are for a loop from now on, TxSync and RxSync
-// fail with EBUSY, and Poll says POLLERR. The function gets the state of the bound rings and writes
-// it to where the program finds it; its error is returned, and nothing is enabled then. Errors:
-// EBUSY while a loop runs, EINVAL unless the session has its rings exclusively. For a session
-// without rings it does nothing.
+// EnableCSB puts the session into CSB mode: from now on only a loop syncs its rings, TxSync and
+// RxSync fail with EBUSY, and Poll returns POLLERR. write gets the states of the bound rings and
+// writes them to the program's memory; if it fails, EnableCSB returns its error and changes
+// nothing. Errors: EBUSY while a loop runs, EINVAL unless the session has its rings exclusively.
+// For a session without rings it does nothing.
 func (s *Session) EnableCSB(write func([]RingState) error) error {
 	s.loopMu.Lock()
 	defer s.loopMu.Unlock()
@@ -143,7 +141,7 @@ func stateOf(r *kring.Ring) RingState {
 	return RingState{Head: head, Cur: cur, HwCur: r.HwCur.Load(), HwTail: tail}
 }
 
-// csbError is what syncs answer in CSB mode.
+// csbError is the error of syncs in CSB mode.
 func (s *Session) csbError(op string) error {
 	return fault.New(syscall.EBUSY, op, s.target.Title(),
 		"the port is in CSB mode: its rings are a loop's to sync")

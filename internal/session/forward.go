@@ -10,7 +10,7 @@ import (
 // the wire, in the program's next sync or poll. A ring asks for it with a flag, too (NR_FORWARD);
 // Config.Forward asks for all rings and all slots.
 
-// forward passes on what the program releases. The ring is held, and its prologue done.
+// forward forwards the slots that the program releases. The ring is held, after its prologue.
 func (s *Session) forward(r *kring.Ring) {
 	if s.host == nil || r.HwCur.Load() == r.Head() || !s.env.Forward && !r.WantsForward() {
 		return
@@ -23,12 +23,12 @@ func (s *Session) forward(r *kring.Ring) {
 	}
 }
 
-// forwards says whether a slot is to be passed on.
+// forwards reports whether a slot is to be forwarded.
 func (s *Session) forwards(w abi.SlotWord) bool {
 	return w.Flags()&abi.NSForward != 0 || s.env.Forward
 }
 
-// forwardUp has the host receive frames. Of one in several slots the first says whether.
+// forwardUp has the host receive frames. Of one in several slots the first reports whether.
 func (s *Session) forwardUp(r *kring.Ring) {
 	for k, end := r.HwCur.Load(), r.Head(); k != end; {
 		w := r.Slot(k).Word()
@@ -52,8 +52,8 @@ func packetEnd(r *kring.Ring, k, end uint32) uint32 {
 	return k
 }
 
-// forwardDown moves packets of a host ring to the tx rings, all of which are the program's, and
-// sends them. What finds no room is lost.
+// forwardDown moves packets of a host ring to the tx rings, and syncs these. The program has bound
+// them all. Packets without room are lost.
 func (s *Session) forwardDown(r *kring.Ring) {
 	k, end := r.HwCur.Load(), r.Head()
 	for _, tx := range s.rings[abi.DirTx][:len(s.target.Port.Rings(abi.DirTx))] {
@@ -79,8 +79,8 @@ func (s *Session) forwardDown(r *kring.Ring) {
 }
 
 // moveDown moves packets from slot k on, as many as a tx ring has room for, and returns the first
-// slot that it did not look at. A packet goes in its buffers if what stands before it may stand
-// there in the tx ring; else it is copied, and lost if it is too long for that.
+// slot that it did not look at. It exchanges buffers if the tx ring allows the offsets of r.
+// Otherwise it copies, and a packet that is too long is lost.
 func (s *Session) moveDown(r *kring.Ring, k, end uint32, tx *kring.Ring) uint32 {
 	swap := r.HasOffsets() == tx.HasOffsets() && r.Offsets().Max <= tx.Offsets().Max
 	head, _, tail := tx.Agreed()
@@ -114,8 +114,7 @@ func (s *Session) moveDown(r *kring.Ring, k, end uint32, tx *kring.Ring) uint32 
 	return k
 }
 
-// swapSlots exchanges the buffers of two slots. Frames that the first receives next start where
-// they did.
+// swapSlots exchanges the buffers of two slots. The slot of r keeps its offset.
 func swapSlots(r *kring.Ring, from *abi.Slot, tx *kring.Ring, to *abi.Slot) {
 	w, free := from.Word(), to.Word()
 	if tx.HasOffsets() {
@@ -125,8 +124,7 @@ func swapSlots(r *kring.Ring, from *abi.Slot, tx *kring.Ring, to *abi.Slot) {
 	from.SetWord(abi.MakeSlotWord(free.BufIdx(), w.Len(), abi.NSBufChanged))
 }
 
-// fits says whether each slot's part of the packet in slots k to end has room in the tx slot that
-// it would be copied to.
+// fits reports whether the part of a packet in each slot from k to end has room in its tx slot.
 func fits(r *kring.Ring, k, end uint32, tx *kring.Ring, head uint32) bool {
 	for ; k != end; k, head = r.Next(k), tx.Next(head) {
 		if _, room := tx.Span(tx.Slot(head)); uint32(r.Slot(k).Word().Len()) > room {
@@ -136,8 +134,8 @@ func fits(r *kring.Ring, k, end uint32, tx *kring.Ring, head uint32) bool {
 	return true
 }
 
-// copySlot copies one slot's part of a packet. It trusts no length: the program may have changed it
-// since.
+// copySlot copies the part of a packet in one slot. It checks the length, which the program may
+// have changed.
 func (s *Session) copySlot(r *kring.Ring, from *abi.Slot, tx *kring.Ring, to *abi.Slot) {
 	w, free := from.Word(), to.Word()
 	offset, room := tx.Span(to)

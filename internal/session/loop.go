@@ -12,8 +12,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 )
 
-// Loop syncs the rings of a session in CSB mode until it is ended, so that the program needs no
-// system calls.
+// Loop syncs the rings of a session in CSB mode until End, so that the program needs no system
+// calls.
 type Loop struct {
 	s     *Session
 	cfg   LoopConfig
@@ -30,32 +30,29 @@ type Loop struct {
 	bell   bell
 }
 
-// Waiter is somebody to be woken.
+// Waiter is woken by Wake.
 type Waiter = kring.Waiter
 
 // LoopConfig is how a loop and its program reach each other.
 type LoopConfig struct {
 	CSB CSB
-	// Sleeps says that the loop sleeps for Nap after each time that it found nothing to do, and
-	// never asks to be kicked. Otherwise it sleeps until it is kicked, or a ring has news.
+	// Sleeps makes the loop sleep for Nap whenever it finds nothing to do. It never asks to be kicked
+	// then. Otherwise it sleeps until a kick or until a ring has news.
 	Sleeps bool
 	Nap    time.Duration
-	// Kicks are eventfds, one for each ring, that the program writes when a ring's KernNeedKick is
-	// set; nil where it calls Wake.
+	// Kicks are eventfds, one for each ring, to which the program writes when the ring's KernNeedKick
+	// is set; nil if it calls Wake.
 	Kicks []int
-	// IRQs are woken when their ring has news and its ApplNeedKick is set; nil for a ring that
-	// nobody waits for.
+	// IRQs are woken when their ring has news and its ApplNeedKick is set; nil for a ring without.
 	IRQs []Waiter
-	// Program is the program's memory, for slots with NS_INDIRECT; nil where that cannot be
-	// reached.
+	// Program is the program's memory, for slots with NS_INDIRECT; nil if it is not accessible.
 	Program kring.Memory
-	// DirectTx and DirectRx sync the rings of a direction when they are kicked and at no other
-	// time. News of the port itself are for the program, which is to kick the rings that it wants
-	// to look at. They need Kicks.
+	// DirectTx and DirectRx sync the rings of a direction only when they are kicked. News of the port
+	// wake the program, which kicks the rings that it wants synced. They need Kicks.
 	DirectTx, DirectRx bool
 }
 
-// loopRing is a ring as a loop has it.
+// loopRing is a ring of a loop.
 type loopRing struct {
 	bound
 	csbView
@@ -66,7 +63,7 @@ type loopRing struct {
 	flying bool // there may be news of which nobody will tell: frames are not out yet
 }
 
-// loopDirection hears of news on the rings of a direction.
+// loopDirection is woken by news of the rings of a direction.
 type loopDirection struct {
 	loop   *Loop
 	direct bool
@@ -81,21 +78,20 @@ func (d *loopDirection) Wake() {
 	d.loop.Wake()
 }
 
-// stopPatience is how long StopLoop waits for a loop to begin when there is none. Programs start
-// the loop in one thread and stop it from another, which may come first: a STOP that comes while a
-// START is on its way means that one. But a STOP has no effect on a START that begins after it has
-// returned. (The kernel module keeps a flag, which ends the next START at once, however much
-// later.)
+// stopPatience is how long StopLoop waits for a loop to start if there is none. Programs start the
+// loop in one thread and stop it from another, whose request may come first: STOP ends a START that
+// begins while it waits. It has no effect on a later START. (The kernel module keeps a flag, which
+// ends the next START at once, however much later.)
 //
-// After a START that a signal interrupted it waits for longer: the same START is likely to come
-// again when the program has handled the signal.
+// It waits longer after a signal interrupted a START: the program usually repeats the request after
+// it has handled the signal.
 const (
 	stopPatience    = 200 * time.Millisecond
 	signalsPatience = 2 * time.Second
 )
 
-// StartLoop claims the session for a loop. Run or Abandon of the loop has to follow. Errors: ENXIO
-// for a closed session, EINVAL without CSB mode, EBUSY when there is a loop.
+// StartLoop claims the session for a loop. The caller must call Run or Abandon of the loop. Errors:
+// ENXIO for a closed session, EINVAL without CSB mode, EBUSY if there is a loop.
 func (s *Session) StartLoop() (*Loop, error) {
 	s.loopMu.Lock()
 	defer s.loopMu.Unlock()
@@ -122,10 +118,10 @@ func (s *Session) StartLoop() (*Loop, error) {
 // Rings is the number of rings that the loop syncs.
 func (l *Loop) Rings() int { return len(l.s.all()) }
 
-// Abandon gives the claim up.
+// Abandon releases the claim.
 func (l *Loop) Abandon() { l.finish() }
 
-// finish gives the claim up and says why the loop ended.
+// finish releases the claim and returns why the loop ended.
 func (l *Loop) finish() syscall.Errno {
 	l.s.loopMu.Lock()
 	l.s.loop = nil
@@ -136,8 +132,8 @@ func (l *Loop) finish() syscall.Errno {
 	return why
 }
 
-// StopLoop ends the loop and returns when it has ended. ENXIO for a closed session. Without a loop
-// it waits for a moment whether one begins.
+// StopLoop ends the loop and returns after its end. Without a loop, it waits a moment for one to
+// start. ENXIO for a closed session.
 func (s *Session) StopLoop() error {
 	s.loopMu.Lock()
 	if s.closed.Load() {
@@ -165,7 +161,7 @@ func (s *Session) StopLoop() error {
 	return nil
 }
 
-// awaitLoop waits for a loop to begin, and for no longer than that is likely.
+// awaitLoop waits for a loop to start, at most for patience.
 func (s *Session) awaitLoop(begins chan *Loop, patience time.Duration) *Loop {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -189,7 +185,7 @@ func (s *Session) awaitLoop(begins chan *Loop, patience time.Duration) *Loop {
 	}
 }
 
-// closeLoop ends the loop of a session that is being closed.
+// closeLoop ends the loop of a session that closes.
 func (s *Session) closeLoop() {
 	s.loopMu.Lock()
 	defer s.loopMu.Unlock()
@@ -198,14 +194,14 @@ func (s *Session) closeLoop() {
 	}
 }
 
-// End has Run return soon, with that errno; 0 is no error. The first End counts.
+// End makes Run return soon, with that errno; 0 is no error. Only the first End counts.
 func (l *Loop) End(why syscall.Errno) {
 	l.end.CompareAndSwap(0, 1+uint32(why))
 	l.wakeUp()
 }
 
-// stop is the End of STOP, which counts more than a signal: a START that returned because of the
-// signal would come again, when STOP is over. The caller holds loopMu.
+// stop is the End of STOP. It replaces that of a signal: the program would repeat a START that a
+// signal ended, after STOP. The caller holds loopMu.
 func (l *Loop) stop() {
 	l.end.CompareAndSwap(1+uint32(syscall.EINTR), 1)
 	l.End(0)
@@ -219,15 +215,15 @@ func (l *Loop) wakeUp() {
 	}
 }
 
-// Wake has a loop that sleeps look at its rings. It costs a load while the loop is awake.
+// Wake makes a sleeping loop look at its rings. It costs a load while the loop is awake.
 func (l *Loop) Wake() {
 	if l.asleep.Load() && l.asleep.CompareAndSwap(true, false) {
 		l.wakeUp()
 	}
 }
 
-// Run syncs until End. Errors: that of End, those of the CSB, and those of opening what it sleeps
-// on.
+// Run syncs until End. Errors: that of End, those of Pull and Push, and those of opening
+// descriptors.
 func (l *Loop) Run(cfg LoopConfig) error {
 	l.cfg = cfg
 	err := l.serve()
@@ -251,7 +247,7 @@ func (l *Loop) serve() error {
 	return nil
 }
 
-// prepare joins rings and entries. What is in Ktoa may be a copy that is empty so far.
+// prepare gives each ring its entries.
 func (l *Loop) prepare() {
 	tx, all := len(l.s.rings[abi.DirTx]), l.s.all()
 	l.rings = make([]loopRing, len(all))
@@ -276,7 +272,7 @@ func (l *Loop) prepare() {
 	}
 }
 
-// setReady lets End ring the bell, and closes it at the end.
+// setReady lets End wake the bell, and closes the bell at the end.
 func (l *Loop) setReady(ready bool) {
 	l.bellMu.Lock()
 	defer l.bellMu.Unlock()
@@ -285,8 +281,8 @@ func (l *Loop) setReady(ready bool) {
 	}
 }
 
-// listen has the loop woken by news on its rings, until the returned function is called. Of a
-// sleeping loop nobody needs to know.
+// listen lets news of the rings wake the loop until stop is called, unless the loop sleeps for a
+// time.
 func (l *Loop) listen() (stop func()) {
 	if l.cfg.Sleeps {
 		return func() {}
@@ -325,11 +321,11 @@ func (l *Loop) run() error {
 	return nil
 }
 
-// flyingTries is how often a loop looks in vain for frames to be out before it sleeps. A kernel
-// that copies takes no more than 32 frames a sync, so that many syncs empty a ring.
+// flyingTries is how often a loop looks whether frames were sent, before it sleeps. A kernel that
+// copies takes at most 32 frames a sync, so that many syncs empty a ring.
 const flyingTries = 32
 
-// work goes around, with kicks off, until there is nothing to do.
+// work syncs the rings, with kicks off, until there is nothing to do.
 func (l *Loop) work() error {
 	if err := l.setKicks(0); err != nil {
 		return err
@@ -357,7 +353,7 @@ func (l *Loop) work() error {
 	return nil
 }
 
-// settle asks to be kicked, looks once more, and says whether there is nothing to do.
+// settle asks to be kicked, syncs once more, and reports whether there is nothing to do.
 func (l *Loop) settle() (idle bool, err error) {
 	l.asleep.Store(true)
 	if err := l.setKicks(1); err != nil {
@@ -367,7 +363,7 @@ func (l *Loop) settle() (idle bool, err error) {
 	return !moved && !l.more(), err
 }
 
-// setKicks says whether the program has to kick. Rings in a direct mode always want to be kicked.
+// setKicks tells the program whether it has to kick. Rings in a direct mode always ask for kicks.
 func (l *Loop) setKicks(on uint32) error {
 	if l.kicks == on {
 		return nil
@@ -411,8 +407,7 @@ func (l *Loop) round() (moved bool, err error) {
 	return moved, nil
 }
 
-// tell wakes the program for the rings with news, if it wants to be woken now that the news are
-// there.
+// tell wakes the program for rings with news, if it asks for that.
 func (l *Loop) tell() error {
 	fresh := false
 	for i := range l.rings {
@@ -446,7 +441,7 @@ func (l *Loop) forward(dir kring.Dir) {
 	}
 }
 
-// more says whether the program wrote anything since the last round, or news are to be passed on.
+// more reports whether the program wrote anything since the last round, or a direction has news.
 func (l *Loop) more() bool {
 	for i := range l.rings {
 		r := &l.rings[i]
@@ -460,8 +455,8 @@ func (l *Loop) more() bool {
 	return l.dirs[abi.DirTx].news.Load() || l.dirs[abi.DirRx].news.Load()
 }
 
-// sync is a sync of one ring with what the program wrote to its entry. It says whether anything
-// moved. A sync that fails changes nothing.
+// sync syncs one ring, with what the program wrote to its entry. It reports whether an index moved.
+// A sync that fails changes nothing.
 func (l *Loop) sync(r *loopRing) (moved bool) {
 	r.read()
 	if !l.s.await(&r.bound) {

@@ -10,13 +10,14 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
-// bell is what a loop sleeps on: a channel, or an epoll instance where descriptors can wake it too.
+// bell is what a loop sleeps on: a wake.Bell, or an epoll instance where descriptors can wake it
+// too.
 //
-// The descriptors report edges. So the program's eventfds need not be read, as the kernel module
-// does not read them either: who shares a descriptor with a peer cannot read it without the risk of
-// waiting for him.
+// The descriptors are edge-triggered, so that the loop need not read the program's eventfds. It
+// could not do so safely: a read waits if the program has drained the eventfd. The kernel module
+// does not read them either.
 type bell struct {
-	woken  chan struct{} // one token; nil with epoll
+	woken  *wake.Bell // nil with epoll
 	epoll  int
 	event  wake.Eventfd // in it
 	events []unix.EpollEvent
@@ -31,10 +32,11 @@ const (
 	ringEvent
 )
 
-// open makes the bell. A loop that sleeps for a time needs a clock that is better than a channel's.
+// open makes the bell. A loop that sleeps for a time uses epoll, whose clock is more precise than
+// that of a channel.
 func (s *bell) open(l *Loop) (err error) {
 	if !l.cfg.Sleeps && l.cfg.Kicks == nil && !l.s.hasFDs {
-		s.woken = make(chan struct{}, 1)
+		s.woken = wake.NewBell()
 		return nil
 	}
 	if s.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -89,13 +91,10 @@ func (s *bell) ring() {
 		s.event.Wake()
 		return
 	}
-	select {
-	case s.woken <- struct{}{}:
-	default:
-	}
+	s.woken.Wake()
 }
 
-// nap sleeps for a time. No time at all lets others have the processor.
+// nap sleeps for a time. With 0 it yields the processor.
 func (s *bell) nap(d time.Duration) {
 	if d == 0 {
 		unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
@@ -108,13 +107,13 @@ func (s *bell) pause(d time.Duration) bool {
 	return wake.Poll(s.fds[:], d) > 0
 }
 
-// sleep waits for news, and notes what they are.
+// sleep waits for news, and notes for which ring or direction.
 func (s *bell) sleep(l *Loop) {
 	if l.s.fetches {
 		l.s.armRx(PollIn)
 	}
 	if s.woken != nil {
-		<-s.woken
+		s.woken.Sleep(-1)
 		return
 	}
 	timeout := -1
@@ -135,7 +134,7 @@ func (s *bell) sleep(l *Loop) {
 	}
 }
 
-// flying says whether frames are on their way out of which nobody will say that they are.
+// flying reports whether frames are being sent, and no notification will follow.
 func (l *Loop) flying() bool {
 	for i := range l.rings {
 		if l.rings[i].flying {

@@ -11,8 +11,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
-// Offsets let frames start inside their buffers, where the slot's ptr says. //
-// NETMAP_REQ_OPT_OFFSETS
+// Offsets let frames start inside their buffers, at the offset in the slot's ptr
+// (NETMAP_REQ_OPT_OFFSETS).
 type Offsets struct {
 	Max     uint64 // bytes; see Session.MaxOffset for what there is
 	Initial uint64 // of all slots of rings that nobody else has
@@ -20,14 +20,15 @@ type Offsets struct {
 	MinGap  uint64 // bytes that the framework may write from an offset on; 0 is up to the buffer's end
 }
 
-// kringOffsets is the option as rings take it. EINVAL for what does not fit together.
+// kringOffsets converts the option for rings. EINVAL if its values contradict each other.
 func (o *Offsets) kringOffsets(name string, size uint32) (kring.Offsets, error) {
 	const op = "use offsets on"
 	if o.Bits > 64 {
 		return kring.Offsets{}, fault.New(syscall.EINVAL, op, name,
 			"%d bits; a slot's ptr has 64", o.Bits)
 	}
-	k := kring.Offsets{Mask: ^uint64(0), Max: uint32(min(o.Max, uint64(size))), Gap: uint32(min(o.MinGap, uint64(size)))}
+	k := kring.Offsets{Mask: ^uint64(0), Max: uint32(min(o.Max, uint64(size))),
+		Gap: uint32(min(o.MinGap, uint64(size)))}
 	if o.Bits > 0 {
 		k.Mask >>= 64 - o.Bits
 	}
@@ -45,8 +46,8 @@ func (o *Offsets) kringOffsets(name string, size uint32) (kring.Offsets, error) 
 	return k, nil
 }
 
-// setOffsets lets the frames of the bound rings start inside their buffers: of all, or of none if
-// there is an error, an OptionError. EBUSY when a ring has offsets already that are not enough.
+// setOffsets sets the offsets of all bound rings, or of none after an error, which is an
+// OptionError. EBUSY if a ring has smaller offsets already.
 func (s *Session) setOffsets(req *abi.Register, o *Offsets) error {
 	err := s.ptrHasOneUse(req, o)
 	switch {
@@ -69,7 +70,8 @@ func (s *Session) trySetOffsets(o *Offsets) error {
 	}
 	rings := s.all()
 	for _, r := range rings {
-		if have := r.Offsets(); have.Mask != 0 && (have.Mask&want.Mask != want.Mask || have.Max < want.Max) {
+		if have := r.Offsets(); have.Mask != 0 &&
+			(have.Mask&want.Mask != want.Mask || have.Max < want.Max) {
 			return fault.New(syscall.EBUSY, "use offsets on", name,
 				"%s has offsets of up to %d bytes already, with mask %#x; ask for no "+
 					"more", label(r), have.Max, have.Mask)
@@ -95,7 +97,7 @@ func (s *Session) trySetOffsets(o *Offsets) error {
 	return nil
 }
 
-// MaxOffset is the largest offset in bytes that all bound rings allow; 0 where one has none.
+// MaxOffset returns the largest offset in bytes that all bound rings allow; 0 if a ring has none.
 func (s *Session) MaxOffset() int {
 	most := uint32(math.MaxUint32)
 	for _, r := range s.all() {
@@ -107,8 +109,8 @@ func (s *Session) MaxOffset() int {
 	return int(most)
 }
 
-// ptrHasOneUse says EBUSY when a slot's ptr would have to be an offset and a time stamp: for this
-// program or for another one that has the port open.
+// ptrHasOneUse returns EBUSY if a slot's ptr would have to be both an offset and a time stamp, for
+// this program or for another one that has the port open.
 func (s *Session) ptrHasOneUse(req *abi.Register, o *Offsets) error {
 	stamps := req.Flags&abi.NRRxStamps != 0
 	for _, other := range s.target.Sessions {

@@ -11,15 +11,15 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
-// old is what a program of an old API finds in the region: an interface, and before API 10 rings,
-// in the layouts of that API. Our own rings know nothing of it.
+// old is the netmap_if of a program of an old API, and its rings if the API is older than 10, in
+// the layouts of that API.
 type old struct {
 	api  *abi.API
 	nifp mem.Object
 	port *oldapi.Port // nil where the program knows our rings
 }
 
-// API is what the program speaks; nil for today's.
+// API returns the API of the program; nil for today's.
 func (s *Session) API() *abi.API {
 	if s.old == nil {
 		return nil
@@ -27,9 +27,9 @@ func (s *Session) API() *abi.API {
 	return s.old.api
 }
 
-// cast gives the session the layouts of an API. The interface is that of a predecessor if there is
-// one: a program that chooses other rings goes on using it.
-func (s *Session) cast(api *abi.API, before *old) (err error) {
+// addLayout makes netmap_if and rings in the layouts of an API. A program that chooses other rings
+// keeps the netmap_if of its session before.
+func (s *Session) addLayout(api *abi.API, before *old) (err error) {
 	o := &old{api: api}
 	shape, region := port.ShapeOf(s.target.Port), s.target.Region
 	if !api.NativeRing() {
@@ -37,7 +37,7 @@ func (s *Session) cast(api *abi.API, before *old) (err error) {
 			return err
 		}
 		if err = s.pair(o.port); err != nil {
-			s.uncast(o)
+			s.removeLayout(o)
 			return err
 		}
 	}
@@ -46,7 +46,7 @@ func (s *Session) cast(api *abi.API, before *old) (err error) {
 		o.nifp, before.nifp = before.nifp, mem.Object{}
 		oldapi.SetOffsets(api, o.nifp, offsets)
 	} else if o.nifp, err = oldapi.NewIf(api, region, s.target.Shown(), shape, offsets); err != nil {
-		s.uncast(o)
+		s.removeLayout(o)
 		return err
 	}
 	s.old, s.answer.Offset = o, o.nifp.Offset
@@ -72,8 +72,8 @@ func (t *Target) oldPort(api *abi.API, shape port.Shape) (*oldapi.Port, error) {
 	return p, nil
 }
 
-// pair joins the bound rings with those of the old layout. There are none of host rings after the
-// first: syncs do not look at these.
+// pair joins the bound rings with those in the old layout. Host rings after the first have none,
+// and are not synced.
 func (s *Session) pair(p *oldapi.Port) error {
 	s.synced = [2][]bound{}
 	for dir, rings := range s.rings {
@@ -95,8 +95,8 @@ func (s *Session) pair(p *oldapi.Port) error {
 	return nil
 }
 
-// oldOffsets are where the program finds its rings: all of the port where they have an old layout,
-// else the bound ones.
+// oldOffsets returns the offsets of the program's rings: of all rings of the port in an old layout,
+// else of the bound ones.
 func (s *Session) oldOffsets(o *old, shape port.Shape) []uint64 {
 	if o.port != nil {
 		return o.port.Offsets()
@@ -116,8 +116,8 @@ func (s *Session) oldOffsets(o *old, shape port.Shape) []uint64 {
 	return offsets
 }
 
-// uncast undoes cast, before the rings are stopped.
-func (s *Session) uncast(o *old) {
+// removeLayout undoes addLayout, before the rings are stopped.
+func (s *Session) removeLayout(o *old) {
 	for _, r := range slices.Concat(s.synced[:]...) {
 		if r.old != nil {
 			r.Hold()
@@ -137,9 +137,9 @@ func (s *Session) uncast(o *old) {
 	}
 }
 
-// forgive, of an old API, clears the marks of rings that made no sense, where an API has such, and
-// says whether there was one.
-func (s *Session) forgive() (was bool) {
+// clearReinits clears the flags of rings whose indexes were out of range (NR_REINIT), in APIs that
+// have the flag. It reports whether one was set.
+func (s *Session) clearReinits() (was bool) {
 	if s.old.port == nil || !s.old.api.Reinits {
 		return false
 	}
@@ -154,8 +154,8 @@ func (s *Session) forgive() (was bool) {
 	return was
 }
 
-// has, of an old API, says whether any ring of an old layout has slots for the program already. Of
-// one that programs of other layouts have, too, only a sync can tell.
+// has reports whether a ring in an old layout has slots for the program without a sync. Rings that
+// programs with other layouts share need a sync.
 func (s *Session) has(dir int, want int16) bool {
 	return want != 0 && slices.ContainsFunc(s.synced[dir], func(r bound) bool {
 		return r.old != nil && r.old.Ready() && !r.old.Shared(r.Ring)

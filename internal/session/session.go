@@ -1,9 +1,10 @@
-// Package session is one program's hold on a port: which rings it has, its syncs, polls and sleeps,
-// offsets, transparent mode, CSB mode and its loops, and what programs of old APIs see. It knows no
-// kind of port, and no registry: whoever opens a session says of which port (Target).
+// Package session is one program's use of a port: its rings, syncs, polls and waits, offsets,
+// transparent mode, CSB mode and sync loops, and the rings of old APIs. It knows no kind of port
+// and no registry: the caller of Open passes the port (Target).
 //
-// It is larger than other packages because all of these work on the same bound rings, each of which
-// is synced in one place (Session.sync).
+// It is larger than other packages because all of these work on the same bound rings, which are
+// synced in one place (Session.sync). A package of loops would need all that a session has: the
+// rings with their views, the hold on each of them, and the alarm.
 package session
 
 import (
@@ -25,21 +26,21 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
-// Env is what the sessions of a framework have in common. The zero value is good.
+// Env is what the sessions of a framework share. The zero value is ready to use.
 type Env struct {
-	// Spin is how long a waiting call looks again and again before it sleeps: 0 is as long as
-	// wake.Pauses says, negative is never.
+	// Spin is how long a waiting call polls before it sleeps. 0 leaves it to wake.Pauses, a
+	// negative value means never.
 	Spin time.Duration
-	// Forward passes on all frames that programs release on rx rings of ports with a host stack.
+	// Forward forwards all frames that programs release on rx rings of ports with a host stack.
 	Forward bool
 
 	alarm alarm
 }
 
-// Close ends what the sessions shared. All of them have ended.
+// Close releases what the sessions shared. Call it after the last session has ended.
 func (e *Env) Close() { e.alarm.close() }
 
-// Target is a port as its sessions share it. The lock of the registry guards it.
+// Target is a port and its sessions. The registry's lock guards it.
 type Target struct {
 	Port     port.Port
 	Region   *mem.Region    // where its rings and buffers are
@@ -62,22 +63,22 @@ func (t *Target) Title() string {
 // Shown is the name of the port for users: that on its switch, if it has one.
 func (t *Target) Shown() string { return cmp.Or(t.Alias, t.Title()) }
 
-// Session is one program's hold on a port: what an open descriptor of /dev/netmap is after
-// NIOCREGIF. The zero value is not open.
+// Session is one program's use of a port: the state of a descriptor of /dev/netmap after NIOCREGIF.
+// The zero value is not open.
 type Session struct {
 	env    *Env
 	target *Target
 	name   string  // of the port
-	nifp   *mem.If // nil where a program of an old API has another one
+	nifp   *mem.If // nil if a program of an old API has one in another layout
 	answer abi.Register
 	rings  [2][]*kring.Ring // the bound ones, by direction
-	synced [2][]bound       // of these, those at which syncs look: all, but for some old APIs
-	old    *old             // of a program that knows another API, else nil
+	synced [2][]bound       // those of them that are synced: all, except with some old APIs
+	old    *old             // the layouts of an old API, nil for today's
 	closed atomic.Bool
 	host   port.HostSender // the port, if it has a host stack
 	allTx  bool            // all its hardware tx rings are bound
 
-	waiting    kring.Waiters // everybody in Wait, whatever for
+	waiting    kring.Waiters // all goroutines in Wait
 	subscriber kring.Waiter  // of Subscribe
 	nap        *time.Timer
 
@@ -85,26 +86,26 @@ type Session struct {
 	sleepers []*sleeper // idle ones, kept for the next wait
 	pauses   wake.Pauses
 	flushes  bool    // somebody calls Flush
-	hasFDs   bool    // some ring has news that nobody calls
-	mute     [2]bool // by direction: some ring has news of which nobody tells
-	fetches  bool    // some ring has a source, which may have to be waited for by descriptor
+	hasFDs   bool    // news of some ring do not wake its Waiters
+	mute     [2]bool // by direction: news of some ring have no notification at all
+	fetches  bool    // some ring has a source, which may have a descriptor to wait for
 
 	csb         atomic.Bool // CSB mode
 	loopMu      sync.Mutex
 	loop        *Loop
-	interrupted bool         // the last loop was ended by a signal
-	stops       []chan *Loop // of StopLoop calls that wait for a loop to begin
+	interrupted bool         // a signal ended the last loop
+	stops       []chan *Loop // StopLoop calls that wait for a loop to start
 }
 
-// Options are what a session may be opened with.
+// Options are the options of Open.
 type Options struct {
-	// API is that of a program for which interface and rings are laid out as it knows them; nil is
+	// API is the API of the program, which decides the layouts of interface and rings; nil is
 	// today's.
 	API     *abi.API
 	Offsets *Offsets
 }
 
-// OptionError is an error for which an option of the request is to blame.
+// OptionError is an error that an option of the request caused.
 type OptionError struct {
 	Option uint32 // abi.OptOffsets, abi.OptExtmem
 	Err    error
@@ -113,16 +114,15 @@ type OptionError struct {
 func (e *OptionError) Error() string { return e.Err.Error() }
 func (e *OptionError) Unwrap() error { return e.Err }
 
-// Open binds the session to a port; the request says how, as NETMAP_REQ_REGISTER does. Nobody else
-// opens or ends a session of the port meanwhile. Errors: EINVAL for what the port cannot give,
-// EBUSY, ENOMEM, EIO for frames with virtio-net headers of which the program does not know.
+// Open binds the session to a port, with the request of NETMAP_REQ_REGISTER. The caller holds the
+// registry's lock. Errors: EINVAL for rings or modes that the port does not have, EBUSY, ENOMEM,
+// EIO for frames with virtio-net headers if the program does not accept these.
 func (s *Session) Open(env *Env, t *Target, req *abi.Register, o Options) error {
 	return s.open(env, t, req, o, nil)
 }
 
-// Replace is Open in place of a session of the same port whose program chooses other rings, and
-// knows an old API. What it knows of the port stays where it is. The other session has to be ended
-// when there is no error.
+// Replace is Open for a program of an old API that chooses other rings of its port. The program's
+// netmap_if stays where it is. After success, the caller ends the other session.
 func (s *Session) Replace(other *Session, req *abi.Register) error {
 	if other.closed.Load() {
 		return other.closedError("open")
@@ -144,7 +144,7 @@ func (s *Session) open(env *Env, t *Target, req *abi.Register, o Options, before
 		return err
 	}
 	if o.API != nil {
-		if err := s.cast(o.API, before); err != nil {
+		if err := s.addLayout(o.API, before); err != nil {
 			s.release()
 			return err
 		}
@@ -154,7 +154,7 @@ func (s *Session) open(env *Env, t *Target, req *abi.Register, o Options, before
 	return nil
 }
 
-// CheckMode says EINVAL for a mode that does not exist.
+// CheckMode returns EINVAL if the mode of the request does not exist.
 func CheckMode(name string, req *abi.Register) error {
 	switch m := req.Mode; {
 	case m == abi.RegDefault, m == abi.RegPipeMaster, m == abi.RegPipeSlave, m > abi.RegOneSW:
@@ -163,7 +163,7 @@ func CheckMode(name string, req *abi.Register) error {
 	return nil
 }
 
-// bind chooses the rings, starts those that are new in use, and fills the answer.
+// bind chooses the rings, starts those without users, and fills the answer.
 func (s *Session) bind(req *abi.Register, o *Offsets) error {
 	if err := s.choose(req); err != nil {
 		return err
@@ -206,7 +206,7 @@ func (s *Session) bind(req *abi.Register, o *Offsets) error {
 	return nil
 }
 
-// acceptsStamps says whether the port gives time stamps of received frames, if they are asked for.
+// acceptsStamps returns an error if the request asks for time stamps that the port does not have.
 func (s *Session) acceptsStamps(req *abi.Register) error {
 	if req.Flags&abi.NRRxStamps == 0 {
 		return nil
@@ -218,7 +218,7 @@ func (s *Session) acceptsStamps(req *abi.Register) error {
 		"only interfaces have time stamps of received frames; open it without NR_RX_STAMPS")
 }
 
-// choose finds the rings that mode, number and flags of the request mean.
+// choose finds the rings by mode, number and flags of the request.
 func (s *Session) choose(req *abi.Register) error {
 	name := s.target.Title()
 	hosts := req.Mode == abi.RegSW || req.Mode == abi.RegNICSW || req.Mode == abi.RegOneSW
@@ -253,7 +253,7 @@ func (s *Session) choose(req *abi.Register) error {
 	return nil
 }
 
-// one is ring i, or ring 0 where there is no ring i.
+// one returns ring i, or ring 0 if there is no ring i.
 func one(rings []*kring.Ring, i int) []*kring.Ring {
 	if i >= len(rings) {
 		i = 0
@@ -262,12 +262,13 @@ func one(rings []*kring.Ring, i int) []*kring.Ring {
 }
 
 // all are the bound rings of both directions.
-func (s *Session) all() []*kring.Ring { return slices.Concat(s.rings[abi.DirTx], s.rings[abi.DirRx]) }
+func (s *Session) all() []*kring.Ring { return slices.Concat(s.rings[:]...) }
 
-// start takes every ring, all or none. EBUSY when a ring is held exclusively, or is to be and is in
-// use.
+// start counts the session as a user of all rings, or of none after an error. EBUSY if another
+// session has a ring exclusively, or if alone is set and another session has a ring.
 func (s *Session) start(alone bool) error {
-	rings := slices.Concat(s.rings[abi.DirRx], s.rings[abi.DirTx]) // receiving first: see Port.Start of package nic
+	// receiving first: see Port.Start of package nic
+	rings := slices.Concat(s.rings[abi.DirRx], s.rings[abi.DirTx])
 	for _, r := range rings {
 		if n, taken := r.Users(); taken || alone && n > 0 {
 			return fault.New(syscall.EBUSY, "open", s.target.Title(),
@@ -294,7 +295,7 @@ func (s *Session) start(alone bool) error {
 	return nil
 }
 
-// label is what users call a ring, whatever its port was called when it was made.
+// label is the name of a ring in messages. It does not contain the port, which may be renamed.
 func label(r *kring.Ring) string { return fmt.Sprint(r.Dir, " ring ", r.ID) }
 
 func (s *Session) startRing(r *kring.Ring) error {
@@ -303,7 +304,7 @@ func (s *Session) startRing(r *kring.Ring) error {
 	return s.target.Port.Start(r)
 }
 
-// stop gives every ring back and stops those that nobody uses any more.
+// stop undoes start, and stops rings that have no users left.
 func (s *Session) stop() {
 	for _, r := range s.all() {
 		n, _ := r.Users()
@@ -318,16 +319,18 @@ func (s *Session) stop() {
 	}
 }
 
-// describe makes the session's netmap_if: offsets of the bound rings, zero for the others.
+// describe makes the session's netmap_if, with the offsets of the bound rings and 0 for others.
 func (s *Session) describe() error {
 	tx, rx := len(s.target.Port.Rings(abi.DirTx)), len(s.target.Port.Rings(abi.DirRx))
 	hostTx, hostRx := port.HostShape(s.target.Port)
-	hostTx, hostRx = max(hostTx, 1), max(hostRx, 1) // clients count on finding the rx rings behind them
+	// clients count on finding the rx rings behind them
+	hostTx, hostRx = max(hostTx, 1), max(hostRx, 1)
 	f, err := s.target.Region.NewIf(s.target.Shown(), tx+int(hostTx)+rx+int(hostRx))
 	if err != nil {
 		return err
 	}
-	f.TxRings, f.RxRings, f.HostTxRings, f.HostRxRings = uint32(tx), uint32(rx), uint32(hostTx), uint32(hostRx)
+	f.TxRings, f.RxRings, f.HostTxRings, f.HostRxRings = uint32(tx), uint32(rx), uint32(hostTx),
+		uint32(hostRx)
 	for _, r := range s.rings[abi.DirTx] {
 		f.RingOfs[r.ID] = int64(r.Offset()) - int64(f.Offset)
 	}
@@ -341,8 +344,8 @@ func (s *Session) describe() error {
 	return nil
 }
 
-// End closes the session, and says no if that was done before. Syncs that are under way finish
-// first, waits return POLLERR.
+// End closes the session, after syncs in progress. Waits return POLLERR. It returns false if the
+// session was closed before.
 func (s *Session) End() bool {
 	if s.closed.Swap(true) {
 		return false
@@ -351,7 +354,7 @@ func (s *Session) End() bool {
 	s.closeLoop()
 	s.unsubscribe()
 	if s.old != nil {
-		s.uncast(s.old)
+		s.removeLayout(s.old)
 	}
 	s.release()
 	s.closeSleepers()
@@ -359,7 +362,7 @@ func (s *Session) End() bool {
 	return true
 }
 
-// Closed says whether the session has ended.
+// Closed reports whether End was called.
 func (s *Session) Closed() bool { return s.closed.Load() }
 
 // release undoes bind.
@@ -371,14 +374,13 @@ func (s *Session) release() {
 	}
 }
 
-// Register is the answer to the request.
+// Register returns the answer to the request.
 func (s *Session) Register() abi.Register { return s.answer }
 
-// Memory is the region that the offsets in the answer refer to.
+// Memory returns the region to which the offsets in the answer refer.
 func (s *Session) Memory() []byte { return s.target.Region.Bytes() }
 
-// Port is the name of the port: the one that an interface has now, else the one when the session
-// began.
+// Port returns the name of the port: of an interface its present name, else the name at Open.
 func (s *Session) Port() string {
 	if s.host != nil {
 		return s.target.Title()

@@ -19,7 +19,8 @@ import (
 
 // Most of what sessions do is tested with an engine, in its package, as programs have it.
 
-func open(t *testing.T, env *session.Env, region *mem.Region, p port.Port, name string) *session.Session {
+func open(t *testing.T, env *session.Env, region *mem.Region, p port.Port,
+	name string) *session.Session {
 	t.Helper()
 	s := new(session.Session)
 	target := &session.Target{Port: p, Region: region, Name: name}
@@ -92,7 +93,8 @@ func TestWaitOnASilentRing(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 		q.arrived.Store(3)
 	}()
-	if ready, err := s.Wait(t.Context(), session.PollIn, 10*time.Second); ready != session.PollIn || err != nil {
+	if ready, err := s.Wait(t.Context(), session.PollIn, 10*time.Second); ready != session.PollIn ||
+		err != nil {
 		t.Fatalf("Wait says %#x, %v", ready, err)
 	}
 	if got := len(see(region, q, abi.DirRx).Mine()); got != 3 {

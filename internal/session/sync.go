@@ -72,7 +72,8 @@ func (r *bound) ready() bool {
 var errReinit = errors.New("indexes of the ring are out of range")
 
 // sync syncs a ring that is held: it takes over what the program released, lets the port move
-// slots, and shows the program the result. An rx ring whose indexes are out of range still receives.
+// slots, and shows the program the result. An rx ring whose indexes are out of range still
+// receives.
 func (s *Session) sync(b *bound, program kring.Memory) error {
 	if b.viewed {
 		return s.syncView(b, program)
@@ -167,7 +168,7 @@ func (s *Session) syncAll(op string, rings []bound, program kring.Memory) (err e
 		return s.unusable(op)
 	}
 	if s.old != nil {
-		s.forgive()
+		s.clearReinits()
 	}
 	for i := range rings {
 		b := &rings[i]
@@ -184,7 +185,7 @@ func (s *Session) syncAll(op string, rings []bound, program kring.Memory) (err e
 	return err
 }
 
-// unusable says why there are no syncs any more.
+// unusable returns why there are no syncs any more.
 func (s *Session) unusable(op string) error {
 	if s.closed.Load() {
 		return s.closedError(op)
@@ -192,8 +193,8 @@ func (s *Session) unusable(op string) error {
 	return s.csbError(op)
 }
 
-// keeps says no to a ring that has been stopped, or whose view is gone because the session was
-// closed.
+// keeps returns false for a ring that has been stopped, or whose view is gone because the session
+// was closed.
 func (s *Session) keeps(r *bound) bool {
 	return r.Mapped() && (!r.viewed || !s.closed.Load())
 }
@@ -217,7 +218,7 @@ func (s *Session) Poll(events int16) (ready int16) { return s.PollFrom(nil, even
 // PollFrom is Poll for a program whose memory can be reached. As programs of old APIs expect, it
 // syncs no rings of a direction in which one of theirs has slots already, but sends pending frames.
 func (s *Session) PollFrom(program kring.Memory, events int16) (ready int16) {
-	if s.closed.Load() || s.csb.Load() || s.old != nil && s.forgive() {
+	if s.closed.Load() || s.csb.Load() || s.old != nil && s.clearReinits() {
 		return PollErr
 	}
 	in, out := events&wantIn, events&wantOut

@@ -11,13 +11,14 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
-// silentNap bounds the sleep of one who waits for news of which nobody tells, such as room in an
-// interface's tx ring: AF_XDP reports room for descriptors, but a slot comes back only when the
-// frame is out, and nothing reports that.
+// silentNap bounds the sleep of a wait for events without notification, such as room in an
+// interface's tx ring: AF_XDP reports room for descriptors, but a slot is free only after the frame
+// was sent, and nothing reports that.
 const silentNap = 100 * time.Microsecond
 
-// Wait is Poll that sleeps until an event is ready, the timeout is over (0 is Poll, negative is for
-// ever) or the context ends, whose error it returns then. It returns no events after a timeout.
+// Wait polls until an event is ready, and sleeps between polls. After the timeout it returns no
+// events; 0 does not wait, a negative timeout has no end. If the context ends, Wait returns its
+// error.
 func (s *Session) Wait(ctx context.Context, events int16, timeout time.Duration) (int16, error) {
 	if ready := s.Poll(events); ready != 0 || timeout == 0 {
 		return ready, nil
@@ -28,8 +29,9 @@ func (s *Session) Wait(ctx context.Context, events int16, timeout time.Duration)
 	return ready, err
 }
 
-// lookAndSleep is Wait after a look that found nothing.
-func (s *Session) lookAndSleep(ctx context.Context, events int16, start time.Time, timeout time.Duration) (int16, error) {
+// lookAndSleep is Wait after a poll that found nothing.
+func (s *Session) lookAndSleep(ctx context.Context, events int16, start time.Time,
+	timeout time.Duration) (int16, error) {
 	var deadline time.Time
 	if timeout > 0 {
 		deadline = start.Add(timeout)
@@ -72,14 +74,13 @@ func (s *Session) lookAndSleep(ctx context.Context, events int16, start time.Tim
 	}
 }
 
-// silent says whether an event may come of which nobody tells.
+// silent reports whether one of the events may come without notification.
 func (s *Session) silent(events int16) bool {
 	return events&wantOut != 0 && s.mute[abi.DirTx] || events&wantIn != 0 && s.mute[abi.DirRx]
 }
 
-// spin looks again and again for a while. Frames that the kernel brings wake their receiver at the
-// cost of whoever sends them: for those it looks while they come in quick succession, too, if it is
-// not told how long.
+// spin polls for the time of Env.Spin. If that is 0, it polls only for frames that the kernel
+// brings in quick succession: a wake-up for each of them would cost their sender more.
 func (s *Session) spin(events int16, start, deadline time.Time) int16 {
 	length := s.env.Spin
 	if length == 0 && s.hasFDs && events&wantIn != 0 {
@@ -107,7 +108,7 @@ func (s *Session) spin(events int16, start, deadline time.Time) int16 {
 	}
 }
 
-// sleeper is a goroutine asleep on a session. It is kept for the next sleep, so that waiting
+// sleeper is where a goroutine sleeps. A session keeps it for the next sleep, so that waiting
 // allocates nothing.
 type sleeper struct {
 	bell  *wake.Bell
@@ -187,7 +188,7 @@ func (s *sleeper) Wake() {
 	s.bell.Wake()
 }
 
-// sleepFDs waits for the rings' descriptors, for Wake, or until the time is over.
+// sleepFDs waits for the descriptors of the rings, for Wake, or for the time.
 func (s *sleeper) sleepFDs(of *Session, events int16, left time.Duration) {
 	s.fds = append(s.fds[:0], s.event.In())
 	if events&wantIn != 0 {

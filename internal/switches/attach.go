@@ -35,10 +35,11 @@ func attachmentOf(p *registry.Entry) *attachment {
 
 // Attach makes an interface, or a persistent port, a port of a switch.
 func (s *Switches) Attach(name string, req abi.Register) (index int, err error) {
-	err = registry.Patiently(registry.QueuePatience, registry.QueuePause, func() (again bool, err error) {
-		index, err = s.tryAttach(name, req)
-		return nic.WillBeFree(err), err
-	})
+	err = registry.Patiently(registry.QueuePatience, registry.QueuePause,
+		func() (again bool, err error) {
+			index, err = s.tryAttach(name, req)
+			return nic.WillBeFree(err), err
+		})
 	return index, err
 }
 
@@ -61,7 +62,8 @@ func (s *Switches) tryAttach(name string, req abi.Register) (index int, err erro
 		return 0, err
 	}
 	defer s.prune(sw)
-	wish := abi.Register{Mode: abi.RegAllNIC, HostTxRings: req.HostTxRings, HostRxRings: req.HostRxRings}
+	wish := abi.Register{Mode: abi.RegAllNIC, HostTxRings: req.HostTxRings,
+		HostRxRings: req.HostRxRings}
 	inner, err := s.attachable(device, id, idErr, &wish, region)
 	if err != nil {
 		return 0, err
@@ -83,7 +85,8 @@ func (s *Switches) tryAttach(name string, req abi.Register) (index int, err erro
 }
 
 // attachBoth makes an interface one port of the switch, and its host stack another.
-func (s *Switches) attachBoth(sw *vale.Switch, name string, inner *registry.Entry) (index int, err error) {
+func (s *Switches) attachBoth(sw *vale.Switch, name string, inner *registry.Entry) (index int,
+	err error) {
 	o, ok := inner.Port.(port.HostOwner)
 	if !ok {
 		return 0, fault.New(syscall.EOPNOTSUPP, attachOp, name,
@@ -102,13 +105,15 @@ func (s *Switches) attachBoth(sw *vale.Switch, name string, inner *registry.Entr
 	a.host = s.add(sw, hostName, &attachment{uplink: u}, inner)
 	a.host.Owner, a.host.IsHost = outer, true
 	a.host.Busy = func() string {
-		return "it is the host stack of " + name + ", attached to the switch; open another port of the switch, or detach it"
+		return "it is the host stack of " + name +
+			", attached to the switch; open another port of the switch, or detach it"
 	}
 	return index, nil
 }
 
 // add puts what is attached into the registry, as a port of the switch that nobody can open.
-func (s *Switches) add(sw *vale.Switch, name string, a *attachment, behind *registry.Entry) *registry.Entry {
+func (s *Switches) add(sw *vale.Switch, name string, a *attachment,
+	behind *registry.Entry) *registry.Entry {
 	p := &registry.Entry{Target: session.Target{Name: name, Port: a, Region: behind.Region},
 		Key: registry.Key{Name: name}, Kind: Kind, Behind: behind}
 	p.OnClose(func() { s.prune(sw) })
@@ -134,7 +139,8 @@ func (s *Switches) checkAttach(name string) (sw string, err error) {
 
 // attachable finds the interface that is meant, or opens it. The caller drops it if it ends up
 // unused.
-func (s *Switches) attachable(name string, id netdev.ID, idErr error, req *abi.Register, region *mem.Region) (*registry.Entry, error) {
+func (s *Switches) attachable(name string, id netdev.ID, idErr error, req *abi.Register,
+	region *mem.Region) (*registry.Entry, error) {
 	if name == "" || portname.KindOf(name) != portname.Interface {
 		return nil, fault.New(syscall.EINVAL, attachOp, name, "not the name of an interface")
 	}
@@ -162,7 +168,8 @@ func (s *Switches) attach(sw *vale.Switch, name string, inner *registry.Entry) (
 	outer := s.add(sw, name, &attachment{uplink: u, inner: inner}, inner)
 	outer.Held = true
 	outer.Busy = func() string {
-		return "it is " + inner.Title() + ", attached to the switch; open another port of the switch, or detach it"
+		return "it is " + inner.Title() +
+			", attached to the switch; open another port of the switch, or detach it"
 	}
 	inner.Owner = outer
 	inner.Busy = func() string { return "it is attached to a switch as " + name + "; detach it first" }

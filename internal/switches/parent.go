@@ -57,7 +57,7 @@ func (s *Switches) HoldParent(k registry.Key, user uint32) (release func()) {
 func (s *Switches) makeParent(p *parent, user uint32) error {
 	s.reg.Lock()
 	if p.port != nil {
-		s.reg.Bury(p.port)
+		s.reg.EndIfGone(p.port)
 	}
 	made, err := p.port != nil || s.reg.Closed, error(nil)
 	if !made {
@@ -121,7 +121,8 @@ func (s *Switches) endParent(p *parent) {
 func (s *Switches) takeShare(name string, user uint32) error {
 	if user != 0 && s.made[user] >= s.cfg.UserInterfaces {
 		return fault.New(syscall.EMFILE, newIfOp, name,
-			"user %d has %d interfaces already (persistent ports and parents of pipes); delete some", user, s.made[user])
+			"user %d has %d interfaces already (persistent ports and parents of pipes); delete some", user,
+			s.made[user])
 	}
 	s.made[user]++
 	return nil

@@ -54,7 +54,8 @@ func persistentOf(p *registry.Entry) *persistent {
 }
 
 // makePersistent makes a persistent port, for which the user's share has been taken.
-func (s *Switches) makePersistent(name string, user uint32, pipesOf *parent, req *abi.ValeNewIf) error {
+func (s *Switches) makePersistent(name string, user uint32, pipesOf *parent,
+	req *abi.ValeNewIf) error {
 	d := &persistent{user: user, pipesOf: pipesOf}
 	p := &registry.Entry{Target: session.Target{Name: name}, Kind: Kind, Lasts: true}
 	var err error
@@ -102,11 +103,12 @@ func (s *Switches) addPersistent(p *registry.Entry, d *persistent, req *abi.Vale
 	if s.reg.Closed {
 		return fault.New(syscall.ENXIO, newIfOp, p.Name, "the engine is closed")
 	}
-	s.reg.BuryAll()
+	s.reg.EndAllGone()
 	if p.Region, err = s.reg.RegionFor(newIfOp, p.Name, req.MemID, nil); err != nil {
 		return err
 	}
-	wish := port.Shape{TxRings: req.TxRings, RxRings: req.RxRings, TxSlots: req.TxSlots, RxSlots: req.RxSlots}
+	wish := port.Shape{TxRings: req.TxRings, RxRings: req.RxRings, TxSlots: req.TxSlots,
+		RxSlots: req.RxSlots}
 	if d.Port, err = vale.NewPort(p.Region, p.Name, clamped(wish)); err != nil {
 		return err
 	}
@@ -128,10 +130,11 @@ const exitPatience = 300 * time.Millisecond
 
 // DelIf ends what NewIf began.
 func (s *Switches) DelIf(name string) error {
-	return registry.Patiently(exitPatience, 5*time.Millisecond, func() (bool, error) { return s.tryDelIf(name) })
+	return registry.Patiently(exitPatience, 5*time.Millisecond,
+		func() (bool, error) { return s.tryDelIf(name) })
 }
 
-// tryDelIf is DelIf without patience. It says whether the port is open.
+// tryDelIf is DelIf without patience. It reports whether the port is open.
 func (s *Switches) tryDelIf(name string) (open bool, err error) {
 	id, err := netdev.Find(name)
 	if err != nil {
@@ -145,7 +148,7 @@ func (s *Switches) tryDelIf(name string) (open bool, err error) {
 	}()
 	s.reg.Lock()
 	defer s.reg.Unlock()
-	s.reg.BuryAll()
+	s.reg.EndAllGone()
 	p := s.reg.At(registry.Key{Dev: id})
 	if p == nil || !p.Lasts {
 		return false, fault.New(syscall.EINVAL, delIfOp, name,
@@ -189,7 +192,8 @@ func (s *Switches) endDevice(p *registry.Entry, d *persistent) {
 }
 
 // joinSwitch puts a persistent port on a switch, where it has a second name.
-func (s *Switches) joinSwitch(sw *vale.Switch, name string, p *registry.Entry, d *persistent) (index int, err error) {
+func (s *Switches) joinSwitch(sw *vale.Switch, name string, p *registry.Entry,
+	d *persistent) (index int, err error) {
 	if err := sw.Join(d.Port); err != nil {
 		return 0, err
 	}

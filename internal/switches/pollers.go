@@ -21,7 +21,7 @@ type pollers struct {
 	ended      sync.WaitGroup
 }
 
-// polling says whether it is on.
+// polling reports whether it is on.
 func (u *uplink) polling() bool { return u.pollers != nil }
 
 // startPolling has processors look at the device's rx rings all the time: one at all rings, or so

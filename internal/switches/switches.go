@@ -34,7 +34,8 @@ type Config struct {
 	PipeInterfaces bool // the parent of a pipe is an interface
 	// OpenInterface finds the interface of a name and an identity, or opens it in a region. The
 	// caller holds the lock, and drops the entry if it ends up unused.
-	OpenInterface func(name string, id netdev.ID, req *abi.Register, region *mem.Region) (*registry.Entry, error)
+	OpenInterface func(name string, id netdev.ID, req *abi.Register,
+		region *mem.Region) (*registry.Entry, error)
 }
 
 // Switches are those of a framework.
@@ -49,7 +50,8 @@ type Switches struct {
 
 // New are no switches yet, whose ports are in the registry.
 func New(reg *registry.Registry, cfg Config) *Switches {
-	return &Switches{cfg: cfg, reg: reg, switches: map[string]*vale.Switch{}, parents: map[string]*parent{}, made: map[uint32]int{}}
+	return &Switches{cfg: cfg, reg: reg, switches: map[string]*vale.Switch{},
+		parents: map[string]*parent{}, made: map[uint32]int{}}
 }
 
 // EndAll ends all attachments and persistent ports, which nobody uses any more. The caller holds

@@ -56,7 +56,8 @@ func newUplink(s *vale.Switch, name string, d port.Port) (*uplink, error) {
 	}
 	u.polled = make([]atomic.Bool, len(u.Rings(abi.DirTx)))
 	u.eachRing(func(r *kring.Ring) { r.Waiters.Join(u) })
-	u.silent = slices.ContainsFunc(d.Rings(abi.DirRx), func(r *kring.Ring) bool { return r.News == kring.Silent })
+	u.silent = slices.ContainsFunc(d.Rings(abi.DirRx),
+		func(r *kring.Ring) bool { return r.News == kring.Silent })
 	u.ended.Add(1)
 	go u.run()
 	return u, nil
@@ -113,8 +114,8 @@ func (u *uplink) run() {
 	}
 }
 
-// drain empties all rings that no poller has, and says whether there was anything, and whether one
-// is down. The descriptors to sleep on are those of the others.
+// drain empties all rings that no poller has, and reports whether there was anything, and whether
+// one is down. The descriptors to sleep on are those of the others.
 func (u *uplink) drain(fds []unix.PollFd) (busy, down bool) {
 	for i, r := range u.Rings(abi.DirTx) {
 		fds[i] = unix.PollFd{Fd: -1}

@@ -16,20 +16,22 @@ var (
 )
 
 // Attachment is a device as a port of a switch: a network interface, a host stack, or a port of
-// another switch. Whoever attaches it has it alone. What the device receives is sent into the switch; what the switch has for
-// it is copied into its tx rings:
+// another switch. Whoever attaches it has it alone. What the device receives is sent into the
+// switch; what the switch has for it is copied into its tx rings:
 //
 //	device's rx ring --> Drain, a sender --> switch --> inbox with an outlet --> device's tx ring
 //
-// Frames for a device that the kernel drives go out in the sync of the one who sent them, a batch at a time. One that is a
-// port of another switch would forward them there and then, through any number of switches and back to here: its frames
-// wait for Flush. Somebody has to call Drain and Flush when there is reason to.
+// Frames for a device that the kernel drives go out in the sync of the one who sent them, a batch
+// at a time. One that is a port of another switch would forward them there and then, through any
+// number of switches and back to here: its frames wait for Flush. Somebody has to call Drain and
+// Flush when there is reason to.
 type Attachment struct {
 	port   *Port // its tx rings are the device's rx rings, and the other way round
 	device port.Port
 }
 
-// outlet is what an inbox that is a device's tx ring knows beyond others. The inbox's lock guards it, but for pending.
+// outlet is what an inbox that is a device's tx ring knows beyond others. The inbox's lock guards
+// it, but for pending.
 type outlet struct {
 	next    uint32 // the slot where the next packet goes; those before it are the device's
 	direct  bool   // filling is sending
@@ -37,8 +39,8 @@ type outlet struct {
 	waker   kring.Waiter
 }
 
-// Attach makes the device a port of the switch. The waker hears when there is work for Flush. Errors are those of starting
-// the device's rings, and of Join.
+// Attach makes the device a port of the switch. The waker hears when there is work for Flush.
+// Errors are those of starting the device's rings, and of Join.
 func Attach(s *Switch, name string, d port.Port, waker kring.Waiter) (*Attachment, error) {
 	p := &Port{Name: name}
 	p.at.Store(nowhere)
@@ -106,7 +108,8 @@ func (a *Attachment) Rings(dir kring.Dir) []*kring.Ring { return a.port.rings[di
 
 // Start says that nobody opens an attachment.
 func (a *Attachment) Start(*kring.Ring) error {
-	return fault.New(syscall.EBUSY, "open", a.port.Name, "it is attached to the switch; open another port of it, or detach it")
+	return fault.New(syscall.EBUSY, "open", a.port.Name,
+		"it is attached to the switch; open another port of it, or detach it")
 }
 
 // Stop has nothing to do: no ring was started.
@@ -115,17 +118,19 @@ func (a *Attachment) Stop(*kring.Ring) {}
 // Header says that the device's frames have no virtio-net headers.
 func (a *Attachment) Header() uint32 { return 0 }
 
-// SetHeader says EOPNOTSUPP for headers.
+// SetHeader returns EOPNOTSUPP for headers.
 func (a *Attachment) SetHeader(length uint32) error {
 	if length > 0 {
-		return fault.New(syscall.EOPNOTSUPP, "set header of", a.port.Name, "the frames of an interface have no virtio-net headers")
+		return fault.New(syscall.EOPNOTSUPP, "set header of", a.port.Name,
+			"the frames of an interface have no virtio-net headers")
 	}
 	return nil
 }
 
-// Drain sends what rx ring i of the device has received into the switch, and says how many slots that were. The device has
-// them back at the next Drain, so it is to be called until there are none. A ring that another thread drains is left to
-// it. An error is one of the device: it is down, or gone.
+// Drain sends what rx ring i of the device has received into the switch, and returns how many slots
+// that were. The device has them back at the next Drain, so it is to be called until there are
+// none. A ring that another thread drains is left to it. An error is one of the device: it is down,
+// or gone.
 func (a *Attachment) Drain(i int) (slots uint32, err error) {
 	r := a.port.rings[abi.DirTx][i]
 	if !r.TryHold() {
@@ -145,8 +150,8 @@ func (a *Attachment) Drain(i int) (slots uint32, err error) {
 	return r.Dist(from, to), nil
 }
 
-// Flush sends what waits in the tx rings of the device, and takes back what is sent. It says whether something waits
-// still, for room in the device or because it is down.
+// Flush sends what waits in the tx rings of the device, and takes back what is sent. It reports
+// whether something waits still, for room in the device or because it is down.
 func (a *Attachment) Flush() (pending bool) {
 	for _, in := range a.port.inboxes {
 		if in.out.pending.Load() {
@@ -173,7 +178,7 @@ func (in *inbox) flush() bool {
 	return false
 }
 
-// send has the device look at the slots before next, and says whether it is done with all.
+// send has the device look at the slots before next, and reports whether it is done with all.
 func (o *outlet) send(r *kring.Ring, next uint32) bool {
 	if r.Head() != next {
 		r.Advance(next)
@@ -185,7 +190,8 @@ func (o *outlet) send(r *kring.Ring, next uint32) bool {
 	return r.HwCur.Load() == r.Next(r.HwTail.Load())
 }
 
-// space is inbox.space for a device. When half of the ring is with the device, what it has sent is taken back first.
+// space is inbox.space for a device. When half of the ring is with the device, what it has sent is
+// taken back first.
 func (o *outlet) space(r *kring.Ring) (tail, room uint32) {
 	if room = r.Dist(o.next, r.HwTail.Load()); room < r.N/2 && o.direct {
 		o.send(r, o.next)
@@ -194,7 +200,8 @@ func (o *outlet) space(r *kring.Ring) (tail, room uint32) {
 	return o.next, room
 }
 
-// publish sends the slots before next, or leaves that to Flush. What the device is not done with is Flush's to ask for.
+// publish sends the slots before next, or leaves that to Flush. What the device is not done with is
+// Flush's to ask for.
 func (o *outlet) publish(r *kring.Ring, next uint32) {
 	o.next = next
 	if (!o.direct || !o.send(r, next)) && !o.pending.Swap(true) {

@@ -2,10 +2,11 @@ package vale
 
 import "github.com/seed-48afdc40/netmap/abi"
 
-// direct forwards packets without sorting them, from slot k up to head, for as long as they are plain, in one slot each,
-// and have the addresses of the first. It returns the first slot that it has left to collect. So frames that are all for
-// one port, or the only one of a sync, are looked at and copied in one go; what changes its target with every frame pays for
-// the attempt once a sync.
+// direct forwards packets without sorting them, from slot k up to head, for as long as they are
+// plain, in one slot each, and have the addresses of the first. It returns the first slot that it
+// has left to collect. So frames that are all for one port, or the only one of a sync, are looked
+// at and copied in one go; what changes its target with every frame pays for the attempt once a
+// sync.
 func (s *sender) direct(k, head uint32, ports []*Port) uint32 {
 	for k != head {
 		end := min(s.ring.Run(k, head), k+batch)
@@ -38,13 +39,14 @@ func (s *sender) target(w abi.SlotWord, ports []*Port) *inbox {
 	return nil
 }
 
-// isPlain says whether a slot is a packet as it is, of a length that packets can have.
+// isPlain reports whether a slot is a packet as it is, of a length that packets can have.
 func (s *sender) isPlain(w abi.SlotWord) bool {
-	return w.Flags()&special == 0 && s.bufs.Valid(w.BufIdx()) && uint32(w.Len())-etherHead <= s.bufs.Size()-etherHead
+	return w.Flags()&special == 0 && s.bufs.Valid(w.BufIdx()) &&
+		uint32(w.Len())-etherHead <= s.bufs.Size()-etherHead
 }
 
-// take copies the packets of a sender's slots into the ring, up to the first that is different, or finds no room. It
-// returns how many.
+// take copies the packets of a sender's slots into the ring, up to the first that is different, or
+// finds no room. It returns how many.
 func (in *inbox) take(s *sender, slots []abi.Slot) (n int) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -72,8 +74,8 @@ func (in *inbox) take(s *sender, slots []abi.Slot) (n int) {
 	return n
 }
 
-// copyRun copies plain packets with the addresses of the last one that was looked up into a receiver's slots. It returns
-// how many, and the sum of their lengths.
+// copyRun copies plain packets with the addresses of the last one that was looked up into a
+// receiver's slots. It returns how many, and the sum of their lengths.
 func (s *sender) copyRun(from, to []abi.Slot) (n int, bytes uint64) {
 	n = min(len(from), len(to))
 	from, to = from[:n], to[:n]
@@ -91,15 +93,16 @@ func (s *sender) copyRun(from, to []abi.Slot) (n int, bytes uint64) {
 	}
 }
 
-// copyLines is copyRun for packets of no more than a cache line, up to the first that is longer. It calls nothing, so that
-// the compiler keeps all in registers.
+// copyLines is copyRun for packets of no more than a cache line, up to the first that is longer. It
+// calls nothing, so that the compiler keeps all in registers.
 func (s *sender) copyLines(from, to []abi.Slot) (n int, bytes uint64) {
 	bufs, lo, hi := s.bufs, s.lastLo, s.lastHi
 	said, lengths := abi.SlotWord(0), uint64(0)
 	to = to[:len(from)]
 	for n < len(from) {
 		w, dst := from[n].Word(), to[n].Word().BufIdx()
-		if w.Flags()&special != 0 || uint32(w.Len())-etherHead > 64-etherHead || !bufs.Valid(w.BufIdx()) || !bufs.Valid(dst) {
+		if w.Flags()&special != 0 || uint32(w.Len())-etherHead > 64-etherHead ||
+			!bufs.Valid(w.BufIdx()) || !bufs.Valid(dst) {
 			break
 		}
 		line := bufs.Line(w.BufIdx())
@@ -118,7 +121,8 @@ func (s *sender) copyLines(from, to []abi.Slot) (n int, bytes uint64) {
 	return n, lengths >> 32
 }
 
-// copyOne is copyRun for one packet of any length, which it returns; 0 says that it was not such a packet.
+// copyOne is copyRun for one packet of any length, which it returns; 0 says that it was not such a
+// packet.
 func (s *sender) copyOne(from, to *abi.Slot) (length uint16) {
 	w, dst := from.Word(), to.Word().BufIdx()
 	if !s.isPlain(w) || !s.bufs.Valid(dst) {

@@ -10,8 +10,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 )
 
-// Frames that follow each other to one port take a short way, until one is different. Each arrives once, in order, wherever the
-// rings wrap, and is counted once; what is wrong is dropped, and buffers that were changed are acknowledged.
+// Frames that follow each other to one port take a short way, until one is different. Each arrives
+// once, in order, wherever the rings wrap, and is counted once; what is wrong is dropped, and
+// buffers that were changed are acknowledged.
 func TestRunsForOnePort(t *testing.T) {
 	w := newNet(t)
 	a, b, c := w.join(t, 1, 1, 61), w.join(t, 1, 1, 47), w.join(t, 1, 1, 64)
@@ -77,8 +78,10 @@ func TestRunWithoutRoom(t *testing.T) {
 // What is wrong with one frame of a run is that one's loss.
 func TestBadSlotsInARun(t *testing.T) {
 	for what, spoil := range map[string]func(s *abi.Slot, total uint32){
-		"too short": func(s *abi.Slot, _ uint32) { s.Len = 13 }, "too long": func(s *abi.Slot, _ uint32) { s.Len = 257 },
-		"65535 bytes": func(s *abi.Slot, _ uint32) { s.Len = 0xffff }, "no buffer": func(s *abi.Slot, _ uint32) { s.BufIdx = 1 },
+		"too short":       func(s *abi.Slot, _ uint32) { s.Len = 13 },
+		"too long":        func(s *abi.Slot, _ uint32) { s.Len = 257 },
+		"65535 bytes":     func(s *abi.Slot, _ uint32) { s.Len = 0xffff },
+		"no buffer":       func(s *abi.Slot, _ uint32) { s.BufIdx = 1 },
 		"beyond the pool": func(s *abi.Slot, total uint32) { s.BufIdx = total },
 	} {
 		for at := range uint32(3) {

@@ -27,8 +27,8 @@ const (
 	lengthBits = 0xffff << 32 // of a slot's word; those of a batch can be added up
 )
 
-// run is consecutive packets of the batch that have one target: the slots from first up to end. next chains the runs
-// with one target.
+// run is consecutive packets of the batch that have one target: the slots from first up to end.
+// next chains the runs with one target.
 type run struct {
 	first, end uint16 // in sender.words
 	next       uint16
@@ -65,7 +65,8 @@ type sender struct {
 	used   uint32
 	drops  [kring.Reasons]uint64 // of this sync
 
-	slots, more, bytes uint64 // of this sync: all slots, those with more of their packet behind them, and their lengths
+	// of this sync: all slots, those with more of their packet behind them, and their lengths
+	slots, more, bytes uint64
 
 	program kring.Memory          // whose sync it is
 	scanned bool                  // the batch has been looked through for slots with NS_INDIRECT
@@ -111,8 +112,8 @@ func (s *sender) forward(k, head uint32) {
 	s.publishCounts()
 }
 
-// collect takes slots from k on, up to head or a full batch, and sorts their packets by target. It returns the first slot
-// it did not take.
+// collect takes slots from k on, up to head or a full batch, and sorts their packets by target. It
+// returns the first slot it did not take.
 func (s *sender) collect(k, head uint32) uint32 {
 	s.count = 0
 	s.start, s.scanned = k, false
@@ -156,9 +157,9 @@ func acknowledge(slots []abi.Slot) {
 	}
 }
 
-// sort puts the packets in the first n words on the lists of their targets. A packet without its last fragment counts as
-// complete at the end of what was sent; at the end of a batch it is left for the next one, and the number of its slots
-// returned.
+// sort puts the packets in the first n words on the lists of their targets. A packet without its
+// last fragment counts as complete at the end of what was sent; at the end of a batch it is left
+// for the next one, and the number of its slots returned.
 func (s *sender) sort(n uint32, last bool) (rest uint32) {
 	size := s.bufs.Size()
 	first := uint32(0)
@@ -215,15 +216,16 @@ func (s *sender) sort(n uint32, last bool) (rest uint32) {
 	return 0
 }
 
-// tooShort counts a packet without addresses, unless it is one whose data could not be fetched: that is counted.
+// tooShort counts a packet without addresses, unless it is one whose data could not be fetched:
+// that is counted.
 func (s *sender) tooShort(w abi.SlotWord) {
 	if w.Flags()&abi.NSIndirect == 0 {
 		s.drops[kring.TooShort]++
 	}
 }
 
-// follow passes over the packets from i on that have the addresses of the one before, as nearly all have, and nothing
-// special about them. It returns the first word that is different.
+// follow passes over the packets from i on that have the addresses of the one before, as nearly all
+// have, and nothing special about them. It returns the first word that is different.
 func (s *sender) follow(i, n uint32) uint32 {
 	bufs, lo, hi := s.bufs, s.lastLo, s.lastHi
 	most := bufs.Size() - etherHead
@@ -239,7 +241,8 @@ func (s *sender) follow(i, n uint32) uint32 {
 	return i
 }
 
-// noteOffsets reads where the frames of slots start, which are words from n on. With NS_INDIRECT the ptr is none of it.
+// noteOffsets reads where the frames of slots start, which are words from n on. With NS_INDIRECT
+// the ptr is none of it.
 func (s *sender) noteOffsets(slots []abi.Slot, n uint32) {
 	for i := range slots {
 		at := (n + uint32(i)) % batch
@@ -267,7 +270,8 @@ func (s *sender) data(i uint32) []byte {
 	return b
 }
 
-// packetEnd is the word after the packet that starts at first, above n if its last fragment is not there.
+// packetEnd is the word after the packet that starts at first, above n if its last fragment is not
+// there.
 func (s *sender) packetEnd(first, n uint32) uint32 {
 	for i := first; i < n; i++ {
 		if s.words[i%batch].Flags()&abi.NSMoreFrag == 0 {
@@ -294,7 +298,8 @@ func (s *sender) badFragment(first, end uint32) (kring.Reason, bool) {
 	return 0, false
 }
 
-// look learns the sender's address and finds the receiver's. lo and hi are the first 12 bytes of the frame.
+// look learns the sender's address and finds the receiver's. lo and hi are the first 12 bytes of
+// the frame.
 func (s *sender) look(lo uint64, hi uint32) {
 	dst, src := lo&macMask, lo>>48|uint64(hi)<<16
 	table := &s.at.sw.table
@@ -309,7 +314,8 @@ func (s *sender) look(lo uint64, hi uint32) {
 	}
 }
 
-// add puts the packet in the words from first to end on a list, or at the end of the run that it continues.
+// add puts the packet in the words from first to end on a list, or at the end of the run that it
+// continues.
 func (s *sender) add(to int, first, end uint32) {
 	l := &s.lists[to]
 	if l.head == none {
@@ -327,8 +333,8 @@ func (s *sender) add(to int, first, end uint32) {
 	s.count++
 }
 
-// deliver empties all lists. Broadcast frames go to every port's ring 0, in between that port's own ones, in the order
-// in which they were sent.
+// deliver empties all lists. Broadcast frames go to every port's ring 0, in between that port's own
+// ones, in the order in which they were sent.
 func (s *sender) deliver(ports []*Port) {
 	if all := s.lists[toAll].head; all != none {
 		others := false
@@ -379,7 +385,8 @@ func (s *sender) packets(i uint16) (n uint64) {
 	return n
 }
 
-// publishCounts publishes what this sync has counted. A device that is attached counts by itself what it receives.
+// publishCounts publishes what this sync has counted. A device that is attached counts by itself
+// what it receives.
 func (s *sender) publishCounts() {
 	if s.ring.Dir == abi.DirTx {
 		s.ring.Traffic.Add(s.slots-s.more, s.bytes)
@@ -396,8 +403,8 @@ func (s *sender) publishCounts() {
 // inboxFor is where packets from a sender's ring arrive that are for this port alone.
 func (p *Port) inboxFor(ring uint16) *inbox { return p.inboxes[int(ring)%len(p.inboxes)] }
 
-// put copies the packets of two lists, merged in the order in which they were sent, into the ring. What does not fit is
-// lost and counted here, at the receiver.
+// put copies the packets of two lists, merged in the order in which they were sent, into the ring.
+// What does not fit is lost and counted here, at the receiver.
 func (in *inbox) put(s *sender, a, b uint16) {
 	if a == none && b == none {
 		return
@@ -461,7 +468,8 @@ type filler struct {
 
 	frames, bytes uint64 // that were put into the ring
 
-	afresh    bool   // slots are filled anew: buffers differ in size or place, or frames start inside of them
+	// slots are filled anew: buffers differ in size or place, or frames start inside of them
+	afresh    bool
 	from, to  uint32 // lengths of the virtio-net headers of the sender and the receiver
 	badHeader uint64 // packets whose header asks for what cannot be
 }
@@ -481,8 +489,8 @@ func (f *filler) run(r run) {
 	}
 }
 
-// lines copies packets of one slot and no more than a cache line, as many as follow each other, find room, and do not
-// make the ring wrap. It returns how many.
+// lines copies packets of one slot and no more than a cache line, as many as follow each other,
+// find room, and do not make the ring wrap. It returns how many.
 func (f *filler) lines(words []abi.SlotWord) int {
 	bufs := f.s.bufs
 	slots := f.ring.Slots()[f.tail:]
@@ -506,7 +514,8 @@ func (f *filler) lines(words []abi.SlotWord) int {
 	return n
 }
 
-// packet copies the packet that the words start with, all of it or nothing, and returns the number of its words.
+// packet copies the packet that the words start with, all of it or nothing, and returns the number
+// of its words.
 func (f *filler) packet(words []abi.SlotWord) int {
 	n := 1
 	for n < len(words) && words[n-1].Flags()&abi.NSMoreFrag != 0 {

@@ -9,19 +9,20 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/vnethdr"
 )
 
-// A port's frames may have a virtio-net header in front. Between ports whose headers differ in length it is taken off,
-// put on, or changed:
+// A port's frames may have a virtio-net header in front. Between ports whose headers differ in
+// length it is taken off, put on, or changed:
 //
 //	from 0 to 10 or 12   a header of zeros
 //	from 10 to 12        two zeros behind it
 //	from 12 to 10        the first 10 bytes
-//	from 10 or 12 to 0   none; what it asks for is done here: a checksum is completed, a packet larger than a frame split
+//	from 10 or 12 to 0   none; its offloads are done here (package vnethdr)
 //
-// A converted packet fills the receiver's slots anew, however it was cut. So does one between ports whose buffers are not the
-// same pool, or whose frames start inside of their buffers.
+// A converted packet fills the receiver's slots anew, however it was cut. So does one between ports
+// whose buffers are not the same pool, or whose frames start inside of their buffers.
 
 const (
-	// maxFlat is the largest packet whose header asks for something: a whole IP packet behind an Ethernet header with tags.
+	// maxFlat is the largest packet whose header asks for something: a whole IP packet behind an
+	// Ethernet header with tags.
 	maxFlat = 1<<16 + 64
 	// maxFrame is what a receiver without headers gets at most when a packet is split.
 	maxFrame = 1514
@@ -33,7 +34,8 @@ func (p *Port) Header() uint32 { return p.header.Load() }
 // SetHeader changes it, between two syncs: 0, 10 or 12 bytes, EINVAL for others.
 func (p *Port) SetHeader(length uint32) error {
 	if !vnethdr.ValidLength(length) {
-		return fault.New(syscall.EINVAL, "set header of", p.Name, "%d bytes; a virtio-net header has 10 or 12, or is not there", length)
+		return fault.New(syscall.EINVAL, "set header of", p.Name,
+			"%d bytes; a virtio-net header has 10 or 12, or is not there", length)
 	}
 	for _, r := range p.rings[abi.DirTx] {
 		r.Hold()
@@ -48,8 +50,8 @@ func (p *Port) SetHeader(length uint32) error {
 	return nil
 }
 
-// headBehind is Bufs.Head of the packet in the words from first to end, behind the sender's header, which is in the first
-// slot, and may be all that is.
+// headBehind is Bufs.Head of the packet in the words from first to end, behind the sender's header,
+// which is in the first slot, and may be all that is.
 func (s *sender) headBehind(first, end uint32) (lo uint64, hi uint32, ok bool) {
 	skip := s.header
 	if skip > 0 && uint32(s.words[first%batch].Len()) == skip && end-first > 1 {
@@ -217,8 +219,8 @@ func (f *filler) stream(src *source) {
 	f.torn += torn
 }
 
-// slotsFor is how many of the receiver's next slots a packet of that size takes: more than there are if they do not
-// suffice.
+// slotsFor is how many of the receiver's next slots a packet of that size takes: more than there
+// are if they do not suffice.
 func (f *filler) slotsFor(size int) (n uint32) {
 	for k := f.tail; size > 0; k = f.ring.Next(k) {
 		if n == f.room || n == abi.MaxFrags {
@@ -234,8 +236,8 @@ func (f *filler) slotsFor(size int) (n uint32) {
 // mostInSlot is what a slot's length can say.
 const mostInSlot = 1<<16 - 1
 
-// next takes the receiver's next slot, of which there is one, and the part of its buffer where a frame may be written.
-// Without a buffer in it, the index is 0 and nothing may be written.
+// next takes the receiver's next slot, of which there is one, and the part of its buffer where a
+// frame may be written. Without a buffer in it, the index is 0 and nothing may be written.
 func (f *filler) next() (slot *abi.Slot, idx uint32, buf []byte) {
 	slot = f.ring.Slot(f.tail)
 	f.tail = f.ring.Next(f.tail)

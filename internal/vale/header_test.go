@@ -63,7 +63,8 @@ func TestHeaderLengths(t *testing.T) {
 	p := ports(t, 1)[0]
 	for n := range uint32(100) {
 		err := p.SetHeader(n)
-		if ok := n == 0 || n == 10 || n == 12; ok != (err == nil) || !ok && !errors.Is(err, syscall.EINVAL) {
+		if ok := n == 0 || n == 10 || n == 12; ok != (err == nil) ||
+			!ok && !errors.Is(err, syscall.EINVAL) {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 	}
@@ -114,7 +115,8 @@ func TestHeadersOfDifferingLengths(t *testing.T) {
 				want = append(want, data...)
 				got, ok := pullWhole(t, p[1].rx[0])
 				if !ok || !bytes.Equal(got, want) {
-					t.Fatalf("from %d to %d: %d bytes %x…, want %d bytes %x…", from, to, len(got), got[:min(30, len(got))], len(want), want[:30])
+					t.Fatalf("from %d to %d: %d bytes %x…, want %d bytes %x…", from, to, len(got),
+						got[:min(30, len(got))], len(want), want[:30])
 				}
 				p[1].rx[0].Sync(t)
 			}
@@ -206,7 +208,8 @@ func dissect(t *testing.T, b []byte, tags int, fragment bool) (ip, l4 []byte) {
 		n := int(ip[0]&0xf) * 4
 		l4, proto, pseudo = ip[n:], ip[9], ip[12:20]
 		if int(binary.BigEndian.Uint16(ip[2:])) != len(ip) || slowSum(ip[:n]) != 0xffff {
-			t.Fatalf("IPv4 length %d, there are %d; header sum %#x", binary.BigEndian.Uint16(ip[2:]), len(ip), slowSum(ip[:n]))
+			t.Fatalf("IPv4 length %d, there are %d; header sum %#x", binary.BigEndian.Uint16(ip[2:]),
+				len(ip), slowSum(ip[:n]))
 		}
 	}
 	if !fragment {
@@ -270,7 +273,8 @@ func TestChecksumsAreCompleted(t *testing.T) {
 				if udp {
 					proto = 17
 				}
-				binary.BigEndian.PutUint16(l4[offset:], slowSum(pseudo, []byte{0, proto, byte(len(l4) >> 8), byte(len(l4))}))
+				binary.BigEndian.PutUint16(l4[offset:],
+					slowSum(pseudo, []byte{0, proto, byte(len(l4) >> 8), byte(len(l4))}))
 				got := exchange(t, p, virtio(vnethdr.NeedsSum, vnethdr.GSONone, 0, start, offset), data)
 				if len(got) != 1 || len(got[0]) != len(data) {
 					t.Fatalf("%d packets", len(got))
@@ -291,11 +295,13 @@ func TestPacketsAreSplit(t *testing.T) {
 	for range 400 {
 		kind := []byte{vnethdr.GSOTCP4, vnethdr.GSOTCP6, vnethdr.GSOUDPL4, vnethdr.GSOUDP}[rnd.IntN(4)]
 		v6 := kind == vnethdr.GSOTCP6 || kind == vnethdr.GSOUDPL4 && rnd.IntN(2) == 0
-		udp, tags, options := kind == vnethdr.GSOUDP || kind == vnethdr.GSOUDPL4, rnd.IntN(3), 4*rnd.IntN(4)
+		udp, tags, options := kind == vnethdr.GSOUDP ||
+			kind == vnethdr.GSOUDPL4, rnd.IntN(3), 4*rnd.IntN(4)
 		size := rnd.IntN(16000)
 		data := ipPacket(v6, udp, tags, options, size)
 		mss := []int{0, 40 + rnd.IntN(100), 1 << 15}[rnd.IntN(3)]
-		got := exchange(t, p, virtio(vnethdr.NeedsSum, kind|byte(rnd.IntN(2))*vnethdr.GSOECN, mss, 0, 0)[:10], data)
+		got := exchange(t, p, virtio(vnethdr.NeedsSum, kind|byte(rnd.IntN(2))*vnethdr.GSOECN, mss, 0,
+			0)[:10], data)
 		var all []byte
 		head := len(data) - size - 14 - 4*tags
 		for i, f := range got {
@@ -339,7 +345,8 @@ func TestPacketsAreSplit(t *testing.T) {
 		want := data[len(data)-size:]
 		if kind == vnethdr.GSOUDP && len(all) >= 8 {
 			ip := got[0][14+4*tags:]
-			if s := slowSum(ip[12:20], []byte{0, 17, byte(len(all) >> 8), byte(len(all))}, all); s != 0xffff {
+			if s := slowSum(ip[12:20], []byte{0, 17, byte(len(all) >> 8), byte(len(all))},
+				all); s != 0xffff {
 				t.Fatalf("sum of the datagram %#x", s)
 			}
 			all = all[8:]
@@ -374,7 +381,8 @@ func TestHeadersThatAskForNonsense(t *testing.T) {
 			header, data []byte
 		}{fmt.Sprintf("%d bytes of TCP", n), virtio(0, vnethdr.GSOTCP4, 0, 0, 0), tcp[:n]})
 	}
-	for i, at := range []struct{ at, value int }{{14, 0x44}, {14, 0x55}, {14 + 20 + 12, 0x40}, {14 + 20 + 12, 0xf0}} {
+	for i, at := range []struct{ at, value int }{{14, 0x44}, {14, 0x55}, {14 + 20 + 12, 0x40},
+		{14 + 20 + 12, 0xf0}} {
 		mangled := bytes.Clone(tcp)[:14+20+20]
 		mangled[at.at] = byte(at.value)
 		bad = append(bad, struct {
@@ -395,7 +403,8 @@ func TestConversionsDoNotAllocate(t *testing.T) {
 	setHeaders(t, p, 12, 0, 10)
 	data := ipPacket(false, false, 0, 0, 1500)
 	if n := testing.AllocsPerRun(100, func() {
-		pushCut(t, p[0].tx[0], append(virtio(1, vnethdr.GSOTCP4, 0, 0, 0), data...), func() int { return 256 })
+		pushCut(t, p[0].tx[0], append(virtio(1, vnethdr.GSOTCP4, 0, 0, 0), data...),
+			func() int { return 256 })
 		p[0].tx[0].Sync(t)
 		for _, r := range p[1:] {
 			r.rx[0].Sync(t)

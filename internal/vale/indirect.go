@@ -8,9 +8,9 @@ import (
 // together is how many pieces of a program's memory are fetched at once.
 const together = 64
 
-// fetch brings the data of slots with NS_INDIRECT into their buffers, which are the framework's as long as the sync lasts:
-// behind it they are slots like others. One whose data cannot be had gets length 0 and keeps the flag, and is counted. The
-// first n words are looked through.
+// fetch brings the data of slots with NS_INDIRECT into their buffers, which are the framework's as
+// long as the sync lasts: behind it they are slots like others. One whose data cannot be had gets
+// length 0 and keeps the flag, and is counted. The first n words are looked through.
 func (s *sender) fetch(n uint32) {
 	s.scanned = true
 	count := 0
@@ -20,7 +20,8 @@ func (s *sender) fetch(n uint32) {
 			continue
 		}
 		if s.bufs.Valid(w.BufIdx()) && uint32(w.Len()) <= s.bufs.Size() { // if not, sort finds out
-			s.pieces[count] = kring.Piece{Addr: s.ring.Slot((s.start + i) % s.ring.N).Ptr, To: s.bufs.Bytes(w.BufIdx())[:w.Len()]}
+			s.pieces[count] = kring.Piece{Addr: s.ring.Slot((s.start + i) % s.ring.N).Ptr,
+				To: s.bufs.Bytes(w.BufIdx())[:w.Len()]}
 			s.fetched[count] = uint16(i)
 			count++
 		}

@@ -22,7 +22,8 @@ func (m *memory) Fetch(pieces []kring.Piece) {
 	m.calls++
 	for i := range pieces {
 		p := &pieces[i]
-		if at := p.Addr - m.base; at > uint64(len(m.bytes)) || uint64(len(p.To)) > uint64(len(m.bytes))-at {
+		if at := p.Addr - m.base; at > uint64(len(m.bytes)) ||
+			uint64(len(p.To)) > uint64(len(m.bytes))-at {
 			p.Bad = true
 		} else {
 			copy(p.To, m.bytes[at:])

@@ -19,7 +19,8 @@ type piece struct {
 	flags uint16
 }
 
-// modelRing is an rx ring of the model: a queue with room for slots that the receiver has given back.
+// modelRing is an rx ring of the model: a queue with room for slots that the receiver has given
+// back.
 type modelRing struct {
 	open  bool
 	room  int
@@ -44,7 +45,8 @@ type model struct {
 }
 
 // send is a packet in its slots, from a ring of a port.
-func (m *model) send(from, ring int, slots []abi.Slot, data func(abi.Slot) []byte, valid func(uint32) bool, size int) {
+func (m *model) send(from, ring int, slots []abi.Slot, data func(abi.Slot) []byte,
+	valid func(uint32) bool, size int) {
 	drop := func(why kring.Reason) { m.ports[from].drops[ring][why.String()]++ }
 	if len(slots) > abi.MaxFrags {
 		drop(kring.TooManyFrags)
@@ -147,7 +149,8 @@ func (b *bench) add(t *testing.T, txRings, rxRings int, slots uint32) {
 }
 
 // fill makes a random packet of some slots in the tx ring, and tells the model.
-func (b *bench) fill(rnd *rand.Rand, tx *kringtest.Ring, macs [][6]byte, room int) (slots []abi.Slot) {
+func (b *bench) fill(rnd *rand.Rand, tx *kringtest.Ring, macs [][6]byte,
+	room int) (slots []abi.Slot) {
 	frags := 1
 	if rnd.IntN(4) == 0 {
 		frags += rnd.IntN(3)
@@ -166,7 +169,8 @@ func (b *bench) fill(rnd *rand.Rand, tx *kringtest.Ring, macs [][6]byte, room in
 		}
 		b.seq++
 		binary.LittleEndian.PutUint32(buf[14:], b.seq)
-		s.Len, s.Flags = uint16([]int{14, 60, 64, 65, 200, 256, rnd.IntN(257)}[rnd.IntN(7)]), uint16(rnd.IntN(2))<<1
+		s.Len, s.Flags = uint16([]int{14, 60, 64, 65, 200, 256, rnd.IntN(257)}[rnd.IntN(7)]),
+			uint16(rnd.IntN(2))<<1
 		switch rnd.IntN(80) {
 		case 0:
 			s.Len = uint16(257 + rnd.IntN(1<<16-257))
@@ -182,8 +186,8 @@ func (b *bench) fill(rnd *rand.Rand, tx *kringtest.Ring, macs [][6]byte, room in
 	return slots
 }
 
-// TestSwitchDoesWhatTheModelDoes sends random packets, good and bad, between ports of all shapes, some of which are closed
-// or leave in between, and looks at every slot and every counter.
+// TestSwitchDoesWhatTheModelDoes sends random packets, good and bad, between ports of all shapes,
+// some of which are closed or leave in between, and looks at every slot and every counter.
 func TestSwitchDoesWhatTheModelDoes(t *testing.T) {
 	macs := [][6]byte{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, {1, 0, 0x5e, 0, 0, 1}, {}}
 	for i := range byte(9) {
@@ -278,9 +282,12 @@ func (b *bench) receive(rx *kringtest.Ring, m *modelRing, most int) {
 	}
 	for i, at := range mine {
 		s := rx.Slot(at)
-		if got := rx.Bufs().Bytes(s.BufIdx)[:s.Len]; !bytes.Equal(got, m.queue[i].data) || s.Flags != m.queue[i].flags {
-			b.Fatalf("%s slot %d of %d: %d bytes %x…, flags %#x; want %d bytes %x…, flags %#x", rx.Name, i, len(mine),
-				len(got), got[:min(len(got), 20)], s.Flags, len(m.queue[i].data), m.queue[i].data[:min(len(m.queue[i].data), 20)], m.queue[i].flags)
+		if got := rx.Bufs().Bytes(s.BufIdx)[:s.Len]; !bytes.Equal(got, m.queue[i].data) ||
+			s.Flags != m.queue[i].flags {
+			b.Fatalf("%s slot %d of %d: %d bytes %x…, flags %#x; want %d bytes %x…, flags %#x", rx.Name, i,
+				len(mine),
+				len(got), got[:min(len(got), 20)], s.Flags, len(m.queue[i].data),
+				m.queue[i].data[:min(len(m.queue[i].data), 20)], m.queue[i].flags)
 		}
 	}
 	n := min(most, len(mine))

@@ -30,7 +30,8 @@ type Port struct {
 	inboxes []*inbox
 }
 
-// inbox is a ring that all ports of the switch deliver to: an rx ring, or the tx ring of a device that is attached.
+// inbox is a ring that all ports of the switch deliver to: an rx ring, or the tx ring of a device
+// that is attached.
 type inbox struct {
 	port *Port
 	mu   sync.Mutex
@@ -39,17 +40,20 @@ type inbox struct {
 	out  *outlet // nil for an rx ring
 }
 
-// NewPort makes a port that is on no switch. EINVAL for a number of rings that netmap does not allow.
+// NewPort makes a port that is on no switch. EINVAL for a number of rings that netmap does not
+// allow.
 func NewPort(region *mem.Region, name string, shape port.Shape) (*Port, error) {
 	if tx, rx := shape.TxRings, shape.RxRings; tx < 1 || tx > MaxRings || rx < 1 || rx > MaxRings {
-		return nil, fault.New(syscall.EINVAL, "make port", name, "%d tx and %d rx rings; want 1 to %d", tx, rx, MaxRings)
+		return nil, fault.New(syscall.EINVAL, "make port", name, "%d tx and %d rx rings; want 1 to %d",
+			tx, rx, MaxRings)
 	}
 	p := &Port{Name: name, region: region}
 	p.at.Store(nowhere)
 	for i := range shape.TxRings {
 		tx := &sender{port: p}
 		p.senders = append(p.senders, tx)
-		p.rings[abi.DirTx] = append(p.rings[abi.DirTx], kring.New(fmt.Sprintf("%s TX%d", name, i), abi.DirTx, i, shape.TxSlots, tx.sync))
+		p.rings[abi.DirTx] = append(p.rings[abi.DirTx],
+			kring.New(fmt.Sprintf("%s TX%d", name, i), abi.DirTx, i, shape.TxSlots, tx.sync))
 	}
 	for i := range shape.RxRings {
 		ring := kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, i, shape.RxSlots, rxSync)
@@ -79,7 +83,8 @@ func (p *Port) Switch() *Switch {
 // Index is the port's number on its switch.
 func (p *Port) Index() int { return p.at.Load().index }
 
-// Leave takes the port off its switch, if it is on one, between two syncs. Its rings stay as they are.
+// Leave takes the port off its switch, if it is on one, between two syncs. Its rings stay as they
+// are.
 func (p *Port) Leave() {
 	for _, r := range p.rings[abi.DirTx] {
 		r.Hold()
@@ -126,7 +131,8 @@ func (p *Port) Close() error {
 	return nil
 }
 
-// rxSync gives back the slots up to head. Senders see the room at once; what they delivered stands in HwTail already.
+// rxSync gives back the slots up to head. Senders see the room at once; what they delivered stands
+// in HwTail already.
 func rxSync(r *kring.Ring, _ kring.Memory) error {
 	if h := r.Head(); h != r.HwCur.Load() {
 		r.HwCur.Store(h)

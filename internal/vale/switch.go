@@ -1,6 +1,7 @@
-// Package vale is netmap's learning Ethernet switch. A port's txsync is the switch: it looks every frame up, sorts the
-// batch by destination, and copies it into the rings of the receivers. Nobody waits: a receiver whose ring is full loses
-// the frame, and the sender's ring is empty after every sync.
+// Package vale is netmap's learning Ethernet switch. A port's txsync is the switch: it looks every
+// frame up, sorts the batch by destination, and copies it into the rings of the receivers. Nobody
+// waits: a receiver whose ring is full loses the frame, and the sender's ring is empty after every
+// sync.
 package vale
 
 import (
@@ -53,7 +54,8 @@ func (s *Switch) Ports() []*Port {
 	return slices.DeleteFunc(slices.Clone(*s.ports.Load()), func(p *Port) bool { return p == nil })
 }
 
-// Join gives the port, which is on no switch, the lowest free index. ENOMEM when the switch is full.
+// Join gives the port, which is on no switch, the lowest free index. ENOMEM when the switch is
+// full.
 func (s *Switch) Join(p *Port) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,7 +63,8 @@ func (s *Switch) Join(p *Port) error {
 	i := slices.Index(ports, nil)
 	if i < 0 {
 		if i = len(ports); i == MaxPorts {
-			return fault.New(syscall.ENOMEM, "join switch", s.name, "it has %d ports already; close one or use another switch", MaxPorts)
+			return fault.New(syscall.ENOMEM, "join switch", s.name,
+				"it has %d ports already; close one or use another switch", MaxPorts)
 		}
 		ports = append(ports, nil)
 	}
@@ -71,7 +74,8 @@ func (s *Switch) Join(p *Port) error {
 	return nil
 }
 
-// leave frees the port's index and forgets the addresses that were seen there. The port sends nothing meanwhile.
+// leave frees the port's index and forgets the addresses that were seen there. The port sends
+// nothing meanwhile.
 func (s *Switch) leave(p *Port) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,8 +11,9 @@ const (
 	multicast = 1 // the first bit of an address on the wire is the lowest of its first byte
 )
 
-// table is the forwarding table: direct mapped, no ageing, a later address replaces an earlier one with the same hash.
-// An entry is one word, port+1 above the 48 bits of the address, so that senders read and write it without a lock.
+// table is the forwarding table: direct mapped, no ageing, a later address replaces an earlier one
+// with the same hash. An entry is one word, port+1 above the 48 bits of the address, so that
+// senders read and write it without a lock.
 type table [tableSize]atomic.Uint64
 
 // learn notes that mac was seen at the port.
@@ -46,7 +47,8 @@ func (t *table) list() (all []Learned) {
 	return all
 }
 
-// hash spreads addresses over the table: the high bits of a product depend on all bits of the address.
+// hash spreads addresses over the table: the high bits of a product depend on all bits of the
+// address.
 func hash(mac uint64) uint32 {
 	return uint32(mac * 0x9e3779b97f4a7c15 >> 54)
 }

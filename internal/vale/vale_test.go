@@ -41,7 +41,8 @@ func newNet(t testing.TB) net {
 
 // newPort makes a port and joins it to the switch.
 func (n *net) newPort(name string, txRings, rxRings uint16, slots uint32) (*Port, error) {
-	p, err := NewPort(n.region, name, port.Shape{TxRings: txRings, RxRings: rxRings, TxSlots: slots, RxSlots: slots})
+	p, err := NewPort(n.region, name,
+		port.Shape{TxRings: txRings, RxRings: rxRings, TxSlots: slots, RxSlots: slots})
 	if err == nil {
 		err = n.sw.Join(p)
 	}
@@ -167,7 +168,8 @@ func TestLearning(t *testing.T) {
 	wantTexts(t, a, "a is known")
 	wantTexts(t, c)
 
-	a.send(t, packet('b', 'a', "now b is known"), packet('*', 'a', "to all"), packet('b', 'a', "b again"))
+	a.send(t, packet('b', 'a', "now b is known"), packet('*', 'a', "to all"),
+		packet('b', 'a', "b again"))
 	wantTexts(t, b, "now b is known", "to all", "b again")
 	wantTexts(t, c, "to all")
 
@@ -244,7 +246,8 @@ func TestOrderOfUnicastAndBroadcast(t *testing.T) {
 	for _, s := range p {
 		texts(t, s.rx[0])
 	}
-	a.send(t, packet('b', 'a', "1"), packet('*', 'a', "2"), packet('c', 'a', "3"), packet('c', 'a', "4"), packet('b', 'a', "5"),
+	a.send(t, packet('b', 'a', "1"), packet('*', 'a', "2"), packet('c', 'a', "3"),
+		packet('c', 'a', "4"), packet('b', 'a', "5"),
 		packet('*', 'a', "6"), packet('*', 'a', "7"), packet('b', 'a', "8"), packet('c', 'a', "9"))
 	wantTexts(t, b, "1", "2", "5", "6", "7", "8")
 	wantTexts(t, c, "2", "3", "4", "6", "7", "9")
@@ -260,7 +263,8 @@ func TestRingsOfTheReceiver(t *testing.T) {
 		tx.Sync(t)
 	}
 	for i, want := range [][]string{
-		{"unicast 0", "broadcast 0", "broadcast 1", "broadcast 2", "unicast 3", "broadcast 3", "broadcast 4"},
+		{"unicast 0", "broadcast 0", "broadcast 1", "broadcast 2", "unicast 3", "broadcast 3",
+			"broadcast 4"},
 		{"unicast 1", "unicast 4"},
 		{"unicast 2"},
 	} {
@@ -301,7 +305,8 @@ func TestPacketsOfSeveralSlots(t *testing.T) {
 				for i, want := range c.flags {
 					f, flags, ok := b.rx[0].Pull()
 					if !ok || flags != want || len(f) != c.lens[i] {
-						t.Errorf("slot %d: %d bytes, flags %#x; want %d bytes, flags %#x", i, len(f), flags, c.lens[i], want)
+						t.Errorf("slot %d: %d bytes, flags %#x; want %d bytes, flags %#x", i, len(f), flags,
+							c.lens[i], want)
 					}
 				}
 				if _, _, ok := b.rx[0].Pull(); ok {
@@ -317,7 +322,8 @@ func TestNumberOfFragments(t *testing.T) {
 	for _, c := range []struct {
 		frags  int
 		passes bool
-	}{{63, true}, {64, true}, {65, false}, {1023, false}, {1024, false}, {1025, false}, {1030, false}, {2048, false}, {2060, false}, {4000, false}} {
+	}{{63, true}, {64, true}, {65, false}, {1023, false}, {1024, false}, {1025, false}, {1030, false},
+		{2048, false}, {2060, false}, {4000, false}} {
 		t.Run(fmt.Sprint(c.frags), func(t *testing.T) {
 			w := newNet(t)
 			a, b := w.join(t, 1, 1, 4096), w.join(t, 1, 1, 2048)
@@ -393,7 +399,8 @@ func TestBadSlotsAreDroppedWithAReason(t *testing.T) {
 		{"buffer 1", func(s *abi.Slot, _ uint32) { s.BufIdx = 1 }, kring.BadBuffer, 1},
 		{"a buffer behind the pool", func(s *abi.Slot, n uint32) { s.BufIdx = n }, kring.BadBuffer, 1},
 		{"a buffer far behind", func(s *abi.Slot, _ uint32) { s.BufIdx = 1<<32 - 1 }, kring.BadBuffer, 1},
-		{"bad fragment", func(s *abi.Slot, _ uint32) { s.Flags, s.Len = abi.NSMoreFrag, 300 }, kring.BadLength, 1},
+		{"bad fragment", func(s *abi.Slot, _ uint32) { s.Flags, s.Len = abi.NSMoreFrag, 300 },
+			kring.BadLength, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := ports(t, 2)
@@ -521,8 +528,10 @@ func TestNumberOfPorts(t *testing.T) {
 
 	// A full switch works, for its last port as well.
 	a, z := all[0], all[MaxPorts-1]
-	tx, rx := kringtest.Open(t, w.region, a, abi.DirTx, 0), kringtest.Open(t, w.region, z, abi.DirRx, 0)
-	tx2, rx2 := kringtest.Open(t, w.region, z, abi.DirTx, 0), kringtest.Open(t, w.region, a, abi.DirRx, 0)
+	tx, rx := kringtest.Open(t, w.region, a, abi.DirTx, 0),
+		kringtest.Open(t, w.region, z, abi.DirRx, 0)
+	tx2, rx2 := kringtest.Open(t, w.region, z, abi.DirTx, 0),
+		kringtest.Open(t, w.region, a, abi.DirRx, 0)
 	tx.Push(packet('z', 'a', "to all"), 0)
 	tx.Sync(t)
 	if got := texts(t, rx); !slices.Equal(got, []string{"to all"}) {
@@ -613,8 +622,8 @@ func TestHashSpreadsNeighbours(t *testing.T) {
 	}
 }
 
-// TestManySendersToOneReceiver floods one port from several: every frame is received once, intact and in its sender's
-// order, or counted as lost.
+// TestManySendersToOneReceiver floods one port from several: every frame is received once, intact
+// and in its sender's order, or counted as lost.
 func TestManySendersToOneReceiver(t *testing.T) {
 	const senders, perSender = 4, 20000
 	w := newNet(t)
@@ -650,8 +659,10 @@ func TestManySendersToOneReceiver(t *testing.T) {
 		for range n {
 			f, flags, _ := rx.rx[0].Pull()
 			who, seq := f[14], binary.LittleEndian.Uint32(f[15:])
-			if flags != 0x100 || who >= senders || seq < next[who] || !bytes.Equal(f, payload(who, seq, len(f)-19)) {
-				t.Fatalf("received %d bytes, flags %#x, sender %d, number %d; expected %v or later", len(f), flags, who, seq, next)
+			if flags != 0x100 || who >= senders || seq < next[who] ||
+				!bytes.Equal(f, payload(who, seq, len(f)-19)) {
+				t.Fatalf("received %d bytes, flags %#x, sender %d, number %d; expected %v or later", len(f),
+					flags, who, seq, next)
 			}
 			next[who] = seq + 1
 			received++
@@ -685,7 +696,8 @@ func payload(who byte, seq uint32, extra int) []byte {
 	return f
 }
 
-// Ports come and go while others send: nobody writes to a ring that is gone, and all memory comes back.
+// Ports come and go while others send: nobody writes to a ring that is gone, and all memory comes
+// back.
 func TestPortsComeAndGoUnderTraffic(t *testing.T) {
 	w := newNet(t)
 	a, b := w.join(t, 1, 1, 64), w.join(t, 1, 1, 64)
@@ -712,7 +724,8 @@ func TestPortsComeAndGoUnderTraffic(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tx, rx := kringtest.Open(t, w.region, p, abi.DirTx, 0), kringtest.Open(t, w.region, p, abi.DirRx, 0)
+		tx, rx := kringtest.Open(t, w.region, p, abi.DirTx, 0),
+			kringtest.Open(t, w.region, p, abi.DirRx, 0)
 		tx.Push(packet('s', 'r', "hello"), 0)
 		tx.Sync(t)
 		texts(t, rx)
@@ -734,7 +747,8 @@ func drain(t *testing.T, rx *kringtest.Ring) (last []byte) {
 	return last
 }
 
-// Programs that write anything anywhere in their rings harm nobody but themselves: two honest ports go on.
+// Programs that write anything anywhere in their rings harm nobody but themselves: two honest ports
+// go on.
 func TestHostilePrograms(t *testing.T) {
 	for seed := range uint64(20) {
 		w := newNet(t)
@@ -757,7 +771,8 @@ func TestHostilePrograms(t *testing.T) {
 			case 2:
 				r.Shared.Tail.Store(rnd.Uint32N(18))
 			case 3: // its own buffers or none at all; those of others it could of course write to directly
-				*r.Slot(rnd.Uint32N(16)) = abi.Slot{BufIdx: []uint32{own[r] + rnd.Uint32N(16), 0, 1 << 30}[rnd.IntN(3)], Len: uint16(rnd.IntN(300)), Flags: uint16(rnd.Uint32())}
+				*r.Slot(rnd.Uint32N(16)) = abi.Slot{BufIdx: []uint32{own[r] + rnd.Uint32N(16), 0,
+					1 << 30}[rnd.IntN(3)], Len: uint16(rnd.IntN(300)), Flags: uint16(rnd.Uint32())}
 			case 4:
 				r.Sync(t)
 			}
