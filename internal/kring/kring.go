@@ -365,7 +365,8 @@ func (r *Ring) WantsStamp() bool { return r.flags()&abi.NRTimestamp != 0 }
 // WantsForward reports whether the program asked for transparent mode (NR_FORWARD).
 func (r *Ring) WantsForward() bool { return r.flags()&abi.NRForward != 0 }
 
-// Stamp writes the time of a sync.
-func (r *Ring) Stamp(t time.Time) {
+// Stamp writes the time of a sync that ends now.
+func (r *Ring) Stamp() {
+	t := ringClock.now()
 	r.shared.Ts = abi.Timeval{Sec: t.Unix(), Usec: int64(t.Nanosecond() / 1000)}
 }

@@ -489,9 +489,26 @@ func TestStamp(t *testing.T) {
 	if !r.WantsStamp() {
 		t.Error("NR_TIMESTAMP is ignored")
 	}
-	r.Stamp(time.Unix(12, 345678901))
-	if r.shared.Ts != (abi.Timeval{Sec: 12, Usec: 345678}) {
-		t.Errorf("time %+v", r.shared.Ts)
+	before := time.Now().Truncate(time.Microsecond)
+	r.Stamp()
+	ts := time.Unix(r.shared.Ts.Sec, r.shared.Ts.Usec*1000)
+	if ts.Before(before) || ts.After(time.Now()) {
+		t.Errorf("time %v, want now, %v", ts, before)
+	}
+}
+
+// Ring times follow the machine's clock when that is set.
+func TestClockFollows(t *testing.T) {
+	c := clock{start: time.Now().Add(-time.Hour)}
+	for _, until := range []time.Duration{0, time.Hour} { // never set; set a second ago
+		c.zero.Store(int64(42 * time.Hour)) // as if the machine's clock had been wrong
+		c.until.Store(int64(until))
+		if got, want := c.now(), time.Now(); want.Sub(got).Abs() > time.Minute {
+			t.Errorf("now is %v, want %v", got, want)
+		}
+	}
+	if was := c.zero.Load(); c.now().Sub(time.Now()).Abs() > time.Minute || c.zero.Load() != was {
+		t.Error("the machine's clock is looked up each time")
 	}
 }
 

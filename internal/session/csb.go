@@ -2,7 +2,6 @@ package session
 
 import (
 	"syscall"
-	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
@@ -97,7 +96,7 @@ func (v *csbView) leave(r *kring.Ring) {
 	if tailMoved {
 		v.ktoa.HwTail.Store(hwtail)
 		if r.Dir == abi.DirRx {
-			r.Stamp(time.Now())
+			r.Stamp()
 		}
 	}
 }

@@ -3,7 +3,6 @@ package session
 import (
 	"errors"
 	"syscall"
-	"time"
 
 	"github.com/seed-48afdc40/netmap/abi"
 	"github.com/seed-48afdc40/netmap/internal/fault"
@@ -101,7 +100,7 @@ func (s *Session) sync(b *bound, program kring.Memory) error {
 // much as a whole idle sync, so the time is set only after news or on request.
 func publish(r *kring.Ring) {
 	if moved := r.Publish(); r.Dir == abi.DirRx && (moved || r.WantsStamp()) {
-		r.Stamp(time.Now())
+		r.Stamp()
 	}
 }
 
