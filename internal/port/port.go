@@ -1,4 +1,4 @@
-// Package port is what a kind of port owes the framework, and what it may offer beyond that.
+// Package port is the contract of kinds of port: what each must do, and what it may do beyond that.
 //
 // A port has rings, and brings each into use when its first user comes and out of use when the last
 // one goes. It makes its rings with kring.New and declares of each how those who wait for it learn
@@ -58,15 +58,14 @@ type Describer interface {
 
 // OffsetAcceptor is a port for which not every offset is right.
 type OffsetAcceptor interface {
-	// AcceptOffsets returns why frames cannot start that many bytes behind the start of their buffers:
-	// EINVAL where a frame would have no room, EOPNOTSUPP where offsets cannot be at all.
+	// AcceptOffsets returns an error if frames cannot start that many bytes after the start of their
+	// buffers: EINVAL if a frame would have no room, EOPNOTSUPP if the port has no offsets at all.
 	AcceptOffsets(most uint32) error
 }
 
 // Stamper is a port that may know when frames arrived.
 type Stamper interface {
-	// Stamps returns why received frames do not come with the time of their arrival; nil if they do.
-	// Some ring is started.
+	// Stamps returns an error if received frames have no time stamps. At least one ring is started.
 	Stamps() error
 }
 
@@ -80,7 +79,7 @@ type Headed interface {
 
 // Abandoner is a port that has to know when what is behind it is gone.
 type Abandoner interface {
-	// Abandon says so. The port stays until it is closed, and moves nothing any more.
+	// Abandon is called then. The port moves no frames any more, and stays until it is closed.
 	Abandon()
 }
 

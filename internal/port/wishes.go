@@ -6,8 +6,8 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// What a request may wish for is what the kernel module takes: 0 is the default, and more than the
-// most is the most. An interface's rings and slots are its own, whatever the request says.
+// A request may ask for numbers of rings and slots, with the limits of the kernel module: 0 is the
+// default, and more than the maximum is the maximum. An interface ignores them.
 //
 //	              rings        slots                                  extra buffers
 //	VALE port     1 to 16      1 to 4096, by default 1024             up to 524288
@@ -38,5 +38,5 @@ func (s Shape) Clamped(rings uint16, like Shape) Shape {
 	}
 }
 
-// Usual is the shape that wishes are like where nothing else says.
+// Usual is the shape with default numbers of slots.
 var Usual = Shape{TxSlots: DefaultSlots, RxSlots: DefaultSlots}

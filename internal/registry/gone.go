@@ -6,11 +6,11 @@ import "github.com/seed-48afdc40/netmap/internal/port"
 // namespace.
 func (p *Entry) Gone() bool { return p.ended || p.Dev != nil && p.Dev.Gone() }
 
-// EndIfGone ends a port whose interface is gone, or that of what is attached as the port.
+// EndIfGone ends a port whose interface is gone. For a port of a switch, it looks at the attached
+// interface.
 //
-// It leaves its switch, whose name is free again for who comes next: what that is, and whether it
-// is to be attached, is for whoever attaches it to decide. Programs that have the port open keep it
-// until they close it; no name finds it any more.
+// The port leaves its switch, and no name finds it any more. Programs that have it open keep it
+// until they close it. A new interface of the same name is another port, which is not attached.
 func (r *Registry) EndIfGone(p *Entry) {
 	if p.Behind != nil {
 		p = p.Behind
@@ -37,7 +37,7 @@ func (r *Registry) EndAllGone() {
 	}
 }
 
-// InterfaceGone is told when an interface may be gone. It takes the lock.
+// InterfaceGone is called when an interface may be gone. It takes the lock.
 func (r *Registry) InterfaceGone() {
 	r.Lock()
 	defer r.Unlock()
@@ -46,7 +46,7 @@ func (r *Registry) InterfaceGone() {
 	}
 }
 
-// Moved has a port found by the interface that it is elsewhere.
+// Moved changes the key of a port whose interface is in another network namespace now.
 func (r *Registry) Moved(p *Entry, k Key) {
 	delete(r.ports, p.Key)
 	r.Name(p, k)

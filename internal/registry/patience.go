@@ -8,16 +8,15 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// Of an interface's queue that this process has just closed: how long it is waited for, and the
-// pause between two tries, in which others open ports. The kernel frees it later, after some
-// seconds where the machine is busy.
+// The kernel frees an interface's queue some time after this process has closed it, on a busy
+// machine some seconds. QueuePatience is how long to wait for that, QueuePause the pause between
+// two tries.
 const (
 	QueuePatience = 5 * time.Second
 	QueuePause    = 20 * time.Millisecond
 )
 
-// Patiently tries again for a while, with pauses in which no lock is held, as long as try says that
-// this may help.
+// Patiently repeats try until it returns false, at most for patience, with pauses.
 func Patiently(patience, pause time.Duration, try func() (again bool, err error)) error {
 	for end := time.Now().Add(patience); ; time.Sleep(pause) {
 		if again, err := try(); !again || time.Now().After(end) {

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/session"
 )
 
-// Extmem is memory of a program's that is to be the region of a port (NETMAP_REQ_OPT_EXTMEM).
+// Extmem is memory of a program that becomes the region of a port (NETMAP_REQ_OPT_EXTMEM).
 type Extmem struct {
 	Bytes []byte // nobody can make it smaller
 	Key   any    // equal for the same memory, whoever comes with it
@@ -24,10 +24,10 @@ type foreign struct {
 	key any
 }
 
-// Region is the framework's own region, in which ports are that did not bring their own memory.
+// Region returns the framework's own region, that of ports without memory of a program.
 func (r *Registry) Region() *mem.Region { return r.region }
 
-// Regions are all regions.
+// Regions returns all regions.
 func (r *Registry) Regions() []*mem.Region {
 	all := []*mem.Region{r.region}
 	for _, f := range r.foreign {
@@ -36,9 +36,9 @@ func (r *Registry) Regions() []*mem.Region {
 	return all
 }
 
-// RegionFor finds the region that a request means: that of its memory id, or a new one in memory
-// that the program brings, of which an OptionError is told. EINVAL for an id that no region has,
-// and the errors of mem.Over. The caller calls Leave when it is done.
+// RegionFor finds the region with the memory id of a request, or makes one in the program's memory
+// x. An error of the latter is an OptionError with the error of mem.Over. EINVAL for an unknown id.
+// The caller must call Leave with the region.
 func (r *Registry) RegionFor(op, name string, id uint16, x *Extmem) (*mem.Region, error) {
 	if x != nil {
 		region, err := r.adopt(x)
@@ -57,7 +57,7 @@ func (r *Registry) RegionFor(op, name string, id uint16, x *Extmem) (*mem.Region
 		"no memory region %d; the one for all is %d", id, r.region.ID())
 }
 
-// adopt makes a region of a program's memory, or finds the one that is there already.
+// adopt makes a region in a program's memory, or finds the one that exists.
 func (r *Registry) adopt(x *Extmem) (*mem.Region, error) {
 	for _, f := range r.foreign {
 		if f.key == x.Key {
@@ -82,7 +82,7 @@ func (r *Registry) adopt(x *Extmem) (*mem.Region, error) {
 	return region, nil
 }
 
-// Leave closes a program's region in which there are no ports any more.
+// Leave closes a region in a program's memory if it has no ports.
 func (r *Registry) Leave(region *mem.Region) {
 	f := r.foreign[region.ID()]
 	if f == nil || f.Region != region {
@@ -94,8 +94,8 @@ func (r *Registry) Leave(region *mem.Region) {
 	}
 }
 
-// Reachable returns EBUSY for a port whose memory the program does not know to be where it is: a
-// device can map but one region, so those who have no mapping of another cannot use a port in it.
+// Reachable returns EBUSY for a port in a region that the program may not have mapped. A device
+// maps only one region, and a program maps others by itself.
 func (r *Registry) Reachable(p *Entry, from *mem.Region, x *Extmem) error {
 	switch {
 	case p.Region == from, p.Region == r.region && x == nil:

@@ -1,6 +1,6 @@
-// Package registry knows which ports there are, by what they are found, and in which regions they
-// are. It is a package of its own because the engine and the switches both look ports up, open them
-// and close them.
+// Package registry contains the ports of a framework, the keys by which they are found, and the
+// regions. It is a package of its own because the engine and the switches both find, open and close
+// ports.
 package registry
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/session"
 )
 
-// Key is what a port is in the registry. Each kind uses some of the fields.
+// Key identifies a port in the registry. Each kind uses some of the fields.
 type Key struct {
 	Dev    netdev.ID // an interface, or a persistent port, of which the host sees an interface
 	Name   string    // a port of a switch; of a pipe, the parent
@@ -27,16 +27,17 @@ type Key struct {
 	Number uint64    // a port that nobody finds by a name
 }
 
-// Other is the key of a pipe's other end.
+// Other returns the key of a pipe's other end.
 func (k Key) Other() Key {
 	k.Slave = !k.Slave
 	return k
 }
 
-// OnSwitch reports whether it is a port of a switch.
+// OnSwitch reports whether the port is one of a switch.
 func (k Key) OnSwitch() bool { return k.Name != "" && k.Pipe == "" }
 
-// Joins names what ports have in common that exchange frames: a switch, a pipe.
+// Joins returns the same text for ports that exchange frames: those of a switch, the ends of a
+// pipe.
 func (k Key) Joins() string {
 	switch {
 	case k.Pipe != "":
@@ -70,13 +71,13 @@ type Entry struct {
 	ended  bool      // the interface is gone, and what follows from it is done
 }
 
-// OnLeft has f called when the last session of the port has ended, unless forget was called before.
+// OnLeft registers f to be called after the end of the port's last session. forget undoes that.
 func (p *Entry) OnLeft(f func()) (forget func()) {
 	p.left = append(p.left, &f)
 	return func() { p.left = slices.DeleteFunc(p.left, func(o *func()) bool { return o == &f }) }
 }
 
-// Leave does what follows when the last session has ended.
+// Leave calls the functions of OnLeft.
 func (p *Entry) Leave() {
 	for _, f := range p.left {
 		(*f)()
@@ -84,17 +85,16 @@ func (p *Entry) Leave() {
 	p.left = nil
 }
 
-// OnClose has f called when the port has been closed.
+// OnClose registers f to be called after the port was closed.
 func (p *Entry) OnClose(f func()) { p.closed = append(p.closed, f) }
 
-// Active reports whether somebody moves frames through the port.
+// Active reports whether the port is in use.
 func (p *Entry) Active() bool { return len(p.Sessions) > 0 || p.Owner != nil || p.Held }
 
-// Hidden reports whether users see the port's rings as those of another one, which has it for
-// itself.
+// Hidden reports whether the port's rings are shown as those of the port of a switch.
 func (p *Entry) Hidden() bool { return p.Owner != nil && !p.IsHost && p.Alias == "" }
 
-// Free returns EBUSY for a port that nobody can open.
+// Free returns EBUSY if the port cannot be opened.
 func (p *Entry) Free() error {
 	if p.Busy == nil {
 		return nil
@@ -110,16 +110,16 @@ func (p *Entry) Close() {
 	}
 }
 
-// Owner is told of interfaces that are gone.
+// Owner is called for interfaces that are gone.
 type Owner interface {
 	// Follow finds the interface of a port where it was moved to, and reports whether it did.
 	Follow(*Entry) bool
-	// Lost ends what the interface was used for, which is gone.
+	// Lost ends the use of an interface that is gone.
 	Lost(*Entry)
 }
 
-// Registry is a framework's ports and regions. Its lock is that of everything but syncs: whoever
-// opens, closes or describes ports holds it.
+// Registry contains a framework's ports and regions. Whoever opens, closes or describes ports holds
+// its lock. Syncs do not need it.
 type Registry struct {
 	sync.Mutex
 	Closed bool // nothing is opened any more
@@ -143,17 +143,17 @@ func New(cfg mem.Config, onEvent func(event.Event)) (*Registry, error) {
 		ports: map[Key]*Entry{}}, nil
 }
 
-// SetOwner says who is told of interfaces that are gone.
+// SetOwner sets the Owner.
 func (r *Registry) SetOwner(o Owner) { r.owner = o }
 
-// Report tells of what happened to a port by itself.
+// Report reports an event of a port.
 func (r *Registry) Report(what event.Event) {
 	if r.onEvent != nil {
 		r.onEvent(what)
 	}
 }
 
-// Entries are all ports, each once.
+// Entries returns all ports, each once.
 func (r *Registry) Entries() []*Entry {
 	var all []*Entry
 	for key, p := range r.ports {
@@ -164,16 +164,17 @@ func (r *Registry) Entries() []*Entry {
 	return all
 }
 
-// NewKey is the key of a port that no name finds.
+// NewKey returns a key for a port that has no name.
 func (r *Registry) NewKey() Key {
 	r.unnamed++
 	return Key{Number: r.unnamed}
 }
 
-// At is the port of that key, nil if there is none. Its interface may be gone.
+// At returns the port with that key, nil if there is none. Its interface may be gone.
 func (r *Registry) At(k Key) *Entry { return r.ports[k] }
 
-// Find is the port of that key, nil if there is none. One whose interface is gone ends before.
+// Find returns the port with that key, nil if there is none. It first ends ports whose interfaces
+// are gone.
 func (r *Registry) Find(k Key) *Entry {
 	if p := r.ports[k]; p != nil {
 		r.EndIfGone(p)
@@ -183,12 +184,11 @@ func (r *Registry) Find(k Key) *Entry {
 	return r.ports[k]
 }
 
-// Add has a port found by its key from now on.
+// Add adds a port under its key.
 func (r *Registry) Add(p *Entry) { r.ports[p.Key] = p }
 
-// Name has a port found by a key from now on. Whoever opened the interface of a persistent port
-// before the port was there has another port of that key: he keeps it, and no name finds it any
-// more.
+// Name adds a port under a key. Another port may have that key, if a program opened the interface
+// of a persistent port before the port was added. It stays open, but no name finds it any more.
 func (r *Registry) Name(p *Entry, k Key) {
 	if other := r.ports[k]; other != nil {
 		other.Key = r.NewKey()
@@ -198,13 +198,13 @@ func (r *Registry) Name(p *Entry, k Key) {
 	r.ports[k] = p
 }
 
-// AddAlias has a port found by a second name. RemoveAlias ends that.
+// AddAlias gives a port a second name. RemoveAlias undoes that.
 func (r *Registry) AddAlias(p *Entry, name string) {
 	p.Alias = name
 	r.ports[Key{Name: name}] = p
 }
 
-// RemoveAlias takes the second name away, if there is one.
+// RemoveAlias removes the second name, if there is one.
 func (r *Registry) RemoveAlias(p *Entry) {
 	if p.Alias != "" {
 		delete(r.ports, Key{Name: p.Alias})
@@ -212,7 +212,7 @@ func (r *Registry) RemoveAlias(p *Entry) {
 	}
 }
 
-// OnSwitches are the ports that are found by a name on a switch, by that name.
+// OnSwitches returns the ports with a name on a switch, by that name.
 func (r *Registry) OnSwitches() map[string]*Entry {
 	all := map[string]*Entry{}
 	for k, p := range r.ports {
@@ -223,7 +223,7 @@ func (r *Registry) OnSwitches() map[string]*Entry {
 	return all
 }
 
-// Drop closes a port that nobody uses any more.
+// Drop closes a port that is not in use.
 func (r *Registry) Drop(p *Entry) {
 	if p.Active() || r.ports[p.Key] != p {
 		return

@@ -1,9 +1,9 @@
-// Package switches is VALE's control plane: which switches there are, what is attached to them and
-// who moves its frames, persistent ports, and those that are there as parents of pipes.
+// Package switches is VALE's control plane: the switches, what is attached to them and the
+// goroutines that move its frames, persistent ports, and interfaces that are parents of pipes.
 //
-// Its methods with exported names take the registry's lock, but where they say otherwise.
-// Interfaces are those of the calling thread's network namespace. Most methods are documented at
-// those of package engine that have the same name.
+// Exported methods take the registry's lock unless documented otherwise. Interfaces are those of
+// the calling thread's network namespace. Most methods are documented at those of package engine
+// that have the same name.
 package switches
 
 import (
@@ -24,10 +24,10 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// Kind is what ports of switches are called.
+// Kind is the name of the kind of port.
 const Kind = "vale"
 
-// Config is what the switches can be told.
+// Config is the configuration of New.
 type Config struct {
 	MaxSwitches    int  // how many there may be
 	UserInterfaces int  // how many interfaces one user may have, who is not root
@@ -38,7 +38,7 @@ type Config struct {
 		region *mem.Region) (*registry.Entry, error)
 }
 
-// Switches are those of a framework.
+// Switches contains the switches of a framework.
 type Switches struct {
 	cfg      Config
 	reg      *registry.Registry
@@ -48,14 +48,14 @@ type Switches struct {
 	ending   sync.WaitGroup // interfaces that are being taken away
 }
 
-// New are no switches yet, whose ports are in the registry.
+// New returns Switches without switches. Their ports will be in the registry.
 func New(reg *registry.Registry, cfg Config) *Switches {
 	return &Switches{cfg: cfg, reg: reg, switches: map[string]*vale.Switch{},
 		parents: map[string]*parent{}, made: map[uint32]int{}}
 }
 
-// EndAll ends all attachments and persistent ports, which nobody uses any more. The caller holds
-// the lock.
+// EndAll ends all attachments and persistent ports, none of which is in use. The caller holds the
+// lock.
 func (s *Switches) EndAll() {
 	for _, p := range s.reg.Entries() {
 		if a := attachmentOf(p); a != nil {
@@ -78,7 +78,7 @@ func isInterface(name string) bool {
 	return name != "" && !strings.Contains(name, "%") && portname.KindOf(name) == portname.Interface
 }
 
-// memberOf is what the port is on its switch, nil for one that is on none by its kind.
+// memberOf returns the port as a member of a switch, nil if its kind cannot be one.
 func memberOf(p *registry.Entry) *vale.Port {
 	if m, ok := p.Port.(vale.Member); ok {
 		return m.Member()
@@ -90,7 +90,7 @@ func memberOf(p *registry.Entry) *vale.Port {
 // the port's.
 var valeName = regexp.MustCompile(`^(vale[A-Za-z0-9_]*):(.*)$`)
 
-// splitName takes a name apart. ENOMEM for one that no switch or port can have.
+// splitName splits a name into switch and port. ENOMEM for an invalid name.
 func splitName(op, name string) (sw, port string, err error) {
 	m := valeName.FindStringSubmatch(name)
 	if m == nil || len(m[1])+1 >= abi.IfNameSize || len(m[2]) >= abi.IfNameSize {
@@ -103,7 +103,7 @@ func splitName(op, name string) (sw, port string, err error) {
 
 const maxExtras = 128 * port.MaxSlots
 
-// clamped is a shape that a VALE port can have.
+// clamped limits a shape to what a VALE port can have.
 func clamped(wish port.Shape) port.Shape { return wish.Clamped(vale.MaxRings, port.Usual) }
 
 // Open makes the entry's port one of a switch, with a shape as wished for. What is behind the colon
@@ -152,7 +152,7 @@ func (s *Switches) switchFor(name, port string) (*vale.Switch, error) {
 	return sw, nil
 }
 
-// prune forgets a switch that has no ports left.
+// prune removes a switch without ports.
 func (s *Switches) prune(sw *vale.Switch) {
 	if sw != nil && len(sw.Ports()) == 0 && s.switches[sw.Name()] == sw {
 		delete(s.switches, sw.Name())

@@ -16,15 +16,14 @@ var (
 )
 
 // Attachment is a device as a port of a switch: a network interface, a host stack, or a port of
-// another switch. Whoever attaches it has it alone. What the device receives is sent into the
-// switch; what the switch has for it is copied into its tx rings:
+// another switch. No program can use the device meanwhile. Frames that the device receives enter
+// the switch, and frames for the device are copied into its tx rings:
 //
 //	device's rx ring --> Drain, a sender --> switch --> inbox with an outlet --> device's tx ring
 //
-// Frames for a device that the kernel drives go out in the sync of the one who sent them, a batch
-// at a time. One that is a port of another switch would forward them there and then, through any
-// number of switches and back to here: its frames wait for Flush. Somebody has to call Drain and
-// Flush when there is reason to.
+// A sender's sync sends frames for a device that the kernel drives, a batch at a time. A port of
+// another switch would forward them at once, through any number of switches and back to this one:
+// its frames wait for Flush. The owner must call Drain and Flush.
 type Attachment struct {
 	port   *Port // its tx rings are the device's rx rings, and the other way round
 	device port.Port
@@ -39,7 +38,7 @@ type outlet struct {
 	waker   kring.Waiter
 }
 
-// Attach makes the device a port of the switch. The waker hears when there is work for Flush.
+// Attach makes the device a port of the switch. The waker is woken when there is work for Flush.
 // Errors are those of starting the device's rings, and of Join.
 func Attach(s *Switch, name string, d port.Port, waker kring.Waiter) (*Attachment, error) {
 	p := &Port{Name: name}
@@ -86,7 +85,8 @@ func (a *Attachment) stop(rings []*kring.Ring) {
 	}
 }
 
-// Close takes the device off the switch and stops its rings. Nobody calls Drain or Flush any more.
+// Close takes the device off the switch and stops its rings. Drain and Flush must not be called any
+// more.
 func (a *Attachment) Close() error {
 	a.port.Leave()
 	for _, in := range a.port.inboxes {
@@ -106,7 +106,7 @@ func (a *Attachment) Member() *Port { return a.port }
 // Rings are the rings as the switch sees them: tx rings are those that the device receives in.
 func (a *Attachment) Rings(dir kring.Dir) []*kring.Ring { return a.port.rings[dir] }
 
-// Start says that nobody opens an attachment.
+// Start returns EBUSY: a program cannot open an attachment.
 func (a *Attachment) Start(*kring.Ring) error {
 	return fault.New(syscall.EBUSY, "open", a.port.Name,
 		"it is attached to the switch; open another port of it, or detach it")
@@ -115,7 +115,7 @@ func (a *Attachment) Start(*kring.Ring) error {
 // Stop has nothing to do: no ring was started.
 func (a *Attachment) Stop(*kring.Ring) {}
 
-// Header says that the device's frames have no virtio-net headers.
+// Header returns 0: the device's frames have no virtio-net headers.
 func (a *Attachment) Header() uint32 { return 0 }
 
 // SetHeader returns EOPNOTSUPP for headers.
@@ -178,7 +178,7 @@ func (in *inbox) flush() bool {
 	return false
 }
 
-// send has the device look at the slots before next, and reports whether it is done with all.
+// send syncs the device with the slots before next, and reports whether it has sent all.
 func (o *outlet) send(r *kring.Ring, next uint32) bool {
 	if r.Head() != next {
 		r.Advance(next)

@@ -39,14 +39,14 @@ func (s *sender) target(w abi.SlotWord, ports []*Port) *inbox {
 	return nil
 }
 
-// isPlain reports whether a slot is a packet as it is, of a length that packets can have.
+// isPlain reports whether a slot is a whole packet of a valid length, without flags that need work.
 func (s *sender) isPlain(w abi.SlotWord) bool {
 	return w.Flags()&special == 0 && s.bufs.Valid(w.BufIdx()) &&
 		uint32(w.Len())-etherHead <= s.bufs.Size()-etherHead
 }
 
-// take copies the packets of a sender's slots into the ring, up to the first that is different, or
-// finds no room. It returns how many.
+// take copies the packets of a sender's slots into the ring, up to the first that is different or
+// has no room. It returns how many.
 func (in *inbox) take(s *sender, slots []abi.Slot) (n int) {
 	in.mu.Lock()
 	defer in.mu.Unlock()

@@ -37,7 +37,7 @@ type run struct {
 // list is the runs of a batch that have one target, in the order in which they were sent.
 type list struct{ head, tail uint16 }
 
-// sender is a tx ring's side of the switch: what it needs to forward a batch, allocated once.
+// sender forwards the batches of a tx ring. Its memory is allocated once.
 type sender struct {
 	port *Port
 	ring *kring.Ring
@@ -298,8 +298,8 @@ func (s *sender) badFragment(first, end uint32) (kring.Reason, bool) {
 	return 0, false
 }
 
-// look learns the sender's address and finds the receiver's. lo and hi are the first 12 bytes of
-// the frame.
+// look learns the sender's address and finds the receiver. lo and hi are the first 12 bytes of the
+// frame.
 func (s *sender) look(lo uint64, hi uint32) {
 	dst, src := lo&macMask, lo>>48|uint64(hi)<<16
 	table := &s.at.sw.table
@@ -447,7 +447,7 @@ func (in *inbox) space() (tail, room uint32) {
 	return tail, in.ring.N - 1 - in.ring.Dist(in.ring.HwCur.Load(), tail)
 }
 
-// publish lets the receiver know of the slots before tail.
+// publish shows the receiver the slots before tail.
 func (in *inbox) publish(tail uint32) {
 	if in.out != nil {
 		in.out.publish(in.ring, tail)

@@ -8,9 +8,9 @@ import (
 // together is how many pieces of a program's memory are fetched at once.
 const together = 64
 
-// fetch brings the data of slots with NS_INDIRECT into their buffers, which are the framework's as
-// long as the sync lasts: behind it they are slots like others. One whose data cannot be had gets
-// length 0 and keeps the flag, and is counted. The first n words are looked through.
+// fetch copies the data of slots with NS_INDIRECT among the first n words into their buffers, which
+// belong to the framework during the sync. Afterwards they are ordinary slots. A slot whose data
+// cannot be read gets length 0 and keeps the flag, and is counted.
 func (s *sender) fetch(n uint32) {
 	s.scanned = true
 	count := 0
