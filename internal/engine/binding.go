@@ -20,17 +20,16 @@ type Binding struct {
 	joins string // see Joins
 }
 
-// Register binds to the port of that name; req says how, as NETMAP_REQ_REGISTER does. Errors are
-// those of the request: ENXIO for a name that matches nothing, EINVAL for what the port cannot
-// give, EBUSY, ENOMEM.
+// Register binds to the port of that name, with the request of NETMAP_REQ_REGISTER. An interface is
+// one of the calling thread's network namespace. Errors: ENXIO for a name of no port, EINVAL for
+// rings or modes that the port does not have, EBUSY, ENOMEM.
 func (e *Engine) Register(name string, req abi.Register) (*Binding, error) {
 	return e.RegisterWith(name, req, Options{})
 }
 
-// Options are what a registration may bring along.
+// Options are the options of RegisterWith.
 type Options struct {
-	// API is that of a program for which interface and rings are laid out as it knows them; nil is
-	// today's.
+	// API is the API of the program, which decides the layouts of interface and rings; nil is today's.
 	API     *abi.API
 	Extmem  *registry.Extmem
 	Offsets *session.Offsets
@@ -38,8 +37,8 @@ type Options struct {
 	NetNS   NetNS  // where the interface is that the name means; nil is Here
 }
 
-// RegisterWith is Register with options, whose memory is the engine's from then on. An error for
-// which an option is to blame is a session.OptionError.
+// RegisterWith is Register with options. The engine frees the memory of Extmem, also after an
+// error. An error that an option caused is a session.OptionError.
 func (e *Engine) RegisterWith(name string, req abi.Register, o Options) (b *Binding, err error) {
 	if o.NetNS == nil {
 		o.NetNS = Here
@@ -115,7 +114,7 @@ func (e *Engine) check(t *target, req *abi.Register) error {
 	return session.CheckMode(t.name, req)
 }
 
-// Close ends the binding. Syncs that are under way finish first, waits return POLLERR.
+// Close ends the binding, after syncs in progress. Waits return POLLERR.
 func (b *Binding) Close() error {
 	b.eng.reg.Lock()
 	defer b.eng.reg.Unlock()
@@ -133,9 +132,9 @@ func (e *Engine) unbind(s *session.Session, p *registry.Entry) {
 	e.reg.Drop(p)
 }
 
-// Rebind is a new binding to other rings of the same port, for a program of an old API, in place of
-// this one, which is closed. What the program knows of the port stays where it is. When it fails,
-// this one stays. Errors are those of Register.
+// Rebind replaces the binding by one to other rings of the same port, for a program of an old API.
+// The program's netmap_if stays where it is. After an error, this binding stays open. Errors are
+// those of Register.
 func (b *Binding) Rebind(req abi.Register) (*Binding, error) {
 	b.eng.reg.Lock()
 	defer b.eng.reg.Unlock()
@@ -147,7 +146,7 @@ func (b *Binding) Rebind(req abi.Register) (*Binding, error) {
 	return next, nil
 }
 
-// Monitors reports whether the port is a monitor, which sends nothing.
+// Monitors reports whether the port is a monitor, which cannot send.
 func (b *Binding) Monitors() bool { return b.entry.Parent != nil }
 
 // Header is Engine.Header of the port.
@@ -156,9 +155,9 @@ func (b *Binding) Header() (uint32, error) { return header(b.entry), nil }
 // SetHeader is Engine.SetHeader of the port.
 func (b *Binding) SetHeader(length uint32) error { return b.eng.SetHeader(b.Port(), length) }
 
-// DeviceSocket is a socket in the network namespace of the port's interface, for ioctls, which the
-// caller has to close, and the interface's index. A monitor's interface is its parent's. ENXIO when
-// the port has none, or when it is gone.
+// DeviceSocket returns the index of the port's interface, and a socket in its network namespace for
+// ioctls, which the caller must close. The interface of a monitor is that of its parent. ENXIO if
+// the port has no interface, or if it is gone.
 func (b *Binding) DeviceSocket() (fd, index int, err error) {
 	b.eng.reg.Lock()
 	defer b.eng.reg.Unlock()
@@ -174,7 +173,7 @@ func (b *Binding) DeviceSocket() (fd, index int, err error) {
 	return fd, p.Dev.Index, err
 }
 
-// Status describes the port that is bound. ENXIO once the binding is closed.
+// Status describes the port. ENXIO after Close.
 func (b *Binding) Status(context.Context) (status.Port, error) {
 	b.eng.reg.Lock()
 	closed, v := b.Closed(), viewOf(b.entry)
@@ -185,6 +184,6 @@ func (b *Binding) Status(context.Context) (status.Port, error) {
 	return v.read(), nil
 }
 
-// Joins names what the port shares with others, with which it exchanges frames: a switch, a pipe. A
-// port that shares nothing has a name of its own.
+// Joins returns the same text for ports that exchange frames: those of a switch, the ends of a
+// pipe.
 func (b *Binding) Joins() string { return b.joins }

@@ -1,5 +1,5 @@
-// Package engine is the framework itself: how ports are opened and bound to, and what it tells
-// about itself. It knows no transport: a daemon and a Go program call the same methods.
+// Package engine is the framework: it opens ports, binds programs to them and reports its state. It
+// knows no transport: a daemon and a Go program call the same methods.
 //
 // Methods that look up an interface by its name, or make one, have the network namespace as a
 // parameter (NetNS).
@@ -17,36 +17,35 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/switches"
 )
 
-// Config is what an engine can be told. The zero value is good.
+// Config is the configuration of an engine. The zero value is valid.
 type Config struct {
 	Region mem.Config
-	// Spin is how long a waiting call looks again and again before it sleeps. A wake-up costs
-	// microseconds, spinning costs a core. With 0 it does so for a moment on rings that the kernel
-	// feeds, while frames keep coming; see wake.Pauses. Negative is never.
+	// Spin is how long a waiting call polls before it sleeps. A wake-up costs microseconds, polling
+	// costs a core. With 0 it polls for a moment on rings that the kernel feeds, while frames keep
+	// coming (wake.Pauses). A negative value means never.
 	Spin time.Duration
 	// MaxSwitches bounds the number of VALE switches; 0 is DefaultSwitches.
 	MaxSwitches int
-	// PipeInterfaces has the parent of a pipe be an interface, as it is in the kernel module.
+	// PipeInterfaces makes an interface for the parent of a pipe if there is none. With the kernel
+	// module, the parent always is an interface.
 	PipeInterfaces bool
-	// UserInterfaces is how many interfaces one user may have, who is not root: of persistent
-	// ports, and parents of pipes; 0 is DefaultUserInterfaces.
+	// UserInterfaces bounds the interfaces of a user other than root: those of persistent ports, and
+	// parents of pipes; 0 is DefaultUserInterfaces.
 	UserInterfaces int
-	// NIC says how interfaces are opened.
+	// NIC is the configuration of interfaces.
 	NIC NICConfig
-	// Forward passes all frames that a program releases on an interface's rx rings to the other
-	// side, the host or the wire, as if it had set NR_FORWARD and, on each, NS_FORWARD.
+	// Forward forwards all frames that a program releases on an interface's rx rings to the host or to
+	// the wire, as if it had set NR_FORWARD on the rings and NS_FORWARD on the slots.
 	Forward bool
 }
 
-// DefaultSwitches is how many VALE switches there may be at once, when the configuration does not
-// say.
+// DefaultSwitches is the default of Config.MaxSwitches.
 const DefaultSwitches = 64
 
-// DefaultUserInterfaces is how many interfaces a user may have, when the configuration does not
-// say.
+// DefaultUserInterfaces is the default of Config.UserInterfaces.
 const DefaultUserInterfaces = 64
 
-// What those who use an engine need of the packages below it.
+// Types of packages below the engine, for its users.
 type (
 	NICConfig = nic.Config      // how interfaces are opened
 	Extmem    = registry.Extmem // memory of a program's that is to be the region of a port
@@ -61,7 +60,7 @@ type NetNS func(f func() error) error
 // Here is the network namespace of the calling thread.
 func Here(f func() error) error { return f() }
 
-// Engine is a registry of ports, and what opens them.
+// Engine opens ports and keeps them in a registry.
 type Engine struct {
 	cfg      Config
 	reg      *registry.Registry
@@ -92,10 +91,11 @@ func New(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// Region is the engine's memory, in which ports are that did not bring their own.
+// Region returns the engine's own region, that of ports without memory of a program.
 func (e *Engine) Region() *mem.Region { return e.reg.Region() }
 
-// Close ends all bindings and unmaps the region. Nothing that came from it may be used afterwards.
+// Close ends all bindings and unmaps the region. Rings, slots and buffers must not be used
+// afterwards.
 func (e *Engine) Close() error {
 	defer e.switches.AwaitEnds()
 	e.reg.Lock()

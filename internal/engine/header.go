@@ -56,7 +56,7 @@ func (e *Engine) Header(in NetNS, name string) (uint32, error) {
 	return 0, nil
 }
 
-// header is the length of the virtio-net headers of the port's frames.
+// header returns the length of the virtio-net headers of the port's frames.
 func header(p *registry.Entry) uint32 {
 	if p.Parent != nil {
 		return header(p.Parent) // a monitor shows the frames as they are

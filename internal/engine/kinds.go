@@ -19,19 +19,19 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// kind is how ports of a kind are found and opened. A new kind of port is a row of kinds.
+// kind describes how ports of a kind are found and opened. A new kind of port is a row of kinds.
 type kind struct {
 	name string
-	// means reports whether a name and its request mean a port of this kind.
+	// means reports whether name and request mean a port of this kind.
 	means func(name string, req *abi.Register) bool
-	// find looks up by what the registry knows the port. The registry is not locked.
+	// find sets the key of the port in the registry. The registry is not locked.
 	find func(t *target)
 	// open makes the entry's port, and may change the entry.
 	open func(e *Engine, p *registry.Entry, t *target, req *abi.Register) error
-	// alone says that nobody finds the port: each open makes another one.
+	// alone is set if each open makes another port.
 	alone bool
-	// longest is how long a name may be. Only an interface has names longer than a request can
-	// hold.
+	// longest is the maximum length of a name. Only names of interfaces may be longer than the field
+	// of a request.
 	longest int
 }
 
@@ -47,8 +47,8 @@ var kinds = []*kind{
 var nicKind = &kind{name: "nic", means: isAny, find: findNIC, open: openNIC,
 	longest: netdev.MaxName}
 
-// target is the port that a name means to the calling thread, in whose network namespace interfaces
-// are. It is found before the registry is locked, because the kernel may take its time to answer.
+// target is the port that a name means. It is found before the registry is locked, because the
+// kernel may need time to answer, in the thread's network namespace (NetNS).
 type target struct {
 	kind    *kind
 	monitor bool // a monitor of that port is meant
@@ -60,7 +60,7 @@ type target struct {
 	isInterface bool         // of a port of a switch: what is behind the colon is an interface
 }
 
-// targetOf finds out what a name and its request mean.
+// targetOf finds the port that a name and its request mean.
 func targetOf(name string, req *abi.Register) target {
 	t := target{name: name}
 	for _, k := range kinds {
@@ -112,8 +112,8 @@ func findNIC(t *target) {
 	}
 }
 
-// lookup finds the target or makes it, in that region. The caller holds the lock, and drops the
-// port if it ends up without sessions.
+// lookup finds the target, or makes it in the region. The caller holds the lock, and must drop the
+// port if it does not use it.
 func (e *Engine) lookup(t *target, req *abi.Register, region *mem.Region) (*registry.Entry, error) {
 	switch {
 	case t.err != nil:
@@ -145,8 +145,8 @@ func (e *Engine) openInterface(name string, id netdev.ID, req *abi.Register,
 	return e.lookup(&target{kind: nicKind, name: name, key: registry.Key{Dev: id}}, req, region)
 }
 
-// openNull returns ENOMEM for more rings than the region has at all, or longer ones than there can
-// be.
+// openNull makes a null port. ENOMEM for more rings than the region has, or more slots than a ring
+// can have.
 func openNull(e *Engine, p *registry.Entry, _ *target, req *abi.Register) error {
 	const op = "open null port"
 	if req.MemID == 0 && p.Region == e.Region() {
@@ -168,8 +168,8 @@ func openNull(e *Engine, p *registry.Entry, _ *target, req *abi.Register) error 
 	return nil
 }
 
-// openPipe makes both ends, of which one waits to be opened, or takes the end that waits. The
-// numbers that are wished for are those of the master, whichever end is asked for.
+// openPipe makes both ends and returns one; the other end waits until it is opened. The shape in
+// the request is that of the master, also if the request opens the slave.
 func openPipe(e *Engine, p *registry.Entry, t *target, req *abi.Register) error {
 	k := t.key
 	if k.Name == "" || k.Pipe == "" {
@@ -199,9 +199,8 @@ func openVale(e *Engine, p *registry.Entry, t *target, req *abi.Register) error 
 	return e.switches.Open(p, t.isInterface, req)
 }
 
-// openNIC opens the interface that the key means, in the calling thread's network namespace, with
-// as many host rings as are wished for. Its name may have moved to another one meanwhile: the key
-// is that of the one that was opened.
+// openNIC opens the interface of the key, with the numbers of host rings in the request. If another
+// interface has got its name meanwhile, it opens that one and sets the key.
 func openNIC(e *Engine, p *registry.Entry, _ *target, req *abi.Register) error {
 	name, err := netdev.Name(p.Key.Dev.Index)
 	if err != nil {
@@ -216,9 +215,9 @@ func openNIC(e *Engine, p *registry.Entry, _ *target, req *abi.Register) error {
 	return nil
 }
 
-// openMonitor makes a monitor of the port that is meant. Errors are those of looking the port up,
-// EBUSY when an attachment has it for itself, EINVAL when nobody has it open. The request then says
-// which directions are monitored. Nobody finds the monitor by a name.
+// openMonitor makes a monitor of the target, which no name finds, and sets the directions in the
+// request. Errors are those of lookup, EBUSY if the target is attached to a switch, EINVAL if no
+// program has it open.
 func (e *Engine) openMonitor(t *target, req *abi.Register, region *mem.Region) (*registry.Entry,
 	error) {
 	if req.Flags&abi.NRZcopyMon != 0 {

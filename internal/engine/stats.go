@@ -17,8 +17,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
 
-// view is what there was to look at when somebody last looked. What is in it may have been closed
-// since: its counters stay readable, and its memory is not touched.
+// view is what the last Status found. Ports in it may be closed by now: their counters stay
+// readable, and their memory is not accessed.
 type view struct {
 	ports    []portView
 	switches []*vale.Switch
@@ -38,12 +38,11 @@ type ringView struct {
 	host, open bool
 }
 
-// glimpse is how long a look waits for those who open and close ports: opening an interface takes
-// up to a second.
+// glimpse is how long Status waits for the lock. Opening an interface holds it for up to a second.
 const glimpse = 20 * time.Millisecond
 
-// Status describes ports, switches and memory. It holds nobody up: while a port takes its time to
-// open, it describes what was there the last time, with counters of now.
+// Status describes ports, switches and memory. It does not wait while a port is being opened: then
+// it describes the ports of the last call, with their present counters.
 func (e *Engine) Status() (s status.Status) {
 	v := e.lastView()
 	s.Ports, s.Switches = []status.Port{}, []status.Switch{} // arrays in JSON also when there are none
@@ -71,7 +70,7 @@ func (e *Engine) lastView() *view {
 	}
 }
 
-// view looks. The caller holds the lock.
+// view makes a view. The caller holds the lock.
 func (e *Engine) view() *view {
 	v := &view{}
 	for _, p := range e.reg.Entries() {
@@ -131,14 +130,14 @@ func viewOf(p *registry.Entry) portView {
 	return v
 }
 
-// uses reports whether somebody moves frames through the ring: a binding, or the switch to which
-// the port is attached.
+// uses reports whether the ring is in use, by a session or by the switch to which the port is
+// attached.
 func uses(p *registry.Entry, r *kring.Ring) bool {
 	n, _ := r.Users()
 	return n > 0 || p.Held || p.Owner != nil
 }
 
-// read is the port with its counters of now.
+// read adds the present counters to the port.
 func (v *portView) read() status.Port {
 	p := v.Port
 	p.Drops = map[string]uint64{}
@@ -152,7 +151,7 @@ func (v *portView) read() status.Port {
 	return p
 }
 
-// read is the ring of now.
+// read describes the ring with its present counters.
 func (r ringView) read() status.Ring {
 	s := status.Ring{Index: int(r.ID), Direction: r.Dir.String(), Host: r.host, Open: r.open,
 		Slots: r.N}

@@ -30,8 +30,8 @@ type Port struct {
 	onGone func()
 }
 
-// Open opens the interface of that name in the calling thread's network namespace, with at least
-// one host ring in each direction. When the interface may be gone, onGone is called.
+// Open opens the interface of that name in the thread's network namespace, with at least one host
+// ring in each direction. onGone is called when the interface is gone.
 func Open(region *mem.Region, name string, hostTx, hostRx uint16, cfg nic.Config,
 	onGone func()) (*Port, error) {
 	cfg.Secret = rand.Uint64() | 1
@@ -65,7 +65,7 @@ func (p *Port) Host() port.Port { return p.host }
 // gone reports whether the interface has been deleted, or moved to another network namespace.
 func (p *Port) gone() bool { return p.Device() != nil && p.Device().Gone() }
 
-// Wake is told when something has happened to the interface. It implements kring.Waiter.
+// Wake is called after events of the interface. It implements kring.Waiter.
 func (p *Port) Wake() {
 	p.host.Wake()
 	if p.gone() {
@@ -79,7 +79,7 @@ func (p *Port) HostRings(dir kring.Dir) []*kring.Ring { return p.host.Rings(dir)
 // SendToHost implements port.HostSender.
 func (p *Port) SendToHost(r *kring.Ring, k, end uint32) uint32 { return p.host.Send(r, k, end) }
 
-// Start brings a ring into use. With the last tx ring the host is cut off the wire.
+// Start starts a ring. When all tx rings are in use, the host cannot send to the wire any more.
 func (p *Port) Start(r *kring.Ring) error {
 	if p.gone() {
 		return fault.New(syscall.ENXIO, "open", p.Title(),
@@ -105,7 +105,7 @@ func (p *Port) Stop(r *kring.Ring) {
 	p.host.Follow(p.use())
 }
 
-// use is what somebody has of the interface.
+// use returns which rings of the interface are in use.
 func (p *Port) use() hoststack.Use {
 	isOff := func(r *kring.Ring) bool { return !r.Mapped() }
 	tx, rx := p.Rings(abi.DirTx), p.Rings(abi.DirRx)

@@ -25,7 +25,7 @@ type attachment struct {
 	host  *registry.Entry // the host stack of what is attached, if that is a port of the switch, too
 }
 
-// attachmentOf is what is attached as the port, nil for nothing, and for a host stack.
+// attachmentOf returns the attachment that the port is, nil for other ports and for a host stack.
 func attachmentOf(p *registry.Entry) *attachment {
 	if a, ok := p.Port.(*attachment); ok && a.inner != nil {
 		return a
@@ -43,7 +43,7 @@ func (s *Switches) Attach(name string, req abi.Register) (index int, err error) 
 	return index, err
 }
 
-// tryAttach is Attach without patience.
+// tryAttach is Attach without waiting.
 func (s *Switches) tryAttach(name string, req abi.Register) (index int, err error) {
 	_, device, _ := strings.Cut(name, ":")
 	id, idErr := netdev.Find(device) // before the lock: the kernel may take its time
@@ -111,7 +111,7 @@ func (s *Switches) attachBoth(sw *vale.Switch, name string, inner *registry.Entr
 	return index, nil
 }
 
-// add puts what is attached into the registry, as a port of the switch that nobody can open.
+// add adds an attachment to the registry, as a port of the switch that programs cannot open.
 func (s *Switches) add(sw *vale.Switch, name string, a *attachment,
 	behind *registry.Entry) *registry.Entry {
 	p := &registry.Entry{Target: session.Target{Name: name, Port: a, Region: behind.Region},
@@ -123,7 +123,7 @@ func (s *Switches) add(sw *vale.Switch, name string, a *attachment,
 
 const attachOp = "attach"
 
-// checkAttach is what can be said of a request before looking at the interface.
+// checkAttach checks what does not need the interface.
 func (s *Switches) checkAttach(name string) (sw string, err error) {
 	switch {
 	case s.reg.Closed:
@@ -137,8 +137,7 @@ func (s *Switches) checkAttach(name string) (sw string, err error) {
 	return sw, err
 }
 
-// attachable finds the interface that is meant, or opens it. The caller drops it if it ends up
-// unused.
+// attachable finds or opens the interface. The caller must drop it if it does not use it.
 func (s *Switches) attachable(name string, id netdev.ID, idErr error, req *abi.Register,
 	region *mem.Region) (*registry.Entry, error) {
 	if name == "" || portname.KindOf(name) != portname.Interface {
@@ -204,8 +203,8 @@ func (s *Switches) Detach(name string) (index int, err error) {
 	return index, nil
 }
 
-// behindColon is the interface that a switch's port is named after, none if there is none. It is
-// looked up before the engine is locked.
+// behindColon finds the interface with the port's name, if there is one. It is called before the
+// registry is locked.
 func behindColon(name string) netdev.ID {
 	_, device, _ := strings.Cut(name, ":")
 	id, _ := netdev.Find(device) // without one, the port's own name has to do
@@ -227,7 +226,8 @@ func (s *Switches) onSwitch(op, name string, behind netdev.ID) (*registry.Entry,
 	return nil, fault.New(syscall.ENXIO, op, name, "there is no such port")
 }
 
-// attached is what an interface is on the switch of a port's name, nil if it is not there.
+// attached returns the port that an interface is on the switch in name, nil if it is not attached
+// to it.
 func (s *Switches) attached(dev netdev.ID, name string) *registry.Entry {
 	if dev == (netdev.ID{}) {
 		return nil

@@ -39,7 +39,7 @@ func (s *Switches) NewIf(name string, user uint32, req abi.ValeNewIf) (abi.ValeN
 	return req, s.makePersistent(name, user, nil, &req)
 }
 
-// persistent is a VALE port that outlives its users, with an interface that holds its name.
+// persistent is a VALE port that exists without users, and shows as an interface.
 type persistent struct {
 	*vale.Port
 	device  *tap.Interface // what the host sees of it; nil when that has ended
@@ -124,8 +124,8 @@ func (s *Switches) addPersistent(p *registry.Entry, d *persistent, req *abi.Vale
 	return nil
 }
 
-// exitPatience is how long DelIf waits for those who have the port open. Whoever asks often does so
-// because they are just ending, and an exit takes a moment.
+// exitPatience is how long DelIf waits for programs that have the port open: they are often about
+// to exit.
 const exitPatience = 300 * time.Millisecond
 
 // DelIf ends what NewIf began.
@@ -134,7 +134,7 @@ func (s *Switches) DelIf(name string) error {
 		func() (bool, error) { return s.tryDelIf(name) })
 }
 
-// tryDelIf is DelIf without patience. It reports whether the port is open.
+// tryDelIf is DelIf without waiting. It reports whether the port is open.
 func (s *Switches) tryDelIf(name string) (open bool, err error) {
 	id, err := netdev.Find(name)
 	if err != nil {
@@ -173,8 +173,8 @@ func (s *Switches) tryDelIf(name string) (open bool, err error) {
 	return false, nil
 }
 
-// takeDevice takes what the host sees of it away from a persistent port, which is an ordinary port
-// then. The caller closes it.
+// takeDevice makes a persistent port an ordinary one, and returns its interface, which the caller
+// must close.
 func (s *Switches) takeDevice(p *registry.Entry, d *persistent) *tap.Interface {
 	device := d.device
 	d.device, p.Lasts = nil, false
@@ -185,7 +185,7 @@ func (s *Switches) takeDevice(p *registry.Entry, d *persistent) *tap.Interface {
 	return device
 }
 
-// endDevice takes it away for good, and the port off its switch.
+// endDevice removes the interface, and takes the port off its switch.
 func (s *Switches) endDevice(p *registry.Entry, d *persistent) {
 	s.leaveSwitch(p, d)
 	s.takeDevice(p, d).Close()
@@ -201,7 +201,7 @@ func (s *Switches) joinSwitch(sw *vale.Switch, name string, p *registry.Entry,
 	return d.Index(), nil
 }
 
-// leaveSwitch is the inverse. Those who have the port open keep it.
+// leaveSwitch undoes joinSwitch. Programs that have the port open keep it.
 func (s *Switches) leaveSwitch(p *registry.Entry, d *persistent) {
 	sw := d.Switch()
 	d.Leave()

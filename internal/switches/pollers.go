@@ -14,19 +14,19 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// pollers are threads that look at rings again and again, each on a processor of its own.
+// pollers are threads that drain rings in a loop, each on a processor of its own.
 type pollers struct {
 	first, end int // the rings that are polled
 	stop       atomic.Bool
 	ended      sync.WaitGroup
 }
 
-// polling reports whether it is on.
+// polling reports whether pollers run.
 func (u *uplink) polling() bool { return u.pollers != nil }
 
-// startPolling has processors look at the device's rx rings all the time: one at all rings, or so
-// many from the first on at the ring of their number each. EFAULT when it is on already, EINVAL for
-// processors or rings that there are not: one has to be left for others.
+// startPolling starts pollers of the device's rx rings: one processor for all rings, or count
+// processors from first on, each for the ring of its number. EFAULT if pollers run, EINVAL for
+// processors or rings that do not exist, or if no processor would be left.
 func (u *uplink) startPolling(mode, first, count uint32) error {
 	const op = "poll"
 	name, rings := u.Member().Name, uint64(len(u.polled))
