@@ -80,8 +80,10 @@ type RingLayout struct {
 
 // Layouts of requests.
 var (
-	q32 = &ReqLayout{Label: "Q32", Size: 32, Offset: 16, MemSize: 20, NumSlots: 24, NumRings: 28, RingID: 30}
-	q36 = &ReqLayout{Label: "Q36", Size: 36, Version: 16, Offset: 20, MemSize: 24, NumSlots: 28, NumRings: 32, RingID: 34}
+	q32 = &ReqLayout{Label: "Q32", Size: 32, Offset: 16, MemSize: 20, NumSlots: 24, NumRings: 28,
+		RingID: 30}
+	q36 = &ReqLayout{Label: "Q36", Size: 36, Version: 16, Offset: 20, MemSize: 24, NumSlots: 28,
+		NumRings: 32, RingID: 34}
 	q44 = later("Q44", 44, ReqLayout{})
 	q60 = later("Q60", 60, ReqLayout{})
 	// Later APIs use some of the spare words.
@@ -102,9 +104,12 @@ var (
 	i32q = &IfLayout{Label: "I32q", Size: 32, Version: 16, NumQueues: 20, RxQueues: 24}
 	i32r = &IfLayout{Label: "I32r", Size: 32, Version: 16, RxRings: 20, TxRings: 24}
 	i32f = &IfLayout{Label: "I32f", Size: 32, Version: 16, Flags: 20, RxRings: 24, TxRings: 28}
-	i40  = &IfLayout{Label: "I40", Size: 40, Version: 16, Flags: 20, TxRings: 24, RxRings: 28, ExtraTx: 32, ExtraRx: 36}
-	i56  = &IfLayout{Label: "I56", Size: 56, Version: 16, Flags: 20, TxRings: 24, RxRings: 28, BufsHead: 32, Rest: 36}
-	i56h = &IfLayout{Label: "I56h", Size: IfSize, Version: 16, Flags: 20, TxRings: 24, RxRings: 28, BufsHead: 32, HostTx: 36, HostRx: 40, Rest: 44}
+	i40  = &IfLayout{Label: "I40", Size: 40, Version: 16, Flags: 20, TxRings: 24, RxRings: 28,
+		ExtraTx: 32, ExtraRx: 36}
+	i56 = &IfLayout{Label: "I56", Size: 56, Version: 16, Flags: 20, TxRings: 24, RxRings: 28,
+		BufsHead: 32, Rest: 36}
+	i56h = &IfLayout{Label: "I56h", Size: IfSize, Version: 16, Flags: 20, TxRings: 24, RxRings: 28,
+		BufsHead: 32, HostTx: 36, HostRx: 40, Rest: 44}
 )
 
 // Layouts of rings.
@@ -112,9 +117,12 @@ var (
 	// The ring in the first manual page.
 	r24 = &RingLayout{Label: "R24", Size: 24, Avail: 12, Cur: 16, BufSize: 20, Flags: 22, Narrow: true}
 
-	r40  = &RingLayout{Label: "R40", Size: 40, Avail: 12, Cur: 16, BufSize: 20, Flags: 22, Narrow: true, Ts: 24}
-	r48  = &RingLayout{Label: "R48", Size: 48, Avail: 12, Cur: 16, Reserved: 20, BufSize: 24, Flags: 26, Narrow: true, Ts: 32}
-	r256 = &RingLayout{Label: "R256", Size: RingSize, BufSize: 12, RingID: 16, Dir: 18, Head: 20, Cur: 24, Tail: 28, Flags: 32, Ts: 40}
+	r40 = &RingLayout{Label: "R40", Size: 40, Avail: 12, Cur: 16, BufSize: 20, Flags: 22,
+		Narrow: true, Ts: 24}
+	r48 = &RingLayout{Label: "R48", Size: 48, Avail: 12, Cur: 16, Reserved: 20, BufSize: 24,
+		Flags: 26, Narrow: true, Ts: 32}
+	r256 = &RingLayout{Label: "R256", Size: RingSize, BufSize: 12, RingID: 16, Dir: 18, Head: 20,
+		Cur: 24, Tail: 28, Flags: 32, Ts: 40}
 )
 
 // Flags that the generations have.
@@ -130,26 +138,30 @@ const (
 
 // APIs are all generations that are served, the oldest first.
 var APIs = []*API{
-	{Label: "A0p", Req: q32, If: i24, Ring: r24, SlotSize: 8, SlotFlags: flagsOf2011, RingFlags: ringOf2011,
-		Unreg: UnregEnds, Rebind: true, Stride: 2048, Reinits: true},
-	{Label: "A0", Req: q32, If: i24, Ring: r40, SlotSize: 8, SlotFlags: flagsOf2011, RingFlags: ringOf2011,
-		Unreg: UnregEnds, Rebind: true, Stride: 2048, Reinits: true},
-	{Label: "A1", Req: q36, If: i32q, Ring: r40, SlotSize: 8, SlotFlags: flagsOf2011, RingFlags: ringOf2011,
-		Unreg: UnregEnds, Rebind: true, Stride: 2048, Reinits: true},
-	{Label: "A2p", Req: q44, If: i32r, Ring: r48, SlotSize: 8, SlotFlags: flagsOf2011, RingFlags: ringOf2011,
-		Unreg: UnregEnds, Rebind: true},
-	{Label: "A2", Version: 2, Req: q60, If: i32r, Ring: r48, SlotSize: 8, SlotFlags: flagsOf2011, RingFlags: ringOf2011,
-		Unreg: UnregEnds, Rebind: true},
-	{Label: "A3", Version: 3, Req: q60, If: i32r, Ring: r48, SlotSize: 8, SlotFlags: flagsOf2012, RingFlags: ringSince,
-		Unreg: UnregEnds, Rebind: true, Sizes: true, AnyName: true},
-	{Label: "A4a", Version: 4, Req: q60Cmd, If: i32r, Ring: r48, SlotSize: 8, SlotFlags: flagsOf2013, RingFlags: ringSince,
-		MaxCmd: CmdBdgList, Unreg: UnregRefused, Rebind: true, Sizes: true, AnyName: true},
-	{Label: "A4b", Version: 4, Req: q60Cmd, If: i32r, Ring: r48, SlotSize: 16, SlotFlags: flagsSince, RingFlags: ringSince,
-		MaxCmd: CmdBdgList, Unreg: UnregRefused, Rebind: true, Sizes: true, AnyName: true},
-	{Label: "A5", Version: 5, Req: q60Cmd, If: i32f, Ring: r48, SlotSize: 16, SlotFlags: flagsSince, RingFlags: ringSince,
-		MaxCmd: CmdBdgVnetHdr, Unreg: UnregRefused, Rebind: true, Sizes: true, AnyName: true},
-	{Label: "A10", Version: 10, Req: q60Cmd, If: i40, Ring: r256, SlotSize: SlotSize, SlotFlags: flagsSince, RingFlags: ringSince,
-		MaxCmd: CmdBdgVnetHdr, Rebind: true, Sizes: true, AnyName: true},
+	{Label: "A0p", Req: q32, If: i24, Ring: r24, SlotSize: 8, SlotFlags: flagsOf2011,
+		RingFlags: ringOf2011, Unreg: UnregEnds, Rebind: true, Stride: 2048, Reinits: true},
+	{Label: "A0", Req: q32, If: i24, Ring: r40, SlotSize: 8, SlotFlags: flagsOf2011,
+		RingFlags: ringOf2011, Unreg: UnregEnds, Rebind: true, Stride: 2048, Reinits: true},
+	{Label: "A1", Req: q36, If: i32q, Ring: r40, SlotSize: 8, SlotFlags: flagsOf2011,
+		RingFlags: ringOf2011, Unreg: UnregEnds, Rebind: true, Stride: 2048, Reinits: true},
+	{Label: "A2p", Req: q44, If: i32r, Ring: r48, SlotSize: 8, SlotFlags: flagsOf2011,
+		RingFlags: ringOf2011, Unreg: UnregEnds, Rebind: true},
+	{Label: "A2", Version: 2, Req: q60, If: i32r, Ring: r48, SlotSize: 8, SlotFlags: flagsOf2011,
+		RingFlags: ringOf2011, Unreg: UnregEnds, Rebind: true},
+	{Label: "A3", Version: 3, Req: q60, If: i32r, Ring: r48, SlotSize: 8, SlotFlags: flagsOf2012,
+		RingFlags: ringSince, Unreg: UnregEnds, Rebind: true, Sizes: true, AnyName: true},
+	{Label: "A4a", Version: 4, Req: q60Cmd, If: i32r, Ring: r48, SlotSize: 8, SlotFlags: flagsOf2013,
+		RingFlags: ringSince, MaxCmd: CmdBdgList, Unreg: UnregRefused, Rebind: true,
+		Sizes: true, AnyName: true},
+	{Label: "A4b", Version: 4, Req: q60Cmd, If: i32r, Ring: r48, SlotSize: 16, SlotFlags: flagsSince,
+		RingFlags: ringSince, MaxCmd: CmdBdgList, Unreg: UnregRefused, Rebind: true,
+		Sizes: true, AnyName: true},
+	{Label: "A5", Version: 5, Req: q60Cmd, If: i32f, Ring: r48, SlotSize: 16, SlotFlags: flagsSince,
+		RingFlags: ringSince, MaxCmd: CmdBdgVnetHdr, Unreg: UnregRefused, Rebind: true,
+		Sizes: true, AnyName: true},
+	{Label: "A10", Version: 10, Req: q60Cmd, If: i40, Ring: r256, SlotSize: SlotSize,
+		SlotFlags: flagsSince, RingFlags: ringSince, MaxCmd: CmdBdgVnetHdr, Rebind: true,
+		Sizes: true, AnyName: true},
 	modern("A11", 11, i56, CmdPoolsInfoGet),
 	modern("A12", 12, i56, CmdVnetHdrGet),
 	modern("A13", 13, i56, CmdVnetHdrGet),

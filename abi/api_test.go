@@ -26,7 +26,7 @@ lastcmd       -    -    -    -    -    -    4    4    5    5    13   12   12   1
 unregif       end  end  end  end  end  end  EINVAL EINVAL EINVAL no no  no   no   no
 rebind        yes  yes  yes  yes  yes  yes  yes  yes  yes  yes  -    -    -    -
 reinit        yes  yes  yes  -    -    -    -    -    -    -    -    -    -    -
-ginfo         c0206991 c0206991 c0246991 c02c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991 c03c6991
+ginfo c0xx6991 20   20   24   2c   3c   3c   3c   3c   3c   3c   3c   3c   3c   3c
 `
 
 // requestFields, interfaceFields and ringFields are offsets in the structures.
@@ -140,8 +140,12 @@ func TestAPIs(t *testing.T) {
 		row("unregif", func(a *abi.API) any { return a.Unreg }),
 		row("rebind", func(a *abi.API) any { return a.Rebind }),
 		row("reinit", func(a *abi.API) any { return a.Reinits }),
-		row("ginfo", func(a *abi.API) any {
-			return hex(uint32(abi.NIOCGINFO)&^abi.SizeMask | uint32(a.Req.Size)<<16)
+		row("ginfo c0xx6991", func(a *abi.API) any {
+			n := uint32(abi.NIOCGINFO)&^abi.SizeMask | uint32(a.Req.Size)<<16
+			if n&^0xff0000 != 0xc0006991 {
+				return hex(n)
+			}
+			return hex(n >> 16 & 0xff)
 		}),
 	}
 	for want, got := range map[string][]string{
@@ -199,12 +203,16 @@ func TestFind(t *testing.T) {
 		choose  abi.Variants
 		want    string
 	}{
-		{32, 0, abi.Variants{}, "A0"}, {32, 4711, slots8, "A0"}, {32, 0, page, "A0p"}, {32, 4711, abi.Variants{Page: true, Slots8: true}, "A0p"},
+		{32, 0, abi.Variants{}, "A0"}, {32, 4711, slots8, "A0"}, {32, 0, page, "A0p"},
+		{32, 4711, abi.Variants{Page: true, Slots8: true}, "A0p"},
 		{36, 99, page, "A1"}, {36, 99, abi.Variants{}, "A1"}, {44, 0, page, "A2p"},
-		{60, 2, page, "A2"}, {60, 3, abi.Variants{}, "A3"}, {60, 4, page, "A4b"}, {60, 4, slots8, "A4a"}, {60, 5, slots8, "A5"},
-		{60, 10, abi.Variants{}, "A10"}, {60, 11, abi.Variants{}, "A11"}, {60, 12, abi.Variants{}, "A12"}, {60, 13, abi.Variants{}, "A13"},
+		{60, 2, page, "A2"}, {60, 3, abi.Variants{}, "A3"}, {60, 4, page, "A4b"}, {60, 4, slots8, "A4a"},
+		{60, 5, slots8, "A5"},
+		{60, 10, abi.Variants{}, "A10"}, {60, 11, abi.Variants{}, "A11"}, {60, 12, abi.Variants{}, "A12"},
+		{60, 13, abi.Variants{}, "A13"},
 		{60, 14, page, "A14"}, {60, 15, abi.Variants{}, "A14"}, {60, 1 << 31, abi.Variants{}, "A14"},
-		{60, 0, abi.Variants{}, ""}, {60, 1, abi.Variants{}, ""}, {60, 6, abi.Variants{}, ""}, {60, 9, slots8, ""},
+		{60, 0, abi.Variants{}, ""}, {60, 1, abi.Variants{}, ""}, {60, 6, abi.Variants{}, ""},
+		{60, 9, slots8, ""},
 		{40, 3, abi.Variants{}, ""}, {0, 14, page, ""},
 	} {
 		got := ""

@@ -86,6 +86,6 @@ func ExampleConn_SetBPFFilter() {
 	defer conn.Close()
 
 	fmt.Println(conn.SetBPFFilter("udp port 53 or tcp prot 80"))
-	// Output:
-	// set netmap vale0:a: invalid argument: filter "udp port 53 or tcp prot 80": "prot" at 19: "and" or "or" is missing before it
+	// Output: set netmap vale0:a: invalid argument: filter "udp port 53 or tcp prot 80": "prot" at 19:
+	// "and" or "or" is missing before it
 }

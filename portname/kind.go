@@ -30,8 +30,8 @@ func KindOf(port string) Kind {
 // such a port.
 func OnSwitch(port string) bool { return strings.HasPrefix(port, valePrefix) }
 
-// SplitPipe splits the name of one end of a pipe: "vale0:a}1" is the slave end of pipe "1" of "vale0:a".
-// The parent may also be one end of a pipe. port must be of kind Pipe.
+// SplitPipe splits the name of one end of a pipe: "vale0:a}1" is the slave end of pipe "1" of
+// "vale0:a". The parent may also be one end of a pipe. port must be of kind Pipe.
 func SplitPipe(port string) (parent, id string, slave bool) {
 	at := strings.LastIndexAny(port, pipeMarks)
 	return port[:at], port[at+1:], port[at] == '}'

@@ -117,7 +117,10 @@ var confKeys = []numberKey[Conf]{
 	{"rings", math.MaxUint16, func(c *Conf, v uint64) { c.TxRings, c.RxRings = uint16(v), uint16(v) }},
 	{"tx-rings", math.MaxUint16, func(c *Conf, v uint64) { c.TxRings = uint16(v) }},
 	{"rx-rings", math.MaxUint16, func(c *Conf, v uint64) { c.RxRings = uint16(v) }},
-	{"host-rings", math.MaxUint16, func(c *Conf, v uint64) { c.HostTxRings, c.HostRxRings = uint16(v), uint16(v) }},
+	{"host-rings", math.MaxUint16, func(c *Conf, v uint64) {
+		c.HostTxRings, c.HostRxRings = uint16(v),
+			uint16(v)
+	}},
 	{"host-tx-rings", math.MaxUint16, func(c *Conf, v uint64) { c.HostTxRings = uint16(v) }},
 	{"host-rx-rings", math.MaxUint16, func(c *Conf, v uint64) { c.HostRxRings = uint16(v) }},
 	{"slots", math.MaxUint32, func(c *Conf, v uint64) { c.TxSlots, c.RxSlots = uint32(v), uint32(v) }},

@@ -33,7 +33,8 @@ var good = []struct {
 	{"netmap:ünïcode", allNIC("ünïcode"), ""},
 	{"netmap:sixteen_bytes_xy", allNIC("sixteen_bytes_xy"), ""},
 	{"netmap:sixteen_bytes_xy{1", allNIC("sixteen_bytes_xy{1"), ""},
-	{"netmap:" + strings.Repeat("a", 127) + "^", Name{Port: strings.Repeat("a", 127), Mode: abi.RegSW}, ""},
+	{"netmap:" + strings.Repeat("a", 127) + "^", Name{Port: strings.Repeat("a", 127), Mode: abi.RegSW},
+		""},
 	{"vale0:a", allNIC("vale0:a"), ""},
 	{"vale:a", allNIC("vale:a"), ""},
 	{"vale0:", allNIC("vale0:"), ""},
@@ -65,14 +66,18 @@ var good = []struct {
 		Port: "eth0", Mode: abi.RegAllNIC, Flags: abi.NRMonitorTx | abi.NRMonitorRx,
 	}, "netmap:eth0/tr"},
 	{"netmap:x{1/R", Name{Port: "x{1", Mode: abi.RegAllNIC, Flags: abi.NRRxRingsOnly}, ""},
-	{"netmap:eth0-1/TT", Name{Port: "eth0", Mode: abi.RegOneNIC, Ring: 1, Flags: abi.NRTxRingsOnly}, "netmap:eth0-1/T"},
+	{"netmap:eth0-1/TT", Name{Port: "eth0", Mode: abi.RegOneNIC, Ring: 1, Flags: abi.NRTxRingsOnly},
+		"netmap:eth0-1/T"},
 	// Memory.
 	{"netmap:eth0@3", Name{Port: "eth0", Mode: abi.RegAllNIC, MemID: 3}, ""},
-	{"netmap:eth0^1/x@65535", Name{Port: "eth0", Mode: abi.RegOneSW, Ring: 1, Flags: abi.NRExclusive, MemID: 65535}, ""},
-	{"netmap:eth0@3/x", Name{Port: "eth0", Mode: abi.RegAllNIC, Flags: abi.NRExclusive, MemID: 3}, "netmap:eth0/x@3"},
+	{"netmap:eth0^1/x@65535", Name{Port: "eth0", Mode: abi.RegOneSW, Ring: 1, Flags: abi.NRExclusive,
+		MemID: 65535}, ""},
+	{"netmap:eth0@3/x", Name{Port: "eth0", Mode: abi.RegAllNIC, Flags: abi.NRExclusive, MemID: 3},
+		"netmap:eth0/x@3"},
 	{"netmap:eth0/@3@3", Name{Port: "eth0", Mode: abi.RegAllNIC, MemID: 3}, "netmap:eth0@3"},
 	{"netmap:a@share=vale0:b", Name{Port: "a", Mode: abi.RegAllNIC, Share: "vale0:b"}, ""},
-	{"netmap:a@share:port=b{1", Name{Port: "a", Mode: abi.RegAllNIC, Share: "b{1"}, "netmap:a@share=netmap:b{1"},
+	{"netmap:a@share:port=b{1", Name{Port: "a", Mode: abi.RegAllNIC, Share: "b{1"},
+		"netmap:a@share=netmap:b{1"},
 	// Sizes.
 	{"vale0:a@conf:rings=4,slots=512", with(allNIC("vale0:a"), func(n *Name) {
 		n.Conf = Conf{TxRings: 4, RxRings: 4, TxSlots: 512, RxSlots: 512}
@@ -93,7 +98,8 @@ var good = []struct {
 		n.Extmem.File = "/dev/hugepages/a-b"
 	}), ""},
 	{"netmap:eth0@extmem=a,b", with(allNIC("eth0"), func(n *Name) { n.Extmem.File = "a,b" }), ""},
-	{"netmap:eth0@extmem=file=a", with(allNIC("eth0"), func(n *Name) { n.Extmem.File = "file=a" }), ""},
+	{"netmap:eth0@extmem=file=a", with(allNIC("eth0"), func(n *Name) { n.Extmem.File = "file=a" }),
+		""},
 	{"netmap:eth0@extmem:file=/a:b,if-num=1,if-size=2,ring-num=3,ring-size=4,buf-num=5,buf-size=6",
 		with(allNIC("eth0"),
 			func(n *Name) { n.Extmem = Extmem{"/a:b", Pool{1, 2}, Pool{3, 4}, Pool{5, 6}} }), ""},
@@ -102,7 +108,8 @@ var good = []struct {
 	}), "netmap:eth0@extmem:file=a,buf-num=4096"},
 	// Offsets.
 	{"netmap:eth0@offset=128", with(allNIC("eth0"), func(n *Name) { n.Offset = Offset{128, 64} }), ""},
-	{"netmap:eth0@offset:initial=128,bits=16", with(allNIC("eth0"), func(n *Name) { n.Offset = Offset{128, 16} }), ""},
+	{"netmap:eth0@offset:initial=128,bits=16", with(allNIC("eth0"),
+		func(n *Name) { n.Offset = Offset{128, 16} }), ""},
 	{"netmap:eth0@offset:bits=0,initial=0", with(allNIC("eth0"), func(n *Name) {
 		n.Offset = Offset{0, 64}
 	}), "netmap:eth0@offset=0"},
@@ -173,9 +180,12 @@ var bad = []struct{ in, msg string }{
 	{"netmap:eth0@3x", `memory id "3x" at 12: want a decimal number`},
 	{"netmap:eth0@3@4", `memory id "4" at 14: want only one, and there is 3 already`},
 	// Options.
-	{"netmap:eth0@", `option "" at 12: want conf, extmem, offset, share or the number of a memory region`},
-	{"netmap:eth0@@3", `option "" at 12: want conf, extmem, offset, share or the number of a memory region`},
-	{"netmap:eth0@cnf:rings=1", `option "cnf" at 12: want conf, extmem, offset, share or the number of a memory region`},
+	{"netmap:eth0@",
+		`option "" at 12: want conf, extmem, offset, share or the number of a memory region`},
+	{"netmap:eth0@@3",
+		`option "" at 12: want conf, extmem, offset, share or the number of a memory region`},
+	{"netmap:eth0@cnf:rings=1",
+		`option "cnf" at 12: want conf, extmem, offset, share or the number of a memory region`},
 	{"netmap:eth0@conf", `end of option "" at 16: want @conf:rings=value`},
 	{"netmap:eth0@conf=", `value "" at 17: want a value for rings`},
 	{"netmap:eth0@conf:rings", `key "rings" at 17: want a value for it: rings=...`},
@@ -183,14 +193,20 @@ var bad = []struct{ in, msg string }{
 	{"netmap:eth0@conf:rings=1x", `rings "1x" at 23: want a decimal number`},
 	{"netmap:eth0@conf:tx-rings=65536", `tx-rings "65536" at 26: want 0 to 65535`},
 	{"netmap:eth0@conf:slots=4294967296", `slots "4294967296" at 23: want 0 to 4294967295`},
-	{"netmap:eth0@offset:bits=3", `option "offset" at 12: want one initial offset, as in @offset:initial=64`},
-	{"netmap:eth0@offset=1@offset=1", `option "offset" at 21: want one initial offset, as in @offset:initial=64`},
+	{"netmap:eth0@offset:bits=3",
+		`option "offset" at 12: want one initial offset, as in @offset:initial=64`},
+	{"netmap:eth0@offset=1@offset=1",
+		`option "offset" at 21: want one initial offset, as in @offset:initial=64`},
 	{"netmap:eth0@offset:foo=3", `key "foo" at 19: want one of initial, bits`},
 	{"netmap:eth0@offset:initial=3,bits=65", `bits "65" at 34: want 0 to 64`},
-	{"netmap:eth0@extmem:if-num=3", `option "extmem" at 12: want one file, as in @extmem:file=/dev/hugepages/a`},
-	{"netmap:eth0@extmem=a@extmem=a", `option "extmem" at 21: want one file, as in @extmem:file=/dev/hugepages/a`},
-	{"netmap:eth0@share:port=", `option "share" at 12: want one port to share with, as in @share=vale0:a`},
-	{"netmap:eth0@share=a@share=a", `option "share" at 20: want one port to share with, as in @share=vale0:a`},
+	{"netmap:eth0@extmem:if-num=3",
+		`option "extmem" at 12: want one file, as in @extmem:file=/dev/hugepages/a`},
+	{"netmap:eth0@extmem=a@extmem=a",
+		`option "extmem" at 21: want one file, as in @extmem:file=/dev/hugepages/a`},
+	{"netmap:eth0@share:port=",
+		`option "share" at 12: want one port to share with, as in @share=vale0:a`},
+	{"netmap:eth0@share=a@share=a",
+		`option "share" at 20: want one port to share with, as in @share=vale0:a`},
 	{"netmap:eth0@share=eth1-2", `text "-2" at 22: want a port without rings and flags`},
 	{"netmap:eth0@share=vale0", `switch "vale0" at 18: want a port after it, as in vale0:a`},
 }
@@ -221,12 +237,16 @@ func TestParseErrors(t *testing.T) {
 
 func TestParseTooLong(t *testing.T) {
 	for _, tt := range []struct{ in, msg string }{
-		{"netmap:" + strings.Repeat("a", 128), `interface "` + strings.Repeat("a", 128) + `" at 7: want at most 127 bytes`},
-		{strings.Repeat("a", 62) + "{1", `port "` + strings.Repeat("a", 62) + `{1" at 0: want at most 63 bytes`},
-		{"vale0:a{" + strings.Repeat("i", 62), `port "vale0:a{` + strings.Repeat("i", 62) + `" at 0: want at most 63 bytes`},
+		{"netmap:" + strings.Repeat("a", 128), `interface "` + strings.Repeat("a", 128) +
+			`" at 7: want at most 127 bytes`},
+		{strings.Repeat("a", 62) + "{1", `port "` + strings.Repeat("a", 62) +
+			`{1" at 0: want at most 63 bytes`},
+		{"vale0:a{" + strings.Repeat("i", 62), `port "vale0:a{` + strings.Repeat("i", 62) +
+			`" at 0: want at most 63 bytes`},
 		{"vale567890abcdef:a", `switch "vale567890abcdef" at 0: want at most 15 bytes`},
 		{"vale0:sixteen_bytes_xy", `port "sixteen_bytes_xy" at 6: want at most 15 bytes`},
-		{"x{" + strings.Repeat("i", 62), `port "x{` + strings.Repeat("i", 62) + `" at 0: want at most 63 bytes`},
+		{"x{" + strings.Repeat("i", 62), `port "x{` + strings.Repeat("i", 62) +
+			`" at 0: want at most 63 bytes`},
 	} {
 		_, err := Parse(tt.in)
 		if !errors.Is(err, syscall.ENAMETOOLONG) {
@@ -315,8 +335,10 @@ func TestParseWith(t *testing.T) {
 		{"netmap:eth-0", allNIC("eth-0")},
 		{"netmap:eth-0-1", Name{Port: "eth-0", Mode: abi.RegOneNIC, Ring: 1}},
 		{"netmap:eth-0^", Name{Port: "eth-0", Mode: abi.RegSW}},
-		{"netmap:eth-0/xR@7", Name{Port: "eth-0", Mode: abi.RegAllNIC, Flags: abi.NRExclusive | abi.NRRxRingsOnly, MemID: 7}},
-		{"netmap:eth-0*@conf:rings=2", Name{Port: "eth-0", Mode: abi.RegNICSW, Conf: Conf{TxRings: 2, RxRings: 2}}},
+		{"netmap:eth-0/xR@7", Name{Port: "eth-0", Mode: abi.RegAllNIC,
+			Flags: abi.NRExclusive | abi.NRRxRingsOnly, MemID: 7}},
+		{"netmap:eth-0*@conf:rings=2", Name{Port: "eth-0", Mode: abi.RegNICSW,
+			Conf: Conf{TxRings: 2, RxRings: 2}}},
 		{"netmap:eth-0{1-0", Name{Port: "eth-0{1", Mode: abi.RegOneNIC}},
 		{"netmap:eth-0}1/x", Name{Port: "eth-0}1", Mode: abi.RegAllNIC, Flags: abi.NRExclusive}},
 		{"netmap:eth-1", Name{Port: "eth", Mode: abi.RegOneNIC, Ring: 1}}, // there is no such interface

@@ -28,15 +28,21 @@ func TestNeed(t *testing.T) {
 		want    string // "" for no error
 		without string
 	}{
-		{"nothing", 0, false, all, "CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF: run as root, or 'sudo setcap cap_net_raw,cap_net_admin,cap_bpf,cap_ipc_lock+ep /", ""},
+		{"nothing", 0, false, all, "CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF: run as root, " +
+			"or 'sudo setcap cap_net_raw,cap_net_admin,cap_bpf,cap_ipc_lock+ep /", ""},
 		{"one is missing", bits(NetRaw, BPF), false, all, "it takes CAP_NET_ADMIN: run", "CAP_BPF"},
-		{"setcap replaces", bits(BPF), false, []Capability{NetRaw, BPF}, "setcap cap_net_raw,cap_net_admin,cap_bpf,cap_ipc_lock+ep", ""},
+		{"setcap replaces", bits(BPF), false, []Capability{NetRaw, BPF},
+			"setcap cap_net_raw,cap_net_admin,cap_bpf,cap_ipc_lock+ep", ""},
 		{"all", bits(all...), false, all, "", ""},
 		{"CAP_SYS_ADMIN for CAP_BPF", bits(NetRaw, NetAdmin, unix.CAP_SYS_ADMIN), false, all, "", ""},
-		{"locked memory", bits(all...), false, append(all, IPCLock), "it takes CAP_IPC_LOCK (or more memory that can be locked: ulimit -l, LimitMEMLOCK=): run", "CAP_NET"},
-		{"root of a user namespace", ^uint64(0), true, all, "it takes CAP_BPF, and in a user namespace", "setcap"},
+		{"locked memory", bits(all...), false, append(all, IPCLock),
+			"it takes CAP_IPC_LOCK (or more memory that can be locked: ulimit -l, LimitMEMLOCK=): run",
+			"CAP_NET"},
+		{"root of a user namespace", ^uint64(0), true, all, "it takes CAP_BPF, and in a user namespace",
+			"setcap"},
 		{"what a user namespace has", ^uint64(0), true, []Capability{NetRaw}, "", ""},
-		{"nobody in a user namespace", 0, true, all, "it takes CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF, and in", "setcap"},
+		{"nobody in a user namespace", 0, true, all,
+			"it takes CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF, and in", "setcap"},
 	} {
 		err := need("use", "eth0", tt.set, !tt.inside, tt.need)
 		switch {

@@ -29,7 +29,8 @@ func (d Deferral) String() string {
 	return fmt.Sprintf("%s %d, %s %d", hardIRQsFile, d.HardIRQs, flushTimeoutFile, d.FlushTimeout)
 }
 
-// The files of an interface in sysfs. Unlike ethtool's, these settings have no other place on kernels before 6.13.
+// The files of an interface in sysfs. Unlike ethtool's, these settings have no other place on
+// kernels before 6.13.
 const (
 	hardIRQsFile     = "napi_defer_hard_irqs"
 	flushTimeoutFile = "gro_flush_timeout"
@@ -37,7 +38,8 @@ const (
 
 var deferralHints = fault.Hints{
 	syscall.ENOENT: "this kernel has no such setting: busy polling needs Linux 5.11",
-	syscall.EPERM:  "needs CAP_SYS_ADMIN, and CAP_NET_ADMIN in the network namespace: run as root, or do without busy polling",
+	syscall.EPERM: "needs CAP_SYS_ADMIN, and CAP_NET_ADMIN in the network namespace: " +
+		"run as root, or do without busy polling",
 	syscall.EACCES: "the files in sysfs are root's: run as root, or do without busy polling",
 	syscall.ENODEV: "the interface is gone",
 }
@@ -57,12 +59,14 @@ func AskDeferral(ifindex int) (d Deferral, err error) {
 // SetDeferral sets them.
 func SetDeferral(ifindex int, d Deferral) error {
 	return withSysfs(ifindex, "defer interrupts of", func(dir int) error {
-		return errors.Join(writeNumber(dir, hardIRQsFile, d.HardIRQs), writeNumber(dir, flushTimeoutFile, d.FlushTimeout))
+		return errors.Join(writeNumber(dir, hardIRQsFile, d.HardIRQs),
+			writeNumber(dir, flushTimeoutFile, d.FlushTimeout))
 	})
 }
 
-// withSysfs calls f with the directory of an interface in sysfs. What is mounted on /sys shows the interfaces of some
-// network namespace, and nobody says which: so f gets a sysfs of the thread's own, which is mounted nowhere.
+// withSysfs calls f with the directory of an interface in sysfs. What is mounted on /sys shows the
+// interfaces of some network namespace, and nobody says which: so f gets a sysfs of the thread's
+// own, which is mounted nowhere.
 func withSysfs(ifindex int, op string, f func(dir int) error) error {
 	name := "interface #" + strconv.Itoa(ifindex)
 	if l, err := netlink.LinkByIndex(ifindex); err == nil {
@@ -73,12 +77,14 @@ func withSysfs(ifindex int, op string, f func(dir int) error) error {
 		return deferralHints.Wrap(err, op, name)
 	}
 	defer unix.Close(root)
-	dir, err := unix.Openat(root, path.Join("class/net", name), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	dir, err := unix.Openat(root, path.Join("class/net", name),
+		unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return deferralHints.Wrap(syscall.ENODEV, op, name)
 	}
 	defer unix.Close(dir)
-	if is, err := readNumber(dir, "ifindex"); err != nil || is != ifindex { // renamed, and another has the name
+	// The interface may have been renamed, and another one have its name now.
+	if is, err := readNumber(dir, "ifindex"); err != nil || is != ifindex {
 		return deferralHints.Wrap(syscall.ENODEV, op, name)
 	}
 	if err := f(dir); err != nil {

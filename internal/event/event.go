@@ -58,8 +58,9 @@ type Kind struct {
 
 // The kinds of events.
 var (
-	Serving       = kind("serving", "serving", slog.LevelInfo).own()
-	Memory        = kind("memory", "memory is taken as ports open, all of it with the first interface", slog.LevelInfo).own()
+	Serving = kind("serving", "serving", slog.LevelInfo).own()
+	Memory  = kind("memory", "memory is taken as ports open, all of it with the first interface",
+		slog.LevelInfo).own()
 	Stopping      = kind("stopping", "stopping", slog.LevelInfo).own()
 	PortsLost     = kind("ports-lost", "a client loses its ports", slog.LevelWarn).own()
 	Stopped       = kind("stopped", "stopped", slog.LevelInfo).own()
@@ -67,8 +68,10 @@ var (
 	StatusMissing = kind("status-missing", "there is no status API", slog.LevelWarn).own()
 	StatusExposed = kind("status-exposed", "other machines can read the status", slog.LevelWarn).own()
 	StatusTrouble = kind("status-trouble", "the status API had an error", slog.LevelWarn)
-	Recovered     = kind("recovered", "an interface was given back after a crash", slog.LevelInfo).own()
-	NotRecovered  = kind("not-recovered", "interfaces are not as they were before a crash", slog.LevelWarn).own()
+	Recovered     = kind("recovered", "an interface was given back after a crash",
+		slog.LevelInfo).own()
+	NotRecovered = kind("not-recovered", "interfaces are not as they were before a crash",
+		slog.LevelWarn).own()
 
 	Answered = kind("answered", "request answered", slog.LevelDebug)
 	Refused  = kind("refused", "request refused", slog.LevelWarn)
@@ -85,10 +88,12 @@ var (
 	Down        = kind("down", "interface is down", slog.LevelWarn)
 	Up          = kind("up", "interface is up again", slog.LevelWarn) // at the level of Down
 	Gone        = kind("gone", "interface cannot be used any more", slog.LevelWarn)
-	HostTrouble = kind("host-trouble", "interface and host stack are not joined as they should be", slog.LevelWarn)
-	Detached    = kind("detached", "port detached from its switch: its interface is gone", slog.LevelWarn)
-	Placed      = kind("placed", "clients were placed", slog.LevelInfo)
-	NoParent    = kind("no-parent", "the parent of a pipe is no interface", slog.LevelInfo)
+	HostTrouble = kind("host-trouble", "interface and host stack are not joined as they should be",
+		slog.LevelWarn)
+	Detached = kind("detached", "port detached from its switch: its interface is gone",
+		slog.LevelWarn)
+	Placed   = kind("placed", "clients were placed", slog.LevelInfo)
+	NoParent = kind("no-parent", "the parent of a pipe is no interface", slog.LevelInfo)
 )
 
 // Kinds are all kinds of events.

@@ -112,10 +112,12 @@ func TestFormats(t *testing.T) {
 			t.Fatalf("%s: %q, want two lines", format, list)
 		}
 		for i, want := range map[string][]string{
-			Text: {` level=WARN msg="request refused" event=refused pid=7 program="a b\n<3>c" user=0 request=open port="x\x1b\"\xff" errno=EBUSY error="open`,
+			Text: {` level=WARN msg="request refused" event=refused pid=7 program="a b\n<3>c" user=0 ` +
+				`request=open port="x\x1b\"\xff" errno=EBUSY error="open`,
 				` level=INFO msg=serving event=serving device=/dev/netmap`},
 			JSON: {`"level":"WARN","msg":"request refused","event":"refused","pid":7,`, `"msg":"serving"`},
-			Journal: {`<4>request refused event=refused pid=7 program="a b\n<3>c" user=0 request=open port="x\x1b\"\xff" errno=EBUSY error="open`,
+			Journal: {`<4>request refused event=refused pid=7 program="a b\n<3>c" user=0 ` +
+				`request=open port="x\x1b\"\xff" errno=EBUSY error="open`,
 				`<6>serving event=serving device=/dev/netmap`},
 		}[format] {
 			if !strings.Contains(list[i], want) ||

@@ -76,7 +76,8 @@ func (l *lab) open(name string, options ...netmap.Option) *netmap.Port {
 	var b *engine.Binding
 	var more engine.Options
 	if p := o.Offsets; p != nil {
-		more.Offsets = &session.Offsets{Max: p.MaxOffset, Initial: p.InitialOffset, Bits: p.OffsetBits, MinGap: p.MinGap}
+		more.Offsets = &session.Offsets{Max: p.MaxOffset, Initial: p.InitialOffset, Bits: p.OffsetBits,
+			MinGap: p.MinGap}
 	}
 	l.host.Do(func() { b, err = l.e.RegisterWith(o.Port, o.Register, more) })
 	testutil.Require(l.T, "AF_XDP and TCX", err)

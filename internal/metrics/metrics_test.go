@@ -19,9 +19,11 @@ var update = flag.Bool("update", false, "rewrite the table in doc/monitoring.md"
 
 var sample = status.Status{
 	Ports: []status.Port{
-		{Name: "eth0", Kind: "nic", NetNS: "1", Detail: "zero-copy", Users: 2, Drops: map[string]uint64{"kernel-rx-dropped": 4}, Rings: []status.Ring{
-			{Direction: "tx", Slots: 1024, Used: 5, Frames: 10, Bytes: 600, Drops: map[string]uint64{"bad-length": 1}},
-			{Direction: "rx", Index: 4, Host: true, Slots: 1024, Frames: 1 << 40, Bytes: 1 << 50}}},
+		{Name: "eth0", Kind: "nic", NetNS: "1", Detail: "zero-copy", Users: 2,
+			Drops: map[string]uint64{"kernel-rx-dropped": 4}, Rings: []status.Ring{
+				{Direction: "tx", Slots: 1024, Used: 5, Frames: 10, Bytes: 600,
+					Drops: map[string]uint64{"bad-length": 1}},
+				{Direction: "rx", Index: 4, Host: true, Slots: 1024, Frames: 1 << 40, Bytes: 1 << 50}}},
 		{Name: "eth0", Kind: "nic", NetNS: "2", Rings: []status.Ring{{Direction: "tx"}}},
 	},
 	Switches: []status.Switch{{Name: "vale0", Ports: make([]status.SwitchPort, 3),
@@ -54,8 +56,10 @@ func TestScrape(t *testing.T) {
 		`netmap_ring_used_slots{direction="tx",netns="1",port="eth0",ring="0"} 5`,
 		`netmap_port_users{netns="1",port="eth0"} 2`,
 		`netmap_port_info{attached="",detail="zero-copy",kind="nic",netns="1",port="eth0"} 1`,
-		`netmap_switch_ports{switch="vale0"} 3`, `netmap_switch_addresses{switch="vale0"} 7`, `netmap_clients 2`,
-		`netmap_memory_free_objects{pool="buffers",region="1"} 6`, `netmap_memory_objects{pool="buffers",region="1"} 9`,
+		`netmap_switch_ports{switch="vale0"} 3`, `netmap_switch_addresses{switch="vale0"} 7`,
+		`netmap_clients 2`,
+		`netmap_memory_free_objects{pool="buffers",region="1"} 6`,
+		`netmap_memory_objects{pool="buffers",region="1"} 9`,
 		"process_open_fds ", "go_goroutines ",
 	} {
 		if !strings.Contains(got, want+"\n") && !strings.Contains(got, "\n"+want) {

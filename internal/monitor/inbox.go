@@ -8,7 +8,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 )
 
-// inbox is an rx ring of a monitor, to which the taps on both of the parent's rings of the same number deliver.
+// inbox is an rx ring of a monitor, to which the taps on both of the parent's rings of the same
+// number deliver.
 type inbox struct {
 	port   *Port
 	ring   *kring.Ring
@@ -62,11 +63,12 @@ func (in *inbox) detach() {
 	in.next.Store(nil)
 }
 
-// Wake implements kring.Waiter: something has come to the parent's rx ring, and a sync will fetch it.
+// Wake implements kring.Waiter: something has come to the parent's rx ring, and a sync will fetch
+// it.
 func (in *inbox) Wake() { in.ring.Waiters.Wake() }
 
-// sync gives back what the program read, to the next one in the chain if there is one, and fetches what has arrived at
-// the parent.
+// sync gives back what the program read, to the next one in the chain if there is one, and fetches
+// what has arrived at the parent.
 func (in *inbox) sync(r *kring.Ring, _ kring.Memory) error {
 	if k, head := r.HwCur.Load(), r.Head(); k != head {
 		if next := in.next.Load(); next != nil && next.take(r, k, head, fromMonitor) {
@@ -82,8 +84,8 @@ func (in *inbox) sync(r *kring.Ring, _ kring.Memory) error {
 	return nil
 }
 
-// fetch syncs the parent's rx ring without its program, for a copy monitor. Whatever that finds, all copy monitors of the
-// ring get.
+// fetch syncs the parent's rx ring without its program, for a copy monitor. Whatever that finds,
+// all copy monitors of the ring get.
 func (in *inbox) fetch() {
 	r := in.ring.Source.Load()
 	if r == nil {
@@ -104,8 +106,9 @@ func (in *inbox) fetch() {
 	}
 }
 
-// origin says what becomes of a slot's flags: the monitor's has those that say something about the frame, not what the
-// parent's program and the port say to each other, and where the frame was taken. In a chain that is known already.
+// origin says what becomes of a slot's flags: the monitor's has those that say something about the
+// frame, not what the parent's program and the port say to each other, and where the frame was
+// taken. In a chain that is known already.
 type origin struct{ keep, set uint16 }
 
 const ofFrame = 0xffff &^ (abi.NSBufChanged | abi.NSReport | abi.NSIndirect | abi.NSTxMon)
@@ -116,8 +119,8 @@ var (
 	fromMonitor = origin{ofFrame | abi.NSTxMon, 0}
 )
 
-// take takes the frames in a ring's slots from slot from up to slot to, as many as there is room for, the newest. The
-// caller holds that ring. It says whether there is something new.
+// take takes the frames in a ring's slots from slot from up to slot to, as many as there is room
+// for, the newest. The caller holds that ring. It says whether there is something new.
 func (in *inbox) take(src *kring.Ring, from, to uint32, o origin) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -164,16 +167,18 @@ func (in *inbox) take(src *kring.Ring, from, to uint32, o origin) bool {
 	return true
 }
 
-// copy copies a frame between buffers of different regions, or of rings that have offsets, and says how much of it there was
-// room for.
-func (in *inbox) copy(slot *abi.Slot, own abi.SlotWord, src *kring.Ring, k uint32, w abi.SlotWord) uint16 {
+// copy copies a frame between buffers of different regions, or of rings that have offsets, and says
+// how much of it there was room for.
+func (in *inbox) copy(slot *abi.Slot, own abi.SlotWord, src *kring.Ring, k uint32,
+	w abi.SlotWord) uint16 {
 	at, room := in.ring.Span(slot)
 	from := src.Bufs().Bytes(w.BufIdx())[src.OffsetOf(src.Slot(k)):]
 	from = from[:min(int(w.Len()), len(from))]
 	return uint16(copy(in.ring.Bufs().Bytes(own.BufIdx())[at:at+room], from))
 }
 
-// moveToStart has the frame in slot k start where its buffer does. A zero-copy monitor has no offsets, and gets the buffer.
+// moveToStart has the frame in slot k start where its buffer does. A zero-copy monitor has no
+// offsets, and gets the buffer.
 func moveToStart(src *kring.Ring, k uint32, w abi.SlotWord) {
 	b := src.Bufs().Bytes(w.BufIdx())
 	copy(b[:min(int(w.Len()), len(b))], b[src.OffsetOf(src.Slot(k)):])

@@ -23,7 +23,8 @@ type modelMon struct {
 
 func (m *modelMon) zero() bool { return m.flags&abi.NRZcopyMon != 0 }
 
-// deliver is what netmap says of a monitor without room: of a batch the newest is kept. Packets are not torn.
+// deliver is what netmap says of a monitor without room: of a batch the newest is kept. Packets are
+// not torn.
 func (m *modelMon) deliver(batch []piece, keep, set uint16) {
 	torn := false
 	for len(batch) > 0 && (len(m.queue)+len(m.mine)+len(m.read)+len(batch) > m.slots-1 || torn) {
@@ -139,7 +140,8 @@ func (m *model) parentSync() {
 	}
 }
 
-// sync is a monitor's: what its program read goes on in the chain, and a copy monitor looks after the parent.
+// sync is a monitor's: what its program read goes on in the chain, and a copy monitor looks after
+// the parent.
 func (m *model) sync(o *modelMon) {
 	if o.zero() {
 		for _, next := range m.mons[slices.Index(m.mons, o)+1:] {
@@ -169,12 +171,17 @@ func (m *model) pull(o *modelMon) {
 }
 
 func (m *model) open() {
-	if !slices.ContainsFunc(m.mons, func(o *modelMon) bool { return o.zero() || o.flags&abi.NRMonitorRx != 0 }) {
+	if !slices.ContainsFunc(m.mons, func(o *modelMon) bool {
+		return o.zero() ||
+			o.flags&abi.NRMonitorRx != 0
+	}) {
 		m.shown = len(m.ring) // nobody watched: what has arrived is no news
 	}
-	flags := []uint64{abi.NRMonitorTx, abi.NRMonitorRx, abi.NRMonitorTx | abi.NRMonitorRx, abi.NRZcopyMon, abi.NRZcopyMon}[m.rnd.IntN(5)]
+	flags := []uint64{abi.NRMonitorTx, abi.NRMonitorRx, abi.NRMonitorTx | abi.NRMonitorRx,
+		abi.NRZcopyMon, abi.NRZcopyMon}[m.rnd.IntN(5)]
 	slots := 2 + m.rnd.Uint32N(12)
-	m.mons = append(m.mons, &modelMon{real: newMon(m.t, m.p.region, m.p, flags, slots), flags: flags, slots: int(slots)})
+	m.mons = append(m.mons, &modelMon{real: newMon(m.t, m.p.region, m.p, flags, slots), flags: flags,
+		slots: int(slots)})
 }
 
 func (m *model) close(o *modelMon) {
@@ -229,7 +236,8 @@ func (m *model) step() {
 	wantOwners(m.t, rings...)
 }
 
-// A parent with monitors of all kinds that come and go does what a model does that moves frame by frame.
+// A parent with monitors of all kinds that come and go does what a model does that moves frame by
+// frame.
 func TestModel(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

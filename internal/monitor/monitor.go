@@ -1,5 +1,6 @@
-// Package monitor is a port that shows the frames of another one, its parent. Rx ring i of the monitor gets what passes
-// the parent's rings i, both directions or one. The parent's program notices nothing but the time it takes.
+// Package monitor is a port that shows the frames of another one, its parent. Rx ring i of the
+// monitor gets what passes the parent's rings i, both directions or one. The parent's program
+// notices nothing but the time it takes.
 //
 //	parent  TX i ── tap ──┐
 //	                      ├──> monitor  RX i        and one TX ring on which nothing can be sent
@@ -7,26 +8,27 @@
 //
 // Host rings of the parent are the monitor's host rings, in the same way.
 //
-// A copy monitor sees frames early: those sent, when the parent's program hands them over, and those received, when they
-// arrive, whether or not that program reads. Nothing need happen at the parent for that: a sync of the monitor looks
-// after the parent's rx ring, too. Several monitors of a ring are independent.
+// A copy monitor sees frames early: those sent, when the parent's program hands them over, and
+// those received, when they arrive, whether or not that program reads. Nothing need happen at the
+// parent for that: a sync of the monitor looks after the parent's rx ring, too. Several monitors of
+// a ring are independent.
 //
-// A zero-copy monitor sees frames late: when a sent slot comes back, and when a received one is released. It exchanges
-// buffers, its own empty one for the parent's. Several of them on one ring form a chain, in which each sees what the one
-// before has released:
+// A zero-copy monitor sees frames late: when a sent slot comes back, and when a received one is
+// released. It exchanges buffers, its own empty one for the parent's. Several of them on one ring
+// form a chain, in which each sees what the one before has released:
 //
 //	parent  i ── tap ──> first  RX i ──> second  RX i ──> …
 //
-// A monitor never holds the parent up. What finds no room in its ring is lost and counted there, and of a batch the
-// newest frames are kept. When the parent's last user goes, the monitor is an orphan: its rings keep what is queued, and
-// syncs say EIO.
+// A monitor never holds the parent up. What finds no room in its ring is lost and counted there,
+// and of a batch the newest frames are kept. When the parent's last user goes, the monitor is an
+// orphan: its rings keep what is queued, and syncs say EIO.
 //
 // # Locks
 //
-// A ring's holder may take the ring's source, the parent's rx ring; never the other way round. Both directions of the
-// parent, and the one before in a chain, deliver to an rx ring under its inbox's mutex, which is the last lock there is.
-// Who hangs taps on rings and takes them off (Start, Stop, Orphan) is alone in that, by the registry's lock, and holds the
-// tapped rings.
+// A ring's holder may take the ring's source, the parent's rx ring; never the other way round. Both
+// directions of the parent, and the one before in a chain, deliver to an rx ring under its inbox's
+// mutex, which is the last lock there is. Who hangs taps on rings and takes them off (Start, Stop,
+// Orphan) is alone in that, by the registry's lock, and holds the tapped rings.
 package monitor
 
 import (
@@ -81,7 +83,8 @@ func (c Config) Name() string {
 	for _, f := range []struct {
 		flag   uint64
 		letter byte
-	}{{abi.NRZcopyMon, 'z'}, {abi.NRMonitorRx | abi.NRZcopyMon, 'r'}, {abi.NRMonitorTx | abi.NRZcopyMon, 't'}} {
+	}{{abi.NRZcopyMon, 'z'}, {abi.NRMonitorRx | abi.NRZcopyMon, 'r'},
+		{abi.NRMonitorTx | abi.NRZcopyMon, 't'}} {
 		if c.Flags&f.flag != 0 {
 			b.WriteByte(f.letter)
 		}
@@ -95,8 +98,10 @@ func New(region *mem.Region, parent port.Port, c Config) *Port {
 	p := &Port{name: name, region: region, zero: c.Flags&abi.NRZcopyMon != 0}
 	p.watched[abi.DirTx] = p.zero || c.Flags&abi.NRMonitorTx != 0
 	p.watched[abi.DirRx] = p.zero || c.Flags&abi.NRMonitorRx != 0
-	p.gone = fault.New(syscall.EIO, "sync", name, "nobody has %s open any more; open the monitor again when somebody has", c.Parent)
-	p.noSend = fault.New(syscall.EIO, "send on", name, "monitors only receive; open %s itself to send", c.Parent)
+	p.gone = fault.New(syscall.EIO, "sync", name,
+		"nobody has %s open any more; open the monitor again when somebody has", c.Parent)
+	p.noSend = fault.New(syscall.EIO, "send on", name, "monitors only receive; open %s itself to send",
+		c.Parent)
 	p.rings = p.watch(name, parent.Rings, c)
 	hosts := func(dir kring.Dir) []*kring.Ring { return port.HostRings(parent, dir) }
 	if len(hosts(abi.DirTx)) > 0 {
@@ -105,13 +110,17 @@ func New(region *mem.Region, parent port.Port, c Config) *Port {
 	return p
 }
 
-// watch makes a tx ring, and the rx rings for some of the parent's rings. They are numbered through.
-func (p *Port) watch(name string, of func(kring.Dir) []*kring.Ring, c Config) (rings [2][]*kring.Ring) {
+// watch makes a tx ring, and the rx rings for some of the parent's rings. They are numbered
+// through.
+func (p *Port) watch(name string, of func(kring.Dir) []*kring.Ring,
+	c Config) (rings [2][]*kring.Ring) {
 	noSend := func(*kring.Ring, kring.Memory) error { return p.noSend }
-	rings[abi.DirTx] = []*kring.Ring{kring.New(name+" TX0", abi.DirTx, uint16(len(p.rings[abi.DirTx])), c.TxSlots, noSend)}
+	rings[abi.DirTx] = []*kring.Ring{kring.New(name+" TX0", abi.DirTx, uint16(len(p.rings[abi.DirTx])),
+		c.TxSlots, noSend)}
 	for i := range max(len(of(abi.DirTx)), len(of(abi.DirRx))) {
 		in := &inbox{port: p}
-		in.ring = kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, uint16(len(p.inboxes)), c.RxSlots, in.sync)
+		in.ring = kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, uint16(len(p.inboxes)), c.RxSlots,
+			in.sync)
 		for _, dir := range kring.Dirs {
 			if parents := of(dir); p.watched[dir] && i < len(parents) {
 				in.parent[dir] = parents[i]
@@ -129,7 +138,8 @@ func (p *Port) Rings(dir kring.Dir) []*kring.Ring { return p.rings[dir] }
 // HostRings are those of the parent's host rings.
 func (p *Port) HostRings(dir kring.Dir) []*kring.Ring { return p.host[dir] }
 
-// Start gives a ring its memory and, an rx ring, hangs it on the parent's rings. ENXIO for an orphan.
+// Start gives a ring its memory and, an rx ring, hangs it on the parent's rings. ENXIO for an
+// orphan.
 func (p *Port) Start(r *kring.Ring) error {
 	if p.orphan.Load() {
 		return fault.New(syscall.ENXIO, "open", r.Name, "%s", p.gone.Hint)
@@ -158,8 +168,8 @@ func (p *Port) Stop(r *kring.Ring) {
 	r.Free(0, r.N)
 }
 
-// AcceptOffsets says EOPNOTSUPP for a zero-copy monitor: its buffers are exchanged with the parent's,
-// which decides.
+// AcceptOffsets says EOPNOTSUPP for a zero-copy monitor: its buffers are exchanged with the
+// parent's, which decides.
 func (p *Port) AcceptOffsets(uint32) error {
 	if p.zero {
 		return fault.New(syscall.EOPNOTSUPP, "use offsets on", p.name,
@@ -171,7 +181,8 @@ func (p *Port) AcceptOffsets(uint32) error {
 // Close has nothing left to do.
 func (p *Port) Close() error { return nil }
 
-// Orphan takes the monitor off its parent, whose last user has gone, and wakes those who wait for frames.
+// Orphan takes the monitor off its parent, whose last user has gone, and wakes those who wait for
+// frames.
 func (p *Port) Orphan() {
 	for _, in := range p.inboxes {
 		in.detach()

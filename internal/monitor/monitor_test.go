@@ -24,7 +24,8 @@ const (
 
 func TestNames(t *testing.T) {
 	for flags, want := range map[uint64]string{
-		tx: "vale0:a/t#3", rx: "vale0:a/r#3", tx | rx: "vale0:a/rt#3", z: "vale0:a/zrt#3", z | rx: "vale0:a/zrt#3", z | tx | rx: "vale0:a/zrt#3",
+		tx: "vale0:a/t#3", rx: "vale0:a/r#3", tx | rx: "vale0:a/rt#3", z: "vale0:a/zrt#3",
+		z | rx: "vale0:a/zrt#3", z | tx | rx: "vale0:a/zrt#3",
 	} {
 		if got := (monitor.Config{Parent: "vale0:a", Serial: 3, Flags: flags}).Name(); got != want {
 			t.Errorf("flags %#x: %s, want %s", flags, got, want)
@@ -50,7 +51,8 @@ func TestWhenCopyMonitorsSeeFrames(t *testing.T) {
 	want(t, "released", m.look(t), nil)
 
 	p.wire = frames(0, "1", "2", "3", "4", "5", "6", "7", "8", "9")
-	want(t, "as many as the parent has room for", m.look(t), frames(0, "1", "2", "3", "4", "5", "6", "7"))
+	want(t, "as many as the parent has room for", m.look(t), frames(0, "1", "2", "3", "4", "5", "6",
+		"7"))
 	want(t, "the parent is full", m.look(t), nil)
 	p.rx.Sync(t)
 	p.read(1)
@@ -135,9 +137,11 @@ func TestTheNewestOfABatchIsKept(t *testing.T) {
 			{"all fit", frames(0, "a", "b", "c"), frames(0, "a", "b", "c"), 0},
 			{"one too many", frames(0, "a", "b", "c", "d"), frames(0, "b", "c", "d"), 1},
 			{"three too many", frames(0, "a", "b", "c", "d", "e", "f"), frames(0, "d", "e", "f"), 3},
-			{"a packet goes whole", []piece{{"a", more}, {"b", more}, {"c", 0}, {"d", 0}}, frames(0, "d"), 1},
+			{"a packet goes whole", []piece{{"a", more}, {"b", more}, {"c", 0}, {"d", 0}}, frames(0, "d"),
+				1},
 			{"a packet that is too long", []piece{{"a", more}, {"b", more}, {"c", more}, {"d", 0}}, nil, 1},
-			{"a packet whose end is to come", []piece{{"a", 0}, {"b", more}, {"c", more}, {"d", more}, {"e", more}}, nil, 2},
+			{"a packet whose end is to come", []piece{{"a", 0}, {"b", more}, {"c", more}, {"d", more},
+				{"e", more}}, nil, 2},
 		} {
 			region := kringtest.NewRegion(t, 512)
 			p := newParent(t, region, 16, 8)
@@ -178,7 +182,8 @@ func TestMonitorsAreFirst(t *testing.T) {
 	want(t, "the parent", p.read(9), frames(0, "b"))
 }
 
-// A port in trouble moves nothing, and its slots come again when it is well. Monitors see them once.
+// A port in trouble moves nothing, and its slots come again when it is well. Monitors see them
+// once.
 func TestParentInTrouble(t *testing.T) {
 	region := kringtest.NewRegion(t, 512)
 	p := newParent(t, region, 8, 8)
@@ -298,7 +303,8 @@ func TestNothingCanBeSent(t *testing.T) {
 	defer r.Close()
 	r.Hold()
 	defer r.Drop()
-	if err := r.Ring.Sync(r.Ring, nil); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "only receive") {
+	if err := r.Ring.Sync(r.Ring, nil); !errors.Is(err, syscall.EIO) ||
+		!strings.Contains(err.Error(), "only receive") {
 		t.Errorf("sync says %v", err)
 	}
 }
@@ -316,7 +322,8 @@ func TestParentRingStartsAnew(t *testing.T) {
 		p.wire = frames(0, "f")
 		p.read(1)
 		p.close()
-		want(t, fmt.Sprint("copy, lap ", lap), m.look(t), append(frames(abi.NSTxMon, "a", "b", "c"), frames(0, "d", "e", "f")...))
+		want(t, fmt.Sprint("copy, lap ", lap), m.look(t), append(frames(abi.NSTxMon, "a", "b", "c"),
+			frames(0, "d", "e", "f")...))
 		want(t, fmt.Sprint("zero-copy, lap ", lap), zm.look(t), frames(abi.NSTxMon, "a", "b", "c"))
 		p.tx.Reopen(t)
 		p.rx.Reopen(t)
@@ -353,7 +360,8 @@ func (b bell) silent(t testing.TB, why string) {
 func TestWakeUps(t *testing.T) {
 	region := kringtest.NewRegion(t, 512)
 	p := newParent(t, region, 8, 4)
-	m, other, zm := newMon(t, region, p, tx|rx, 16), newMon(t, region, p, rx, 16), newMon(t, region, p, z, 16)
+	m, other, zm := newMon(t, region, p, tx|rx, 16), newMon(t, region, p, rx, 16),
+		newMon(t, region, p, z, 16)
 	mb, ob, zb, pb := make(bell, 1), make(bell, 1), make(bell, 1), make(bell, 1)
 	m.Waiters.Join(mb)
 	other.Waiters.Join(ob)
@@ -424,7 +432,11 @@ func TestAtTheSameTime(t *testing.T) {
 	n := 0
 	var wireMu sync.Mutex // the wire is the parent's own business
 	p.Rings(abi.DirRx)[0].Sync = func(sync func() error) kring.Sync {
-		return func(*kring.Ring, kring.Memory) error { wireMu.Lock(); defer wireMu.Unlock(); return sync() }
+		return func(*kring.Ring, kring.Memory) error {
+			wireMu.Lock()
+			defer wireMu.Unlock()
+			return sync()
+		}
 	}(func() error { return p.rxSync(p.rx.Ring, nil) })
 	loop(func() {
 		wireMu.Lock()
@@ -444,7 +456,8 @@ func TestAtTheSameTime(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(uint64(i), 12))
 			for range 60 {
 				engine.Lock()
-				port := monitor.New(region, p, monitor.Config{Parent: "p", Flags: flags, TxSlots: 8, RxSlots: 8})
+				port := monitor.New(region, p, monitor.Config{Parent: "p", Flags: flags, TxSlots: 8,
+					RxSlots: 8})
 				r := kringtest.Open(t, region, port, abi.DirRx, 0)
 				engine.Unlock()
 				for range rnd.IntN(200) {
@@ -454,7 +467,8 @@ func TestAtTheSameTime(t *testing.T) {
 						if !ok {
 							break
 						}
-						if s := string(text); s != "to the wire" && !strings.HasPrefix(s, "from the wire ") || s == "to the wire" != (f&abi.NSTxMon != 0) {
+						if s := string(text); s != "to the wire" && !strings.HasPrefix(s, "from the wire ") ||
+							s == "to the wire" != (f&abi.NSTxMon != 0) {
 							t.Errorf("frame %q with flags %#x", s, f)
 						}
 					}

@@ -79,8 +79,8 @@ func (p *parent) rxSync(r *kring.Ring, _ kring.Memory) error {
 	return nil
 }
 
-// arrive puts what is on the wire into the rx ring, as far as there is room: like a sync, or before one, like the
-// senders of a switch.
+// arrive puts what is on the wire into the rx ring, as far as there is room: like a sync, or before
+// one, like the senders of a switch.
 func (p *parent) arrive() {
 	r := p.rings[abi.DirRx][0]
 	for ; len(p.wire) > 0 && r.Room() > 0; p.wire = p.wire[1:] {
@@ -129,7 +129,8 @@ var serial uint64
 func newMon(t testing.TB, region *mem.Region, p port.Port, flags uint64, slots uint32) *mon {
 	t.Helper()
 	serial++
-	m := &mon{port: monitor.New(region, p, monitor.Config{Parent: "p", Serial: serial, Flags: flags, TxSlots: slots, RxSlots: slots})}
+	m := &mon{port: monitor.New(region, p, monitor.Config{Parent: "p", Serial: serial, Flags: flags,
+		TxSlots: slots, RxSlots: slots})}
 	m.Ring = kringtest.Open(t, region, m.port, abi.DirRx, 0)
 	t.Cleanup(func() {
 		if m.Shared != nil {

@@ -7,11 +7,13 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 )
 
-// tap is what hangs on one of the parent's rings, for all monitors that watch it. Whoever holds the ring may use it.
+// tap is what hangs on one of the parent's rings, for all monitors that watch it. Whoever holds the
+// ring may use it.
 //
 //	tx   seen    copied up to here: frames are copied before the port sends them
 //	     freed   not used: what the port's sync adds to HwTail has come back
-//	rx   seen    copied up to here: frames are copied when the port has them, before the program gets them
+//	rx   seen    copied up to here: frames are copied when the port has them,
+//	             before the program gets them
 //	     freed   exchanged up to here: released slots are exchanged before the port gets them
 type tap struct {
 	ring   *kring.Ring
@@ -49,7 +51,8 @@ func (t *tap) add(in *inbox) {
 	t.chain = append(t.chain, in)
 }
 
-// remove takes a monitor off, and the tap with the last one. Whoever came after it in the chain follows the one before.
+// remove takes a monitor off, and the tap with the last one. Whoever came after it in the chain
+// follows the one before.
 func (t *tap) remove(in *inbox) {
 	if i := slices.Index(t.copies, in); i >= 0 {
 		t.copies = slices.Delete(t.copies, i, i+1)
@@ -130,8 +133,8 @@ func (t *tap) release(from, to uint32) {
 	}
 }
 
-// since is where to go on, up to slot to, after mark. A port that is in trouble leaves slots where they are, and they come
-// again; a ring whose program lost its way may start anew at HwCur.
+// since is where to go on, up to slot to, after mark. A port that is in trouble leaves slots where
+// they are, and they come again; a ring whose program lost its way may start anew at HwCur.
 func since(r *kring.Ring, mark, to uint32) uint32 {
 	cur := r.HwCur.Load()
 	if r.Dist(cur, mark) <= r.Dist(cur, to) {

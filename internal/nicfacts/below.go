@@ -59,6 +59,7 @@ func listLinks() (links []netlink.Link, err error) {
 func isParent(links []netlink.Link, index int, of []int) bool {
 	return slices.ContainsFunc(links, func(l netlink.Link) bool {
 		a := l.Attrs()
-		return a.ParentIndex == index && a.NetNsID < 0 && slices.Contains(of, a.Index) && l.Type() != "veth"
+		return a.ParentIndex == index && a.NetNsID < 0 && slices.Contains(of, a.Index) &&
+			l.Type() != "veth"
 	})
 }

@@ -120,9 +120,10 @@ func (f *Facts) Bare() bool {
 func (f *Facts) Notes() (list []string) {
 	switch {
 	case f.Layer == "loopback":
-		list = append(list, "while it is open, the host does not reach itself: what it sends to 127.0.0.1, "+
-			"::1 and its own addresses goes to the host rings, and is lost unless somebody forwards it "+
-			"('netmap bridge -i netmap:"+f.Name+"')")
+		list = append(list,
+			"while it is open, the host does not reach itself: what it sends to 127.0.0.1, "+
+				"::1 and its own addresses goes to the host rings, and is lost unless somebody forwards it "+
+				"('netmap bridge -i netmap:"+f.Name+"')")
 	case f.Bare():
 		list = append(list, fmt.Sprintf("its frames have no Ethernet header (link layer %q): "+
 			"slots hold bare packets, which start with the IP header", f.Layer))

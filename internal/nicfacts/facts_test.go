@@ -22,7 +22,8 @@ func TestNotes(t *testing.T) {
 		{"macvlan", "ether", "VLAN tag"},
 	} {
 		f := Facts{Name: "x", Kind: tt.kind, Layer: tt.layer}
-		if got := strings.Join(f.Notes(), "; "); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+		if got := strings.Join(f.Notes(), "; "); (got == "") != (tt.want == "") ||
+			!strings.Contains(got, tt.want) {
 			t.Errorf("%s, %s: %q, want %q", tt.kind, tt.layer, got, tt.want)
 		}
 		if f.Bare() != (tt.want == "no Ethernet header") {

@@ -87,7 +87,8 @@ func (f *Facts) deaf() (why string, sure bool) {
 		}
 	}
 	if !slices.Contains(runners, f.Kind) {
-		return "a " + f.Kind + " has other interfaces receive for it, and sockets of it get no frame of theirs", false
+		return "a " + f.Kind +
+			" has other interfaces receive for it, and sockets of it get no frame of theirs", false
 	}
 	return "", false
 }
@@ -118,9 +119,11 @@ func (f *Facts) Choose(wish *xsk.Mode) (Choice, error) {
 	case sure, why != "" && (f.XDP == nil || f.XDP.Native()):
 		return Choice{xsk.Generic, why, []xsk.Mode{xsk.Generic}}, nil
 	case f.XDP == nil:
-		return Choice{xsk.Native, "if the driver has XDP, else generic; this kernel does not tell", inTurn}, nil
+		return Choice{xsk.Native, "if the driver has XDP, else generic; this kernel does not tell",
+			inTurn}, nil
 	case f.XDP.ZeroCopy():
-		return Choice{xsk.ZeroCopy, "the driver has it; native copy where it does not take the buffers", inTurn}, nil
+		return Choice{xsk.ZeroCopy, "the driver has it; native copy where it does not take the buffers",
+			inTurn}, nil
 	case f.XDP.Native():
 		return Choice{xsk.Native, "the driver has XDP, but no zero-copy", inTurn[1:]}, nil
 	}

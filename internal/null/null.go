@@ -22,16 +22,18 @@ type Port struct {
 func New(region *mem.Region, name string, shape port.Shape) *Port {
 	p := &Port{region: region}
 	for i := range shape.TxRings {
-		p.rings[abi.DirTx] = append(p.rings[abi.DirTx], kring.New(fmt.Sprintf("%s TX%d", name, i), abi.DirTx, i, shape.TxSlots, take))
+		p.rings[abi.DirTx] = append(p.rings[abi.DirTx], kring.New(fmt.Sprintf("%s TX%d", name, i),
+			abi.DirTx, i, shape.TxSlots, take))
 	}
 	for i := range shape.RxRings {
-		p.rings[abi.DirRx] = append(p.rings[abi.DirRx], kring.New(fmt.Sprintf("%s RX%d", name, i), abi.DirRx, i, shape.RxSlots, take))
+		p.rings[abi.DirRx] = append(p.rings[abi.DirRx], kring.New(fmt.Sprintf("%s RX%d", name, i),
+			abi.DirRx, i, shape.RxSlots, take))
 	}
 	return p
 }
 
-// take is the sync of a null ring: slots stay where they are, and those that were handed over do not
-// come back.
+// take is the sync of a null ring: slots stay where they are, and those that were handed over do
+// not come back.
 func take(r *kring.Ring, _ kring.Memory) error {
 	r.HwCur.Store(r.Head())
 	return nil

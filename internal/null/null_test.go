@@ -16,7 +16,8 @@ func TestRingsAreThoseAskedFor(t *testing.T) {
 		tx, rx           uint16
 		txSlots, rxSlots uint32
 	}{{1, 1, 16, 32}, {0, 0, 8, 8}, {3, 0, 2, 2}, {0, 20, 4096, 4096}} {
-		p := null.New(kringtest.NewRegion(t, 64), "null:x", port.Shape{TxRings: c.tx, RxRings: c.rx, TxSlots: c.txSlots, RxSlots: c.rxSlots})
+		p := null.New(kringtest.NewRegion(t, 64), "null:x", port.Shape{TxRings: c.tx, RxRings: c.rx,
+			TxSlots: c.txSlots, RxSlots: c.rxSlots})
 		for dir, want := range [2]struct {
 			rings uint16
 			slots uint32

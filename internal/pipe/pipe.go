@@ -5,8 +5,9 @@
 //	 TX0  slot k  <-- copied back  RX0 slot k      when the slave releases the slot, at its rxsync
 //	 RX0  slot k  <------------   TX0 slot k       the other way alike
 //
-// The two rings of a direction run in step: slot k of one names the same buffer as slot k of the other, so only tx rings
-// own buffers. Both ends live as long as either is in use; an end that nobody has open keeps what was sent to it.
+// The two rings of a direction run in step: slot k of one names the same buffer as slot k of the
+// other, so only tx rings own buffers. Both ends live as long as either is in use; an end that
+// nobody has open keeps what was sent to it.
 package pipe
 
 import (
@@ -48,8 +49,8 @@ type End struct {
 type lane struct {
 	tx, rx *kring.Ring
 
-	// sent is the tail that the receiver will see at its next sync, written by the sender's; free the sender's next
-	// tail, written by the receiver's.
+	// sent is the tail that the receiver will see at its next sync, written by the sender's; free the
+	// sender's next tail, written by the receiver's.
 	sent, free atomic.Uint32
 }
 
@@ -76,7 +77,8 @@ func (p *Pipe) addLane(from, to *End, fromName, toName string, id uint16, slots 
 	p.lanes = append(p.lanes, l)
 }
 
-// txSync passes the slots up to head on, complete packets only, and takes back those that the receiver released.
+// txSync passes the slots up to head on, complete packets only, and takes back those that the
+// receiver released.
 func (l *lane) txSync(tx *kring.Ring, _ kring.Memory) error {
 	if k, head := tx.HwCur.Load(), tx.Head(); k != head {
 		l.pass(tx, k, head)
@@ -110,8 +112,8 @@ func (l *lane) pass(tx *kring.Ring, k, head uint32) {
 	}
 }
 
-// rxSync gives the slots up to head back to the sender, with whatever buffers the program left in them, and takes in
-// what the sender passed on.
+// rxSync gives the slots up to head back to the sender, with whatever buffers the program left in
+// them, and takes in what the sender passed on.
 func (l *lane) rxSync(rx *kring.Ring, _ kring.Memory) error {
 	if k, head := rx.HwCur.Load(), rx.Head(); k != head {
 		var back traffic // was counted when it was sent
@@ -133,8 +135,9 @@ func (l *lane) rxSync(rx *kring.Ring, _ kring.Memory) error {
 	return nil
 }
 
-// agree has the frames in slots from k up to end start where the receiver will look for them: where it wants them at least,
-// or farther on if the sender put them there. A frame that starts elsewhere is moved, in its buffer.
+// agree has the frames in slots from k up to end start where the receiver will look for them: where
+// it wants them at least, or farther on if the sender put them there. A frame that starts elsewhere
+// is moved, in its buffer.
 func (l *lane) agree(k, end uint32) {
 	bufs := l.tx.Bufs()
 	for ; k < end; k++ {
@@ -170,8 +173,8 @@ const length = abi.SlotWord(0xffff) << 32
 // traffic is what slots hold that were passed on.
 type traffic struct{ frames, bytes uint64 }
 
-// copySlots passes slots on, with a change of buffers noted on the receiving side only, and counts them. It returns how many
-// of them make complete packets.
+// copySlots passes slots on, with a change of buffers noted on the receiving side only, and counts
+// them. It returns how many of them make complete packets.
 func copySlots(dst, src []abi.Slot, t *traffic) (complete uint32) {
 	dst = dst[:len(src)]
 	for i := 0; i < len(src); {
@@ -192,8 +195,8 @@ func copySlots(dst, src []abi.Slot, t *traffic) (complete uint32) {
 	return complete
 }
 
-// copyPlain passes slots on as long as there is nothing special about them, as nearly always, four at a time. It returns
-// how many, and the sum of their lengths.
+// copyPlain passes slots on as long as there is nothing special about them, as nearly always, four
+// at a time. It returns how many, and the sum of their lengths.
 func copyPlain(dst, src []abi.Slot) (n int, bytes uint64) {
 	dst = dst[:len(src)]
 	lengths := uint64(0)
@@ -263,8 +266,8 @@ func (e *End) Stop(r *kring.Ring) {
 	}
 }
 
-// holdOthers takes all rings but held, which the caller has already, until the returned function is called. Nobody has
-// them bound any more, but somebody may have begun a sync just before he closed.
+// holdOthers takes all rings but held, which the caller has already, until the returned function is
+// called. Nobody has them bound any more, but somebody may have begun a sync just before he closed.
 func (p *Pipe) holdOthers(held *kring.Ring) (drop func()) {
 	var others []*kring.Ring
 	for _, l := range p.lanes {

@@ -19,8 +19,10 @@ import (
 func oneWay(t *testing.T, slots uint32) (region *mem.Region, tx, rx *kringtest.Ring) {
 	t.Helper()
 	region = kringtest.NewRegion(t, 512)
-	p := pipe.New(region, "x{1", "x}1", port.Shape{TxRings: 1, RxRings: 1, TxSlots: slots, RxSlots: slots})
-	tx, rx = kringtest.Open(t, region, p.Master, abi.DirTx, 0), kringtest.Open(t, region, p.Slave, abi.DirRx, 0)
+	p := pipe.New(region, "x{1", "x}1", port.Shape{TxRings: 1, RxRings: 1, TxSlots: slots,
+		RxSlots: slots})
+	tx, rx = kringtest.Open(t, region, p.Master, abi.DirTx, 0),
+		kringtest.Open(t, region, p.Slave, abi.DirRx, 0)
 	t.Cleanup(func() {
 		for _, r := range []*kringtest.Ring{tx, rx} {
 			if r.Shared != nil {
@@ -59,7 +61,8 @@ func wantMine(t *testing.T, r *kringtest.Ring, when string, want int) {
 }
 
 func TestRingsAreMirrored(t *testing.T) {
-	p := pipe.New(kringtest.NewRegion(t, 64), "x{1", "x}1", port.Shape{TxRings: 2, RxRings: 3, TxSlots: 16, RxSlots: 32})
+	p := pipe.New(kringtest.NewRegion(t, 64), "x{1", "x}1", port.Shape{TxRings: 2, RxRings: 3,
+		TxSlots: 16, RxSlots: 32})
 	for _, c := range []struct {
 		end   *pipe.End
 		dir   kring.Dir
@@ -78,7 +81,8 @@ func TestRingsAreMirrored(t *testing.T) {
 		}
 		for i, r := range rings {
 			if r.Name != fmt.Sprint(c.name, i) || r.N != c.slots || int(r.ID) != i || r.Dir != c.dir {
-				t.Errorf("ring %s, id %d, %d slots, direction %d; want %s%d, %d slots", r.Name, r.ID, r.N, r.Dir, c.name, i, c.slots)
+				t.Errorf("ring %s, id %d, %d slots, direction %d; want %s%d, %d slots", r.Name, r.ID, r.N,
+					r.Dir, c.name, i, c.slots)
 			}
 		}
 	}
@@ -150,7 +154,8 @@ func TestChangedBuffersAreNotedOnBothSides(t *testing.T) {
 	tx.SetHead(1)
 	tx.Sync(t)
 	rx.Sync(t)
-	if got, want := *rx.Slot(0), (abi.Slot{BufIdx: spare[0], Len: 60, Flags: abi.NSBufChanged | abi.NSReport, Ptr: 77}); got != want {
+	if got, want := *rx.Slot(0), (abi.Slot{BufIdx: spare[0], Len: 60,
+		Flags: abi.NSBufChanged | abi.NSReport, Ptr: 77}); got != want {
 		t.Errorf("received %+v, want %+v", got, want)
 	}
 	if got := tx.Slot(0).Flags; got != abi.NSReport {
@@ -161,7 +166,8 @@ func TestChangedBuffersAreNotedOnBothSides(t *testing.T) {
 	*rx.Slot(0) = abi.Slot{BufIdx: spare[1], Len: 9, Flags: abi.NSBufChanged, Ptr: 78}
 	rx.SetHead(1)
 	rx.Sync(t)
-	if got, want := *tx.Slot(0), (abi.Slot{BufIdx: spare[1], Len: 9, Flags: abi.NSBufChanged, Ptr: 78}); got != want {
+	if got, want := *tx.Slot(0), (abi.Slot{BufIdx: spare[1], Len: 9, Flags: abi.NSBufChanged,
+		Ptr: 78}); got != want {
 		t.Errorf("came back %+v, want %+v", got, want)
 	}
 	if got := rx.Slot(0).Flags; got != 0 {
@@ -174,7 +180,8 @@ func TestChangedBuffersAreNotedOnBothSides(t *testing.T) {
 func TestSlotsPassUnchecked(t *testing.T) {
 	_, tx, rx := oneWay(t, 8)
 	mine := tx.Slot(0).BufIdx
-	for _, s := range []abi.Slot{{BufIdx: 1<<32 - 1, Len: 60}, {BufIdx: 0, Len: 4000}, {BufIdx: mine, Len: 0xffff, Flags: 0xff4e, Ptr: 1<<64 - 1}} {
+	for _, s := range []abi.Slot{{BufIdx: 1<<32 - 1, Len: 60}, {BufIdx: 0, Len: 4000},
+		{BufIdx: mine, Len: 0xffff, Flags: 0xff4e, Ptr: 1<<64 - 1}} {
 		i := tx.Shared.Head.Load()
 		*tx.Slot(i) = s
 		tx.SetHead(tx.Next(i))
@@ -194,8 +201,10 @@ func TestContentsSurviveCloseAndReopen(t *testing.T) {
 		name         string
 		close, other func(tx, rx *kringtest.Ring) *kringtest.Ring
 	}{
-		{"receiver", func(_, rx *kringtest.Ring) *kringtest.Ring { return rx }, func(tx, _ *kringtest.Ring) *kringtest.Ring { return tx }},
-		{"sender", func(tx, _ *kringtest.Ring) *kringtest.Ring { return tx }, func(_, rx *kringtest.Ring) *kringtest.Ring { return rx }},
+		{"receiver", func(_, rx *kringtest.Ring) *kringtest.Ring { return rx },
+			func(tx, _ *kringtest.Ring) *kringtest.Ring { return tx }},
+		{"sender", func(tx, _ *kringtest.Ring) *kringtest.Ring { return tx },
+			func(_, rx *kringtest.Ring) *kringtest.Ring { return rx }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, tx, rx := oneWay(t, 8)
@@ -244,14 +253,17 @@ func TestASlaveThatOpensLaterFindsWhatWasSent(t *testing.T) {
 	rx.Close()
 }
 
-// Frames travel around two pipes by swapping, and are left in all kinds of places: every buffer comes back.
+// Frames travel around two pipes by swapping, and are left in all kinds of places: every buffer
+// comes back.
 func TestSwappedBuffersComeBack(t *testing.T) {
 	for seed := range uint64(30) {
 		region := kringtest.NewRegion(t, 512)
 		a := pipe.New(region, "a{1", "a}1", port.Shape{TxRings: 1, RxRings: 1, TxSlots: 16, RxSlots: 16})
 		b := pipe.New(region, "b{1", "b}1", port.Shape{TxRings: 1, RxRings: 1, TxSlots: 8, RxSlots: 8})
-		atx, arx := kringtest.Open(t, region, a.Master, abi.DirTx, 0), kringtest.Open(t, region, a.Slave, abi.DirRx, 0)
-		btx, brx := kringtest.Open(t, region, b.Master, abi.DirTx, 0), kringtest.Open(t, region, b.Slave, abi.DirRx, 0)
+		atx, arx := kringtest.Open(t, region, a.Master, abi.DirTx, 0),
+			kringtest.Open(t, region, a.Slave, abi.DirRx, 0)
+		btx, brx := kringtest.Open(t, region, b.Master, abi.DirTx, 0),
+			kringtest.Open(t, region, b.Slave, abi.DirRx, 0)
 		rings := []*kringtest.Ring{atx, arx, btx, brx}
 		rnd := rand.New(rand.NewPCG(seed, 3))
 		sent, received := 0, 0
@@ -304,10 +316,12 @@ func swapAll(rx, tx *kringtest.Ring, most int) {
 
 // model is one direction of a pipe, slot by slot.
 type model struct {
-	tx, rx             []abi.Slot
-	txHead, txTail     int // of the program
-	rxHead, rxTail     int
-	sent, complete, rd int // the framework's: next to pass on; end of the last whole packet; next to give back
+	tx, rx         []abi.Slot
+	txHead, txTail int // of the program
+	rxHead, rxTail int
+	// The framework's: the next slot to pass on, the end of the last whole packet, the next to give
+	// back.
+	sent, complete, rd int
 }
 
 func newModel(tx, rx []abi.Slot) *model {
@@ -347,7 +361,8 @@ func TestPipeDoesWhatTheModelDoes(t *testing.T) {
 			case 0, 1:
 				for range rnd.IntN(n) {
 					if m.txHead != m.txTail {
-						s := abi.Slot{BufIdx: m.tx[m.txHead].BufIdx, Len: uint16(rnd.Uint32()), Flags: uint16(rnd.Uint32()) & 0xff6f, Ptr: rnd.Uint64()}
+						s := abi.Slot{BufIdx: m.tx[m.txHead].BufIdx, Len: uint16(rnd.Uint32()),
+							Flags: uint16(rnd.Uint32()) & 0xff6f, Ptr: rnd.Uint64()}
 						if rnd.IntN(2) == 0 {
 							s.Flags &^= abi.NSMoreFrag
 						}
@@ -378,8 +393,10 @@ func TestPipeDoesWhatTheModelDoes(t *testing.T) {
 			}
 			if !slices.Equal(tx.Slots(), m.tx) || !slices.Equal(rx.Slots(), m.rx) ||
 				int(tx.Shared.Tail.Load()) != m.txTail || int(rx.Shared.Tail.Load()) != m.rxTail {
-				t.Fatalf("seed %d, step %d: tails %d and %d, want %d and %d\ntx %v\nwant %v\nrx %v\nwant %v", seed, step,
-					tx.Shared.Tail.Load(), rx.Shared.Tail.Load(), m.txTail, m.rxTail, tx.Slots(), m.tx, rx.Slots(), m.rx)
+				t.Fatalf("seed %d, step %d: tails %d and %d, want %d and %d\ntx %v\nwant %v\nrx %v\nwant %v",
+					seed, step,
+					tx.Shared.Tail.Load(), rx.Shared.Tail.Load(), m.txTail, m.rxTail, tx.Slots(), m.tx, rx.Slots(),
+					m.rx)
 			}
 		}
 		if got := buffersIn(tx.Slots()); !maps.Equal(got, bufs) {

@@ -20,7 +20,8 @@ type Bufs struct {
 
 // NewBufs returns a view of a pool that starts with buffer 0. size is a multiple of 64.
 func NewBufs(pool []byte, size uint32) Bufs {
-	return Bufs{unsafe.Pointer(unsafe.SliceData(pool)), size, size, uint32(uint64(len(pool)) / uint64(size))}
+	return Bufs{unsafe.Pointer(unsafe.SliceData(pool)), size, size,
+		uint32(uint64(len(pool)) / uint64(size))}
 }
 
 // Spare returns the same buffers without the last n bytes of each. n is a multiple of 64.

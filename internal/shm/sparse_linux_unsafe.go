@@ -42,7 +42,8 @@ const (
 // it asks the kernel for huge pages. Getting none is no error; Huge tells.
 func NewSparse(name string, size int, huge bool) (*Sparse, error) {
 	size = (size + HugePage - 1) &^ (HugePage - 1)
-	s := &Sparse{fd: -1, none: -1, huge: huge && mayBeHuge(KernelHugePage()), blocks: make([]block, size/HugePage)}
+	s := &Sparse{fd: -1, none: -1, huge: huge && mayBeHuge(KernelHugePage()),
+		blocks: make([]block, size/HugePage)}
 	var err error
 	if s.fd, err = newFile(name); err == nil {
 		err = unix.Ftruncate(s.fd, int64(size))
@@ -58,7 +59,8 @@ func NewSparse(name string, size int, huge bool) (*Sparse, error) {
 	}
 	if err != nil {
 		s.Close()
-		return nil, fault.Wrap(err, "create shared memory", name, "%d bytes; configure a smaller region", size)
+		return nil, fault.Wrap(err, "create shared memory", name, "%d bytes; configure a smaller region",
+			size)
 	}
 	return s, nil
 }
@@ -93,7 +95,8 @@ func (s *Sparse) Missing(from, to uint64) (bytes uint64) {
 func (s *Sparse) Take(from, to uint64) error {
 	first, end := int(from/HugePage), int((to+HugePage-1)/HugePage)
 	was := append([]block(nil), s.blocks[first:end]...)
-	if err := eachRun(first, end, func(i int) bool { return was[i-first] == absent }, s.show); err != nil {
+	if err := eachRun(first, end, func(i int) bool { return was[i-first] == absent },
+		s.show); err != nil {
 		eachRun(first, end, func(i int) bool { return was[i-first] != s.blocks[i] }, s.drop)
 		return fault.New(unix.ENOMEM, "take memory", "", "the kernel has no %d MiB left: %v",
 			s.Missing(from, to)>>20, err)

@@ -62,7 +62,8 @@ func TestTakeAndGive(t *testing.T) {
 			check := func(what string, blocks uint64) {
 				t.Helper()
 				if got := s.Taken(); got != blocks*HugePage || resident(t, s) != got {
-					t.Errorf("%s: %d bytes taken, the file has %d; want %d blocks", what, got, resident(t, s), blocks)
+					t.Errorf("%s: %d bytes taken, the file has %d; want %d blocks", what, got, resident(t, s),
+						blocks)
 				}
 			}
 			check("fresh", 0)
@@ -79,7 +80,8 @@ func TestTakeAndGive(t *testing.T) {
 				t.Fatal(err)
 			}
 			check("four", 4)
-			if !bytes.HasPrefix(other.Bytes()[2*HugePage:], []byte("mine")) || !bytes.HasPrefix(s.Bytes()[HugePage:], []byte("theirs")) {
+			if !bytes.HasPrefix(other.Bytes()[2*HugePage:], []byte("mine")) ||
+				!bytes.HasPrefix(s.Bytes()[HugePage:], []byte("theirs")) {
 				t.Error("the two mappings do not show the same memory")
 			}
 			if err := s.Give(0, 6*HugePage, func(b int) bool { return b == 2 }); err != nil {
@@ -145,7 +147,8 @@ func TestTakenCausesNoFaults(t *testing.T) {
 func limited(t *testing.T, blocks int) {
 	t.Helper()
 	dir := t.TempDir()
-	testutil.Require(t, "a mount", unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", blocks*HugePage)))
+	testutil.Require(t, "a mount", unix.Mount("tmpfs", dir, "tmpfs", 0,
+		fmt.Sprintf("size=%d", blocks*HugePage)))
 	was := newFile
 	newFile = func(string) (int, error) {
 		return unix.Open(filepath.Join(dir, "memory"), unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
@@ -169,7 +172,8 @@ func TestNoMemoryLeft(t *testing.T) {
 			if !errors.Is(err, unix.ENOMEM) || !strings.Contains(err.Error(), "14 MiB") {
 				t.Errorf("take more than there is: %v", err)
 			}
-			if s.Taken() != HugePage || resident(t, s) != HugePage || !bytes.HasPrefix(s.Bytes()[2*HugePage:], []byte("stays")) {
+			if s.Taken() != HugePage || resident(t, s) != HugePage ||
+				!bytes.HasPrefix(s.Bytes()[2*HugePage:], []byte("stays")) {
 				t.Errorf("%d bytes taken, %d there", s.Taken(), resident(t, s))
 			}
 			for i := 0; i < len(s.Bytes()); i += 4096 {

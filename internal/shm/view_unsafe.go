@@ -29,7 +29,8 @@ func Slice[T any, O place](mem []byte, ofs O, n int) []T {
 	size, align := unsafe.Sizeof(t), uintptr(unsafe.Alignof(t))
 	all := uint64(len(mem))
 	if n < 0 || uint64(ofs) > all || uint64(n) > (all-uint64(ofs))/uint64(size) {
-		panic(fmt.Sprintf("shm: %d objects of %d bytes at %d do not fit in %d bytes", n, size, ofs, len(mem)))
+		panic(fmt.Sprintf("shm: %d objects of %d bytes at %d do not fit in %d bytes", n, size, ofs,
+			len(mem)))
 	}
 	p := unsafe.Add(unsafe.Pointer(unsafe.SliceData(mem)), ofs)
 	if uintptr(p)%align != 0 {

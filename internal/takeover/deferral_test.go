@@ -62,7 +62,8 @@ func TestDeferralThatIsThere(t *testing.T) {
 	b.wantDeferral("restored", *polled)
 }
 
-// A process is killed, in the middle of its changes or later. What somebody else has set since stays.
+// A process is killed, in the middle of its changes or later. What somebody else has set since
+// stays.
 func TestDeferralAfterCrash(t *testing.T) {
 	before := ethtool.Deferral{HardIRQs: 1, FlushTimeout: 30000}
 	half := ethtool.Deferral{HardIRQs: polled.HardIRQs, FlushTimeout: before.FlushTimeout}

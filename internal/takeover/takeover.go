@@ -306,7 +306,8 @@ func (c Changes) undoChannels(ifindex int) error {
 // first may be made only: the process was killed in between.
 func (c Changes) undoDeferral(ifindex int) error {
 	now, err := ethtool.AskDeferral(ifindex)
-	half := ethtool.Deferral{HardIRQs: c.DeferralTo.HardIRQs, FlushTimeout: c.DeferralFrom.FlushTimeout}
+	half := ethtool.Deferral{HardIRQs: c.DeferralTo.HardIRQs,
+		FlushTimeout: c.DeferralFrom.FlushTimeout}
 	if err != nil || now != *c.DeferralTo && now != half {
 		return err
 	}

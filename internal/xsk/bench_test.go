@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// BenchmarkVeth sends frames over a veth pair and receives them, on one goroutine. One operation is one frame that
-// arrived; %loss is the share of frames that did not.
+// BenchmarkVeth sends frames over a veth pair and receives them, on one goroutine. One operation is
+// one frame that arrived; %loss is the share of frames that did not.
 func BenchmarkVeth(b *testing.B) {
 	for _, mode := range []Mode{Native, Generic} {
 		for _, length := range []int{60, 1514} {

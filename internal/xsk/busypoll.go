@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// busyBudget is how many frames a system call may receive that polls the driver. It is the most that
-// drivers expect. // NAPI_POLL_WEIGHT
+// busyBudget is how many frames a system call may receive that polls the driver. It is the most
+// that drivers expect. // NAPI_POLL_WEIGHT
 const busyBudget = 64
 
 const busyOp = "set busy polling of"
@@ -32,7 +32,8 @@ func (s *Socket) checkBusyPoll() error {
 	if !s.busy || !knowsLoopAtBind() {
 		return nil
 	}
-	if id, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_INCOMING_NAPI_ID); err != nil || id > 0 {
+	if id, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_INCOMING_NAPI_ID); err != nil ||
+		id > 0 {
 		return fail(busyOp, s.on, err, nil)
 	}
 	return fail(busyOp, s.on, unix.EOPNOTSUPP, busyHints)

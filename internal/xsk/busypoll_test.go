@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestBusyPollOptions checks what the kernel knows of a socket that polls, and of one that does not.
+// TestBusyPollOptions checks what the kernel knows of a socket that polls, and of one that does
+// not.
 func TestBusyPollOptions(t *testing.T) {
 	ends, m := newVeth(t, 1), newMemory(t, 256, 2048)
 	for _, microseconds := range []int{0, 1, 200, 100000} {

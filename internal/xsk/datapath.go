@@ -12,18 +12,19 @@ import (
 // RxReady is the number of received frames that RxAt can read, at most max.
 func (s *Socket) RxReady(max uint32) uint32 { return s.rx.ready(max) }
 
-// RxAt is received frame i of those that RxReady counted: length bytes from offset of a buffer. More means that the
-// packet goes on in the next one.
+// RxAt is received frame i of those that RxReady counted: length bytes from offset of a buffer.
+// More means that the packet goes on in the next one.
 //
-// The kernel reports the chunk that FillAt made of the buffer in the low 48 bits, and in the high 16 how far the frame
-// is into the chunk.
+// The kernel reports the chunk that FillAt made of the buffer in the low 48 bits, and in the high
+// 16 how far the frame is into the chunk.
 func (s *Socket) RxAt(i uint32) (buf, offset, length uint32, more bool) {
 	d := &s.rxDesc[(s.rx.tail+i)&s.mask]
-	return s.buffer(d.Addr&addrMask + headroom), uint32(d.Addr>>48) - headroom, d.Len, d.Options&unix.XDP_PKT_CONTD != 0
+	return s.buffer(d.Addr&addrMask + headroom), uint32(d.Addr>>48) - headroom, d.Len,
+		d.Options&unix.XDP_PKT_CONTD != 0
 }
 
-// RxWhole is how many of the first n received frames make whole packets: those after them belong to a packet whose end
-// is not among the n.
+// RxWhole is how many of the first n received frames make whole packets: those after them belong to
+// a packet whose end is not among the n.
 func (s *Socket) RxWhole(n uint32) uint32 {
 	for n > 0 && s.rxDesc[(s.rx.tail+n-1)&s.mask].Options&unix.XDP_PKT_CONTD != 0 {
 		n--
@@ -31,8 +32,9 @@ func (s *Socket) RxWhole(n uint32) uint32 {
 	return n
 }
 
-// Stamp is when the frame in a buffer arrived, in nanoseconds by the clock of the card, 0 if the driver did not say. It is
-// there once, for the first buffer of a packet, if a program of AttachStamping is on the interface and Memory has Spare.
+// Stamp is when the frame in a buffer arrived, in nanoseconds by the clock of the card, 0 if the
+// driver did not say. It is there once, for the first buffer of a packet, if a program of
+// AttachStamping is on the interface and Memory has Spare.
 func (s *Socket) Stamp(buf uint32) uint64 {
 	p := s.memory.Mem[uint64(buf)*uint64(s.stride)-stampSize:][:stampSize]
 	t := binary.NativeEndian.Uint64(p)
@@ -49,7 +51,8 @@ func (s *Socket) FillRoom(max uint32) uint32 { return s.fill.room(max) }
 // FillAt sets entry i of those that FillRoom counted to a buffer, which must be one that CanFill.
 func (s *Socket) FillAt(i, buf uint32) { s.Filler().Set(i, buf) }
 
-// Filler is what FillAt needs to know, small enough for registers, for loops: until the next FillCommit.
+// Filler is what FillAt needs to know, small enough for registers, for loops: until the next
+// FillCommit.
 type Filler struct {
 	addrs         []uint64
 	first, stride uint32
@@ -66,36 +69,38 @@ func (f Filler) Set(i, buf uint32) {
 // FillCommit hands the first n buffers to the kernel.
 func (s *Socket) FillCommit(n uint32) { s.fill.commit(n) }
 
-// KickRx wakes a driver that ran out of buffers, after FillCommit. Only zero-copy drivers ever ask for it.
+// KickRx wakes a driver that ran out of buffers, after FillCommit. Only zero-copy drivers ever ask
+// for it.
 func (s *Socket) KickRx() {
 	if s.fill.needWakeup() {
 		s.recv()
 	}
 }
 
-// PollDriver has the driver receive, here and now, if nothing has been received and the socket was opened with BusyPoll.
+// PollDriver has the driver receive, here and now, if nothing has been received and the socket was
+// opened with BusyPoll.
 func (s *Socket) PollDriver() {
 	if s.busy && s.rx.ready(1) == 0 {
 		s.recv()
 	}
 }
 
-// PollSent has the driver say which frames are out, if it has said of none and is polled. In copy modes they are when KickTx
-// returns.
+// PollSent has the driver say which frames are out, if it has said of none and is polled. In copy
+// modes they are when KickTx returns.
 func (s *Socket) PollSent() {
 	if s.busy && s.zeroCopy && s.done.ready(1) == 0 {
 		s.recv()
 	}
 }
 
-// recv has the kernel see to the receive side. An error means that the queue is going away, which the transmit side and
-// poll(2) report.
+// recv has the kernel see to the receive side. An error means that the queue is going away, which
+// the transmit side and poll(2) report.
 func (s *Socket) recv() {
 	unix.Syscall6(unix.SYS_RECVFROM, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
 }
 
-// Wake has a zero-copy driver look at its rings, whether it has asked for that or not: after a bind with nothing to receive
-// into, some ask only later, and sleep meanwhile.
+// Wake has a zero-copy driver look at its rings, whether it has asked for that or not: after a bind
+// with nothing to receive into, some ask only later, and sleep meanwhile.
 func (s *Socket) Wake() {
 	if s.zeroCopy {
 		unix.Syscall6(unix.SYS_SENDTO, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0) // drivers do not distinguish directions here
@@ -106,10 +111,11 @@ func (s *Socket) Wake() {
 // TxRoom is the number of frames that TxAt can take, at most max.
 func (s *Socket) TxRoom(max uint32) uint32 { return s.tx.room(max) }
 
-// TxAt sets entry i of those that TxRoom counted to a frame: 1 to MaxTx bytes from offset of a buffer, within the buffer.
-// More means that the packet goes on in the next entry, which needs Multi; the kernel is to be given whole packets only.
-// Of an entry that is not valid the buffer is lost on many kernels, and those behind it wait for the next KickTx. The
-// kernel lets a frame run into the next buffer by 256 bytes: it is the caller who has to check.
+// TxAt sets entry i of those that TxRoom counted to a frame: 1 to MaxTx bytes from offset of a
+// buffer, within the buffer. More means that the packet goes on in the next entry, which needs
+// Multi; the kernel is to be given whole packets only. Of an entry that is not valid the buffer is
+// lost on many kernels, and those behind it wait for the next KickTx. The kernel lets a frame run
+// into the next buffer by 256 bytes: it is the caller who has to check.
 func (s *Socket) TxAt(i, buf, offset, length uint32, more bool) {
 	options := uint32(0)
 	if more {
@@ -118,7 +124,8 @@ func (s *Socket) TxAt(i, buf, offset, length uint32, more bool) {
 	s.Sender().set(i, buf, offset, length, options)
 }
 
-// Sender is what TxAt needs to know, small enough for registers, for loops: until the next TxCommit.
+// Sender is what TxAt needs to know, small enough for registers, for loops: until the next
+// TxCommit.
 type Sender struct {
 	desc          []unix.XDPDesc
 	first, stride uint32
@@ -138,8 +145,9 @@ func (t Sender) set(i, buf, offset, length, options uint32) {
 // TxCommit hands the first n frames to the kernel, which sends them when it likes or at KickTx.
 func (s *Socket) TxCommit(n uint32) { s.tx.commit(n) }
 
-// TxPending is the number of frames that the kernel has not taken yet. In copy modes it takes them in KickTx only, and
-// leaves them when the device is full: as long as there are any, KickTx has to be called again some time.
+// TxPending is the number of frames that the kernel has not taken yet. In copy modes it takes them
+// in KickTx only, and leaves them when the device is full: as long as there are any, KickTx has to
+// be called again some time.
 func (s *Socket) TxPending() uint32 { return s.tx.pending() }
 
 // KickTx makes the kernel send what TxCommit handed over, if it waits to be told. It stops at a
@@ -191,8 +199,8 @@ func (s *Socket) DoneAt(i uint32) (buf uint32) {
 // DoneRelease gives the entries of the first n buffers back. The buffers are the caller's again.
 func (s *Socket) DoneRelease(n uint32) { s.done.release(n) }
 
-// buffer is the buffer that holds byte addr of the memory: addr / stride, by a multiplication that is several times
-// faster than the division. It is exact for addr < 2^48 and stride < 2^16.
+// buffer is the buffer that holds byte addr of the memory: addr / stride, by a multiplication that
+// is several times faster than the division. It is exact for addr < 2^48 and stride < 2^16.
 func (s *Socket) buffer(addr uint64) uint32 {
 	hi, _ := bits.Mul64(addr, s.inverse)
 	return uint32(hi)

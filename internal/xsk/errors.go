@@ -28,7 +28,8 @@ func invalid(op, on, why string) error { return fault.New(unix.EINVAL, op, on, "
 func ifname(op string, ifindex int) (string, error) {
 	i, err := net.InterfaceByIndex(ifindex)
 	if err != nil {
-		return "", fault.New(unix.ENODEV, op, "interface #"+strconv.Itoa(ifindex), "there is no such interface in this network namespace")
+		return "", fault.New(unix.ENODEV, op, "interface #"+strconv.Itoa(ifindex),
+			"there is no such interface in this network namespace")
 	}
 	return i.Name, nil
 }

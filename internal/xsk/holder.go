@@ -83,8 +83,9 @@ func busy(q queueID, on string, err error) error {
 	case holds.open[q] > 0:
 		return tell(err, "this program has it open already: close that socket or use another queue")
 	case ours && since <= memorable:
-		return tell(closing{err}, fmt.Sprintf("this program closed it %v ago, and the kernel has not let "+
-			"it go yet: try again", since.Round(time.Millisecond)))
+		return tell(closing{err},
+			fmt.Sprintf("this program closed it %v ago, and the kernel has not let "+
+				"it go yet: try again", since.Round(time.Millisecond)))
 	}
 	return tell(err, "the queue is in use by another program, or by one that has just ended: "+
 		"stop that program, try again, or use another queue")

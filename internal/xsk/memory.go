@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// headroom is what the kernel leaves free at the start of a chunk it receives into. // XDP_PACKET_HEADROOM
+	// headroom is what the kernel leaves free at the start of a chunk it receives into. //
+	// XDP_PACKET_HEADROOM
 	headroom = 256
 	// maxChunk is the largest chunk the kernel takes: a page.
 	maxChunk = 4096
@@ -27,11 +28,11 @@ const (
 	memoryOp = "use memory"
 )
 
-// Memory is the memory of the packet buffers, the UMEM of the kernel: buffer i is Mem[i*Stride:(i+1)*Stride]. Mem
-// starts at a page boundary and may be a shared mapping.
+// Memory is the memory of the packet buffers, the UMEM of the kernel: buffer i is
+// Mem[i*Stride:(i+1)*Stride]. Mem starts at a page boundary and may be a shared mapping.
 //
-// A received frame begins at the first byte of its buffer, although the kernel puts 256 bytes before the frame. That is
-// why chunks are unaligned, and begin 256 bytes before their buffer:
+// A received frame begins at the first byte of its buffer, although the kernel puts 256 bytes
+// before the frame. That is why chunks are unaligned, and begin 256 bytes before their buffer:
 //
 //	buffer i-1            buffer i              buffer i+1
 //	|---------------------|---------------------|------
@@ -39,16 +40,17 @@ const (
 //	              | 256   frame                 |
 //	              chunk that FillAt(i) hands to the kernel
 //
-// The kernel does not write to those 256 bytes, which may hold a frame of buffer i-1: nothing in them is used unless an
-// XDP program moves the start of a frame or puts a note before it. Ours does only where a stamp is asked for, and that is
-// what Spare has room for.
+// The kernel does not write to those 256 bytes, which may hold a frame of buffer i-1: nothing in
+// them is used unless an XDP program moves the start of a frame or puts a note before it. Ours does
+// only where a stamp is asked for, and that is what Spare has room for.
 type Memory struct {
 	Mem    []byte
 	Stride uint32
-	// Spare is how many bytes at the end of each buffer no frame uses: room for the stamp of what arrives in the next.
+	// Spare is how many bytes at the end of each buffer no frame uses: room for the stamp of what
+	// arrives in the next.
 	Spare uint32
-	// Contiguous promises physically contiguous memory within each 2 MiB, without which zero-copy loses frames. Mem
-	// starts Skew bytes into the first of them.
+	// Contiguous promises physically contiguous memory within each 2 MiB, without which zero-copy
+	// loses frames. Mem starts Skew bytes into the first of them.
 	Contiguous bool
 	Skew       uint64
 }
@@ -73,9 +75,12 @@ func (m *Memory) chunk() uint32 { return min(m.Stride-m.Spare+headroom, maxChunk
 func (m *Memory) check(zeroCopy bool) error {
 	switch {
 	case m.Stride < minStride+m.Spare:
-		return invalid(memoryOp, "", fmt.Sprintf("buffers of %d bytes are too small for AF_XDP: use %d or more", m.Stride, minStride+m.Spare))
+		return invalid(memoryOp, "",
+			fmt.Sprintf("buffers of %d bytes are too small for AF_XDP: use %d or more", m.Stride,
+				minStride+m.Spare))
 	case m.Stride > maxStride:
-		return invalid(memoryOp, "", fmt.Sprintf("buffers of %d bytes are too large: use %d or less", m.Stride, maxStride))
+		return invalid(memoryOp, "", fmt.Sprintf("buffers of %d bytes are too large: use %d or less",
+			m.Stride, maxStride))
 	case m.Buffers() < 2:
 		return invalid(memoryOp, "", fmt.Sprintf("%d bytes are too few for two buffers", len(m.Mem)))
 	case zeroCopy && !m.Contiguous:
@@ -84,12 +89,14 @@ func (m *Memory) check(zeroCopy bool) error {
 	return nil
 }
 
-// noZeroCopy is the Error of memory that is good for copy modes only. The kernel says the same of a driver.
+// noZeroCopy is the Error of memory that is good for copy modes only. The kernel says the same of a
+// driver.
 func noZeroCopy(why string) error {
 	return fault.New(unix.EOPNOTSUPP, memoryOp, "", "%s", why)
 }
 
-// CanFill tells whether the chunk of the buffer is one that the kernel takes. It drops others without a trace.
+// CanFill tells whether the chunk of the buffer is one that the kernel takes. It drops others
+// without a trace.
 func (m *Memory) CanFill(buf uint32, zeroCopy bool) bool {
 	if buf == 0 || buf >= m.Buffers() {
 		return false // before the start, or beyond the end
@@ -102,8 +109,8 @@ func (m *Memory) CanSend(buf uint32) bool {
 	return m.together(uint64(buf)*uint64(m.Stride), m.MaxTx())
 }
 
-// together tells whether so many bytes lie in one huge page. What crosses into the next one is somewhere
-// else in physical memory from there on.
+// together tells whether so many bytes lie in one huge page. What crosses into the next one is
+// somewhere else in physical memory from there on.
 func (m *Memory) together(at uint64, size uint32) bool {
 	return (m.Skew+at)%hugePage+uint64(size) <= hugePage
 }

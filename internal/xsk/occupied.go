@@ -22,16 +22,18 @@ type Occupant struct {
 
 // occupantModes are what attaching leads to, and what `ip link set` calls it. // XDP_ATTACHED_*
 var occupantModes = []struct{ name, command string }{
-	{}, {"native", "xdpdrv"}, {"generic", "xdpgeneric"}, {"offloaded", "xdpoffload"}, {"several modes", "xdp"},
+	{}, {"native", "xdpdrv"}, {"generic", "xdpgeneric"}, {"offloaded", "xdpoffload"},
+	{"several modes", "xdp"},
 }
 
-// FindOccupant looks at what rtnetlink tells of an interface, nil when no program is attached. The program's name needs
-// privileges: the error says why there is none.
+// FindOccupant looks at what rtnetlink tells of an interface, nil when no program is attached. The
+// program's name needs privileges: the error says why there is none.
 func FindOccupant(x *netlink.LinkXdp) (*Occupant, error) {
 	if x == nil || !x.Attached {
 		return nil, nil
 	}
-	o := &Occupant{ID: x.ProgId, Mode: occupantModes[min(int(x.AttachMode), len(occupantModes)-1)].name}
+	o := &Occupant{ID: x.ProgId, Mode: occupantModes[min(int(x.AttachMode),
+		len(occupantModes)-1)].name}
 	p, err := ebpf.NewProgramFromID(ebpf.ProgramID(o.ID))
 	if err != nil {
 		return o, err
@@ -66,8 +68,8 @@ func (o *Occupant) Detach(ifname string) string {
 	return ""
 }
 
-// Free says EBUSY for an interface that has an XDP program, as Attach would. Who has to ready the interface before that
-// asks first.
+// Free says EBUSY for an interface that has an XDP program, as Attach would. Who has to ready the
+// interface before that asks first.
 func Free(ifindex int) error {
 	l, err := netlink.LinkByIndex(ifindex)
 	if err != nil {
@@ -75,13 +77,14 @@ func Free(ifindex int) error {
 	}
 	if o, _ := FindOccupant(l.Attrs().Xdp); o != nil {
 		name := l.Attrs().Name
-		return fault.New(unix.EBUSY, attachOp, name, "XDP program %v is attached: stop its owner, or detach it: %s", o, o.Detach(name))
+		return fault.New(unix.EBUSY, attachOp, name,
+			"XDP program %v is attached: stop its owner, or detach it: %s", o, o.Detach(name))
 	}
 	return nil
 }
 
-// occupied is the error of an interface that has an XDP program already: it names the program and says how to get rid
-// of it, as far as both can be found out.
+// occupied is the error of an interface that has an XDP program already: it names the program and
+// says how to get rid of it, as far as both can be found out.
 func occupied(ifindex int, name string) error {
 	if err := Free(ifindex); err != nil {
 		return err
@@ -92,7 +95,8 @@ func occupied(ifindex int, name string) error {
 				"allows none below that: stop its owner, or detach it: "+
 				"%s", o, above, name, o.Detach(above))
 	}
-	return fault.New(unix.EBUSY, attachOp, name, "another XDP program was attached at the same time: try again")
+	return fault.New(unix.EBUSY, attachOp, name,
+		"another XDP program was attached at the same time: try again")
 }
 
 // occupantAbove finds an interface that has an XDP program and an interface below it, whose kernel
@@ -115,7 +119,8 @@ func occupantAbove(ifindex int) (name string, o *Occupant) {
 	return "", nil
 }
 
-// linkOf finds the bpf_link that attaches a program, if it is attached by one: `ip link` cannot detach it then.
+// linkOf finds the bpf_link that attaches a program, if it is attached by one: `ip link` cannot
+// detach it then.
 func linkOf(id ebpf.ProgramID) (link.ID, bool) {
 	it := new(link.Iterator)
 	defer it.Close()

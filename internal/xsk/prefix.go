@@ -35,7 +35,8 @@ func AttachGeneric(ifindex, queues int, prefix Prefix) (*Program, error) {
 	return attach(ifindex, queues, Generic, strip(prefix))
 }
 
-// strip is what the program starts with: if the frame starts with the prefix { cut that off, return XDP_PASS }
+// strip is what the program starts with: if the frame starts with the prefix { cut that off, return
+// XDP_PASS }
 func strip(prefix Prefix) asm.Instructions {
 	const unused = 16 // bits of the word that follow the secret
 	return asm.Instructions{

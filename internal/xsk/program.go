@@ -24,9 +24,9 @@ const (
 // ProgramName is what our XDP programs are called.
 const ProgramName = "netmap_xdp"
 
-// Program is an XDP program on an interface, with a table of sockets, one a queue. Frames of a queue that has a socket
-// in the table go to the socket, those of other queues to the host. It disappears with the process, whichever way that
-// ends.
+// Program is an XDP program on an interface, with a table of sockets, one a queue. Frames of a
+// queue that has a socket in the table go to the socket, those of other queues to the host. It
+// disappears with the process, whichever way that ends.
 type Program struct {
 	ifindex int
 	name    string // of the interface, for errors
@@ -36,8 +36,8 @@ type Program struct {
 	link    link.Link
 }
 
-// Attach puts a program without sockets on an interface. Native and ZeroCopy sockets need it in the driver, Generic
-// ones need it in Generic mode.
+// Attach puts a program without sockets on an interface. Native and ZeroCopy sockets need it in the
+// driver, Generic ones need it in Generic mode.
 func Attach(ifindex, queues int, mode Mode) (*Program, error) {
 	return attach(ifindex, queues, mode, nil)
 }
@@ -86,8 +86,9 @@ func (p *Program) attach(mode Mode) error {
 	return fail(fmt.Sprintf("%s (%v)", attachOp, mode), p.name, err, attachHints)
 }
 
-// Renew gives the interface the program once more, for a driver that has forgotten it while the kernel goes on believing that
-// it is there. It is loaded anew, as the kernel would not bother the driver with the one that it has.
+// Renew gives the interface the program once more, for a driver that has forgotten it while the
+// kernel goes on believing that it is there. It is loaded anew, as the kernel would not bother the
+// driver with the one that it has.
 func (p *Program) Renew() error {
 	const op = "renew XDP program of"
 	prog, err := p.load()
@@ -98,7 +99,8 @@ func (p *Program) Renew() error {
 	return fail(op, p.name, p.link.Update(prog), attachHints)
 }
 
-// load loads the program. Drivers hand frames of several pages only to one that says that it takes them.
+// load loads the program. Drivers hand frames of several pages only to one that says that it takes
+// them.
 func (p *Program) load() (*ebpf.Program, error) {
 	spec := &ebpf.ProgramSpec{
 		Name: ProgramName, Type: ebpf.XDP, License: programLicense, Flags: unix.BPF_F_XDP_HAS_FRAGS,
@@ -116,8 +118,8 @@ func (p *Program) load() (*ebpf.Program, error) {
 	return prog, err
 }
 
-// redirect is the program: return bpf_redirect_map(sockets, ctx->rx_queue_index, XDP_PASS). The flags are what it
-// returns for a queue that has no socket.
+// redirect is the program: return bpf_redirect_map(sockets, ctx->rx_queue_index, XDP_PASS). The
+// flags are what it returns for a queue that has no socket.
 func redirect(sockets *ebpf.Map) asm.Instructions {
 	return asm.Instructions{
 		asm.LoadMem(asm.R2, asm.R1, offsetRxQueue, asm.Word),
@@ -156,7 +158,8 @@ func (p *Program) Remove(queue int) error {
 
 func (p *Program) check(op string, queue int) error {
 	if queue < 0 || queue >= p.queues {
-		return invalid(op, queueName(p.name, queue), fmt.Sprintf("the program was attached for %d queues", p.queues))
+		return invalid(op, queueName(p.name, queue), fmt.Sprintf("the program was attached for %d queues",
+			p.queues))
 	}
 	return nil
 }

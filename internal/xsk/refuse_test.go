@@ -95,12 +95,14 @@ func TestRefused(t *testing.T) {
 		left, right := at[0][0], at[1][0]
 		ends[1].setMTU(t, 1000)
 		for _, long := range []int{1019, 1514, 3000, 9000} {
-			for _, places := range [][]int{{0}, {5}, {9}, {0, 1, 2}, {3, 5, 7, 9}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}} {
+			for _, places := range [][]int{{0}, {5}, {9}, {0, 1, 2}, {3, 5, 7, 9},
+				{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}} {
 				t.Run(fmt.Sprint(mode, " ", long, " ", places), func(t *testing.T) {
 					left.t, right.t = t, t
 					all := mixed(10, long, places...)
 					left.post(all)
-					if got, want := left.kickAll(), slices.Repeat([]uint32{uint32(long)}, len(places)); !slices.Equal(got, want) {
+					if got, want := left.kickAll(), slices.Repeat([]uint32{uint32(long)},
+						len(places)); !slices.Equal(got, want) {
 						t.Errorf("refused %v, want %v", got, want)
 					}
 					right.arrive(slices.DeleteFunc(all, func(f []byte) bool { return len(f) == long }))
@@ -126,7 +128,8 @@ func TestPutBack(t *testing.T) {
 				left.post(all)
 				for i := range 20 {
 					no, err := left.s.KickTx()
-					if length, again := left.s.Refused(); err != nil || !no || length != uint32(long) || again != (i > 0) {
+					if length, again := left.s.Refused(); err != nil || !no || length != uint32(long) ||
+						again != (i > 0) {
 						t.Fatalf("kick %d: refused %v, %v; %d bytes, again %v", i, no, err, length, again)
 					}
 					if !left.s.PutBack() {

@@ -8,10 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A ring is an array of 2^n entries and two free-running 32-bit indexes. The producer writes entries, then its index;
-// the consumer reads entries, then writes its index. Which side is ours depends on the ring (see Socket). Each index is
-// a cache line that two CPUs fight for, so both ends below touch the peer's index only when their remembered value of
-// it does not satisfy the batch, and publish their own once a batch.
+// A ring is an array of 2^n entries and two free-running 32-bit indexes. The producer writes
+// entries, then its index; the consumer reads entries, then writes its index. Which side is ours
+// depends on the ring (see Socket). Each index is a cache line that two CPUs fight for, so both
+// ends below touch the peer's index only when their remembered value of it does not satisfy the
+// batch, and publish their own once a batch.
 //
 //	      tail            head
 //	       v               v
@@ -61,8 +62,9 @@ func (p *producer) look() {
 	}
 }
 
-// needWakeup tells whether the kernel waits for a system call before it looks at the ring again. The load of the flag
-// must not overtake the store of the index; Go's atomics are sequentially consistent, so it does not.
+// needWakeup tells whether the kernel waits for a system call before it looks at the ring again.
+// The load of the flag must not overtake the store of the index; Go's atomics are sequentially
+// consistent, so it does not.
 func (p *producer) needWakeup() bool {
 	return p.flags.Load()&unix.XDP_RING_NEED_WAKEUP != 0
 }

@@ -83,11 +83,13 @@ func TestConsumer(t *testing.T) {
 	}
 	c.release(7)
 	if n := c.ready(1); n != 0 || cons.Load() != prod.Load() {
-		t.Errorf("ready in an empty ring: %d, want 0; consumer index %d, producer %d", n, cons.Load(), prod.Load())
+		t.Errorf("ready in an empty ring: %d, want 0; consumer index %d, producer %d", n, cons.Load(),
+			prod.Load())
 	}
 }
 
-// fakeSocket is a socket whose rings are plain memory, with the indexes shortly before they wrap around.
+// fakeSocket is a socket whose rings are plain memory, with the indexes shortly before they wrap
+// around.
 func fakeSocket(size, stride uint32) *Socket {
 	s := &Socket{
 		mask: size - 1, stride: stride, inverse: inverse(stride),
@@ -101,17 +103,20 @@ func fakeSocket(size, stride uint32) *Socket {
 	}
 	s.rx = consumer{prod: word(), cons: word(), head: start, tail: start}
 	s.done = consumer{prod: word(), cons: word(), head: start, tail: start}
-	s.fill = producer{prod: word(), cons: word(), flags: word(), head: start, tail: start, size: 2 * size}
+	s.fill = producer{prod: word(), cons: word(), flags: word(), head: start, tail: start,
+		size: 2 * size}
 	s.tx = producer{prod: word(), cons: word(), flags: word(), head: start, tail: start, size: size}
 	return s
 }
 
-// loop is the kernel of a fakeSocket: it receives what is sent, into the buffers of the fill ring, at once.
+// loop is the kernel of a fakeSocket: it receives what is sent, into the buffers of the fill ring,
+// at once.
 func (s *Socket) loop() {
 	for i := s.tx.cons.Load(); i != s.tx.prod.Load(); i++ {
 		sent := s.txDesc[i&s.mask]
 		s.doneAddrs[i&s.mask] = sent.Addr
-		s.rxDesc[i&s.mask] = unix.XDPDesc{Addr: s.fillAddrs[i&uint32(len(s.fillAddrs)-1)] | headroom<<48, Len: sent.Len}
+		s.rxDesc[i&s.mask] = unix.XDPDesc{Addr: s.fillAddrs[i&uint32(len(s.fillAddrs)-1)] | headroom<<48,
+			Len: sent.Len}
 	}
 	for _, w := range []*atomic.Uint32{s.tx.cons, s.fill.cons, s.rx.prod, s.done.prod} {
 		w.Store(s.tx.prod.Load())
@@ -137,7 +142,8 @@ func TestAccessors(t *testing.T) {
 			}
 			for i := range n {
 				if buf, off, length, more := s.RxAt(i); buf != base+i || off != 0 || length != 60+i || more {
-					t.Errorf("stride %d: RxAt(%d) = %d, %d, %d, %v, want %d, 0, %d, false", stride, i, buf, off, length, more, base+i, 60+i)
+					t.Errorf("stride %d: RxAt(%d) = %d, %d, %d, %v, want %d, 0, %d, false", stride, i, buf, off,
+						length, more, base+i, 60+i)
 				}
 				if buf := s.DoneAt(i); buf != base+100+i {
 					t.Errorf("stride %d: DoneAt(%d) = %d, want %d", stride, i, buf, base+100+i)
@@ -146,9 +152,11 @@ func TestAccessors(t *testing.T) {
 			s.RxRelease(n)
 			s.DoneRelease(n)
 		}
-		s.rxDesc[s.rx.tail&s.mask] = unix.XDPDesc{Addr: uint64(3*stride-headroom) | (headroom+16)<<48, Options: unix.XDP_PKT_CONTD}
+		s.rxDesc[s.rx.tail&s.mask] = unix.XDPDesc{Addr: uint64(3*stride-headroom) | (headroom+16)<<48,
+			Options: unix.XDP_PKT_CONTD}
 		if buf, off, _, more := s.RxAt(0); buf != 3 || off != 16 || !more {
-			t.Errorf("stride %d: frame at offset 16 that goes on: buffer %d, offset %d, more %v", stride, buf, off, more)
+			t.Errorf("stride %d: frame at offset 16 that goes on: buffer %d, offset %d, more %v", stride,
+				buf, off, more)
 		}
 	}
 }
@@ -181,8 +189,10 @@ func TestMemory(t *testing.T) {
 		{2048, 2048, true, []uint32{0, 1024, 2048, 3072, 4096}, []uint32{1, 1023, 1025, 4095}, nil},
 		{1792, 1792, false, []uint32{0}, []uint32{1}, nil},
 		{2112, 2112, false, []uint32{0, 3971}, []uint32{1, 992, 993, 1985, 3970}, nil},
-		// 993*2112 = 2 MiB + 64, 1986*2112 = 4 MiB + 128, 2979*2112 = 6 MiB + 192: the chunk reaches back across
-		{2112, 2112, true, []uint32{0, 992, 993, 1985, 1986, 2978, 2979, 3971}, []uint32{1, 991, 994, 1984, 1987, 2977, 2980, 3970}, []uint32{992, 1985, 2978}},
+		// 993*2112 = 2 MiB + 64, 1986*2112 = 4 MiB + 128, 2979*2112 = 6 MiB + 192: the chunk reaches back
+		// across
+		{2112, 2112, true, []uint32{0, 992, 993, 1985, 1986, 2978, 2979, 3971},
+			[]uint32{1, 991, 994, 1984, 1987, 2977, 2980, 3970}, []uint32{992, 1985, 2978}},
 		{4096, 3840, false, []uint32{0, 2048}, []uint32{1, 2047}, nil},
 	}
 	for _, tt := range tests {
@@ -200,7 +210,8 @@ func TestMemory(t *testing.T) {
 		}
 		for _, b := range tt.yes {
 			if !m.CanFill(b, tt.zeroCopy) {
-				t.Errorf("stride %d, zero-copy %v: buffer %d cannot be received into", tt.stride, tt.zeroCopy, b)
+				t.Errorf("stride %d, zero-copy %v: buffer %d cannot be received into", tt.stride, tt.zeroCopy,
+					b)
 			}
 		}
 		for b := range m.Buffers() {
@@ -211,7 +222,8 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// BenchmarkAccessors is the cost of a frame in our half of the rings: filled, sent, received and given back.
+// BenchmarkAccessors is the cost of a frame in our half of the rings: filled, sent, received and
+// given back.
 func BenchmarkAccessors(b *testing.B) {
 	const size, batch = 1024, 256
 	s := fakeSocket(size, 2048)

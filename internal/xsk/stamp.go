@@ -22,9 +22,10 @@ const (
 	redirectLabel  = "redirect"
 )
 
-// AttachStamping is Attach of a program that asks the driver when each frame arrived and has the kernel note that in
-// front of the frame, for Socket.Stamp. The memory of the sockets needs Spare. EOPNOTSUPP when the driver cannot tell, or
-// the kernel cannot ask: the mode has to be ZeroCopy or Native.
+// AttachStamping is Attach of a program that asks the driver when each frame arrived and has the
+// kernel note that in front of the frame, for Socket.Stamp. The memory of the sockets needs Spare.
+// EOPNOTSUPP when the driver cannot tell, or the kernel cannot ask: the mode has to be ZeroCopy or
+// Native.
 func AttachStamping(ifindex, queues int, mode Mode) (*Program, error) {
 	name, err := ifname(attachOp, ifindex)
 	if err != nil {
@@ -42,12 +43,14 @@ func AttachStamping(ifindex, queues int, mode Mode) (*Program, error) {
 	}
 	p, err := attach(ifindex, queues, mode, note(ask))
 	if err != nil && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EPERM) {
-		return nil, fault.New(unix.EOPNOTSUPP, attachOp, name, "its driver does not tell when a frame arrived: %v", err)
+		return nil, fault.New(unix.EOPNOTSUPP, attachOp, name,
+			"its driver does not tell when a frame arrived: %v", err)
 	}
 	return p, err
 }
 
-// askDriver calls the kernel's function that does, with the context in R6, and puts its answer on the stack.
+// askDriver calls the kernel's function that does, with the context in R6, and puts its answer on
+// the stack.
 func askDriver() (asm.Instructions, error) {
 	spec, err := btf.LoadKernelSpec()
 	if err != nil {
@@ -65,7 +68,8 @@ func askDriver() (asm.Instructions, error) {
 		asm.Mov.Reg(asm.R1, asm.R6),
 		asm.Mov.Reg(asm.R2, asm.RFP),
 		asm.Add.Imm(asm.R2, stampAt),
-		{OpCode: asm.OpCode(asm.JumpClass).SetJumpOp(asm.Call), Src: asm.PseudoKfuncCall, Constant: int64(id)},
+		{OpCode: asm.OpCode(asm.JumpClass).SetJumpOp(asm.Call), Src: asm.PseudoKfuncCall,
+			Constant: int64(id)},
 	}, nil
 }
 
@@ -74,8 +78,8 @@ func asksDriver(list asm.Instructions) bool {
 	return slices.ContainsFunc(list, func(i asm.Instruction) bool { return i.IsKfuncCall() })
 }
 
-// note goes before redirect: it writes what ask puts on the stack, 0 if nothing, into 8 bytes in front of the frame. A
-// frame that has no room there goes without.
+// note goes before redirect: it writes what ask puts on the stack, 0 if nothing, into 8 bytes in
+// front of the frame. A frame that has no room there goes without.
 func note(ask asm.Instructions) asm.Instructions {
 	list := asm.Instructions{
 		asm.Mov.Reg(asm.R6, asm.R1),

@@ -13,8 +13,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// kernelClock puts the time of the kernel's own clock where askDriver puts the card's: veth, which says that it can tell
-// the time, says 0 always.
+// kernelClock puts the time of the kernel's own clock where askDriver puts the card's: veth, which
+// says that it can tell the time, says 0 always.
 var kernelClock = asm.Instructions{
 	asm.FnKtimeGetNs.Call(),
 	asm.StoreMem(asm.RFP, stampAt, asm.R0, asm.DWord),
@@ -29,8 +29,8 @@ func clock(t *testing.T) uint64 {
 	return uint64(ts.Nano())
 }
 
-// TestStamps receives frames with the time of their arrival. It stands in the spare room of the buffer before, and nothing
-// else there changes: chunks overlap.
+// TestStamps receives frames with the time of their arrival. It stands in the spare room of the
+// buffer before, and nothing else there changes: chunks overlap.
 func TestStamps(t *testing.T) {
 	testutil.CheckLeaks(t)
 	ends := newVeth(t, 1)
@@ -48,7 +48,8 @@ func TestStamps(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { p.Close() })
-		st := newStation(t, e.open(t, Config{Size: 16, Rx: true, Tx: true, Mode: Native, Memory: m}), m, 1, 63)
+		st := newStation(t, e.open(t, Config{Size: 16, Rx: true, Tx: true, Mode: Native, Memory: m}), m,
+			1, 63)
 		put(t, p, 0, st.s)
 		st.fill(16)
 		return st

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// StandIn is a socket whose rings lie in ordinary memory: whoever has it stands in for the kernel. What a caller of Socket costs
-// by itself can be measured with it, and no interface is needed.
+// StandIn is a socket whose rings lie in ordinary memory: whoever has it stands in for the kernel.
+// What a caller of Socket costs by itself can be measured with it, and no interface is needed.
 type StandIn struct {
 	*Socket
 	words [8]struct { // the shared indexes, and the flags that ask for nothing
@@ -18,7 +18,8 @@ type StandIn struct {
 	}
 }
 
-// NewStandIn makes a socket for both directions, in zero-copy mode: the kernel takes what is to be sent when it likes. Size is a power of two.
+// NewStandIn makes a socket for both directions, in zero-copy mode: the kernel takes what is to be
+// sent when it likes. Size is a power of two.
 func NewStandIn(m *Memory, size uint32) *StandIn {
 	k := &StandIn{Socket: &Socket{
 		fd: -1, txFD: -1, on: "a stand-in", memory: m, zeroCopy: true, mask: size - 1,
@@ -34,7 +35,8 @@ func NewStandIn(m *Memory, size uint32) *StandIn {
 	return k
 }
 
-// Arrive receives up to n frames of that length, into as many buffers as there are to receive into, and says how many.
+// Arrive receives up to n frames of that length, into as many buffers as there are to receive into,
+// and says how many.
 func (k *StandIn) Arrive(n, length uint32) uint32 {
 	from, to := k.fill.cons.Load(), k.rx.prod.Load()
 	n = min(n, k.fill.prod.Load()-from)
@@ -61,7 +63,8 @@ func (k *StandIn) Leave() uint32 {
 	return n
 }
 
-// Filled are the buffers to receive into that no frame has come into yet, and how often each is among them.
+// Filled are the buffers to receive into that no frame has come into yet, and how often each is
+// among them.
 func (k *StandIn) Filled() map[uint32]int {
 	all := map[uint32]int{}
 	for i := k.fill.cons.Load(); i != k.fill.prod.Load(); i++ {

@@ -20,7 +20,8 @@ const etherType = 0x88b5
 // newMemory is memory for so many buffers.
 func newMemory(t testing.TB, buffers, stride int) *Memory {
 	t.Helper()
-	mem, err := unix.Mmap(-1, 0, buffers*stride, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	mem, err := unix.Mmap(-1, 0, buffers*stride, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_SHARED|unix.MAP_ANONYMOUS)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,8 +126,8 @@ func (st *station) fill(n uint32) {
 	st.s.KickRx()
 }
 
-// send hands over as many of the frames as there is room for and returns how many. One that is longer than a buffer takes
-// several.
+// send hands over as many of the frames as there is room for and returns how many. One that is
+// longer than a buffer takes several.
 func (st *station) send(frames [][]byte) (sent int) {
 	st.t.Helper()
 	st.reap()
@@ -182,9 +183,9 @@ func (st *station) receive() (frames [][]byte) {
 	return frames
 }
 
-// txQueue is the queue of one end of a veth pair whose frames arrive at queue rx of the other end. In generic mode it is
-// another one for rx > 0: the network stack keeps the number of a receive queue plus one where veth leaves the number of
-// the transmit queue.
+// txQueue is the queue of one end of a veth pair whose frames arrive at queue rx of the other end.
+// In generic mode it is another one for rx > 0: the network stack keeps the number of a receive
+// queue plus one where veth leaves the number of the transmit queue.
 func txQueue(mode Mode, rx int) int {
 	if mode == Generic && rx > 0 {
 		return rx + 1
@@ -239,7 +240,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// exchange sends all frames from one station to another, which must receive them whole and in order.
+// exchange sends all frames from one station to another, which must receive them whole and in
+// order.
 func exchange(t *testing.T, from, to *station, want [][]byte) {
 	t.Helper()
 	sent, received := 0, 0
@@ -250,7 +252,8 @@ func exchange(t *testing.T, from, to *station, want [][]byte) {
 		}
 		for _, f := range to.receive() {
 			if !bytes.Equal(f, want[received]) {
-				t.Fatalf("frame %d of %d bytes is not the one of %d bytes that was sent", received, len(f), len(want[received]))
+				t.Fatalf("frame %d of %d bytes is not the one of %d bytes that was sent", received, len(f),
+					len(want[received]))
 			}
 			received++
 		}
@@ -261,7 +264,8 @@ func exchange(t *testing.T, from, to *station, want [][]byte) {
 	}
 }
 
-// settle waits until the kernel has returned everything that was sent, and checks that it has all but rx buffers back.
+// settle waits until the kernel has returned everything that was sent, and checks that it has all
+// but rx buffers back.
 func (st *station) settle(t *testing.T, rx int) {
 	t.Helper()
 	eventually(t, "all sent buffers are back", func() bool {

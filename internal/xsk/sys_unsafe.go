@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// registerMemory makes mem the UMEM of the socket: unaligned chunks of so many bytes. All 32 bytes of xdp_umem_reg are
-// passed: a kernel that is given 28 takes it for an older structure and ignores the flags.
+// registerMemory makes mem the UMEM of the socket: unaligned chunks of so many bytes. All 32 bytes
+// of xdp_umem_reg are passed: a kernel that is given 28 takes it for an older structure and ignores
+// the flags.
 func registerMemory(fd int, mem []byte, chunk uint32) error {
 	reg := unix.XDPUmemReg{
 		Addr:  uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem)))),
@@ -32,7 +33,8 @@ func statistics(fd int) (st unix.XDPStatistics, err error) {
 }
 
 func setsockopt(fd, option int, p unsafe.Pointer, size uintptr) error {
-	_, _, e := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_XDP, uintptr(option), uintptr(p), size, 0)
+	_, _, e := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_XDP, uintptr(option),
+		uintptr(p), size, 0)
 	if e != 0 {
 		return e
 	}
@@ -41,7 +43,8 @@ func setsockopt(fd, option int, p unsafe.Pointer, size uintptr) error {
 
 func getsockopt(fd, option int, p unsafe.Pointer, size uintptr) error {
 	n := uint32(size)
-	_, _, e := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_XDP, uintptr(option), uintptr(p),
+	_, _, e := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_XDP, uintptr(option),
+		uintptr(p),
 		uintptr(unsafe.Pointer(&n)), 0)
 	if e != 0 {
 		return e
@@ -54,7 +57,8 @@ func word(ring []byte, offset uint64) *atomic.Uint32 {
 	return (*atomic.Uint32)(unsafe.Pointer(&ring[offset : offset+4][0]))
 }
 
-// entries are the n descriptors (RX, TX) or addresses (fill, completion) at an offset of a mapped ring.
+// entries are the n descriptors (RX, TX) or addresses (fill, completion) at an offset of a mapped
+// ring.
 func entries[T unix.XDPDesc | uint64](ring []byte, offset uint64, n uint32) []T {
 	var e T
 	size := uint64(n) * uint64(unsafe.Sizeof(e))

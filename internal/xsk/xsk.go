@@ -1,7 +1,8 @@
 //go:build linux
 
-// Package xsk is AF_XDP: a socket that exchanges frames with one queue of a network interface through four rings in
-// shared memory, and the XDP program that steers the frames of a queue to its socket.
+// Package xsk is AF_XDP: a socket that exchanges frames with one queue of a network interface
+// through four rings in shared memory, and the XDP program that steers the frames of a queue to its
+// socket.
 //
 // Everything is in batches. The receive side gives the kernel empty buffers and takes full ones:
 //
@@ -17,8 +18,9 @@
 //	s.TxCommit(n)                                      s.DoneRelease(n)
 //	s.KickTx()
 //
-// A buffer belongs to the kernel from FillCommit to RxAt, and from TxCommit to DoneAt. The two sides share nothing: one
-// goroutine may use each at the same time. The data path allocates nothing.
+// A buffer belongs to the kernel from FillCommit to RxAt, and from TxCommit to DoneAt. The two
+// sides share nothing: one goroutine may use each at the same time. The data path allocates
+// nothing.
 //
 // Interfaces are those of the network namespace of the calling thread, in Open and in Attach.
 package xsk
@@ -63,8 +65,8 @@ type Config struct {
 	Mode    Mode
 	Memory  *Memory // the buffers; may be nil with Share
 	Share   *Socket // use the memory that this open socket of another queue or interface has registered; or nil
-	// BusyPoll has system calls on the socket run the driver's receive loop, in whoever calls; the microseconds are for those
-	// that wait. 0 leaves it to interrupts. // SO_PREFER_BUSY_POLL
+	// BusyPoll has system calls on the socket run the driver's receive loop, in whoever calls; the
+	// microseconds are for those that wait. 0 leaves it to interrupts. // SO_PREFER_BUSY_POLL
 	BusyPoll int
 	Fill     []uint32 // buffers to receive into from the start: some drivers never look again if there are none at bind
 }
@@ -122,7 +124,8 @@ type Socket struct {
 const (
 	// maxSize keeps the sizes that follow from it far from overflowing.
 	maxSize = 1 << 16
-	// defaultBudget is what the kernel sends in one system call in copy modes, unless told otherwise. // TX_BATCH_SIZE
+	// defaultBudget is what the kernel sends in one system call in copy modes, unless told otherwise.
+	// // TX_BATCH_SIZE
 	defaultBudget = 32
 )
 
@@ -182,13 +185,15 @@ func (c *Config) check() string {
 	return ""
 }
 
-// checkFill finds what is wrong with the buffers to receive into, and says it. The memory is known to be good.
+// checkFill finds what is wrong with the buffers to receive into, and says it. The memory is known
+// to be good.
 func (c *Config) checkFill() string {
 	switch {
 	case len(c.Fill) > 0 && !c.Rx:
 		return "there are buffers to receive into, but no receive side"
 	case len(c.Fill) > int(c.Size):
-		return fmt.Sprintf("%d buffers to receive into are too many for a ring of %d", len(c.Fill), c.Size)
+		return fmt.Sprintf("%d buffers to receive into are too many for a ring of %d", len(c.Fill),
+			c.Size)
 	}
 	for _, buf := range c.Fill {
 		if !c.Memory.CanFill(buf, c.Mode == ZeroCopy) {
@@ -198,7 +203,8 @@ func (c *Config) checkFill() string {
 	return ""
 }
 
-// setUp makes a fresh socket ready for use. The order is the kernel's: memory and rings, mappings, buffers, bind.
+// setUp makes a fresh socket ready for use. The order is the kernel's: memory and rings, mappings,
+// buffers, bind.
 func (s *Socket) setUp(c *Config) error {
 	if c.Share == nil {
 		if err := registerMemory(s.fd, c.Memory.Mem, c.Memory.chunk()); err != nil {
@@ -240,12 +246,12 @@ func (s *Socket) setUp(c *Config) error {
 	return nil
 }
 
-// makeRings makes the rings in the kernel and maps them. Every queue needs a fill and a completion ring, whichever side
-// is used.
+// makeRings makes the rings in the kernel and maps them. Every queue needs a fill and a completion
+// ring, whichever side is used.
 //
-// A completion ring of Size entries cannot overflow: the kernel takes no TX descriptor without a free entry for it. The
-// fill ring is twice as long, because the kernel may show a received frame before it says that the frame's fill entry
-// is free: for a moment a buffer counts in both rings.
+// A completion ring of Size entries cannot overflow: the kernel takes no TX descriptor without a
+// free entry for it. The fill ring is twice as long, because the kernel may show a received frame
+// before it says that the frame's fill entry is free: for a moment a buffer counts in both rings.
 func (s *Socket) makeRings(c *Config) error {
 	fillSize := 2 * c.Size
 	err := errors.Join(
@@ -307,12 +313,14 @@ func (s *Socket) makeTx(c *Config) error {
 	return nil
 }
 
-// raiseLimits lets one system call send the whole TX ring in copy modes, and lets the whole ring be on its way to the
-// wire. The first is news of Linux 6.17 and saves KickTx calls. The second, by default, is 208 KiB in the kernel's own
-// accounting, less than a hundred frames of full size. Where either is refused the default is good enough.
+// raiseLimits lets one system call send the whole TX ring in copy modes, and lets the whole ring be
+// on its way to the wire. The first is news of Linux 6.17 and saves KickTx calls. The second, by
+// default, is 208 KiB in the kernel's own accounting, less than a hundred frames of full size.
+// Where either is refused the default is good enough.
 func (s *Socket) raiseLimits(size uint32) {
 	s.budget = defaultBudget
-	if size > defaultBudget && unix.SetsockoptInt(s.txFD, unix.SOL_XDP, unix.XDP_MAX_TX_SKB_BUDGET, int(size)) == nil {
+	if size > defaultBudget && unix.SetsockoptInt(s.txFD, unix.SOL_XDP, unix.XDP_MAX_TX_SKB_BUDGET,
+		int(size)) == nil {
 		s.budget = size
 	}
 	unix.SetsockoptInt(s.txFD, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, int(size)*maxChunk/2) // the kernel doubles it
@@ -348,7 +356,8 @@ func (s *Socket) mapRings(c *Config, fillSize uint32) error {
 }
 
 func (s *Socket) mapRing(fd int, pgoff int64, size uint64) ([]byte, error) {
-	m, err := unix.Mmap(fd, pgoff, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
+	m, err := unix.Mmap(fd, pgoff, int(size), unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_SHARED|unix.MAP_POPULATE)
 	if err == nil {
 		s.maps = append(s.maps, m)
 	}
@@ -357,7 +366,8 @@ func (s *Socket) mapRing(fd int, pgoff int64, size uint64) ([]byte, error) {
 
 func newProducer(ring []byte, off unix.XDPRingOffset, size uint32) producer {
 	return producer{
-		prod: word(ring, off.Producer), cons: word(ring, off.Consumer), flags: word(ring, off.Flags), size: size,
+		prod: word(ring, off.Producer), cons: word(ring, off.Consumer), flags: word(ring, off.Flags),
+		size: size,
 	}
 }
 
@@ -365,7 +375,8 @@ func newConsumer(ring []byte, off unix.XDPRingOffset) consumer {
 	return consumer{prod: word(ring, off.Producer), cons: word(ring, off.Consumer)}
 }
 
-// bind binds the socket to its queue, for packets of several buffers where kernel and driver can have them.
+// bind binds the socket to its queue, for packets of several buffers where kernel and driver can
+// have them.
 func (s *Socket) bind(c *Config) error {
 	addr := &unix.SockaddrXDP{Ifindex: uint32(c.Ifindex), QueueID: uint32(c.Queue)}
 	if c.Share != nil { // mode, wake-ups and number of buffers are those of the shared socket
@@ -413,16 +424,19 @@ func (s *Socket) ZeroCopy() bool { return s.zeroCopy }
 // Multi tells whether a packet may span several buffers, sent and received. // XDP_USE_SG
 func (s *Socket) Multi() bool { return s.multi }
 
-// CanFill tells whether a buffer can be received into. Those that cannot are the first buffer of the memory, and in
-// zero-copy mode those at the end of each 2 MiB: their chunk would begin where there is no memory, or go on in other
-// memory. A buffer that is given to FillAt all the same never comes back.
+// CanFill tells whether a buffer can be received into. Those that cannot are the first buffer of
+// the memory, and in zero-copy mode those at the end of each 2 MiB: their chunk would begin where
+// there is no memory, or go on in other memory. A buffer that is given to FillAt all the same never
+// comes back.
 func (s *Socket) CanFill(buf uint32) bool { return s.memory.CanFill(buf, s.zeroCopy) }
 
-// CanSend tells the same of sending. The kernel drops what it cannot send, and the buffer never comes back.
+// CanSend tells the same of sending. The kernel drops what it cannot send, and the buffer never
+// comes back.
 func (s *Socket) CanSend(buf uint32) bool { return !s.zeroCopy || s.memory.CanSend(buf) }
 
-// Close gives the queue back, to the host if the socket was in a Program, and every buffer with it: none comes back
-// through a ring any more. The data path must not be used during or after it. Closing twice does nothing.
+// Close gives the queue back, to the host if the socket was in a Program, and every buffer with it:
+// none comes back through a ring any more. The data path must not be used during or after it.
+// Closing twice does nothing.
 func (s *Socket) Close() error {
 	if s.fd < 0 {
 		return nil

@@ -22,9 +22,10 @@ const ringSize = 128
 // half is the number of buffers of a station that receives, and of those that it sends from.
 const half = ringSize / 2
 
-// newStations are stations for all queues of both ends. The buffers lie in one memory: those of different stations, and
-// those that are sent from and received into, are neighbours.
-func newStations(t *testing.T, ends [2]end, queues int, mode Mode, stride int) (at [2][]*station, programs [2]*Program) {
+// newStations are stations for all queues of both ends. The buffers lie in one memory: those of
+// different stations, and those that are sent from and received into, are neighbours.
+func newStations(t *testing.T, ends [2]end, queues int, mode Mode, stride int) (at [2][]*station,
+	programs [2]*Program) {
 	t.Helper()
 	m := newMemory(t, 1+2*queues*ringSize, stride)
 	next := uint32(1)
@@ -85,7 +86,8 @@ func TestBothWays(t *testing.T) {
 	}
 }
 
-// TestLongFrames sends frames as long as a buffer, and longer ones, which take several, through interfaces that take them.
+// TestLongFrames sends frames as long as a buffer, and longer ones, which take several, through
+// interfaces that take them.
 func TestLongFrames(t *testing.T) {
 	for _, mode := range []Mode{Native, Generic} {
 		for _, stride := range []int{2048, 2112, 4096, 8192} {
@@ -100,7 +102,8 @@ func TestLongFrames(t *testing.T) {
 					testutil.Require(t, "packets of several buffers (Linux 6.6)", unix.EOPNOTSUPP)
 				}
 				var fs [][]byte
-				for i, n := range []int{2047, 2048, 2049, 60, 3839, 3840, 3841, 4096, 4097, 9014, 60, 7680, 61, 62, 9000} {
+				for i, n := range []int{2047, 2048, 2049, 60, 3839, 3840, 3841, 4096, 4097, 9014, 60, 7680, 61,
+					62, 9000} {
 					fs = append(fs, frame(uint32(i), n))
 				}
 				for range 20 {
@@ -112,7 +115,8 @@ func TestLongFrames(t *testing.T) {
 	}
 }
 
-// TestPieceRunsOver sends a piece that runs into the next buffer, which the kernel allows: chunks overlap.
+// TestPieceRunsOver sends a piece that runs into the next buffer, which the kernel allows: chunks
+// overlap.
 func TestPieceRunsOver(t *testing.T) {
 	testutil.CheckLeaks(t)
 	at, _ := newStations(t, newVeth(t, 1), 1, Native, 2048)
@@ -131,8 +135,9 @@ func TestPieceRunsOver(t *testing.T) {
 	exchange(t, left, right, [][]byte{frame(4, 60)})
 }
 
-// TestNothingElseWritten receives short frames and looks at every other byte of the receiver's memory: chunks overlap,
-// so what the kernel would write before or behind a frame may belong to another one.
+// TestNothingElseWritten receives short frames and looks at every other byte of the receiver's
+// memory: chunks overlap, so what the kernel would write before or behind a frame may belong to
+// another one.
 func TestNothingElseWritten(t *testing.T) {
 	for _, mode := range []Mode{Native, Generic} {
 		t.Run(mode.String(), func(t *testing.T) {
@@ -240,7 +245,8 @@ func hostTag(t *testing.T, fd int) byte {
 	return b[17]
 }
 
-// TestReopen opens a queue again right after it was closed, when the kernel may not have released it yet.
+// TestReopen opens a queue again right after it was closed, when the kernel may not have released
+// it yet.
 func TestReopen(t *testing.T) {
 	testutil.CheckLeaks(t)
 	ends := newVeth(t, 1)
@@ -384,9 +390,11 @@ func TestOccupied(t *testing.T) {
 	}
 }
 
-// TestOccupiedByHand attaches where a program is that no link holds, as `ip link set dev left xdp` leaves it.
+// TestOccupiedByHand attaches where a program is that no link holds, as `ip link set dev left xdp`
+// leaves it.
 func TestOccupiedByHand(t *testing.T) {
-	for mode, flags := range map[string]int{"xdpdrv": unix.XDP_FLAGS_DRV_MODE, "xdpgeneric": unix.XDP_FLAGS_SKB_MODE} {
+	for mode, flags := range map[string]int{"xdpdrv": unix.XDP_FLAGS_DRV_MODE,
+		"xdpgeneric": unix.XDP_FLAGS_SKB_MODE} {
 		t.Run(mode, func(t *testing.T) {
 			testutil.CheckLeaks(t)
 			e := newVeth(t, 1)[0]
@@ -407,8 +415,8 @@ func TestOccupiedByHand(t *testing.T) {
 	}
 }
 
-// TestShared uses one memory on two queues of an interface and on another interface, and moves frames between them
-// without a copy.
+// TestShared uses one memory on two queues of an interface and on another interface, and moves
+// frames between them without a copy.
 func TestShared(t *testing.T) {
 	for _, mode := range []Mode{Native, Generic} {
 		t.Run(mode.String(), func(t *testing.T) {
@@ -419,8 +427,8 @@ func TestShared(t *testing.T) {
 }
 
 func testShared(t *testing.T, mode Mode) {
-	// left(a) === right(a) and left(b) === right(b) of two veth pairs; the right ends bridge. Both are in the namespace
-	// of the first right end, as sockets of different namespaces cannot share.
+	// left(a) === right(a) and left(b) === right(b) of two veth pairs; the right ends bridge. Both are
+	// in the namespace of the first right end, as sockets of different namespaces cannot share.
 	const queues = 3 // of which the last is needed for txQueue only
 	a := newVeth(t, queues)
 	b := [2]end{{ns: testutil.NewNS(t)}, {ns: a[1].ns}}
@@ -454,7 +462,8 @@ func testShared(t *testing.T, mode Mode) {
 		want := frames(uint32(i), 10, 1514)
 		from[i].send(want)
 		bridge(t, rx, third, len(want))
-		eventually(t, "all frames are bridged", func() bool { return int(to.s.RxReady(ringSize)) == len(want) })
+		eventually(t, "all frames are bridged",
+			func() bool { return int(to.s.RxReady(ringSize)) == len(want) })
 		got := to.receive()
 		if len(got) != len(want) {
 			t.Fatalf("received %d of %d frames over the bridge", len(got), len(want))
@@ -501,22 +510,31 @@ func TestStats(t *testing.T) {
 	testutil.CheckLeaks(t)
 	ends := newVeth(t, 1)
 	m := newMemory(t, 256, 2048)
-	left := newStation(t, ends[0].open(t, Config{Size: 64, Tx: true, Mode: Native, Memory: m}), m, 1, 64)
-	right := newStation(t, ends[1].open(t, Config{Size: 16, Rx: true, Mode: Native, Memory: m}), m, 100, 32)
+	left := newStation(t, ends[0].open(t, Config{Size: 64, Tx: true, Mode: Native, Memory: m}), m, 1,
+		64)
+	right := newStation(t, ends[1].open(t, Config{Size: 16, Rx: true, Mode: Native, Memory: m}), m,
+		100, 32)
 	put(t, ends[1].attach(t, 1, Native), 0, right.s)
 
 	// The receiver takes no frame. The first 10 find a buffer, the next 3 do not.
 	right.fill(10)
 	left.send(frames(1, 13, 60))
 	want := Stats{RxDropped: 3, FillRingEmpty: 3}
-	eventually(t, fmt.Sprintf("without buffers %+v", want), func() bool { return stats(t, right.s) == want })
+	eventually(t, fmt.Sprintf("without buffers %+v", want), func() bool {
+		return stats(t,
+			right.s) == want
+	})
 	// Now there are buffers enough, but after 6 more the RX ring is full.
 	right.fill(20)
 	left.send(frames(2, 11, 60))
 	want.RxRingFull = 5
-	eventually(t, fmt.Sprintf("with a full ring %+v", want), func() bool { return stats(t, right.s) == want })
+	eventually(t, fmt.Sprintf("with a full ring %+v", want), func() bool {
+		return stats(t,
+			right.s) == want
+	})
 
-	// Too long, empty, and outside of the memory. Whether their buffers come back depends on the kernel.
+	// Too long, empty, and outside of the memory. Whether their buffers come back depends on the
+	// kernel.
 	left.settle(t, 0)
 	left.s.TxAt(0, 1, 0, 3000, false)
 	left.s.TxAt(1, 1, 0, 0, false)
@@ -550,7 +568,8 @@ func TestOneSided(t *testing.T) {
 	ends := newVeth(t, 1)
 	m := newMemory(t, 256, 2048)
 	tx := newStation(t, ends[0].open(t, Config{Size: 16, Tx: true, Mode: Native, Memory: m}), m, 1, 16)
-	rx := newStation(t, ends[1].open(t, Config{Size: 16, Rx: true, Mode: Native, Memory: m}), m, 100, 16)
+	rx := newStation(t, ends[1].open(t, Config{Size: 16, Rx: true, Mode: Native, Memory: m}), m, 100,
+		16)
 	put(t, ends[1].attach(t, 1, Native), 0, rx.s)
 	rx.fill(16)
 	rx.batch = 16
@@ -654,23 +673,33 @@ func TestOpenErrors(t *testing.T) {
 		{"size 2^17", func(c *Config) { c.Size = 1 << 17 }, unix.EINVAL, "up to 65536"},
 		{"no side", func(c *Config) { c.Rx, c.Tx = false, false }, unix.EINVAL, "neither side"},
 		{"no memory", func(c *Config) { c.Memory = nil }, unix.EINVAL, "no memory"},
-		{"small buffers", func(c *Config) { c.Memory = &Memory{Mem: m.Mem, Stride: 1024} }, unix.EINVAL, "use 1792 or more"},
-		{"large buffers", func(c *Config) { c.Memory = &Memory{Mem: m.Mem, Stride: 1 << 16} }, unix.EINVAL, "too large"},
-		{"one buffer", func(c *Config) { c.Memory = &Memory{Mem: m.Mem[:4095], Stride: 2048} }, unix.EINVAL, "too few"},
-		{"crooked memory", func(c *Config) { c.Memory = &Memory{Mem: m.Mem[64:], Stride: 2048} }, unix.EINVAL, "page boundary"},
-		{"other memory", func(c *Config) { c.Share, c.Memory = base, other }, unix.EINVAL, "has other memory"},
-		{"mixed modes", func(c *Config) { c.Share, c.Mode = base, ZeroCopy }, unix.EINVAL, "all zero-copy or none"},
+		{"small buffers", func(c *Config) { c.Memory = &Memory{Mem: m.Mem, Stride: 1024} }, unix.EINVAL,
+			"use 1792 or more"},
+		{"large buffers", func(c *Config) { c.Memory = &Memory{Mem: m.Mem, Stride: 1 << 16} },
+			unix.EINVAL, "too large"},
+		{"one buffer", func(c *Config) { c.Memory = &Memory{Mem: m.Mem[:4095], Stride: 2048} },
+			unix.EINVAL, "too few"},
+		{"crooked memory", func(c *Config) { c.Memory = &Memory{Mem: m.Mem[64:], Stride: 2048} },
+			unix.EINVAL, "page boundary"},
+		{"other memory", func(c *Config) { c.Share, c.Memory = base, other }, unix.EINVAL,
+			"has other memory"},
+		{"mixed modes", func(c *Config) { c.Share, c.Mode = base, ZeroCopy }, unix.EINVAL,
+			"all zero-copy or none"},
 		{"fill of no buffers", func(c *Config) {
 			c.Fill, c.Memory = []uint32{1}, &Memory{Mem: m.Mem}
 		}, unix.EINVAL, "use 1792 or more"},
-		{"fill without rx", func(c *Config) { c.Rx, c.Fill = false, []uint32{1} }, unix.EINVAL, "no receive side"},
-		{"fill buffer 0", func(c *Config) { c.Fill = []uint32{1, 0} }, unix.EINVAL, "buffer 0 cannot be received into"},
-		{"fill beyond the end", func(c *Config) { c.Fill = []uint32{16} }, unix.EINVAL, "buffer 16 cannot be received into"},
+		{"fill without rx", func(c *Config) { c.Rx, c.Fill = false, []uint32{1} }, unix.EINVAL,
+			"no receive side"},
+		{"fill buffer 0", func(c *Config) { c.Fill = []uint32{1, 0} }, unix.EINVAL,
+			"buffer 0 cannot be received into"},
+		{"fill beyond the end", func(c *Config) { c.Fill = []uint32{16} }, unix.EINVAL,
+			"buffer 16 cannot be received into"},
 		{"fill too many", func(c *Config) { c.Fill = make([]uint32, 9) }, unix.EINVAL, "too many"},
 		{"no such interface", func(c *Config) { c.Ifindex = 12345 }, unix.ENODEV, "interface #12345"},
 		{"no such queue", func(c *Config) { c.Queue = 7 }, unix.EINVAL, "left queue 7"},
 		{"fragmented zero-copy", func(c *Config) { c.Mode = ZeroCopy }, unix.EOPNOTSUPP, "contiguous"},
-		{"driver without zero-copy", func(c *Config) { c.Mode, c.Memory = ZeroCopy, contiguous }, unix.EOPNOTSUPP, "native copy"},
+		{"driver without zero-copy", func(c *Config) { c.Mode, c.Memory = ZeroCopy, contiguous },
+			unix.EOPNOTSUPP, "native copy"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -689,7 +718,8 @@ func TestAttachErrors(t *testing.T) {
 	testutil.CheckLeaks(t)
 	ends := newVeth(t, 2)
 	p := ends[0].attach(t, 2, Generic)
-	s := ends[0].open(t, Config{Queue: 1, Size: 8, Rx: true, Mode: Native, Memory: newMemory(t, 16, 2048)})
+	s := ends[0].open(t, Config{Queue: 1, Size: 8, Rx: true, Mode: Native,
+		Memory: newMemory(t, 16, 2048)})
 	wantError(t, p.Put(0, s), unix.EINVAL, "left queue 0", "bound to left queue 1")
 	wantError(t, p.Remove(2), unix.EINVAL, "left queue 2", "for 2 queues")
 	s.Close()

@@ -114,8 +114,10 @@ func TestCaptureAndReplay(t *testing.T) {
 		name, capture, replay string
 		nic                   bool
 	}{
-		{"interface, inside", "-i netmap:" + nic + " ether proto 0x88b5", "-i netmap:" + nic + " -w 0", true},
-		{"interface, over the device", "-i " + nic + " --device=NODE ether proto 0x88b5", "-i " + nic + " -w 0 --device=NODE", true},
+		{"interface, inside", "-i netmap:" + nic + " ether proto 0x88b5", "-i netmap:" + nic + " -w 0",
+			true},
+		{"interface, over the device", "-i " + nic + " --device=NODE ether proto 0x88b5", "-i " + nic +
+			" -w 0 --device=NODE", true},
 		{"pipe", "-i x}1 --device=NODE", "-i x{1 --device=NODE -t", false},
 		{"switch", "-i vale0:b --device=NODE", "-i vale0:a --device=NODE", false},
 	} {

@@ -128,7 +128,8 @@ func (s *server) startPair(t *testing.T, name string) *pair {
 }
 
 func (p *pair) mask(c *client) (s unix.CPUSet) {
-	if err := unix.SchedGetaffinity(c.cmd.Process.Pid, &s); err != nil && !errors.Is(err, syscall.ESRCH) {
+	if err := unix.SchedGetaffinity(c.cmd.Process.Pid, &s); err != nil &&
+		!errors.Is(err, syscall.ESRCH) {
 		p.t.Fatal(err)
 	}
 	return s
@@ -163,6 +164,7 @@ func (p *pair) waitBound(list ...*client) {
 func (p *pair) wantMasks(list ...*client) {
 	p.t.Helper()
 	for _, c := range list {
-		eventually(p.t, c.what+" may run where it might before", func() bool { return p.mask(c) == p.old[c] })
+		eventually(p.t, c.what+" may run where it might before",
+			func() bool { return p.mask(c) == p.old[c] })
 	}
 }

@@ -1,4 +1,5 @@
-// Package doc holds the documentation to its word: the programs in it are compiled, and their tests run.
+// Package doc holds the documentation to its word: the programs in it are compiled, and their tests
+// run.
 package doc
 
 import (
@@ -67,8 +68,8 @@ func run(t *testing.T, name string, args ...string) {
 	}
 }
 
-// The program of the page "write a Go program" compiles, and passes the test that stands there; so do the pieces of programs,
-// each in a function of its own.
+// The program of the page "write a Go program" compiles, and passes the test that stands there; so
+// do the pieces of programs, each in a function of its own.
 func TestGoPage(t *testing.T) {
 	all := blocks(t, "../../doc/go.md")
 	files := map[string]string{}
@@ -80,12 +81,15 @@ func TestGoPage(t *testing.T) {
 		case strings.Contains(code, "func Test"):
 			files["main_test.go"] = code
 		default:
-			pieces += fmt.Sprintf("\nfunc piece%d(ctx context.Context, port, other *netmap.Port, name, filter string, out io.Writer, use func(...any)) error {\n%s\nreturn nil }\n", i, code)
+			pieces += fmt.Sprintf("\nfunc piece%d(ctx context.Context, port, other *netmap.Port, "+
+				"name, filter string, out io.Writer, use func(...any)) error {\n%s\nreturn nil }\n",
+				i, code)
 		}
 	}
 	files["pieces.go"] = pieces
 	if len(files) != 3 || len(all) != 7 {
-		t.Fatalf("the page has %d pieces of Go, among them a program and its test: want 7 and both", len(all))
+		t.Fatalf("the page has %d pieces of Go, among them a program and its test: want 7 and both",
+			len(all))
 	}
 	program := filepath.Join(t.TempDir(), "talkers.test")
 	run(t, "go", "test", "-vet=off", "-c", "-o", program, overlay(t, files), "./program")

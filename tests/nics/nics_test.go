@@ -48,16 +48,27 @@ type scenario struct {
 }
 
 var scenarios = []scenario{
-	{"frames", "frames of 60 to 1518 bytes, a quarter with VLAN tags, both ways, every byte compared: all queues and single ones, in one process and through the device", testFrames},
-	{"gen", "`netmap gen` sends and receives, both ways, in one process and through the device", testGen},
+	{"frames", "frames of 60 to 1518 bytes, a quarter with VLAN tags, both ways, " +
+		"every byte compared: all queues and single ones, " +
+		"in one process and through the device", testFrames},
+	{"gen", "`netmap gen` sends and receives, both ways, in one process and through the device",
+		testGen},
 	{"C", "C programs send and receive through the device", testC},
-	{"host", "a forwarder between the interface and its host stack: ping and TCP both ways, in one process and through the device", testHost},
-	{"bridge", "a bridge to the next driver's interface passes frames both ways without copying them", testBridge},
+	{"host", "a forwarder between the interface and its host stack: ping and TCP both ways, " +
+		"in one process and through the device", testHost},
+	{"bridge", "a bridge to the next driver's interface passes frames both ways without copying them",
+		testBridge},
 	{"reopen", "closed and opened again at once, ten times, with traffic each time", testReopen},
-	{"kill", "the daemon is killed with SIGKILL: the host is reachable, and `netmap doctor --restore` puts every setting back", testKill},
-	{"link", "the interface goes down and up, the cable is pulled and plugged: EIO while it is down, traffic afterwards", testLink},
-	{"change", "MTU and number of queues change under traffic: it goes on, or EIO and the port opens again", testChange},
-	{"unplug", "the card is pulled out of the running machine and put in again: EIO, then the port opens again", testUnplug},
+	{"kill", "the daemon is killed with SIGKILL: the host is reachable, " +
+		"and `netmap doctor --restore` puts every setting back", testKill},
+	{"link", "the interface goes down and up, the cable is pulled and plugged: " +
+		"EIO while it is down, traffic afterwards", testLink},
+	{"change",
+		"MTU and number of queues change under traffic: it goes on, or EIO and the port opens again",
+		testChange},
+	{"unplug",
+		"the card is pulled out of the running machine and put in again: EIO, then the port opens again",
+		testUnplug},
 }
 
 // kernels is the environment variable that names a directory with unpacked packages of kernels.

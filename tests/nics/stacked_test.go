@@ -28,12 +28,16 @@ import (
 //	m0        m1 <-- cable --> m1        m0
 //	 ^--------------- cable --------------^
 var stacked = []stack{
-	{name: "bond, active-backup", what: bothAnd, add: addBond(netlink.BOND_MODE_ACTIVE_BACKUP), queues: 4, untags: true, test: testStackAndHost},
-	{name: "bond, 802.3ad", what: both, add: addBond(netlink.BOND_MODE_802_3AD), lacp: true, queues: 4, untags: true, test: testStack},
-	{name: "bond, balance-rr", what: both, add: addBond(netlink.BOND_MODE_BALANCE_RR), queues: 4, untags: true, test: testStack},
+	{name: "bond, active-backup", what: bothAnd, add: addBond(netlink.BOND_MODE_ACTIVE_BACKUP),
+		queues: 4, untags: true, test: testStackAndHost},
+	{name: "bond, 802.3ad", what: both, add: addBond(netlink.BOND_MODE_802_3AD), lacp: true, queues: 4,
+		untags: true, test: testStack},
+	{name: "bond, balance-rr", what: both, add: addBond(netlink.BOND_MODE_BALANCE_RR), queues: 4,
+		untags: true, test: testStack},
 	{name: "team, roundrobin", what: both, add: addTeam, queues: 4, untags: true, test: testStack},
 	{name: "VLAN", what: bothAnd, add: addVLAN, test: testStackAndHost},
-	{name: "bond on a card", what: onCard, add: addBond(netlink.BOND_MODE_ACTIVE_BACKUP), queues: 4, untags: true, card: true, test: testOnCard},
+	{name: "bond on a card", what: onCard, add: addBond(netlink.BOND_MODE_ACTIVE_BACKUP), queues: 4,
+		untags: true, card: true, test: testOnCard},
 	{name: "VRF", what: quiet, add: addVRF, test: testQuiet},
 	{name: "wireguard", what: quiet, add: addWireguard, test: testQuiet},
 }
