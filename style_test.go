@@ -118,7 +118,6 @@ const widest = 100
 
 // wide are packages and pages that have longer lines. The list may only get shorter.
 var wide = []string{
-	"ARCHITECTURE.md", "README.md",
 	"doc/bridge.md", "doc/containers.md",
 	"doc/monitoring.md", "doc/port.md",
 	"doc/suricata.md", "doc/traffic.md",
