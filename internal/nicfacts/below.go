@@ -11,16 +11,16 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// Below is an interface through which frames of another come.
+// Below is an interface that frames of another interface come through.
 type Below struct {
 	Index int
 	Name  string
 	XDP   *netlink.LinkXdp // what is known of its XDP program
 }
 
-// FindBelow finds the interfaces of the calling thread's network namespace through which frames of
-// an interface come: the members of a bond, the parent of a VLAN, and those below them. A veth
-// pair's other end is not below.
+// FindBelow finds the interfaces that frames of an interface come through, in the calling thread's
+// network namespace: the members of a bond, the parent of a VLAN, and the interfaces below those.
+// The other end of a veth pair is not below.
 func FindBelow(index int) ([]Below, error) {
 	links, err := listLinks()
 	if err != nil {
@@ -44,8 +44,8 @@ func FindBelow(index int) ([]Below, error) {
 	return found, nil
 }
 
-// listLinks lists interfaces, once more when they have changed meanwhile. Where they go on
-// changing, the last list has to do.
+// listLinks lists interfaces, and repeats that if they change meanwhile. If they change each time,
+// it returns the last list.
 func listLinks() (links []netlink.Link, err error) {
 	for range 5 {
 		if links, err = netlink.LinkList(); !errors.Is(err, netlink.ErrDumpInterrupted) {
@@ -55,7 +55,7 @@ func listLinks() (links []netlink.Link, err error) {
 	return links, nil
 }
 
-// isParent says whether an interface is the parent of one of those.
+// isParent tells whether an interface is the parent of one of the others.
 func isParent(links []netlink.Link, index int, of []int) bool {
 	return slices.ContainsFunc(links, func(l netlink.Link) bool {
 		a := l.Attrs()

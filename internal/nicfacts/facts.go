@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package nicfacts is what the kernel says of a network interface, and what follows from that
-// before a socket is opened on it: how many queues it has, which XDP mode can receive its frames,
-// and through which interfaces they come.
+// Package nicfacts asks the kernel about a network interface, and works out what follows before a
+// socket is opened on it: how many queues it has, which XDP mode can receive its frames, and which
+// interfaces they come through.
 package nicfacts
 
 import (
@@ -18,31 +18,30 @@ import (
 )
 
 const (
-	// MaxSegments is how many buffers a packet may have in the copy modes. The kernel makes a
-	// fragment of a socket buffer of each, and drivers that send from our memory have no other
-	// room than that (MAX_SKB_FRAGS).
+	// MaxSegments is how many buffers a packet may have in the copy modes. The kernel makes each
+	// buffer a fragment of a socket buffer, which has room for 17 (MAX_SKB_FRAGS).
 	MaxSegments = 17
-	// MaxPacket is the longest packet: drivers have 16 bits for its length.
+	// MaxPacket is the length of the longest packet: drivers have 16 bits for a length.
 	MaxPacket = 1<<16 - 1
 
 	etherHead = 14
 )
 
-// Facts are what the kernel tells of an interface, as it tells it. Some of it may be missing, and
-// some contradict the rest: a TAP that nobody reads has no channels, says its driver, and still one
-// queue, says the kernel, with room for 256.
+// Facts are the kernel's answers about an interface, unchanged. Some may be missing, and some
+// contradict others: of a TAP that nobody reads, the driver reports no channels, and the kernel one
+// queue in use and room for 256.
 type Facts struct {
 	Name       string
 	Index, MTU int
 	Address    net.HardwareAddr
-	Kind       string            // as "ip -d link" says it: bond, vlan, veth; "device" is a card, or lo
-	Layer      string            // link layer, as netlink calls it: "ether", "loopback", "none"
-	Driver     string            // "" where it is not known
-	XDP        *ethtool.XDP      // nil where the kernel does not tell: before Linux 6.3
-	Room       ethtool.Queues    // queues that there is memory for; some drivers use fewer
-	InUse      ethtool.Queues    // queues that the kernel uses, none where it does not tell
-	Channels   *ethtool.Channels // queues in use, by the driver; nil where it does not tell
-	Errs       []error           // questions that failed, other than by having no answer
+	Kind       string            // as in "ip -d link": bond, vlan, veth; "device" is a card, or lo
+	Layer      string            // link layer, as in netlink: "ether", "loopback", "none"
+	Driver     string            // "" if unknown
+	XDP        *ethtool.XDP      // nil before Linux 6.3, which does not report it
+	Room       ethtool.Queues    // queues that have memory; some drivers use fewer
+	InUse      ethtool.Queues    // queues that the kernel uses; 0 if it does not report them
+	Channels   *ethtool.Channels // queues that the driver uses; nil if it does not report them
+	Errs       []error           // questions that failed, except those without an answer
 }
 
 // Ask asks the kernel about an interface of the calling thread's network namespace.
@@ -65,14 +64,15 @@ func Ask(l netlink.Link) *Facts {
 	return f
 }
 
-// failed notes the error of a question. That there is no answer is none.
+// failed records the error of a question. EOPNOTSUPP means that the kernel has no answer, which is
+// not an error.
 func (f *Facts) failed(what string, err error) {
 	if err != nil && !errors.Is(err, syscall.EOPNOTSUPP) {
 		f.Errs = append(f.Errs, fmt.Errorf("%s: %w", what, err))
 	}
 }
 
-// AskQueues asks for those facts that may change while the interface is open.
+// AskQueues asks again for the facts that may change while the interface is open: its queues.
 func (f *Facts) AskQueues() error {
 	f.Channels = nil
 	c, err := ethtool.AskChannels(f.Index)
@@ -83,7 +83,7 @@ func (f *Facts) AskQueues() error {
 	return err
 }
 
-// Queues is how many queues there are to open sockets on in each direction, one at least.
+// Queues is on how many queues sockets can be opened, in each direction, at least one.
 func (f *Facts) Queues() ethtool.Queues {
 	c := f.Channels
 	if c == nil {
@@ -98,9 +98,9 @@ func (f *Facts) Queues() ethtool.Queues {
 	}
 }
 
-// usable is how many queues of a direction can be used, of those that the driver tells of and those
-// in use, of which either may be 0. A socket cannot be bound to more than are in use; drivers that
-// need queues for themselves tell of fewer.
+// usable is how many queues of a direction can be used: of those that the driver reports and those
+// in use; either may be 0. A socket can be bound only to a queue in use. Drivers that need queues
+// for themselves report fewer.
 func usable(told, inUse int) int {
 	switch {
 	case told == 0:
@@ -111,12 +111,12 @@ func usable(told, inUse int) int {
 	return max(told, 1)
 }
 
-// Bare says whether frames have no Ethernet header: they are IP packets, as in tunnels.
+// Bare tells whether frames have no Ethernet header: they are IP packets, as in tunnels.
 func (f *Facts) Bare() bool {
 	return f.Layer != "ether" && f.Layer != "loopback" && f.Layer != ""
 }
 
-// Notes are what users of the interface have to know before they open it.
+// Notes are facts that users should know before they open the interface.
 func (f *Facts) Notes() (list []string) {
 	switch {
 	case f.Layer == "loopback":
@@ -138,8 +138,8 @@ func (f *Facts) Notes() (list []string) {
 	return list
 }
 
-// Longest is the longest frame that can be sent from buffers of a size, and what becomes of others
-// if the MTU allows them.
+// Longest returns the length of the longest frame that can be sent from buffers of a size. If the
+// MTU allows longer frames, problem tells what happens to them.
 func (f *Facts) Longest(bufSize uint32) (most int, problem string) {
 	m := xsk.Memory{Stride: bufSize}
 	if most = int(min(MaxSegments*m.MaxTx(), MaxPacket)); f.MTU+etherHead > most {
@@ -148,8 +148,8 @@ func (f *Facts) Longest(bufSize uint32) (most int, problem string) {
 	return most, problem
 }
 
-// TooLong says that the MTU allows frames that cannot be sent: those of more than most bytes.
+// TooLong is the text for an MTU that allows frames of more than most bytes, which cannot be sent.
 func TooLong(mtu, most int) string {
-	return fmt.Sprintf("its MTU is %d, but a frame of more than %d bytes cannot be sent, and is dropped",
-		mtu, most)
+	return fmt.Sprintf("its MTU is %d, but a frame of more than %d bytes cannot be sent, "+
+		"and is dropped", mtu, most)
 }

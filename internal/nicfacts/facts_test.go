@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Users hear of what they would not expect, and of nothing else.
+// Notes tells users what they would not expect, and nothing else.
 func TestNotes(t *testing.T) {
 	for _, tt := range []struct{ kind, layer, want string }{
 		{"device", "ether", ""},

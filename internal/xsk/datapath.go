@@ -12,19 +12,19 @@ import (
 // RxReady is the number of received frames that RxAt can read, at most max.
 func (s *Socket) RxReady(max uint32) uint32 { return s.rx.ready(max) }
 
-// RxAt is received frame i of those that RxReady counted: length bytes from offset of a buffer.
-// More means that the packet goes on in the next one.
+// RxAt returns received frame i of those that RxReady counted: length bytes from offset of a
+// buffer. More means that the packet goes on in the next frame.
 //
-// The kernel reports the chunk that FillAt made of the buffer in the low 48 bits, and in the high
-// 16 how far the frame is into the chunk.
+// The low 48 bits of the address are the chunk that FillAt made of the buffer. The high 16 are the
+// offset of the frame in the chunk.
 func (s *Socket) RxAt(i uint32) (buf, offset, length uint32, more bool) {
 	d := &s.rxDesc[(s.rx.tail+i)&s.mask]
 	return s.buffer(d.Addr&addrMask + headroom), uint32(d.Addr>>48) - headroom, d.Len,
 		d.Options&unix.XDP_PKT_CONTD != 0
 }
 
-// RxWhole is how many of the first n received frames make whole packets: those after them belong to
-// a packet whose end is not among the n.
+// RxWhole is how many of the first n received frames make whole packets. The frames after them
+// belong to a packet whose end is not among the n.
 func (s *Socket) RxWhole(n uint32) uint32 {
 	for n > 0 && s.rxDesc[(s.rx.tail+n-1)&s.mask].Options&unix.XDP_PKT_CONTD != 0 {
 		n--
@@ -32,9 +32,9 @@ func (s *Socket) RxWhole(n uint32) uint32 {
 	return n
 }
 
-// Stamp is when the frame in a buffer arrived, in nanoseconds by the clock of the card, 0 if the
-// driver did not say. It is there once, for the first buffer of a packet, if a program of
-// AttachStamping is on the interface and Memory has Spare.
+// Stamp returns when the frame in a buffer arrived, in nanoseconds of the card's clock, or 0 if the
+// driver did not tell. It needs a program of AttachStamping and Memory with Spare. The first buffer
+// of a packet has the stamp, and Stamp returns it once.
 func (s *Socket) Stamp(buf uint32) uint64 {
 	p := s.memory.Mem[uint64(buf)*uint64(s.stride)-stampSize:][:stampSize]
 	t := binary.NativeEndian.Uint64(p)
@@ -48,17 +48,18 @@ func (s *Socket) RxRelease(n uint32) { s.rx.release(n) }
 // FillRoom is the number of buffers that FillAt can take, at most max.
 func (s *Socket) FillRoom(max uint32) uint32 { return s.fill.room(max) }
 
-// FillAt sets entry i of those that FillRoom counted to a buffer, which must be one that CanFill.
+// FillAt sets entry i of those that FillRoom counted to a buffer. CanFill must be true of the
+// buffer.
 func (s *Socket) FillAt(i, buf uint32) { s.Filler().Set(i, buf) }
 
-// Filler is what FillAt needs to know, small enough for registers, for loops: until the next
-// FillCommit.
+// Filler is a copy of what FillAt needs, small enough for the registers of a loop. It is valid
+// until the next FillCommit.
 type Filler struct {
 	addrs         []uint64
 	first, stride uint32
 }
 
-// Filler returns that of the entries that are not committed yet.
+// Filler returns the Filler of the entries that are not committed yet.
 func (s *Socket) Filler() Filler { return Filler{s.fillAddrs, s.fill.head, s.stride} }
 
 // Set is FillAt.
@@ -69,41 +70,42 @@ func (f Filler) Set(i, buf uint32) {
 // FillCommit hands the first n buffers to the kernel.
 func (s *Socket) FillCommit(n uint32) { s.fill.commit(n) }
 
-// KickRx wakes a driver that ran out of buffers, after FillCommit. Only zero-copy drivers ever ask
-// for it.
+// KickRx wakes a driver that ran out of buffers, after FillCommit. Only zero-copy drivers ask for
+// that.
 func (s *Socket) KickRx() {
 	if s.fill.needWakeup() {
 		s.recv()
 	}
 }
 
-// PollDriver has the driver receive, here and now, if nothing has been received and the socket was
-// opened with BusyPoll.
+// PollDriver runs the driver's receive loop in this call, if nothing has been received and the
+// socket was opened with BusyPoll.
 func (s *Socket) PollDriver() {
 	if s.busy && s.rx.ready(1) == 0 {
 		s.recv()
 	}
 }
 
-// PollSent has the driver say which frames are out, if it has said of none and is polled. In copy
-// modes they are when KickTx returns.
+// PollSent makes a polled driver report which frames are sent, if it has not reported any. In copy
+// modes they are sent when KickTx returns.
 func (s *Socket) PollSent() {
 	if s.busy && s.zeroCopy && s.done.ready(1) == 0 {
 		s.recv()
 	}
 }
 
-// recv has the kernel see to the receive side. An error means that the queue is going away, which
+// recv makes the kernel handle the receive side. An error means that the queue is going away, which
 // the transmit side and poll(2) report.
 func (s *Socket) recv() {
 	unix.Syscall6(unix.SYS_RECVFROM, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
 }
 
-// Wake has a zero-copy driver look at its rings, whether it has asked for that or not: after a bind
-// with nothing to receive into, some ask only later, and sleep meanwhile.
+// Wake makes a zero-copy driver look at its rings, even if it has not asked for that: some drivers
+// that found no buffers at bind ask only later, and sleep meanwhile.
 func (s *Socket) Wake() {
 	if s.zeroCopy {
-		unix.Syscall6(unix.SYS_SENDTO, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0) // drivers do not distinguish directions here
+		// Drivers do not distinguish directions here.
+		unix.Syscall6(unix.SYS_SENDTO, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
 	}
 	s.KickRx()
 }
@@ -112,10 +114,10 @@ func (s *Socket) Wake() {
 func (s *Socket) TxRoom(max uint32) uint32 { return s.tx.room(max) }
 
 // TxAt sets entry i of those that TxRoom counted to a frame: 1 to MaxTx bytes from offset of a
-// buffer, within the buffer. More means that the packet goes on in the next entry, which needs
-// Multi; the kernel is to be given whole packets only. Of an entry that is not valid the buffer is
-// lost on many kernels, and those behind it wait for the next KickTx. The kernel lets a frame run
-// into the next buffer by 256 bytes: it is the caller who has to check.
+// buffer, within the buffer. More means that the packet goes on in the next entry; that needs
+// Multi, and the caller must commit whole packets only. On many kernels the buffer of an invalid
+// entry is lost, and the entries behind it wait for the next KickTx. The caller must check the end:
+// the kernel accepts a frame that runs up to 256 bytes into the next buffer.
 func (s *Socket) TxAt(i, buf, offset, length uint32, more bool) {
 	options := uint32(0)
 	if more {
@@ -124,14 +126,14 @@ func (s *Socket) TxAt(i, buf, offset, length uint32, more bool) {
 	s.Sender().set(i, buf, offset, length, options)
 }
 
-// Sender is what TxAt needs to know, small enough for registers, for loops: until the next
-// TxCommit.
+// Sender is a copy of what TxAt needs, small enough for the registers of a loop. It is valid until
+// the next TxCommit.
 type Sender struct {
 	desc          []unix.XDPDesc
 	first, stride uint32
 }
 
-// Sender returns that of the entries that are not committed yet.
+// Sender returns the Sender of the entries that are not committed yet.
 func (s *Socket) Sender() Sender { return Sender{s.txDesc, s.tx.head, s.stride} }
 
 // Set is TxAt for a whole packet at the start of its buffer.
@@ -142,31 +144,32 @@ func (t Sender) set(i, buf, offset, length, options uint32) {
 	d.Addr, d.Len, d.Options = uint64(buf)*uint64(t.stride)+uint64(offset), length, options
 }
 
-// TxCommit hands the first n frames to the kernel, which sends them when it likes or at KickTx.
+// TxCommit hands the first n frames to the kernel, which sends them at once or at KickTx.
 func (s *Socket) TxCommit(n uint32) { s.tx.commit(n) }
 
 // TxPending is the number of frames that the kernel has not taken yet. In copy modes it takes them
-// in KickTx only, and leaves them when the device is full: as long as there are any, KickTx has to
-// be called again some time.
+// only in KickTx, and leaves them when the device is full: while there are any, KickTx must be
+// called again later.
 func (s *Socket) TxPending() uint32 { return s.tx.pending() }
 
-// KickTx makes the kernel send what TxCommit handed over, if it waits to be told. It stops at a
-// packet that the device has refused: the packet is out of the ring, its buffers come back through
-// Done, and those behind it wait for the next KickTx, unless PutBack puts it in front of them. An
-// error means that the queue is gone or down (ENXIO, ENETDOWN); a full device is none.
+// KickTx makes the kernel send the committed frames, if the kernel waits to be told. It stops at a
+// packet that the device has refused. That packet is out of the ring and its buffers come back
+// through Done; the packets behind it wait for the next KickTx, unless PutBack puts it in front of
+// them. An error means that the queue is gone or down (ENXIO, ENETDOWN). A full device is not an
+// error.
 //
-// In copy modes one system call sends as many frames as its budget allows, then says EAGAIN. It is
-// repeated for the others: left to the next KickTx they would wait for a call that may never come,
-// and on veth a tenth of the throughput is lost. But EAGAIN also means that the device is full,
-// where repeating is no help. So there are never more calls than it takes to send everything when
-// each uses its budget up. Also full is a device that takes no more of the kernel's memory
-// (ENOBUFS, ENOMEM).
+// In copy modes one system call sends as many frames as its budget allows, then returns EAGAIN.
+// KickTx repeats it: the other frames might wait for a KickTx that never comes, and veth would lose
+// a tenth of its throughput. But EAGAIN also means that the device is full, and then repeating is
+// useless. So KickTx makes no more calls than it takes to send everything when each call uses its
+// whole budget. ENOBUFS and ENOMEM mean that the device takes no more of the kernel's memory; it
+// counts as full.
 //
-// EBUSY means that the device has dropped a packet, any other error after which nothing is left
-// that it said so of the last. The kernel does not tell a device that is full, as a veth pair can
-// be, from one that will never take this packet.
+// EBUSY means that the device has dropped a packet. Any other error that leaves nothing in the ring
+// means that the device dropped the last packet. The kernel does not distinguish a full device,
+// such as a veth pair, from one that will never take this packet.
 func (s *Socket) KickTx() (refused bool, err error) {
-	if !s.tx.needWakeup() && !s.busy { // a driver that is polled sends only then
+	if !s.tx.needWakeup() && !s.busy { // a polled driver sends only in a system call
 		return false, nil
 	}
 	for left := s.tx.pending(); left > 0; left -= min(left, s.budget) {
@@ -178,7 +181,7 @@ func (s *Socket) KickTx() (refused bool, err error) {
 			s.refuse()
 			return true, nil
 		case e == unix.EAGAIN:
-			s.tx.look() // a refusal is found from where this call began
+			s.tx.look() // refuse searches from where the next call begins
 		case e == unix.EBUSY || e == unix.ENOBUFS || e == unix.ENOMEM:
 			return false, nil
 		default:
@@ -191,7 +194,7 @@ func (s *Socket) KickTx() (refused bool, err error) {
 // Done is the number of sent buffers that DoneAt can read, at most max.
 func (s *Socket) Done(max uint32) uint32 { return s.done.ready(max) }
 
-// DoneAt is buffer i of those that Done counted: it was sent, or dropped by the driver.
+// DoneAt returns buffer i of those that Done counted. Its frame was sent, or the driver dropped it.
 func (s *Socket) DoneAt(i uint32) (buf uint32) {
 	return s.buffer(s.doneAddrs[(s.done.tail+i)&s.mask] & addrMask)
 }

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// headroom is what the kernel leaves free at the start of a chunk it receives into. //
-	// XDP_PACKET_HEADROOM
+	// headroom is how many bytes the kernel leaves free at the start of a chunk that it receives into
+	// (XDP_PACKET_HEADROOM).
 	headroom = 256
 	// maxChunk is the largest chunk the kernel takes: a page.
 	maxChunk = 4096
@@ -20,9 +20,10 @@ const (
 	minStride = 2048 - headroom
 	// maxStride is what Socket.buffer can divide by.
 	maxStride = 1<<16 - 1
-	// hugePage is how far Memory.Contiguous promises that memory is contiguous.
+	// hugePage is the size of the pieces of memory that Memory.Contiguous promises to be contiguous.
 	hugePage = 2 << 20
-	// addrMask is the part of an address that says which chunk; the bits above are an offset into it.
+	// addrMask selects the bits of an address that name the chunk. The bits above are an offset into
+	// it.
 	addrMask = 1<<48 - 1
 
 	memoryOp = "use memory"
@@ -31,8 +32,8 @@ const (
 // Memory is the memory of the packet buffers, the UMEM of the kernel: buffer i is
 // Mem[i*Stride:(i+1)*Stride]. Mem starts at a page boundary and may be a shared mapping.
 //
-// A received frame begins at the first byte of its buffer, although the kernel puts 256 bytes
-// before the frame. That is why chunks are unaligned, and begin 256 bytes before their buffer:
+// A received frame begins at the first byte of its buffer, although the kernel needs 256 bytes
+// before the frame. So chunks are unaligned, and begin 256 bytes before their buffer:
 //
 //	buffer i-1            buffer i              buffer i+1
 //	|---------------------|---------------------|------
@@ -40,17 +41,17 @@ const (
 //	              | 256   frame                 |
 //	              chunk that FillAt(i) hands to the kernel
 //
-// The kernel does not write to those 256 bytes, which may hold a frame of buffer i-1: nothing in
-// them is used unless an XDP program moves the start of a frame or puts a note before it. Ours does
-// only where a stamp is asked for, and that is what Spare has room for.
+// The kernel does not write to those 256 bytes, which may hold a frame of buffer i-1. Only an XDP
+// program that moves the start of a frame or puts metadata before it uses them. Ours does the
+// latter for time stamps, and Spare reserves the room.
 type Memory struct {
 	Mem    []byte
 	Stride uint32
-	// Spare is how many bytes at the end of each buffer no frame uses: room for the stamp of what
-	// arrives in the next.
+	// Spare is how many bytes at the end of each buffer no frame uses. The time stamp of the frame in
+	// the next buffer is written there.
 	Spare uint32
-	// Contiguous promises physically contiguous memory within each 2 MiB, without which zero-copy
-	// loses frames. Mem starts Skew bytes into the first of them.
+	// Contiguous promises physically contiguous memory within each 2 MiB; without it zero-copy loses
+	// frames. Mem starts Skew bytes into the first 2 MiB.
 	Contiguous bool
 	Skew       uint64
 }
@@ -64,14 +65,14 @@ func (m *Memory) MaxFrame() uint32 { return m.chunk() - headroom }
 // MaxTx is the longest frame, or piece of one, that can be sent from one buffer.
 func (m *Memory) MaxTx() uint32 { return min(m.Stride-m.Spare, maxChunk) }
 
-// KernelBytes is what the kernel takes of its own memory for each queue that has memory of so many
-// bytes: by far most of it is the state of each chunk. // struct xdp_buff_xsk
+// KernelBytes is how much of its own memory the kernel uses for each queue with so many bytes of
+// buffers. Most of it is the state of each chunk (struct xdp_buff_xsk).
 func (m *Memory) KernelBytes(bytes uint64) uint64 { return bytes / uint64(m.chunk()) * 128 }
 
-// chunk is the size of a chunk: it ends where its buffer ends, or before.
+// chunk is the size of a chunk, which ends where its buffer ends, or before.
 func (m *Memory) chunk() uint32 { return min(m.Stride-m.Spare+headroom, maxChunk) }
 
-// check finds what the kernel would refuse without saying why, or not refuse at all.
+// check finds what the kernel would refuse without a reason, or accept although it cannot work.
 func (m *Memory) check(zeroCopy bool) error {
 	switch {
 	case m.Stride < minStride+m.Spare:
@@ -84,19 +85,20 @@ func (m *Memory) check(zeroCopy bool) error {
 	case m.Buffers() < 2:
 		return invalid(memoryOp, "", fmt.Sprintf("%d bytes are too few for two buffers", len(m.Mem)))
 	case zeroCopy && !m.Contiguous:
-		return noZeroCopy("zero-copy needs physically contiguous memory (huge pages): use those, or native copy")
+		return noZeroCopy("zero-copy needs physically contiguous memory (huge pages): " +
+			"use those, or native copy")
 	}
 	return nil
 }
 
-// noZeroCopy is the Error of memory that is good for copy modes only. The kernel says the same of a
-// driver.
+// noZeroCopy is the error of memory that is usable in copy modes only. The kernel returns the same
+// errno for a driver without zero-copy.
 func noZeroCopy(why string) error {
 	return fault.New(unix.EOPNOTSUPP, memoryOp, "", "%s", why)
 }
 
-// CanFill tells whether the chunk of the buffer is one that the kernel takes. It drops others
-// without a trace.
+// CanFill tells whether the kernel can receive into the buffer. It silently drops chunks of buffers
+// that it cannot use.
 func (m *Memory) CanFill(buf uint32, zeroCopy bool) bool {
 	if buf == 0 || buf >= m.Buffers() {
 		return false // before the start, or beyond the end
@@ -109,8 +111,8 @@ func (m *Memory) CanSend(buf uint32) bool {
 	return m.together(uint64(buf)*uint64(m.Stride), m.MaxTx())
 }
 
-// together tells whether so many bytes lie in one huge page. What crosses into the next one is
-// somewhere else in physical memory from there on.
+// together tells whether so many bytes are in one huge page. The next huge page may be anywhere in
+// physical memory.
 func (m *Memory) together(at uint64, size uint32) bool {
 	return (m.Skew+at)%hugePage+uint64(size) <= hugePage
 }

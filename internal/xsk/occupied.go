@@ -20,20 +20,21 @@ type Occupant struct {
 	Mode string `json:"mode"`           // native, generic, offloaded, or several
 }
 
-// occupantModes are what attaching leads to, and what `ip link set` calls it. // XDP_ATTACHED_*
+// occupantModes are the kernel's attach modes (XDP_ATTACHED_*): our name, and the option of `ip
+// link set` for it.
 var occupantModes = []struct{ name, command string }{
 	{}, {"native", "xdpdrv"}, {"generic", "xdpgeneric"}, {"offloaded", "xdpoffload"},
 	{"several modes", "xdp"},
 }
 
-// FindOccupant looks at what rtnetlink tells of an interface, nil when no program is attached. The
-// program's name needs privileges: the error says why there is none.
+// FindOccupant returns the XDP program that rtnetlink reports for an interface, nil if it reports
+// none. Reading the name needs privileges; without them the name is "", and the error says why.
 func FindOccupant(x *netlink.LinkXdp) (*Occupant, error) {
 	if x == nil || !x.Attached {
 		return nil, nil
 	}
-	o := &Occupant{ID: x.ProgId, Mode: occupantModes[min(int(x.AttachMode),
-		len(occupantModes)-1)].name}
+	mode := min(int(x.AttachMode), len(occupantModes)-1)
+	o := &Occupant{ID: x.ProgId, Mode: occupantModes[mode].name}
 	p, err := ebpf.NewProgramFromID(ebpf.ProgramID(o.ID))
 	if err != nil {
 		return o, err
@@ -55,7 +56,7 @@ func (o *Occupant) String() string {
 	return fmt.Sprintf("%s (id %d, %s)", name, o.ID, o.Mode)
 }
 
-// Detach is the command that takes the program off an interface.
+// Detach returns the command that detaches the program from an interface.
 func (o *Occupant) Detach(ifname string) string {
 	if id, ok := linkOf(ebpf.ProgramID(o.ID)); ok {
 		return fmt.Sprintf("bpftool link detach id %d", id)
@@ -68,12 +69,12 @@ func (o *Occupant) Detach(ifname string) string {
 	return ""
 }
 
-// Free says EBUSY for an interface that has an XDP program, as Attach would. Who has to ready the
-// interface before that asks first.
+// Free returns EBUSY for an interface that has an XDP program, as Attach would. A caller that must
+// prepare the interface before Attach calls Free first.
 func Free(ifindex int) error {
 	l, err := netlink.LinkByIndex(ifindex)
 	if err != nil {
-		return nil // Attach says what is wrong
+		return nil // Attach reports the error
 	}
 	if o, _ := FindOccupant(l.Attrs().Xdp); o != nil {
 		name := l.Attrs().Name
@@ -83,8 +84,8 @@ func Free(ifindex int) error {
 	return nil
 }
 
-// occupied is the error of an interface that has an XDP program already: it names the program and
-// says how to get rid of it, as far as both can be found out.
+// occupied is the error of an interface that already has an XDP program. It names the program and
+// the command that detaches it, as far as both can be found out.
 func occupied(ifindex int, name string) error {
 	if err := Free(ifindex); err != nil {
 		return err
@@ -99,10 +100,10 @@ func occupied(ifindex int, name string) error {
 		"another XDP program was attached at the same time: try again")
 }
 
-// occupantAbove finds an interface that has an XDP program and an interface below it, whose kernel
-// takes no program then.
+// occupantAbove finds an interface whose frames come through this one and that has an XDP program.
+// The kernel then takes no program on this one.
 func occupantAbove(ifindex int) (name string, o *Occupant) {
-	links, _ := netlink.LinkList() // without it, there is less to say
+	links, _ := netlink.LinkList() // without the list, the error says less
 	master := 0
 	for _, l := range links {
 		if l.Attrs().Index == ifindex {
@@ -119,8 +120,7 @@ func occupantAbove(ifindex int) (name string, o *Occupant) {
 	return "", nil
 }
 
-// linkOf finds the bpf_link that attaches a program, if it is attached by one: `ip link` cannot
-// detach it then.
+// linkOf finds the bpf_link that attaches a program. `ip link` cannot detach such a program.
 func linkOf(id ebpf.ProgramID) (link.ID, bool) {
 	it := new(link.Iterator)
 	defer it.Close()

@@ -6,22 +6,23 @@ import "github.com/cilium/ebpf/asm"
 
 const offsetDataEnd = 4 // in struct xdp_md
 
-// Prefix is what frames start with that others have the host receive while a Generic program is on
-// the interface: they pass through the program, which has to tell them from received ones. It is 16
-// bytes with an Ethernet header in it, whose source address is a secret, in the machine's byte
-// order:
+// Prefix marks frames for the host while a Generic program is on the interface. Other code has the
+// host receive frames there; they pass through the program, which must distinguish them from frames
+// of the wire. It is 16 bytes with an Ethernet header in them, whose source address is a secret, in
+// the machine's byte order:
 //
 //	| destination | secret | type | 2 bytes |   interface with Ethernet frames
-//	| 2 bytes | destination | secret | type |   interface whose frames have no such header: it comes right before the frame
+//	| 2 bytes | destination | secret | type |   interface whose frames have no such header:
+//	                                            the header is right before the frame
 type Prefix struct {
-	Secret uint64 // of which the low 48 bits count; 0 is none at all
+	Secret uint64 // the low 48 bits; 0 means that there is no prefix
 	Bare   bool   // the interface's frames have no Ethernet header
 }
 
-// PrefixSize is the number of its bytes.
+// PrefixSize is the length of a prefix in bytes.
 const PrefixSize = 16
 
-// SourceAt is where in it the secret is.
+// SourceAt is the offset of the secret in the prefix.
 func (p Prefix) SourceAt() int {
 	if p.Bare {
 		return 8
@@ -29,13 +30,13 @@ func (p Prefix) SourceAt() int {
 	return 6
 }
 
-// AttachGeneric is Attach in Generic mode for an interface on which others have the host receive
-// frames, too. Those that start with the prefix lose it and go to the host.
+// AttachGeneric is Attach in Generic mode for an interface on which other code has the host receive
+// frames. The program cuts the prefix off such frames and passes them to the host.
 func AttachGeneric(ifindex, queues int, prefix Prefix) (*Program, error) {
 	return attach(ifindex, queues, Generic, strip(prefix))
 }
 
-// strip is what the program starts with: if the frame starts with the prefix { cut that off, return
+// strip is the start of the program: if the frame starts with the prefix { cut it off, return
 // XDP_PASS }
 func strip(prefix Prefix) asm.Instructions {
 	const unused = 16 // bits of the word that follow the secret

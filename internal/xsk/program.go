@@ -21,23 +21,23 @@ const (
 	attachOp       = "attach XDP program to"
 )
 
-// ProgramName is what our XDP programs are called.
+// ProgramName is the name of our XDP programs.
 const ProgramName = "netmap_xdp"
 
-// Program is an XDP program on an interface, with a table of sockets, one a queue. Frames of a
-// queue that has a socket in the table go to the socket, those of other queues to the host. It
-// disappears with the process, whichever way that ends.
+// Program is an XDP program on an interface, with a table of sockets, one for each queue. Frames of
+// a queue that has a socket in the table go to the socket, those of other queues to the host. The
+// kernel removes the program when the process ends, for whatever reason.
 type Program struct {
 	ifindex int
 	name    string // of the interface, for errors
 	queues  int
-	first   asm.Instructions // before those that steer
+	first   asm.Instructions // run before redirect
 	sockets *ebpf.Map        // XSKMAP: queue -> socket
 	link    link.Link
 }
 
-// Attach puts a program without sockets on an interface. Native and ZeroCopy sockets need it in the
-// driver, Generic ones need it in Generic mode.
+// Attach attaches a program without sockets to an interface. Native and ZeroCopy sockets need it in
+// the driver, Generic sockets need it in Generic mode.
 func Attach(ifindex, queues int, mode Mode) (*Program, error) {
 	return attach(ifindex, queues, mode, nil)
 }
@@ -76,19 +76,19 @@ func (p *Program) attach(mode Mode) error {
 		flags = link.XDPGenericMode
 	}
 	p.link, err = link.AttachXDP(link.XDPOptions{Program: prog, Interface: p.ifindex, Flags: flags})
-	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) { // EEXIST: one is there in the other mode
+	// EEXIST means that a program is attached in the other mode.
+	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) {
 		return occupied(p.ifindex, p.name)
 	}
 	var errno unix.Errno
 	if errors.As(err, &errno) {
-		err = errno // the library's text around it says no more
+		err = errno // the library's text adds nothing
 	}
 	return fail(fmt.Sprintf("%s (%v)", attachOp, mode), p.name, err, attachHints)
 }
 
-// Renew gives the interface the program once more, for a driver that has forgotten it while the
-// kernel goes on believing that it is there. It is loaded anew, as the kernel would not bother the
-// driver with the one that it has.
+// Renew attaches the program again, for a driver that has dropped it while the kernel still reports
+// it. It loads a new copy: the kernel would not call the driver for the copy that is attached.
 func (p *Program) Renew() error {
 	const op = "renew XDP program of"
 	prog, err := p.load()
@@ -99,8 +99,8 @@ func (p *Program) Renew() error {
 	return fail(op, p.name, p.link.Update(prog), attachHints)
 }
 
-// load loads the program. Drivers hand frames of several pages only to one that says that it takes
-// them.
+// load loads the program. It declares that it takes frames of several pages: drivers give such
+// frames only to programs that do.
 func (p *Program) load() (*ebpf.Program, error) {
 	spec := &ebpf.ProgramSpec{
 		Name: ProgramName, Type: ebpf.XDP, License: programLicense, Flags: unix.BPF_F_XDP_HAS_FRAGS,
@@ -118,8 +118,8 @@ func (p *Program) load() (*ebpf.Program, error) {
 	return prog, err
 }
 
-// redirect is the program: return bpf_redirect_map(sockets, ctx->rx_queue_index, XDP_PASS). The
-// flags are what it returns for a queue that has no socket.
+// redirect is the rest of the program: return bpf_redirect_map(sockets, ctx->rx_queue_index,
+// XDP_PASS). The last argument is the result for a queue that has no socket.
 func redirect(sockets *ebpf.Map) asm.Instructions {
 	return asm.Instructions{
 		asm.LoadMem(asm.R2, asm.R1, offsetRxQueue, asm.Word),
@@ -130,7 +130,7 @@ func redirect(sockets *ebpf.Map) asm.Instructions {
 	}
 }
 
-// Put steers the frames of the socket's queue to the socket.
+// Put directs the frames of the socket's queue to the socket.
 func (p *Program) Put(queue int, s *Socket) error {
 	const op = "steer to socket"
 	if err := p.check(op, queue); err != nil {
@@ -143,7 +143,7 @@ func (p *Program) Put(queue int, s *Socket) error {
 	return fail(op, on, p.sockets.Put(uint32(queue), uint32(s.fd)), mapHints)
 }
 
-// Remove steers the frames of a queue to the host again. Closing the socket does the same.
+// Remove directs the frames of a queue to the host again. Closing the socket does the same.
 func (p *Program) Remove(queue int) error {
 	const op = "steer to host"
 	if err := p.check(op, queue); err != nil {
@@ -164,7 +164,7 @@ func (p *Program) check(op string, queue int) error {
 	return nil
 }
 
-// Close takes the program off the interface. All frames go to the host then.
+// Close detaches the program. All frames go to the host then.
 func (p *Program) Close() error {
 	return fail("detach XDP program from", p.name, errors.Join(p.link.Close(), p.sockets.Close()), nil)
 }

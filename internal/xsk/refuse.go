@@ -8,18 +8,18 @@ import "golang.org/x/sys/unix"
 type refusal struct {
 	at, n  uint32 // its entries in the TX ring, by free-running index
 	length uint32 // bytes
-	again  bool   // it had been put back, and nothing was sent before it
-	put    uint32 // where PutBack has put one,
-	isPut  bool   // if it has
+	again  bool   // PutBack had put it back, and nothing was sent before it
+	isPut  bool   // PutBack has put a packet back, at put
+	put    uint32
 }
 
-// maxPutBack is how many buffers a packet may have for PutBack. In copy modes the kernel takes no
-// more than 17.
+// maxPutBack is the most buffers of a packet that PutBack takes. In copy modes the kernel takes at
+// most 17.
 const maxPutBack = 32
 
-// refuse notes which packet the device has just refused.
+// refuse records which packet the device has just refused.
 //
-// The kernel tells how far it has come only in a call that sent something. In one that did not, the
+// The kernel advances its index only in a call that sent something. In any other call, the refused
 // packet is the first that was waiting.
 func (s *Socket) refuse() {
 	t, first := &s.tx, s.tx.tail
@@ -43,18 +43,18 @@ func (s *Socket) refuse() {
 	}
 }
 
-// goesOn says whether the packet of entry i goes on in the next.
+// goesOn tells whether the packet of entry i goes on in the next entry.
 func (s *Socket) goesOn(i uint32) bool { return s.txDesc[i&s.mask].Options&unix.XDP_PKT_CONTD != 0 }
 
-// Refused is the packet that KickTx says was refused: its bytes, and whether it is the one that was
-// put back, with nothing sent meanwhile.
+// Refused returns the length in bytes of the packet that KickTx reported as refused, and whether
+// PutBack had put this packet back and nothing was sent meanwhile.
 func (s *Socket) Refused() (length uint32, again bool) { return s.refused.length, s.refused.again }
 
-// PutBack hands the packet to the kernel again that KickTx says was refused, in front of those that
-// wait. It says no if the kernel has not given its buffers back yet: then it is lost. The caller
-// has not called Done since.
+// PutBack hands the packet that KickTx reported as refused to the kernel again, in front of those
+// that wait. It returns false if the kernel has not given the buffers of the packet back yet: then
+// the packet is lost. The caller must not have called Done since KickTx.
 //
-// In copy modes the kernel reads the ring only in calls that send, and those are ours.
+// In copy modes the kernel reads the ring only in system calls that send, and only we make those.
 func (s *Socket) PutBack() bool {
 	r, t := &s.refused, &s.tx
 	if r.n > maxPutBack {
@@ -82,11 +82,11 @@ func (s *Socket) PutBack() bool {
 	return true
 }
 
-// completed finds the entry of the completion ring in which a buffer came back, the newest one.
+// completed finds the newest entry of the completion ring with a buffer's address.
 func (s *Socket) completed(addr uint64) (i uint32, found bool) {
 	for i = s.done.prod.Load(); i != s.done.tail; {
 		i--
-		// Copy modes forget whether an address was odd.
+		// The kernel loses the lowest bit of an address in copy modes.
 		if (s.doneAddrs[i&s.mask]^addr)&addrMask&^1 == 0 {
 			return i, true
 		}
@@ -94,7 +94,7 @@ func (s *Socket) completed(addr uint64) (i uint32, found bool) {
 	return 0, false
 }
 
-// uncomplete takes a buffer out of the completion ring: the oldest entry takes its place.
+// uncomplete removes a buffer from the completion ring: the oldest entry moves to its place.
 func (s *Socket) uncomplete(addr uint64) {
 	if i, found := s.completed(addr); found {
 		s.doneAddrs[i&s.mask] = s.doneAddrs[s.done.tail&s.mask]
@@ -103,8 +103,8 @@ func (s *Socket) uncomplete(addr uint64) {
 	}
 }
 
-// TxWaiting counts the packets that the kernel has not taken yet, and their bytes. In copy modes
-// only.
+// TxWaiting counts the packets that the kernel has not taken yet, and their bytes. It works in copy
+// modes only.
 func (s *Socket) TxWaiting() (packets, bytes uint64) {
 	s.tx.look()
 	for i := s.tx.tail; i != s.tx.head; i++ {

@@ -45,7 +45,8 @@ func (st *station) post(frames [][]byte) {
 	st.s.TxCommit(used)
 }
 
-// kickAll kicks until nothing is left, and lets what is refused go. It returns the lengths of that.
+// kickAll calls KickTx until nothing is left, without putting refused packets back. It returns
+// their lengths.
 func (st *station) kickAll() (refused []uint32) {
 	st.t.Helper()
 	for st.s.TxPending() > 0 {
@@ -61,7 +62,7 @@ func (st *station) kickAll() (refused []uint32) {
 	return refused
 }
 
-// mixed are frames of 60 bytes, with a longer one in the given places.
+// mixed returns frames of 60 bytes, with longer ones in the given places.
 func mixed(n, long int, at ...int) (list [][]byte) {
 	for i := range n {
 		length := 60
@@ -85,8 +86,7 @@ func (st *station) arrive(want [][]byte) {
 	}
 }
 
-// What the device refuses is told one packet at a time, in one piece or in several, and every
-// buffer comes back once.
+// KickTx reports each refused packet, of one piece or several, and every buffer comes back once.
 func TestRefused(t *testing.T) {
 	testutil.CheckLeaks(t)
 	for _, mode := range []Mode{Native, Generic} {
@@ -113,7 +113,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// What is put back stays in its place, and is sent when the device takes it.
+// A packet that is put back stays in its place, and is sent when the device takes it.
 func TestPutBack(t *testing.T) {
 	testutil.CheckLeaks(t)
 	ends := newVeth(t, 1)

@@ -10,9 +10,9 @@ import (
 
 // A ring is an array of 2^n entries and two free-running 32-bit indexes. The producer writes
 // entries, then its index; the consumer reads entries, then writes its index. Which side is ours
-// depends on the ring (see Socket). Each index is a cache line that two CPUs fight for, so both
-// ends below touch the peer's index only when their remembered value of it does not satisfy the
-// batch, and publish their own once a batch.
+// depends on the ring (see Socket). The cache line of a shared index moves between two CPUs, which
+// is slow. So producer and consumer read the peer's index only when the value that they remember
+// does not satisfy the batch, and write their own once per batch.
 //
 //	      tail            head
 //	       v               v
@@ -54,8 +54,8 @@ func (p *producer) pending() uint32 {
 	return p.head - p.tail
 }
 
-// look reads the peer's index. After a refusal it lags behind what the peer is known to have taken,
-// see Socket.refuse.
+// look reads the peer's index. After a refusal that index may lag behind what the peer is known to
+// have taken, see Socket.refuse.
 func (p *producer) look() {
 	if v := p.cons.Load(); int32(v-p.tail) > 0 {
 		p.tail = v
@@ -63,7 +63,7 @@ func (p *producer) look() {
 }
 
 // needWakeup tells whether the kernel waits for a system call before it looks at the ring again.
-// The load of the flag must not overtake the store of the index; Go's atomics are sequentially
+// The load of the flag must not overtake the store of the index. Go's atomics are sequentially
 // consistent, so it does not.
 func (p *producer) needWakeup() bool {
 	return p.flags.Load()&unix.XDP_RING_NEED_WAKEUP != 0

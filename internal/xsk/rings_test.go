@@ -109,8 +109,8 @@ func fakeSocket(size, stride uint32) *Socket {
 	return s
 }
 
-// loop is the kernel of a fakeSocket: it receives what is sent, into the buffers of the fill ring,
-// at once.
+// loop plays the kernel of a fakeSocket: it receives at once what is sent, into the buffers of the
+// fill ring.
 func (s *Socket) loop() {
 	for i := s.tx.cons.Load(); i != s.tx.prod.Load(); i++ {
 		sent := s.txDesc[i&s.mask]
@@ -222,8 +222,8 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// BenchmarkAccessors is the cost of a frame in our half of the rings: filled, sent, received and
-// given back.
+// BenchmarkAccessors measures the cost of a frame in our half of the rings: filled, sent, received
+// and given back.
 func BenchmarkAccessors(b *testing.B) {
 	const size, batch = 1024, 256
 	s := fakeSocket(size, 2048)
@@ -236,7 +236,7 @@ func BenchmarkAccessors(b *testing.B) {
 		}
 		s.FillCommit(batch)
 		s.TxCommit(batch)
-		// Instead of loop, whose cost is not ours.
+		// This replaces loop, whose cost does not count.
 		for _, w := range []*atomic.Uint32{s.tx.cons, s.fill.cons, s.rx.prod, s.done.prod} {
 			w.Add(batch)
 		}

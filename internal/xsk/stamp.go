@@ -22,10 +22,9 @@ const (
 	redirectLabel  = "redirect"
 )
 
-// AttachStamping is Attach of a program that asks the driver when each frame arrived and has the
-// kernel note that in front of the frame, for Socket.Stamp. The memory of the sockets needs Spare.
-// EOPNOTSUPP when the driver cannot tell, or the kernel cannot ask: the mode has to be ZeroCopy or
-// Native.
+// AttachStamping is Attach of a program that asks the driver when each frame arrived and writes the
+// answer in front of the frame, for Socket.Stamp. The memory of the sockets needs Spare. EOPNOTSUPP
+// if the driver cannot tell, the kernel cannot ask, or the mode is Generic.
 func AttachStamping(ifindex, queues int, mode Mode) (*Program, error) {
 	name, err := ifname(attachOp, ifindex)
 	if err != nil {
@@ -49,8 +48,8 @@ func AttachStamping(ifindex, queues int, mode Mode) (*Program, error) {
 	return p, err
 }
 
-// askDriver calls the kernel's function that does, with the context in R6, and puts its answer on
-// the stack.
+// askDriver calls the kernel's function that asks the driver (bpf_xdp_metadata_rx_timestamp). The
+// context is in R6; the answer goes to the stack.
 func askDriver() (asm.Instructions, error) {
 	spec, err := btf.LoadKernelSpec()
 	if err != nil {
@@ -73,13 +72,14 @@ func askDriver() (asm.Instructions, error) {
 	}, nil
 }
 
-// asksDriver says whether the instructions are only good for the interface whose driver they ask.
+// asksDriver tells whether the instructions call a function of the driver, so that they work only
+// on an interface of that driver.
 func asksDriver(list asm.Instructions) bool {
 	return slices.ContainsFunc(list, func(i asm.Instruction) bool { return i.IsKfuncCall() })
 }
 
-// note goes before redirect: it writes what ask puts on the stack, 0 if nothing, into 8 bytes in
-// front of the frame. A frame that has no room there goes without.
+// note runs before redirect. It writes the answer that ask puts on the stack, 0 if there is none,
+// into 8 bytes in front of the frame. A frame without room for it gets no time stamp.
 func note(ask asm.Instructions) asm.Instructions {
 	list := asm.Instructions{
 		asm.Mov.Reg(asm.R6, asm.R1),
@@ -95,7 +95,7 @@ func note(ask asm.Instructions) asm.Instructions {
 		asm.LoadMem(asm.R3, asm.R6, offsetData, asm.Word),
 		asm.Mov.Reg(asm.R1, asm.R2),
 		asm.Add.Imm(asm.R1, stampSize),
-		asm.JGT.Reg(asm.R1, asm.R3, redirectLabel), // never, but the kernel has to be told
+		asm.JGT.Reg(asm.R1, asm.R3, redirectLabel), // never true, but the verifier requires the check
 		asm.LoadMem(asm.R1, asm.RFP, stampAt, asm.DWord),
 		asm.StoreMem(asm.R2, 0, asm.R1, asm.DWord),
 		asm.Mov.Reg(asm.R1, asm.R6).WithSymbol(redirectLabel),

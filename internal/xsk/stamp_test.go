@@ -13,8 +13,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// kernelClock puts the time of the kernel's own clock where askDriver puts the card's: veth, which
-// says that it can tell the time, says 0 always.
+// kernelClock replaces askDriver: it takes the time of the kernel's clock instead of the card's,
+// because veth supports the question but always answers 0.
 var kernelClock = asm.Instructions{
 	asm.FnKtimeGetNs.Call(),
 	asm.StoreMem(asm.RFP, stampAt, asm.R0, asm.DWord),
@@ -29,7 +29,7 @@ func clock(t *testing.T) uint64 {
 	return uint64(ts.Nano())
 }
 
-// TestStamps receives frames with the time of their arrival. It stands in the spare room of the
+// TestStamps receives frames with the time of their arrival. The stamp is in the spare room of the
 // buffer before, and nothing else there changes: chunks overlap.
 func TestStamps(t *testing.T) {
 	testutil.CheckLeaks(t)
@@ -101,7 +101,7 @@ func TestStamps(t *testing.T) {
 	}
 }
 
-// TestAttachStamping asks a driver that has an answer, and places that have none.
+// TestAttachStamping asks a driver that answers, and interfaces and modes that cannot answer.
 func TestAttachStamping(t *testing.T) {
 	testutil.CheckLeaks(t)
 	e := newVeth(t, 1)[0]

@@ -8,18 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// StandIn is a socket whose rings lie in ordinary memory: whoever has it stands in for the kernel.
-// What a caller of Socket costs by itself can be measured with it, and no interface is needed.
+// StandIn is a socket whose rings are in ordinary memory; its methods do the kernel's part. With
+// it, tests measure what the users of Socket cost by themselves, without an interface.
 type StandIn struct {
 	*Socket
-	words [8]struct { // the shared indexes, and the flags that ask for nothing
+	words [8]struct { // the shared indexes
 		atomic.Uint32
 		_ [60]byte
 	}
 }
 
-// NewStandIn makes a socket for both directions, in zero-copy mode: the kernel takes what is to be
-// sent when it likes. Size is a power of two.
+// NewStandIn makes a socket for both directions in zero-copy mode, in which sending needs no system
+// call. Size is a power of two.
 func NewStandIn(m *Memory, size uint32) *StandIn {
 	k := &StandIn{Socket: &Socket{
 		fd: -1, txFD: -1, on: "a stand-in", memory: m, zeroCopy: true, mask: size - 1,
@@ -35,23 +35,24 @@ func NewStandIn(m *Memory, size uint32) *StandIn {
 	return k
 }
 
-// Arrive receives up to n frames of that length, into as many buffers as there are to receive into,
-// and says how many.
+// Arrive receives up to n frames of a length, at most one for each buffer in the fill ring, and
+// returns how many.
 func (k *StandIn) Arrive(n, length uint32) uint32 {
 	from, to := k.fill.cons.Load(), k.rx.prod.Load()
 	n = min(n, k.fill.prod.Load()-from)
 	for i := range n {
-		k.rxDesc[(to+i)&k.mask] = unix.XDPDesc{Addr: k.fillAddrs[(from+i)&uint32(len(k.fillAddrs)-1)] | headroom<<offsetShift, Len: length}
+		addr := k.fillAddrs[(from+i)&uint32(len(k.fillAddrs)-1)]
+		k.rxDesc[(to+i)&k.mask] = unix.XDPDesc{Addr: addr | headroom<<offsetShift, Len: length}
 	}
 	k.fill.cons.Store(from + n)
 	k.rx.prod.Store(to + n)
 	return n
 }
 
-// offsetShift is where an address has the offset of a frame in its chunk.
+// offsetShift is the position in an address of a frame's offset in its chunk.
 const offsetShift = 64 - 16
 
-// Leave sends all frames that are to be sent, and says how many.
+// Leave sends all frames that wait to be sent, and returns how many.
 func (k *StandIn) Leave() uint32 {
 	from, to := k.tx.cons.Load(), k.done.prod.Load()
 	n := k.tx.prod.Load() - from
@@ -63,8 +64,7 @@ func (k *StandIn) Leave() uint32 {
 	return n
 }
 
-// Filled are the buffers to receive into that no frame has come into yet, and how often each is
-// among them.
+// Filled counts how often each buffer is in the fill ring.
 func (k *StandIn) Filled() map[uint32]int {
 	all := map[uint32]int{}
 	for i := k.fill.cons.Load(); i != k.fill.prod.Load(); i++ {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// etherType marks the frames of these tests. // Local Experimental Ethertype 1
+// etherType marks the frames of these tests (Local Experimental Ethertype 1).
 const etherType = 0x88b5
 
 // newMemory is memory for so many buffers.
@@ -43,7 +43,7 @@ type end struct {
 	index int
 }
 
-// attach puts a program on the end, for the time of the test.
+// attach attaches a program to the end until the test ends.
 func (e end) attach(t testing.TB, queues int, mode Mode) (p *Program) {
 	t.Helper()
 	var err error
@@ -53,7 +53,7 @@ func (e end) attach(t testing.TB, queues int, mode Mode) (p *Program) {
 	return p
 }
 
-// open opens a socket on the end, for the time of the test.
+// open opens a socket on the end until the test ends.
 func (e end) open(t testing.TB, c Config) *Socket {
 	t.Helper()
 	s, err := e.tryOpen(c)
@@ -76,7 +76,8 @@ func put(t testing.TB, p *Program, queue int, s *Socket) {
 	}
 }
 
-// station is a socket with buffers of its own, and checks that the kernel treats those well.
+// station is a socket with buffers of its own. It checks that the kernel gives each buffer back
+// once.
 type station struct {
 	t     testing.TB
 	s     *Socket
@@ -126,8 +127,8 @@ func (st *station) fill(n uint32) {
 	st.s.KickRx()
 }
 
-// send hands over as many of the frames as there is room for and returns how many. One that is
-// longer than a buffer takes several.
+// send commits as many of the frames as there is room for and returns how many. A frame longer than
+// a buffer takes several buffers.
 func (st *station) send(frames [][]byte) (sent int) {
 	st.t.Helper()
 	st.reap()
@@ -184,8 +185,8 @@ func (st *station) receive() (frames [][]byte) {
 }
 
 // txQueue is the queue of one end of a veth pair whose frames arrive at queue rx of the other end.
-// In generic mode it is another one for rx > 0: the network stack keeps the number of a receive
-// queue plus one where veth leaves the number of the transmit queue.
+// In generic mode it is rx+1 if rx > 0: the network stack reads the number that veth records of the
+// transmit queue as the receive queue plus one.
 func txQueue(mode Mode, rx int) int {
 	if mode == Generic && rx > 0 {
 		return rx + 1
@@ -193,7 +194,7 @@ func txQueue(mode Mode, rx int) int {
 	return rx
 }
 
-// passAll is a program that leaves all frames to the host.
+// passAll is a program that passes all frames to the host.
 func passAll(t *testing.T) *ebpf.Program {
 	t.Helper()
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
@@ -246,7 +247,7 @@ func exchange(t *testing.T, from, to *station, want [][]byte) {
 	t.Helper()
 	sent, received := 0, 0
 	for end := time.Now().Add(5 * time.Second); received < len(want); {
-		// Never more on the way than the receiver has buffers for.
+		// No more frames are sent than the receiver has buffers for.
 		if on := sent - received; on < int(to.batch) {
 			sent += from.send(want[sent:min(len(want), sent+int(to.batch)-on)])
 		}

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// registerMemory makes mem the UMEM of the socket: unaligned chunks of so many bytes. All 32 bytes
-// of xdp_umem_reg are passed: a kernel that is given 28 takes it for an older structure and ignores
+// registerMemory makes mem the UMEM of the socket, with unaligned chunks of so many bytes. It
+// passes all 32 bytes of xdp_umem_reg: a kernel takes 28 bytes for an older structure and ignores
 // the flags.
 func registerMemory(fd int, mem []byte, chunk uint32) error {
 	reg := unix.XDPUmemReg{
@@ -44,8 +44,7 @@ func setsockopt(fd, option int, p unsafe.Pointer, size uintptr) error {
 func getsockopt(fd, option int, p unsafe.Pointer, size uintptr) error {
 	n := uint32(size)
 	_, _, e := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_XDP, uintptr(option),
-		uintptr(p),
-		uintptr(unsafe.Pointer(&n)), 0)
+		uintptr(p), uintptr(unsafe.Pointer(&n)), 0)
 	if e != 0 {
 		return e
 	}

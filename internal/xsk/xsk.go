@@ -1,17 +1,19 @@
 //go:build linux
 
 // Package xsk is AF_XDP: a socket that exchanges frames with one queue of a network interface
-// through four rings in shared memory, and the XDP program that steers the frames of a queue to its
-// socket.
+// through four rings in shared memory, and the XDP program that directs the frames of a queue to
+// its socket. It is large because it also knows what kernels and drivers do wrong or late: refused
+// packets, queues that are freed late, interfaces that have another program.
 //
-// Everything is in batches. The receive side gives the kernel empty buffers and takes full ones:
+// Frames are exchanged in batches. The receive side gives the kernel empty buffers and takes full
+// ones:
 //
-//	n := s.FillRoom(want)                        n := s.RxReady(want)
-//	for i := range n { s.FillAt(i, buf) }        for i := range n { buf, off, len, more := s.RxAt(i) }
-//	s.FillCommit(n)                              s.RxRelease(n)
+//	n := s.FillRoom(want)                      n := s.RxReady(want)
+//	for i := range n { s.FillAt(i, buf) }      for i := range n { buf, off, len, more := s.RxAt(i) }
+//	s.FillCommit(n)                            s.RxRelease(n)
 //	s.KickRx()
 //
-// and the transmit side gives full ones and takes them back when they are sent:
+// The transmit side gives full buffers and takes them back when they are sent:
 //
 //	n := s.TxRoom(want)                                n := s.Done(want)
 //	for i := range n { s.TxAt(i, buf, 0, len, more) }  for i := range n { buf := s.DoneAt(i) }
@@ -22,7 +24,7 @@
 // sides share nothing: one goroutine may use each at the same time. The data path allocates
 // nothing.
 //
-// Interfaces are those of the network namespace of the calling thread, in Open and in Attach.
+// Open and Attach find an interface in the network namespace of the calling thread.
 package xsk
 
 import (
@@ -60,35 +62,41 @@ func (m Mode) String() string {
 type Config struct {
 	Ifindex int
 	Queue   int
-	Size    uint32 // entries of the RX and TX rings, a power of two; at most so many buffers may be in use each way
-	Rx, Tx  bool   // which sides the socket has, one at least
-	Mode    Mode
-	Memory  *Memory // the buffers; may be nil with Share
-	Share   *Socket // use the memory that this open socket of another queue or interface has registered; or nil
-	// BusyPoll has system calls on the socket run the driver's receive loop, in whoever calls; the
-	// microseconds are for those that wait. 0 leaves it to interrupts. // SO_PREFER_BUSY_POLL
+	// Size is the number of entries of the RX and TX rings, a power of two. At most so many buffers
+	// may be in use in each direction.
+	Size   uint32
+	Rx, Tx bool // which sides the socket has, one at least
+	Mode   Mode
+	Memory *Memory // the buffers; may be nil with Share
+	// Share is an open socket of another queue or interface whose memory this socket uses; or nil.
+	Share *Socket
+	// BusyPoll makes system calls on the socket run the driver's receive loop in the calling thread
+	// (SO_PREFER_BUSY_POLL). It is how many microseconds a call that waits runs it; 0 leaves the loop
+	// to interrupts.
 	BusyPoll int
-	Fill     []uint32 // buffers to receive into from the start: some drivers never look again if there are none at bind
+	// Fill are buffers to receive into from the start: some drivers that find none at bind never look
+	// again.
+	Fill []uint32
 }
 
 // Socket is an AF_XDP socket, bound to one queue of an interface.
 //
-//	             ring         entries                    producer index    consumer index    flags
+//	             ring         entries                  producer index  consumer index  flags
 //	             +---------+
-//	FillAt  ---> |  fill   |  where to receive into      written by us     by the kernel     by the kernel
+//	FillAt  ---> |  fill   |  where to receive into    by us           by the kernel   by the kernel
 //	             +---------+
-//	RxAt    <--- |   RX    |  received: where, length    by the kernel     by us             -
+//	RxAt    <--- |   RX    |  received: where, length  by the kernel   by us           -
 //	             +---------+
-//	TxAt    ---> |   TX    |  to send: where, length     by us             by the kernel     by the kernel
+//	TxAt    ---> |   TX    |  to send: where, length   by us           by the kernel   by the kernel
 //	             +---------+
-//	DoneAt  <--- | complet.|  sent: where                by the kernel     by us             -
+//	DoneAt  <--- | complet.|  sent: where              by the kernel   by us           -
 //	             +---------+
 //
-// The kernel is trusted: what it writes is not checked, beyond that no index leads out of a ring.
+// The kernel is trusted: what it writes is not checked, except that no index leads out of a ring.
 //
-// In copy modes the sending half is a socket of its own. The kernel sends in poll(2), too, and
-// tells nobody which frames the device refused there: who waits for frames polls the socket that
-// does not send.
+// In copy modes the sending half is a socket of its own. The kernel sends in poll(2), too, and does
+// not report which frames the device refused there. So a caller that waits for frames polls the
+// socket that does not send.
 type Socket struct {
 	fd       int
 	txFD     int // fd, or that of the sending half
@@ -122,10 +130,10 @@ type Socket struct {
 }
 
 const (
-	// maxSize keeps the sizes that follow from it far from overflowing.
+	// maxSize is small enough that sizes computed from it do not overflow.
 	maxSize = 1 << 16
-	// defaultBudget is what the kernel sends in one system call in copy modes, unless told otherwise.
-	// // TX_BATCH_SIZE
+	// defaultBudget is how many frames the kernel sends in one system call in copy modes by default
+	// (TX_BATCH_SIZE).
 	defaultBudget = 32
 )
 
@@ -166,7 +174,7 @@ func Open(c Config) (*Socket, error) {
 	return s, nil
 }
 
-// check finds what cannot work, and says why.
+// check returns why the configuration cannot work, or "".
 func (c *Config) check() string {
 	switch {
 	case bits.OnesCount32(c.Size) != 1 || c.Size > maxSize:
@@ -185,8 +193,8 @@ func (c *Config) check() string {
 	return ""
 }
 
-// checkFill finds what is wrong with the buffers to receive into, and says it. The memory is known
-// to be good.
+// checkFill returns why the buffers in Fill cannot be received into, or "". The memory has been
+// checked.
 func (c *Config) checkFill() string {
 	switch {
 	case len(c.Fill) > 0 && !c.Rx:
@@ -203,8 +211,8 @@ func (c *Config) checkFill() string {
 	return ""
 }
 
-// setUp makes a fresh socket ready for use. The order is the kernel's: memory and rings, mappings,
-// buffers, bind.
+// setUp makes a new socket ready for use. The kernel prescribes the order: memory and rings,
+// mappings, buffers, bind.
 func (s *Socket) setUp(c *Config) error {
 	if c.Share == nil {
 		if err := registerMemory(s.fd, c.Memory.Mem, c.Memory.chunk()); err != nil {
@@ -247,11 +255,11 @@ func (s *Socket) setUp(c *Config) error {
 }
 
 // makeRings makes the rings in the kernel and maps them. Every queue needs a fill and a completion
-// ring, whichever side is used.
+// ring, even if only one side is used.
 //
 // A completion ring of Size entries cannot overflow: the kernel takes no TX descriptor without a
-// free entry for it. The fill ring is twice as long, because the kernel may show a received frame
-// before it says that the frame's fill entry is free: for a moment a buffer counts in both rings.
+// free entry for it. The fill ring is twice as long: the kernel may show a received frame before it
+// marks the fill entry of that frame as free, so for a moment a buffer counts in both rings.
 func (s *Socket) makeRings(c *Config) error {
 	fillSize := 2 * c.Size
 	err := errors.Join(
@@ -277,8 +285,8 @@ func (s *Socket) makeRings(c *Config) error {
 // splits says whether the sending half is a socket of its own.
 func (c *Config) splits() bool { return c.Rx && c.Tx && c.Mode != ZeroCopy }
 
-// openSender makes the sending half, on the same queue with the same memory, fill and completion
-// ring.
+// openSender makes the sending half on the same queue, with the same memory, fill ring and
+// completion ring.
 func (s *Socket) openSender(c *Config) (err error) {
 	const op = "open sending socket on"
 	if s.txFD, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
@@ -313,21 +321,22 @@ func (s *Socket) makeTx(c *Config) error {
 	return nil
 }
 
-// raiseLimits lets one system call send the whole TX ring in copy modes, and lets the whole ring be
-// on its way to the wire. The first is news of Linux 6.17 and saves KickTx calls. The second, by
-// default, is 208 KiB in the kernel's own accounting, less than a hundred frames of full size.
-// Where either is refused the default is good enough.
+// raiseLimits makes one system call send the whole TX ring in copy modes, and lets the frames of
+// the whole ring wait in the device. Linux has the first since 6.17; it saves KickTx calls. The
+// default of the second is 208 KiB as the kernel counts, fewer than a hundred frames of full size.
+// Where the kernel refuses either, the default works too.
 func (s *Socket) raiseLimits(size uint32) {
 	s.budget = defaultBudget
 	if size > defaultBudget && unix.SetsockoptInt(s.txFD, unix.SOL_XDP, unix.XDP_MAX_TX_SKB_BUDGET,
 		int(size)) == nil {
 		s.budget = size
 	}
-	unix.SetsockoptInt(s.txFD, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, int(size)*maxChunk/2) // the kernel doubles it
+	// The kernel doubles the value.
+	unix.SetsockoptInt(s.txFD, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, int(size)*maxChunk/2)
 }
 
-// mapRings maps the rings but TX. A side that is not asked for has no ring and no entries: nothing
-// to read, no room to write.
+// mapRings maps the rings except TX. A side that was not asked for has no ring and no entries:
+// nothing to read, no room to write.
 func (s *Socket) mapRings(c *Config, fillSize uint32) error {
 	off, err := mmapOffsets(s.fd)
 	if err != nil {
@@ -375,11 +384,11 @@ func newConsumer(ring []byte, off unix.XDPRingOffset) consumer {
 	return consumer{prod: word(ring, off.Producer), cons: word(ring, off.Consumer)}
 }
 
-// bind binds the socket to its queue, for packets of several buffers where kernel and driver can
-// have them.
+// bind binds the socket to its queue, for packets of several buffers where kernel and driver
+// support them.
 func (s *Socket) bind(c *Config) error {
 	addr := &unix.SockaddrXDP{Ifindex: uint32(c.Ifindex), QueueID: uint32(c.Queue)}
-	if c.Share != nil { // mode, wake-ups and number of buffers are those of the shared socket
+	if c.Share != nil { // mode, wake-ups and buffers per packet are the shared socket's
 		addr.Flags, addr.SharedUmemFD = unix.XDP_SHARED_UMEM, uint32(c.Share.fd)
 		s.multi = c.Share.multi
 		return s.bindTo(addr)
@@ -389,14 +398,15 @@ func (s *Socket) bind(c *Config) error {
 		addr.Flags ^= unix.XDP_COPY | unix.XDP_ZEROCOPY
 	}
 	err := s.bindTo(addr)
-	if s.multi = err == nil; err == unix.EINVAL || err == unix.EOPNOTSUPP { // before Linux 6.6, and drivers that cannot
+	// Linux before 6.6 and some drivers do not support packets of several buffers.
+	if s.multi = err == nil; err == unix.EINVAL || err == unix.EOPNOTSUPP {
 		addr.Flags &^= unix.XDP_USE_SG
 		err = s.bindTo(addr)
 	}
 	return err
 }
 
-// bindTo waits for the queue to become free, but not long: callers may hold locks.
+// bindTo waits for a busy queue, but only as long as patience: callers may hold locks.
 func (s *Socket) bindTo(addr *unix.SockaddrXDP) error {
 	q := s.id()
 	for start := time.Now(); ; time.Sleep(2 * time.Millisecond) {
@@ -414,29 +424,29 @@ func (s *Socket) bindTo(addr *unix.SockaddrXDP) error {
 	}
 }
 
-// FD is the descriptor of the socket, for poll(2) until something is received. It belongs to the
-// socket.
+// FD is the descriptor for poll(2), which waits until something is received. The caller must not
+// close it.
 func (s *Socket) FD() int { return s.fd }
 
 // ZeroCopy tells whether the device reads and writes the buffers itself.
 func (s *Socket) ZeroCopy() bool { return s.zeroCopy }
 
-// Multi tells whether a packet may span several buffers, sent and received. // XDP_USE_SG
+// Multi tells whether a packet may span several buffers, sent and received (XDP_USE_SG).
 func (s *Socket) Multi() bool { return s.multi }
 
-// CanFill tells whether a buffer can be received into. Those that cannot are the first buffer of
-// the memory, and in zero-copy mode those at the end of each 2 MiB: their chunk would begin where
-// there is no memory, or go on in other memory. A buffer that is given to FillAt all the same never
-// comes back.
+// CanFill tells whether a buffer can be received into. The first buffer of the memory cannot,
+// because its chunk would begin before the memory. In zero-copy mode the buffers at each end of 2
+// MiB cannot, because their chunk would go on in other memory. The kernel never gives back such a
+// buffer if FillAt hands it over.
 func (s *Socket) CanFill(buf uint32) bool { return s.memory.CanFill(buf, s.zeroCopy) }
 
-// CanSend tells the same of sending. The kernel drops what it cannot send, and the buffer never
-// comes back.
+// CanSend tells whether a buffer can be sent from. The kernel drops what it cannot send, and its
+// buffer never comes back.
 func (s *Socket) CanSend(buf uint32) bool { return !s.zeroCopy || s.memory.CanSend(buf) }
 
-// Close gives the queue back, to the host if the socket was in a Program, and every buffer with it:
-// none comes back through a ring any more. The data path must not be used during or after it.
-// Closing twice does nothing.
+// Close gives the queue back, to the host if the socket was in a Program. The caller has all
+// buffers again: none comes back through a ring any more. The data path must not be used during or
+// after it. Closing twice does nothing.
 func (s *Socket) Close() error {
 	if s.fd < 0 {
 		return nil
@@ -456,11 +466,13 @@ func (s *Socket) Close() error {
 	return fail("close socket of", s.on, errors.Join(errs...), nil)
 }
 
-// Stats are counters of the kernel, since Open. // XDP_STATISTICS
+// Stats are counters of the kernel since Open (XDP_STATISTICS).
 type Stats struct {
-	RxDropped     uint64 // frames for which the fill ring had too few buffers, or longer than one where there is no Multi
-	RxInvalid     uint64 // fill entries that were no good: always 0, as kernels do not report them so far
-	TxInvalid     uint64 // TX descriptors that were no good
+	// RxDropped are frames for which the fill ring had too few buffers, and without Multi those
+	// longer than a buffer.
+	RxDropped     uint64
+	RxInvalid     uint64 // invalid fill entries; always 0: kernels do not report them so far
+	TxInvalid     uint64 // invalid TX descriptors
 	RxRingFull    uint64 // frames dropped because the RX ring was full
 	FillRingEmpty uint64 // times the kernel wanted a buffer and had none
 	TxRingEmpty   uint64 // times the kernel wanted to send and had nothing

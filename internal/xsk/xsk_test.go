@@ -19,11 +19,11 @@ import (
 // ringSize is small, so that the rings of the tests wrap around often.
 const ringSize = 128
 
-// half is the number of buffers of a station that receives, and of those that it sends from.
+// half is the number of buffers that a station receives into, and of those that it sends from.
 const half = ringSize / 2
 
-// newStations are stations for all queues of both ends. The buffers lie in one memory: those of
-// different stations, and those that are sent from and received into, are neighbours.
+// newStations returns stations for all queues of both ends. All buffers are in one memory: those of
+// different stations, and those for sending and receiving, are neighbours.
 func newStations(t *testing.T, ends [2]end, queues int, mode Mode, stride int) (at [2][]*station,
 	programs [2]*Program) {
 	t.Helper()
@@ -293,8 +293,8 @@ func TestBusyQueue(t *testing.T) {
 	s := ends[0].open(t, c)
 	busy(false, "this program has it open already")
 
-	// The kernel frees a queue when the last descriptor of its socket is gone: a second one makes
-	// it late.
+	// The kernel frees a queue when the last descriptor of its socket is closed. A second descriptor
+	// delays that.
 	late, err := unix.Dup(s.fd)
 	if err != nil {
 		t.Fatal(err)
@@ -307,7 +307,7 @@ func TestBusyQueue(t *testing.T) {
 	unix.Close(late)
 }
 
-// A queue that this process has closed and that the kernel lets go late is waited for.
+// Open waits for a queue that this process has closed and the kernel frees late.
 func TestQueueThatIsFreedLate(t *testing.T) {
 	testutil.CheckLeaks(t)
 	ends := newVeth(t, 1)
@@ -326,7 +326,7 @@ func TestQueueThatIsFreedLate(t *testing.T) {
 	s.Close()
 }
 
-// What was held long ago is forgotten.
+// Open forgets queues that were closed long ago.
 func TestHoldsAreForgotten(t *testing.T) {
 	old, other := queueID{1, 2, 3}, queueID{1, 2, 4}
 	took(old)
@@ -369,7 +369,7 @@ func wantError(t *testing.T, err error, errno unix.Errno, texts ...string) {
 	}
 }
 
-// TestOccupied attaches where another program is.
+// TestOccupied attaches to an interface that has another program.
 func TestOccupied(t *testing.T) {
 	for _, first := range []Mode{Native, Generic} {
 		for _, second := range []Mode{Native, Generic} {
@@ -390,8 +390,8 @@ func TestOccupied(t *testing.T) {
 	}
 }
 
-// TestOccupiedByHand attaches where a program is that no link holds, as `ip link set dev left xdp`
-// leaves it.
+// TestOccupiedByHand attaches to an interface whose program has no bpf_link, as after `ip link set
+// dev left xdp`.
 func TestOccupiedByHand(t *testing.T) {
 	for mode, flags := range map[string]int{"xdpdrv": unix.XDP_FLAGS_DRV_MODE,
 		"xdpgeneric": unix.XDP_FLAGS_SKB_MODE} {
@@ -487,7 +487,7 @@ func with(c Config, queue int) Config {
 	return c
 }
 
-// bridge sends n received frames on, out of the buffers that they were received into.
+// bridge sends n received frames on from the buffers that they were received into.
 func bridge(t *testing.T, rx, tx *Socket, n int) {
 	t.Helper()
 	got := uint32(n)
@@ -618,7 +618,7 @@ func TestNoAllocs(t *testing.T) {
 	}
 }
 
-// TestInterfaceGone takes the interface down, and away, under an open socket.
+// TestInterfaceGone sets the interface down, and removes it, under an open socket.
 func TestInterfaceGone(t *testing.T) {
 	testutil.CheckLeaks(t)
 	ends := newVeth(t, 1)
