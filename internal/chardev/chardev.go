@@ -66,15 +66,6 @@ type Fed interface {
 	Arm(events uint32)
 }
 
-// Flusher is a File whose ioctls and polls may leave work for which the client need not wait.
-type Flusher interface {
-	File
-	// Owes reports whether there is such work.
-	Owes() bool
-	// Flush does the work. The worker that served the request calls it after the answer.
-	Flush()
-}
-
 // Config describes a device node.
 type Config struct {
 	Path     string
@@ -125,12 +116,10 @@ type Device struct {
 // file is an open file with its state in the daemon.
 type file struct {
 	File
-	fed      Fed     // File as Fed, or nil
-	flusher  Flusher // File as Flusher, or nil
-	flushing flushing
-	waker    Waker
-	mu       sync.Mutex // held during a poll
-	only     int        // the only thread to wake, 0 if there may be several; see Device.arm
+	fed   Fed // File as Fed, or nil
+	waker Waker
+	mu    sync.Mutex // held during a poll
+	only  int        // the only thread to wake, 0 if there may be several; see Device.arm
 
 	parking parking // under parkedPolls.mu
 	chances int     // how many more polls may be parked in vain before parking is suspended

@@ -72,16 +72,11 @@ func (w *worker) serve(request []byte) {
 			w.d.reply(h, out, n, errno)
 		})
 	default:
-		f := w.d.flushed(h, body)
-		if f != nil && f.handOver(request) {
-			return
-		}
 		n, errno := op.serve(w.d, h, body, w.out[outHeaderSize:])
 		if w.failed = errno != 0 || n != later && isError(h.opcode, w.out[outHeaderSize:]); n != later {
 			w.d.reply(h, w.out, n, errno)
 		}
 		w.follower.Saw(int(h.caller.PID))
-		w.flush(f)
 	}
 }
 
@@ -213,7 +208,6 @@ func (d *Device) open(h header, _, out []byte) (int, syscall.Errno) {
 		return 0, errno
 	}
 	f.fed, _ = f.File.(Fed)
-	f.flusher, _ = f.File.(Flusher)
 	d.mu.Lock()
 	if d.files == nil { // closed in the meantime
 		d.mu.Unlock()

@@ -196,7 +196,6 @@ func (w *worker) answerParked(before int64) {
 		}
 		n := answerPoll(w.out[outHeaderSize:], ready)
 		w.d.reply(header{unique: p.unique}, w.out, n, 0)
-		w.flush(f)
 	}
 }
 

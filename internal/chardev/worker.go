@@ -21,7 +21,6 @@ type worker struct {
 	failed bool  // the last request got an error
 	end    int64 // by clock: until when to look for requests before sleeping
 
-	flushes  bool // it is in flush
 	follower placement.Follower
 }
 

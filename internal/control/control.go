@@ -177,19 +177,6 @@ func (c *Client) Poll(p Process, events uint32) uint32 {
 	return uint32(ready)
 }
 
-// Owes reports whether there is work for Flush.
-func (c *Client) Owes() bool {
-	b := c.binding.Load()
-	return b != nil && b.Owes()
-}
-
-// Flush does the work that syncs and polls have left.
-func (c *Client) Flush() {
-	if b := c.binding.Load(); b != nil {
-		b.Flush()
-	}
-}
-
 // Fed reports whether the kernel may bring one of the events.
 func (c *Client) Fed(events uint32) bool {
 	b := c.binding.Load()
@@ -258,7 +245,6 @@ func (c *Client) isFree(name string) error {
 // use makes b the client's binding.
 func (c *Client) use(b *engine.Binding) {
 	b.Subscribe(c.waker)
-	b.LetFlush()
 	if c.late == nil { // not nil after unbind has undone a request
 		c.late = time.AfterFunc(time.Hour, c.armLate)
 		c.late.Stop()

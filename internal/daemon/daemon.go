@@ -221,12 +221,6 @@ func (c *client) Ioctl(caller chardev.Caller, request uint32, data []byte) sysca
 // Fed implements chardev.Fed.
 func (c *client) Fed(events uint32) bool { return c.c.Fed(events) }
 
-// Owes implements chardev.Flusher.
-func (c *client) Owes() bool { return c.c.Owes() }
-
-// Flush implements chardev.Flusher.
-func (c *client) Flush() { c.c.Flush() }
-
 // Arm implements chardev.Fed.
 func (c *client) Arm(events uint32) { c.c.Arm(events) }
 

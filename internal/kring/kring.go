@@ -64,15 +64,6 @@ type Ring struct {
 	News News
 	Leaf bool // in its Sync, frames leave the framework, and no other ring is synced
 
-	// Finish does the work that a Sync has left. With Later set, a Sync may leave work that takes long
-	// and for which the program need not wait. The port sets Finish once; it is nil for most rings.
-	// The caller does not hold the ring. Owes reports whether there is such work. The port also does
-	// it when it stops the ring.
-	Finish func()
-	Owes   atomic.Bool
-	// Later says that the holder of the ring will have Finish called soon.
-	Later bool
-
 	// FD is the descriptor of a ring whose News is Readable, and -1 while the ring is stopped. The
 	// port sets it when it starts and stops the ring. Waiters may read it at any time.
 	FD atomic.Int32

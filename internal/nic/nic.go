@@ -203,7 +203,6 @@ func (p *Port) makeRings() {
 		if i < p.link.queues.Tx {
 			q.tx = newTxSide(p)
 			q.tx.ring = kring.New(fmt.Sprintf("%s TX%d", p.Title(), i), abi.DirTx, uint16(i), p.cfg.Slots, q.tx.sync)
-			q.tx.ring.Finish = q.tx.finish
 			q.tx.ring.News, q.tx.ring.Leaf = kring.Silent, true
 			p.rings[abi.DirTx] = append(p.rings[abi.DirTx], q.tx.ring)
 		}

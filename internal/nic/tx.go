@@ -3,7 +3,6 @@
 package nic
 
 import (
-	"cmp"
 	"encoding/binary"
 	"sync"
 
@@ -30,7 +29,6 @@ type txSide struct {
 	held    held          // inside: sent and not back
 	packets kring.Packets // of several slots
 	refusal refusal
-	late    error  // of a kick that a sync had left
 	frames  uint64 // handed to the kernel, and not counted yet
 	bytes   uint64 // theirs
 	longest uint32 // bytes of the longest frame that may leave, in this sync
@@ -52,8 +50,6 @@ func (x *txSide) start(s *xsk.Socket) {
 func (x *txSide) stop() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.finishHeld()
-	x.late = nil
 	r := x.ring
 	r.Free(x.next, r.N-x.inFlight(r))
 	x.held.take(inside, strayed, func(uint32) {})
@@ -81,49 +77,12 @@ func (x *txSide) sync(r *kring.Ring, _ kring.Memory) error {
 	if r.HwCur.Load() != r.Head() {
 		x.send(r)
 	}
-	late := x.late
-	x.late = nil
-	if x.leavesKick(r) {
-		return late
-	}
-	err := cmp.Or(x.kick(), late)
+	err := x.kick()
 	if x.inFlight(r) > 0 {
 		x.socket.PollSent()
 	}
 	x.reclaim(r)
 	return err
-}
-
-// worthLeaving is how many frames it takes for a kick to last longer than waking a program.
-const worthLeaving = 64
-
-// leavesKick leaves the kick to finish, in copy modes only, where the kernel copies all frames in a
-// kick: meanwhile the program fills the next slots. If it had too few of those, it would send fewer
-// frames at a time, and nothing is left.
-func (x *txSide) leavesKick(r *kring.Ring) bool {
-	if !r.Later || x.socket.ZeroCopy() || x.socket.TxPending() < worthLeaving {
-		return false
-	}
-	x.reclaim(r)
-	if r.Dist(r.Head(), r.HwTail.Load()) < r.N/4 {
-		return false
-	}
-	r.Owes.Store(true)
-	return true
-}
-
-// finish does the kick that a sync has left. The next sync returns its error.
-func (x *txSide) finish() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.finishHeld()
-}
-
-// finishHeld is finish with x.mu held.
-func (x *txSide) finishHeld() {
-	if x.ring.Owes.Swap(false) && x.socket != nil && x.port.trouble.Load() == nil {
-		x.late = x.kick()
-	}
 }
 
 // send puts the slots up to head into the kernel's ring. A frame that cannot be sent is dropped, and its buffer takes the

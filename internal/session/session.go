@@ -85,7 +85,6 @@ type Session struct {
 	sleepMu  sync.Mutex
 	sleepers []*sleeper // idle ones, kept for the next wait
 	pauses   wake.Pauses
-	flushes  bool    // somebody calls Flush
 	hasFDs   bool    // news of some ring do not wake its Waiters
 	mute     [2]bool // by direction: news of some ring have no notification at all
 	fetches  bool    // some ring has a source, which may have a descriptor to wait for

@@ -113,37 +113,12 @@ func (s *Session) syncView(b *bound, program kring.Memory) error {
 	if b.csb == nil && s.host != nil && r.Dir == abi.DirRx {
 		s.forward(r)
 	}
-	r.Later = s.flushes && b.csb == nil
 	err := r.Sync(r, program)
-	r.Later = false
 	if err == nil && b.csb == nil {
 		publish(r)
 	}
 	b.leave(err != nil)
 	return err
-}
-
-// LetFlush lets syncs and polls leave work for which their caller need not wait. The caller calls
-// Flush after each of them. LetFlush comes before the first of them.
-func (s *Session) LetFlush() { s.flushes = true }
-
-// Owes reports whether there is work for Flush.
-func (s *Session) Owes() bool {
-	for i := range s.synced[abi.DirTx] {
-		if s.synced[abi.DirTx][i].Owes.Load() {
-			return true
-		}
-	}
-	return false
-}
-
-// Flush does the work that syncs and polls have left.
-func (s *Session) Flush() {
-	for i := range s.synced[abi.DirTx] {
-		if r := s.synced[abi.DirTx][i].Ring; r.Owes.Load() {
-			r.Finish()
-		}
-	}
 }
 
 // TxSync hands over what the program put into the bound tx rings and takes back what was sent. A
