@@ -121,7 +121,6 @@ var wide = []string{
 	"doc/bridge.md", "doc/containers.md",
 	"doc/monitoring.md", "doc/port.md",
 	"doc/suricata.md", "doc/traffic.md",
-	"internal/nic",
 }
 
 // mayBeWide matches lines that cannot be broken: tables, pictures, addresses, tags of fields.

@@ -47,7 +47,8 @@ func TestBuffersInTwoHugePagesAreNotSent(t *testing.T) {
 				t.Errorf("%d packets were dropped for their buffers, want %d", got, tt.dropped)
 			}
 			o.tx.Sync(t)
-			if head, tail := o.tx.Shared.Head.Load(), o.tx.Shared.Tail.Load(); o.tx.Dist(head, tail) != o.tx.N-1 {
+			if head, tail := o.tx.Shared.Head.Load(), o.tx.Shared.Tail.Load(); o.tx.Dist(head,
+				tail) != o.tx.N-1 {
 				t.Errorf("head %d, tail %d: not all slots have come back", head, tail)
 			}
 		})

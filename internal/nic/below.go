@@ -9,9 +9,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
 
-// TakeBelow readies the interfaces through which frames of an interface come: what joins frames
-// there has joined them before they get here. Its errors are those of takeover.Take; giveBack
-// undoes it all.
+// TakeBelow prepares the interfaces that frames of an interface come through: it turns off what
+// joins frames there. Its errors are those of takeover.Take; giveBack undoes everything.
 func TakeBelow(f *nicfacts.Facts, dir string) (giveBack func() error, err error) {
 	if !f.IsAbove() {
 		return func() error { return nil }, nil

@@ -45,10 +45,12 @@ func TestJoiningBelow(t *testing.T) {
 		}
 	}
 	ns.Do(func() {
-		testutil.Require(t, "GRO of veth", ethtool.SetFeatures(parent, map[string]bool{ethtool.FeatureGRO: true}))
+		testutil.Require(t, "GRO of veth", ethtool.SetFeatures(parent,
+			map[string]bool{ethtool.FeatureGRO: true}))
 		for _, name := range []string{"m0", "m1"} {
 			attrs := netlink.LinkAttrs{Name: name, ParentIndex: parent}
-			testutil.Require(t, "macvlan", netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_BRIDGE}))
+			testutil.Require(t, "macvlan", netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs,
+				Mode: netlink.MACVLAN_MODE_BRIDGE}))
 		}
 		l, err := netlink.LinkByName("m0")
 		if err != nil {

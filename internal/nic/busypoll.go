@@ -17,13 +17,13 @@ const (
 	mostBusyPoll  = 100 * time.Millisecond
 )
 
-// emptyRounds is after how many looks that find nothing the driver enables interrupts again, as the
-// kernel's documentation of AF_XDP has it.
+// emptyRounds is how many polls that find nothing the driver waits for before it enables interrupts
+// again. The kernel's documentation of AF_XDP recommends 2.
 const emptyRounds = 2
 
-// SetBusyPoll has interfaces receive in the syncs of their programs instead of in interrupts, unless
-// no program syncs for as long as d: then the kernel does as usual. 0 is not to. EINVAL for a time
-// that is out of bounds.
+// SetBusyPoll makes interfaces receive in the syncs of their programs instead of in interrupts. If
+// no program syncs for d, the kernel uses interrupts again. 0 turns it off. EINVAL for a time that
+// is out of bounds.
 func (c *Config) SetBusyPoll(d time.Duration) error {
 	if d != 0 && (d < leastBusyPoll || d > mostBusyPoll) {
 		return fault.New(syscall.EINVAL, "poll drivers", "for "+d.String(),
@@ -41,8 +41,8 @@ func (p *Port) deferral() *ethtool.Deferral {
 	return &ethtool.Deferral{HardIRQs: emptyRounds, FlushTimeout: int(p.cfg.BusyPoll.Nanoseconds())}
 }
 
-// canBusyPoll says EOPNOTSUPP for generic mode, if busy polling is asked for: what generic XDP
-// receives has come through the driver's receive loop already, and does not say through which.
+// canBusyPoll returns EOPNOTSUPP for generic mode with busy polling: frames of generic XDP have
+// already come through the driver's receive loop, and the kernel does not tell through which.
 func (p *Port) canBusyPoll(mode xsk.Mode) error {
 	if p.cfg.BusyPoll == 0 || mode != xsk.Generic {
 		return nil

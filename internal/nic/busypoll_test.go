@@ -24,7 +24,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// rare is as long as an interface can be left to its programs: what arrives sooner, those have fetched.
+// rare is as long as an interface can be left to its programs: what arrives sooner, those have
+// fetched.
 const rare = 100 * time.Millisecond
 
 func newBusyPair(t *testing.T, mode string) (p *pair, dir string) {
@@ -42,9 +43,10 @@ func deferralOf(t *testing.T, ns *testutil.NS, name string) (d ethtool.Deferral)
 	return d
 }
 
-// mayPoll opens an interface that is to be polled. It says no where the kernel knows nobody to poll, which the error has
-// to say: from Linux 6.13 on, veth does not tell.
-func (p *pair) mayPoll(ns *testutil.NS, name string, options ...netmap.Option) (port *netmap.Port, can bool) {
+// mayPoll opens an interface that is to be polled. It says no where the kernel knows nobody to
+// poll, which the error has to say: from Linux 6.13 on, veth does not tell.
+func (p *pair) mayPoll(ns *testutil.NS, name string, options ...netmap.Option) (port *netmap.Port,
+	can bool) {
 	p.t.Helper()
 	var err error
 	ns.Do(func() { port, err = p.f.Open(name, options...) })
@@ -59,8 +61,8 @@ func (p *pair) mayPoll(ns *testutil.NS, name string, options ...netmap.Option) (
 	return port, true
 }
 
-// The settings of an interface are changed while something receives, and nobody else's: the other end has the same index in
-// its namespace. They are put back also where polling fails.
+// The settings of an interface are changed while something receives, and nobody else's: the other
+// end has the same index in its namespace. They are put back also where polling fails.
 func TestBusyPollChangesSettingsWhileReceiving(t *testing.T) {
 	p, dir := newBusyPair(t, "")
 	before, other := deferralOf(t, p.na, "va"), deferralOf(t, p.nb, "vb")
@@ -102,7 +104,8 @@ func requireOlder(t *testing.T, major, minor int, why string) {
 	t.Skipf("needs a kernel older than %d.%d, and this is %s: %s", major, minor, release, why)
 }
 
-// Frames come by the syncs of the one who receives: the interface itself would take much longer. Whoever sleeps is woken.
+// Frames come by the syncs of the one who receives: the interface itself would take much longer.
+// Whoever sleeps is woken.
 func TestBusyPollReceives(t *testing.T) {
 	p, _ := newBusyPair(t, "")
 	rx, can := p.mayPoll(p.na, "netmap:va")
@@ -157,7 +160,8 @@ func TestBusyPollNeedsADriver(t *testing.T) {
 }
 
 func TestBusyPollBounds(t *testing.T) {
-	for _, d := range []time.Duration{-time.Microsecond, -1, 1, time.Microsecond - 1, rare + 1, time.Hour} {
+	for _, d := range []time.Duration{-time.Microsecond, -1, 1, time.Microsecond - 1, rare + 1,
+		time.Hour} {
 		if err := new(nic.Config).SetBusyPoll(d); !errors.Is(err, syscall.EINVAL) {
 			t.Errorf("SetBusyPoll(%v) = %v", d, err)
 		}

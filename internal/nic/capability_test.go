@@ -91,7 +91,8 @@ func TestMissingCapabilities(t *testing.T) {
 			case err == nil:
 				port.Close()
 			}
-			for _, want := range []string{tt.want, "setcap cap_net_raw,cap_net_admin,cap_bpf,cap_ipc_lock+ep /", "the device of netmap serve"} {
+			for _, want := range []string{tt.want,
+				"setcap cap_net_raw,cap_net_admin,cap_bpf,cap_ipc_lock+ep /", "the device of netmap serve"} {
 				if !errors.Is(err, syscall.EPERM) || tt.want == "" || !strings.Contains(err.Error(), want) {
 					t.Errorf("%s with %v, little memory %v: %v, want %q", name, tt.has, tt.little, err, want)
 				}

@@ -31,7 +31,8 @@ func TestFits(t *testing.T) {
 	} {
 		p := &Port{name: "eth9", link: linkInfo{mtu: tt.mtu}, memory: xsk.Memory{Stride: tt.stride}}
 		err := p.fits(tt.multi, xsk.Native)
-		if (err == nil) != (tt.want == "") || err != nil && (!errors.Is(err, syscall.EINVAL) || !strings.Contains(err.Error(), tt.want)) {
+		if (err == nil) != (tt.want == "") || err != nil && (!errors.Is(err, syscall.EINVAL) ||
+			!strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("MTU %d, buffers of %d: %v, want %q", tt.mtu, tt.stride, err, tt.want)
 		}
 		if err != nil && tt.mtu > 3822 && strings.Contains(err.Error(), "--buffer-size") {
@@ -40,7 +41,8 @@ func TestFits(t *testing.T) {
 	}
 }
 
-// Cards that count a buffer's room in KiB cut longer frames in two: where whole KiB do not hold a frame, zero-copy is not for them.
+// Cards that count a buffer's room in KiB cut longer frames in two: where whole KiB do not hold a
+// frame, zero-copy is not for them.
 func TestFitsKilobytes(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -49,13 +51,20 @@ func TestFitsKilobytes(t *testing.T) {
 		mode   xsk.Mode
 		fits   bool
 	}{
-		{"all of a buffer", linkInfo{mtu: 1500, kilobytes: true}, xsk.Memory{Stride: 2048}, xsk.ZeroCopy, true},
-		{"less, for time stamps", linkInfo{mtu: 1500, kilobytes: true}, xsk.Memory{Stride: 2048, Spare: 64}, xsk.ZeroCopy, false},
-		{"by a driver that counts bytes", linkInfo{mtu: 1500}, xsk.Memory{Stride: 2048, Spare: 64}, xsk.ZeroCopy, true},
-		{"copied", linkInfo{mtu: 1500, kilobytes: true}, xsk.Memory{Stride: 2048, Spare: 64}, xsk.Native, true},
-		{"short frames", linkInfo{mtu: 1000, kilobytes: true}, xsk.Memory{Stride: 2048, Spare: 64}, xsk.ZeroCopy, true},
-		{"larger buffers", linkInfo{mtu: 3000, kilobytes: true}, xsk.Memory{Stride: 4096}, xsk.ZeroCopy, true},
-		{"not large enough", linkInfo{mtu: 3060, kilobytes: true}, xsk.Memory{Stride: 4096}, xsk.ZeroCopy, false},
+		{"all of a buffer", linkInfo{mtu: 1500, kilobytes: true}, xsk.Memory{Stride: 2048}, xsk.ZeroCopy,
+			true},
+		{"less, for time stamps", linkInfo{mtu: 1500, kilobytes: true},
+			xsk.Memory{Stride: 2048, Spare: 64}, xsk.ZeroCopy, false},
+		{"by a driver that counts bytes", linkInfo{mtu: 1500}, xsk.Memory{Stride: 2048, Spare: 64},
+			xsk.ZeroCopy, true},
+		{"copied", linkInfo{mtu: 1500, kilobytes: true}, xsk.Memory{Stride: 2048, Spare: 64}, xsk.Native,
+			true},
+		{"short frames", linkInfo{mtu: 1000, kilobytes: true}, xsk.Memory{Stride: 2048, Spare: 64},
+			xsk.ZeroCopy, true},
+		{"larger buffers", linkInfo{mtu: 3000, kilobytes: true}, xsk.Memory{Stride: 4096}, xsk.ZeroCopy,
+			true},
+		{"not large enough", linkInfo{mtu: 3060, kilobytes: true}, xsk.Memory{Stride: 4096}, xsk.ZeroCopy,
+			false},
 	} {
 		p := &Port{name: "eth9", link: tt.link, memory: tt.memory}
 		if err := p.fits(false, tt.mode); (err == nil) != tt.fits {

@@ -10,7 +10,8 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// A frame goes from a NIC through a pipe to a NIC without being copied, and every buffer is back at the end.
+// A frame goes from a NIC through a pipe to a NIC without being copied, and every buffer is back at
+// the end.
 func TestHandOverThroughPipe(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -75,7 +76,8 @@ func TestHandOverToSwitch(t *testing.T) {
 	}
 }
 
-// What a program says about a slot is taken in: changes and reports are acknowledged by clearing their flags.
+// What a program says about a slot is taken in: changes and reports are acknowledged by clearing
+// their flags.
 func TestSlotFlags(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -109,7 +111,8 @@ func TestBadSlots(t *testing.T) {
 	r := a.Tx()[0]
 	spare := r.Slot(1).BufIdx
 	w := r.Window()
-	for i, bad := range []abi.Slot{{Len: 60}, {BufIdx: 1 << 30, Len: 60}, {BufIdx: spare, Len: 3000}, {BufIdx: spare, Len: 13}} {
+	for i, bad := range []abi.Slot{{Len: 60}, {BufIdx: 1 << 30, Len: 60}, {BufIdx: spare, Len: 3000},
+		{BufIdx: spare, Len: 13}} {
 		saved := *w.Slot()
 		*w.Slot() = bad
 		w.Next()
@@ -152,7 +155,8 @@ func TestOverflowIsCounted(t *testing.T) {
 		}
 	}
 	if lost == 0 {
-		t.Errorf("5000 frames into a ring of %d, and no loss is counted: %v", b.Rx()[0].NumSlots(), p.f.Stats())
+		t.Errorf("5000 frames into a ring of %d, and no loss is counted: %v", b.Rx()[0].NumSlots(),
+			p.f.Stats())
 	}
 	a.Close()
 	b.Close()

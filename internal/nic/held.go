@@ -2,11 +2,11 @@
 
 package nic
 
-// held knows where each buffer is. Slots that belong to the framework do not say: frames arrive in any buffer, and come
-// back from sending in any order.
+// held records where each buffer is. Slots of the framework do not tell: frames arrive in any
+// buffer, and buffers come back from sending in any order.
 //
-// It has a byte a buffer. With bits, the loops over frames would wait for one another: buffers that follow each other
-// share a word, which is read again as soon as it has been written.
+// It has a byte for each buffer. With bits, the loops over frames would be slower: consecutive
+// buffers share a word, and each iteration would wait for the write of the one before.
 type held []place
 
 type place uint8
@@ -20,7 +20,7 @@ const (
 
 func newHeld(buffers uint32) held { return make(held, buffers) }
 
-// fit decides which of the buffers that the kernel does not have it may have.
+// fit marks which of the buffers that the kernel does not have can be given to it.
 func (h held) fit(fits func(buf uint32) bool) {
 	for i, p := range h {
 		switch {
@@ -33,7 +33,7 @@ func (h held) fit(fits func(buf uint32) bool) {
 	}
 }
 
-// of is where a buffer is. Any number will do.
+// of returns where a buffer is. The number may be anything.
 func (h held) of(buf uint32) place {
 	if buf < uint32(len(h)) {
 		return h[buf]
@@ -41,7 +41,7 @@ func (h held) of(buf uint32) place {
 	return unfit
 }
 
-// remove takes back what the kernel has returned, and says where it was.
+// remove takes back a buffer that the kernel has returned, and returns where it was.
 func (h held) remove(buf uint32) place {
 	was := h.of(buf)
 	if was >= inside {

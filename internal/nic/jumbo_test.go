@@ -34,7 +34,8 @@ func newJumboPair(t *testing.T, bufSize int) *pair {
 	return p
 }
 
-// A frame that is longer than a buffer takes several slots, each way. The rings wrap in the middle of frames.
+// A frame that is longer than a buffer takes several slots, each way. The rings wrap in the middle
+// of frames.
 func TestJumboFrames(t *testing.T) {
 	for _, size := range []int{2048, 4096} {
 		p := newJumboPair(t, size)
@@ -49,7 +50,8 @@ func TestJumboFrames(t *testing.T) {
 	}
 }
 
-// A bridge passes frames of several slots on in their buffers, although programs hand over slots, not frames.
+// A bridge passes frames of several slots on in their buffers, although programs hand over slots,
+// not frames.
 func TestJumboSwap(t *testing.T) {
 	p := newJumboPair(t, 2048)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -88,7 +90,8 @@ func (p *pair) drops(name string) map[string]uint64 {
 	return nil
 }
 
-// put writes slots of that many bytes into a tx ring, all but the last to go on, and the last one too if open.
+// put writes slots of that many bytes into a tx ring, all but the last to go on, and the last one
+// too if open.
 func put(t *testing.T, r *netmap.Ring, slots, size int, open bool) {
 	t.Helper()
 	w := r.Window()
@@ -155,7 +158,8 @@ func TestFrameInPieces(t *testing.T) {
 	b.Close()
 }
 
-// Frames of too many slots, or of slots that are none, are dropped as a whole, and counted once. What follows is sent.
+// Frames of too many slots, or of slots that are none, are dropped as a whole, and counted once.
+// What follows is sent.
 func TestBadFrames(t *testing.T) {
 	p := newJumboPair(t, 4096)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -193,7 +197,8 @@ func TestBadFrames(t *testing.T) {
 	if length != 17*500 {
 		t.Errorf("%d bytes arrive, want one frame of 8500", length)
 	}
-	want := map[string]uint64{"too-many-fragments": 1, "bad-length": 3, "too-short": 1, "bad-buffer": 1}
+	want := map[string]uint64{"too-many-fragments": 1, "bad-length": 3, "too-short": 1,
+		"bad-buffer": 1}
 	for why, n := range want {
 		if d := p.drops("va"); d[why] != n || len(d) != len(want) {
 			t.Errorf("dropped %v, want %v", d, want)

@@ -14,7 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// limits is what may leave the interface now, as the watcher sees it.
+// limits are the limits of what may be sent now, as the watcher sees them.
 type limits struct {
 	mtu     atomic.Int32
 	most    atomic.Uint32 // bytes of the longest frame
@@ -27,7 +27,7 @@ func (l *limits) setMTU(mtu int) {
 	l.most.Store(uint32(mtu) + frameOverhead)
 }
 
-// longest is how long a frame may be. In zero-copy mode the device says.
+// longest is how long a frame may be. In zero-copy mode the device decides.
 func (p *Port) longest(s *xsk.Socket) uint32 {
 	if s.ZeroCopy() {
 		return math.MaxUint32
@@ -35,11 +35,11 @@ func (p *Port) longest(s *xsk.Socket) uint32 {
 	return p.limits.most.Load()
 }
 
-// MTU is that of the interface, now.
+// MTU is the interface's MTU now.
 func (p *Port) MTU() int { return int(p.limits.mtu.Load()) }
 
-// cannotSend is the error of a kernel that does not take what is in its ring. Programs know it as
-// EIO, whatever it was.
+// cannotSend is the error when the kernel does not take what is in its ring. Programs get EIO,
+// whatever the kernel returned.
 func (p *Port) cannotSend(e error) error {
 	why := fmt.Sprintf("the kernel says: %v", e)
 	if hint := sendHints[fault.Errno(e)]; hint != "" {
@@ -56,8 +56,8 @@ var sendHints = fault.Hints{
 	syscall.ENOMEM:   "there is not enough memory",
 }
 
-// kick has the kernel take what waits in its ring. In copy modes it takes nothing while there is no
-// carrier: it would drop frames, one a call.
+// kick makes the kernel take what waits in its ring. In copy modes it does nothing without a
+// carrier: the kernel would drop one frame for each call.
 func (x *txSide) kick() (err error) {
 	s := x.socket
 	for s.TxPending() > 0 && (s.ZeroCopy() || x.port.limits.carrier.Load()) {
@@ -79,7 +79,7 @@ func (x *txSide) kick() (err error) {
 	return err
 }
 
-// count counts what the kernel has taken. What it left, the retrier offers again.
+// count counts what the kernel has taken. The retrier offers the rest again.
 func (x *txSide) count() {
 	var frames, bytes uint64
 	if !x.socket.ZeroCopy() && x.socket.TxPending() > 0 {
@@ -90,7 +90,7 @@ func (x *txSide) count() {
 	x.frames, x.bytes = frames, bytes
 }
 
-// retry is kick for the retrier. It says how many slots wait still, and how many have gone.
+// retry is kick for the retrier. It returns how many slots still wait, and how many have been sent.
 func (x *txSide) retry() (left, gone uint32) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -103,7 +103,7 @@ func (x *txSide) retry() (left, gone uint32) {
 	return left, before - left
 }
 
-// refusal is what a queue remembers of frames that the device refused.
+// refusal records the frames of a queue that the device refused.
 type refusal struct {
 	since time.Time // when the frame that is offered again was refused first
 	least uint32    // frames of this length or more have been given up
@@ -111,17 +111,19 @@ type refusal struct {
 }
 
 const (
-	// doubt is after how long we look again what the other end of a veth pair takes.
+	// doubt is how long a frame is refused before the watcher looks up again how long frames may be
+	// for the other end of a veth pair.
 	doubt = time.Millisecond
-	// refusalPatience is how long a device of which nothing is known may be full. Longer frames
-	// than one that was given up then are given up at once, until refusalMemory has passed.
+	// refusalPatience is how long a device may refuse a frame before the frame is dropped, if nothing
+	// is known of the device. Frames of that length or more are then dropped at once, until
+	// refusalMemory has passed.
 	refusalPatience = 100 * time.Millisecond
 	refusalMemory   = time.Second
 )
 
-// hopeless says whether a frame that the device has just refused will never leave. The kernel does
-// not tell whether the device was full. A veth pair refuses frames that are too long for its other
-// end, a TAP none.
+// hopeless tells whether a frame that the device has just refused can never be sent. The kernel
+// does not report whether the device was only full. A veth pair refuses frames that are too long
+// for its other end; a TAP refuses none for their length.
 func (x *txSide) hopeless(length uint32, again bool) bool {
 	now, f, p := time.Now(), &x.refusal, x.port
 	if !again {

@@ -22,12 +22,12 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
 
-// linkInfo is what the port has to know of its interface.
+// linkInfo is what the port must know about its interface.
 type linkInfo struct {
 	index, mtu int
 	queues     ethtool.Queues // when it is in use
-	kilobytes  bool           // in zero-copy mode it cuts what does not fit into a buffer's whole KiB
-	forgets    bool           // its driver loses the XDP program whenever it stops the interface, as for another MTU
+	kilobytes  bool           // zero-copy mode cuts frames that do not fit into a buffer's whole KiB
+	forgets    bool           // the driver loses the XDP program when it stops the interface
 	segments   int            // buffers that a packet may have then
 
 	facts *nicfacts.Facts   // when it was looked up
@@ -37,11 +37,11 @@ type linkInfo struct {
 // wishChannels is a variable for tests: no interface that they can make has a driver with wishes.
 var wishChannels = takeover.WishChannels
 
-// forgetful is the driver that forgets XDP programs; a variable for tests. // vmxnet3_rq_cleanup_all
+// forgetful is the driver that forgets XDP programs (vmxnet3_rq_cleanup_all); a variable for tests.
 var forgetful = "vmxnet3"
 
-// findLink looks an interface of the calling thread's network namespace up. ENXIO when there is
-// none.
+// findLink looks up an interface of the calling thread's network namespace. ENXIO if it does not
+// exist.
 func findLink(name string) (linkInfo, error) {
 	l, err := netlink.LinkByName(name)
 	if err != nil {
@@ -55,15 +55,16 @@ func findLink(name string) (linkInfo, error) {
 	return describe(nicfacts.Ask(l))
 }
 
-// maxQueues is how many queues a port can have: numbers of rings, with those of host rings behind
-// them, have 16 bits.
+// maxQueues is how many queues a port can have: ring numbers have 16 bits, and host rings are
+// numbered after the others.
 const maxQueues = 1 << 15
 
-// describe is what the facts mean for a port. EINVAL when there can be none.
+// describe works out what the facts mean for a port. EINVAL if it cannot be a port.
 func describe(f *nicfacts.Facts) (linkInfo, error) {
 	info := linkInfo{
 		index: f.Index, mtu: f.MTU, queues: f.Queues(), facts: f,
-		kilobytes: f.Driver == "igb" || f.Driver == "ixgbe", // the 82576's and the 82599's SRRCTL.BSIZEPKT
+		// The buffer size in SRRCTL.BSIZEPKT of 82576 and 82599 is in KiB.
+		kilobytes: f.Driver == "igb" || f.Driver == "ixgbe",
 		forgets:   f.Driver == forgetful,
 	}
 	if f.XDP != nil {
@@ -83,8 +84,8 @@ func describe(f *nicfacts.Facts) (linkInfo, error) {
 	return info, nil
 }
 
-// watcher notices when the interface goes down, comes up, vanishes or changes its queues. The kernel tells of the first
-// three; the last is looked up once in a while.
+// watcher notices when the interface goes down, comes up, vanishes or changes its queues. The
+// kernel reports the first three; the watcher looks up the last regularly.
 type watcher struct {
 	port    *Port
 	ns      netns.NsHandle
@@ -100,7 +101,7 @@ type watcher struct {
 // queuePatience is how often the number of queues is looked up.
 const queuePatience = time.Second
 
-// watch starts watching, in the calling thread's network namespace, which it keeps for later.
+// watch starts a watcher in the calling thread's network namespace, which the watcher remembers.
 func watch(p *Port) (*watcher, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -111,7 +112,8 @@ func watch(p *Port) (*watcher, error) {
 	w := &watcher{port: p, name: p.name, ns: here, updates: make(chan netlink.LinkUpdate, 16),
 		done: make(chan struct{}), asked: make(chan struct{}, 1)}
 	lost := func(error) {} // the channel closes
-	if err := netlink.LinkSubscribeWithOptions(w.updates, w.done, netlink.LinkSubscribeOptions{ErrorCallback: lost}); err != nil {
+	options := netlink.LinkSubscribeOptions{ErrorCallback: lost}
+	if err := netlink.LinkSubscribeWithOptions(w.updates, w.done, options); err != nil {
 		here.Close()
 		return nil, fault.Wrap(err, "watch", p.Title(), "")
 	}
@@ -162,7 +164,7 @@ func (w *watcher) run() {
 	}
 }
 
-// named takes in the interface's name.
+// named records the interface's name.
 func (w *watcher) named(name string) {
 	if was := w.name; name != was {
 		w.name = name
@@ -171,8 +173,8 @@ func (w *watcher) named(name string) {
 	}
 }
 
-// see takes in the interface's flags and MTU. Any news of it may have been a stop that is over
-// again.
+// see records the interface's flags and MTU. Any link event may hide a stop and start, after which
+// vmxnet3 has lost the program.
 func (w *watcher) see(a *netlink.LinkAttrs) {
 	w.port.limits.carrier.Store(a.RawFlags&unix.IFF_LOWER_UP != 0)
 	if a.MTU > 0 && a.MTU != w.port.MTU() {
@@ -182,7 +184,8 @@ func (w *watcher) see(a *netlink.LinkAttrs) {
 	up, was := a.RawFlags&unix.IFF_UP != 0, w.port.trouble.Load() == nil
 	if up && w.port.link.forgets {
 		if err := w.port.renew(); err != nil {
-			w.gone(fmt.Sprintf("its driver has lost the XDP program, and does not take it again: %v; open the port again", err))
+			w.gone(fmt.Sprintf("its driver has lost the XDP program, and does not take it again: %v; "+
+				"open the port again", err))
 			return
 		}
 	}
@@ -195,7 +198,8 @@ func (w *watcher) see(a *netlink.LinkAttrs) {
 	}
 }
 
-// inQueues ends the port when the interface has other queues than when it was opened: rings and queues no longer match.
+// inQueues ends the port if the interface has other queues than when it was opened: rings and
+// queues no longer match.
 func (w *watcher) inQueues() {
 	l := &w.port.link
 	now := *l.facts
@@ -208,8 +212,8 @@ func (w *watcher) inQueues() {
 	}
 }
 
-// changed says whether the interface's queues are others than the port's. While it is down the
-// kernel does not tell.
+// changed tells whether the interface's queues differ from the port's. While the interface is down
+// the kernel does not report them.
 func (l *linkInfo) changed(now *nicfacts.Facts) bool {
 	if l.wish != nil { // not taken yet, or taken
 		return now.Channels != nil && *now.Channels != *l.facts.Channels && *now.Channels != *l.wish

@@ -50,7 +50,8 @@ func awaitError(t *testing.T, p *netmap.Port, what string) {
 // awaitHealth waits until the port works again after its link came up.
 func awaitHealth(t *testing.T, p *netmap.Port) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); p.RxSync() != nil || p.TxSync() != nil; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); p.RxSync() != nil ||
+		p.TxSync() != nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("still in trouble after the link came up: %v", p.RxSync())
 		}
@@ -114,8 +115,8 @@ func TestQueuesChange(t *testing.T) {
 	a.Close()
 }
 
-// TestForgetful wants a driver that forgets its XDP program to get it again with all that could have made it forget, and others
-// to be left in peace.
+// TestForgetful wants a driver that forgets its XDP program to get it again with all that could
+// have made it forget, and others to be left in peace.
 func TestForgetful(t *testing.T) {
 	for _, driver := range []string{"veth", "another"} {
 		t.Run(driver, func(t *testing.T) {
@@ -132,7 +133,8 @@ func TestForgetful(t *testing.T) {
 			changes := func(what string, change func(netlink.Link) error) {
 				before := program()
 				inNS(t, p.na, "va", change)
-				for end := time.Now().Add(5 * time.Second); driver == "veth" && program() == before; time.Sleep(time.Millisecond) {
+				for end := time.Now().Add(5 * time.Second); driver == "veth" &&
+					program() == before; time.Sleep(time.Millisecond) {
 					if time.Now().After(end) {
 						t.Fatalf("%s: the driver still has program %d", what, before)
 					}

@@ -19,7 +19,8 @@ import (
 // there is by default.
 func TestLongRowOfQueues(t *testing.T) {
 	const rings = 2*64 + 2
-	p := newSizedPair(t, 64, embed.Config{Buffers: rings*512 + 2048}) // by default it is the same, but takes more memory
+	// The default number of buffers works, too, but takes more memory.
+	p := newSizedPair(t, 64, embed.Config{Buffers: rings*512 + 2048})
 	a := p.open(p.na, "netmap:va")
 	b := p.open(p.nb, "netmap:vb-63")
 	if n := len(a.Tx()); n != 64 || a.Tx()[0].NumSlots() != 512 {
@@ -58,8 +59,10 @@ func TestBuffersAreWhatIsTaken(t *testing.T) {
 		more    int // than is taken: who sends only might need buffers set aside
 	}{
 		{"netmap:va", nil, abi.Register{Mode: abi.RegAllNIC}, 0},
-		{"netmap:va", []netmap.Option{netmap.RxOnly()}, abi.Register{Mode: abi.RegAllNIC, Flags: abi.NRRxRingsOnly}, 0},
-		{"netmap:va", []netmap.Option{netmap.TxOnly()}, abi.Register{Mode: abi.RegAllNIC, Flags: abi.NRTxRingsOnly}, queues * slots},
+		{"netmap:va", []netmap.Option{netmap.RxOnly()}, abi.Register{Mode: abi.RegAllNIC,
+			Flags: abi.NRRxRingsOnly}, 0},
+		{"netmap:va", []netmap.Option{netmap.TxOnly()}, abi.Register{Mode: abi.RegAllNIC,
+			Flags: abi.NRTxRingsOnly}, queues * slots},
 		{"netmap:va-2", nil, abi.Register{Mode: abi.RegOneNIC, RingID: 2}, 0},
 		{"netmap:va*", nil, abi.Register{Mode: abi.RegNICSW}, 0},
 		{"netmap:va^", nil, abi.Register{Mode: abi.RegSW}, 0},

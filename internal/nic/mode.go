@@ -15,8 +15,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// choose finds the best mode that works, opens the first socket in it, and attaches the XDP program where the mode or the
-// direction needs it. Sockets are the same in both copy modes: attach tells those apart.
+// choose finds the best mode that works, opens the first socket in it, and attaches the XDP program
+// if the mode or the direction needs it. Sockets are the same in both copy modes; only attach
+// distinguishes them.
 func (p *Port) choose(q *queue, receives bool) (*xsk.Socket, error) {
 	var err error
 	for _, p.mode = range p.choice.Try {
@@ -35,8 +36,8 @@ func (p *Port) choose(q *queue, receives bool) (*xsk.Socket, error) {
 	return nil, err
 }
 
-// try opens a socket in a mode. One that only sends leaves an interface that has a program already
-// alone.
+// try opens a socket in a mode. A socket that only sends leaves an XDP program of others on the
+// interface.
 func (p *Port) try(q *queue, mode xsk.Mode, receives bool) (*xsk.Socket, error) {
 	if receives || p.isTied() {
 		if err := p.attach(); err != nil {
@@ -50,14 +51,15 @@ func (p *Port) try(q *queue, mode xsk.Mode, receives bool) (*xsk.Socket, error) 
 	return s, err
 }
 
-// isTied says whether sockets that only send need the program, too. Drivers tie zero-copy to it. In
-// the copy modes they do not, but whoever asks for XDP in the driver is to hear that there is none.
+// isTied tells whether sockets that only send need the program, too. Drivers require it for
+// zero-copy. Copy modes do not need it, but a user who asks for native mode should get an error if
+// the driver has no XDP.
 func (p *Port) isTied() bool {
 	return p.mode == xsk.ZeroCopy || p.cfg.Mode != nil && *p.cfg.Mode == xsk.Native
 }
 
-// attach attaches the XDP program, and has the interface receive frames as they are on the wire.
-// Generic is what is left where the driver has no XDP, or not with these queues or this MTU.
+// attach attaches the XDP program, and sets the interface to receive frames as they are on the
+// wire. Generic mode is left if the driver has no XDP, or not with these queues or this MTU.
 func (p *Port) attach() (err error) {
 	if err := p.takeBelow(); err != nil {
 		return err
@@ -69,7 +71,8 @@ func (p *Port) attach() (err error) {
 	p.noStamps = nil
 	try := []xsk.Mode{xsk.ZeroCopy}
 	if p.mode != xsk.ZeroCopy {
-		try = slices.DeleteFunc(slices.Clone(p.choice.Try), func(m xsk.Mode) bool { return m == xsk.ZeroCopy })
+		isZeroCopy := func(m xsk.Mode) bool { return m == xsk.ZeroCopy }
+		try = slices.DeleteFunc(slices.Clone(p.choice.Try), isZeroCopy)
 	}
 	for _, p.mode = range try {
 		if p.program, err = p.attachAs(p.mode); err == nil || hopeless(err) {
@@ -79,7 +82,8 @@ func (p *Port) attach() (err error) {
 	return err
 }
 
-// Stamps says why received frames do not come with the time of their arrival; nil if they do. Some rx ring is started.
+// Stamps returns why received frames have no time of arrival, nil if they have it. It is for use
+// after an rx ring has started.
 func (p *Port) Stamps() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,14 +99,15 @@ func (p *Port) Stamps() error {
 	return p.noStamps
 }
 
-// attachAs attaches a program, one that tells when frames arrived if there is room for it and the
-// driver can. Only generic XDP sees what host rings give to the host.
+// attachAs attaches a program. If there is room for time stamps and the driver can tell the time,
+// the program writes them. Only generic XDP sees the frames that host rings give to the host.
 func (p *Port) attachAs(mode xsk.Mode) (program *xsk.Program, err error) {
 	if err := p.canBusyPoll(mode); err != nil {
 		return nil, err
 	}
 	if p.memory.Spare > 0 && (mode != xsk.Generic || p.noStamps == nil) {
-		if program, p.noStamps = xsk.AttachStamping(p.link.index, len(p.queues), mode); p.noStamps == nil {
+		program, p.noStamps = xsk.AttachStamping(p.link.index, len(p.queues), mode)
+		if p.noStamps == nil {
 			return program, nil
 		}
 	}
@@ -112,10 +117,13 @@ func (p *Port) attachAs(mode xsk.Mode) (program *xsk.Program, err error) {
 	return xsk.Attach(p.link.index, len(p.queues), mode)
 }
 
-// hopeless says whether no other mode would fare better.
-func hopeless(err error) bool { return errors.Is(err, syscall.EBUSY) || errors.Is(err, syscall.EPERM) }
+// hopeless tells whether every other mode would fail, too.
+func hopeless(err error) bool {
+	return errors.Is(err, syscall.EBUSY) ||
+		errors.Is(err, syscall.EPERM)
+}
 
-// renew reminds a driver of the XDP program.
+// renew attaches the XDP program again for drivers that drop it when they stop the interface.
 func (p *Port) renew() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -132,7 +140,7 @@ func (p *Port) detach() {
 	}
 }
 
-// needsProgram says whether any ring receives, or any socket is there that is tied to the program.
+// needsProgram tells whether any ring receives, or any open socket needs the program to send.
 func (p *Port) needsProgram() bool {
 	for _, q := range p.queues {
 		if q.rx != nil && q.rx.ring.Mapped() || q.socket != nil && p.isTied() {
@@ -142,7 +150,7 @@ func (p *Port) needsProgram() bool {
 	return false
 }
 
-// whyMode is why the interface is used in that mode, "" where another was expected.
+// whyMode is why the interface is used in its mode, "" if another mode was expected.
 func (p *Port) whyMode() string {
 	if p.mode == p.choice.Mode {
 		return p.choice.Why
@@ -150,15 +158,15 @@ func (p *Port) whyMode() string {
 	return ""
 }
 
-// SetMode sets the mode by its name, one of nicfacts.ModeNames; "" chooses. EINVAL for a name that
-// means no mode.
+// SetMode sets the mode by its name, one of nicfacts.ModeNames; "" chooses automatically. EINVAL
+// for a name of no mode.
 func (c *Config) SetMode(name string) (err error) {
 	c.Mode, err = nicfacts.ParseMode(name)
 	return err
 }
 
-// whyGeneric says why the port is in generic mode though nobody has asked for that; "" if it is
-// not.
+// whyGeneric is why the port is in generic mode although the user did not choose that; "" in other
+// modes.
 func (p *Port) whyGeneric() string {
 	switch {
 	case p.mode != xsk.Generic || p.choice.Why == nicfacts.AsAsked:
@@ -169,7 +177,7 @@ func (p *Port) whyGeneric() string {
 	return p.choice.Why
 }
 
-// note tells users what they should know of the interface, which has just come into use.
+// note reports what users should know about the interface when it comes into use.
 func (p *Port) note() {
 	notes := p.link.facts.Notes()
 	if why := p.whyGeneric(); why != "" {

@@ -28,7 +28,8 @@ func TestXDPMode(t *testing.T) {
 			t.Fatal(err)
 		}
 		attrs := netlink.LinkAttrs{Name: "mv", ParentIndex: va.Attrs().Index}
-		testutil.Require(t, "macvlan", netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_BRIDGE}))
+		testutil.Require(t, "macvlan", netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs,
+			Mode: netlink.MACVLAN_MODE_BRIDGE}))
 		mv, err := netlink.LinkByName("mv")
 		if err == nil {
 			err = netlink.LinkSetUp(mv)
@@ -41,12 +42,15 @@ func TestXDPMode(t *testing.T) {
 		mode, name string
 		want       string // the mode that is used, or a part of the error
 	}{
-		{"", "va", "native copy"}, {"auto", "va", "native copy"}, {"native", "va", "native copy"}, {"generic", "va", "generic"},
+		{"", "va", "native copy"}, {"auto", "va", "native copy"}, {"native", "va", "native copy"},
+		{"generic", "va", "generic"},
 		{"zero-copy", "va", "no zero-copy"}, {"zero-copy", "va/T", "no zero-copy"},
 		{"", "mv", "generic"}, {"generic", "mv", "generic"}, {"auto", "mv/T", "generic"},
-		{"native", "mv", "--xdp-mode generic"}, {"native", "mv/T", "--xdp-mode generic"}, {"zero-copy", "mv", "--xdp-mode generic"},
+		{"native", "mv", "--xdp-mode generic"}, {"native", "mv/T", "--xdp-mode generic"},
+		{"zero-copy", "mv", "--xdp-mode generic"},
 	} {
-		f, err := embed.New(embed.Config{Buffers: 8192, StateDir: t.TempDir(), XDPMode: tt.mode, Promisc: true})
+		f, err := embed.New(embed.Config{Buffers: 8192, StateDir: t.TempDir(), XDPMode: tt.mode,
+			Promisc: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,7 +50,8 @@ func (c *count) read(m *netmap.Port) {
 
 func size60(int) int { return 60 }
 
-// A copy monitor sees what arrives while nobody reads, and wakes for it. Who reads then gets all of it.
+// A copy monitor sees what arrives while nobody reads, and wakes for it. Who reads then gets all of
+// it.
 func TestMonitorOfAnIdleInterface(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -75,7 +76,8 @@ func TestMonitorOfAnIdleInterface(t *testing.T) {
 		sent.read(mt)
 	}
 	if len(sent.tx) != 500 || len(sent.rx)+len(received.tx) != 0 {
-		t.Errorf("sent %d of 500, %d and %d of the wrong direction", len(sent.tx), len(sent.rx), len(received.tx))
+		t.Errorf("sent %d of 500, %d and %d of the wrong direction", len(sent.tx), len(sent.rx),
+			len(received.tx))
 	}
 	if got, err := b.Poll(t.Context(), netmap.In, 0); got != netmap.In || err != nil {
 		t.Fatal(got, err)
@@ -88,7 +90,8 @@ func TestMonitorOfAnIdleInterface(t *testing.T) {
 	}
 }
 
-// When the monitored ring is full, nothing more can come. The monitor sleeps until somebody makes room.
+// When the monitored ring is full, nothing more can come. The monitor sleeps until somebody makes
+// room.
 func TestMonitorOfAFullInterface(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -111,7 +114,8 @@ func TestMonitorOfAFullInterface(t *testing.T) {
 		t.Fatalf("poll says %v, %v", got, err)
 	}
 	syscall.Getrusage(syscall.RUSAGE_SELF, &after)
-	if busy := time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()); busy > 200*time.Millisecond {
+	if busy := time.Duration(after.Utime.Nano() +
+		after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()); busy > 200*time.Millisecond {
 		t.Errorf("400 ms of sleep took %v of work", busy)
 	}
 	woken := make(chan netmap.Events, 1)
@@ -124,7 +128,8 @@ func TestMonitorOfAFullInterface(t *testing.T) {
 	}
 	time.Sleep(10 * time.Millisecond)
 	b.RxSync()
-	for end := time.Now().Add(5 * time.Second); len(woken) == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); len(woken) == 0 &&
+		time.Now().Before(end); time.Sleep(time.Millisecond) {
 		a.Tx()[0].Send(frame(3000, 60))
 		a.TxSync()
 	}
@@ -136,8 +141,8 @@ func TestMonitorOfAFullInterface(t *testing.T) {
 	}
 }
 
-// Traffic both ways on several queues, with monitors of every kind in threads of their own: all arrives, all is seen once
-// and whole, and every buffer is back at the end.
+// Traffic both ways on several queues, with monitors of every kind in threads of their own: all
+// arrives, all is seen once and whole, and every buffer is back at the end.
 func TestMonitorsOfABusyInterface(t *testing.T) {
 	p := newPair(t, 2)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -180,7 +185,8 @@ func TestMonitorsOfABusyInterface(t *testing.T) {
 	for _, c := range []struct {
 		what string
 		got  int
-	}{{"tx copy", len(ct.tx)}, {"rx copy", len(cr.rx)}, {"zero-copy", len(cz.tx)}, {"zero-copy, of receiver", len(cn.rx)}} {
+	}{{"tx copy", len(ct.tx)}, {"rx copy", len(cr.rx)}, {"zero-copy", len(cz.tx)},
+		{"zero-copy, of receiver", len(cn.rx)}} {
 		if c.got != frames {
 			t.Errorf("%s: %d of %d frames", c.what, c.got, frames)
 		}
@@ -193,7 +199,8 @@ func TestMonitorsOfABusyInterface(t *testing.T) {
 	}
 }
 
-// A frame that cannot be sent comes back before those sent earlier. Each is seen with its own length.
+// A frame that cannot be sent comes back before those sent earlier. Each is seen with its own
+// length.
 func TestMonitorSeesOvertakenFrames(t *testing.T) {
 	p := newPair(t, 1)
 	a, m := p.open(p.na, "netmap:va"), p.open(p.na, "netmap:va/z")
@@ -234,8 +241,8 @@ func TestMonitorSeesOvertakenFrames(t *testing.T) {
 	m.Close()
 }
 
-// A link that goes down is the business of the interface's program; its monitors sleep on. When the program closes, they
-// hear of it.
+// A link that goes down is the business of the interface's program; its monitors sleep on. When the
+// program closes, they hear of it.
 func TestMonitorAndLink(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -248,7 +255,8 @@ func TestMonitorAndLink(t *testing.T) {
 		}
 	}
 	inNS(t, p.nb, "vb", netlink.LinkSetUp)
-	for end := time.Now().Add(5 * time.Second); b.RxSync() != nil || a.TxSync() != nil; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); b.RxSync() != nil ||
+		a.TxSync() != nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("still in trouble")
 		}
@@ -262,7 +270,8 @@ func TestMonitorAndLink(t *testing.T) {
 		}
 		port.RxSync()
 		wg.Go(func() {
-			if got, err := port.Poll(t.Context(), netmap.In, 5*time.Second); got != netmap.Err || err != nil {
+			if got, err := port.Poll(t.Context(), netmap.In, 5*time.Second); got != netmap.Err ||
+				err != nil {
 				t.Errorf("%s: poll says %v, %v", port.Name(), got, err)
 			}
 			if err := port.RxSync(); !errors.Is(err, syscall.EIO) {

@@ -1,15 +1,16 @@
 //go:build linux
 
-// Package nic is a network interface as a port: one AF_XDP socket a queue, over the region's buffer pool as UMEM.
+// Package nic is a network interface as a port: one AF_XDP socket for each queue, with the region's
+// buffer pool as UMEM. It is large because the modes differ, and because drivers, links and refused
+// frames each need their own handling.
 //
 // A slot's buffer index and a UMEM chunk are the same number. A received frame is handed over by
-// writing its chunk into a slot, a sent one by putting the slot's chunk into a descriptor; nothing
-// is copied here. Which mode the kernel works in is decided when the port is opened, as far as that
-// can be known (package nicfacts), and found out when the first ring starts: zero-copy where driver and
-// memory allow it, XDP in the driver with a copy by the kernel, or generic XDP, which any interface
-// has.
+// writing its chunk into a slot, a sent one by writing the slot's chunk into a descriptor: nothing
+// is copied here. Open chooses the mode from what the kernel reports (package nicfacts); the start
+// of the first ring finds out whether it works. The modes are zero-copy, where driver and memory
+// allow it; XDP in the driver with a copy by the kernel; and generic XDP, which any interface has.
 //
-// Queues whose rx ring nobody has open keep their traffic with the host.
+// The traffic of a queue whose rx ring nobody has open goes to the host.
 package nic
 
 import (
@@ -38,15 +39,15 @@ import (
 // them in a direction.
 const DefaultSlots = 1024
 
-// manySlots bounds the slots of all rings of a direction: the rings of an interface with many
-// queues are shorter, as every slot takes a buffer, and the kernel some memory for each buffer and
-// queue. None has fewer than fewSlots.
+// manySlots bounds the slots of all rings of a direction. Rings of an interface with many queues
+// are shorter, because every slot takes a buffer, and the kernel some memory for each buffer and
+// queue. No ring has fewer than fewSlots.
 const (
 	manySlots = 32768
 	fewSlots  = 256
 )
 
-// SlotsOf is how many slots a ring has of an interface with so many queues.
+// SlotsOf is how many slots each ring of an interface with so many queues has.
 func SlotsOf(queues int) uint32 {
 	slots := uint32(DefaultSlots)
 	for slots > fewSlots && slots*uint32(queues) > manySlots {
@@ -63,8 +64,8 @@ type Config struct {
 	BusyPoll time.Duration // see SetBusyPoll
 	StateDir string        // directory where changed settings are recorded, "" for takeover.DefaultDir
 	Secret   uint64        // of the prefix of frames that are for the host, see xsk.Prefix; 0 for none
-	// OnEvent hears of the mode chosen, of settings changed and put back, of what users should
-	// know, and of what happens to the interface; may be nil.
+	// OnEvent is called with the mode chosen, with settings changed and put back, with notes for
+	// users, and with what happens to the interface; may be nil.
 	OnEvent func(event.Event)
 }
 
@@ -85,7 +86,7 @@ type Port struct {
 	limits    limits
 	retrier   *retrier
 	trouble   atomic.Pointer[fault.Error]  // why nothing can move: down, or gone
-	follower  atomic.Pointer[kring.Waiter] // hears when that changes
+	follower  atomic.Pointer[kring.Waiter] // woken when that changes
 	described atomic.Pointer[description]
 
 	mu      sync.Mutex // what follows
@@ -94,9 +95,9 @@ type Port struct {
 	chosen  bool
 	first   *xsk.Socket // some open socket, whose UMEM the others share
 	taken   *takeover.Taken
-	below   func() error // gives back the interfaces through which frames come, nil when they are not taken
+	below   func() error // gives back the interfaces of TakeBelow, nil when they are not taken
 	pinned  bool         // the region's buffers
-	// segments is how many slots a packet may have that is sent. It does not change while any socket is open.
+	// segments is how many slots a sent packet may have. It does not change while any socket is open.
 	segments uint32
 	noStamps error // why frames come without stamps
 }
@@ -121,7 +122,8 @@ func Open(region *mem.Region, name string, cfg Config) (*Port, error) {
 	}
 	p := &Port{name: name, cfg: cfg, link: link, choice: choice, region: region}
 	pool, offset, stride := region.BufPool()
-	p.memory = xsk.Memory{Mem: pool, Stride: stride, Skew: offset % shm.HugePage, Spare: region.Spare()}
+	p.memory = xsk.Memory{Mem: pool, Stride: stride, Skew: offset % shm.HugePage,
+		Spare: region.Spare()}
 	p.maxTx = p.memory.MaxTx()
 	p.limits.carrier.Store(true)
 	p.limits.setMTU(link.mtu)
@@ -145,8 +147,7 @@ func (p *Port) Title() string {
 	return p.dev.Name()
 }
 
-// Device is the interface, nil where the kernel does not let us hold on to it, which takes
-// CAP_NET_RAW.
+// Device is the interface, nil without CAP_NET_RAW, which holding on to it takes.
 func (p *Port) Device() *netdev.Device { return p.dev }
 
 func (p *Port) letGo() {
@@ -155,8 +156,8 @@ func (p *Port) letGo() {
 	}
 }
 
-// Buffers is how many buffers the rings take that a request wants of an interface, with so many
-// slots each; 0 is as in Config. Errors are those of Open.
+// Buffers is how many buffers the rings of a request for an interface take, with so many slots
+// each; 0 slots means the default, as in Config. Errors are those of Open.
 func Buffers(name string, req *abi.Register, slots uint32) (int, error) {
 	link, err := findLink(name)
 	if err != nil {
@@ -182,7 +183,8 @@ func Buffers(name string, req *abi.Register, slots uint32) (int, error) {
 	return (tx + rx + hostTx + hostRx) * int(slots), nil
 }
 
-// AcceptOffsets says EINVAL for offsets behind which a frame of the interface's MTU has no room.
+// AcceptOffsets returns EINVAL for offsets that leave too little room for a frame of the
+// interface's MTU.
 func (p *Port) AcceptOffsets(most uint32) error {
 	if need := uint32(p.link.mtu) + frameOverhead; most+need > p.memory.MaxFrame() {
 		return fault.New(syscall.EINVAL, "use offsets on", p.Title(),
@@ -193,7 +195,7 @@ func (p *Port) AcceptOffsets(most uint32) error {
 	return nil
 }
 
-// frameOverhead is what a frame has beyond the MTU: addresses, type, a VLAN tag.
+// frameOverhead is the bytes of a frame that the MTU does not count: addresses, type, a VLAN tag.
 const frameOverhead = 18
 
 func (p *Port) makeRings() {
@@ -202,13 +204,15 @@ func (p *Port) makeRings() {
 		p.queues = append(p.queues, q)
 		if i < p.link.queues.Tx {
 			q.tx = newTxSide(p)
-			q.tx.ring = kring.New(fmt.Sprintf("%s TX%d", p.Title(), i), abi.DirTx, uint16(i), p.cfg.Slots, q.tx.sync)
+			q.tx.ring = kring.New(fmt.Sprintf("%s TX%d", p.Title(), i), abi.DirTx, uint16(i), p.cfg.Slots,
+				q.tx.sync)
 			q.tx.ring.News, q.tx.ring.Leaf = kring.Silent, true
 			p.rings[abi.DirTx] = append(p.rings[abi.DirTx], q.tx.ring)
 		}
 		if i < p.link.queues.Rx {
 			q.rx = newRxSide(p)
-			q.rx.ring = kring.New(fmt.Sprintf("%s RX%d", p.Title(), i), abi.DirRx, uint16(i), p.cfg.Slots, q.rx.sync)
+			q.rx.ring = kring.New(fmt.Sprintf("%s RX%d", p.Title(), i), abi.DirRx, uint16(i), p.cfg.Slots,
+				q.rx.sync)
 			q.rx.ring.News, q.rx.ring.Leaf = kring.Readable, true
 			p.rings[abi.DirRx] = append(p.rings[abi.DirRx], q.rx.ring)
 		}
@@ -226,7 +230,7 @@ var (
 // Rings are the rings of a direction.
 func (p *Port) Rings(dir kring.Dir) []*kring.Ring { return p.rings[dir] }
 
-// Trouble is why nothing can move: the interface is down, or gone. Nil is that all is well.
+// Trouble returns why nothing can move: the interface is down, or gone. Nil means that it works.
 func (p *Port) Trouble() error {
 	if t := p.trouble.Load(); t != nil {
 		return t
@@ -234,13 +238,13 @@ func (p *Port) Trouble() error {
 	return nil
 }
 
-// Follow has w woken when Trouble or Title changes.
+// Follow makes the port wake w when Trouble or Title changes.
 func (p *Port) Follow(w kring.Waiter) { p.follower.Store(&w) }
 
 // Index is that of the interface.
 func (p *Port) Index() int { return p.link.index }
 
-// Bare says whether its frames have no Ethernet header.
+// Bare tells whether its frames have no Ethernet header.
 func (p *Port) Bare() bool { return p.link.facts.Bare() }
 
 // Prefix is what frames for the host start with while Generic.
@@ -255,23 +259,25 @@ func (p *Port) MaxTx() uint32 { return p.maxTx }
 // Slots is the number of slots of a ring.
 func (p *Port) Slots() uint32 { return p.cfg.Slots }
 
-// Mode is how frames travel, and whether that has been found out yet.
+// Mode returns the mode, and whether it has been chosen yet.
 func (p *Port) Mode() (mode xsk.Mode, chosen bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.mode, p.chosen
 }
 
-// Generic says whether a generic XDP program is on the interface.
+// Generic tells whether a generic XDP program is on the interface.
 func (p *Port) Generic() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.program != nil && p.mode == xsk.Generic
 }
 
-// Start opens the socket of the ring's queue, unless the other direction has it open, and gives the ring its memory.
+// Start opens the socket of the ring's queue, unless the other direction has it open, and gives the
+// ring its memory.
 //
-// An rx ring is better started before the tx ring of its queue, which otherwise takes buffers for it: see rxSide.fill.
+// Start an rx ring before the tx ring of its queue: a tx ring that starts first sets buffers aside
+// for the rx ring, see rxSide.fill.
 func (p *Port) Start(r *kring.Ring) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -304,7 +310,8 @@ func (p *Port) start(r *kring.Ring) error {
 	return nil
 }
 
-// Stop takes the ring's memory, gives an rx queue back to the host, and closes what nobody uses any more.
+// Stop takes the ring's memory, gives the queue of an rx ring back to the host, and closes what is
+// no longer used.
 func (p *Port) Stop(r *kring.Ring) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -328,8 +335,8 @@ func (p *Port) stop(r *kring.Ring) {
 	p.tidy()
 }
 
-// Abandon lets go of an interface that is gone. One that was moved to another network namespace is
-// the host's there, and another may have the index by now.
+// Abandon gives up an interface that is gone. An interface that was moved to another network
+// namespace belongs to the host there, and its index may belong to another interface now.
 func (p *Port) Abandon() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -345,7 +352,7 @@ func (p *Port) Close() error {
 	return nil
 }
 
-// report tells of what happened to the interface.
+// report passes on what happened to the interface.
 func (p *Port) report(e event.Event) {
 	if p.cfg.OnEvent != nil {
 		e.Interface = p.Title()
@@ -353,7 +360,8 @@ func (p *Port) report(e event.Event) {
 	}
 }
 
-// fail notes why nothing moves any more, or that all is well again, and wakes everybody so that they see it.
+// fail records why nothing moves any more, or that all is well again, and wakes all waiters so that
+// they see it.
 func (p *Port) fail(kind *event.Kind, why *fault.Error) {
 	p.trouble.Store(why)
 	e := event.Event{Kind: kind}

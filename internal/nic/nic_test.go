@@ -67,7 +67,8 @@ func frame(seq, size int) []byte {
 	return b
 }
 
-// pump sends count frames, round robin over all tx rings, and checks that each arrives once and whole.
+// pump sends count frames, round robin over all tx rings, and checks that each arrives once and
+// whole.
 func pump(t *testing.T, from, to *netmap.Port, count int, sizes ...int) {
 	t.Helper()
 	size := func(seq int) int { return sizes[seq%len(sizes)] }
@@ -77,7 +78,8 @@ func pump(t *testing.T, from, to *netmap.Port, count int, sizes ...int) {
 	var long []byte
 	for got < count && time.Now().Before(deadline) {
 		for range 32 { // a veth queue holds 256 frames
-			if sent < count && sent-got < 128 && from.Tx()[sent%len(from.Tx())].Send(frame(sent, size(sent))) == 1 {
+			if sent < count && sent-got < 128 && from.Tx()[sent%len(from.Tx())].Send(frame(sent,
+				size(sent))) == 1 {
 				sent++
 			}
 		}

@@ -22,7 +22,8 @@ func TestOffsets(t *testing.T) {
 	}{{"sender", 64, 0}, {"receiver", 0, 64}, {"both", 17, 512}} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newPair(t, 1)
-			open := map[bool]func(int) []netmap.Option{true: func(n int) []netmap.Option { return []netmap.Option{netmap.Offsets(n, n)} },
+			open := map[bool]func(int) []netmap.Option{
+				true:  func(n int) []netmap.Option { return []netmap.Option{netmap.Offsets(n, n)} },
 				false: func(int) []netmap.Option { return nil }}
 			a := p.open(p.na, "netmap:va", open[tt.at > 0](tt.at)...)
 			b := p.open(p.nb, "netmap:vb", open[tt.to > 0](tt.to)...)
@@ -42,7 +43,8 @@ func TestOffsets(t *testing.T) {
 // Monitors of an interface whose frames start inside their buffers find them.
 func TestOffsetsMonitored(t *testing.T) {
 	p := newPair(t, 1)
-	a, b := p.open(p.na, "netmap:va", netmap.Offsets(100, 100)), p.open(p.nb, "netmap:vb", netmap.Offsets(300, 300))
+	a, b := p.open(p.na, "netmap:va", netmap.Offsets(100, 100)),
+		p.open(p.nb, "netmap:vb", netmap.Offsets(300, 300))
 	for port, name := range map[*netmap.Port]string{a: "netmap:va/t", b: "netmap:vb/r"} {
 		ns := p.na
 		if port == b {
@@ -70,7 +72,8 @@ func TestOffsetsMonitored(t *testing.T) {
 // What a hostile program writes to its slots moves no frame out of its buffer.
 func TestOffsetsOutOfBounds(t *testing.T) {
 	p := newPair(t, 1)
-	a, b := p.open(p.na, "netmap:va", netmap.Offsets(500, 0)), p.open(p.nb, "netmap:vb", netmap.Offsets(500, 0))
+	a, b := p.open(p.na, "netmap:va", netmap.Offsets(500, 0)), p.open(p.nb, "netmap:vb",
+		netmap.Offsets(500, 0))
 	for _, port := range []*netmap.Port{a, b} {
 		for _, r := range []*netmap.Ring{port.Tx()[0], port.Rx()[0]} {
 			for i := range uint32(r.NumSlots()) {
@@ -106,7 +109,8 @@ func TestOffsetsOutOfBounds(t *testing.T) {
 func TestOffsetsLeaveRoomForFrames(t *testing.T) {
 	p := newPair(t, 1)
 	p.na.Do(func() {
-		if _, err := p.f.Open("netmap:va", netmap.Offsets(embed.DefaultBufSize-1518+1, 0)); !errors.Is(err, syscall.EINVAL) {
+		if _, err := p.f.Open("netmap:va", netmap.Offsets(embed.DefaultBufSize-1518+1,
+			0)); !errors.Is(err, syscall.EINVAL) {
 			t.Errorf("offsets that leave no room for frames: %v, want %v", err, syscall.EINVAL)
 		}
 	})
@@ -116,7 +120,8 @@ func TestOffsetsLeaveRoomForFrames(t *testing.T) {
 // An interface in memory of the program's own, and one in the framework's.
 func TestExternalMemory(t *testing.T) {
 	p := newPair(t, 1)
-	m, err := unix.Mmap(-1, 0, 8<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANONYMOUS)
+	m, err := unix.Mmap(-1, 0, 8<<20, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_SHARED|unix.MAP_ANONYMOUS)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +139,8 @@ func TestExternalMemory(t *testing.T) {
 	}
 }
 
-// A slot's ptr has room for an offset or for a time stamp. In a region that is made for stamps, who asks for offsets gets those.
+// A slot's ptr has room for an offset or for a time stamp. In a region that is made for stamps, who
+// asks for offsets gets those.
 func TestOffsetsOrTimestamps(t *testing.T) {
 	p := newStampPair(t)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb", netmap.Offsets(64, 64))
@@ -144,12 +150,16 @@ func TestOffsetsOrTimestamps(t *testing.T) {
 		"both at once": func() (*netmap.Port, error) {
 			return p.f.Open("netmap:va", netmap.RxTimestamps(), netmap.Offsets(8, 8))
 		},
-		"offsets beside stamps":  func() (*netmap.Port, error) { return p.f.Open("netmap:va", netmap.Offsets(8, 8)) },
+		"offsets beside stamps": func() (*netmap.Port, error) {
+			return p.f.Open("netmap:va",
+				netmap.Offsets(8, 8))
+		},
 		"neither, beside stamps": func() (*netmap.Port, error) { return p.f.Open("netmap:va") },
 	} {
 		p.na.Do(func() {
 			port, err := try()
-			if want := map[bool]error{true: syscall.EBUSY}[what != "neither, beside stamps"]; !errors.Is(err, want) {
+			if want := map[bool]error{true: syscall.EBUSY}[what != "neither, beside stamps"]; !errors.Is(err,
+				want) {
 				t.Errorf("%s: %v, want %v", what, err, want)
 			}
 			if err == nil {

@@ -14,15 +14,17 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// The batch and the length of BenchmarkOwn's frames: the shortest there are, which come at 14.88 Mpps on 10 Gbit/s.
+// The batch and the length of BenchmarkOwn's frames: the shortest there are, which come at 14.88
+// Mpps on 10 Gbit/s.
 const (
 	ownBatch  = 256
 	ownLength = 60
 )
 
-// BenchmarkOwn measures what receiving, sending and passing frames on costs our own code, from the program's head to the rings
-// that the kernel shares with us: somebody stands in for the kernel, whose work is not in the figures. The clock is read twice a batch.
-// A frame that is passed on is received, exchanged by the program and sent: all of that is its time, and the program's part is
+// BenchmarkOwn measures what receiving, sending and passing frames on costs our own code, from the
+// program's head to the rings that the kernel shares with us: somebody stands in for the kernel,
+// whose work is not in the figures. The clock is read twice a batch. A frame that is passed on is
+// received, exchanged by the program and sent: all of that is its time, and the program's part is
 // told besides.
 func BenchmarkOwn(b *testing.B) {
 	b.Run("receive", func(b *testing.B) {
@@ -81,7 +83,8 @@ type own struct {
 
 func newOwn(b testing.TB, size uint32) *own {
 	b.Helper()
-	region, err := mem.New(1, mem.Config{If: mem.Pool{Num: 4, Size: 1024}, Ring: mem.Pool{Num: 4, Size: 32768}, Buf: mem.Pool{Num: 8192, Size: size}})
+	region, err := mem.New(1, mem.Config{If: mem.Pool{Num: 4, Size: 1024},
+		Ring: mem.Pool{Num: 4, Size: 32768}, Buf: mem.Pool{Num: 8192, Size: size}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -105,8 +108,10 @@ func newOwn(b testing.TB, size uint32) *own {
 	}
 	tx.start(o.kernel.Socket)
 	rx.start(o.kernel.Socket, false)
-	o.tx = &kringtest.Ring{Ring: tx.ring, Shared: shm.At[abi.Ring](region.Bytes(), uint64(tx.ring.Offset()))}
-	o.rx = &kringtest.Ring{Ring: rx.ring, Shared: shm.At[abi.Ring](region.Bytes(), uint64(rx.ring.Offset()))}
+	o.tx = &kringtest.Ring{Ring: tx.ring, Shared: shm.At[abi.Ring](region.Bytes(),
+		uint64(tx.ring.Offset()))}
+	o.rx = &kringtest.Ring{Ring: rx.ring, Shared: shm.At[abi.Ring](region.Bytes(),
+		uint64(rx.ring.Offset()))}
 	return o
 }
 
@@ -150,7 +155,8 @@ func (o *own) send() uint32 {
 	return n
 }
 
-// pass exchanges the buffers of received slots with those of free ones, as a bridge does that copies nothing.
+// pass exchanges the buffers of received slots with those of free ones, as a bridge does that
+// copies nothing.
 func (o *own) pass() uint32 {
 	from, to := o.rx.Shared.Head.Load(), o.tx.Shared.Head.Load()
 	n := min(o.rx.Dist(from, o.rx.Shared.Tail.Load()), o.tx.Dist(to, o.tx.Shared.Tail.Load()))
@@ -166,8 +172,9 @@ func (o *own) pass() uint32 {
 	return n
 }
 
-// BenchmarkCoreClock tells how fast the core runs, for who has nanoseconds and wants cycles: each multiplication waits for the one
-// before, and takes three cycles on every processor for PCs and servers since 2008.
+// BenchmarkCoreClock tells how fast the core runs, for who has nanoseconds and wants cycles: each
+// multiplication waits for the one before, and takes three cycles on every processor for PCs and
+// servers since 2008.
 func BenchmarkCoreClock(b *testing.B) {
 	b.Run("multiply", func(b *testing.B) {
 		const each = 16

@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerPatience is how often the other end of a veth pair is looked up, at most, because it refuses
-// frames.
+// peerPatience is the shortest time between two lookups of the other end of a veth pair that its
+// refusals cause.
 const peerPatience = 10 * time.Millisecond
 
-// askPeer has the watcher look up what the other end of a veth pair takes.
+// askPeer makes the watcher look up how long frames may be for the other end of a veth pair.
 func (w *watcher) askPeer() {
 	select {
 	case w.asked <- struct{}{}:
@@ -22,7 +22,8 @@ func (w *watcher) askPeer() {
 	}
 }
 
-// lookUpPeer finds out what the other end of a veth pair takes: it is that end's MTU that counts.
+// lookUpPeer finds out how long frames may be for the other end of a veth pair. That end's MTU
+// decides.
 func (w *watcher) lookUpPeer() {
 	if w.port.link.facts.Driver != "veth" {
 		return

@@ -27,8 +27,8 @@ type queue struct {
 	rx     *rxSide
 }
 
-// permit says EPERM where this process lacks capabilities for the interface, all of them, before
-// anything is changed.
+// permit returns EPERM, before anything is changed, if this process lacks capabilities for the
+// interface. The error names all that are missing.
 func (p *Port) permit(receives bool) error {
 	need := []capability.Capability{capability.NetRaw}
 	tied := p.choice.Try[0] == xsk.ZeroCopy || p.cfg.Mode != nil && *p.cfg.Mode == xsk.Native
@@ -42,8 +42,8 @@ func (p *Port) permit(receives bool) error {
 	return capability.Need("use", p.Title(), need...)
 }
 
-// openQueue opens the queue's socket. The socket has both directions, because the other may be wanted later and a bound
-// socket cannot be changed.
+// openQueue opens the queue's socket. The socket has both directions, because the other may be
+// wanted later and a bound socket cannot be changed.
 func (p *Port) openQueue(q *queue, receives bool) (err error) {
 	defer func() {
 		if err != nil {
@@ -77,12 +77,12 @@ func (p *Port) openQueue(q *queue, receives bool) (err error) {
 	return err
 }
 
-// WillBeFree says whether an error of Start is that of a queue that this process has just closed
-// and that the kernel frees in some seconds at most.
+// WillBeFree tells whether an error of Start means that this process has just closed the queue and
+// the kernel frees it within seconds.
 func WillBeFree(err error) bool { return xsk.WillBeFree(err) }
 
-// take readies the interface, on top of what was done before. One with an XDP program is somebody else's, and stays as it
-// is; sending alone needs nothing of it.
+// take prepares the interface, in addition to what was changed before. An interface with an XDP
+// program of others stays as it is; sending alone needs no change.
 func (p *Port) take(needs takeover.Needs) (err error) {
 	if p.program == nil && (needs.Channels != nil || len(needs.Off) > 0) {
 		if err := xsk.Free(p.link.index); err != nil {
@@ -102,7 +102,7 @@ func (p *Port) take(needs takeover.Needs) (err error) {
 	return err
 }
 
-// pin has all buffers in memory, for the sockets' UMEM.
+// pin keeps all buffers in memory, for the sockets' UMEM.
 func (p *Port) pin() error {
 	if p.pinned {
 		return nil
@@ -112,7 +112,8 @@ func (p *Port) pin() error {
 	}
 	p.pinned, p.memory.Contiguous = true, p.region.Contiguous()
 	size := uint64(len(p.memory.Mem))
-	p.report(event.Event{Kind: event.Pinned, Bytes: size, Queues: len(p.queues), KernelBytes: p.memory.KernelBytes(size)})
+	p.report(event.Event{Kind: event.Pinned, Bytes: size, Queues: len(p.queues),
+		KernelBytes: p.memory.KernelBytes(size)})
 	return nil
 }
 
@@ -131,7 +132,8 @@ func (p *Port) tidy() {
 	}
 }
 
-// giveBack gives back the interface and those below it. Those may be there when it is gone.
+// giveBack gives back the interface and those below it. Those below may still exist when the
+// interface is gone.
 func (p *Port) giveBack() {
 	if p.taken == nil && p.below == nil {
 		return
@@ -153,8 +155,9 @@ func (p *Port) giveBack() {
 	}
 }
 
-// takeBelow readies the interfaces through which frames come, before the interface itself: the
-// kernel switches LRO off below one that has it off, for good, and lets nobody switch it on there.
+// takeBelow prepares the interfaces that frames come through, before the interface itself: when an
+// interface turns LRO off, the kernel turns it off below for good, and nothing can turn it on
+// there.
 func (p *Port) takeBelow() (err error) {
 	if p.below == nil {
 		p.below, err = TakeBelow(p.link.facts, p.cfg.StateDir)
@@ -162,7 +165,7 @@ func (p *Port) takeBelow() (err error) {
 	return err
 }
 
-// giveBackBelow gives back the interfaces through which frames come.
+// giveBackBelow gives back the interfaces that frames come through.
 func (p *Port) giveBackBelow() (err error) {
 	if p.below != nil {
 		err = p.below()
@@ -171,14 +174,15 @@ func (p *Port) giveBackBelow() (err error) {
 	return err
 }
 
-// roomHints says what helps where the kernel lacks room for what it keeps of each queue.
+// roomHints are what to do if the kernel has no memory for a queue's state.
 var roomHints = fault.Hints{
-	syscall.ENOMEM: "the kernel wants so much for each queue; have fewer buffers (netmap serve --buffers, " +
-		"or embed.Config.Buffers) or fewer queues (ethtool -L)",
+	syscall.ENOMEM: "the kernel wants so much for each queue; have fewer buffers (netmap serve " +
+		"--buffers, or embed.Config.Buffers) or fewer queues (ethtool -L)",
 }
 
 func (p *Port) openSocket(q *queue, mode xsk.Mode) (*xsk.Socket, error) {
-	c := xsk.Config{Ifindex: p.link.index, Queue: q.id, Size: ringSize(p.cfg.Slots), Rx: true, Tx: true, Mode: mode,
+	c := xsk.Config{Ifindex: p.link.index, Queue: q.id, Size: ringSize(p.cfg.Slots), Rx: true,
+		Tx: true, Mode: mode,
 		Memory: &p.memory, Share: p.first, BusyPoll: int(p.cfg.BusyPoll.Microseconds())}
 	if q.rx != nil {
 		c.Fill = q.rx.fill(mode)
@@ -206,7 +210,7 @@ func (p *Port) openSocket(q *queue, mode xsk.Mode) (*xsk.Socket, error) {
 	return s, nil
 }
 
-// most is how many pieces a packet may have that is sent.
+// most is how many pieces a sent packet may have.
 func (p *Port) most(multi bool, mode xsk.Mode) uint32 {
 	switch {
 	case !multi:
@@ -217,7 +221,8 @@ func (p *Port) most(multi bool, mode xsk.Mode) uint32 {
 	return nicfacts.MaxSegments
 }
 
-// fits says whether the interface's frames fit: into buffers, or where a packet may take several of them, in any case.
+// fits returns an error if the interface's frames do not fit into buffers. A packet that may take
+// several buffers fits, but some drivers use only whole KiB of a buffer in zero-copy mode.
 func (p *Port) fits(multi bool, mode xsk.Mode) error {
 	most := p.memory.MaxFrame()
 	if multi || uint32(p.link.mtu)+frameOverhead <= most {
@@ -231,7 +236,8 @@ func (p *Port) fits(multi bool, mode xsk.Mode) error {
 	how := fmt.Sprintf("lower the MTU: 'ip link set dev %s mtu %d'", p.Title(), most-frameOverhead)
 	large := xsk.Memory{Stride: jumboBuffer, Spare: p.memory.Spare}
 	if uint32(p.link.mtu)+frameOverhead <= large.MaxFrame() {
-		how = fmt.Sprintf("use buffers of %d bytes (netmap serve --buffer-size %[1]d), or ", jumboBuffer) + how
+		how = fmt.Sprintf("use buffers of %d bytes (netmap serve --buffer-size %[1]d), or ",
+			jumboBuffer) + how
 	}
 	return fault.New(syscall.EINVAL, "open", p.Title(),
 		"its MTU is %d, a buffer of %d bytes takes a frame of MTU %d, and in %v mode neither "+
@@ -239,7 +245,7 @@ func (p *Port) fits(multi bool, mode xsk.Mode) error {
 		p.link.mtu, p.memory.Stride, most-frameOverhead, mode, how)
 }
 
-// jumboBuffer is the largest buffer that is of use: AF_XDP wants what it fills to be no larger than a page.
+// jumboBuffer is the largest useful buffer: AF_XDP fills at most a page.
 const jumboBuffer = 4096
 
 // ringSize is the size of AF_XDP rings for a netmap ring: the power of two that holds its slots.
@@ -251,7 +257,7 @@ func ringSize(slots uint32) uint32 {
 	return n
 }
 
-// closeQueue closes the socket. The kernel is done with its buffers then.
+// closeQueue closes the socket. After that the kernel uses its buffers no more.
 func (p *Port) closeQueue(q *queue) {
 	if q.tx != nil {
 		q.tx.leave()

@@ -30,7 +30,8 @@ const (
 func sendAll(t *testing.T, p *netmap.Port, sizes []int) {
 	t.Helper()
 	for seq, size := range sizes {
-		for end := time.Now().Add(5 * time.Second); p.Tx()[0].Send(frame(seq, size)) == 0; time.Sleep(100 * time.Microsecond) {
+		for end := time.Now().Add(5 * time.Second); p.Tx()[0].Send(frame(seq,
+			size)) == 0; time.Sleep(100 * time.Microsecond) {
 			if err := p.TxSync(); err != nil {
 				t.Fatal(err)
 			}
@@ -92,7 +93,8 @@ func (p *pair) exchange(from, to *netmap.Port, sizes []int, bad func(size int) b
 	go func() { got <- receive(p.t, to, len(want)) }()
 	sendAll(p.t, from, sizes)
 	if seqs := <-got; !slices.Equal(seqs, want) {
-		p.t.Errorf("of %d frames %d arrived, want %d, in order: %v", len(sizes), len(seqs), len(want), seqs)
+		p.t.Errorf("of %d frames %d arrived, want %d, in order: %v", len(sizes), len(seqs), len(want),
+			seqs)
 	}
 }
 
@@ -214,7 +216,8 @@ func TestMTUChanges(t *testing.T) {
 	mtu(1900)
 	arrives(1914)
 	mtu(1000)
-	for end := time.Now().Add(5 * time.Second); p.drops("va")[tooLong] == 0; time.Sleep(time.Millisecond) {
+	end := time.Now().Add(5 * time.Second)
+	for ; p.drops("va")[tooLong] == 0; time.Sleep(time.Millisecond) {
 		if sendAll(t, a, []int{1100}); time.Now().After(end) {
 			t.Fatalf("frames that have become too long are not dropped: %v", p.drops("va"))
 		}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// retrier offers frames again that the kernel did not take, until it does: their program may sleep,
-// or do something else.
+// retrier offers frames that the kernel did not take again until it takes them: their program may
+// sleep, or do something else.
 type retrier struct {
 	port  *Port
 	bell  chan struct{}
@@ -28,7 +28,7 @@ func newRetrier(p *Port) *retrier {
 	return t
 }
 
-// arm has it try soon.
+// arm makes the retrier try soon.
 func (t *retrier) arm() {
 	select {
 	case t.bell <- struct{}{}:
@@ -64,8 +64,8 @@ func (t *retrier) close() {
 	t.ended.Wait()
 }
 
-// retry offers what is left in all queues, and says whether any frames wait still and none has
-// gone.
+// retry offers what is left in all queues again. It returns true if frames still wait and none was
+// sent.
 func (p *Port) retry() (stuck bool) {
 	var left, gone uint32
 	for _, q := range p.queues {

@@ -10,8 +10,9 @@ import (
 
 // rxSide is a queue's receiving half.
 //
-// Of the ring's N slots the framework can fill N-1, so N-1 buffers are with the kernel when the program has none. A slot
-// of the framework names no buffer of its own; a received frame brings its own along.
+// The framework can fill N-1 of the ring's N slots, so the kernel has N-1 buffers when the program
+// has none. A slot of the framework has no buffer of its own; a received frame brings its buffer
+// along.
 type rxSide struct {
 	port   *Port
 	ring   *kring.Ring
@@ -22,13 +23,15 @@ type rxSide struct {
 
 func newRxSide(p *Port) *rxSide { return &rxSide{port: p, held: newHeld(p.memory.Buffers())} }
 
-// fill lists buffers for the kernel to receive into from the moment that a socket is bound: those of the fresh ring. Without
-// any, igb never receives in zero-copy mode, so where only the tx ring is there, buffers are set aside.
+// fill lists buffers that the kernel can receive into as soon as a socket is bound: those of the
+// new ring. If only the tx ring is open, it sets buffers aside, because igb without any never
+// receives in zero-copy mode.
 func (x *rxSide) fill(mode xsk.Mode) (bufs []uint32) {
 	zeroCopy, most := mode == xsk.ZeroCopy, int(x.ring.N-1)
 	if x.ring.Mapped() {
 		for i := range x.ring.N {
-			if buf := x.ring.Slot(i).Word().BufIdx(); len(bufs) < most && x.port.memory.CanFill(buf, zeroCopy) {
+			if buf := x.ring.Slot(i).Word().BufIdx(); len(bufs) < most &&
+				x.port.memory.CanFill(buf, zeroCopy) {
 				bufs = append(bufs, buf)
 			}
 		}
@@ -49,7 +52,8 @@ func (x *rxSide) fill(mode xsk.Mode) (bufs []uint32) {
 	return bufs
 }
 
-// unfill gives buffers that were set aside back: no socket has them. Those of a ring stay the ring's.
+// unfill frees buffers that fill set aside, when no socket has them. Those of a ring stay with the
+// ring.
 func (x *rxSide) unfill(bufs []uint32) {
 	for _, buf := range bufs {
 		if x.held.remove(buf) == inside {
@@ -58,9 +62,9 @@ func (x *rxSide) unfill(bufs []uint32) {
 	}
 }
 
-// start gives the kernel the buffers of the fresh ring, unless it has them from the opening of a fresh socket. If the socket
-// was there before, for sending, the kernel may have some from an earlier ring still; what those received meanwhile is
-// discarded.
+// start gives the kernel the buffers of the new ring, unless a new socket was opened with them. If
+// the socket was open before, for sending, the kernel may still have buffers of an earlier ring;
+// frames that those received meanwhile are discarded.
 func (x *rxSide) start(s *xsk.Socket, fresh bool) {
 	x.socket = s
 	x.stamps = x.port.memory.Spare > 0 && x.port.noStamps == nil
@@ -96,19 +100,19 @@ func (x *rxSide) discard() {
 	x.socket.RxRelease(n)
 }
 
-// stop frees the ring with the buffers that are the program's. Those that the kernel has stay with it until the socket
-// closes.
+// stop frees the ring with the buffers that the program has. The kernel keeps its buffers until the
+// socket closes.
 func (x *rxSide) stop() {
 	x.ring.Free(x.ring.HwCur.Load(), x.ring.Dist(x.ring.HwCur.Load(), x.ring.HwTail.Load()))
 }
 
-// freeHeld takes the kernel's buffers, after the socket has been closed.
+// freeHeld frees the kernel's buffers, after the socket has been closed.
 func (x *rxSide) freeHeld() {
 	x.socket = nil
 	x.held.take(inside, unfit, func(buf uint32) { x.port.region.FreeBuf(buf) })
 }
 
-// sync gives the released slots' buffers to the kernel and takes in what was received.
+// sync gives the buffers of released slots to the kernel and takes what was received.
 func (x *rxSide) sync(r *kring.Ring, _ kring.Memory) error {
 	if t := x.port.trouble.Load(); t != nil {
 		return t
@@ -123,8 +127,8 @@ func (x *rxSide) sync(r *kring.Ring, _ kring.Memory) error {
 	return nil
 }
 
-// release posts the buffers of the slots up to head. One that is none, or that the kernel has already, is a bad buffer:
-// the ring goes on with fewer.
+// release posts the buffers of the slots up to head. An invalid buffer, or one that the kernel
+// already has, is dropped and counted: the ring goes on with fewer.
 func (x *rxSide) release(r *kring.Ring) {
 	s, k, head, slots, held := x.socket, r.HwCur.Load(), r.Head(), r.Slots(), x.held
 	room, posted, bad := s.FillRoom(r.N), uint32(0), uint64(0)
@@ -145,8 +149,9 @@ func (x *rxSide) release(r *kring.Ring) {
 	r.HwCur.Store(head)
 }
 
-// receive writes received frames into the slots from the tail on, as far as there is room for whole packets. The kernel
-// makes none of more buffers than it was given, which are no more than the slots.
+// receive writes received frames into the slots from the tail on, as long as there is room for
+// whole packets. No packet has more buffers than the kernel was given, which are no more than the
+// slots.
 func (x *rxSide) receive(r *kring.Ring) {
 	s, tail := x.socket, r.HwTail.Load()
 	n := s.RxWhole(s.RxReady(r.N - 1 - r.Dist(r.HwCur.Load(), tail)))
@@ -182,14 +187,15 @@ func (x *rxSide) receive(r *kring.Ring) {
 func (x *rxSide) stamp(r *kring.Ring, n uint32) {
 	k := r.HwTail.Load()
 	for i := range n {
-		buf, _, _, _ := x.socket.RxAt(i) // the slot says the same, unless the program has changed it already
+		buf, _, _, _ := x.socket.RxAt(i) // not from the slot: the program may have changed it
 		r.Slot(k).Ptr = x.socket.Stamp(buf)
 		k = r.Next(k)
 	}
 }
 
-// place moves a frame to where the slot wants it: the kernel puts every frame at the start of a buffer, and would do so
-// beyond the buffer's end if it were told to start later. A frame for which there is no room leaves an empty slot.
+// place moves a frame to the offset of its slot: the kernel puts every frame at the start of a
+// buffer, and could write past the buffer's end if it started later. A frame that has no room there
+// leaves an empty slot.
 func (x *rxSide) place(r *kring.Ring, slot *abi.Slot, buf, length uint32) uint32 {
 	at, room := r.Span(slot)
 	if length > room {

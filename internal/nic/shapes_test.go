@@ -33,15 +33,18 @@ var shapes = []struct {
 	{"tap", tuntap(unix.IFF_TAP, 0), ethtool.Queues{Rx: 1, Tx: 1}, ""},
 	{"taps", tuntap(unix.IFF_TAP, unix.IFF_MULTI_QUEUE), ethtool.Queues{Rx: 1, Tx: 1}, ""},
 	{"tun", tuntap(unix.IFF_TUN, 0), ethtool.Queues{Rx: 1, Tx: 1}, "no Ethernet header"},
-	{"bridge", func(a netlink.LinkAttrs, _ int) netlink.Link { return &netlink.Bridge{LinkAttrs: a} }, ethtool.Queues{Rx: 1, Tx: 1}, "VLAN tag"},
+	{"bridge", func(a netlink.LinkAttrs, _ int) netlink.Link { return &netlink.Bridge{LinkAttrs: a} },
+		ethtool.Queues{Rx: 1, Tx: 1}, "VLAN tag"},
 	{"macvlan", func(a netlink.LinkAttrs, va int) netlink.Link {
 		a.ParentIndex = va
 		return &netlink.Macvlan{LinkAttrs: a, Mode: netlink.MACVLAN_MODE_BRIDGE}
 	}, ethtool.Queues{Rx: 1, Tx: 1}, "VLAN tag"},
 	{"vxlan", func(a netlink.LinkAttrs, _ int) netlink.Link {
-		return &netlink.Vxlan{LinkAttrs: a, VxlanId: 7, Port: 4789, Group: net.IPv4(127, 0, 0, 1), SrcAddr: net.IPv4(127, 0, 0, 1)}
+		return &netlink.Vxlan{LinkAttrs: a, VxlanId: 7, Port: 4789, Group: net.IPv4(127, 0, 0, 1),
+			SrcAddr: net.IPv4(127, 0, 0, 1)}
 	}, ethtool.Queues{Rx: 1, Tx: 1}, "generic mode, which is the slowest: the driver has no XDP"},
-	{"ifb", func(a netlink.LinkAttrs, _ int) netlink.Link { return &netlink.Ifb{LinkAttrs: a} }, ethtool.Queues{Rx: 1, Tx: 1}, "nothing arrives here"},
+	{"ifb", func(a netlink.LinkAttrs, _ int) netlink.Link { return &netlink.Ifb{LinkAttrs: a} },
+		ethtool.Queues{Rx: 1, Tx: 1}, "nothing arrives here"},
 	{"ifbs", func(a netlink.LinkAttrs, _ int) netlink.Link {
 		a.NumTxQueues, a.NumRxQueues = 8, 5
 		return &netlink.Ifb{LinkAttrs: a}
@@ -49,9 +52,11 @@ var shapes = []struct {
 }
 
 // tuntap makes interfaces that outlive those who made them, so that nobody reads them.
-func tuntap(mode netlink.TuntapMode, flags netlink.TuntapFlag) func(netlink.LinkAttrs, int) netlink.Link {
+func tuntap(mode netlink.TuntapMode, flags netlink.TuntapFlag) func(netlink.LinkAttrs,
+	int) netlink.Link {
 	return func(a netlink.LinkAttrs, _ int) netlink.Link {
-		return &netlink.Tuntap{LinkAttrs: a, Mode: mode, Flags: flags | netlink.TUNTAP_NO_PI, Queues: int(flags / unix.IFF_MULTI_QUEUE)}
+		return &netlink.Tuntap{LinkAttrs: a, Mode: mode, Flags: flags | netlink.TUNTAP_NO_PI,
+			Queues: int(flags / unix.IFF_MULTI_QUEUE)}
 	}
 }
 
@@ -64,7 +69,8 @@ func addShapes(t *testing.T, ns *testutil.NS) (made map[string]bool) {
 	ns.Do(func() {
 		va := netlink.NewLinkAttrs()
 		va.Name, va.NumRxQueues, va.NumTxQueues = "va", 2, 3
-		err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: va, PeerName: "vb", PeerNamespace: netlink.NsFd(other.FD())})
+		err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: va, PeerName: "vb",
+			PeerNamespace: netlink.NsFd(other.FD())})
 		testutil.Require(t, "veth interfaces", err)
 		l, err := netlink.LinkByName("va")
 		if err != nil {
@@ -106,7 +112,8 @@ func TestShapes(t *testing.T) {
 	ns := testutil.NewNS(t)
 	made := addShapes(t, ns)
 	var notes []string
-	f, err := embed.New(embed.Config{NICSlots: 64, NoHugePages: true, OnNote: func(note string) { notes = append(notes, note) }})
+	f, err := embed.New(embed.Config{NICSlots: 64, NoHugePages: true,
+		OnNote: func(note string) { notes = append(notes, note) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +130,8 @@ func TestShapes(t *testing.T) {
 			var p *netmap.Port
 			ns.Do(func() { p, err = f.Open("netmap:" + s.name + "*") })
 			testutil.Require(t, "AF_XDP and TCX", err)
-			if got := (ethtool.Queues{Rx: len(p.Rx()) - 1, Tx: len(p.Tx()) - 1}); got != s.want { // one host ring each
+			// One ring of each direction is a host ring.
+			if got := (ethtool.Queues{Rx: len(p.Rx()) - 1, Tx: len(p.Tx()) - 1}); got != s.want {
 				t.Errorf("%s, MTU %d: %+v rings, want %+v", s.name, mtu, got, s.want)
 			}
 			for _, r := range p.Tx() {
@@ -132,7 +140,8 @@ func TestShapes(t *testing.T) {
 			if err := errors.Join(p.TxSync(), p.RxSync()); err != nil {
 				t.Errorf("%s, MTU %d: %v", s.name, mtu, err)
 			}
-			if all := strings.Join(notes, "; "); s.note == "" && mtu == 0 && all != "" || !strings.Contains(all, s.note) {
+			if all := strings.Join(notes, "; "); s.note == "" && mtu == 0 && all != "" ||
+				!strings.Contains(all, s.note) {
 				t.Errorf("%s, MTU %d: users hear %q, want %q", s.name, mtu, all, s.note)
 			}
 			f.Stats()
@@ -143,7 +152,8 @@ func TestShapes(t *testing.T) {
 		if ns.Do(func() { p, err = f.Open("netmap:" + s.name) }); err != nil {
 			t.Fatalf("%s, down: %v", s.name, err)
 		}
-		if err := p.TxSync(); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "ip link set dev "+s.name+" up") {
+		if err := p.TxSync(); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(),
+			"ip link set dev "+s.name+" up") {
 			t.Errorf("%s, down: %v; want EIO, and what to do", s.name, err)
 		}
 		p.Close()
@@ -214,7 +224,10 @@ func readTap(t *testing.T, ns *testutil.NS, port *netmap.Port) {
 	t.Helper()
 	var fd int
 	var err error
-	ns.Do(func() { fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0) })
+	ns.Do(func() {
+		fd, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC,
+			0)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +238,8 @@ func readTap(t *testing.T, ns *testutil.NS, port *netmap.Port) {
 		t.Fatal(err)
 	}
 	sent, got, b := frame(7, 60), false, make([]byte, 2048)
-	for end := time.Now().Add(5 * time.Second); !got && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); !got &&
+		time.Now().Before(end); time.Sleep(time.Millisecond) {
 		port.Tx()[0].Send(sent)
 		port.TxSync()
 		n, _ := unix.Read(fd, b)
@@ -235,7 +249,8 @@ func readTap(t *testing.T, ns *testutil.NS, port *netmap.Port) {
 		t.Fatal("the reader gets no frame")
 	}
 	received := false
-	for end := time.Now().Add(5 * time.Second); !received && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); !received &&
+		time.Now().Before(end); time.Sleep(time.Millisecond) {
 		unix.Write(fd, sent)
 		port.RxSync()
 		for _, f := range port.Rx()[0].Frames() {

@@ -32,7 +32,8 @@ func newStampPair(t *testing.T) *pair {
 	return p
 }
 
-// What the driver says of a frame stands in its slot. veth answers, but always 0: no card has seen the frame.
+// What the driver says of a frame stands in its slot. veth answers, but always 0: no card has seen
+// the frame.
 func TestRxTimestamps(t *testing.T) {
 	p := newStampPair(t)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb", netmap.RxTimestamps())

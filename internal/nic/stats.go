@@ -4,15 +4,15 @@ package nic
 
 import "maps"
 
-// description is what Describe has found.
+// description is the result of the last describe.
 type description struct {
 	mode  string
 	drops map[string]uint64
 }
 
-// Describe says in which mode the kernel works, and what it lost because we gave it too few buffers or took too little out
-// of its rings. Counters start anew when the last ring of a queue closes. While a ring is being started, which takes up to a
-// second, it says what it said before.
+// Describe returns the mode, and what the kernel lost because we gave it too few buffers or took
+// too little out of its rings. Counters start anew when the last ring of a queue closes. While a
+// ring is being started, which takes up to a second, it returns the previous result.
 func (p *Port) Describe() (string, map[string]uint64) {
 	if p.mu.TryLock() {
 		p.described.Store(p.describe())

@@ -85,12 +85,15 @@ func TestOffloadsAreOffWhileReceiving(t *testing.T) {
 	}
 }
 
-// Queues that a driver needs are there before the first socket is bound, and the kernel, which keeps queues with sockets, gives
-// back fewer after the last.
+// Queues that a driver needs are there before the first socket is bound, and the kernel, which
+// keeps queues with sockets, gives back fewer after the last.
 func TestQueuesWhileInUse(t *testing.T) {
 	p, dir := newOwnPair(t, 4)
 	two := ethtool.Channels{Rx: 2, MaxRx: 4, Tx: 2, MaxTx: 4}
-	inNS(t, p.na, "va", func(l netlink.Link) error { return ethtool.SetChannels(l.Attrs().Index, two) })
+	inNS(t, p.na, "va", func(l netlink.Link) error {
+		return ethtool.SetChannels(l.Attrs().Index,
+			two)
+	})
 	four := two
 	four.Rx, four.Tx = 4, 4
 	nic.WishChannels(t, "veth", four)

@@ -15,11 +15,12 @@ import (
 
 // txSide is a queue's sending half.
 //
-// Frames come back from sending in any order, but slots in theirs: the buffer that comes back first goes into the slot
-// that was handed over first. Mostly that is where it came from. The slot at the tail, one more than is in flight, stays
-// with the framework and has its buffer.
+// Buffers come back from sending in any order, but slots in theirs: the buffer that comes back
+// first goes into the slot that was handed over first, mostly the one it came from. The framework
+// keeps the slot at the tail, one more than is in flight, with its buffer.
 //
-// The kernel gets whole packets. The slots of one whose end the program has not handed over wait from next to HwCur.
+// The kernel gets whole packets. Slots of a packet whose end the program has not handed over wait
+// between next and HwCur.
 type txSide struct {
 	port    *Port
 	ring    *kring.Ring
@@ -46,7 +47,8 @@ func (x *txSide) start(s *xsk.Socket) {
 	x.held.fit(func(buf uint32) bool { return x.ring.Bufs().Valid(buf) && s.CanSend(buf) })
 }
 
-// stop frees the ring with the buffers that are in its slots; the kernel's stay with it until the socket closes.
+// stop frees the ring with the buffers in its slots. The kernel keeps its buffers until the socket
+// closes.
 func (x *txSide) stop() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -55,19 +57,19 @@ func (x *txSide) stop() {
 	x.held.take(inside, strayed, func(uint32) {})
 }
 
-// leave has nobody use the socket any more, which is about to be closed.
+// leave ends the use of the socket, which the caller is about to close.
 func (x *txSide) leave() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.socket, x.frames, x.bytes = nil, 0, 0 // what waits still is lost with it
+	x.socket, x.frames, x.bytes = nil, 0, 0 // what still waits is lost
 }
 
-// freeHeld takes the kernel's buffers, after the socket has been closed.
+// freeHeld frees the kernel's buffers, after the socket has been closed.
 func (x *txSide) freeHeld() {
 	x.held.take(strayed, unfit, func(buf uint32) { x.port.region.FreeBuf(buf) })
 }
 
-// sync hands the slots up to head to the kernel and takes back those whose frames are out.
+// sync hands the slots up to head to the kernel and takes back those whose frames have been sent.
 func (x *txSide) sync(r *kring.Ring, _ kring.Memory) error {
 	if t := x.port.trouble.Load(); t != nil {
 		return t
@@ -85,8 +87,8 @@ func (x *txSide) sync(r *kring.Ring, _ kring.Memory) error {
 	return err
 }
 
-// send puts the slots up to head into the kernel's ring. A frame that cannot be sent is dropped, and its buffer takes the
-// next slot to be given back.
+// send puts the slots up to head into the kernel's ring. A frame that cannot be sent is dropped,
+// and its buffer goes into the next slot to be given back.
 func (x *txSide) send(r *kring.Ring) {
 	s, bufs, k, head := x.socket, r.Bufs(), x.next, r.Head()
 	room, posted, offset, most := s.TxRoom(r.Dist(k, head)), uint32(0), uint32(0), x.port.maxTx
@@ -114,7 +116,8 @@ func (x *txSide) send(r *kring.Ring) {
 			offset, most = x.place(r, slot)
 			limit = min(most, x.longest)
 		}
-		if x.held.of(w.BufIdx()) != outside || uint32(w.Len()) > limit || w.Len() < etherHead || posted == room {
+		if x.held.of(w.BufIdx()) != outside || uint32(w.Len()) > limit || w.Len() < etherHead ||
+			posted == room {
 			if why, bad := x.check(bufs, w, offset, most); bad || posted == room {
 				if !bad {
 					why = kring.NoRoom
@@ -135,9 +138,9 @@ func (x *txSide) send(r *kring.Ring) {
 	x.frames, x.bytes = x.frames+frames, x.bytes+bytes
 }
 
-// sendPlain puts frames into the kernel's ring as long as there is nothing to decide: each is one slot, its buffer is
-// outside, it is not longer than the limit, and there is room. It returns the first slot that it leaves to send, and how
-// many entries there are.
+// sendPlain puts frames into the kernel's ring as long as there is nothing to decide: each is one
+// slot, its buffer is outside, it is not longer than the limit, and there is room. It returns the
+// first slot that it leaves to send, and how many entries there are.
 func (x *txSide) sendPlain(r *kring.Ring, k, posted, room, limit uint32) (uint32, uint32) {
 	head, slots, held, entries := r.Head(), r.Slots(), x.held, x.socket.Sender()
 	before, bytes := posted, uint64(0)
@@ -189,22 +192,23 @@ func (x *txSide) check(bufs shm.Bufs, w abi.SlotWord, offset, most uint32) (krin
 	return 0, false
 }
 
-// exceeds says whether a frame is longer than what may leave, of which these are the first bytes. A
-// second VLAN tag is not part of what the MTU counts, either.
+// exceeds tells whether a frame is longer than what may be sent; start is its first bytes. The MTU
+// does not count a second VLAN tag, either.
 func (x *txSide) exceeds(length uint32, start []byte) bool {
-	return length > x.longest && (length > x.longest+vlanTag || len(start) < etherHead+vlanTag || !isTag(start[12:]) || !isTag(start[16:]))
+	return length > x.longest && (length > x.longest+vlanTag || len(start) < etherHead+vlanTag ||
+		!isTag(start[12:]) || !isTag(start[16:]))
 }
 
 const vlanTag = 4
 
-// isTag says whether a VLAN tag stands there: IEEE 802.1Q, or 802.1ad.
+// isTag tells whether p starts with a VLAN tag: IEEE 802.1Q, or 802.1ad.
 func isTag(p []byte) bool {
 	kind := binary.BigEndian.Uint16(p)
 	return kind == 0x8100 || kind == 0x88a8
 }
 
-// sendPacket puts the packet that starts at slot k into the kernel's ring, all of it or nothing, and says how many slots
-// it was done with. 0 says that the packet's end has not been handed over.
+// sendPacket puts the packet that starts at slot k into the kernel's ring, all of it or nothing. It
+// returns how many slots are done, 0 if the packet's end has not been handed over.
 func (x *txSide) sendPacket(r *kring.Ring, k, posted, room uint32) (slots, sent uint32) {
 	packet, state := x.packets.Next(r, k, x.port.segments)
 	n := uint32(len(packet))
@@ -220,7 +224,7 @@ func (x *txSide) sendPacket(r *kring.Ring, k, posted, room uint32) (slots, sent 
 	switch {
 	case !bad:
 		x.frames++
-	case state != kring.Rest: // which was counted when its start was dropped
+	case state != kring.Rest: // the rest was counted when the packet's start was dropped
 		r.Drops.Add(why, 1)
 	}
 	for i, p := range packet {
@@ -235,14 +239,14 @@ func (x *txSide) sendPacket(r *kring.Ring, k, posted, room uint32) (slots, sent 
 	return n, sent
 }
 
-// place is where the frame in a slot starts, and how long it can be.
+// place returns where the frame in a slot starts, and how long it can be.
 func (x *txSide) place(r *kring.Ring, slot *abi.Slot) (offset, most uint32) {
 	offset = r.OffsetOf(slot)
 	return offset, min(x.port.maxTx, r.Bufs().Size()-offset)
 }
 
-// checkPacket finds what is wrong with a packet of several slots. The first has to hold the
-// Ethernet header: drivers look for it there. The kernel takes no empty piece.
+// checkPacket finds what is wrong with a packet of several slots. Its first slot must hold the
+// Ethernet header, where drivers look for it. The kernel takes no empty piece.
 func (x *txSide) checkPacket(packet []kring.Fragment, bufs shm.Bufs) (kring.Reason, bool) {
 	first, length := packet[0], uint32(0)
 	for _, p := range packet {
@@ -272,13 +276,14 @@ func (x *txSide) inFlight(r *kring.Ring) uint32 {
 	return r.Dist(r.Next(r.HwTail.Load()), x.next)
 }
 
-// reclaim takes back the buffers of frames that are out.
+// reclaim takes back the buffers of frames that have been sent.
 func (x *txSide) reclaim(r *kring.Ring) {
 	s, tail, slots, held := x.socket, r.HwTail.Load(), r.Slots(), x.held
 	n := s.Done(r.N)
 	for i := range n {
 		buf := s.DoneAt(i)
-		if next := r.Next(tail); held.of(buf) == inside && slots[next].Word().BufIdx() == buf { // as it mostly is
+		// Buffers mostly come back in the order in which they were sent.
+		if next := r.Next(tail); held.of(buf) == inside && slots[next].Word().BufIdx() == buf {
 			held[buf], tail = outside, next
 			continue
 		}
@@ -300,7 +305,8 @@ func (x *txSide) giveBack(r *kring.Ring, buf uint32) {
 	r.HwTail.Store(x.giveBackAfter(r, r.HwTail.Load(), buf))
 }
 
-// giveBackAfter is giveBack for who stores the tail once for many. It takes the tail, and returns the next one.
+// giveBackAfter is giveBack for a caller that stores the tail once for many. It takes the tail, and
+// returns the next one.
 func (x *txSide) giveBackAfter(r *kring.Ring, tail, buf uint32) uint32 {
 	k := r.Next(tail)
 	if w := r.Slot(k).Word(); w.BufIdx() != buf {
@@ -313,11 +319,12 @@ func (x *txSide) giveBackAfter(r *kring.Ring, tail, buf uint32) uint32 {
 	return k
 }
 
-// farthest is how far a frame may have overtaken others for a monitor to see it with its own length.
+// farthest is how many frames one may overtake and still be shown to a monitor with its own length.
 const farthest = 64
 
-// bringFrame exchanges slot k with the one from which the buffer was sent, so that the frame's length, flags and offset stay
-// with it: a monitor looks at what is given back. Programs do not.
+// bringFrame exchanges slot k with the slot from which the buffer was sent, so that the frame's
+// length, flags and offset stay with the buffer: a monitor looks at what is given back. Programs do
+// not.
 func (x *txSide) bringFrame(r *kring.Ring, k, buf uint32) {
 	w := r.Slot(k).Word()
 	for j, n := r.Next(k), 0; j != r.Head() && n < farthest; j, n = r.Next(j), n+1 {
