@@ -94,7 +94,7 @@ func TestDropsThroughTheDevice(t *testing.T) {
 	n := newNode(t)
 	tx, rx := n.open("vale0:a"), n.open("vale0:b@conf:slots=64")
 	small, large := n.open("vale0:a/t@conf:slots=16"), n.open("vale0:a/t@conf:slots=512")
-	without := n.path + ".sock: no such file or directory: the device's daemon offers none"
+	without := n.path + ".sock: no such file or directory: the device's daemon does not serve it"
 	_, err := rx.Drops(t.Context())
 	if !errors.Is(err, syscall.ENOENT) || !strings.Contains(err.Error(), without) {
 		t.Errorf("without a status API: %v, want ENOENT", err)
