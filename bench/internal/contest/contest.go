@@ -20,11 +20,11 @@ type Comparison struct {
 	Metrics    []Metric
 	Plots      []int  // the metrics to draw
 	Floor      string // the contender that does only what has to be done; "" if none does
-	Peer       string // the contender with which those are compared that name no other
+	Peer       string // compared with each contender that does not name its own peer
 	Contenders []Contender
 }
 
-// Metric is a figure that every contender gives. Contenders are compared by the first one.
+// Metric is a figure measured of every contender. Contenders are compared by their first metric.
 type Metric struct {
 	Name   string `json:"name"`
 	Unit   string `json:"unit"`
@@ -39,14 +39,14 @@ const FloorUnit = "× floor"
 type Contender struct {
 	Name  string
 	Ours  bool
-	Peer  string // another than the comparison's
+	Peer  string // replaces the comparison's peer; "" for that one
 	Needs []lab.Need
 	Goals []Goal
 	Run   Measurement
 }
 
-// Measurement measures once, for about the given length. It returns a value for each metric, NaN
-// where there is none.
+// Measurement measures once, for about the given length. It returns one value per metric, NaN for a
+// metric without a value.
 type Measurement func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error)
 
 // Goal is the target for a ratio. The ratio is the contender's first metric to that of another
@@ -54,7 +54,7 @@ type Measurement func(ctx context.Context, l *lab.Lab, length time.Duration) ([]
 type Goal struct {
 	Of              string  // the other contender; "" for a metric that is a ratio
 	Metric          int     // the metric, if Of is ""
-	AtLeast, AtMost float64 // 0 is no bound
+	AtLeast, AtMost float64 // 0 for no bound
 }
 
 // Choose returns the contenders whose full name matches, and their floors.

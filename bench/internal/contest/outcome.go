@@ -93,7 +93,7 @@ func (o Outcome) row(name string) (Row, bool) {
 	return o.Rows[i], true
 }
 
-// Against is the ratio of two rows' medians of the first metric; NaN if one of them is missing.
+// Against returns the ratio of two rows' medians of the first metric; NaN if a row is missing.
 func (o Outcome) Against(r Row, other string) float64 {
 	if s, ok := o.row(other); ok {
 		return r.Of(0).Median / s.Of(0).Median
@@ -101,7 +101,7 @@ func (o Outcome) Against(r Row, other string) float64 {
 	return math.NaN()
 }
 
-// Verdict is a goal in words, with whether the row reached it.
+// Verdict describes a goal and tells whether the row reached it.
 func (o Outcome) Verdict(r Row, g Goal) string {
 	var value float64
 	var unit string
@@ -137,10 +137,10 @@ func (o Outcome) Verdicts(r Row) string {
 	return strings.Join(all, "; ")
 }
 
-// Number writes a value with the metric's digits.
+// Number formats a value with the metric's digits.
 func (m Metric) Number(v float64) string { return strconv.FormatFloat(v, 'f', m.Digits, 64) }
 
-// Cell is "median (min … max)".
+// Cell returns "median (min … max)".
 func (m Metric) Cell(s Summary) string {
 	if s.None() {
 		return "–"

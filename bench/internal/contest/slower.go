@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// Tolerance is how far a ratio to a floor may move before its code counts as slower. Two runs of
-// the same program on a quiet machine differ by less.
+// Tolerance is the relative change of a ratio to a floor at which its code counts as slower. Two
+// runs of the same program on a quiet machine differ by less.
 const Tolerance = 0.10
 
 // EnoughRounds is the least number of rounds whose medians are compared.
@@ -20,7 +20,7 @@ type ToFloor struct {
 }
 
 // ToFloor returns the ratios of a row to floors of the same run: its own floor, and the
-// comparison's. Floors have none.
+// comparison's. It returns no ratio for a floor.
 func (o Outcome) ToFloor(r Row) (all []ToFloor) {
 	for i, m := range o.Metrics {
 		if m.Unit == FloorUnit {

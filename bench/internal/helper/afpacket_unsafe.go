@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// packetBatch is how many frames a system call moves.
+// packetBatch is the number of frames that a system call moves.
 const packetBatch = 64
 
 // message is struct mmsghdr.
@@ -25,8 +25,8 @@ type packets struct {
 	buffers  [packetBatch][2048]byte
 }
 
-// newPackets points every message to the frame. Without a frame, messages get buffers to receive
-// into.
+// newPackets points every message to the frame. If frame is nil, each message gets a buffer to
+// receive into.
 func newPackets(frame []byte) *packets {
 	p := &packets{}
 	for i := range p.messages {

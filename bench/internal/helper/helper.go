@@ -20,10 +20,10 @@ func Run(args []string) error {
 	}
 	name, args := args[0], args[1:]
 	switch name {
-	case "send": // NODE PORT LENGTH BATCH; without a node it has a framework in this process
+	case "send": // NODE PORT LENGTH BATCH; an empty NODE is a framework in this process
 		return withPort(args, 4, embed.Config{},
 			func(p *netmap.Port) error { return send(p, number(args[2]), number(args[3])) })
-	case "receive": // NODE PORT SPIN BUSYPOLL; a daemon has its own
+	case "receive": // NODE PORT SPIN BUSYPOLL; a daemon ignores SPIN and BUSYPOLL
 		return receiveWaiting(args)
 	case "pong": // NODE PORT
 		return withPort(args, 2, embed.Config{}, func(p *netmap.Port) error { return pong(p, true) })

@@ -48,7 +48,7 @@ func checksum(b []byte) uint16 {
 	return ^uint16(sum + sum>>16)
 }
 
-// send writes every frame anew, with its number in it. It sends each batch by a poll.
+// send writes every frame again, with its number in it. A poll sends each batch.
 func send(p *netmap.Port, length, batch int) error {
 	frame, ring, seq := testFrame(length), p.Tx()[0], uint64(0)
 	for {
@@ -110,7 +110,7 @@ func receive(p *netmap.Port) error {
 	}
 }
 
-// greet teaches a switch where the receiver is.
+// greet sends a frame, from which a switch learns the receiver's address.
 func greet(p *netmap.Port) error {
 	f := testFrame(60)
 	copy(f, senderMAC)

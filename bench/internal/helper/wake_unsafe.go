@@ -13,8 +13,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
-// baton is a word in memory that two processes share. A process that has passed it on sleeps until
-// it comes back. This measures wake-ups without any data.
+// baton is a word in memory that two processes share. A process that has passed the baton sleeps
+// until the other passes it back. This measures wake-ups without any data.
 type baton struct {
 	word *atomic.Uint32
 	mine uint32 // the word's value while it is this process's turn
@@ -32,8 +32,8 @@ const (
 	futexWake = 1
 )
 
-// newBaton maps the word at the start of a file, and binds the thread to the core unless that is
-// negative.
+// newBaton maps the word at the start of a file, and binds the thread to the core; a negative core
+// binds it to none.
 func newBaton(path string, core int, mine uint32) (*baton, error) {
 	runtime.LockOSThread()
 	if core >= 0 {
@@ -73,7 +73,8 @@ func (b *baton) await() {
 
 func (b *baton) other() uint32 { return sendersTurn + receiversTurn - b.mine }
 
-// withBaton opens the baton that the first two arguments name: a file and a core.
+// withBaton opens the baton in the file args[0], on core args[1], and calls f with it. It is an
+// error if there are not want arguments.
 func withBaton(args []string, want int, mine uint32, f func(*baton) error) error {
 	if len(args) != want {
 		return fmt.Errorf("want %d arguments, not %q", want, args)
@@ -93,7 +94,7 @@ func wakeSend(b *baton) error {
 	}
 }
 
-// wakeReceive adds a batch to its count each time that it is woken.
+// wakeReceive counts a batch of frames for each wake-up.
 func wakeReceive(b *baton, batch int) error {
 	var counter atomic.Uint64
 	announce(&counter)
@@ -104,7 +105,7 @@ func wakeReceive(b *baton, batch int) error {
 	}
 }
 
-// wakePing measures how long the baton is away.
+// wakePing measures the time from passing the baton until it is back.
 func wakePing(b *baton, length time.Duration) error {
 	l := latency.New()
 	for i, begin := 0, time.Now(); i <= warmPings || time.Since(begin) < length; i++ {

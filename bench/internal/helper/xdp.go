@@ -50,8 +50,8 @@ func bareSocket(iface string, c xsk.Config) (*xsk.Socket, *xsk.Memory, error) {
 // attached keeps the program until the process ends. Without a reference it would be detached.
 var attached *xsk.Program
 
-// xdpSend repeats frames that were written once, a batch a system call: the cost of sending without
-// a framework.
+// xdpSend sends frames that were written once, again and again, one batch per system call. This is
+// the cost of sending without a framework.
 func xdpSend(args []string) error {
 	if len(args) != 2 {
 		return fmt.Errorf("want an interface and a length, not %q", args)

@@ -17,7 +17,7 @@ type Daemon struct {
 	Node string
 }
 
-// Serve starts a daemon with these flags. What they do not name is as it is by default.
+// Serve starts a daemon with these flags. All other flags have their defaults.
 func (l *Lab) Serve(ctx context.Context, flags ...string) (*Daemon, error) {
 	program, err := l.Netmap(ctx)
 	if err != nil {
@@ -37,7 +37,7 @@ func (l *Lab) Serve(ctx context.Context, flags ...string) (*Daemon, error) {
 	return d, nil
 }
 
-// Stop ends the daemon, and removes its mount if that is left.
+// Stop ends the daemon, and removes a mount that it left behind.
 func (d *Daemon) Stop() {
 	d.Process.Stop()
 	unix.Unmount(d.Node, unix.MNT_DETACH)
@@ -48,7 +48,7 @@ func (d *Daemon) Stop() {
 // architecture.
 const ticks = 100
 
-// CPUTime is the processor time that the daemon has used.
+// CPUTime returns the processor time that the daemon has used.
 func (d *Daemon) CPUTime() (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// HelperWord is the first argument that makes this program a helper. A helper is a process of its
-// own, so that it is measured under the same conditions as other programs.
+// HelperWord is the first argument that makes this program a helper. A helper runs in a separate
+// process, so that it is measured under the same conditions as other programs.
 const HelperWord = "helper"
 
 // module is the module whose programs are built.

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// warmUp is left out of every measurement: caches fill, and processors speed up.
+// warmUp is the start of a run that is not measured: caches fill, and processors speed up.
 const warmUp = 500 * time.Millisecond
 
 // Total parses a line of output for the number of frames that a program has handled so far.
@@ -16,8 +16,8 @@ type Total func(text string) (frames float64, ok bool)
 // Mark is a second counter, which is read together with the first.
 type Mark func() (float64, error)
 
-// Rates returns how many frames a second the program counted, and by how much the mark grew a
-// second.
+// Rates returns the frames per second that the program counted, and the growth of the second
+// counter per second.
 func Rates(ctx context.Context, p *Process, read Total, length time.Duration, second Mark) (frames,
 	marks float64, err error) {
 	var first, from, to reading
@@ -36,7 +36,7 @@ func Rates(ctx context.Context, p *Process, read Total, length time.Duration, se
 			if from.marks, err = second(); err != nil {
 				return 0, 0, err
 			}
-		// accepts a reading that comes a little early, to save waiting for another
+		// a reading that comes a little early is good enough: the next would take longer
 		case r.at.Sub(from.at) >= length-length/10:
 			to = r
 			if to.marks, err = second(); err != nil {
@@ -72,8 +72,8 @@ func nextReading(ctx context.Context, p *Process, read Total) (reading, error) {
 // Unmarked is the Mark of measurements without a second counter.
 func Unmarked() (float64, error) { return 0, nil }
 
-// Growth returns by how much a counter grows in a second while a program runs. It starts when
-// frames flow.
+// Growth returns a counter's growth per second while a program runs. Measuring starts when frames
+// flow.
 func Growth(ctx context.Context, p *Process, count Mark, length time.Duration) (float64, error) {
 	const (
 		step  = 20 * time.Millisecond

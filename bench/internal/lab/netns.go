@@ -57,8 +57,8 @@ func newSite(iface string) (*Site, error) {
 	return &Site{iface, handle, links}, nil
 }
 
-// newNamespace makes a namespace, and returns to the thread's own. If that fails, it gives up the
-// thread.
+// newNamespace makes a namespace, and puts the thread back into its old one. If the thread cannot
+// go back, no other goroutine uses it again.
 func newNamespace() (netns.NsHandle, error) {
 	runtime.LockOSThread()
 	here, err := netns.Get()
@@ -135,7 +135,7 @@ func (s *Site) Start(argv []string, change ...func(*exec.Cmd)) (p *Process, err 
 	return p, errors.Join(err, inside)
 }
 
-// Received is the kernel's count of received frames.
+// Received returns the kernel's count of received frames.
 func (s *Site) Received() (float64, error) {
 	l, err := s.links.LinkByName(s.Iface)
 	if err != nil {

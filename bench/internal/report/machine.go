@@ -58,7 +58,7 @@ func cpuinfoLine(info, name string) string {
 	return ""
 }
 
-// cpuModel names the processor by /proc/cpuinfo, which has no name on some architectures.
+// cpuModel returns the processor's name in /proc/cpuinfo, which has none on some architectures.
 func cpuModel(info string) string {
 	name := cpuinfoLine(info, "model name")
 	if name == "" {
@@ -80,17 +80,17 @@ func loadAverages(s string) string {
 	return strings.Join(f[:min(3, len(f))], " ")
 }
 
-// Title names the machine.
+// Title returns a name for the machine.
 func (m Machine) Title() string { return fmt.Sprintf("%s, %d cores, %s", m.CPU, m.Cores, m.Kernel) }
 
 var noSlug = regexp.MustCompile(`[^a-z0-9.]+`)
 
-// slug is the title as the name of a file.
+// slug returns the title in a form that can be a file name.
 func (m Machine) slug() string {
 	return strings.Trim(noSlug.ReplaceAllString(strings.ToLower(m.Title()), "-"), "-")
 }
 
-// lines describe the run as pairs of a name and a value.
+// lines returns pairs of a name and a value that describe the run.
 func (r Run) lines() [][2]string {
 	return [][2]string{
 		{"Go", r.Golang},

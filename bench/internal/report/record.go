@@ -19,7 +19,7 @@ type Record struct {
 	Outcomes []contest.Outcome `json:"outcomes"`
 }
 
-// Text is the record's head and outcomes as tables for a terminal.
+// Text returns the machine and the run as lines for a terminal.
 func (r Record) Text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-12s %s\n", "machine", r.Machine.Title())
@@ -29,7 +29,7 @@ func (r Record) Text() string {
 	return b.String()
 }
 
-// Text is an outcome as a table for a terminal.
+// Text returns an outcome as a table for a terminal.
 func Text(o contest.Outcome) string {
 	return fmt.Sprintf("\n%s\n\n%s", o.Title, tableOf(o).text())
 }
@@ -72,8 +72,9 @@ func (r Record) Write(path string) error {
 	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
-// update returns the record with the comparisons that were measured now replaced. The others stay.
-// The order is that of all comparisons.
+// update returns a record of now's machine and run. Outcomes measured now replace those of r with
+// the same name. Other outcomes of r stay if order has their comparison, else they are removed. The
+// outcomes are sorted as in order.
 func (r Record) update(now Record, order []contest.Comparison) Record {
 	at := func(name string) int {
 		return slices.IndexFunc(order, func(c contest.Comparison) bool { return c.Name == name })

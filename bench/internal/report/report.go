@@ -14,7 +14,7 @@ import (
 // marker separates the page's handwritten part from the part that this package writes.
 const marker = "<!-- From here on the page is written by make bench. -->\n"
 
-// Write stores the record beside the page, and writes the page anew from its marker on.
+// Write stores the record beside the page, and rewrites the page after its marker.
 func Write(path string, now Record, all []contest.Comparison) error {
 	folder := strings.TrimSuffix(path, filepath.Ext(path))
 	plots := filepath.Join(folder, now.Machine.slug())
@@ -72,7 +72,7 @@ func (r Record) draw(folder string) error {
 	return nil
 }
 
-// markdown is the measured part of the page. The plots are in the folder beside it.
+// markdown returns the measured part of the page. The plots are in the folder beside it.
 func markdown(records []Record, all []contest.Comparison, folder string) string {
 	var b strings.Builder
 	b.WriteString("\n## What is measured\n")

@@ -35,7 +35,7 @@ const (
 	rowHeight  = 24
 	barHeight  = 14
 	margin     = 16
-	charWidth  = 7 // of a letter, about: the reader's font is unknown
+	charWidth  = 7 // of an average letter: the reader's font is unknown
 	valueWidth = 90
 )
 
@@ -80,7 +80,7 @@ func (c chart) svg() string {
 		chartWidth, y, chartWidth, y, html.EscapeString(c.title), style, b.String())
 }
 
-// labelWidth is the column at which bars begin.
+// labelWidth returns the column at which bars begin.
 func (c chart) labelWidth() int {
 	longest := 0
 	for _, p := range c.panels {
@@ -91,7 +91,7 @@ func (c chart) labelWidth() int {
 	return margin + min(longest*charWidth+charWidth, chartWidth/2)
 }
 
-// scale is pixels per unit.
+// scale returns the number of pixels per unit.
 func (p panel) scale(left int) float64 {
 	most := 0.0
 	for _, b := range p.bars {

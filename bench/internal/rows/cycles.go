@@ -72,7 +72,7 @@ const (
 	coreCyclesUnit = "core cycles/frame"
 )
 
-// ownCost is what a frame costs without a kernel.
+// ownCost measures the cost of a frame without a kernel.
 func ownCost(k ownPart) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
 		ghz, err := counterRate()
@@ -85,7 +85,7 @@ func ownCost(k ownPart) contest.Measurement {
 }
 
 // measure runs one of the benchmarks of package nic that have no kernel, on the first core. It
-// tells the clock of that, in GHz.
+// returns the time per frame in ns, and the core's clock in GHz.
 func (k ownPart) measure(ctx context.Context, l *lab.Lab, length time.Duration) (
 	ns, clock float64, err error) {
 	program, err := l.NICTest(ctx)
@@ -110,7 +110,7 @@ each frame, and delivers it. "Own code" is "send" of the table above, measured i
 rest of the time is the kernel's, with the little in which the program writes the frame.
 "` + bareName + `" has no framework: sendto on a socket like ours; frames are written once.`
 
-// kernelShare says what part of a frame's time is the kernel's, on a device of every machine.
+// kernelShare compares the kernel's part of the time per frame, on a device that every machine has.
 func kernelShare() contest.Comparison {
 	return contest.Comparison{
 		Name: "kernel-share", Title: "The kernel's share of a frame",
@@ -131,7 +131,7 @@ func kernelShare() contest.Comparison {
 	}
 }
 
-// shareOf measures a sender on the first core, and the code in it that is ours, if there is any.
+// shareOf measures a sender on the first core, and our code in it, if it has any.
 func shareOf(sender func(*lab.Lab, string) []string, ours ownPart) contest.Measurement {
 	pinnedSender := func(l *lab.Lab, iface string) []string {
 		return l.Helper("pinned", append([]string{"0"}, sender(l, iface)...)...)
@@ -155,8 +155,8 @@ func shareOf(sender func(*lab.Lab, string) []string, ours ownPart) contest.Measu
 
 var bogomips = regexp.MustCompile(`(?m)^bogomips\s*:\s*([0-9.]+)$`)
 
-// counterRate is the rate of the time stamp counter in GHz. The kernel derives bogomips from it if
-// the counter is constant.
+// counterRate returns the rate of the time stamp counter in GHz. The kernel derives bogomips from
+// it if the counter is constant.
 func counterRate() (float64, error) {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {

@@ -155,7 +155,7 @@ func benchmark(ctx context.Context, program []string, length time.Duration,
 	return found, nil
 }
 
-// quoted is a part of a pattern that matches only that name.
+// quoted returns a part of a pattern that matches only that name.
 func quoted(name string) string {
 	for _, c := range []string{"{", "}"} {
 		name = strings.ReplaceAll(name, c, `\`+c)
@@ -163,7 +163,7 @@ func quoted(name string) string {
 	return name + "$"
 }
 
-// processors is the number of processors at the end of a name; without it there is only one.
+// processors matches the number of processors at the end of a name. On one core there is none.
 var processors = regexp.MustCompile(`-[0-9]+$`)
 
 // parseBenchmarks reads lines such as "BenchmarkX/y-2 1000 5.1 ns/frame 196 Mframes/s".

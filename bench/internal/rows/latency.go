@@ -73,7 +73,7 @@ func pingOver(spin spin) contest.Measurement {
 	}
 }
 
-// idleShare is the share of a core that the daemon uses, in per cent.
+// idleShare returns the share of a core that the daemon uses, in per cent.
 func idleShare(ctx context.Context, d *lab.Daemon) (float64, error) {
 	before, err := d.CPUTime()
 	if err != nil {

@@ -26,8 +26,8 @@ func dpdk() error {
 // instances numbers the DPDK processes of this program.
 var instances atomic.Int32
 
-// pmd is the command line of a testpmd with one virtual device, which prints its counters once a
-// second. Cores are numbered as in EAL's option.
+// pmd returns the command line of a testpmd with one virtual device. The testpmd prints its
+// counters once a second; cores is EAL's option that chooses the cores, such as -l 0,1.
 func pmd(cores []string, device, mode string, extra ...string) []string {
 	prefix := fmt.Sprintf("netmap-bench-%d-%d", os.Getpid(), instances.Add(1))
 	argv := []string{testpmd, "--no-pci", "--no-huge", "-m", "512", "--no-shconf", "--no-telemetry",

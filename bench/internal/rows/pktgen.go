@@ -34,7 +34,7 @@ func pktGen() error {
 //	421.123456 main_thread [2781] 12.345 Mpps (12.361 Mpkts 5.934 Gbps in 1001322 usec) …
 var pktGenLine = regexp.MustCompile(`\(([0-9.]+) ([KMG]?)pkts [0-9.]+ [KMG]?bps in [0-9]+ usec\)`)
 
-// pktGenFrames parses the frames of the last second.
+// pktGenFrames parses the number of frames in the last second.
 func pktGenFrames(text string) (float64, bool) {
 	m := pktGenLine.FindStringSubmatch(text)
 	if m == nil {
@@ -44,7 +44,7 @@ func pktGenFrames(text string) (float64, bool) {
 	return n * map[string]float64{"": 1, "K": 1e3, "M": 1e6, "G": 1e9}[m[2]], err == nil
 }
 
-// pktGenTotal adds them up.
+// pktGenTotal returns a Total that adds up the frames of all seconds.
 func pktGenTotal() lab.Total {
 	sum := 0.0
 	return func(text string) (float64, bool) {
@@ -60,7 +60,8 @@ type pktGenWay struct {
 	serve, args []string // flags of "netmap serve", and of both pkt-gen
 }
 
-// pktGenWays are the default, rings and batches as large as memif's, and the daemon choosing cores.
+// pktGenWays are the default, rings and batches as large as memif's, and cores that the daemon
+// chooses.
 var pktGenWays = []pktGenWay{
 	{"", nil, []string{"-b", strconv.Itoa(processBatch)}},
 	{", rings of 4096", nil, largeRings},
@@ -102,8 +103,8 @@ func startPktGen(l *lab.Lab, node string, args ...string) (*lab.Process, error) 
 		func(c *exec.Cmd) { c.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS })
 }
 
-// portOf is pkt-gen's name of a port. Without a prefix, pkt-gen takes every name but a switch's for
-// an interface.
+// portOf returns pkt-gen's name of a port. Without a prefix, pkt-gen treats every name as that of
+// an interface, unless it starts with "vale".
 func portOf(name string) string {
 	if strings.HasPrefix(name, "vale") {
 		return name

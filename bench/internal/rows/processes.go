@@ -13,7 +13,7 @@ import (
 	"github.com/seed-48afdc40/netmap/bench/internal/lab"
 )
 
-// What two processes send each other.
+// The frames that two processes send each other.
 const (
 	processLength = 60
 	processBatch  = 512
@@ -60,8 +60,8 @@ func processVALE() contest.Comparison {
 	}
 }
 
-// overProcesses returns all ways to send between two processes over a port of that kind. Target is
-// the least ratio of pkt-gen's rate to memif's.
+// overProcesses returns a contender for each way to send between two processes over a port of that
+// kind. Target is the lower bound for the ratio of pkt-gen's rate to memif's.
 func overProcesses(kind, tx, rx string, target float64) []contest.Contender {
 	var all []contest.Contender
 	for _, spin := range []spin{byDefault, 0, 20} {
@@ -85,10 +85,10 @@ func overProcesses(kind, tx, rx string, target float64) []contest.Contender {
 		contest.Contender{Name: wakeFreeName, Run: wakeUps(anyCore)})
 }
 
-// spin is how many microseconds a daemon looks for the next request before it sleeps.
+// spin is the time in microseconds that a daemon looks for the next request before it sleeps.
 type spin int
 
-// byDefault is a daemon that is told nothing about that.
+// byDefault leaves the time to the daemon's default.
 const byDefault spin = -1
 
 func (s spin) String() string {
@@ -98,7 +98,7 @@ func (s spin) String() string {
 	return fmt.Sprintf("%s, spin %d us", daemonName, int(s))
 }
 
-// flags are those of "netmap serve".
+// flags returns the flags of "netmap serve" for this time.
 func (s spin) flags() []string {
 	if s == byDefault {
 		return nil
@@ -106,7 +106,7 @@ func (s spin) flags() []string {
 	return []string{"--spin", fmt.Sprintf("%dus", int(s))}
 }
 
-// between runs two helpers, of which one sends to the other over a daemon.
+// between runs two helpers. One sends to the other over a daemon.
 func between(spin spin, tx, rx string) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
 		d, err := l.Serve(ctx, spin.flags()...)
@@ -151,7 +151,7 @@ func wakeUps(core int) contest.Measurement {
 }
 
 // bestCore measures on the first core and on the last, and returns the better result: either core
-// may be busy with other things. Less says that less is better.
+// may be busy with other things. Less means that a smaller result is better.
 func bestCore(on func(core int) contest.Measurement, less bool) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
 		best, err := on(0)(ctx, l, length/2)
@@ -166,8 +166,8 @@ func bestCore(on func(core int) contest.Measurement, less bool) contest.Measurem
 	}
 }
 
-// startBaton starts two helpers that share a word. The name and the arguments are those of the
-// second.
+// startBaton starts two helpers that share a word. Name and args are the name and the arguments of
+// the second helper, the sender.
 func startBaton(ctx context.Context, l *lab.Lab, core int, name string, args ...string) (receiver,
 	sender *lab.Process, err error) {
 	file := l.Path(fmt.Sprintf("baton-%d", instances.Add(1)))
@@ -185,7 +185,7 @@ func startBaton(ctx context.Context, l *lab.Lab, core int, name string, args ...
 	return receiver, sender, err
 }
 
-// memif runs two testpmd, of which one sends to the other, each on a core of its own.
+// memif runs two testpmd, each on a separate core. One sends to the other.
 func memif(receive, send string, bytes int) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
 		socket := l.Path(fmt.Sprintf("memif-%d", instances.Add(1)))

@@ -44,12 +44,12 @@ const (
 	bareName   = "af_xdp alone"
 )
 
-// party starts a program on an interface, with all that the program needs. After the program's end,
-// the caller calls stop.
+// party starts a program on an interface, with everything that the program needs. After the
+// program's end, the caller calls stop.
 type party func(ctx context.Context, l *lab.Lab, at *lab.Site) (p *lab.Process, stop func(),
 	err error)
 
-// alone is a party of a single program.
+// alone returns a party of a single program.
 func alone(argv func(*lab.Lab, string) []string, change ...func(*lab.Lab, *exec.Cmd)) party {
 	return func(_ context.Context, l *lab.Lab, at *lab.Site) (*lab.Process, func(), error) {
 		p, err := at.Start(argv(l, at.Iface), func(c *exec.Cmd) {
@@ -61,7 +61,7 @@ func alone(argv func(*lab.Lab, string) []string, change ...func(*lab.Lab, *exec.
 	}
 }
 
-// throughDaemon is a party of a helper and a "netmap serve" with these flags. Argv makes the
+// throughDaemon returns a party of a helper and a "netmap serve" with these flags. Argv returns the
 // helper's command line for a node and a port.
 func throughDaemon(argv func(l *lab.Lab, node, port string) []string, flags ...string) party {
 	return func(ctx context.Context, l *lab.Lab, at *lab.Site) (*lab.Process, func(), error) {
@@ -159,7 +159,7 @@ func vethRx() contest.Comparison {
 	}
 }
 
-// receiveOn measures a receiver, which prints the text ready when it is.
+// receiveOn measures a receiver, which prints the text ready when it can receive.
 func receiveOn(receiver party, ready string, read lab.Total) contest.Measurement {
 	return func(ctx context.Context, l *lab.Lab, length time.Duration) ([]float64, error) {
 		w, err := lab.NewWire()

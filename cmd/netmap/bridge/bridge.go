@@ -21,9 +21,9 @@ import (
 type flags struct {
 	ports    []string
 	device   cli.Device
-	filter   *filter.Program // nil forwards every frame
+	filter   *filter.Program // nil to forward every frame
 	burst    int
-	wait     int // seconds; below 0 is the ports' default
+	wait     int // seconds; negative for the ports' default
 	interval int // ms
 	copy     bool
 	loop     bool
@@ -84,7 +84,7 @@ func New() *cobra.Command {
 	return cmd
 }
 
-// addFlags defines the flags. Their letters are those of upstream's bridge, if it has the flag.
+// addFlags defines the flags. Flags that upstream's bridge has too have the same letters.
 func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringArrayVarP(&o.ports, "interface", "i", nil, "a port to bridge; give it twice for two ports")

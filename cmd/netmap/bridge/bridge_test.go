@@ -71,7 +71,7 @@ func TestMonitorsOnlyReceive(t *testing.T) {
 	}
 }
 
-// Each is an error of the command line, on one line, that names the flag.
+// Each command line gives an error of one line that names the flag.
 func TestBadFlags(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                            "-i",
@@ -162,7 +162,7 @@ func (r *running) open(name string, options ...netmap.Option) *netmap.Port {
 	return p
 }
 
-// numbered is frame n, to UDP port 1000 + n%4.
+// numbered returns frame n, to UDP port 1000 + n%4.
 func numbered(n, size int) []byte {
 	f := make([]byte, size)
 	copy(f, "\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x08\x00"+
@@ -226,7 +226,7 @@ func send(ctx context.Context, in *netmap.Port, count, size int) error {
 
 func all(int) bool { return true }
 
-// Both directions forward, by swapping and by copying, frames of one slot and of several, also if a
+// Both directions forward frames of one slot and of several, by swapping and by copying, even if a
 // burst ends inside a frame.
 func TestForward(t *testing.T) {
 	for _, args := range []string{"", "-c", "-b 1", "-b 7 -c"} {
@@ -249,7 +249,7 @@ func TestForward(t *testing.T) {
 	}
 }
 
-// The filter drops and counts whole frames, also those of several slots.
+// The filter drops and counts whole frames, including frames of several slots.
 func TestFilter(t *testing.T) {
 	for _, size := range []int{60, 5000} {
 		r := start(t, "-i", "a}1", "-i", "b}1", "--filter",
@@ -309,7 +309,7 @@ func testMemory(t *testing.T) string {
 }
 
 // A frame longer than the other ring is dropped and counted, and so is one with an invalid slot.
-// The frames behind them pass.
+// The frames after such a frame pass.
 func TestFramesThatCannotPass(t *testing.T) {
 	r := start(t, "-i", "a}1/R", "-i", "b}1/T@conf:slots=8")
 	in, out := r.open("a{1"), r.open("b{1")
@@ -354,7 +354,7 @@ func TestOneWay(t *testing.T) {
 	}
 }
 
-// Rings are paired, all are served, and each keeps its order, also if one side has more rings.
+// All rings are paired and served, and each keeps its order, even if one side has more rings.
 func TestSeveralRings(t *testing.T) {
 	for _, tt := range []struct{ left, right int }{{4, 4}, {4, 1}, {3, 2}, {1, 4}} {
 		left, right := fmt.Sprintf("a}1@conf:rings=%d", tt.left),
@@ -377,8 +377,8 @@ func TestSeveralRings(t *testing.T) {
 	}
 }
 
-// receiveInOrder receives so many frames. The number of a frame has the ring that sent it, which
-// decides which ring receives it, and its place in that ring.
+// receiveInOrder receives count frames. The number of a frame contains the ring that sent it, which
+// determines the ring that receives it, and its position in that ring.
 func receiveInOrder(t *testing.T, out *netmap.Port, count int) {
 	t.Helper()
 	next := map[int]int{} // by ring of origin

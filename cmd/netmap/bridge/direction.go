@@ -12,8 +12,8 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// retryTime is how long a direction of several rings waits for room in one: there may be frames for
-// rings with room.
+// retryTime is the time that a direction with several rings waits for room in one of them. Other
+// rings may have frames to forward and room for them.
 const retryTime = time.Millisecond
 
 // direction is one direction of a bridge: from the rx rings of a port to the tx rings of another.
@@ -110,7 +110,7 @@ func (d *direction) awaitRoom(ctx context.Context) error {
 }
 
 // move moves at most a burst from each ring. It reports whether frames were moved, and whether
-// frames stay because there is no room.
+// frames were left because there is no room.
 func (d *direction) move() (moved, noRoom bool) {
 	tx := d.to.Tx()
 	for i, from := range d.from.Rx() {
@@ -142,8 +142,8 @@ func (d *direction) moveRing(from, to *netmap.Ring, t *tally) (full bool) {
 	return full
 }
 
-// moveFrame moves the next frame. It reports whether another one may follow, and whether there was
-// no room.
+// moveFrame moves the next frame. It reports whether the caller can go on with another frame, and
+// whether there was no room.
 func (d *direction) moveFrame(r, s *netmap.Window, t *tally) (more, full bool) {
 	before := r.Len()
 	var size int

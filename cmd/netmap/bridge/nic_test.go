@@ -14,7 +14,7 @@ import (
 )
 
 // Frames pass from a pipe through two interfaces to a switch, and back: in one slot and in three,
-// with and without offsets. Behind an offset, an interface needs room for its whole MTU.
+// with and without offsets. A buffer must have room for a frame of the whole MTU behind the offset.
 func TestForwardThroughInterfaces(t *testing.T) {
 	for _, tt := range []struct {
 		mtu   int
@@ -92,8 +92,8 @@ func forwardAll(t *testing.T, ns *testutil.NS, f *embed.Framework, pairs [][2]st
 	}
 }
 
-// Frames that an interface could not send are reported with the reason, also if it was opened by an
-// alternative name and renamed meanwhile.
+// Frames that an interface could not send are reported with the reason, even if the interface was
+// opened by an alternative name and renamed meanwhile.
 func TestUnsentUnderOtherNames(t *testing.T) {
 	const alt = "the-interface-with-a-long-name"
 	testutil.CheckLeaks(t)

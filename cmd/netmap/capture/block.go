@@ -2,10 +2,10 @@ package capture
 
 import "time"
 
-// blockSize is how much is written at a time. It holds several of the longest records.
+// blockSize is the number of bytes written at a time. A block holds several of the longest records.
 const blockSize = 1 << 20
 
-// mostCuts bounds how many files may begin in a block.
+// mostCuts bounds the number of files that begin in a block.
 const mostCuts = 128
 
 // block holds whole records, as they stand in files.
@@ -14,11 +14,11 @@ type block struct {
 	cuts []cut
 }
 
-// cut is where a file begins.
+// cut marks where a file begins.
 type cut struct {
 	at    int // offset in the block
 	start time.Time
-	then  totals // at the end of the file before
+	then  totals // at the end of the previous file
 }
 
 // blocks circulate between the receiver, which fills them, and the writer. All are made at the

@@ -26,17 +26,17 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// flags are the command's flags, and what check makes of them.
+// flags are the command's flags, and values that check derives from them.
 type flags struct {
 	port     string
 	device   cli.Device
 	file     string
 	format   capfile.Format
 	snap     int
-	count    uint64 // 0 is no limit
+	count    uint64 // 0 for no limit
 	duration time.Duration
-	bytes    uint64        // the most of a file
-	every    time.Duration // the time of a file
+	bytes    uint64        // the most bytes of a file
+	every    time.Duration // the longest time of a file
 	files    int
 	buffer   uint64
 	at       bool // write every batch at once
@@ -47,7 +47,7 @@ type flags struct {
 
 	name     portname.Name
 	bare     bool            // frames have no Ethernet header
-	filter   *filter.Program // nil takes every frame
+	filter   *filter.Program // nil to accept every frame
 	out, err io.Writer
 }
 
@@ -108,7 +108,7 @@ func New() *cobra.Command {
 	return cmd
 }
 
-// addFlags defines the flags. Their letters are those of tcpdump if tcpdump has the flag.
+// addFlags defines the flags. Flags that tcpdump has too have the same letters.
 func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVarP(&o.port, "interface", "i", "", "the port to capture")
@@ -231,8 +231,8 @@ func (o *flags) run(ctx context.Context) error {
 	return o.captureAndTell(ctx, p, newMeter(o.name, p))
 }
 
-// captureAndTell captures, and prints the summary. It does so after an error, too, because the file
-// has what was captured before.
+// captureAndTell captures, and prints the summary. It prints it after an error, too, because the
+// file has the frames that were captured before.
 func (o *flags) captureAndTell(ctx context.Context, p *netmap.Port, m *meter) error {
 	s, err := o.capture(ctx, p, m)
 	if s != nil {
@@ -241,7 +241,7 @@ func (o *flags) captureAndTell(ctx context.Context, p *netmap.Port, m *meter) er
 	return err
 }
 
-// rxSlots is how many slots the rings of an interface should have. It is the largest number for
+// rxSlots returns the number of slots that the rings of an interface should have: the largest for
 // which there is memory, so that the receiver may stop for some milliseconds without loss.
 func rxSlots(f *nicfacts.Facts) int {
 	const most, least, buffers = 16384, 1024, 24576
@@ -252,7 +252,7 @@ func rxSlots(f *nicfacts.Facts) int {
 	return slots
 }
 
-// facts describe the port's interface; nil if this network namespace has no such interface.
+// facts returns facts of the port's interface; nil if this network namespace has no such interface.
 func (o *flags) facts() *nicfacts.Facts {
 	l, err := netlink.LinkByName(o.name.Port)
 	if err != nil {

@@ -43,7 +43,7 @@ func mustParse(t *testing.T, args ...string) *flags {
 	return o
 }
 
-// Each is an error of the command line: one line that names the flag. It touches no file.
+// Each command line gives an error of one line that names the flag. It touches no file.
 func TestBadFlags(t *testing.T) {
 	t.Chdir(t.TempDir())
 	precious := []byte("what was there before")
@@ -91,7 +91,7 @@ func TestBadFlags(t *testing.T) {
 	}
 }
 
-// If a port cannot be opened, no file is written over.
+// If a port cannot be opened, no file is overwritten.
 func TestNoPort(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "f")
 	o := mustParse(t, "-i", "netmap:nosuch0", "-w", file)

@@ -9,9 +9,9 @@ import (
 
 // cuts decides where one file ends and the next begins.
 type cuts struct {
-	bytes uint64        // the most bytes of a file; 0 is no limit
-	every time.Duration // the longest time of a file; 0 is no limit
-	files int           // how many files there may be; 0 is no limit
+	bytes uint64        // the most bytes of a file; 0 for no limit
+	every time.Duration // the longest time of a file; 0 for no limit
+	files int           // the most files; 0 for no limit
 
 	size  uint64 // of the file so far
 	head  uint64 // bytes of a file's header
@@ -19,7 +19,7 @@ type cuts struct {
 	count int // files begun
 }
 
-// begin notes that the first file starts, with a header of that many bytes.
+// begin records the start of the first file, which has a header of head bytes.
 func (c *cuts) begin(now time.Time, head int) {
 	c.start, c.head, c.size, c.count = now, uint64(head), uint64(head), 1
 }
@@ -48,9 +48,9 @@ func (c *cuts) next(now time.Time) time.Time {
 type names struct {
 	pattern string
 	timed   bool // the pattern may contain a time
-	ring    int  // how many files are written in rotation; 0 is no rotation
+	ring    int  // number of files written in rotation; 0 for no rotation
 
-	base string // of the file before
+	base string // of the previous file
 	n    int    // files of that name
 }
 
@@ -74,7 +74,7 @@ func (n *names) next(start time.Time) string {
 	return base
 }
 
-// conversions are those of strftime(3) that make sense in the name of a file.
+// conversions are the conversions of strftime(3) that make sense in the name of a file.
 var conversions = map[byte]string{
 	'Y': "2006", 'y': "06", 'm': "01", 'd': "02", 'e': "_2", 'H': "15", 'I': "03", 'M': "04",
 	'S': "05", 'p': "PM",

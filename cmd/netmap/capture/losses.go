@@ -15,10 +15,10 @@ type loss struct {
 	port  uint64 // lost in the port: its rings were full, or it had no buffers
 	link  uint64 // lost in the interface before that
 	known bool   // port is complete
-	why   error  // why it is not
+	why   error  // why port is not complete
 }
 
-// meter measures what was lost since it was made. It is not on the hot path.
+// meter counts the frames lost since it was made. It is not on the hot path.
 type meter struct {
 	kind  portname.Name
 	port  *netmap.Port
@@ -38,7 +38,7 @@ func newMeter(name portname.Name, p *netmap.Port) *meter {
 	return m
 }
 
-// losses returns what was lost since the start.
+// losses returns the losses since the start.
 func (m *meter) losses() loss {
 	l := m.read()
 	return loss{l.port - min(l.port, m.base.port), l.link - min(l.link, m.base.link),
@@ -60,8 +60,9 @@ func (m *meter) read() (l loss) {
 	return l
 }
 
-// linkDrops is how many frames an interface lost itself. With all it includes frames for which the
-// receiver had no room: some drivers count there what found no room in the port.
+// linkDrops returns the number of frames that an interface lost itself. With all, it includes
+// frames for which the receiver had no room: some drivers count frames there that the port had no
+// room for.
 func linkDrops(index int, all bool) uint64 {
 	link, err := netlink.LinkByIndex(index)
 	if err != nil || link.Attrs().Statistics == nil {
@@ -75,8 +76,8 @@ func linkDrops(index int, all bool) uint64 {
 	return n
 }
 
-// socketDrops is how many frames all AF_XDP sockets of an interface lost: the kernel does not tell
-// which port has them. Not every kernel counts them (CONFIG_XDP_SOCKETS_DIAG).
+// socketDrops returns the number of frames that all AF_XDP sockets of an interface lost: the kernel
+// does not tell which port has a socket. Not every kernel counts them (CONFIG_XDP_SOCKETS_DIAG).
 func socketDrops(index int) (n uint64, known bool) {
 	sockets, err := netlink.SocketDiagXDP()
 	if err != nil {

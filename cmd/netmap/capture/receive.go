@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// flushTime is how long a frame may stay in a block that is not full.
+	// flushTime bounds the time that a frame stays in a block that is not full.
 	flushTime = 100 * time.Millisecond
-	// restTime bounds how long the end of a capture takes while frames still arrive.
+	// restTime bounds the time that a capture takes to end while frames still arrive.
 	restTime = 500 * time.Millisecond
-	// burst is how many slots of a ring are read before the clock is read again.
+	// burst is the number of slots of a ring that are read before the clock is read again.
 	burst = 512
 )
 
-// totals count frames by what became of them.
+// totals count frames by how far they got.
 type totals struct {
 	received uint64 // all that the port received
 	accepted uint64 // by the filter
@@ -33,7 +33,7 @@ type totals struct {
 type receiver struct {
 	port   *netmap.Port
 	rings  []*netmap.Reader
-	filter *filter.Program // nil accepts every frame
+	filter *filter.Program // nil to accept every frame
 	format capfile.Format
 	snap   int
 	left   uint64 // frames still to capture
@@ -58,8 +58,8 @@ func readers(p *netmap.Port) (all []*netmap.Reader) {
 	return all
 }
 
-// run captures until the context ends, or enough frames are captured. At the end it reads what has
-// arrived by then.
+// run captures until the context ends, or enough frames are captured. At the end it reads the
+// frames that have arrived by then.
 func (r *receiver) run(ctx context.Context) error {
 	defer r.hand()
 	for r.left > 0 && ctx.Err() == nil {
@@ -102,7 +102,7 @@ func doze() {
 	unix.Nanosleep(&t, nil)
 }
 
-// rest reads what had arrived at the end of the capture, for a bounded time.
+// rest reads the frames that had arrived at the end of the capture, for a bounded time.
 func (r *receiver) rest() error {
 	for end := time.Now().Add(restTime); r.left > 0 && time.Now().Before(end); {
 		if err := r.port.RxSync(); err != nil {
@@ -116,7 +116,7 @@ func (r *receiver) rest() error {
 	return nil
 }
 
-// look reads what is there.
+// look reads the frames that have arrived.
 func (r *receiver) look() {
 	r.now = time.Now()
 	r.stamp = r.now.UnixNano()
@@ -129,7 +129,7 @@ func (r *receiver) look() {
 	}
 }
 
-// patience is how long the receiver may wait for frames.
+// patience returns the time that the receiver may wait for frames.
 func (r *receiver) patience() time.Duration {
 	if r.block == nil || len(r.block.data) == 0 {
 		return cli.PollTime
@@ -150,7 +150,7 @@ func (r *receiver) drain(ring *netmap.Reader) {
 	ring.Commit()
 }
 
-// take keeps a frame if it is wanted. Frame has its first bytes, and length is all of them.
+// take captures a frame if the filter accepts it. Frame has its first bytes; length is its length.
 func (r *receiver) take(frame []byte, length int) {
 	if r.left == 0 {
 		return
@@ -183,8 +183,8 @@ func (r *receiver) take(frame []byte, length int) {
 	r.left--
 }
 
-// room makes sure that the block has room for a record and a cut. It fails when the writer has all
-// blocks.
+// room makes sure that the block has room for a record and a cut. It returns false if the writer
+// has all blocks.
 func (r *receiver) room(size int) bool {
 	if b := r.block; b != nil && (len(b.data)+size > cap(b.data) || len(b.cuts) == cap(b.cuts)) {
 		r.hand()

@@ -17,7 +17,7 @@ type writer struct {
 	header []byte
 	start  time.Time
 	names  names     // used if stdout is nil
-	stdout io.Writer // standard output in place of files
+	stdout io.Writer // standard output, used instead of files
 	losses func() loss
 
 	file io.WriteCloser
@@ -72,7 +72,7 @@ func (w *writer) close(n totals) error {
 	return errors.Join(err, w.abandon())
 }
 
-// abandon closes the file as it is.
+// abandon closes the file without writing a trailer.
 func (w *writer) abandon() error {
 	if w.file == nil {
 		return nil
@@ -97,6 +97,6 @@ type standard struct{ io.Writer }
 
 func (standard) Close() error { return nil }
 
-// isHangup reports whether the error means that the reader of our output has ended. That is no
-// error of the capture.
+// isHangup reports whether the error means that the reader of our output has ended. The capture
+// does not count this as an error.
 func isHangup(err error) bool { return errors.Is(err, syscall.EPIPE) }

@@ -106,7 +106,7 @@ func (j *job) start(ctx context.Context) error {
 	return err
 }
 
-// warn writes which flags have no effect, and the remarks about the file of -P.
+// warn names the flags that have no effect, and writes the remarks about the file of -P.
 func (j *job) warn() {
 	for _, text := range j.Frames.Remarks {
 		fmt.Fprintln(j.err, text)

@@ -25,8 +25,8 @@ import (
 // worker sends or receives on a goroutine of its own until it is done or the context ends.
 type worker func(context.Context) error
 
-// epoch is where the times in counters start. They are monotonic: setting the clock does not change
-// them.
+// epoch is the zero of the times in counters. These times are monotonic: setting the clock does not
+// change them.
 var epoch = time.Now()
 
 // counters are the counts of a worker. The worker writes them once a batch; the reporter reads
@@ -54,7 +54,8 @@ func (c *counters) add(now time.Time, frames, bytes int) {
 	c.batches.Add(1)
 }
 
-// addSpace counts the free slots of a ring. A report at the same time may miss one value.
+// addSpace records the free slots of a ring if they are the fewest since the last report. A report
+// at the same time may miss one value.
 func (c *counters) addSpace(n int) {
 	if old := c.space.Load(); old == 0 || int64(n)+1 < old {
 		c.space.Store(int64(n) + 1)
@@ -69,13 +70,15 @@ type job struct {
 
 	workers []worker
 	moved   []*counters // counters of the workers; for ping, of the answers
-	sent    []*counters // counters of the senders, if moved has others: ping and the self test
-	window  uint64      // size of the self test's window
+	// counters of the senders of ping and the self test, where moved counts receivers; else nil
+	sent    []*counters
+	window  uint64 // size of the self test's window
 	tracker *testframe.Tracker
 	latency *latency.Histogram
-	unsent  *cli.Unsent        // nil in the self test
-	left    *atomic.Int64      // frames still to receive by all receivers; nil is without end
-	stop    context.CancelFunc // stops the workers
+	unsent  *cli.Unsent // nil in the self test
+	// how many frames all receivers together still have to receive; nil for no limit
+	left *atomic.Int64
+	stop context.CancelFunc // stops the workers
 }
 
 // newJob returns a job without workers.
@@ -172,10 +175,10 @@ func (j *job) newReceiver(p *netmap.Port) *receiver {
 	return r
 }
 
-// silence is how long a receiver with -W waits for the next frame.
+// silence is the time that a receiver with -W waits for the next frame.
 const silence = time.Second
 
-// silent reports whether frames have come, and none for the time of silence.
+// silent reports whether a frame has come, but none within the last silence.
 func (j *job) silent() bool {
 	var last int64
 	for _, n := range j.moved {

@@ -168,8 +168,7 @@ func TestFragments(t *testing.T) {
 	}
 }
 
-// A frame too short for a mark is still a UDP packet for another implementation, if the headers
-// fit.
+// Another implementation parses a frame too short for a mark as a UDP packet, if the headers fit.
 func TestShortFrames(t *testing.T) {
 	for _, tt := range []struct {
 		args string

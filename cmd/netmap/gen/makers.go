@@ -21,8 +21,8 @@ func (j *job) makers(ports []*netmap.Port) []frames.Maker {
 	return list
 }
 
-// builders returns a builder for each thread. Their streams start at a random number, which other
-// senders hardly have. If frames are too short for marks, the builders are nil.
+// builders returns a builder for each thread. Their streams start at a random number, so that other
+// senders hardly use the same. If frames are too short for marks, the builders are nil.
 func (j *job) builders() []*testframe.Builder {
 	stream := uint16(rand.Uint32())
 	f := &j.Frames
@@ -68,7 +68,7 @@ func (j *job) maker(p *netmap.Port, build *testframe.Builder) frames.Maker {
 	return frames.New(c)
 }
 
-// cutFor is how frames are divided among the slots of a port.
+// cutFor returns how frames are divided among the slots of a port.
 func (j *job) cutFor(p *netmap.Port) frames.Cut {
 	size, slots := room(p.Tx()[0]), j.Slots.Fragments
 	if j.Slots.Size > 0 && j.Function == "tx" {
@@ -80,7 +80,7 @@ func (j *job) cutFor(p *netmap.Port) frames.Cut {
 	return frames.NewCut(j.slotBytes(), slots, size)
 }
 
-// room is how many bytes of a frame fit into a slot.
+// room returns the number of bytes of a frame that fit into a slot.
 func room(r *netmap.Ring) int { return max(1, r.BufSize()-r.Offset(r.Slot(0))) }
 
 // newDump returns the writer for -X, nil without -X.
@@ -91,8 +91,8 @@ func (j *job) newDump() *frames.Dump {
 	return frames.NewDump(j.out)
 }
 
-// ownMAC is the address of the interface. Other ports have none: they get one from the stream's
-// random number.
+// ownMAC returns the address of the interface. Other ports have no address: they get one from the
+// stream's random number.
 func (j *job) ownMAC(stream uint16) net.HardwareAddr {
 	if j.Port != "" && j.Name.Kind() == portname.Interface {
 		if l, err := netlink.LinkByName(j.Name.Port); err == nil && len(l.Attrs().HardwareAddr) == 6 {

@@ -87,8 +87,8 @@ func (j *job) openOne(open cli.Opener, name string, options []netmap.Option) (*n
 	return p, nil
 }
 
-// agreeHeader sets the port's length of virtio-net headers to that of -H. Without -H, it takes over
-// the port's length.
+// agreeHeader sets the port's length of virtio-net headers to that of -H. Without -H, gen uses the
+// length of the port.
 func (j *job) agreeHeader(p *netmap.Port) (err error) {
 	if j.Name.Kind() != portname.VALE {
 		return nil
@@ -118,10 +118,10 @@ func (j *job) checkFits(p *netmap.Port) error {
 	return nil
 }
 
-// slotBytes is the length of the longest frame with its virtio-net header.
+// slotBytes returns the length of the longest frame with its virtio-net header.
 func (j *job) slotBytes() int { return j.Frames.Lengths.Most + j.Slots.Header }
 
-// bufSize is the size of buffers that a framework inside this process needs. On an interface,
+// bufSize returns the size of buffers that a framework inside this process needs. On an interface,
 // frames longer than a page take several buffers.
 func (j *job) bufSize() int {
 	const page = 4096
@@ -131,7 +131,7 @@ func (j *job) bufSize() int {
 	return j.slotBytes()
 }
 
-// needs are the ports for which a framework inside this process needs buffers.
+// needs returns the ports for which a framework inside this process needs buffers.
 func (j *job) needs() []portname.Name {
 	if j.Port == "" {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
-// answerTime is how long a pinger waits for the answers to a burst.
+// answerTime is the time that a pinger waits for the answers to a burst.
 const answerTime = time.Second
 
 // pinger sends frames and measures the time until they come back.
@@ -48,8 +48,8 @@ func (p *pinger) run(ctx context.Context) error {
 	return p.finish()
 }
 
-// ping sends up to n frames, fewer if the rings have less room. Each frame has the time at which it
-// was made.
+// ping sends up to n frames, fewer if the rings have less room. Each frame carries the time at
+// which it was made.
 func (p *pinger) ping(n int) (sent int, err error) {
 	now := time.Now()
 	bytes := 0
@@ -98,7 +98,7 @@ func (p *pinger) read(ring *netmap.Reader) {
 	}
 }
 
-// wallClock is Unix time in nanoseconds. All processes on this machine read the same clock.
+// wallClock returns Unix time in nanoseconds. All processes on this machine read the same clock.
 func wallClock() uint64 { return uint64(time.Now().UnixNano()) }
 
 // ponger sends every frame back to its sender.

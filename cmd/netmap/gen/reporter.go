@@ -9,7 +9,7 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/gen/record"
 )
 
-// totals are the counts so far.
+// totals returns the counts so far.
 func (j *job) totals() record.Record {
 	r := record.Record{Time: time.Now(), Function: j.Function, Port: j.Port, Threads: len(j.moved),
 		Window: j.window}
@@ -63,7 +63,7 @@ func (j *job) finish(r record.Record) record.Record {
 	return r
 }
 
-// elapsed is the time from the first batch to the last.
+// elapsed returns the time from the first batch to the last.
 func (j *job) elapsed() time.Duration {
 	var first, last int64
 	for _, n := range j.moved {
@@ -99,7 +99,7 @@ func newReporter(j *job) *reporter {
 	return r
 }
 
-// until writes reports until done has the result of the workers.
+// until writes reports until done yields the result of the workers.
 func (r *reporter) until(done <-chan error) error {
 	report := time.NewTicker(time.Duration(r.j.Show.Interval) * time.Millisecond)
 	defer report.Stop()
@@ -144,7 +144,7 @@ func (r *reporter) report() {
 	}
 }
 
-// progress is the part of the work that is done, from 0 to 1.
+// progress returns the part of the work that is done, from 0 to 1.
 func (r *reporter) progress() (p float64) {
 	if r.j.Count > 0 {
 		var frames uint64

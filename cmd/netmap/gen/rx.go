@@ -18,15 +18,15 @@ import (
 type receiver struct {
 	port    *netmap.Port
 	burst   int
-	left    *atomic.Int64 // frames still to receive by all receivers; nil is without end
+	left    *atomic.Int64 // frames that all receivers together still have to receive; nil: no limit
 	stop    func()        // stops all receivers
 	window  *pace.Window  // of the sender in this process; may be nil
 	n       *counters
-	tracker *testframe.Tracker // nil does not check frames
+	tracker *testframe.Tracker // nil to check no frames
 	latency *latency.Histogram
 	header  int          // bytes of virtio-net header before each frame
 	dump    *frames.Dump // may be nil
-	silent  func() bool  // reports that frames have ceased to come; nil waits without end
+	silent  func() bool  // reports whether frames have stopped; nil to wait forever
 
 	checker  testframe.Checker
 	rings    []*netmap.Reader
@@ -71,7 +71,7 @@ func (r *receiver) loop(ctx context.Context, drain func()) error {
 	return nil
 }
 
-// most is how many frames the next batch may have.
+// most returns the upper bound for the frames of the next batch.
 func (r *receiver) most() int {
 	if r.left == nil {
 		return r.burst
@@ -107,7 +107,7 @@ func (r *receiver) drain(ring *netmap.Ring, from *netmap.Reader) {
 }
 
 // readers returns a reader for each rx ring of a port. Frames of gen have at most testframe.MaxLen
-// bytes. So one byte more is enough to recognize a longer frame.
+// bytes, so readers keep one byte more: that shows that a frame is longer.
 func readers(p *netmap.Port) (all []*netmap.Reader) {
 	for _, ring := range p.Rx() {
 		all = append(all, ring.Reader(testframe.MaxLen+1))
@@ -137,7 +137,7 @@ func (r *receiver) check(f []byte) {
 	r.sameTime++
 }
 
-// addLatency adds the latency of the frames with the same time, which are frames of one batch.
+// addLatency adds the latency of frames that carry the same time, as the frames of one batch do.
 func (r *receiver) addLatency() {
 	if r.sameTime > 0 {
 		r.latency.Add(time.Duration(testframe.Since(uint64(r.now.UnixNano()), r.time)), r.sameTime)

@@ -11,7 +11,7 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/pace"
 )
 
-// flushTime bounds how long a sender waits at its end for frames to leave the rings.
+// flushTime bounds the time that a sender waits at its end for frames to leave the rings.
 const flushTime = time.Second
 
 // sender sends the frames of one stream through the tx rings of a port.
@@ -77,8 +77,8 @@ func (s *sender) run(ctx context.Context) error {
 }
 
 // fill puts up to n frames into the rings, at most a burst into each. It returns the numbers of
-// frames and of bytes. Each call starts with the next ring, so that a low rate uses all rings, and
-// all rings of the receiver.
+// frames and of bytes. Each call starts with the next ring, so that even at a low rate frames pass
+// through all rings of both sides.
 func (s *sender) fill(n int) (frames, bytes int) {
 	n = (n + s.unit - 1) / s.unit * s.unit
 	s.calls++
@@ -99,7 +99,7 @@ func (s *sender) count(now time.Time, n, bytes int) {
 	s.n.add(now, n, bytes)
 }
 
-// finish waits until the frames have left the rings, which is when sending ends.
+// finish waits until the frames have left the rings. Only then does sending end.
 func (s *sender) finish() error {
 	err := flush(s.port, s.n)
 	if s.n.batches.Load() > 0 {
@@ -122,7 +122,7 @@ func flush(p *netmap.Port, n *counters) error {
 	}
 }
 
-// pending is how many slots of the tx rings are not free.
+// pending returns the number of slots of the tx rings that are not free.
 func pending(p *netmap.Port) (n int) {
 	for _, ring := range p.Tx() {
 		n += ring.NumSlots() - 1 - ring.Len()

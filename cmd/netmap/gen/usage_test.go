@@ -72,8 +72,8 @@ var wrong = []line{
 	{"-f tx -i x{1 surplus", "takes no arguments"},
 }
 
-// A wrong command line ends with status 2 and an error of one line that names the flag. Nothing is
-// written before.
+// A wrong command line ends with status 2 and an error of one line that names the flag, before
+// anything is written.
 func TestWrongCommandLines(t *testing.T) {
 	dir := t.TempDir()
 	text := filepath.Join(dir, "text")

@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// retryTime is how long the balancer sleeps at most while frames wait for room in a pipe.
+	// retryTime bounds the sleep of the balancer while frames wait for room in a pipe.
 	retryTime = time.Millisecond
-	// dropBatch is how many buffers are freed at once by dropping frames that wait.
+	// dropBatch is the number of buffers freed at once by dropping frames that wait.
 	dropBatch = 150
-	// fetchAhead is how many frames are loaded into the cache at a time.
+	// fetchAhead is the number of frames loaded into the cache at a time.
 	fetchAhead = 32
 )
 
@@ -99,7 +99,7 @@ func (b *balancer) run(ctx context.Context) error {
 	return nil
 }
 
-// await sleeps until frames come, or until it is time to retry those that wait for room.
+// await sleeps until frames come, or until it is time to retry frames that wait for room.
 func (b *balancer) await(ctx context.Context) error {
 	if b.busy {
 		return b.in.RxSync()
@@ -111,7 +111,7 @@ func (b *balancer) await(ctx context.Context) error {
 	return cli.Await(ctx, b.in, netmap.In, timeout)
 }
 
-// round forwards the frames that wait, and those that the input has.
+// round forwards the frames that wait, and the frames of the input.
 func (b *balancer) round() error {
 	for _, o := range b.outputs {
 		if o.synced = false; o.wait.n > 0 {
@@ -175,8 +175,8 @@ func (b *balancer) spread(ring *netmap.Ring) (err error) {
 	return err
 }
 
-// fetch loads the headers of the next frames into the cache, and returns how many. They are in
-// another core's cache: loading them all at once takes little longer than loading one.
+// fetch loads the headers of the next frames into the cache, and returns the number of frames. The
+// headers are in another core's cache: loading all at once takes little longer than loading one.
 func (b *balancer) fetch(r netmap.Window) int {
 	n := min(fetchAhead, r.Len())
 	for range n {
@@ -227,8 +227,9 @@ func (b *balancer) retry(o *output, r netmap.Window, n, size int, swap bool) err
 	return nil
 }
 
-// enqueue adds a frame to the queue of a pipe: in its own buffers, which extra buffers replace in
-// the rx ring, or as a copy. Frames in the queue start at the beginning of their buffers.
+// enqueue adds a frame to the queue of a pipe. With swap, the queue takes the frame's buffers, and
+// extra buffers replace them in the rx ring; else it takes a copy. Frames in the queue start at the
+// beginning of their buffers.
 func (b *balancer) enqueue(o *output, r netmap.Window, n int, swap bool) {
 	for range n {
 		last := len(b.free) - 1

@@ -11,7 +11,7 @@ import (
 type reporter struct {
 	o   *flags
 	b   *balancer
-	log io.Writer // the system's log; nil is none
+	log io.Writer // the system's log; nil to write none
 	old map[string]record
 }
 
@@ -73,8 +73,8 @@ func (n *record) since(old record) {
 	n.DropMbps = float64(n.droppedBytes-old.droppedBytes) * 8 / seconds / 1e6
 }
 
-// tick reports to the outputs whose interval ends in this second. Rates are those of the last
-// second.
+// tick reports to the outputs whose interval ends in this second. The rates are measured over the
+// last second.
 func (r *reporter) tick(second int) {
 	var to []io.Writer
 	if r.o.stdout > 0 && second%r.o.stdout == 0 {

@@ -5,8 +5,8 @@ import (
 	"math/bits"
 )
 
-// hashing is the part of a frame that decides to which pipe it goes. The two directions of a
-// conversation always have the same hash.
+// hashing is the part of a frame that determines its pipe. The two directions of a conversation
+// always have the same hash.
 type hashing int
 
 const (
@@ -37,8 +37,8 @@ const (
 
 // hash returns the hash of a frame, and whether it is IP. A flow is that of the innermost packet of
 // tunnels (IP in IP, GRE). All fragments of a packet have the same hash, which is made of addresses
-// and protocol only. Frames that are not IP, or cut off before the addresses, are hashed by their
-// Ethernet addresses.
+// and protocol only. Frames that are not IP, or are cut off before the IP addresses, are hashed by
+// their Ethernet addresses.
 func (by hashing) hash(frame []byte) (h uint64, ip bool) {
 	if len(frame) < etherLen {
 		return 0, false
@@ -61,7 +61,7 @@ func mix(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-// join is the hash of the two ends of a conversation, in either order, and of one more word.
+// join returns the hash of the two ends of a conversation, in either order, and of one more word.
 func join(a, b, more uint64) uint64 { return mix(a+b, a^b^more) }
 
 // pipeOf returns the number of the pipe for a hash.
@@ -70,7 +70,7 @@ func pipeOf(h uint64, pipes int) uint64 {
 	return pipe
 }
 
-// ether is the hash of the packet in a frame, behind VLAN tags.
+// ether returns the hash of the packet in a frame, behind VLAN tags.
 func (by hashing) ether(f []byte, tunnels int) (uint64, bool) {
 	if len(f) < etherLen {
 		return 0, false
@@ -87,7 +87,7 @@ func (by hashing) ether(f []byte, tunnels int) (uint64, bool) {
 	return by.packet(kind, f, tunnels)
 }
 
-// packet is the hash of a packet of Ethernet type kind.
+// packet returns the hash of a packet of Ethernet type kind.
 func (by hashing) packet(kind uint16, f []byte, tunnels int) (uint64, bool) {
 	switch kind {
 	case etherIPv4:
@@ -180,7 +180,7 @@ func extensions(proto byte, f []byte) (last byte, rest []byte, whole bool) {
 	return proto, nil, false
 }
 
-// ports are the ports behind an IP header, plus 1; 0 if the protocol has none.
+// ports returns the ports behind an IP header, plus 1; 0 if the protocol has none.
 func ports(proto byte, f []byte) (src, dst uint64) {
 	switch proto {
 	case protoTCP, protoUDP, protoSCTP, protoDCCP, protoUDPLite:
@@ -191,7 +191,7 @@ func ports(proto byte, f []byte) (src, dst uint64) {
 	return 0, 0
 }
 
-// inner is the hash of the packet in a tunnel.
+// inner returns the hash of the packet in a tunnel.
 func (by hashing) inner(proto byte, f []byte, tunnels int) (uint64, bool) {
 	if tunnels == 0 {
 		return 0, false
@@ -207,7 +207,7 @@ func (by hashing) inner(proto byte, f []byte, tunnels int) (uint64, bool) {
 	return 0, false
 }
 
-// gre is the hash of the packet in GRE, version 0.
+// gre returns the hash of the packet in GRE, version 0.
 func (by hashing) gre(f []byte, tunnels int) (uint64, bool) {
 	if len(f) < greLen || f[1]&7 != 0 {
 		return 0, false

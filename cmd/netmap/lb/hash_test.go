@@ -20,7 +20,7 @@ func (e ends) ports() string {
 	return string(binary.BigEndian.AppendUint16(b, e.bPort)) + strings.Repeat("x", 16)
 }
 
-// ipv4 is a packet with this field of fragment flags and offset.
+// ipv4 returns a packet; fragment is the field of fragment flags and offset.
 func (e ends) ipv4(proto byte, fragment uint16, payload string) string {
 	f := binary.BigEndian.AppendUint16([]byte("\x45\x00\x00\x28\x00\x00"), fragment)
 	return string(append(f, 64, proto, 0, 0)) + e.a + e.b + payload
@@ -44,7 +44,7 @@ var (
 	six  = ends{addr6 + "\x01", addr6 + "\x02", 1000, 80}
 )
 
-// Frames of one line have the same hash, those of different lines have different ones.
+// Frames of one row have the same hash, frames of different rows have different hashes.
 func TestHash(t *testing.T) {
 	outer, tcp := ends{"\xc0\xa8\x00\x01", "\xc0\xa8\x00\x02", 0, 0}, four.ipv4(6, 0, four.ports())
 	back := four.reversed()
@@ -151,7 +151,7 @@ func TestHashSpreads(t *testing.T) {
 	}
 }
 
-// No hash reads behind the end of its frame, and none allocates.
+// No hash reads beyond the end of its frame or allocates.
 func TestHashOfAnything(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
 	inner := ether(kind6, six.ipv6(0, "\x2c\x00xxxxxx\x06\x00\x00\x00iiii"+six.ports()))

@@ -29,9 +29,9 @@ type flags struct {
 	device   cli.Device
 	extra    int
 	batch    int
-	wait     int // seconds; below 0 is the port's default
+	wait     int // seconds; negative for the port's default
 	busy     bool
-	stdout   int // seconds between two reports, 0 is none
+	stdout   int // seconds between two reports; 0 for no reports
 	syslog   int
 	out, err io.Writer
 }
@@ -96,7 +96,7 @@ func New() *cobra.Command {
 	return cmd
 }
 
-// addFlags defines the flags. Their letters are those of upstream's lb, if it has the flag.
+// addFlags defines the flags. Flags that upstream's lb has too have the same letters.
 func (o *flags) addFlags(f *pflag.FlagSet) {
 	f.SortFlags = false
 	f.StringVarP(&o.port, "interface", "i", "", "the port to receive from")
@@ -180,7 +180,7 @@ func (o *flags) parseGroups(base string) error {
 	return nil
 }
 
-// needs are the ports for which a framework inside this process needs buffers.
+// needs returns the ports for which a framework inside this process needs buffers.
 func (o *flags) needs() (ports []portname.Name) {
 	if in, err := cli.ParsePort(o.port); err == nil { // else opening it fails
 		in.Flags |= abi.NRRxRingsOnly

@@ -50,7 +50,7 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// Each is an error of the command line, on one line, that names the flag.
+// Each command line gives an error of one line that names the flag.
 func TestBadFlags(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                          "-i",
@@ -141,7 +141,8 @@ func (r *running) sinks(name string, n int) (list []*netmap.Port) {
 	return list
 }
 
-// flowFrame is frame seq of a flow: of IPv4 or IPv6, with or without VLAN tag, in either direction.
+// flowFrame returns frame seq of a flow: of IPv4 or IPv6, with or without VLAN tag, in either
+// direction.
 func flowFrame(flow, seq, size int) []byte {
 	four, six := four, six
 	four.aPort, six.aPort = uint16(flow), uint16(flow)
@@ -223,7 +224,7 @@ func newSinks(ports []*netmap.Port) (list []*sink) {
 	return list
 }
 
-// receiveAll receives from all sinks until so many frames have come.
+// receiveAll receives from all sinks until want frames have come.
 func receiveAll(t *testing.T, sinks []*sink, want, size int) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -369,7 +370,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 }
 
 // A frame longer than the ring of a pipe is dropped at once, with and without extra buffers, and so
-// is one with an invalid slot. The frames behind them pass.
+// is one with an invalid slot. The frames after such a frame pass.
 func TestFramesThatCannotPass(t *testing.T) {
 	for _, extra := range []int{0, 100} {
 		f, err := embed.New(embed.Config{Buffers: 16384, NoHugePages: true})

@@ -70,7 +70,7 @@ func (q *queue) pop() abi.SlotWord {
 	return w
 }
 
-// first is the number of slots of the first frame, 0 if the queue is empty.
+// first returns the number of slots of the first frame, 0 if the queue is empty.
 func (q *queue) first() int {
 	for i := range q.n {
 		if q.slots[(q.head+i)%len(q.slots)].Flags()&abi.NSMoreFrag == 0 {

@@ -10,7 +10,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/filter"
 )
 
-// chunkSize is how many bytes of frames are handed over at a time. A chunk holds several of the
+// chunkSize is the number of bytes of frames handed over at a time. A chunk holds several of the
 // longest frames.
 const chunkSize = 4 * capfile.MaxSnap
 
@@ -33,7 +33,7 @@ type chunk struct {
 	err   error
 }
 
-// counts are packets of a file that are not sent, or are changed before.
+// counts has the packets of a file that are not sent, or are changed before they are sent.
 type counts struct {
 	others   uint64 // not Ethernet frames
 	empty    uint64
@@ -58,10 +58,10 @@ func (c *chunk) frame(p *packet) []byte { return c.data[p.off : p.off+p.len] }
 // as wanted. A file that fits into the memory is read only once.
 type feed struct {
 	name   string
-	filter *filter.Program // nil accepts every frame
-	loops  uint64          // 0 is no limit
-	chunks int             // how many there may be
-	live   bool            // hand over what is there before waiting for more
+	filter *filter.Program // nil to accept every frame
+	loops  uint64          // 0 for no limit
+	chunks int             // the most chunks
+	live   bool            // hand over the frames read so far before waiting for more
 
 	full  chan *chunk // closed at the end
 	free  chan *chunk
@@ -109,7 +109,7 @@ func (f *feed) run(ctx context.Context, s *capfile.Reader) {
 	}
 }
 
-// isReady lets the sender start.
+// isReady closes f.ready, so that the sender can start.
 func (f *feed) isReady() {
 	select {
 	case <-f.ready:
@@ -118,7 +118,7 @@ func (f *feed) isReady() {
 	}
 }
 
-// again sends the chunks of a file that is completely in memory once more. The chunks must not
+// again hands over the chunks of a file that is completely in memory once more. The chunks must not
 // change: the sender may still use them.
 func (f *feed) again(ctx context.Context, list []*chunk) error {
 	for _, c := range list {
@@ -173,7 +173,7 @@ func (f *feed) take(ctx context.Context) *chunk {
 	}
 }
 
-// fill reads frames into a chunk until another might not fit.
+// fill reads frames into a chunk until another frame might not fit.
 func (f *feed) fill(c *chunk, s *capfile.Reader) error {
 	for cap(c.data)-len(c.data) >= capfile.MaxSnap {
 		if f.live && len(c.packets) > 0 && s.Buffered() == 0 {

@@ -24,7 +24,7 @@ const (
 	real     kind = iota // at the times of the file, value times as fast
 	rate                 // value frames a second
 	constant             // value bits a second
-	ether                // the same, and Ethernet's overhead counts
+	ether                // value bits a second, including Ethernet's overhead
 	top                  // as fast as possible
 )
 
@@ -65,8 +65,8 @@ func split(s string) (model string, args []string) {
 	return "", args
 }
 
-// delay is added to the time of a frame. It is least, plus a random time of up to span, or of span
-// on average.
+// delay is added to the time of a frame. It is least plus a random time of up to span. If
+// exponential, the random time is span on average instead.
 type delay struct {
 	least, span float64 // ns
 	exponential bool
@@ -95,7 +95,7 @@ func parseDelay(s string) (d delay, err error) {
 		"uniform,least,most or exp,least,average", s)
 }
 
-// units are nmreplay's and the usual ones. The default is seconds.
+// units are nmreplay's units and the usual ones. The default is seconds.
 var units = map[string]time.Duration{
 	"": time.Second, "s": time.Second, "m": time.Millisecond, "ms": time.Millisecond,
 	"u": time.Microsecond, "us": time.Microsecond,
@@ -202,8 +202,8 @@ func (s *schedule) next(p *packet) (due int64, lost bool) {
 	return s.last, s.loss.sample(s.random, int(p.len))
 }
 
-// read returns the time of a frame according to the file. A frame without a time has that of the
-// frame before it.
+// read returns the time of a frame according to the file. A frame without a time gets that of the
+// previous frame.
 func (s *schedule) read(at int64) int64 {
 	if at == timeless {
 		return s.until

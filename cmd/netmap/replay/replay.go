@@ -20,7 +20,7 @@ import (
 	"github.com/seed-48afdc40/netmap/portname"
 )
 
-// flags are the command's flags, and what check makes of them.
+// flags are the command's flags, and values that check derives from them.
 type flags struct {
 	port   string
 	file   string
@@ -35,11 +35,11 @@ type flags struct {
 	seed      uint64
 
 	loops   uint64
-	count   uint64 // 0 is all
+	count   uint64 // 0 for all
 	burst   int
-	wait    int // seconds; negative means what suits the port
+	wait    int // seconds; negative for the port's default
 	memory  uint64
-	filter  *filter.Program // nil accepts every frame
+	filter  *filter.Program // nil to accept every frame
 	verbose bool
 	json    bool
 
@@ -227,8 +227,8 @@ func (o *flags) run(ctx context.Context) error {
 	return err
 }
 
-// open opens the port for sending only. Of an interface it opens just one ring, so that the host
-// goes on receiving, and sends through the other rings.
+// open opens the port for sending only. It opens just one ring of an interface, so that the host
+// still receives, and still sends through the other rings.
 func (o *flags) open(open cli.Opener) (*netmap.Port, error) {
 	var options []netmap.Option
 	if o.name.Flags&abi.NRTxRingsOnly == 0 {
@@ -286,7 +286,7 @@ func (o *flags) schedule() *schedule {
 		random: rand.New(rand.NewPCG(seed, 0))}
 }
 
-// dropped is how many frames a port took and then could not send, as far as that is known.
+// dropped returns the number of frames that a port accepted but could not send, as far as is known.
 func dropped(p *netmap.Port) uint64 {
 	d, _ := cli.Drops(p)
 	return cli.SumDrops(d.Tx)

@@ -43,7 +43,7 @@ func mustParse(t *testing.T, args ...string) *flags {
 	return o
 }
 
-// Each is an error of the command line: one line that names the flag.
+// Each command line gives an error of one line that names the flag.
 func TestBadFlags(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                        "-i",
@@ -115,8 +115,8 @@ func TestModels(t *testing.T) {
 	}
 }
 
-// plan is a schedule for frames of 100 bytes that were captured 10 µs apart, and one that was
-// captured 5 µs before its predecessor.
+// plan returns a schedule for frames of 100 bytes that were captured 10 µs apart, except for one
+// that was captured 5 µs before its predecessor.
 func plan(b bandwidth, d delay, l loss, n int) (due []int64, lost int) {
 	s := &schedule{bandwidth: b, delay: d, loss: l, random: rand.New(rand.NewPCG(1, 2))}
 	s.pass()
@@ -202,7 +202,7 @@ func TestPasses(t *testing.T) {
 	}
 }
 
-// numbered is a frame with a number in it.
+// numbered returns a frame with a number in it.
 func numbered(i, length int) []byte {
 	f := make([]byte, length)
 	copy(f, "\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x88\xb5")
@@ -210,7 +210,7 @@ func numbered(i, length int) []byte {
 	return f
 }
 
-// length makes some frames longer than a buffer.
+// length returns the length of frame i. Some frames are longer than a buffer.
 func length(i int) int {
 	if i%10 == 9 {
 		return 5000
@@ -379,7 +379,7 @@ func TestCountFilterLoss(t *testing.T) {
 	}
 }
 
-// Of a truncated file, all complete frames are sent. Then the replay fails.
+// All complete frames of a truncated file are sent. Then the replay fails.
 func TestBadFiles(t *testing.T) {
 	for _, f := range []capfile.Format{capfile.Pcapng, capfile.Pcap} {
 		b := makeFile(f, 10)
@@ -402,7 +402,7 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// Frames are put at the offset of their buffers. A frame longer than the ring is skipped.
+// Frames are written at the offset of their buffers. A frame longer than the ring is skipped.
 func TestOffsets(t *testing.T) {
 	file := writeFile(t, makeFile(capfile.Pcap, 300))
 	frames, sum, err := replayed(t, "-i", "x{1@offset=64", "-t", file)
@@ -416,8 +416,8 @@ func TestOffsets(t *testing.T) {
 	}
 }
 
-// A frame of which the file has only a part is sent as it is. One with more bytes than it had is
-// sent without them. An empty one is not sent. All are counted, in each pass.
+// A frame of which the file has only a part is sent as that part. Bytes beyond a frame's length are
+// not sent. Empty frames are not sent. All three are counted in each pass.
 func TestParts(t *testing.T) {
 	b := capfile.Pcap.AppendHeader(nil, capfile.Interface{Snap: 9000})
 	b = capfile.Pcap.AppendRecord(b, 0, numbered(0, 60), 1500)
@@ -447,7 +447,7 @@ func written(sum *summary) string {
 	return out.String()
 }
 
-// mixed is a file in which each frame stands between two packets of raw IP. One interface is
+// mixed returns a file in which each frame stands between two packets of raw IP. One interface is
 // described after the first packet, and its times are in powers of 2.
 func mixed(n int) []byte {
 	le := binary.LittleEndian

@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	// flushTime is how long the sender waits at its end for frames to leave the ring.
+	// flushTime bounds the time that the sender waits at its end for frames to leave the ring.
 	flushTime = time.Second
-	// pause separates two kinds of lateness: a frame that is later was held up by something other
-	// than a late wake-up.
+	// pause is the longest delay that a late wake-up explains. A frame that is later was held up by
+	// something else.
 	pause = 100 * time.Microsecond
 )
 
 // sender sends frames through one ring, so that they keep their order. It waits for room, and loses
-// none.
+// no frame.
 type sender struct {
 	port  *netmap.Port
 	ring  *netmap.Ring
@@ -33,7 +33,7 @@ type sender struct {
 	begin   time.Time
 	start   time.Time // begin, plus the pauses
 	now     time.Time
-	pending []int64 // when the frames that are not synced yet were due
+	pending []int64 // due times of the frames that are not synced yet
 	lag     *latency.Histogram
 	long    uint64 // frames that do not fit into the ring
 	lost    uint64 // by the model
@@ -108,8 +108,8 @@ func (s *sender) send(ctx context.Context, c *chunk) (err error) {
 	return s.sync()
 }
 
-// await waits until a frame is due, and returns when it should have gone. Frames that are due
-// already go together.
+// await waits until a frame is due, and returns the time at which it should be sent. Frames that
+// are already due are sent together.
 func (s *sender) await(ctx context.Context, due int64) (int64, error) {
 	if len(s.pending) == s.burst {
 		if err := s.sync(); err != nil {

@@ -28,11 +28,11 @@ type summary struct {
 	Skipped uint64 `json:"skipped"`
 	Dropped uint64 `json:"dropped"` // by the port
 	Unsent  int    `json:"unsent"`  // slots still in the ring at the end
-	// Refused counts frames that the port took and could not send, by reason.
+	// Refused counts frames that the port accepted but could not send, by reason.
 	Refused map[string]uint64 `json:"refused,omitempty"`
-	// Paused is by how many seconds frames were put off to keep the gaps of the file.
+	// Paused is the time in seconds by which frames were put off to keep the gaps of the file.
 	Paused float64 `json:"paused"`
-	// Lag is how late frames were handed to the port.
+	// Lag is the time from when frames were due until they were handed to the port.
 	Lag latency.Distribution `json:"lag_ns"`
 }
 

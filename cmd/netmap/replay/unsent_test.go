@@ -12,7 +12,7 @@ import (
 )
 
 // A frame that the interface cannot send is reported with the reason. It does not count as sent,
-// and delays no other.
+// and delays no other frame.
 func TestUnsent(t *testing.T) {
 	testutil.CheckLeaks(t)
 	a, b := testutil.NewNS(t), testutil.NewNS(t)
@@ -42,7 +42,7 @@ func TestUnsent(t *testing.T) {
 	}
 }
 
-// received is how many frames vb has received.
+// received returns the number of frames that vb has received.
 func received(t *testing.T, ns *testutil.NS) (n uint64) {
 	ns.Do(func() {
 		if l, err := netlink.LinkByName("vb"); err == nil {

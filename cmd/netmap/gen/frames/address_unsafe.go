@@ -2,8 +2,8 @@ package frames
 
 import "unsafe"
 
-// address is the address of memory, at which the framework reads it. The caller must keep a
-// reference to memory as long. Go's garbage collector does not move it.
+// address returns the address at which the framework reads memory. Until it has been read, the
+// caller must keep a reference to memory. Go's garbage collector does not move memory.
 func address(memory []byte) uint64 {
 	return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(memory))))
 }

@@ -16,7 +16,7 @@ type Maker interface {
 	Put(ring *netmap.Ring, n int, seq uint64) (frames, bytes int)
 }
 
-// Config is what a Maker makes.
+// Config describes what a Maker makes.
 type Config struct {
 	Build *testframe.Builder // makes frames with marks
 	// Blank makes frames without marks. If both are nil, frames are what the buffers contain.
@@ -49,7 +49,7 @@ func New(c Config) Maker {
 	return m
 }
 
-// crafted makes the frames that marked does not: with random lengths, in several slots, with
+// crafted makes the frames that marked cannot make: with random lengths, in several slots, with
 // virtio-net headers, or without marks. It makes each frame in memory and copies it.
 type crafted struct {
 	Config
@@ -57,11 +57,11 @@ type crafted struct {
 	memory [][]byte // for one frame, or one for each slot
 }
 
-// Cut is how frames are put into slots: each but the last holds Size bytes.
+// Cut divides a frame among Slots slots: each but the last holds Size bytes.
 type Cut struct{ Slots, Size int }
 
-// NewCut divides frames of length bytes among so many slots. If a part exceeds most, the bytes that
-// a slot holds, it takes more slots.
+// NewCut divides frames of length bytes among the given number of slots. If a part would exceed
+// most, the number of bytes that a slot holds, NewCut uses more slots.
 func NewCut(length, slots, most int) Cut {
 	c := Cut{slots, length / slots}
 	if rest := length - (slots-1)*c.Size; c.Size > most || rest > most {
@@ -97,7 +97,7 @@ func (c *crafted) Put(ring *netmap.Ring, n int, seq uint64) (frames, bytes int) 
 	return frames, bytes
 }
 
-// last is the slot before the start of the window.
+// last returns the slot before the start of the window.
 func (c *crafted) last(ring *netmap.Ring, w *netmap.Window) *abi.Slot {
 	n := uint32(ring.NumSlots())
 	return ring.Slot((w.Index() + n - 1) % n)
@@ -109,7 +109,7 @@ func (c *crafted) one(ring *netmap.Ring, w *netmap.Window, seq uint64) int {
 		c.draw()
 	}
 	memory := c.memory[0]
-	if len(c.memory) > 1 { // each slot has its own, which the switch reads later
+	if len(c.memory) > 1 { // each slot has its own memory, which the switch reads later
 		memory = c.memory[(ring.ID()*ring.NumSlots()+int(w.Index()))%len(c.memory)]
 	}
 	switch {

@@ -5,11 +5,11 @@ import "math/rand/v2"
 // MinLen is the length of the shortest frame: an Ethernet header and two bytes, as in pkt-gen.
 const MinLen = 16
 
-// Lengths are the lengths of frames in bytes: all have Most, or if Low is not 0, each has a random
-// length from Low to below Most.
+// Lengths are the lengths of frames in bytes. If Low is 0, all frames have Most bytes, else each
+// has a random length from Low to below Most.
 type Lengths struct{ Most, Low int }
 
-// Least is the shortest length.
+// Least returns the shortest length.
 func (l Lengths) Least() int {
 	if l.Low > 0 {
 		return l.Low
@@ -17,7 +17,7 @@ func (l Lengths) Least() int {
 	return l.Most
 }
 
-// Mean is the average length.
+// Mean returns the average length.
 func (l Lengths) Mean() float64 {
 	if l.Low > 0 {
 		return float64(l.Low+l.Most-1) / 2

@@ -71,5 +71,5 @@ func (o *Options) setOld() {
 	}
 }
 
-// ChangesNothing reports whether -o has bits without effect.
+// ChangesNothing reports whether -o has a bit without effect.
 func (o *Options) ChangesNothing() bool { return o.old&optNoEffect != 0 }

@@ -22,16 +22,16 @@ type Options struct {
 	Device   cli.Device
 	Config   Config
 
-	Count    uint64 // 0 is without end
+	Count    uint64 // 0 for no limit
 	Duration time.Duration
 	Rate     Rate
 	Burst    int
-	Wait     int  // seconds; below 0 is the port's default
-	ExitIdle bool // stop receiving when frames cease to come
+	Wait     int  // seconds; negative for the port's default
+	ExitIdle bool // stop receiving when no more frames come
 
 	Cores    int
 	Threads  int
-	Affinity int // the first worker's CPU; below 0 is none
+	Affinity int // the first worker's CPU; negative to bind no worker
 
 	Frames Frames
 	Slots  Slots
@@ -45,7 +45,7 @@ type Options struct {
 type Frames struct {
 	Lengths              frames.Lengths
 	Src, Dst             testframe.Hosts
-	SrcMAC, DstMAC       testframe.MACs // an empty source is the port's address
+	SrcMAC, DstMAC       testframe.MACs // an empty source stands for the port's address
 	SrcName, DstName     string         // Src and Dst as given
 	V4, V6               bool
 	RandomSrc, RandomDst bool
@@ -58,7 +58,7 @@ type Frames struct {
 // Slots is how frames are put into slots.
 type Slots struct {
 	Fragments int // slots per frame
-	Size      int // most bytes per slot if a frame takes several; 0 is the buffer's size
+	Size      int // most bytes per slot if a frame takes several; 0 for the buffer's size
 	Indirect  bool
 	Header    int // length of the virtio-net header in bytes
 }
@@ -71,14 +71,14 @@ type Show struct {
 	NoCheck   bool
 	Plain     bool // numbers without units
 	Deviation bool
-	Framing   bool // bits of preamble, gap and CRC count
+	Framing   bool // count the bits of preamble, gap and CRC
 	Dump      bool
 	Histogram string
 }
 
 var functions = []string{"tx", "rx", "ping", "pong", "txseq", "rxseq"}
 
-// bursts are the default bursts of functions. It is 1 for ping, so that no frame waits for another.
+// bursts are the default bursts of functions. For ping it is 1, so that no frame waits for another.
 var bursts = map[string]int{"": 512, "tx": 512, "rx": 512, "ping": 1, "pong": 512, "txseq": 512,
 	"rxseq": 512}
 
@@ -188,7 +188,7 @@ func (o *Show) addFlags(f *pflag.FlagSet) {
 	f.CountVarP(&o.Verbose, "verbose", "v", "say what is opened and what is sent")
 }
 
-// Check fills in defaults, and returns an error if flags contradict each other or have no sense.
+// Check fills in defaults, and returns an error if flags contradict each other or make no sense.
 func (o *Options) Check(given *pflag.FlagSet) error {
 	if o.Function == "" && o.Port != "" {
 		o.Function = "rx"

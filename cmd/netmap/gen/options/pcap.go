@@ -31,8 +31,8 @@ func (o *Frames) readFile() error {
 	return nil
 }
 
-// firstFrame returns the first Ethernet frame. Remarks say which packets it skips, and which bytes
-// it leaves out.
+// firstFrame returns the first Ethernet frame. Remarks name the packets that it skips and the bytes
+// that it leaves out.
 func (o *Frames) firstFrame(f *capfile.Reader) ([]byte, error) {
 	for {
 		p, err := f.Next()

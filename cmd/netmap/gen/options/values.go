@@ -13,7 +13,7 @@ import (
 	"github.com/seed-48afdc40/netmap/cmd/netmap/internal/testframe"
 )
 
-// lengthFlag is -l: the length of the frames, or if it is given twice, the range of lengths.
+// lengthFlag is -l: the length of the frames, or their range of lengths if -l is given twice.
 type lengthFlag struct {
 	*frames.Lengths
 	given int
@@ -60,7 +60,7 @@ func (o *Frames) checkLengths(v6, given bool) error {
 
 const headers6 = testframe.MinLen6 - testframe.MarkLen
 
-// Rate is a rate in frames or bits a second. 0 is as fast as possible.
+// Rate is a rate in frames or bits a second. 0 means as fast as possible.
 type Rate struct {
 	value float64
 	bits  bool
@@ -79,7 +79,7 @@ func parseRate(s string) (Rate, error) {
 	return Rate{v, bits}, nil
 }
 
-// PPS is the rate in frames a second.
+// PPS returns the rate in frames a second.
 func (o *Options) PPS() float64 {
 	if !o.Rate.bits {
 		return o.Rate.value
@@ -91,7 +91,7 @@ func (o *Options) PPS() float64 {
 	return o.Rate.value / (8 * bytes)
 }
 
-// Config is the wanted shape of a port that opening it creates. 0 is the default.
+// Config is the wanted shape of a port that is created by opening it. 0 means the default.
 type Config struct{ TxSlots, RxSlots, TxRings, RxRings int }
 
 // parseConfig parses up to four numbers: tx slots, rx slots, tx rings, rx rings. If only the first
@@ -118,7 +118,7 @@ func parseConfig(s string) (c Config, err error) {
 	return Config{v[0], v[1], v[2], v[3]}, nil
 }
 
-// Options are the options that ask for that shape.
+// Options returns the options that ask for that shape.
 func (c Config) Options() (list []netmap.Option) {
 	if c.TxSlots+c.RxSlots > 0 {
 		list = append(list, netmap.Slots(c.TxSlots, c.RxSlots))

@@ -15,7 +15,7 @@ import (
 // Framing is the number of bytes that the wire adds to a frame: CRC, preamble and gap.
 const Framing = 4 + 20
 
-// Record is a report on the time since the report before, or the summary of all the time.
+// Record is a report on the time since the last report, or the summary of the whole time.
 type Record struct {
 	Type     string    `json:"type"` // "report" or "summary"
 	Time     time.Time `json:"time"`
@@ -44,7 +44,7 @@ type Record struct {
 	Odd     uint64                `json:"latency_odd,omitempty"` // frames whose latency is negative or too long
 }
 
-// Checks counts what the receiver found out about the frames.
+// Checks has the results of the receiver's checks of frames.
 type Checks struct {
 	testframe.Counts
 	Corrupt uint64 `json:"corrupt"`
@@ -63,7 +63,7 @@ func (r *Record) Rates(t time.Duration) {
 	}
 }
 
-// Since is the report on the time after old.
+// Since returns the report on the time after old.
 func (r Record) Since(old Record) Record {
 	r.Type = "report"
 	r.Frames -= old.Frames

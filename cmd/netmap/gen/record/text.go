@@ -10,10 +10,10 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/latency"
 )
 
-// Style is how records are written as text.
+// Style is the form of records as text.
 type Style struct {
 	Plain   bool // numbers without units
-	Framing int  // bytes that count for each frame beside its own
+	Framing int  // bytes to count for each frame besides its own
 	Spread  *Deviation
 }
 
@@ -24,11 +24,11 @@ func (s Style) norm(v float64) string {
 	return cli.Norm(v)
 }
 
-// bps is the rate in bits a second, with framing.
+// bps returns the rate in bits a second, with framing.
 func (s Style) bps(r Record) float64 { return r.BPS + 8*r.PPS*float64(s.Framing) }
 
-// Line is a report in pkt-gen's form. The number in brackets is the number of threads. Drops and
-// latencies, which pkt-gen does not report, stand at the end.
+// Line returns a report in pkt-gen's form. The number in brackets is the number of threads. Drops
+// and latencies, which pkt-gen does not report, stand at the end.
 func (s Style) Line(r Record) string {
 	spread := ""
 	if s.Spread != nil {
@@ -75,7 +75,7 @@ func (w *Deviation) add(rate float64) (mean, std float64) {
 	return mean, math.Sqrt(squares / n)
 }
 
-// Octaves writes a histogram in the form of pkt-gen's ping.
+// Octaves returns a histogram in the form of pkt-gen's ping.
 func Octaves(list []latency.Octave) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d .. %d\n\t", list[0].From, list[len(list)-1].From)
@@ -97,7 +97,7 @@ var verbs = map[string]string{
 	"pong": "Returned", "self-test": "Received",
 }
 
-// Text is the summary: pkt-gen's two lines, and lines that pkt-gen does not have.
+// Text returns the summary: pkt-gen's two lines, and lines that pkt-gen does not have.
 func (s Style) Text(r Record) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -142,7 +142,7 @@ func (s Style) Text(r Record) string {
 	return b.String()
 }
 
-// Stamp is a time in the form of pkt-gen's lines.
+// Stamp returns a time in the form of pkt-gen's lines.
 func Stamp(t time.Time) string {
 	return fmt.Sprintf("%03d.%06d", t.Unix()%1000, t.Nanosecond()/1000)
 }
