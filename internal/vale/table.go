@@ -16,9 +16,13 @@ const (
 // senders read and write it without a lock.
 type table [tableSize]atomic.Uint64
 
-// learn notes that mac was seen at the port.
+// learn notes that mac was seen at the port. Mostly that is known: an atomic store would wait for
+// all stores before it, and take the cache line from the other senders.
 func (t *table) learn(mac uint64, port int) {
-	t[hash(mac)].Store(mac | uint64(port+1)<<48)
+	at, e := &t[hash(mac)], mac|uint64(port+1)<<48
+	if at.Load() != e {
+		at.Store(e)
+	}
 }
 
 // find returns the port where mac was seen.
