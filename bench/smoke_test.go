@@ -34,7 +34,8 @@ func testLab(t *testing.T) *lab.Lab {
 	return l
 }
 
-// measureBriefly runs one round of what matches. Every contender must have a first figure above 0.
+// measureBriefly runs one round of the contenders whose names match. The first figure of each must
+// be above 0.
 func measureBriefly(t *testing.T, only string) {
 	t.Helper()
 	l := testLab(t)

@@ -48,7 +48,7 @@ func (c Change) String() string {
 	return fmt.Sprintf("%-60s %7.2f %7.2f  %s", c.Name, c.Before, c.Now, s)
 }
 
-// Compare finds the rows of ours that were measured both times, and reports which have become
+// Compare finds our rows that were measured both times, and reports the rows that have become
 // slower. A row also counts as slower if it had a figure before and has none now.
 func Compare(before, now []Outcome) (all []Change) {
 	for _, o := range now {

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// withDevice runs a program whose /dev has little but /dev/netmap. The helper runs in a mount
-// namespace of its own.
+// withDevice runs a program whose /dev has little but /dev/netmap. The helper runs in a separate
+// mount namespace.
 func withDevice(args []string) error {
 	if len(args) < 2 {
 		return fmt.Errorf("with-device: want a node and a command")

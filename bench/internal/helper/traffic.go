@@ -48,7 +48,7 @@ func checksum(b []byte) uint16 {
 	return ^uint16(sum + sum>>16)
 }
 
-// send writes every frame again, with its number in it. A poll sends each batch.
+// send writes a whole frame, with its number in it, into every slot. Each poll sends a batch.
 func send(p *netmap.Port, length, batch int) error {
 	frame, ring, seq := testFrame(length), p.Tx()[0], uint64(0)
 	for {

@@ -18,8 +18,9 @@ const (
 	xdpBatch  = 512
 )
 
-// bareSocket opens an AF_XDP socket as a port opens one, with memory of its own, and with the
-// program of an interface in use. Buffers from 2 on are free; the kernel has those to receive into.
+// bareSocket opens an AF_XDP socket as a port opens one, with separate memory, and attaches the
+// same program to the interface. Buffers from 2 on are free. With c.Rx, the kernel gets the first
+// xdpSize of them to receive into.
 func bareSocket(iface string, c xsk.Config) (*xsk.Socket, *xsk.Memory, error) {
 	i, err := net.InterfaceByName(iface)
 	if err != nil {

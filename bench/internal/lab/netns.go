@@ -78,7 +78,7 @@ func newNamespace() (netns.NsHandle, error) {
 	return made, err
 }
 
-// noIPv6 stops the kernel from sending frames of its own in the namespace.
+// noIPv6 disables IPv6 in the namespace, so that the kernel itself sends no frames there.
 func noIPv6() error {
 	err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -37,8 +37,8 @@ const (
 	goodTime = 3 * time.Second // between SIGTERM and SIGKILL
 )
 
-// Start starts a program. Its standard input stays open and empty. When this program dies, the
-// kernel asks the other to end.
+// Start starts a program. Its standard input stays open and empty. When the bench dies, the kernel
+// sends SIGTERM to the program.
 func Start(argv []string, change ...func(*exec.Cmd)) (*Process, error) {
 	p := &Process{cmd: exec.Command(argv[0], argv[1:]...), lines: make(chan Line, backlog)}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}

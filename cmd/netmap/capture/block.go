@@ -25,13 +25,13 @@ type cut struct {
 // start, and both channels have room for all of them: neither side waits to hand one over.
 type blocks struct{ free, full chan *block }
 
-// newBlocks makes blocks of that many bytes in all, but at least some.
+// newBlocks makes blocks with the given total of bytes, but at least four blocks.
 func newBlocks(bytes uint64) blocks {
 	n := int(max(4, bytes/blockSize))
 	b := blocks{make(chan *block, n), make(chan *block, n)}
 	memory := make([]byte, n*blockSize)
 	for i := 0; i < len(memory); i += 4096 {
-		// have the kernel allocate the page now, and not while frames arrive
+		// make the kernel allocate the page now, and not while frames arrive
 		memory[i] = 1
 	}
 	for ; len(memory) > 0; memory = memory[blockSize:] {

@@ -252,7 +252,8 @@ func rxSlots(f *nicfacts.Facts) int {
 	return slots
 }
 
-// facts returns facts of the port's interface; nil if this network namespace has no such interface.
+// facts describes the port's interface. The facts are empty if this network namespace does not
+// have it.
 func (o *flags) facts() *nicfacts.Facts {
 	l, err := netlink.LinkByName(o.name.Port)
 	if err != nil {

@@ -87,7 +87,7 @@ const (
 	dozeTime   = 100 * time.Microsecond
 )
 
-// isHigh reports whether the rate is that high. Frames is the total so far.
+// isHigh reports whether the rate is at least rateFrames per rateTime. Frames is the total so far.
 func (c *rate) isHigh(now time.Time, frames uint64) bool {
 	if now.Sub(c.since) >= rateTime {
 		c.many = frames-c.then >= rateFrames
@@ -137,7 +137,7 @@ func (r *receiver) patience() time.Duration {
 	return max(0, r.flush-time.Since(r.since))
 }
 
-// drain reads a burst of frames from a ring. They get the time now, because the ring's is older.
+// drain reads a burst of frames from a ring. Frames get the current time: the ring's time is older.
 func (r *receiver) drain(ring *netmap.Reader) {
 	ring.Fill(burst)
 	for {

@@ -88,7 +88,7 @@ func (j *job) openOne(open cli.Opener, name string, options []netmap.Option) (*n
 }
 
 // agreeHeader sets the port's length of virtio-net headers to that of -H. Without -H, gen uses the
-// length of the port.
+// length that the port has.
 func (j *job) agreeHeader(p *netmap.Port) (err error) {
 	if j.Name.Kind() != portname.VALE {
 		return nil

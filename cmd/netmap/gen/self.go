@@ -30,8 +30,8 @@ func (j *job) selfTest(ctx context.Context, open cli.Opener) error {
 	return r.Verdict()
 }
 
-// openSelfTest opens both ports. The sender ends by itself, and stops the receiver when that has
-// all frames.
+// openSelfTest opens both ports. The sender ends by itself. It stops the receiver when all frames
+// have arrived, or after flushTime.
 func (j *job) openSelfTest(open cli.Opener) error {
 	// on a shared device, no other program uses this switch
 	name := fmt.Sprintf("valegen%d:", os.Getpid())

@@ -189,7 +189,7 @@ func (b *balancer) fetch(r netmap.Window) int {
 }
 
 // dispatch forwards a frame of n slots to one pipe of each group. The last group gets the buffers,
-// the others get copies.
+// the other groups get copies.
 func (b *balancer) dispatch(r *netmap.Window, n, size int, h uint64) error {
 	last := len(b.groups) - 1
 	for i, group := range b.groups {

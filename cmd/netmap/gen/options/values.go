@@ -94,8 +94,8 @@ func (o *Options) PPS() float64 {
 // Config is the wanted shape of a port that is created by opening it. 0 means the default.
 type Config struct{ TxSlots, RxSlots, TxRings, RxRings int }
 
-// parseConfig parses up to four numbers: tx slots, rx slots, tx rings, rx rings. If only the first
-// or the first three are given, the next one is the same. Others that are missing have the default.
+// parseConfig parses up to four numbers: tx slots, rx slots, tx rings, rx rings. After one or three
+// numbers, the next number equals the last. Other missing numbers stand for the default.
 func parseConfig(s string) (c Config, err error) {
 	fields := strings.Split(s, ",")
 	var v [4]int
