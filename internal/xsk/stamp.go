@@ -72,8 +72,8 @@ func askDriver() (asm.Instructions, error) {
 	}, nil
 }
 
-// asksDriver tells whether the instructions call a function of the driver, so that they work only
-// on an interface of that driver.
+// asksDriver tells whether the instructions call a function of the driver, so that the
+// program is bound to the interface for which it is loaded.
 func asksDriver(list asm.Instructions) bool {
 	return slices.ContainsFunc(list, func(i asm.Instruction) bool { return i.IsKfuncCall() })
 }

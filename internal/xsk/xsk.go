@@ -435,9 +435,9 @@ func (s *Socket) ZeroCopy() bool { return s.zeroCopy }
 func (s *Socket) Multi() bool { return s.multi }
 
 // CanFill tells whether a buffer can be received into. The first buffer of the memory cannot,
-// because its chunk would begin before the memory. In zero-copy mode the buffers at each end of 2
-// MiB cannot, because their chunk would go on in other memory. The kernel never gives back such a
-// buffer if FillAt hands it over.
+// because its chunk would begin before the memory. In zero-copy mode the
+// buffers at the end of each 2 MiB cannot, because their chunk goes on in the next 2 MiB. The
+// kernel never gives back such a buffer if FillAt hands it over.
 func (s *Socket) CanFill(buf uint32) bool { return s.memory.CanFill(buf, s.zeroCopy) }
 
 // CanSend tells whether a buffer can be sent from. The kernel drops what it cannot send, and its
