@@ -21,20 +21,20 @@ type Binding struct {
 }
 
 // Register binds to the port of that name, with the request of NETMAP_REQ_REGISTER. An interface is
-// one of the calling thread's network namespace. Errors: ENXIO for a name of no port, EINVAL for
-// rings or modes that the port does not have, EBUSY, ENOMEM.
+// one of the calling thread's network namespace. Errors: ENXIO if there is no port of that name,
+// EINVAL for rings or modes that the port does not have, EBUSY, ENOMEM.
 func (e *Engine) Register(name string, req abi.Register) (*Binding, error) {
 	return e.RegisterWith(name, req, Options{})
 }
 
 // Options are the options of RegisterWith.
 type Options struct {
-	// API is the API of the program, which decides the layouts of interface and rings; nil is today's.
+	// API is the program's API. It decides the layouts of interface and rings. nil means today's.
 	API     *abi.API
 	Extmem  *registry.Extmem
 	Offsets *session.Offsets
-	User    uint32 // for whom; see Config.UserInterfaces
-	NetNS   NetNS  // where the interface is that the name means; nil is Here
+	User    uint32 // the user who opens the port; see Config.UserInterfaces
+	NetNS   NetNS  // the network namespace of the interface; nil means Here
 }
 
 // RegisterWith is Register with options. The engine frees the memory of Extmem, also after an
@@ -45,7 +45,7 @@ func (e *Engine) RegisterWith(name string, req abi.Register, o Options) (b *Bind
 	}
 	try := func() (again bool, err error) {
 		b, err = e.register(name, req, o)
-		return nic.WillBeFree(err) && o.Extmem == nil, err // that memory is gone with the first error
+		return nic.WillBeFree(err) && o.Extmem == nil, err // the first error frees that memory
 	}
 	err = o.NetNS(func() error {
 		return registry.Patiently(registry.QueuePatience, registry.QueuePause, try)
@@ -114,7 +114,7 @@ func (e *Engine) check(t *target, req *abi.Register) error {
 	return session.CheckMode(t.name, req)
 }
 
-// Close ends the binding, after syncs in progress. Waits return POLLERR.
+// Close ends the binding, after waiting for syncs in progress. Waits return POLLERR.
 func (b *Binding) Close() error {
 	b.eng.reg.Lock()
 	defer b.eng.reg.Unlock()
@@ -132,9 +132,9 @@ func (e *Engine) unbind(s *session.Session, p *registry.Entry) {
 	e.reg.Drop(p)
 }
 
-// Rebind replaces the binding by one to other rings of the same port, for a program of an old API.
-// The program's netmap_if stays where it is. After an error, this binding stays open. Errors are
-// those of Register.
+// Rebind returns a binding to other rings of the same port, and ends this one. It is for programs
+// of old APIs. The program's netmap_if stays where it is. After an error, this binding stays open.
+// Errors are those of Register.
 func (b *Binding) Rebind(req abi.Register) (*Binding, error) {
 	b.eng.reg.Lock()
 	defer b.eng.reg.Unlock()
@@ -149,10 +149,10 @@ func (b *Binding) Rebind(req abi.Register) (*Binding, error) {
 // Monitors reports whether the port is a monitor, which cannot send.
 func (b *Binding) Monitors() bool { return b.entry.Parent != nil }
 
-// Header is Engine.Header of the port.
+// Header returns what Engine.Header returns for the port.
 func (b *Binding) Header() (uint32, error) { return header(b.entry), nil }
 
-// SetHeader is Engine.SetHeader of the port.
+// SetHeader calls Engine.SetHeader for the port.
 func (b *Binding) SetHeader(length uint32) error { return b.eng.SetHeader(b.Port(), length) }
 
 // DeviceSocket returns the index of the port's interface, and a socket in its network namespace for
@@ -184,6 +184,6 @@ func (b *Binding) Status(context.Context) (status.Port, error) {
 	return v.read(), nil
 }
 
-// Joins returns the same text for ports that exchange frames: those of a switch, the ends of a
-// pipe.
+// Joins returns a text that is equal for ports that exchange frames: the ports of a switch, or the
+// two ends of a pipe.
 func (b *Binding) Joins() string { return b.joins }

@@ -1,5 +1,5 @@
 // Package engine is the framework: it opens ports, binds programs to them and reports its state. It
-// knows no transport: a daemon and a Go program call the same methods.
+// does not depend on a transport: a daemon and a Go program call the same methods.
 //
 // Methods that look up an interface by its name, or make one, have the network namespace as a
 // parameter (NetNS).
@@ -21,13 +21,13 @@ import (
 type Config struct {
 	Region mem.Config
 	// Spin is how long a waiting call polls before it sleeps. A wake-up costs microseconds, polling
-	// costs a core. With 0 it polls for a moment on rings that the kernel feeds, while frames keep
-	// coming (wake.Pauses). A negative value means never.
+	// costs a core. With 0 a call polls only for a moment, on rings that the kernel feeds, while
+	// frames keep coming (wake.Pauses). With a negative value it never polls.
 	Spin time.Duration
 	// MaxSwitches bounds the number of VALE switches; 0 is DefaultSwitches.
 	MaxSwitches int
 	// PipeInterfaces makes an interface for the parent of a pipe if there is none. With the kernel
-	// module, the parent always is an interface.
+	// module, the parent is always an interface.
 	PipeInterfaces bool
 	// UserInterfaces bounds the interfaces of a user other than root: those of persistent ports, and
 	// parents of pipes; 0 is DefaultUserInterfaces.
@@ -48,13 +48,14 @@ const DefaultUserInterfaces = 64
 // Types of packages below the engine, for its users.
 type (
 	NICConfig = nic.Config      // how interfaces are opened
-	Extmem    = registry.Extmem // memory of a program's that is to be the region of a port
+	Extmem    = registry.Extmem // a program's memory that becomes the region of a port
 	ValePort  = switches.Port   // a port in the list of all switches
 )
 
 // NetNS is a network namespace: it calls f in a thread that is in the namespace, and returns the
-// error of f, or of entering the namespace. Everything below the engine takes the namespace of its
-// thread, because sockets, of which all access to interfaces is made, do so.
+// error of f, or of entering the namespace. Everything below the engine uses the namespace of its
+// thread, because interfaces are accessed through sockets, which belong to the namespace of the
+// thread that makes them.
 type NetNS func(f func() error) error
 
 // Here is the network namespace of the calling thread.
@@ -66,10 +67,10 @@ type Engine struct {
 	reg      *registry.Registry
 	switches *switches.Switches
 	env      session.Env
-	seen     atomic.Pointer[view] // by the last Status
+	seen     atomic.Pointer[view] // the view of the last Status
 }
 
-// New makes an engine with a region of its own. Errors are those of mem.New.
+// New returns an engine with a region of its own. Errors are those of mem.New.
 func New(cfg Config) (*Engine, error) {
 	if cfg.MaxSwitches == 0 {
 		cfg.MaxSwitches = DefaultSwitches
@@ -91,7 +92,7 @@ func New(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// Region returns the engine's own region, that of ports without memory of a program.
+// Region returns the engine's own region. It serves all ports that are not in a program's memory.
 func (e *Engine) Region() *mem.Region { return e.reg.Region() }
 
 // Close ends all bindings and unmaps the region. Rings, slots and buffers must not be used

@@ -10,9 +10,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/vnethdr"
 )
 
-// SetHeader sets the length of the virtio-net headers of a port's frames: 0, 10 or 12, EINVAL for
-// others. ENXIO for what is no port of a switch, EOPNOTSUPP for an interface that is attached to
-// one: its frames have none (NETMAP_REQ_PORT_HDR_SET).
+// SetHeader sets the length of the virtio-net headers of a port's frames: 0, 10 or 12. EINVAL for
+// other lengths, ENXIO if there is no such port on a switch, EOPNOTSUPP for an attached interface,
+// whose frames have no headers (NETMAP_REQ_PORT_HDR_SET).
 func (e *Engine) SetHeader(name string, length uint32) error {
 	const op = "set header of"
 	e.reg.Lock()
@@ -29,8 +29,9 @@ func (e *Engine) SetHeader(name string, length uint32) error {
 	return fault.New(syscall.ENXIO, op, name, "there is no such port on a switch")
 }
 
-// Header is the length that SetHeader set; 0 for a port of another kind, and for an interface of
-// the network namespace. ENXIO for a port that is not there (NETMAP_REQ_PORT_HDR_GET).
+// Header returns the length that SetHeader set. It is 0 for ports of other kinds, and for an
+// interface of the network namespace that is not open. ENXIO if there is no such port, ENODEV if
+// there is no such pipe (NETMAP_REQ_PORT_HDR_GET).
 func (e *Engine) Header(in NetNS, name string) (uint32, error) {
 	const op = "get header of"
 	var t target
@@ -59,7 +60,7 @@ func (e *Engine) Header(in NetNS, name string) (uint32, error) {
 // header returns the length of the virtio-net headers of the port's frames.
 func header(p *registry.Entry) uint32 {
 	if p.Parent != nil {
-		return header(p.Parent) // a monitor shows the frames as they are
+		return header(p.Parent) // a monitor shows the parent's frames unchanged
 	}
 	return port.Header(p.Port)
 }

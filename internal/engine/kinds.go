@@ -35,7 +35,7 @@ type kind struct {
 	longest int
 }
 
-// kinds are all kinds of port but monitors, in the order in which netmap tries them.
+// kinds contains all kinds of port except monitors, in the order in which netmap tries them.
 var kinds = []*kind{
 	{name: "null", means: isNull, find: findNull, open: openNull, longest: abi.ReqNameSize - 1,
 		alone: true},
@@ -47,17 +47,17 @@ var kinds = []*kind{
 var nicKind = &kind{name: "nic", means: isAny, find: findNIC, open: openNIC,
 	longest: netdev.MaxName}
 
-// target is the port that a name means. It is found before the registry is locked, because the
-// kernel may need time to answer, in the thread's network namespace (NetNS).
+// target is the port that a name means in the thread's network namespace (NetNS). It is found
+// before the registry is locked, because the kernel may need time to answer.
 type target struct {
 	kind    *kind
 	monitor bool // a monitor of that port is meant
 	name    string
 	key     registry.Key
-	err     error // there can be no such port
+	err     error // why there can be no such port
 
-	like        registry.Key // of a pipe, the port that it is a pipe of, if there is one
-	isInterface bool         // of a port of a switch: what is behind the colon is an interface
+	like        registry.Key // the key of a pipe's parent
+	isInterface bool         // the name behind the colon is that of an interface
 }
 
 // targetOf finds the port that a name and its request mean.
@@ -90,11 +90,11 @@ func findPipe(t *target) {
 	case portname.VALE:
 		t.like = registry.Key{Name: parent}
 	default:
-		t.like.Dev, _ = netdev.Find(parent) // none is as good as one that nobody has open
+		t.like.Dev, _ = netdev.Find(parent) // without an interface, no port has this key
 	}
 }
 
-// pipeKey is the key of a pipe's end.
+// pipeKey returns the key of a pipe's end.
 func pipeKey(name string) registry.Key {
 	parent, id, slave := portname.SplitPipe(name)
 	return registry.Key{Name: parent, Pipe: id, Slave: slave}
@@ -113,7 +113,7 @@ func findNIC(t *target) {
 }
 
 // lookup finds the target, or makes it in the region. The caller holds the lock, and must drop the
-// port if it does not use it.
+// entry if it ends up unused.
 func (e *Engine) lookup(t *target, req *abi.Register, region *mem.Region) (*registry.Entry, error) {
 	switch {
 	case t.err != nil:
@@ -131,7 +131,7 @@ func (e *Engine) lookup(t *target, req *abi.Register, region *mem.Region) (*regi
 	if err := t.kind.open(e, p, t, req); err != nil {
 		return nil, err
 	}
-	if other := e.reg.At(p.Key); other != nil { // names have been exchanged since they were looked up
+	if other := e.reg.At(p.Key); other != nil { // interfaces were renamed after the name was looked up
 		p.Close()
 		return other, nil
 	}
@@ -168,8 +168,8 @@ func openNull(e *Engine, p *registry.Entry, _ *target, req *abi.Register) error 
 	return nil
 }
 
-// openPipe makes both ends and returns one; the other end waits until it is opened. The shape in
-// the request is that of the master, also if the request opens the slave.
+// openPipe makes both ends and returns one; the other end waits until it is opened. The request
+// contains the shape of the master, even if it opens the slave.
 func openPipe(e *Engine, p *registry.Entry, t *target, req *abi.Register) error {
 	k := t.key
 	if k.Name == "" || k.Pipe == "" {
@@ -215,9 +215,9 @@ func openNIC(e *Engine, p *registry.Entry, _ *target, req *abi.Register) error {
 	return nil
 }
 
-// openMonitor makes a monitor of the target, which no name finds, and sets the directions in the
-// request. Errors are those of lookup, EBUSY if the target is attached to a switch, EINVAL if no
-// program has it open.
+// openMonitor makes a monitor of the target, and sets the directions in the request. No name finds
+// the monitor. Errors are those of lookup, EBUSY if the target is attached to a switch, EINVAL if
+// no program has it open.
 func (e *Engine) openMonitor(t *target, req *abi.Register, region *mem.Region) (*registry.Entry,
 	error) {
 	if req.Flags&abi.NRZcopyMon != 0 {

@@ -5,8 +5,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
-// PortInfo describes a port, which is made for the moment if there is none. Without a name it
-// describes the region. Errors are those of Register (NETMAP_REQ_PORT_INFO_GET).
+// PortInfo describes a port. If the port does not exist, PortInfo makes it for the moment. Without
+// a name it describes only the region. Errors are those of Register (NETMAP_REQ_PORT_INFO_GET).
 func (e *Engine) PortInfo(in NetNS, name string, req abi.Register) (info abi.PortInfo, err error) {
 	err = in(func() (err error) {
 		info, err = e.portInfo(name, req)
@@ -15,7 +15,7 @@ func (e *Engine) PortInfo(in NetNS, name string, req abi.Register) (info abi.Por
 	return info, err
 }
 
-// portInfo is PortInfo in the network namespace.
+// portInfo is PortInfo in the thread's network namespace.
 func (e *Engine) portInfo(name string, req abi.Register) (abi.PortInfo, error) {
 	req.Mode, req.Flags = abi.RegAllNIC, 0 // of the port, not of a monitor
 	t := targetOf(name, &req)

@@ -17,12 +17,12 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/vale"
 )
 
-// view is what the last Status found. Ports in it may be closed by now: their counters stay
-// readable, and their memory is not accessed.
+// view is the state that a Status found. Its ports may be closed by now: their counters can still
+// be read, and their memory is not accessed.
 type view struct {
 	ports    []portView
 	switches []*vale.Switch
-	names    map[*vale.Port]string // of their ports
+	names    map[*vale.Port]string // the names of their ports
 	memory   []status.Region
 }
 
@@ -41,11 +41,11 @@ type ringView struct {
 // glimpse is how long Status waits for the lock. Opening an interface holds it for up to a second.
 const glimpse = 20 * time.Millisecond
 
-// Status describes ports, switches and memory. It does not wait while a port is being opened: then
-// it describes the ports of the last call, with their present counters.
+// Status describes ports, switches and memory. It does not wait long while a port is being opened.
+// Then it describes the ports of the last call, with their present counters.
 func (e *Engine) Status() (s status.Status) {
 	v := e.lastView()
-	s.Ports, s.Switches = []status.Port{}, []status.Switch{} // arrays in JSON also when there are none
+	s.Ports, s.Switches = []status.Port{}, []status.Switch{} // empty arrays in JSON, not null
 	for i := range v.ports {
 		s.Ports = append(s.Ports, v.ports[i].read())
 	}
@@ -123,8 +123,8 @@ func viewOf(p *registry.Entry) portView {
 			v.rings = append(v.rings, ringView{r, true, uses(p, r)})
 		}
 	}
-	// An attachment's tx rings are what the interface receives in: shown is how the interface sees
-	// it.
+	// An attachment's tx rings are those in which the interface receives. The status shows directions
+	// as the interface sees them.
 	slices.SortStableFunc(v.rings,
 		func(a, b ringView) int { return cmp.Compare(b.Dir.String(), a.Dir.String()) })
 	return v

@@ -53,7 +53,7 @@ type Kind struct {
 	Name  string // the value of KeyEvent, for programs
 	Text  string // the message, for people
 	Level slog.Level
-	Own   bool // about the daemon itself: never left out, as clients cannot cause many
+	Own   bool // about the daemon itself; never left out, because clients cannot cause many of these
 }
 
 // The kinds of events.
@@ -134,8 +134,8 @@ type Event struct {
 	Bytes     uint64
 	Buffers   uint64
 	Rings     uint64
-	// InterfaceRings is the number of rings of interfaces for which there are buffers; ValePorts
-	// is the number of VALE ports or pipes for which the same buffers would do instead.
+	// InterfaceRings is the number of interface rings for which the buffers suffice. ValePorts is the
+	// number of VALE ports or pipes for which the same buffers would suffice instead.
 	InterfaceRings uint64
 	ValePorts      uint64
 	Queues         int
@@ -166,7 +166,7 @@ func (e Event) Log(l *slog.Logger) {
 	}
 }
 
-// Attrs are the event's fields for a log line. Zero fields are left out.
+// Attrs returns the event's fields for a log line. Zero fields are left out.
 func (e Event) Attrs() []slog.Attr {
 	list := []slog.Attr{slog.String(KeyEvent, e.Kind.Name)}
 	text := func(key, value string) {

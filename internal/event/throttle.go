@@ -12,10 +12,10 @@ import (
 // adds some 20 MB a day.
 const (
 	burst      = 10               // messages at once about one client process or interface
-	pause      = 10 * time.Second // time between further ones
+	pause      = 10 * time.Second // time between further messages
 	burstOfAll = 100              // messages at once about all clients, or all interfaces
 	pauseOfAll = time.Second
-	subjects   = 1024 // most subjects with their own limit
+	subjects   = 1024 // how many subjects can have limits of their own
 )
 
 // Throttle logs events. It leaves out some of those that clients or interfaces can cause as often
@@ -35,7 +35,7 @@ type Throttle struct {
 type budget struct {
 	burst   int
 	pause   time.Duration
-	full    time.Time // when burst messages are permitted again
+	full    time.Time // when a whole burst is permitted again
 	subject Event     // the fields that identify the subject
 	omitted uint64
 }
@@ -79,8 +79,8 @@ func (t *Throttle) permits(e Event) bool {
 	return true
 }
 
-// all is the budget that an event's subject shares with others. Clients and interfaces have
-// different ones, so that clients cannot displace messages about interfaces.
+// all returns the budget that an event's subject shares with others. All clients share one budget,
+// and all interfaces another, so that clients cannot displace messages about interfaces.
 func (t *Throttle) all(e Event) *budget {
 	if e.PID != 0 {
 		return t.clients
@@ -88,8 +88,8 @@ func (t *Throttle) all(e Event) *budget {
 	return t.nics
 }
 
-// budget is the budget of the event's subject. If there are too many subjects, it is the shared
-// budget.
+// budget returns the budget of the event's subject, or the shared budget if there are too many
+// subjects.
 func (t *Throttle) budget(e Event) *budget {
 	key := fmt.Sprint(e.PID, " ", e.Interface)
 	b := t.budgets[key]

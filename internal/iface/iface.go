@@ -1,4 +1,4 @@
-// Package iface is a network interface as a port: its NIC and its host rings.
+// Package iface makes a network interface a port: its NIC rings and its host rings.
 package iface
 
 import (
@@ -69,7 +69,7 @@ func (p *Port) gone() bool { return p.Device() != nil && p.Device().Gone() }
 func (p *Port) Wake() {
 	p.host.Wake()
 	if p.gone() {
-		go p.onGone() // which may have to wait for whoever calls
+		go p.onGone() // onGone may need a lock that the caller holds
 	}
 }
 
@@ -95,7 +95,7 @@ func (p *Port) Start(r *kring.Ring) error {
 	return nil
 }
 
-// Stop is the inverse.
+// Stop takes a ring out of use. The host can send to the wire again unless all tx rings are in use.
 func (p *Port) Stop(r *kring.Ring) {
 	if slices.Contains(p.host.Rings(r.Dir), r) {
 		p.host.Stop(r)
@@ -105,7 +105,7 @@ func (p *Port) Stop(r *kring.Ring) {
 	p.host.Follow(p.use())
 }
 
-// use returns which rings of the interface are in use.
+// use tells the host stack which rings of the interface are in use.
 func (p *Port) use() hoststack.Use {
 	isOff := func(r *kring.Ring) bool { return !r.Mapped() }
 	tx, rx := p.Rings(abi.DirTx), p.Rings(abi.DirRx)

@@ -6,12 +6,12 @@ import (
 )
 
 // clock tells the time of day by one reading of the processor's clock. time.Now makes two, and took
-// a third of a pipe's batch of one frame. When the machine's clock is set, it learns of that within
-// a second.
+// a third of a pipe's batch of one frame. It follows a change of the machine's clock within a
+// second.
 type clock struct {
 	start time.Time
-	zero  atomic.Int64 // the time of day at start, in ns since 1970, by the machine's clock of now
-	until atomic.Int64 // how long after start zero is computed again, in ns
+	zero  atomic.Int64 // the time of day at start, in ns since 1970, by the machine's present clock
+	until atomic.Int64 // zero is computed again this many ns after start
 }
 
 // ringClock is for the ts of all rings.

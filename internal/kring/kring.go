@@ -4,7 +4,7 @@
 // The program owns the slots from head to tail, the framework the other slots. Every sync starts
 // with a prologue, which reads head and cur once and checks them against the agreed values, and
 // ends with Publish. In between, a port moves HwCur up to the agreed head (the slots that the
-// program handed over), and moves HwTail on (the slots that the program gets back):
+// program handed over), and advances HwTail (the slots that the program gets back):
 //
 //	tx   HwCur … head    slots to send           rx   HwCur … head     slots that are returned
 //	     head … HwTail   free, the program's          head … HwTail    received, the program's
@@ -54,10 +54,10 @@ type Ring struct {
 	Dir  Dir
 	N    uint32 // number of slots
 
-	// Sync moves slots, between the prologue and Publish. The port sets it once. The caller holds
-	// the ring. Sync must leave HwCur equal to Head, whatever that is, and HwTail below N. The
-	// memory is that of the program whose sync it is, or nil if it cannot be reached. The program
-	// gets an error as EIO from the ioctl or POLLERR from poll.
+	// Sync moves slots, between the prologue and Publish. The port sets it once. The caller holds the
+	// ring. Sync must leave HwCur equal to Head, even if the head jumped, and HwTail below N. The
+	// memory is that of the syncing program, or nil if it cannot be reached. The program gets an
+	// error as EIO from the ioctl or POLLERR from poll.
 	Sync Sync
 
 	// The port sets News and Leaf when it makes the ring.
@@ -89,15 +89,15 @@ type Ring struct {
 	// read it.
 	offsets atomic.Pointer[Offsets]
 
-	tap  Tap  // the holder's, like port
-	port Sync // Sync without the tap
+	tap  Tap  // used only by the holder, like port
+	port Sync // the port's own Sync, without the tap
 
 	busy  atomic.Bool
 	users atomic.Int32 // sessions; written under the registry's lock
 	alone bool         // the only session is exclusive; under the registry's lock
 
-	head, cur, tail uint32 // as last agreed; the holder's
-	views           views  // the holder's
+	head, cur, tail uint32 // as last agreed; used only by the holder
+	views           views  // used only by the holder
 }
 
 // Sync is how a port moves the slots of one of its rings, see Ring.Sync.
@@ -110,8 +110,8 @@ func New(name string, dir Dir, id uint16, slots uint32, sync Sync) *Ring {
 	return r
 }
 
-// Alloc gives the ring memory: all indexes start anew, and every slot has a buffer if withBufs. A
-// ring that has memory keeps it. After ENOMEM the ring has none.
+// Alloc gives the ring memory and resets all indexes. If withBufs is set, every slot has a buffer.
+// A ring that has memory keeps it. After ENOMEM the ring has none.
 func (r *Ring) Alloc(region *mem.Region, withBufs bool) error {
 	if r.shared != nil {
 		return nil
@@ -141,8 +141,8 @@ func (r *Ring) Alloc(region *mem.Region, withBufs bool) error {
 	return nil
 }
 
-// Free frees the memory, and the buffers in count slots from first on. A port whose buffers are in
-// use elsewhere passes only the slots that still hold theirs.
+// Free frees the memory, and the buffers in count slots from first on. A port whose buffers are
+// partly in use elsewhere passes only the slots that still hold their buffers.
 func (r *Ring) Free(first, count uint32) {
 	if r.shared == nil {
 		return
@@ -177,8 +177,7 @@ func (r *Ring) Next(i uint32) uint32 {
 	return 0
 }
 
-// Run returns the end of the adjacent slots from k on the way to head: head, or N if the way wraps
-// around.
+// Run returns the end of the adjacent slots from k to head: head, or N if the slots wrap around.
 func (r *Ring) Run(k, head uint32) uint32 {
 	if head > k {
 		return head
@@ -198,7 +197,7 @@ func (r *Ring) Dist(a, b uint32) uint32 {
 }
 
 // Head returns the head that the last prologue agreed on: the program has handed over the slots
-// before.
+// before it.
 func (r *Ring) Head() uint32 { return r.head }
 
 // Advance moves head and cur for a trusted program in this process: a switch to which a NIC is
@@ -220,8 +219,8 @@ func (r *Ring) Ready() bool { return r.cur != r.tail }
 // word.
 func (r *Ring) Idle() bool { return r.shared.Head.Load() == r.HwCur.Load() }
 
-// TryHold takes the ring for a sync, and returns false if another goroutine holds it. Then a thread
-// continues without a sync. The holder may use all fields of the ring.
+// TryHold takes the ring for a sync, and returns false if another goroutine holds it. In that case
+// the caller usually skips the sync. The holder may use all fields of the ring.
 func (r *Ring) TryHold() bool { return !r.busy.Load() && r.busy.CompareAndSwap(false, true) }
 
 // Hold waits until it holds the ring. It sleeps in between, because syncs are short.
@@ -231,7 +230,7 @@ func (r *Ring) Hold() {
 	}
 }
 
-// Drop ends TryHold and Hold.
+// Drop releases a ring that TryHold or Hold took.
 func (r *Ring) Drop() { r.busy.Store(false) }
 
 // Users returns how many sessions have the ring, and whether one has it exclusively. The caller
@@ -294,8 +293,8 @@ func (r *Ring) owns(head uint32) bool {
 	return from < r.N && to < r.N && r.Dist(from, head) <= r.Dist(from, to)
 }
 
-// Reinit follows a refused prologue. It clears invalid buffer indexes and lengths in slots, and
-// restores the tail. If head and cur can be accepted, it agrees on them as they are, and the next
+// Reinit is called after a refused prologue. It clears invalid buffer indexes and lengths in slots,
+// and restores the tail. If head and cur can be accepted, it agrees on them unchanged, and the next
 // prologue checks them again: a program may have forgotten cur, or set a tx ring's head too far.
 // Upstream's lb does the latter, which causes no harm if the slots have come back by then.
 // Otherwise Reinit sets head and cur to where the last sync left them, and returns true.

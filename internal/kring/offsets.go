@@ -6,7 +6,7 @@ import "github.com/seed-48afdc40/netmap/abi"
 // offset, in the bits of Mask. With an empty mask, frames start where buffers do.
 type Offsets struct {
 	Mask     uint64
-	Max, Gap uint32 // in bytes; Gap is the room after an offset, 0 for the rest of the buffer
+	Max, Gap uint32 // in bytes; Gap is the room after an offset; 0 means the rest of the buffer
 }
 
 // Offsets returns the ring's offsets.
@@ -17,7 +17,8 @@ func (r *Ring) Offsets() Offsets {
 	return Offsets{}
 }
 
-// HasOffsets reports whether frames may start inside their buffers. Loops ask once.
+// HasOffsets reports whether frames may start inside their buffers. Loops call it once, not for
+// each slot.
 func (r *Ring) HasOffsets() bool { return r.offsets.Load() != nil }
 
 // SetOffsets sets the offsets of a ring with memory. The caller holds the ring.
@@ -39,8 +40,8 @@ func (r *Ring) SetOffset(s *abi.Slot, offset uint32) {
 	s.Ptr = s.Ptr&^mask | uint64(offset)&mask
 }
 
-// OffsetOf returns where in its buffer the frame of a slot starts, at most at Max, whatever the
-// program wrote. It reads the slot once.
+// OffsetOf returns where in its buffer the frame of a slot starts. The result is at most Max,
+// whatever the program wrote. It reads the slot once.
 func (r *Ring) OffsetOf(s *abi.Slot) uint32 { return r.Offsets().in(s.Ptr) }
 
 func (o Offsets) in(ptr uint64) uint32 { return uint32(min(ptr&o.Mask, uint64(o.Max))) }
@@ -52,7 +53,7 @@ func (r *Ring) Span(s *abi.Slot) (offset, room uint32) {
 	return offset, o.room(r.bufs.Size() - offset)
 }
 
-// room returns how many bytes may be written, if so many are left of a buffer.
+// room returns how many bytes may be written if left bytes of the buffer remain.
 func (o Offsets) room(left uint32) uint32 {
 	if o.Gap > 0 {
 		return min(left, o.Gap)

@@ -24,14 +24,14 @@ func (r *Ring) Gather(k, end uint32, memory []Fragment) (packet []Fragment, whol
 	return memory[:n], whole
 }
 
-// Packets takes whole packets out of a tx ring that is held. Of a packet with too many slots, it
-// returns all slots to be dropped.
+// Packets takes whole packets out of a tx ring that is held. For a packet with too many slots, it
+// returns all its slots, to be dropped.
 type Packets struct {
 	memory  [abi.MaxFrags]Fragment
 	endless bool // the next slots belong to a packet that is too long
 }
 
-// PacketState says which slots Next has found.
+// PacketState is the kind of the slots that Next returns.
 type PacketState int
 
 const (

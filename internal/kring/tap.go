@@ -6,7 +6,7 @@ package kring
 //	engine, Prologue ── Sync ──> the port's function                      without a tap
 //	engine, Prologue ── Sync ──> Tap.Sync ──> the port's function         with a tap
 //
-// Without a tap, it costs one branch for each sync, in Publish.
+// A ring without a tap pays one branch for each sync, in Publish.
 type Tap interface {
 	// Sync is called instead of the port's function, and calls it.
 	Sync(r *Ring, program Memory, port Sync) error
@@ -32,8 +32,8 @@ func (r *Ring) SetTap(t Tap) {
 // Tap returns the attached tap, or nil. The caller holds the ring.
 func (r *Ring) Tap() Tap { return r.tap }
 
-// Flush shows a tap the frames that no sync has shown it yet, before the ring's memory is freed.
-// The caller holds the ring.
+// Flush shows the tap the remaining frames before the ring's memory is freed. The caller holds the
+// ring.
 func (r *Ring) Flush() {
 	if r.tap != nil && r.Mapped() {
 		r.Sync(r, nil) // the program that would get the error is gone

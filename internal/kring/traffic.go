@@ -11,7 +11,7 @@ type Traffic struct {
 	_ [48]byte // fills a cache line: rings are synced on different cores
 }
 
-// Add counts frames that have so many bytes together.
+// Add adds a number of frames, and the total of their bytes.
 func (t *Traffic) Add(frames, bytes uint64) {
 	if frames > 0 {
 		t.Frames.Add(frames)

@@ -7,7 +7,8 @@ import (
 )
 
 // View is a ring in the memory of programs that use another layout (package oldapi). There is one
-// ring for all layouts, and each sync takes over what the programs of all have handed over.
+// ring for all layouts, and each sync takes over the slots that programs of all layouts have handed
+// over.
 //
 // After that, only the words of the syncing program determine cur. The words of other views wait
 // for syncs of their own programs. The ring's own head follows if its program has not moved it in
@@ -26,7 +27,7 @@ type views struct {
 	all   []View
 	moved uint64 // how many slots were handed over
 	seen  uint64 // moved at the last sync of a program with today's layout
-	who   View   // whose sync it is, nil for a program with today's layout
+	who   View   // the view of the syncing program; nil for today's layout
 }
 
 // Show adds a view of the ring.
@@ -46,10 +47,10 @@ func (r *Ring) Hide(v View) {
 // Moved returns how many slots programs have handed over since the ring first had a view.
 func (r *Ring) Moved() uint64 { return r.views.moved }
 
-// Enter is Prologue for a program that uses that view.
+// Enter is Prologue for a program that uses the view v.
 func (r *Ring) Enter(v View) bool { return r.merge(v) }
 
-// flags returns the flags of the program whose sync it is.
+// flags returns the flags of the syncing program.
 func (r *Ring) flags() uint32 {
 	if r.views.who != nil {
 		return r.views.who.Flags()
@@ -62,8 +63,8 @@ type words struct{ head, cur uint32 }
 
 func (r *Ring) words() words { return words{r.shared.Head.Load(), r.shared.Cur.Load()} }
 
-// merge takes over what the programs of all layouts have handed over: the furthest head counts. It
-// returns false if the words of the syncing program are invalid.
+// merge takes over the slots that programs of all layouts have handed over: the furthest head
+// counts. It returns false if the words of the syncing program are invalid.
 func (r *Ring) merge(who View) bool {
 	w := &r.views
 	w.who = who
@@ -107,8 +108,9 @@ func (r *Ring) merge(who View) bool {
 	return true
 }
 
-// catchUp checks the words of a program that may not know yet what others have handed over since
-// its last sync. Then its head is before the ring's, and the ring's takes its place.
+// catchUp checks the words of a program that may not know yet which slots others have handed over
+// since its last sync. If the program's head is before the ring's head for that reason, catchUp
+// replaces it by the ring's head.
 func (r *Ring) catchUp(w words) (words, bool) {
 	if w.head >= r.N || w.cur >= r.N {
 		return w, false
@@ -143,7 +145,7 @@ func (r *Ring) follow(was words) {
 	}
 }
 
-// further returns that of two slots that is further from the ring's head.
+// further returns the one of two slots that is further from the ring's head.
 func (r *Ring) further(a, b uint32) uint32 {
 	if r.Dist(r.head, b) > r.Dist(r.head, a) {
 		return b

@@ -12,7 +12,7 @@ type Waiter interface{ Wake() }
 // Waiters are the sleepers of a ring. Without sleepers, Wake costs one load.
 //
 // A sleeper joins, looks at the ring once more, and only then sleeps. A sender publishes, and then
-// calls Wake. So one of the two notices the other.
+// calls Wake. So at least one of them notices the other.
 type Waiters struct {
 	some atomic.Bool
 	mu   sync.Mutex

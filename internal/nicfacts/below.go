@@ -15,7 +15,7 @@ import (
 type Below struct {
 	Index int
 	Name  string
-	XDP   *netlink.LinkXdp // what is known of its XDP program
+	XDP   *netlink.LinkXdp // its XDP program; nil if the kernel reports none
 }
 
 // FindBelow finds the interfaces that frames of an interface come through, in the calling thread's
@@ -44,8 +44,8 @@ func FindBelow(index int) ([]Below, error) {
 	return found, nil
 }
 
-// listLinks lists interfaces, and repeats that if they change meanwhile. If they change each time,
-// it returns the last list.
+// listLinks lists all interfaces. If the interfaces change meanwhile, it lists them again, at most
+// 5 times, and then returns the last list.
 func listLinks() (links []netlink.Link, err error) {
 	for range 5 {
 		if links, err = netlink.LinkList(); !errors.Is(err, netlink.ErrDumpInterrupted) {
@@ -55,7 +55,7 @@ func listLinks() (links []netlink.Link, err error) {
 	return links, nil
 }
 
-// isParent tells whether an interface is the parent of one of the others.
+// isParent reports whether an interface is the parent of one of the interfaces in of.
 func isParent(links []netlink.Link, index int, of []int) bool {
 	return slices.ContainsFunc(links, func(l netlink.Link) bool {
 		a := l.Attrs()

@@ -1,8 +1,8 @@
 //go:build linux
 
-// Package nicfacts asks the kernel about a network interface, and works out what follows before a
-// socket is opened on it: how many queues it has, which XDP mode can receive its frames, and which
-// interfaces they come through.
+// Package nicfacts asks the kernel about a network interface, and derives what must be known before
+// a socket is opened on it: how many queues the interface has, which XDP mode can receive its
+// frames, and which interfaces the frames come through.
 package nicfacts
 
 import (
@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// MaxSegments is how many buffers a packet may have in the copy modes. The kernel makes each
-	// buffer a fragment of a socket buffer, which has room for 17 (MAX_SKB_FRAGS).
+	// MaxSegments is the maximum number of buffers of a packet in the copy modes. The kernel makes
+	// each buffer a fragment of a socket buffer, which has room for 17 (MAX_SKB_FRAGS).
 	MaxSegments = 17
 	// MaxPacket is the length of the longest packet: drivers have 16 bits for a length.
 	MaxPacket = 1<<16 - 1
@@ -28,8 +28,8 @@ const (
 )
 
 // Facts are the kernel's answers about an interface, unchanged. Some may be missing, and some
-// contradict others: of a TAP that nobody reads, the driver reports no channels, and the kernel one
-// queue in use and room for 256.
+// contradict others. For a TAP that nobody reads, the driver reports no channels, but the kernel
+// reports one queue in use and room for 256.
 type Facts struct {
 	Name       string
 	Index, MTU int
@@ -41,7 +41,7 @@ type Facts struct {
 	Room       ethtool.Queues    // queues that have memory; some drivers use fewer
 	InUse      ethtool.Queues    // queues that the kernel uses; 0 if it does not report them
 	Channels   *ethtool.Channels // queues that the driver uses; nil if it does not report them
-	Errs       []error           // questions that failed, except those without an answer
+	Errs       []error           // errors of the questions, except EOPNOTSUPP
 }
 
 // Ask asks the kernel about an interface of the calling thread's network namespace.
@@ -83,7 +83,8 @@ func (f *Facts) AskQueues() error {
 	return err
 }
 
-// Queues is on how many queues sockets can be opened, in each direction, at least one.
+// Queues returns the number of queues of each direction on which a socket can be opened. It is at
+// least 1.
 func (f *Facts) Queues() ethtool.Queues {
 	c := f.Channels
 	if c == nil {
@@ -98,9 +99,9 @@ func (f *Facts) Queues() ethtool.Queues {
 	}
 }
 
-// usable is how many queues of a direction can be used: of those that the driver reports and those
-// in use; either may be 0. A socket can be bound only to a queue in use. Drivers that need queues
-// for themselves report fewer.
+// usable returns the smaller of told, which the driver reports, and inUse. 0 means unknown. The
+// result is at least 1. A socket can be bound only to a queue in use. Drivers that need queues for
+// themselves report fewer.
 func usable(told, inUse int) int {
 	switch {
 	case told == 0:
@@ -111,17 +112,17 @@ func usable(told, inUse int) int {
 	return max(told, 1)
 }
 
-// Bare tells whether frames have no Ethernet header: they are IP packets, as in tunnels.
+// Bare reports whether frames have no Ethernet header: they are IP packets, as in tunnels.
 func (f *Facts) Bare() bool {
 	return f.Layer != "ether" && f.Layer != "loopback" && f.Layer != ""
 }
 
-// Notes are facts that users should know before they open the interface.
+// Notes returns facts that users should know before they open the interface.
 func (f *Facts) Notes() (list []string) {
 	switch {
 	case f.Layer == "loopback":
 		list = append(list,
-			"while it is open, the host does not reach itself: what it sends to 127.0.0.1, "+
+			"while the port is open, the host does not reach itself: what the host sends to 127.0.0.1, "+
 				"::1 and its own addresses goes to the host rings, and is lost unless somebody forwards it "+
 				"('netmap bridge -i netmap:"+f.Name+"')")
 	case f.Bare():
@@ -139,7 +140,7 @@ func (f *Facts) Notes() (list []string) {
 }
 
 // Longest returns the length of the longest frame that can be sent from buffers of a size. If the
-// MTU allows longer frames, problem tells what happens to them.
+// MTU allows longer frames, problem tells what happens to those frames.
 func (f *Facts) Longest(bufSize uint32) (most int, problem string) {
 	m := xsk.Memory{Stride: bufSize}
 	if most = int(min(MaxSegments*m.MaxTx(), MaxPacket)); f.MTU+etherHead > most {
@@ -148,7 +149,8 @@ func (f *Facts) Longest(bufSize uint32) (most int, problem string) {
 	return most, problem
 }
 
-// TooLong is the text for an MTU that allows frames of more than most bytes, which cannot be sent.
+// TooLong returns the text about an MTU that allows frames of more than most bytes: these cannot be
+// sent.
 func TooLong(mtu, most int) string {
 	return fmt.Sprintf("its MTU is %d, but a frame of more than %d bytes cannot be sent, "+
 		"and is dropped", mtu, most)

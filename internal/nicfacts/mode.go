@@ -29,7 +29,7 @@ func ModeNames() []string {
 	return names
 }
 
-// ParseMode returns the mode of a name, nil for Auto and "". EINVAL for a name of no mode.
+// ParseMode returns the mode of a name; nil for Auto and "". EINVAL for an unknown name.
 func ParseMode(name string) (*xsk.Mode, error) {
 	if name == "" || name == Auto {
 		return nil, nil
@@ -43,10 +43,10 @@ func ParseMode(name string) (*xsk.Mode, error) {
 		"there is none of that name; want one of %s", strings.Join(ModeNames(), ", "))
 }
 
-// foreignQueues are drivers that run an interface's XDP program on queues that do not belong to the
-// interface, with the reason. A socket receives only from a queue that is marked as its interface's
-// and has its number (xsk_rcv_check). In generic mode the mark is the interface that the frame has
-// reached, whichever it came through.
+// foreignQueues contains the kinds and drivers that run an interface's XDP program on queues of
+// other interfaces, with the reason. A socket receives only from a queue that is marked as its
+// interface's and has its number (xsk_rcv_check). In generic mode the mark is the interface that
+// the frame has reached, not the one that it came through.
 var foreignQueues = map[string]string{
 	"bond": "a bond has its members' drivers run XDP programs, " +
 		"and their frames reach sockets of the members only",
@@ -59,30 +59,30 @@ var foreignQueues = map[string]string{
 // ownQueues are the kinds of interfaces that run XDP programs on their own queues.
 var ownQueues = []string{"", "device", "veth", "tun", "tuntap", "netdevsim"}
 
-// IsAbove tells whether frames come through other interfaces.
+// IsAbove reports whether frames come through other interfaces.
 func (f *Facts) IsAbove() bool {
 	return foreignQueues[f.Kind] != "" || f.Driver == "hv_netvsc" ||
 		!slices.Contains(ownQueues, f.Kind)
 }
 
-// untagging are virtual interfaces whose frames pass code in the kernel that removes VLAN tags.
+// untagging contains the kinds of interfaces whose frames pass kernel code that removes VLAN tags.
 var untagging = []string{"bond", "team", "bridge", "macvlan", "macvtap", "ipvlan"}
 
-// isUntagged tells whether the kernel removes the VLAN tag from frames before they arrive here.
+// isUntagged reports whether the kernel removes the VLAN tag from frames before they arrive here.
 func (f *Facts) isUntagged() bool {
 	return slices.Contains(untagging, f.Kind) || f.Driver == "hv_netvsc"
 }
 
-// silent are virtual interfaces on which no frame arrives in any mode, with the reason.
+// silent contains the kinds of interfaces on which no frame arrives in any mode, with the reason.
 var silent = map[string]string{
 	"vrf": "what members of a VRF receive does not pass through it: open the members",
 	"ifb": "what is redirected to an ifb passes through no XDP program: " +
 		"open the interface that it comes from",
 }
 
-// deaf returns why a socket receives nothing in the driver's XDP mode, "" if it receives. Sure
-// tells whether that is certain. It is only likely for unknown kinds of virtual interfaces that
-// report XDP: their XDP programs probably run on the interfaces that they receive through.
+// deaf returns why a socket receives nothing in the driver's XDP mode; "" if it receives. sure
+// tells whether the answer is certain. For unknown kinds of virtual interfaces that report XDP, it
+// is only likely: their XDP programs probably run on the interfaces below.
 func (f *Facts) deaf() (why string, sure bool) {
 	for _, name := range []string{f.Kind, f.Driver} {
 		if why = foreignQueues[name]; why != "" {
@@ -96,7 +96,7 @@ func (f *Facts) deaf() (why string, sure bool) {
 	return "", false
 }
 
-// Choice is in which mode frames will be exchanged.
+// Choice is the mode in which frames will be exchanged, and why.
 type Choice struct {
 	Mode xsk.Mode // the mode that is expected to work
 	Why  string
@@ -106,10 +106,9 @@ type Choice struct {
 // AsAsked is the reason for a mode that the user chose.
 const AsAsked = "as asked for"
 
-// Choose chooses the mode of an interface: the wish, or, if that is nil, the best mode in which a
-// socket receives. A driver that reports no XDP is tried, too: some report none because of a
-// setting that netmap changes first. EOPNOTSUPP for a wish with which the interface would receive
-// nothing.
+// Choose chooses the mode of an interface: the wish, or the best mode in which a socket receives if
+// wish is nil. A driver that reports no XDP is tried, too: some report none because of a setting
+// that netmap changes first. EOPNOTSUPP for a wish with which the interface would receive nothing.
 func (f *Facts) Choose(wish *xsk.Mode) (Choice, error) {
 	why, sure := f.deaf()
 	inTurn := []xsk.Mode{xsk.ZeroCopy, xsk.Native, xsk.Generic}

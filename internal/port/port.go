@@ -1,13 +1,13 @@
-// Package port is the contract of kinds of port: what each must do, and what it may do beyond that.
+// Package port defines what every kind of port must do, and what some kinds can do beyond that.
 //
 // A port has rings, and brings each into use when its first user comes and out of use when the last
-// one goes. It makes its rings with kring.New and declares of each how those who wait for it learn
-// of news (kring.Ring.News) and whether its syncs lead to other rings (kring.Ring.Leaf). Its sync
-// functions do the rest. What else a port can do is a facet, an interface of its own below: callers
-// ask for the facet, never for the kind.
+// one goes. It makes its rings with kring.New, and declares for each ring how its waiters learn of
+// news (kring.Ring.News) and whether its syncs lead to other rings (kring.Ring.Leaf). The sync
+// functions of the rings do the rest. Each further ability of a port is an interface of its own
+// below: callers ask for the ability, never for the kind.
 //
-// The framework calls Start, Stop and Close one at a time, Start and Stop with the ring held, so
-// that no sync of it runs. kringtest.TestPort tests all that.
+// The framework calls Start, Stop and Close one at a time. It holds the ring during Start and Stop,
+// so that no sync of the ring runs. kringtest.TestPort tests these rules.
 package port
 
 import (
@@ -17,12 +17,12 @@ import (
 
 // Port is a port of any kind.
 type Port interface {
-	// Rings are the hardware rings of a direction, from ring 0 on. They stay the same.
+	// Rings returns the hardware rings of a direction, from ring 0 on. The result is always the same.
 	Rings(kring.Dir) []*kring.Ring
 	// Start brings a ring into use: afterwards it has memory and moves packets. On an error the
 	// ring is as before, without memory.
 	Start(*kring.Ring) error
-	// Stop is the inverse: all buffers are back in the pool.
+	// Stop takes a ring out of use: afterwards all its buffers are back in the pool.
 	Stop(*kring.Ring)
 	// Close ends the port. All rings are stopped.
 	Close() error
@@ -30,14 +30,14 @@ type Port interface {
 
 // Hosted is a port with host rings.
 type Hosted interface {
-	// HostRings are the host rings of a direction. Their numbers follow those of the hardware
+	// HostRings returns the host rings of a direction. Their numbers follow those of the hardware
 	// rings.
 	HostRings(kring.Dir) []*kring.Ring
 }
 
-// HostOwner is a port whose host stack can be a port by itself, for a switch.
+// HostOwner is a port whose host stack can be attached to a switch as a port of its own.
 type HostOwner interface {
-	// Host is that port. Its rings are the host rings.
+	// Host returns the host stack as a port, whose rings are the host rings.
 	Host() Port
 }
 
@@ -49,14 +49,14 @@ type HostSender interface {
 	SendToHost(r *kring.Ring, k, end uint32) uint32
 }
 
-// Describer is a port that has more to tell than its rings.
+// Describer is a port that has a description and drop counters besides those of its rings.
 type Describer interface {
-	// Describe says how the port works, and counts what was lost outside of the rings. It does not
-	// wait for a ring that is being started.
+	// Describe returns how the port works, and how many frames were lost outside of the rings. It
+	// does not wait for a ring that is being started.
 	Describe() (detail string, drops map[string]uint64)
 }
 
-// OffsetAcceptor is a port for which not every offset is right.
+// OffsetAcceptor is a port that does not accept every offset.
 type OffsetAcceptor interface {
 	// AcceptOffsets returns an error if frames cannot start that many bytes after the start of their
 	// buffers: EINVAL if a frame would have no room, EOPNOTSUPP if the port has no offsets at all.
@@ -71,19 +71,21 @@ type Stamper interface {
 
 // Headed is a port whose frames may have a virtio-net header in front.
 type Headed interface {
-	// Header is the length of the headers in bytes, 0 for none.
+	// Header returns the length of the headers in bytes; 0 for none.
 	Header() uint32
-	// SetHeader changes it: to 0, 10 or 12. EINVAL for others, EOPNOTSUPP where frames have none.
+	// SetHeader sets the length: 0, 10 or 12. EINVAL for other lengths, EOPNOTSUPP if the port's
+	// frames have no headers.
 	SetHeader(length uint32) error
 }
 
-// Abandoner is a port that has to know when what is behind it is gone.
+// Abandoner is a port that has to know when its interface is gone.
 type Abandoner interface {
-	// Abandon is called then. The port moves no frames any more, and stays until it is closed.
+	// Abandon is called when the interface is gone. Afterwards the port moves no frames. It exists
+	// until it is closed.
 	Abandon()
 }
 
-// HostRings are the host rings of a port of any kind.
+// HostRings returns the host rings of a port of any kind; nil if it has none.
 func HostRings(p Port, dir kring.Dir) []*kring.Ring {
 	if h, ok := p.(Hosted); ok {
 		return h.HostRings(dir)
@@ -91,12 +93,12 @@ func HostRings(p Port, dir kring.Dir) []*kring.Ring {
 	return nil
 }
 
-// HostShape is how many host rings a port of any kind has in each direction.
+// HostShape returns the number of host rings of a port of any kind in each direction.
 func HostShape(p Port) (tx, rx uint16) {
 	return uint16(len(HostRings(p, abi.DirTx))), uint16(len(HostRings(p, abi.DirRx)))
 }
 
-// Header is the length of the virtio-net headers of a port of any kind.
+// Header returns the length of the virtio-net headers of a port of any kind; 0 for none.
 func Header(p Port) uint32 {
 	if h, ok := p.(Headed); ok {
 		return h.Header()
@@ -104,13 +106,13 @@ func Header(p Port) uint32 {
 	return 0
 }
 
-// Shape is how many rings a port has, host rings apart, and how many slots each of them has.
+// Shape is the number of hardware rings of a port, and the number of slots of each ring.
 type Shape struct {
 	TxRings, RxRings uint16
 	TxSlots, RxSlots uint32
 }
 
-// ShapeOf is the shape of a port. A direction without rings has no slots.
+// ShapeOf returns the shape of a port. A direction without rings has no slots.
 func ShapeOf(p Port) (s Shape) {
 	s.TxRings, s.TxSlots = size(p.Rings(abi.DirTx))
 	s.RxRings, s.RxSlots = size(p.Rings(abi.DirRx))

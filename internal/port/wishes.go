@@ -15,21 +15,21 @@ import (
 //	monitor       its parent's 1 to 4096, by default its parent's     any number
 //	null port     any, also 0  any, by default 1024                   any number
 //
-// Of extra buffers one gets as many as there are. A ring of one slot holds no frame: one slot of
-// each ring stays empty.
+// A request gets at most as many extra buffers as are free. A ring of one slot holds no frame: one
+// slot of each ring stays empty.
 const (
 	DefaultSlots = 1024
 	MaxSlots     = 4096
 )
 
-// Wish is the shape that a request asks for.
+// Wish returns the shape that a request asks for.
 func Wish(req *abi.Register) Shape {
 	return Shape{TxRings: req.TxRings, RxRings: req.RxRings, TxSlots: req.TxSlots,
 		RxSlots: req.RxSlots}
 }
 
-// Clamped is a wish with at most that many rings, one by default, and as many slots as another
-// shape by default.
+// Clamped limits a wish to a number of rings. By default there is one ring, with as many slots as
+// in the shape like.
 func (s Shape) Clamped(rings uint16, like Shape) Shape {
 	return Shape{
 		TxRings: min(cmp.Or(s.TxRings, 1), rings), RxRings: min(cmp.Or(s.RxRings, 1), rings),

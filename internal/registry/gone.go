@@ -6,7 +6,7 @@ import "github.com/seed-48afdc40/netmap/internal/port"
 // namespace.
 func (p *Entry) Gone() bool { return p.ended || p.Dev != nil && p.Dev.Gone() }
 
-// EndIfGone ends a port whose interface is gone. For a port of a switch, it looks at the attached
+// EndIfGone ends a port if its interface is gone. For a port of a switch, it checks the attached
 // interface.
 //
 // The port leaves its switch, and no name finds it any more. Programs that have it open keep it

@@ -8,15 +8,16 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// The kernel frees an interface's queue some time after this process has closed it, on a busy
-// machine some seconds. QueuePatience is how long to wait for that, QueuePause the pause between
-// two tries.
+// The kernel frees an interface's queue some time after this process has closed it: on a busy
+// machine, seconds later. Callers wait for up to QueuePatience, and try again after each
+// QueuePause.
 const (
 	QueuePatience = 5 * time.Second
 	QueuePause    = 20 * time.Millisecond
 )
 
-// Patiently repeats try until it returns false, at most for patience, with pauses.
+// Patiently calls try until it returns false or patience is over. It sleeps for pause between the
+// calls.
 func Patiently(patience, pause time.Duration, try func() (again bool, err error)) error {
 	for end := time.Now().Add(patience); ; time.Sleep(pause) {
 		if again, err := try(); !again || time.Now().After(end) {
@@ -25,7 +26,7 @@ func Patiently(patience, pause time.Duration, try func() (again bool, err error)
 	}
 }
 
-// NoInterface is the error for a name that means no interface. ENXIO when there is none.
+// NoInterface returns the error for a name that means no interface: ENXIO if err is ENODEV.
 func NoInterface(op, name string, err error) error {
 	if errors.Is(err, syscall.ENODEV) {
 		return fault.New(syscall.ENXIO, op, name,

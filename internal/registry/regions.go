@@ -12,8 +12,8 @@ import (
 
 // Extmem is memory of a program that becomes the region of a port (NETMAP_REQ_OPT_EXTMEM).
 type Extmem struct {
-	Bytes []byte // nobody can make it smaller
-	Key   any    // equal for the same memory, whoever comes with it
+	Bytes []byte // the memory cannot be made smaller
+	Key   any    // equal for the same memory, whichever program passes it
 	Pools mem.Config
 	Free  func() error
 }
@@ -24,7 +24,8 @@ type foreign struct {
 	key any
 }
 
-// Region returns the framework's own region, that of ports without memory of a program.
+// Region returns the framework's own region. It serves all ports that are not in a program's
+// memory.
 func (r *Registry) Region() *mem.Region { return r.region }
 
 // Regions returns all regions.
@@ -37,7 +38,7 @@ func (r *Registry) Regions() []*mem.Region {
 }
 
 // RegionFor finds the region with the memory id of a request, or makes one in the program's memory
-// x. An error of the latter is an OptionError with the error of mem.Over. EINVAL for an unknown id.
+// x. An error with x is an OptionError that wraps the error of mem.Over. EINVAL for an unknown id.
 // The caller must call Leave with the region.
 func (r *Registry) RegionFor(op, name string, id uint16, x *Extmem) (*mem.Region, error) {
 	if x != nil {

@@ -20,11 +20,11 @@ import (
 
 // Key identifies a port in the registry. Each kind uses some of the fields.
 type Key struct {
-	Dev    netdev.ID // an interface, or a persistent port, of which the host sees an interface
-	Name   string    // a port of a switch; of a pipe, the parent
-	Pipe   string    // of a pipe, its id
-	Slave  bool      // of a pipe, its end
-	Number uint64    // a port that nobody finds by a name
+	Dev    netdev.ID // an interface, also that of a persistent port
+	Name   string    // the name of a port of a switch, or of a pipe's parent
+	Pipe   string    // the id of a pipe
+	Slave  bool      // the end of a pipe
+	Number uint64    // the number of a port that no name finds
 }
 
 // Other returns the key of a pipe's other end.
@@ -36,8 +36,8 @@ func (k Key) Other() Key {
 // OnSwitch reports whether the port is one of a switch.
 func (k Key) OnSwitch() bool { return k.Name != "" && k.Pipe == "" }
 
-// Joins returns the same text for ports that exchange frames: those of a switch, the ends of a
-// pipe.
+// Joins returns a text that is equal for ports that exchange frames: the ports of a switch, or the
+// two ends of a pipe.
 func (k Key) Joins() string {
 	switch {
 	case k.Pipe != "":
@@ -56,22 +56,22 @@ type Entry struct {
 	Kind      string        // for users
 	Lasts     bool          // the port stays when nobody uses it
 	Held      bool          // somebody in the framework uses it
-	Owner     *Entry        // the port that has this one for itself, nil when it is free
+	Owner     *Entry        // the port of a switch to which this one belongs; nil if it is not attached
 	Busy      func() string // why nobody can open the port; nil when it can be opened
-	Behind    *Entry        // the port whose interface is behind this one; nil is itself
-	IsHost    bool          // its rings are the host rings of that interface
-	Parent    *Entry        // of a monitor
-	Watched   uint64        // monitors of the port so far
-	HasParent bool          // of a pipe: its parent is held
-	Twin      port.Port     // of a pipe, the other end
-	Idle      func()        // what follows when nobody uses a port that lasts; nil for nothing
+	Behind    *Entry        // the attached interface's port; nil if this port is not an attachment
+	IsHost    bool          // the port's rings are the host rings of Behind
+	Parent    *Entry        // the port that a monitor watches
+	Watched   uint64        // number of monitors that the port has had
+	HasParent bool          // a pipe whose parent is held
+	Twin      port.Port     // the other end of a pipe
+	Idle      func()        // called when nobody uses a port that lasts; may be nil
 
-	left   []*func() // what follows when the last session has ended
-	closed []func()  // what follows when the port is closed
-	ended  bool      // the interface is gone, and what follows from it is done
+	left   []*func() // called when the last session has ended
+	closed []func()  // called when the port is closed
+	ended  bool      // the interface is gone, and the port has left its switch
 }
 
-// OnLeft registers f to be called after the end of the port's last session. forget undoes that.
+// OnLeft registers f to be called after the end of the port's last session. forget removes f.
 func (p *Entry) OnLeft(f func()) (forget func()) {
 	p.left = append(p.left, &f)
 	return func() { p.left = slices.DeleteFunc(p.left, func(o *func()) bool { return o == &f }) }
@@ -91,7 +91,7 @@ func (p *Entry) OnClose(f func()) { p.closed = append(p.closed, f) }
 // Active reports whether the port is in use.
 func (p *Entry) Active() bool { return len(p.Sessions) > 0 || p.Owner != nil || p.Held }
 
-// Hidden reports whether the port's rings are shown as those of the port of a switch.
+// Hidden reports whether the status leaves the port out: the port of the switch shows its rings.
 func (p *Entry) Hidden() bool { return p.Owner != nil && !p.IsHost && p.Alias == "" }
 
 // Free returns EBUSY if the port cannot be opened.
@@ -110,9 +110,10 @@ func (p *Entry) Close() {
 	}
 }
 
-// Owner is called for interfaces that are gone.
+// Owner is told of interfaces that are gone.
 type Owner interface {
-	// Follow finds the interface of a port where it was moved to, and reports whether it did.
+	// Follow looks for the interface of a port in the namespace to which it was moved, and reports
+	// whether it found the interface.
 	Follow(*Entry) bool
 	// Lost ends the use of an interface that is gone.
 	Lost(*Entry)
@@ -122,18 +123,18 @@ type Owner interface {
 // its lock. Syncs do not need it.
 type Registry struct {
 	sync.Mutex
-	Closed bool // nothing is opened any more
+	Closed bool // no port can be opened any more
 
 	owner   Owner
 	onEvent func(event.Event)
 	region  *mem.Region
 	foreign map[uint16]*foreign // by number
 	ports   map[Key]*Entry
-	unnamed uint64 // ports so far that no name finds
+	unnamed uint64 // number of ports without a name so far
 }
 
-// New is an empty registry with a region of its own. Errors are those of mem.New. Events are told
-// to onEvent, unless it is nil.
+// New returns an empty registry with a region of its own. Errors are those of mem.New. onEvent is
+// called for each event, unless it is nil.
 func New(cfg mem.Config, onEvent func(event.Event)) (*Registry, error) {
 	region, err := mem.New(1, cfg)
 	if err != nil {
@@ -188,7 +189,8 @@ func (r *Registry) Find(k Key) *Entry {
 func (r *Registry) Add(p *Entry) { r.ports[p.Key] = p }
 
 // Name adds a port under a key. Another port may have that key, if a program opened the interface
-// of a persistent port before the port was added. It stays open, but no name finds it any more.
+// of a persistent port before the port was added. The other port stays open, but no name finds it
+// any more.
 func (r *Registry) Name(p *Entry, k Key) {
 	if other := r.ports[k]; other != nil {
 		other.Key = r.NewKey()
@@ -198,13 +200,13 @@ func (r *Registry) Name(p *Entry, k Key) {
 	r.ports[k] = p
 }
 
-// AddAlias gives a port a second name. RemoveAlias undoes that.
+// AddAlias gives a port a second name.
 func (r *Registry) AddAlias(p *Entry, name string) {
 	p.Alias = name
 	r.ports[Key{Name: name}] = p
 }
 
-// RemoveAlias removes the second name, if there is one.
+// RemoveAlias removes the second name of a port, if it has one.
 func (r *Registry) RemoveAlias(p *Entry) {
 	if p.Alias != "" {
 		delete(r.ports, Key{Name: p.Alias})
@@ -212,7 +214,7 @@ func (r *Registry) RemoveAlias(p *Entry) {
 	}
 }
 
-// OnSwitches returns the ports with a name on a switch, by that name.
+// OnSwitches returns the ports of all switches by the names that they have there.
 func (r *Registry) OnSwitches() map[string]*Entry {
 	all := map[string]*Entry{}
 	for k, p := range r.ports {
@@ -240,6 +242,6 @@ func (r *Registry) Drop(p *Entry) {
 	}
 	if !slices.ContainsFunc(r.Entries(),
 		func(o *Entry) bool { return o.Active() && o.Region == r.region }) {
-		r.region.Reset() // what clients hid or overwrote comes back
+		r.region.Reset() // restores what clients took or overwrote
 	}
 }

@@ -12,8 +12,8 @@ import (
 )
 
 // Subscribe calls w.Wake on every event of a bound ring, until the session closes. It is for
-// transports whose clients sleep elsewhere; Wait does not need it. Rings that the kernel feeds need
-// Arm as well.
+// transports whose clients sleep elsewhere; Wait does not need it. For rings that the kernel feeds,
+// call Arm, too.
 func (s *Session) Subscribe(w kring.Waiter) {
 	s.subscriber = w
 	for _, r := range s.all() {
@@ -34,8 +34,8 @@ func (s *Session) unsubscribe() {
 	s.nap.Stop()
 }
 
-// Arm wakes the subscriber once, when the kernel may have brought one of the events. Call it after
-// a Poll that found nothing, before the client sleeps.
+// Arm makes the alarm wake the subscriber once, when the kernel may have caused one of the events.
+// Call it after a Poll that found nothing, before the client sleeps.
 func (s *Session) Arm(events int16) {
 	if s.NeedsArm() {
 		s.armRx(events)
@@ -48,9 +48,9 @@ func (s *Session) Arm(events int16) {
 // NeedsArm reports whether Arm does anything: whether the kernel feeds any ring.
 func (s *Session) NeedsArm() bool { return s.hasFDs || s.fetches }
 
-// armRx wakes the waiters of the rx rings once, when the kernel may have brought frames. For a ring
-// with a source it watches the source, unless that is full: the descriptor would stay readable, and
-// the sync that makes room wakes the waiters.
+// armRx makes the alarm wake the waiters of the rx rings once, when the kernel may have brought
+// frames. For a ring with a source, the alarm watches the source, unless the source is full: then
+// its descriptor would stay readable, and the sync that makes room wakes the waiters.
 func (s *Session) armRx(events int16) {
 	if events&wantIn == 0 {
 		return
@@ -64,7 +64,8 @@ func (s *Session) armRx(events int16) {
 	}
 }
 
-// alarm is a thread that waits for the descriptors of rings, and wakes the waiters of the ring.
+// alarm is a thread that waits until descriptors of rings are readable, and wakes the waiters of
+// these rings.
 type alarm struct {
 	mu    sync.Mutex
 	epoll int
@@ -73,7 +74,7 @@ type alarm struct {
 	ended chan struct{}
 }
 
-// arm wakes the ring's waiters once, when its descriptor is readable.
+// arm makes the alarm wake the ring's waiters once, when the ring's descriptor is readable.
 func (a *alarm) arm(r *kring.Ring) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -83,7 +84,7 @@ func (a *alarm) arm(r *kring.Ring) {
 	}
 	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Fd: fd}
 	if unix.EpollCtl(a.epoll, unix.EPOLL_CTL_MOD, int(fd), &e) != nil {
-		// New, or the number of a descriptor that has been closed.
+		// The descriptor is new, or has the number of a closed one.
 		unix.EpollCtl(a.epoll, unix.EPOLL_CTL_ADD, int(fd), &e)
 	}
 	a.rings[e.Fd] = r

@@ -17,15 +17,15 @@ import (
 //	sleeps, sets appl_need_kick ------------------> wakes the program after publishing
 //	wakes the loop after writing head <------------ sleeps, sets kern_need_kick
 //
-// Before it sleeps, each side sets its flag, and looks once more. All words are atomics: their
-// loads and stores keep the order that is written here, so that one of the two sees the other.
+// Before it sleeps, each side sets its flag, and checks the other's indexes once more. All words
+// are atomics: their loads and stores keep this order, so that at least one side notices the other.
 type CSB struct {
 	Atok []abi.CSBAtok
 	Ktoa []abi.CSBKtoa
 
 	// Pull and Push are nil if both sides map the arrays. Otherwise the arrays are copies: Pull
-	// updates Atok from the program's memory, Push writes Ktoa to it. Both are full fences, and copy
-	// the words of an entry together.
+	// updates Atok from the program's memory, and Push writes Ktoa to that memory. Both are full
+	// fences, and copy the words of an entry together.
 	Pull, Push func() error
 }
 
@@ -57,12 +57,12 @@ func (s RingState) Write(a *abi.CSBAtok, k *abi.CSBKtoa) {
 	k.KernNeedKick.Store(1)
 }
 
-// csbView is the view of a ring that a program in CSB mode has: its entries.
+// csbView is a ring as a program in CSB mode sees it: the ring's CSB entries.
 type csbView struct {
 	atok             *abi.CSBAtok
 	ktoa             *abi.CSBKtoa
-	head, cur        uint32 // as read last, whether they made sense or not
-	hwcur            uint32 // as published
+	head, cur        uint32 // as read last, valid or not
+	hwcur            uint32 // as published last
 	moved, tailMoved bool   // in the last sync
 }
 
@@ -74,14 +74,14 @@ func (v *csbView) begin(state RingState) {
 	v.ktoa.KernNeedKick.Store(1)
 }
 
-// read reads what the program wrote.
+// read reads the indexes that the program wrote.
 func (v *csbView) read() {
 	v.head = v.atok.Head.Load() // before cur
 	v.cur = v.atok.Cur.Load()
 }
 
-// enter applies the indexes that were read. Indexes that are out of range change nothing: the ring
-// stops until they are in range.
+// enter applies the indexes that were read. It ignores indexes that are out of range: the ring
+// stops until the program writes valid ones.
 func (v *csbView) enter(r *kring.Ring) bool { return r.Accept(v.head, v.cur) }
 
 // leave publishes the result of a sync.
@@ -103,7 +103,7 @@ func (v *csbView) leave(r *kring.Ring) {
 
 // EnableCSB puts the session into CSB mode: from now on only a loop syncs its rings, TxSync and
 // RxSync fail with EBUSY, and Poll returns POLLERR. write gets the states of the bound rings and
-// writes them to the program's memory; if it fails, EnableCSB returns its error and changes
+// writes them to the program's memory; if write fails, EnableCSB returns its error and changes
 // nothing. Errors: EBUSY while a loop runs, EINVAL unless the session has its rings exclusively.
 // For a session without rings it does nothing.
 func (s *Session) EnableCSB(write func([]RingState) error) error {

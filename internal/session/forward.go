@@ -6,9 +6,9 @@ import (
 )
 
 // Transparent mode: slots of an interface's rx rings that the program releases with a flag
-// (NS_FORWARD) go to the other side, those of hardware rings to the host, those of host rings to
-// the wire, in the program's next sync or poll. A ring asks for it with a flag, too (NR_FORWARD);
-// Config.Forward asks for all rings and all slots.
+// (NS_FORWARD) go to the other side in the program's next sync or poll: slots of hardware rings to
+// the host, slots of host rings to the wire. The ring must have a flag, too (NR_FORWARD).
+// Config.Forward applies to all rings and all slots without flags.
 
 // forward forwards the slots that the program releases. The ring is held, after its prologue.
 func (s *Session) forward(r *kring.Ring) {
@@ -28,7 +28,8 @@ func (s *Session) forwards(w abi.SlotWord) bool {
 	return w.Flags()&abi.NSForward != 0 || s.env.Forward
 }
 
-// forwardUp has the host receive frames. Of one in several slots the first reports whether.
+// forwardUp passes frames to the host. The first slot of a frame decides whether the frame is
+// passed.
 func (s *Session) forwardUp(r *kring.Ring) {
 	for k, end := r.HwCur.Load(), r.Head(); k != end; {
 		w := r.Slot(k).Word()
@@ -41,7 +42,7 @@ func (s *Session) forwardUp(r *kring.Ring) {
 	}
 }
 
-// packetEnd is the slot after the packet that starts at slot k, or end.
+// packetEnd returns the slot after the packet that starts at slot k, at most end.
 func packetEnd(r *kring.Ring, k, end uint32) uint32 {
 	for k != end {
 		more := r.Slot(k).Word().Flags()&abi.NSMoreFrag != 0
@@ -52,8 +53,8 @@ func packetEnd(r *kring.Ring, k, end uint32) uint32 {
 	return k
 }
 
-// forwardDown moves packets of a host ring to the tx rings, and syncs these. The program has bound
-// them all. Packets without room are lost.
+// forwardDown moves packets of a host ring to the tx rings, all of which the program has bound, and
+// syncs the tx rings. Packets for which there is no room are lost.
 func (s *Session) forwardDown(r *kring.Ring) {
 	k, end := r.HwCur.Load(), r.Head()
 	for _, tx := range s.rings[abi.DirTx][:len(s.target.Port.Rings(abi.DirTx))] {
@@ -65,7 +66,7 @@ func (s *Session) forwardDown(r *kring.Ring) {
 		}
 		if tx.Mapped() && tx.Prologue() {
 			k = s.moveDown(r, k, end, tx)
-			if tx.Sync(tx, nil) == nil { // an error is for the program, which will meet it
+			if tx.Sync(tx, nil) == nil { // the program gets an error at its own next sync
 				tx.Publish()
 			}
 		}
@@ -79,8 +80,8 @@ func (s *Session) forwardDown(r *kring.Ring) {
 }
 
 // moveDown moves packets from slot k on, as many as a tx ring has room for, and returns the first
-// slot that it did not look at. It exchanges buffers if the tx ring allows the offsets of r.
-// Otherwise it copies, and a packet that is too long is lost.
+// slot that remains. It exchanges buffers if the tx ring allows the offsets of r. Otherwise it
+// copies, and a packet that is too long is lost.
 func (s *Session) moveDown(r *kring.Ring, k, end uint32, tx *kring.Ring) uint32 {
 	swap := r.HasOffsets() == tx.HasOffsets() && r.Offsets().Max <= tx.Offsets().Max
 	head, _, tail := tx.Agreed()

@@ -18,12 +18,12 @@ type Loop struct {
 	s     *Session
 	cfg   LoopConfig
 	rings []loopRing
-	kicks uint32           // what KernNeedKick says
-	spin  time.Duration    // how long the loop looks in vain before it sleeps
+	kicks uint32           // the value of KernNeedKick
+	spin  time.Duration    // how long the loop polls without result before it sleeps
 	dirs  [2]loopDirection // by direction
 
 	end    atomic.Uint32 // 0, or 1 + the errno that Run returns
-	asleep atomic.Bool   // or about to: Wake has to ring the bell
+	asleep atomic.Bool   // the loop sleeps or is about to: Wake has to ring the bell
 	ended  chan struct{} // closed at the end of Run
 	bellMu sync.Mutex
 	ready  bool // there is a bell
@@ -33,22 +33,24 @@ type Loop struct {
 // Waiter is woken by Wake.
 type Waiter = kring.Waiter
 
-// LoopConfig is how a loop and its program reach each other.
+// LoopConfig defines how a loop and its program wake each other and share memory.
 type LoopConfig struct {
 	CSB CSB
-	// Sleeps makes the loop sleep for Nap whenever it finds nothing to do. It never asks to be kicked
-	// then. Otherwise it sleeps until a kick or until a ring has news.
+	// Sleeps makes the loop sleep for Nap whenever it finds nothing to do, and never ask for kicks.
+	// Otherwise the loop sleeps until a kick, or until a ring has news.
 	Sleeps bool
 	Nap    time.Duration
 	// Kicks are eventfds, one for each ring, to which the program writes when the ring's KernNeedKick
 	// is set; nil if it calls Wake.
 	Kicks []int
-	// IRQs are woken when their ring has news and its ApplNeedKick is set; nil for a ring without.
+	// IRQs contains a waiter for each ring, or nil. It is woken when the ring has news and its
+	// ApplNeedKick is set.
 	IRQs []Waiter
 	// Program is the program's memory, for slots with NS_INDIRECT; nil if it is not accessible.
 	Program kring.Memory
-	// DirectTx and DirectRx sync the rings of a direction only when they are kicked. News of the port
-	// wake the program, which kicks the rings that it wants synced. They need Kicks.
+	// With DirectTx or DirectRx, the rings of that direction are synced only when they are kicked.
+	// News of the port wakes the program, which kicks the rings that it wants synced. Both need
+	// Kicks.
 	DirectTx, DirectRx bool
 }
 
@@ -57,17 +59,17 @@ type loopRing struct {
 	bound
 	csbView
 	irq    kring.Waiter
-	tell   bool // there is news for the program
+	tell   bool // the program has to be told of news
 	direct bool
 	kicked bool // a direct ring that is to be synced
-	flying bool // there may be news of which nobody will tell: frames are not out yet
+	flying bool // there may be news without notification, such as sent frames
 }
 
 // loopDirection is woken by news of the rings of a direction.
 type loopDirection struct {
 	loop   *Loop
 	direct bool
-	news   atomic.Bool // of a direct one, not passed on yet
+	news   atomic.Bool // a direct ring has news that was not passed on yet
 }
 
 // Wake implements kring.Waiter.
@@ -79,9 +81,9 @@ func (d *loopDirection) Wake() {
 }
 
 // stopPatience is how long StopLoop waits for a loop to start if there is none. Programs start the
-// loop in one thread and stop it from another, whose request may come first: STOP ends a START that
-// begins while it waits. It has no effect on a later START. (The kernel module keeps a flag, which
-// ends the next START at once, however much later.)
+// loop in one thread and stop it from another, whose request may come first: STOP also ends a START
+// that begins while STOP waits. STOP has no effect on a later START. (The kernel module keeps a
+// flag, which ends the next START at once, however much later.)
 //
 // It waits longer after a signal interrupted a START: the program usually repeats the request after
 // it has handled the signal.
@@ -90,8 +92,8 @@ const (
 	signalsPatience = 2 * time.Second
 )
 
-// StartLoop claims the session for a loop. The caller must call Run or Abandon of the loop. Errors:
-// ENXIO for a closed session, EINVAL without CSB mode, EBUSY if there is a loop.
+// StartLoop claims the session for a loop. The caller must then call Run or Abandon. Errors: ENXIO
+// for a closed session, EINVAL without CSB mode, EBUSY if the session has a loop.
 func (s *Session) StartLoop() (*Loop, error) {
 	s.loopMu.Lock()
 	defer s.loopMu.Unlock()
@@ -115,13 +117,13 @@ func (s *Session) StartLoop() (*Loop, error) {
 	return l, nil
 }
 
-// Rings is the number of rings that the loop syncs.
+// Rings returns the number of rings that the loop syncs.
 func (l *Loop) Rings() int { return len(l.s.all()) }
 
-// Abandon releases the claim.
+// Abandon releases the session without running the loop.
 func (l *Loop) Abandon() { l.finish() }
 
-// finish releases the claim and returns why the loop ended.
+// finish releases the session, and returns the errno with which the loop ended.
 func (l *Loop) finish() syscall.Errno {
 	l.s.loopMu.Lock()
 	l.s.loop = nil
@@ -132,8 +134,8 @@ func (l *Loop) finish() syscall.Errno {
 	return why
 }
 
-// StopLoop ends the loop and returns after its end. Without a loop, it waits a moment for one to
-// start. ENXIO for a closed session.
+// StopLoop ends the loop and returns after its end. If there is no loop, it waits a moment for one
+// to start. ENXIO for a closed session.
 func (s *Session) StopLoop() error {
 	s.loopMu.Lock()
 	if s.closed.Load() {
@@ -200,8 +202,8 @@ func (l *Loop) End(why syscall.Errno) {
 	l.wakeUp()
 }
 
-// stop is the End of STOP. It replaces that of a signal: the program would repeat a START that a
-// signal ended, after STOP. The caller holds loopMu.
+// stop calls End for a STOP. It overrides an End by a signal: otherwise the program would repeat
+// the interrupted START after STOP. The caller holds loopMu.
 func (l *Loop) stop() {
 	l.end.CompareAndSwap(1+uint32(syscall.EINTR), 1)
 	l.End(0)
@@ -215,14 +217,14 @@ func (l *Loop) wakeUp() {
 	}
 }
 
-// Wake makes a sleeping loop look at its rings. It costs a load while the loop is awake.
+// Wake makes a sleeping loop look at its rings. While the loop is awake, Wake costs one load.
 func (l *Loop) Wake() {
 	if l.asleep.Load() && l.asleep.CompareAndSwap(true, false) {
 		l.wakeUp()
 	}
 }
 
-// Run syncs until End. Errors: that of End, those of Pull and Push, and those of opening
+// Run syncs until End. Errors: the errno of End, errors of Pull and Push, and errors of opening
 // descriptors.
 func (l *Loop) Run(cfg LoopConfig) error {
 	l.cfg = cfg
@@ -247,7 +249,7 @@ func (l *Loop) serve() error {
 	return nil
 }
 
-// prepare gives each ring its entries.
+// prepare connects each ring to its CSB entries.
 func (l *Loop) prepare() {
 	tx, all := len(l.s.rings[abi.DirTx]), l.s.all()
 	l.rings = make([]loopRing, len(all))
@@ -268,7 +270,7 @@ func (l *Loop) prepare() {
 	l.kicks = 1
 	l.spin = l.s.env.Spin
 	if l.cfg.Sleeps || l.cfg.DirectTx || l.cfg.DirectRx {
-		l.spin = 0 // there is a time to sleep, or it is the sleep that tells what was kicked
+		l.spin = 0 // Nap bounds the sleep, or only the sleep finds out which rings were kicked
 	}
 }
 
@@ -281,8 +283,8 @@ func (l *Loop) setReady(ready bool) {
 	}
 }
 
-// listen lets news of the rings wake the loop until stop is called, unless the loop sleeps for a
-// time.
+// listen makes news of the rings wake the loop until stop is called. A loop that sleeps for Nap
+// needs no wake-ups.
 func (l *Loop) listen() (stop func()) {
 	if l.cfg.Sleeps {
 		return func() {}
@@ -321,7 +323,7 @@ func (l *Loop) run() error {
 	return nil
 }
 
-// flyingTries is how often a loop looks whether frames were sent, before it sleeps. A kernel that
+// flyingTries is how often a loop checks whether frames were sent, before it sleeps. A kernel that
 // copies takes at most 32 frames a sync, so that many syncs empty a ring.
 const flyingTries = 32
 
@@ -330,7 +332,7 @@ func (l *Loop) work() error {
 	if err := l.setKicks(0); err != nil {
 		return err
 	}
-	var dry time.Time // since when there is nothing to do
+	var dry time.Time // when the loop began to find nothing to do
 	for tries := 0; l.end.Load() == 0; {
 		moved, err := l.round()
 		switch {
@@ -377,8 +379,8 @@ func (l *Loop) setKicks(on uint32) error {
 	return l.cfg.CSB.push()
 }
 
-// round syncs every ring once with what the program wrote, and publishes what came of it. It says
-// whether anything moved.
+// round syncs every ring once with the indexes that the program wrote, and publishes the results.
+// It reports whether an index moved.
 func (l *Loop) round() (moved bool, err error) {
 	if err := l.cfg.CSB.pull(); err != nil {
 		return false, err
@@ -407,7 +409,7 @@ func (l *Loop) round() (moved bool, err error) {
 	return moved, nil
 }
 
-// tell wakes the program for rings with news, if it asks for that.
+// tell wakes the program for rings with news, if the program asks for that.
 func (l *Loop) tell() error {
 	fresh := false
 	for i := range l.rings {
@@ -441,7 +443,7 @@ func (l *Loop) forward(dir kring.Dir) {
 	}
 }
 
-// more reports whether the program wrote anything since the last round, or a direction has news.
+// more reports whether the program wrote new indexes since the last round, or a direction has news.
 func (l *Loop) more() bool {
 	for i := range l.rings {
 		r := &l.rings[i]
@@ -455,8 +457,8 @@ func (l *Loop) more() bool {
 	return l.dirs[abi.DirTx].news.Load() || l.dirs[abi.DirRx].news.Load()
 }
 
-// sync syncs one ring, with what the program wrote to its entry. It reports whether an index moved.
-// A sync that fails changes nothing.
+// sync syncs one ring, with the indexes that the program wrote to its entry. It reports whether an
+// index moved. A sync that fails changes nothing.
 func (l *Loop) sync(r *loopRing) (moved bool) {
 	r.read()
 	if !l.s.await(&r.bound) {

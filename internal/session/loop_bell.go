@@ -10,8 +10,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/wake"
 )
 
-// bell is what a loop sleeps on: a wake.Bell, or an epoll instance where descriptors can wake it
-// too.
+// bell is what a loop sleeps on: a wake.Bell, or an epoll instance if descriptors can wake the
+// loop, too.
 //
 // The descriptors are edge-triggered, so that the loop need not read the program's eventfds. It
 // could not do so safely: a read waits if the program has drained the eventfd. The kernel module
@@ -19,12 +19,12 @@ import (
 type bell struct {
 	woken  *wake.Bell // nil with epoll
 	epoll  int
-	event  wake.Eventfd // in it
+	event  wake.Eventfd // in the epoll instance
 	events []unix.EpollEvent
 	fds    [1]unix.PollFd
 }
 
-// What an event of the epoll instance means: the bell's own, the kick of a ring, or news on a ring
+// The kinds of events of the epoll instance: a call of ring, the kick of a ring, or news of a ring
 // that the kernel feeds.
 const (
 	ownEvent = iota
@@ -107,7 +107,7 @@ func (s *bell) pause(d time.Duration) bool {
 	return wake.Poll(s.fds[:], d) > 0
 }
 
-// sleep waits for news, and notes for which ring or direction.
+// sleep waits for news, and records which rings were kicked and which directions have news.
 func (s *bell) sleep(l *Loop) {
 	if l.s.fetches {
 		l.s.armRx(PollIn)
@@ -134,7 +134,7 @@ func (s *bell) sleep(l *Loop) {
 	}
 }
 
-// flying reports whether frames are being sent, and no notification will follow.
+// flying reports whether a ring may have news without notification, such as sent frames.
 func (l *Loop) flying() bool {
 	for i := range l.rings {
 		if l.rings[i].flying {

@@ -14,10 +14,10 @@ import (
 // Offsets let frames start inside their buffers, at the offset in the slot's ptr
 // (NETMAP_REQ_OPT_OFFSETS).
 type Offsets struct {
-	Max     uint64 // bytes; see Session.MaxOffset for what there is
-	Initial uint64 // of all slots of rings that nobody else has
-	Bits    uint32 // of ptr that are the offset; 0 is all
-	MinGap  uint64 // bytes that the framework may write from an offset on; 0 is up to the buffer's end
+	Max     uint64 // in bytes; Session.MaxOffset returns the maximum in effect
+	Initial uint64 // for all slots of rings that no other session has
+	Bits    uint32 // how many low bits of ptr are the offset; 0 means all
+	MinGap  uint64 // bytes that the framework may write from an offset on; 0 means up to the buffer's end
 }
 
 // kringOffsets converts the option for rings. EINVAL if its values contradict each other.

@@ -12,11 +12,11 @@ import (
 )
 
 // old is the netmap_if of a program of an old API, and its rings if the API is older than 10, in
-// the layouts of that API.
+// that API's layouts.
 type old struct {
 	api  *abi.API
 	nifp mem.Object
-	port *oldapi.Port // nil where the program knows our rings
+	port *oldapi.Port // nil if the program uses today's rings
 }
 
 // API returns the API of the program; nil for today's.
@@ -28,7 +28,7 @@ func (s *Session) API() *abi.API {
 }
 
 // addLayout makes netmap_if and rings in the layouts of an API. A program that chooses other rings
-// keeps the netmap_if of its session before.
+// keeps the netmap_if of its previous session.
 func (s *Session) addLayout(api *abi.API, before *old) (err error) {
 	o := &old{api: api}
 	shape, region := port.ShapeOf(s.target.Port), s.target.Region
@@ -72,8 +72,8 @@ func (t *Target) oldPort(api *abi.API, shape port.Shape) (*oldapi.Port, error) {
 	return p, nil
 }
 
-// pair joins the bound rings with those in the old layout. Host rings after the first have none,
-// and are not synced.
+// pair joins each bound ring with the ring in the old layout. Old layouts have only one host ring
+// in each direction: other host rings are not synced.
 func (s *Session) pair(p *oldapi.Port) error {
 	s.synced = [2][]bound{}
 	for dir, rings := range s.rings {
@@ -95,8 +95,8 @@ func (s *Session) pair(p *oldapi.Port) error {
 	return nil
 }
 
-// oldOffsets returns the offsets of the program's rings: of all rings of the port in an old layout,
-// else of the bound ones.
+// oldOffsets returns the offsets of the program's rings: of all rings of the port if they are in an
+// old layout, otherwise of the bound rings.
 func (s *Session) oldOffsets(o *old, shape port.Shape) []uint64 {
 	if o.port != nil {
 		return o.port.Offsets()
@@ -154,8 +154,8 @@ func (s *Session) clearReinits() (was bool) {
 	return was
 }
 
-// has reports whether a ring in an old layout has slots for the program without a sync. Rings that
-// programs with other layouts share need a sync.
+// has reports whether a ring in an old layout has slots for the program without a sync. A ring that
+// is shared with programs of other layouts needs a sync.
 func (s *Session) has(dir int, want int16) bool {
 	return want != 0 && slices.ContainsFunc(s.synced[dir], func(r bound) bool {
 		return r.old != nil && r.old.Ready() && !r.old.Shared(r.Ring)

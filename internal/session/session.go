@@ -3,8 +3,8 @@
 // and no registry: the caller of Open passes the port (Target).
 //
 // It is larger than other packages because all of these work on the same bound rings, which are
-// synced in one place (Session.sync). A package of loops would need all that a session has: the
-// rings with their views, the hold on each of them, and the alarm.
+// synced in one place (Session.sync). A separate package for loops would need all parts of a
+// session: the rings with their views, the hold on each ring, and the alarm.
 package session
 
 import (
@@ -28,8 +28,8 @@ import (
 
 // Env is what the sessions of a framework share. The zero value is ready to use.
 type Env struct {
-	// Spin is how long a waiting call polls before it sleeps. 0 leaves it to wake.Pauses, a
-	// negative value means never.
+	// Spin is how long a waiting call polls before it sleeps. With 0, wake.Pauses decides. With a
+	// negative value, a call never polls.
 	Spin time.Duration
 	// Forward forwards all frames that programs release on rx rings of ports with a host stack.
 	Forward bool
@@ -44,15 +44,15 @@ func (e *Env) Close() { e.alarm.close() }
 type Target struct {
 	Port     port.Port
 	Region   *mem.Region    // where its rings and buffers are
-	Name     string         // when it was opened
+	Name     string         // the port's name when it was opened
 	Alias    string         // a second name, by which users know it
-	Dev      *netdev.Device // the interface that it is, or that the host sees of it
+	Dev      *netdev.Device // the port's interface; nil if it has none
 	Sessions []*Session
 
-	old []*oldapi.Port // its rings in old layouts, one for each that a session has
+	old []*oldapi.Port // the port's rings in old layouts, one entry for each API in use
 }
 
-// Title is the name of the port, which the host may have changed.
+// Title returns the name of the port now: the host may have renamed its interface.
 func (t *Target) Title() string {
 	if t.Dev != nil {
 		return t.Dev.Name()
@@ -60,7 +60,7 @@ func (t *Target) Title() string {
 	return t.Name
 }
 
-// Shown is the name of the port for users: that on its switch, if it has one.
+// Shown returns the name of the port for users: its name on the switch if it has one, else Title.
 func (t *Target) Shown() string { return cmp.Or(t.Alias, t.Title()) }
 
 // Session is one program's use of a port: the state of a descriptor of /dev/netmap after NIOCREGIF.
@@ -69,24 +69,24 @@ type Session struct {
 	env    *Env
 	target *Target
 	name   string  // of the port
-	nifp   *mem.If // nil if a program of an old API has one in another layout
+	nifp   *mem.If // nil if the program has one in the layout of an old API
 	answer abi.Register
-	rings  [2][]*kring.Ring // the bound ones, by direction
-	synced [2][]bound       // those of them that are synced: all, except with some old APIs
-	old    *old             // the layouts of an old API, nil for today's
+	rings  [2][]*kring.Ring // the bound rings, by direction
+	synced [2][]bound       // the bound rings that are synced: all, except with some old APIs
+	old    *old             // the layouts of an old API; nil for today's API
 	closed atomic.Bool
 	host   port.HostSender // the port, if it has a host stack
 	allTx  bool            // all its hardware tx rings are bound
 
 	waiting    kring.Waiters // all goroutines in Wait
-	subscriber kring.Waiter  // of Subscribe
+	subscriber kring.Waiter  // the argument of Subscribe
 	nap        *time.Timer
 
 	sleepMu  sync.Mutex
-	sleepers []*sleeper // idle ones, kept for the next wait
+	sleepers []*sleeper // unused sleepers, kept for the next wait
 	pauses   wake.Pauses
-	hasFDs   bool    // news of some ring do not wake its Waiters
-	mute     [2]bool // by direction: news of some ring have no notification at all
+	hasFDs   bool    // news of some ring does not wake its Waiters
+	mute     [2]bool // by direction: news of some ring has no notification at all
 	fetches  bool    // some ring has a source, which may have a descriptor to wait for
 
 	csb         atomic.Bool // CSB mode
@@ -98,8 +98,7 @@ type Session struct {
 
 // Options are the options of Open.
 type Options struct {
-	// API is the API of the program, which decides the layouts of interface and rings; nil is
-	// today's.
+	// API is the program's API. It decides the layouts of interface and rings. nil means today's.
 	API     *abi.API
 	Offsets *Offsets
 }
@@ -115,7 +114,7 @@ func (e *OptionError) Unwrap() error { return e.Err }
 
 // Open binds the session to a port, with the request of NETMAP_REQ_REGISTER. The caller holds the
 // registry's lock. Errors: EINVAL for rings or modes that the port does not have, EBUSY, ENOMEM,
-// EIO for frames with virtio-net headers if the program does not accept these.
+// EIO if the port's frames have virtio-net headers and the program does not accept these.
 func (s *Session) Open(env *Env, t *Target, req *abi.Register, o Options) error {
 	return s.open(env, t, req, o, nil)
 }
@@ -217,7 +216,7 @@ func (s *Session) acceptsStamps(req *abi.Register) error {
 		"only interfaces have time stamps of received frames; open it without NR_RX_STAMPS")
 }
 
-// choose finds the rings by mode, number and flags of the request.
+// choose sets the bound rings by the mode, number and flags of the request.
 func (s *Session) choose(req *abi.Register) error {
 	name := s.target.Title()
 	hosts := req.Mode == abi.RegSW || req.Mode == abi.RegNICSW || req.Mode == abi.RegOneSW
@@ -260,13 +259,13 @@ func one(rings []*kring.Ring, i int) []*kring.Ring {
 	return rings[i:min(i+1, len(rings))]
 }
 
-// all are the bound rings of both directions.
+// all returns the bound rings of both directions.
 func (s *Session) all() []*kring.Ring { return slices.Concat(s.rings[:]...) }
 
 // start counts the session as a user of all rings, or of none after an error. EBUSY if another
 // session has a ring exclusively, or if alone is set and another session has a ring.
 func (s *Session) start(alone bool) error {
-	// receiving first: see Port.Start of package nic
+	// rx rings first: see Port.Start of package nic
 	rings := slices.Concat(s.rings[abi.DirRx], s.rings[abi.DirTx])
 	for _, r := range rings {
 		if n, taken := r.Users(); taken || alone && n > 0 {
@@ -294,7 +293,8 @@ func (s *Session) start(alone bool) error {
 	return nil
 }
 
-// label is the name of a ring in messages. It does not contain the port, which may be renamed.
+// label returns the name of a ring for messages. It does not contain the port, which may be
+// renamed.
 func label(r *kring.Ring) string { return fmt.Sprint(r.Dir, " ring ", r.ID) }
 
 func (s *Session) startRing(r *kring.Ring) error {
@@ -318,11 +318,12 @@ func (s *Session) stop() {
 	}
 }
 
-// describe makes the session's netmap_if, with the offsets of the bound rings and 0 for others.
+// describe makes the session's netmap_if. It contains the offsets of the bound rings, and 0 for
+// other rings.
 func (s *Session) describe() error {
 	tx, rx := len(s.target.Port.Rings(abi.DirTx)), len(s.target.Port.Rings(abi.DirRx))
 	hostTx, hostRx := port.HostShape(s.target.Port)
-	// clients count on finding the rx rings behind them
+	// clients expect the offsets of the rx rings behind those of the host tx rings
 	hostTx, hostRx = max(hostTx, 1), max(hostRx, 1)
 	f, err := s.target.Region.NewIf(s.target.Shown(), tx+int(hostTx)+rx+int(hostRx))
 	if err != nil {
@@ -343,8 +344,8 @@ func (s *Session) describe() error {
 	return nil
 }
 
-// End closes the session, after syncs in progress. Waits return POLLERR. It returns false if the
-// session was closed before.
+// End closes the session, after waiting for syncs in progress. Waits return POLLERR. It returns
+// false if the session was closed before.
 func (s *Session) End() bool {
 	if s.closed.Swap(true) {
 		return false
@@ -379,7 +380,8 @@ func (s *Session) Register() abi.Register { return s.answer }
 // Memory returns the region to which the offsets in the answer refer.
 func (s *Session) Memory() []byte { return s.target.Region.Bytes() }
 
-// Port returns the name of the port: of an interface its present name, else the name at Open.
+// Port returns the name of the port: the present name of an interface, the name at Open of other
+// ports.
 func (s *Session) Port() string {
 	if s.host != nil {
 		return s.target.Title()

@@ -22,17 +22,17 @@ const (
 	wantOut    = PollOut | pollWrNorm
 )
 
-// bound is a ring as the session's program has it: the ring itself, a ring of an old API, or the
+// bound is a ring as the session's program sees it: the ring itself, a ring of an old API, or the
 // entries of a CSB.
 type bound struct {
 	*kring.Ring
-	viewed bool         // the program has one of the following, and not the ring itself
+	viewed bool         // the program sees old or csb, and not the ring itself
 	old    *oldapi.Ring // nil for none
 	csb    *csbView     // nil for none
 }
 
-// enter takes over what the program wrote to its view of the ring. It returns false for indexes
-// that are out of range.
+// enter takes over the indexes that the program wrote to its view of the ring. It returns false if
+// they are out of range.
 func (r *bound) enter() bool {
 	if r.csb != nil {
 		return r.csb.enter(r.Ring)
@@ -58,7 +58,7 @@ func (r *bound) idle() bool {
 	return r.Idle()
 }
 
-// ready reports whether the program has slots, as poll returns it.
+// ready reports whether the program has slots, so that poll reports the ring.
 func (r *bound) ready() bool {
 	if r.old != nil {
 		return r.old.Ready()
@@ -70,9 +70,8 @@ func (r *bound) ready() bool {
 // and a sync returns no error.
 var errReinit = errors.New("indexes of the ring are out of range")
 
-// sync syncs a ring that is held: it takes over what the program released, lets the port move
-// slots, and shows the program the result. An rx ring whose indexes are out of range still
-// receives.
+// sync syncs a ring that is held: it takes over the released slots, lets the port move slots, and
+// shows the program the result. An rx ring whose indexes are out of range still receives.
 func (s *Session) sync(b *bound, program kring.Memory) error {
 	if b.viewed {
 		return s.syncView(b, program)
@@ -121,10 +120,10 @@ func (s *Session) syncView(b *bound, program kring.Memory) error {
 	return err
 }
 
-// TxSync hands over what the program put into the bound tx rings and takes back what was sent. A
-// ring that another thread is syncing is skipped. Errors: ENXIO when the session is closed, EBUSY
-// in CSB mode, EIO when the port is down or gone. A ring whose head or cur made no sense is no
-// error here; poll says POLLERR.
+// TxSync hands over the slots that the program filled in the bound tx rings, and takes back the
+// slots that were sent. It skips a ring that another thread is syncing. Errors: ENXIO when the
+// session is closed, EBUSY in CSB mode, EIO when the port is down or gone. An invalid head or cur
+// of a ring is no error here; poll returns POLLERR.
 func (s *Session) TxSync() error { return s.syncAll("txsync", s.synced[abi.DirTx], nil) }
 
 // TxSyncFrom is TxSync for a program whose memory can be reached, for slots with NS_INDIRECT.
@@ -132,8 +131,8 @@ func (s *Session) TxSyncFrom(program kring.Memory) error {
 	return s.syncAll("txsync", s.synced[abi.DirTx], program)
 }
 
-// RxSync gives back what the program read and takes in what has arrived. Errors are those of
-// TxSync.
+// RxSync gives back the slots that the program read, and takes in the frames that have arrived.
+// Errors are those of TxSync.
 func (s *Session) RxSync() error { return s.syncAll("rxsync", s.synced[abi.DirRx], nil) }
 
 // syncAll syncs the rings of a direction.
@@ -173,7 +172,8 @@ func (s *Session) keeps(r *bound) bool {
 	return r.Mapped() && (!r.viewed || !s.closed.Load())
 }
 
-// await holds a ring for a poll or a loop, which must not miss what another thread finds.
+// await holds a ring for a poll or a loop, which must not skip a ring that another thread is
+// syncing. It returns false if there is nothing to sync any more.
 func (s *Session) await(r *bound) bool {
 	r.Hold()
 	if !s.keeps(r) {
@@ -183,14 +183,15 @@ func (s *Session) await(r *bound) bool {
 	return true
 }
 
-// Poll does what poll(2) does before it sleeps: it syncs and returns which of the wanted events are
-// there. Pending frames are sent by every poll unless the session has NR_NO_TX_POLL and does not
-// ask for PollOut. PollErr stands for a ring that made no sense, a port that is down or gone, CSB
-// mode, or a closed session.
+// Poll does what poll(2) does before it sleeps: it syncs and returns those of the wanted events
+// that are ready. Pending frames are sent by every poll unless the session has NR_NO_TX_POLL and
+// does not ask for PollOut. It returns PollErr for a ring with invalid indexes, a port that is down
+// or gone, CSB mode, or a closed session.
 func (s *Session) Poll(events int16) (ready int16) { return s.PollFrom(nil, events) }
 
 // PollFrom is Poll for a program whose memory can be reached. As programs of old APIs expect, it
-// syncs no rings of a direction in which one of theirs has slots already, but sends pending frames.
+// syncs no ring of a direction in which one of their rings has slots already, except to send
+// pending frames.
 func (s *Session) PollFrom(program kring.Memory, events int16) (ready int16) {
 	if s.closed.Load() || s.csb.Load() || s.old != nil && s.clearReinits() {
 		return PollErr
@@ -213,8 +214,8 @@ func (s *Session) PollFrom(program kring.Memory, events int16) (ready int16) {
 	return ready
 }
 
-// pollRings syncs the rings of a direction, but tx rings that have nothing to send only when room
-// is wanted; a program of today's API wants no more of that once one ring has some.
+// pollRings syncs the rings of a direction. It syncs tx rings without pending frames only if room
+// is wanted. For a program of today's API, it looks for no more room after one ring has some.
 func (s *Session) pollRings(dir kring.Dir, want int16, program kring.Memory) (ready int16) {
 	for i := range s.synced[dir] {
 		r := &s.synced[dir][i]

@@ -17,8 +17,8 @@ import (
 const silentNap = 100 * time.Microsecond
 
 // Wait polls until an event is ready, and sleeps between polls. After the timeout it returns no
-// events; 0 does not wait, a negative timeout has no end. If the context ends, Wait returns its
-// error.
+// events. With a timeout of 0 it does not wait; a negative timeout means no limit. If the context
+// ends, Wait returns the context's error.
 func (s *Session) Wait(ctx context.Context, events int16, timeout time.Duration) (int16, error) {
 	if ready := s.Poll(events); ready != 0 || timeout == 0 {
 		return ready, nil
@@ -79,8 +79,8 @@ func (s *Session) silent(events int16) bool {
 	return events&wantOut != 0 && s.mute[abi.DirTx] || events&wantIn != 0 && s.mute[abi.DirRx]
 }
 
-// spin polls for the time of Env.Spin. If that is 0, it polls only for frames that the kernel
-// brings in quick succession: a wake-up for each of them would cost their sender more.
+// spin polls for the time of Env.Spin. If Env.Spin is 0, spin polls only for frames that the kernel
+// brings in quick succession: a wake-up for each frame would cost the sender more.
 func (s *Session) spin(events int16, start, deadline time.Time) int16 {
 	length := s.env.Spin
 	if length == 0 && s.hasFDs && events&wantIn != 0 {
@@ -112,7 +112,7 @@ func (s *Session) spin(events int16, start, deadline time.Time) int16 {
 // allocates nothing.
 type sleeper struct {
 	bell  *wake.Bell
-	event wake.Eventfd // ends a sleep on descriptors, -1 where the session has none
+	event wake.Eventfd // ends a sleep on descriptors; -1 if the session has none
 	fds   []unix.PollFd
 }
 
@@ -168,7 +168,7 @@ func (s *Session) leave(sl *sleeper, events int16) {
 	sl.bell.Forget()
 }
 
-// eachWaited calls f for the rings that can bring the events.
+// eachWaited calls f for the bound rings on which the events depend.
 func (s *Session) eachWaited(events int16, f func(*kring.Ring)) {
 	for dir, want := range [2]int16{abi.DirTx: wantOut, abi.DirRx: wantIn} {
 		if events&want != 0 {
@@ -179,7 +179,7 @@ func (s *Session) eachWaited(events int16, f func(*kring.Ring)) {
 	}
 }
 
-// Wake ends the sleep, or the next one. It implements kring.Waiter.
+// Wake ends the present or the next sleep. It implements kring.Waiter.
 func (s *sleeper) Wake() {
 	if s.event >= 0 {
 		s.event.Wake()
@@ -188,7 +188,7 @@ func (s *sleeper) Wake() {
 	s.bell.Wake()
 }
 
-// sleepFDs waits for the descriptors of the rings, for Wake, or for the time.
+// sleepFDs sleeps until a descriptor of a ring is readable, until Wake, or until the time is over.
 func (s *sleeper) sleepFDs(of *Session, events int16, left time.Duration) {
 	s.fds = append(s.fds[:0], s.event.In())
 	if events&wantIn != 0 {

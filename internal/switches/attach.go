@@ -21,11 +21,11 @@ import (
 // attachment is a device that is attached to a switch.
 type attachment struct {
 	*uplink
-	inner *registry.Entry // what is attached; nil of a host stack
-	host  *registry.Entry // the host stack of what is attached, if that is a port of the switch, too
+	inner *registry.Entry // the attached port; nil for a host stack
+	host  *registry.Entry // the host stack of inner, if it is attached, too; otherwise nil
 }
 
-// attachmentOf returns the attachment that the port is, nil for other ports and for a host stack.
+// attachmentOf returns the port as an attachment; nil for other ports and for a host stack.
 func attachmentOf(p *registry.Entry) *attachment {
 	if a, ok := p.Port.(*attachment); ok && a.inner != nil {
 		return a
@@ -46,7 +46,7 @@ func (s *Switches) Attach(name string, req abi.Register) (index int, err error) 
 // tryAttach is Attach without waiting.
 func (s *Switches) tryAttach(name string, req abi.Register) (index int, err error) {
 	_, device, _ := strings.Cut(name, ":")
-	id, idErr := netdev.Find(device) // before the lock: the kernel may take its time
+	id, idErr := netdev.Find(device) // before the lock: the kernel may need long to answer
 	s.reg.Lock()
 	defer s.reg.Unlock()
 	swName, err := s.checkAttach(name)
@@ -84,7 +84,7 @@ func (s *Switches) tryAttach(name string, req abi.Register) (index int, err erro
 	return s.attach(sw, name, inner)
 }
 
-// attachBoth makes an interface one port of the switch, and its host stack another.
+// attachBoth makes an interface a port of the switch, and its host stack another port.
 func (s *Switches) attachBoth(sw *vale.Switch, name string, inner *registry.Entry) (index int,
 	err error) {
 	o, ok := inner.Port.(port.HostOwner)
@@ -123,7 +123,7 @@ func (s *Switches) add(sw *vale.Switch, name string, a *attachment,
 
 const attachOp = "attach"
 
-// checkAttach checks what does not need the interface.
+// checkAttach checks the conditions that do not depend on the interface.
 func (s *Switches) checkAttach(name string) (sw string, err error) {
 	switch {
 	case s.reg.Closed:
@@ -137,7 +137,7 @@ func (s *Switches) checkAttach(name string) (sw string, err error) {
 	return sw, err
 }
 
-// attachable finds or opens the interface. The caller must drop it if it does not use it.
+// attachable finds or opens the interface. The caller must drop the entry if it ends up unused.
 func (s *Switches) attachable(name string, id netdev.ID, idErr error, req *abi.Register,
 	region *mem.Region) (*registry.Entry, error) {
 	if name == "" || portname.KindOf(name) != portname.Interface {
@@ -154,8 +154,9 @@ func (s *Switches) attachable(name string, id netdev.ID, idErr error, req *abi.R
 	return p, err
 }
 
-// attach makes a free port one of the switch. A persistent port is one already, but one that is on
-// another switch has to be wrapped as an interface is: it joins the two switches then.
+// attach makes a free port a port of the switch. A persistent port is a VALE port itself, and joins
+// the switch directly. If it is on another switch, it is attached like an interface, and connects
+// the two switches.
 func (s *Switches) attach(sw *vale.Switch, name string, inner *registry.Entry) (int, error) {
 	if d := persistentOf(inner); d != nil && d.Switch() == nil {
 		return s.joinSwitch(sw, name, inner, d)
@@ -175,7 +176,7 @@ func (s *Switches) attach(sw *vale.Switch, name string, inner *registry.Entry) (
 	return u.Member().Index(), nil
 }
 
-// Detach takes it off the switch.
+// Detach takes a port off its switch.
 func (s *Switches) Detach(name string) (index int, err error) {
 	behind := behindColon(name)
 	s.reg.Lock()
@@ -207,12 +208,12 @@ func (s *Switches) Detach(name string) (index int, err error) {
 // registry is locked.
 func behindColon(name string) netdev.ID {
 	_, device, _ := strings.Cut(name, ":")
-	id, _ := netdev.Find(device) // without one, the port's own name has to do
+	id, _ := netdev.Find(device) // if there is none, the port's own name is used
 	return id
 }
 
-// onSwitch finds a port of a switch, by the name that it has there or by another name of the
-// interface behind it. EINVAL for a name without "vale", ENXIO when there is none.
+// onSwitch finds a port of a switch, by its name there or by another name of the attached
+// interface. EINVAL for a name without "vale", ENXIO if there is no such port.
 func (s *Switches) onSwitch(op, name string, behind netdev.ID) (*registry.Entry, error) {
 	if !portname.OnSwitch(name) {
 		return nil, fault.New(syscall.EINVAL, op, name, "want a name such as vale0:eth0")
@@ -226,8 +227,8 @@ func (s *Switches) onSwitch(op, name string, behind netdev.ID) (*registry.Entry,
 	return nil, fault.New(syscall.ENXIO, op, name, "there is no such port")
 }
 
-// attached returns the port that an interface is on the switch in name, nil if it is not attached
-// to it.
+// attached returns the port of an interface on the switch in name; nil if the interface is not
+// attached to that switch.
 func (s *Switches) attached(dev netdev.ID, name string) *registry.Entry {
 	if dev == (netdev.ID{}) {
 		return nil
@@ -259,14 +260,14 @@ func (s *Switches) detach(p *registry.Entry, a *attachment) {
 	s.reg.Drop(a.inner)
 }
 
-// Follow implements registry.Owner: of a persistent port, the interface may have been moved to
-// another network namespace. The port is the same there, and on the same switch.
+// Follow implements registry.Owner. The interface of a persistent port may have been moved to
+// another network namespace. The port stays the same, and on the same switch.
 func (s *Switches) Follow(p *registry.Entry) bool {
 	d := persistentOf(p)
 	return d != nil && d.device != nil && s.follow(p, d)
 }
 
-// Lost implements registry.Owner: what is attached leaves its switch.
+// Lost implements registry.Owner: an attached port leaves its switch.
 func (s *Switches) Lost(p *registry.Entry) {
 	if outer := p.Owner; outer != nil {
 		s.reg.Report(event.Event{Kind: event.Detached, Port: outer.Name, Interface: p.Title()})

@@ -14,24 +14,24 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/tap"
 )
 
-// parent is the name that pipes stand behind, foo of foo{1. Where no interface has it, a persistent
-// port of that name is made with the first pipe, and goes with the last: programs look for the
-// interface to learn which end is theirs.
+// parent is the parent of pipes: foo is that of foo{1. If no interface has that name, the first
+// pipe makes a persistent port of the name, and the last pipe removes it: programs look for the
+// interface to learn which end of the pipe they have.
 type parent struct {
 	name string
 
-	// making is held while the interface is made or taken away, which takes milliseconds. Only
-	// those who open a pipe of the same parent wait for it. It is taken before the registry's lock.
+	// making is held while the interface is made or removed, which takes milliseconds. Only programs
+	// that open a pipe of the same parent wait for it. It is locked before the registry.
 	making sync.Mutex
 
-	// What follows is guarded by the registry's lock.
-	pipes int             // ends in the registry, and those that are about to be
-	port  *registry.Entry // nil where there is none
+	// The registry's lock guards the following fields.
+	pipes int             // number of pipe ends in the registry or about to be added
+	port  *registry.Entry // the persistent port; nil if none was made
 }
 
-// HoldParent sees to it that the parent of a pipe is an interface, if one can be made, and counts
-// the pipe. It returns what undoes that, to be called with the lock, which HoldParent takes itself;
-// nil where parents are none.
+// HoldParent makes an interface for the parent of a pipe, if there is none and one can be made, and
+// counts the pipe. HoldParent takes the registry's lock. The caller must later call release with
+// the lock held. release is nil if the parent is not to be an interface.
 func (s *Switches) HoldParent(k registry.Key, user uint32) (release func()) {
 	name := k.Name
 	if !s.cfg.PipeInterfaces || !isInterface(name) || len(name) >= abi.IfNameSize {
@@ -53,7 +53,8 @@ func (s *Switches) HoldParent(k registry.Key, user uint32) (release func()) {
 	return func() { s.dropParent(p) }
 }
 
-// makeParent makes the interface unless there is one.
+// makeParent makes the interface of a parent, unless this was done already. EEXIST if the host has
+// an interface of that name.
 func (s *Switches) makeParent(p *parent, user uint32) error {
 	s.reg.Lock()
 	if p.port != nil {
@@ -70,8 +71,8 @@ func (s *Switches) makeParent(p *parent, user uint32) error {
 	return s.makePersistent(p.name, user, p, &abi.ValeNewIf{})
 }
 
-// withoutAddress has the kernel give an interface no address of its own when somebody sets it up.
-// It fails where there is no IPv6.
+// withoutAddress keeps the kernel from giving an interface an IPv6 address when it is set up. It
+// has no effect on a kernel without IPv6.
 func withoutAddress(index int) {
 	link := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index}}
 	netlink.LinkSetIP6AddrGenMode(link, addrGenModeNone)
@@ -79,7 +80,7 @@ func withoutAddress(index int) {
 
 const addrGenModeNone = 1 // IN6_ADDR_GEN_MODE_NONE
 
-// dropParent is the inverse of HoldParent. The caller holds the lock.
+// dropParent undoes HoldParent. The caller holds the lock.
 func (s *Switches) dropParent(p *parent) {
 	p.pipes--
 	s.endIdleParent(p)
@@ -92,8 +93,8 @@ func (s *Switches) endIdleParent(p *parent) {
 	}
 }
 
-// endParent takes the interface away of a parent that has no pipes any more, unless somebody has
-// come to use it for itself. Those who hold the registry's lock do not wait for that.
+// endParent removes the interface of a parent that has no pipes any more, unless it is in use as a
+// port by itself. It does so in a goroutine, because the caller holds the registry's lock.
 func (s *Switches) endParent(p *parent) {
 	s.ending.Go(func() {
 		p.making.Lock()
@@ -116,8 +117,8 @@ func (s *Switches) endParent(p *parent) {
 	})
 }
 
-// takeShare counts an interface that is made for a user, who may have only so many. EMFILE when he
-// has them. Root could make them himself, and may have any number.
+// takeShare counts an interface that is made for a user. EMFILE if the user has the maximum
+// already. Root has no maximum, because root can make interfaces without netmap.
 func (s *Switches) takeShare(name string, user uint32) error {
 	if user != 0 && s.made[user] >= s.cfg.UserInterfaces {
 		return fault.New(syscall.EMFILE, newIfOp, name,
@@ -128,7 +129,7 @@ func (s *Switches) takeShare(name string, user uint32) error {
 	return nil
 }
 
-// giveBackShare is the inverse. It takes the lock.
+// giveBackShare undoes takeShare. It takes the lock.
 func (s *Switches) giveBackShare(user uint32) {
 	s.reg.Lock()
 	defer s.reg.Unlock()

@@ -23,7 +23,7 @@ const (
 	delIfOp = "delete persistent port"
 )
 
-// NewIf makes a persistent port, with an interface.
+// NewIf makes a persistent port and its interface.
 func (s *Switches) NewIf(name string, user uint32, req abi.ValeNewIf) (abi.ValeNewIf, error) {
 	if !isInterface(name) || len(name) >= abi.IfNameSize {
 		return req, fault.New(syscall.EINVAL, newIfOp, name,
@@ -39,15 +39,15 @@ func (s *Switches) NewIf(name string, user uint32, req abi.ValeNewIf) (abi.ValeN
 	return req, s.makePersistent(name, user, nil, &req)
 }
 
-// persistent is a VALE port that exists without users, and shows as an interface.
+// persistent is a VALE port that exists without users, and that the host sees as an interface.
 type persistent struct {
 	*vale.Port
-	device  *tap.Interface // what the host sees of it; nil when that has ended
-	user    uint32         // for whom it was made
-	pipesOf *parent        // of which pipes it is the parent, nil when it was made for itself
+	device  *tap.Interface // the interface; nil after it has ended
+	user    uint32         // the user for whom it was made
+	pipesOf *parent        // the parent of pipes for which it was made; nil for NewIf
 }
 
-// persistentOf is the port if it is, or was, a persistent one.
+// persistentOf returns the port if it is, or was, a persistent one; otherwise nil.
 func persistentOf(p *registry.Entry) *persistent {
 	d, _ := p.Port.(*persistent)
 	return d
@@ -59,7 +59,7 @@ func (s *Switches) makePersistent(name string, user uint32, pipesOf *parent,
 	d := &persistent{user: user, pipesOf: pipesOf}
 	p := &registry.Entry{Target: session.Target{Name: name}, Kind: Kind, Lasts: true}
 	var err error
-	if d.device, p.Dev, err = newDevice(name); err == nil { // which takes its time
+	if d.device, p.Dev, err = newDevice(name); err == nil { // slow
 		if pipesOf != nil {
 			withoutAddress(p.Dev.Index)
 		}
@@ -89,8 +89,8 @@ func newDevice(name string) (*tap.Interface, *netdev.Device, error) {
 	return device, dev, nil
 }
 
-// addPersistent gives the entry of an interface that was just made its port, and puts it into the
-// registry. On errors the interface goes.
+// addPersistent makes the port of a new interface, and adds the entry to the registry. On errors it
+// removes the interface.
 func (s *Switches) addPersistent(p *registry.Entry, d *persistent, req *abi.ValeNewIf) (err error) {
 	defer func() {
 		if err != nil {
@@ -124,11 +124,11 @@ func (s *Switches) addPersistent(p *registry.Entry, d *persistent, req *abi.Vale
 	return nil
 }
 
-// exitPatience is how long DelIf waits for programs that have the port open: they are often about
-// to exit.
+// exitPatience is how long DelIf waits for programs to close the port: they are often about to
+// exit.
 const exitPatience = 300 * time.Millisecond
 
-// DelIf ends what NewIf began.
+// DelIf deletes a persistent port and its interface.
 func (s *Switches) DelIf(name string) error {
 	return registry.Patiently(exitPatience, 5*time.Millisecond,
 		func() (bool, error) { return s.tryDelIf(name) })
@@ -143,7 +143,7 @@ func (s *Switches) tryDelIf(name string) (open bool, err error) {
 	var device *tap.Interface
 	defer func() {
 		if device != nil {
-			device.Close() // which takes its time
+			device.Close() // slow: without the lock
 		}
 	}()
 	s.reg.Lock()
@@ -173,8 +173,8 @@ func (s *Switches) tryDelIf(name string) (open bool, err error) {
 	return false, nil
 }
 
-// takeDevice makes a persistent port an ordinary one, and returns its interface, which the caller
-// must close.
+// takeDevice makes a persistent port an ordinary one, and returns the interface. The caller must
+// close the interface.
 func (s *Switches) takeDevice(p *registry.Entry, d *persistent) *tap.Interface {
 	device := d.device
 	d.device, p.Lasts = nil, false
@@ -185,7 +185,7 @@ func (s *Switches) takeDevice(p *registry.Entry, d *persistent) *tap.Interface {
 	return device
 }
 
-// endDevice removes the interface, and takes the port off its switch.
+// endDevice takes a persistent port off its switch, and removes its interface.
 func (s *Switches) endDevice(p *registry.Entry, d *persistent) {
 	s.leaveSwitch(p, d)
 	s.takeDevice(p, d).Close()

@@ -14,7 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/fault"
 )
 
-// pollers are threads that drain rings in a loop, each on a processor of its own.
+// pollers are threads that drain rings in a loop, each on its own processor.
 type pollers struct {
 	first, end int // the rings that are polled
 	stop       atomic.Bool
@@ -25,8 +25,8 @@ type pollers struct {
 func (u *uplink) polling() bool { return u.pollers != nil }
 
 // startPolling starts pollers of the device's rx rings: one processor for all rings, or count
-// processors from first on, each for the ring of its number. EFAULT if pollers run, EINVAL for
-// processors or rings that do not exist, or if no processor would be left.
+// processors from first on, each for the ring with the processor's number. EFAULT if pollers run,
+// EINVAL for processors or rings that do not exist, or if no processor would be left.
 func (u *uplink) startPolling(mode, first, count uint32) error {
 	const op = "poll"
 	name, rings := u.Member().Name, uint64(len(u.polled))
@@ -71,7 +71,7 @@ func (u *uplink) startPolling(mode, first, count uint32) error {
 	return nil
 }
 
-// stopPolling ends what startPolling began. EFAULT when polling is off.
+// stopPolling ends the pollers. EFAULT when polling is off.
 func (u *uplink) stopPolling() error {
 	if u.pollers == nil {
 		return fault.New(syscall.EFAULT, "stop polling", u.Member().Name, "polling is not on")
@@ -90,8 +90,8 @@ func (p *pollers) close(u *uplink) {
 	u.Wake()
 }
 
-// run polls the rings from first up to end on a processor. Its thread ends with it: no other
-// goroutine gets one that is tied to a processor.
+// run polls the rings from first to before end on a processor. Its thread ends when run returns,
+// because the thread is tied to the processor and must not run other goroutines.
 func (p *pollers) run(u *uplink, cpu, first, end int, started chan<- error) {
 	defer p.ended.Done()
 	runtime.LockOSThread()
@@ -118,7 +118,7 @@ func (s *Switches) StartPolling(name string, mode, first, count uint32) error {
 	return s.polling(name, func(u *uplink) error { return u.startPolling(mode, first, count) })
 }
 
-// StopPolling ends them.
+// StopPolling ends the pollers of an attached interface.
 func (s *Switches) StopPolling(name string) error {
 	return s.polling(name, (*uplink).stopPolling)
 }

@@ -1,9 +1,9 @@
-// Package switches is VALE's control plane: the switches, what is attached to them and the
-// goroutines that move its frames, persistent ports, and interfaces that are parents of pipes.
+// Package switches is VALE's control plane: the switches, the attached interfaces and the
+// goroutines that move their frames, persistent ports, and interfaces that are parents of pipes.
 //
 // Exported methods take the registry's lock unless documented otherwise. Interfaces are those of
-// the calling thread's network namespace. Most methods are documented at those of package engine
-// that have the same name.
+// the calling thread's network namespace. Most methods are documented at the methods of package
+// engine with the same name.
 package switches
 
 import (
@@ -29,11 +29,11 @@ const Kind = "vale"
 
 // Config is the configuration of New.
 type Config struct {
-	MaxSwitches    int  // how many there may be
-	UserInterfaces int  // how many interfaces one user may have, who is not root
-	PipeInterfaces bool // the parent of a pipe is an interface
-	// OpenInterface finds the interface of a name and an identity, or opens it in a region. The
-	// caller holds the lock, and drops the entry if it ends up unused.
+	MaxSwitches    int  // maximum number of switches
+	UserInterfaces int  // maximum number of interfaces of a user other than root
+	PipeInterfaces bool // an interface is made for the parent of a pipe
+	// OpenInterface finds the port of an interface, or opens it in a region. The caller holds the
+	// lock, and drops the entry if it ends up unused.
 	OpenInterface func(name string, id netdev.ID, req *abi.Register,
 		region *mem.Region) (*registry.Entry, error)
 }
@@ -44,18 +44,18 @@ type Switches struct {
 	reg      *registry.Registry
 	switches map[string]*vale.Switch
 	parents  map[string]*parent
-	made     map[uint32]int // interfaces, by user
-	ending   sync.WaitGroup // interfaces that are being taken away
+	made     map[uint32]int // number of interfaces, by user
+	ending   sync.WaitGroup // goroutines that remove interfaces
 }
 
-// New returns Switches without switches. Their ports will be in the registry.
+// New returns an empty Switches. The ports of its switches are kept in the registry.
 func New(reg *registry.Registry, cfg Config) *Switches {
 	return &Switches{cfg: cfg, reg: reg, switches: map[string]*vale.Switch{},
 		parents: map[string]*parent{}, made: map[uint32]int{}}
 }
 
-// EndAll ends all attachments and persistent ports, none of which is in use. The caller holds the
-// lock.
+// EndAll ends all attachments and persistent ports. No program uses them any more. The caller holds
+// the lock.
 func (s *Switches) EndAll() {
 	for _, p := range s.reg.Entries() {
 		if a := attachmentOf(p); a != nil {
@@ -70,10 +70,11 @@ func (s *Switches) EndAll() {
 	}
 }
 
-// AwaitEnds waits for interfaces that are being taken away. The caller does not hold the lock.
+// AwaitEnds waits until all interfaces that are being removed are gone. The caller does not hold
+// the lock.
 func (s *Switches) AwaitEnds() { s.ending.Wait() }
 
-// isInterface reports whether a name can be that of an interface, and means one to netmap.
+// isInterface reports whether a name is valid for an interface, and netmap takes it for one.
 func isInterface(name string) bool {
 	return name != "" && !strings.Contains(name, "%") && portname.KindOf(name) == portname.Interface
 }
@@ -86,8 +87,8 @@ func memberOf(p *registry.Entry) *vale.Port {
 	return nil
 }
 
-// valeName is switch:port. The switch's name with its colon has at most 15 characters, and so has
-// the port's.
+// valeName matches switch:port. The switch's name with its colon has at most 15 characters, and the
+// port's name has at most 15.
 var valeName = regexp.MustCompile(`^(vale[A-Za-z0-9_]*):(.*)$`)
 
 // splitName splits a name into switch and port. ENOMEM for an invalid name.
@@ -106,8 +107,8 @@ const maxExtras = 128 * port.MaxSlots
 // clamped limits a shape to what a VALE port can have.
 func clamped(wish port.Shape) port.Shape { return wish.Clamped(vale.MaxRings, port.Usual) }
 
-// Open makes the entry's port one of a switch, with a shape as wished for. What is behind the colon
-// of its name may be an interface, which is an error. The caller holds the lock.
+// Open makes the entry's port, on a switch and with the requested shape. EINVAL if isInterface,
+// which means that the name behind the colon is that of an interface. The caller holds the lock.
 func (s *Switches) Open(p *registry.Entry, isInterface bool, req *abi.Register) error {
 	swName, portName, err := splitName("open", p.Name)
 	if err != nil {
@@ -136,8 +137,8 @@ func (s *Switches) Open(p *registry.Entry, isInterface bool, req *abi.Register) 
 	return nil
 }
 
-// switchFor is the switch of that name, a new one if there is none, for a port. If the caller ends
-// up not joining a port, it must call prune.
+// switchFor returns the switch of that name for a port, and makes it if there is none. If the
+// caller then joins no port, it must call prune.
 func (s *Switches) switchFor(name, port string) (*vale.Switch, error) {
 	if sw := s.switches[name]; sw != nil {
 		return sw, nil
@@ -159,7 +160,7 @@ func (s *Switches) prune(sw *vale.Switch) {
 	}
 }
 
-// freeNumber is the lowest number that no switch has.
+// freeNumber returns the lowest number that no switch has.
 func (s *Switches) freeNumber() int {
 	taken := map[int]bool{}
 	for _, sw := range s.switches {
@@ -194,7 +195,8 @@ func (s *Switches) List() []Port {
 	return list
 }
 
-// All are the switches by name, and what users call the ports on them. The caller holds the lock.
+// All returns the switches sorted by name, and the names of their ports for users. The caller holds
+// the lock.
 func (s *Switches) All() (switches []*vale.Switch, names map[*vale.Port]string) {
 	names = map[*vale.Port]string{}
 	for _, p := range s.reg.Entries() {

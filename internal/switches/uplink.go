@@ -19,12 +19,13 @@ import (
 )
 
 const (
-	// sendPatience is how often a device is asked whether it has sent what it was given. Nothing
-	// tells.
+	// sendPatience is the time between two checks whether a device has sent its frames: nothing
+	// reports that.
 	sendPatience = time.Millisecond
-	// downPatience is how often a device that is down is asked again. Mostly it tells.
+	// downPatience is the time between two checks of a device that is down. Mostly a wake-up comes
+	// first.
 	downPatience = 200 * time.Millisecond
-	// rounds bounds how often a ring is drained before the next one's turn.
+	// rounds is how often a ring is drained at most before the next ring is.
 	rounds = 4
 )
 
@@ -37,8 +38,8 @@ type uplink struct {
 	stopping atomic.Bool
 	ended    sync.WaitGroup
 
-	silent  bool          // nobody tells of what some rx ring has received
-	polled  []atomic.Bool // by rx ring: a poller has it
+	silent  bool          // some rx ring has no notification of received frames
+	polled  []atomic.Bool // by rx ring: a poller drains it
 	pollers *pollers      // nil when polling is off
 }
 
@@ -72,7 +73,7 @@ func (u *uplink) Close() error {
 	u.stopping.Store(true)
 	u.Wake()
 	u.ended.Wait()
-	err := u.Attachment.Close() // the last that may call Wake
+	err := u.Attachment.Close() // after this, nothing calls Wake
 	u.event.Close()
 	return err
 }
@@ -85,15 +86,14 @@ func (u *uplink) eachRing(f func(*kring.Ring)) {
 	}
 }
 
-// Wake has the goroutine look at all rings. It implements kring.Waiter.
+// Wake makes the goroutine look at all rings. It implements kring.Waiter.
 func (u *uplink) Wake() {
 	if !u.awake.Swap(true) {
 		u.event.Wake()
 	}
 }
 
-// run moves frames until Close. It sleeps on the descriptors of the rings, or, where they have
-// none, until it is woken.
+// run moves frames until Close. It sleeps until a descriptor of a ring is readable, or until Wake.
 func (u *uplink) run() {
 	defer u.ended.Done()
 	fds := make([]unix.PollFd, 1+len(u.polled))
@@ -114,8 +114,8 @@ func (u *uplink) run() {
 	}
 }
 
-// drain empties all rings that no poller has, and reports whether there was anything, and whether
-// one is down. The descriptors to sleep on are those of the others.
+// drain empties all rings without a poller. It reports whether it found frames, and whether a ring
+// is down. The goroutine sleeps on the descriptors of the other rings.
 func (u *uplink) drain(fds []unix.PollFd) (busy, down bool) {
 	for i, r := range u.Rings(abi.DirTx) {
 		fds[i] = unix.PollFd{Fd: -1}
@@ -136,14 +136,14 @@ func (u *uplink) drain(fds []unix.PollFd) (busy, down bool) {
 	return busy, down
 }
 
-// sleep ends when a descriptor is readable, at Wake, or when the time is over; negative is for
-// ever.
+// sleep ends when a descriptor is readable, at Wake, or after the time; a negative time means no
+// limit.
 func (u *uplink) sleep(fds []unix.PollFd, most time.Duration) {
 	fds[0] = u.event.In()
 	wake.Poll(fds, most)
 	for _, f := range fds[1:] {
 		if f.Revents&^unix.POLLIN != 0 {
-			// The socket has lost its device: the link's watcher will tell, or the next Drain.
+			// The socket has lost its device: the link's watcher or the next Drain will report that.
 			time.Sleep(sendPatience)
 			break
 		}
