@@ -21,8 +21,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// office is a namespace with interfaces v0, v1, …, each a cable to a host: a namespace of its own,
-// whose end is called eth0 and has the address 10.0.0.1, 10.0.0.2, …
+// office is a namespace with interfaces v0, v1, …, each one end of a cable to a host. A host is a
+// namespace of its own, in which the other end is called eth0 and has the address 10.0.0.1,
+// 10.0.0.2, …
 type office struct {
 	t     *testing.T
 	e     *engine.Engine
@@ -35,7 +36,7 @@ func newOffice(t *testing.T, hosts, queues int) *office {
 	return newOfficeOf(t, hosts, queues, engine.Config{})
 }
 
-// newOfficeOf is an office whose engine is told more than what all offices have.
+// newOfficeOf returns an office whose engine has further configuration.
 func newOfficeOf(t *testing.T, hosts, queues int, cfg engine.Config) *office {
 	t.Helper()
 	testutil.CheckLeaks(t)
@@ -156,7 +157,8 @@ func TestAttachedInterfacesAreSwitched(t *testing.T) {
 	}
 }
 
-// What programs send on a switch goes out of the interface, and the other way round.
+// Frames that programs send on a switch leave through the attached interface, and the other way
+// round.
 func TestProgramsOnASwitchWithAnInterface(t *testing.T) {
 	o := newOffice(t, 1, 2)
 	o.mustAttach("vale0:v0")
@@ -272,7 +274,7 @@ func TestAttachAndDetach(t *testing.T) {
 	}
 }
 
-// A switch whose cable is pulled goes on when it is back.
+// A switch whose cable is pulled works again when the cable is back.
 func TestAttachedInterfaceGoesDown(t *testing.T) {
 	o := newOffice(t, 2, 1)
 	o.mustAttach("vale0:v0")
@@ -300,7 +302,7 @@ func TestAttachedInterfaceGoesDown(t *testing.T) {
 	}
 }
 
-// Frames through an attached interface allocate nothing, wherever it is that they are moved.
+// Frames through an attached interface allocate nothing, whichever goroutine moves them.
 func TestNothingAllocatesBehindAnInterface(t *testing.T) {
 	o := newOffice(t, 1, 1)
 	o.mustAttach("vale0:v0")
@@ -338,8 +340,8 @@ func TestNothingAllocatesBehindAnInterface(t *testing.T) {
 	}
 }
 
-// Somebody who has the region mapped writes nonsense into all rings, those of attached interfaces
-// too. Frames may be lost, and nothing else.
+// A program that has the region mapped writes invalid words into all rings, also into those of
+// attached interfaces. Frames may be lost, but nothing else happens.
 func TestHostileNeighboursOfAttachedInterfaces(t *testing.T) {
 	o := newOffice(t, 2, 2)
 	region := o.e.Region()
@@ -412,8 +414,8 @@ func TestHostileNeighboursOfAttachedInterfaces(t *testing.T) {
 	}
 }
 
-// An interface is attached with its host stack: the host goes on using the network, through the
-// switch, on which it is a port of its own.
+// An interface is attached with its host stack. The host still reaches the network: through the
+// switch, on which the host stack is a port of its own.
 func TestAttachWithHostStack(t *testing.T) {
 	o := newOffice(t, 2, 1)
 	o.ns.AddAddr(t, "v0", "10.0.0.9/24")

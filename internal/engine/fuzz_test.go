@@ -21,8 +21,8 @@ import (
 var tiny = mem.Config{If: mem.Pool{Num: 16, Size: 1024}, Ring: mem.Pool{Num: 48, Size: 512},
 	Buf: mem.Pool{Num: 192, Size: 256}, NoHuge: true}
 
-// attacked is an engine whose programs write what they like, next to what must not suffer: a port
-// that is only looked at, and an engine of another tenant.
+// attacked is an engine whose programs write anything, with two victims that must not suffer: a
+// port that is only read, and an engine of another tenant.
 type attacked struct {
 	engine   *engine.Engine
 	programs []*program
@@ -32,7 +32,7 @@ type attacked struct {
 	before   [3][]byte // bystand, reserved buffers and the other's memory
 }
 
-// tenant is a program of an API, nil for today's, and what it opens.
+// tenant is a program of an API (nil for today's), and the ports that it opens.
 type tenant struct {
 	api  *abi.API
 	name string
@@ -90,7 +90,7 @@ func (a *attacked) watched() [3][]byte {
 		a.other.Region().Bytes()}
 }
 
-// check looks whether anybody suffered, and closes everything but the other engine.
+// check tests that no victim suffered, and closes everything except the other engine.
 func (a *attacked) check(t testing.TB) {
 	t.Helper()
 	for i, b := range a.watched() {
@@ -107,7 +107,7 @@ func (a *attacked) check(t testing.TB) {
 		t.Errorf("interfaces or rings left behind: %+v", u)
 	}
 
-	// Who comes now finds everything in order.
+	// A program that opens a port now finds everything in order.
 	tx, rx := open(t, a.engine, "vale0:a", request(4)), open(t, a.engine, "vale0:b", request(4))
 	for range 10 {
 		tx.tx[0].put(t, frame("x"))
@@ -133,7 +133,7 @@ func (f *tape) byte() byte {
 	return b
 }
 
-// word is small more often than not.
+// word returns a word that is usually small.
 func (f *tape) word() uint32 {
 	switch k := f.byte(); {
 	case k < 160:
@@ -148,7 +148,7 @@ func (f *tape) word() uint32 {
 	return uint32(f.byte()) | uint32(f.byte())<<8 | uint32(f.byte())<<16 | uint32(f.byte())<<24
 }
 
-// step does what the next bytes say with one of the programs.
+// step lets one of the programs do what the next bytes encode.
 func (a *attacked) step(t testing.TB, f *tape) {
 	p := a.programs[int(f.byte())%len(a.programs)]
 	r := append(p.tx[:len(p.tx):len(p.tx)], p.rx...)[int(f.byte())%(len(p.tx)+len(p.rx))]
@@ -200,9 +200,9 @@ func (a *attacked) buffer(i uint32) []byte {
 	return m[at : at+uint64(buf.ObjSize)]
 }
 
-// FuzzHostilePrograms lets programs write anything to memory that they share with the framework, in
-// between of their calls: no call panics or fails, nobody else suffers, and everything comes back
-// to the pools.
+// FuzzHostilePrograms lets programs write anything to memory that they share with the framework,
+// between their calls: no call panics or fails, no other program suffers, and everything returns to
+// the pools.
 func FuzzHostilePrograms(f *testing.F) {
 	f.Add([]byte{})
 	for _, dir := range []byte{0, 1} {
@@ -232,7 +232,7 @@ func FuzzHostilePrograms(f *testing.F) {
 	})
 }
 
-// Programs write while the framework works: what was checked is what is used.
+// Programs write while the framework works. The framework uses only the values that it checked.
 func TestHostileProgramsWriteDuringSyncs(t *testing.T) {
 	a := newAttacked(t, todays)
 	stop := time.Now().Add(400 * time.Millisecond)

@@ -58,8 +58,8 @@ func TestHeaderRequests(t *testing.T) {
 	}
 }
 
-// A binding knows the length of its own port, whatever the port is called: that of a monitor is
-// its parent's, whose frames it shows, also when the parent has gone.
+// A binding knows the header length of its own port, whatever the port's name is. A monitor has the
+// length of its parent, whose frames it shows, even after the parent is closed.
 func TestHeaderOfABinding(t *testing.T) {
 	e := newEngine(t)
 	if err := e.SetHeader("vale0:a", 12); err == nil {
@@ -90,7 +90,8 @@ func TestHeaderOfABinding(t *testing.T) {
 	want("that of a pipe", other, 0)
 }
 
-// A program with headers and a host without: what the header asks for is done on the way.
+// A program with headers exchanges frames with a host without headers: the switch does what the
+// headers ask for.
 func TestHeadersTowardsAnInterface(t *testing.T) {
 	o := newOffice(t, 1, 1)
 	o.mustAttach("vale0:v0")

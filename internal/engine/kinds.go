@@ -131,7 +131,7 @@ func (e *Engine) lookup(t *target, req *abi.Register, region *mem.Region) (*regi
 	if err := t.kind.open(e, p, t, req); err != nil {
 		return nil, err
 	}
-	if other := e.reg.At(p.Key); other != nil { // interfaces were renamed after the name was looked up
+	if other := e.reg.At(p.Key); other != nil { // interfaces were renamed meanwhile
 		p.Close()
 		return other, nil
 	}

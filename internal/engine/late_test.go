@@ -12,7 +12,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// holdSockets has the kernel keep the AF_XDP sockets of this process that are open now, until
+// holdSockets makes the kernel keep the AF_XDP sockets of this process that are open now, until
 // release is called: it frees a queue with the last descriptor of its socket.
 func holdSockets(t *testing.T) (release func()) {
 	t.Helper()
@@ -42,7 +42,7 @@ func holdSockets(t *testing.T) (release func()) {
 	}
 }
 
-// Where the kernel lets a queue go late, whoever opens it waits, and nobody else.
+// If the kernel frees a queue late, only the program that opens the queue waits.
 func TestQueueThatIsFreedLate(t *testing.T) {
 	o := newOffice(t, 1, 1)
 	for name, again := range map[string]func() error{

@@ -169,8 +169,7 @@ func eventfds(t testing.TB, n int) []int {
 	return all
 }
 
-// copies makes a CSB of copies that are brought up to date, as of a program whose memory cannot be
-// shared.
+// copies makes a CSB of copies, as for a program whose memory cannot be shared.
 func copies(c session.CSB) session.CSB {
 	n := len(c.Atok)
 	mine := session.CSB{Atok: make([]abi.CSBAtok, n), Ktoa: make([]abi.CSBKtoa, n)}
@@ -199,7 +198,7 @@ func copies(c session.CSB) session.CSB {
 var loopModes = []string{"woken", "kicked", "sleeping", "spinning", "direct", "direct tx",
 	"direct rx", "copies"}
 
-// loopMode changes a configuration to one of them.
+// loopMode changes a configuration to one of the modes.
 func loopMode(t testing.TB, name string) func(*session.LoopConfig) {
 	return func(c *session.LoopConfig) {
 		switch name {
@@ -253,7 +252,7 @@ func TestLoopMovesFrames(t *testing.T) {
 				rx := openLooped(t, e, names[1], request(32), loopMode(t, name)).start().rxRing(0)
 				tx := openLooped(t, e, names[0], request(32), loopMode(t, name)).start().txRing(0)
 				const frames = 300
-				// A ring that is direct is looked at when it is kicked.
+				// A direct ring is synced only when it is kicked.
 				look := func() {
 					if tx.sync(); strings.HasPrefix(name, "direct") {
 						tx.kick()
@@ -278,8 +277,8 @@ func TestLoopMovesFrames(t *testing.T) {
 	}
 }
 
-// A loop that has nothing to do asks to be kicked and sleeps; it wakes the program when that wants
-// to be woken.
+// A loop that has nothing to do asks to be kicked, and sleeps. It wakes the program if the program
+// asks for that.
 func TestLoopKicks(t *testing.T) {
 	for _, name := range []string{"woken", "kicked", "copies"} {
 		t.Run(name, func(t *testing.T) {
@@ -335,8 +334,8 @@ func TestSleepingLoopWantsNoKicks(t *testing.T) {
 	}
 }
 
-// In a direct mode a ring is synced when it is kicked and at no other time, always wants to be
-// kicked, and news on the port are the program's to hear of.
+// In a direct mode a ring always asks for kicks, is synced only when it is kicked, and news of the
+// port wakes the program.
 func TestDirectLoop(t *testing.T) {
 	testutil.CheckLeaks(t)
 	e := newEngine(t)
@@ -438,7 +437,7 @@ func TestEnableCSBErrors(t *testing.T) {
 	wantErrno(t, "closed, loop", err, syscall.ENXIO)
 }
 
-// The entries start with what the rings are at.
+// The entries start with the present indexes of the rings.
 func TestCSBStartsWhereTheRingsAre(t *testing.T) {
 	e := newEngine(t)
 	p := open(t, e, "p{1", request(8, exclusive))
@@ -466,7 +465,7 @@ func TestCSBStartsWhereTheRingsAre(t *testing.T) {
 	}
 }
 
-// A head that makes no sense stops its ring until it makes sense, and no other ring.
+// An invalid head stops its own ring until the program writes a valid head. Other rings continue.
 func TestLoopRefusesNonsense(t *testing.T) {
 	e := newEngine(t)
 	p := openLooped(t, e, "p{1", request(8, rings(2, 1))).start()
@@ -514,7 +513,7 @@ func TestLoopWithHostileProgram(t *testing.T) {
 				p.txRing(0).kick()
 				p.rxRing(0).kick()
 			}
-			// The others go on. What the hostile one broadcast is not theirs to check.
+			// The other programs continue. They may receive anything that the hostile one broadcast.
 			p.Close()
 			rx.until(t, "quiet", func() bool { n := len(rx.take()); rx.sync(); return n == 0 })
 			tx.put(t, frame("still there"))
@@ -560,8 +559,8 @@ func TestLoopEnds(t *testing.T) {
 	}
 }
 
-// A STOP that comes while a START is on its way ends that one. One that has returned has no effect
-// on later STARTs.
+// A STOP that waits when a START arrives ends that START. A STOP that has returned has no effect on
+// later STARTs.
 func TestStopWithoutLoop(t *testing.T) {
 	testutil.CheckLeaks(t)
 	e := newEngine(t)
@@ -586,7 +585,7 @@ func TestStopWithoutLoop(t *testing.T) {
 	wg.Wait()
 }
 
-// A START that a signal interrupted comes again. A STOP that comes meanwhile ends it for good.
+// A program repeats a START that a signal interrupted. A STOP in between ends the START for good.
 func TestStopAndSignalRace(t *testing.T) {
 	testutil.CheckLeaks(t)
 	e := newEngine(t)
@@ -665,7 +664,7 @@ func TestStartAndStopRace(t *testing.T) {
 	}
 }
 
-// The engine may close under a loop that is at work.
+// The engine may close while a loop runs.
 func TestEngineClosesUnderLoops(t *testing.T) {
 	testutil.CheckLeaks(t)
 	e := newEngine(t)
@@ -681,7 +680,7 @@ func TestEngineClosesUnderLoops(t *testing.T) {
 	e.Close()
 }
 
-// A loop whose program's memory goes away ends.
+// A loop ends when its program's memory is gone.
 func TestLoopWithoutMemory(t *testing.T) {
 	e := newEngine(t)
 	gone := atomic.Bool{}

@@ -32,7 +32,8 @@ var portPairs = []struct {
 	{"pipe, from the slave", "x}1", "x{1"},
 }
 
-// look syncs the monitor and says what it has got, from tx rings with a "t:" before.
+// look syncs the monitor and returns the frames that it got. Frames from tx rings have the prefix
+// "t:".
 func look(t testing.TB, m *program) (all []string) {
 	t.Helper()
 	wantErrno(t, "RxSync", m.RxSync(), 0)
@@ -214,7 +215,7 @@ func TestMonitorNamesAndStats(t *testing.T) {
 	}
 }
 
-// POLLIN alone is safe with tx polling on. Whoever asks for room to send gets an error.
+// POLLIN alone is safe with tx polling on. A poll for room to send returns an error.
 func TestPollOnMonitors(t *testing.T) {
 	e := newEngine(t)
 	a := open(t, e, "vale0:a", request(8))
@@ -272,8 +273,8 @@ func TestWaitOnMonitors(t *testing.T) {
 	}
 }
 
-// When the last one who has the parent open goes, what a monitor has queued can be read, and
-// nothing else can be done.
+// After the parent's last session has ended, a program can still read the frames that a monitor has
+// queued, but do nothing else.
 func TestOrphanedMonitors(t *testing.T) {
 	for _, f := range []uint64{monTx, monRx, monTx | monRx, monZ} {
 		t.Run(fmt.Sprintf("%#x", f), func(t *testing.T) {
@@ -307,7 +308,7 @@ func TestOrphanedMonitors(t *testing.T) {
 				t.Errorf("poll = %#x", got)
 			}
 
-			// Who opens the parent anew gets none of the old monitors.
+			// A program that opens the parent again gets none of the old monitors.
 			n := open(t, e, "vale0:a", request(8))
 			b.tx[0].put(t, frame("later"))
 			b.TxSync()
@@ -344,7 +345,7 @@ func TestPipeEndClosesUnderMonitors(t *testing.T) {
 	wantFrames(t, m.rx[0])
 }
 
-// Whoever closes first, everything comes back to the pools.
+// Whichever program closes first, everything returns to the pools.
 func TestMonitorsCloseInAnyOrder(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 14))
 	for range 100 {
@@ -372,7 +373,7 @@ func TestMonitorsCloseInAnyOrder(t *testing.T) {
 	}
 }
 
-// exchangeFrames has the parents that are open send a frame, and all programs receive.
+// exchangeFrames makes the open parents send a frame, and all programs receive.
 func exchangeFrames(t *testing.T, all []*program, parents ...*program) {
 	for _, p := range parents {
 		if slices.Contains(all, p) && p.tx[0].mine() > 0 {
@@ -414,8 +415,8 @@ func watchAgain(ctx context.Context, t *testing.T, e *engine.Engine, name string
 	}
 }
 
-// Parents, their monitors and everybody's syncs, in threads of their own; nothing is lost on the
-// way to the parent, and nobody who waits is left asleep.
+// Parents and their monitors sync in threads of their own. No frame is lost on the way to the
+// parent, and no waiting thread stays asleep.
 func TestMonitorsOfABusyPort(t *testing.T) {
 	testutil.CheckLeaks(t)
 	for _, c := range portPairs {
@@ -481,8 +482,8 @@ func TestMonitorsOfABusyPort(t *testing.T) {
 	}
 }
 
-// A switch has an attached interface for itself. A persistent port has monitors while somebody has
-// it open.
+// An attached interface has no monitors. A persistent port has monitors while a program has it
+// open.
 func TestMonitorsOfPortsThatLast(t *testing.T) {
 	o := newOffice(t, 1, 1)
 	o.mustNewIf("p0")

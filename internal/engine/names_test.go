@@ -84,7 +84,7 @@ func wantPasses(t *testing.T, from, to *program, text string) {
 	receive(t, to, func(f string) bool { return f == frame(text) })
 }
 
-// names are the ports that there are.
+// names returns the names of all ports.
 func (o *office) names() (all []string) {
 	for _, s := range o.e.Status().Ports {
 		all = append(all, s.Name)
@@ -145,8 +145,8 @@ func TestRenamedInterface(t *testing.T) {
 	})
 }
 
-// The TAP of the host rings says in its alias whose it is, by the name of now, and the host stays
-// behind it.
+// The alias of the host rings' TAP contains the present name of the interface, and the host stays
+// connected to the TAP.
 func TestRenamedWithHostRings(t *testing.T) {
 	o := newOffice(t, 1, 1)
 	o.openIn(o.ns, "v0")
@@ -204,7 +204,7 @@ func TestNamesExchanged(t *testing.T) {
 	}
 }
 
-// ending is how an interface can go.
+// ending is a way in which an interface can disappear.
 var ending = map[string]func(o *office, elsewhere *testutil.NS){
 	"deleted": func(o *office, _ *testutil.NS) { o.delete("va") },
 	"moved": func(o *office, elsewhere *testutil.NS) {
@@ -213,8 +213,8 @@ var ending = map[string]func(o *office, elsewhere *testutil.NS){
 	},
 }
 
-// What comes after an interface, with its name and its index, is another one: whoever has the old
-// one open keeps what is left of it.
+// A new interface with the name and index of an old one is another interface. Programs that have
+// the old one open keep their port.
 func TestSuccessorOfAnOpenInterface(t *testing.T) {
 	for how, end := range ending {
 		t.Run(how, func(t *testing.T) {
@@ -261,8 +261,8 @@ func wantSoonGone(t *testing.T, p *program) {
 	}
 }
 
-// An attached interface that goes leaves its switch, with its host stack and whoever polls it, and
-// its name is free.
+// An attached interface that disappears leaves its switch, with its host stack and its pollers, and
+// the name is free.
 func TestAttachedInterfaceGoes(t *testing.T) {
 	for how, end := range ending {
 		t.Run(how, func(t *testing.T) {
@@ -293,7 +293,7 @@ func TestAttachedInterfaceGoes(t *testing.T) {
 	}
 }
 
-// attachAndDetach attaches va, which is another interface now, sends a frame to it and detaches it.
+// attachAndDetach attaches va, which is a new interface, sends a frame to it and detaches it.
 func (o *office) attachAndDetach(p *program) {
 	o.t.Helper()
 	o.mustAttach("vale0:va")
@@ -314,7 +314,8 @@ func (o *office) wantFewPorts() {
 	}
 }
 
-// What is attached is found on its switch by all names of its interface, its successor by its own.
+// An attached port is found on its switch by all names of its interface. A later interface is found
+// by its own names.
 func TestRenamedWhileAttached(t *testing.T) {
 	o := newOffice(t, 0, 1)
 	o.cable("va", 77, "vafar")

@@ -130,7 +130,7 @@ func TestTheHostSeesPersistentPorts(t *testing.T) {
 			t.Errorf("%+v, %v; nothing is at the other end", i, err)
 		}
 	})
-	// Deleted by the host, its name can be had again.
+	// After the host has deleted the interface, its name is free again.
 	_, err := o.newIf("p0", abi.ValeNewIf{})
 	wantErrno(t, "make it again", err, syscall.EEXIST)
 	o.ns.Do(func() {
@@ -191,7 +191,7 @@ func TestPersistentPortOnASwitch(t *testing.T) {
 	}
 }
 
-// Attached to a second switch, a persistent port joins the two.
+// A persistent port that is attached to a second switch connects the two switches.
 func TestPersistentPortJoinsTwoSwitches(t *testing.T) {
 	o := newOffice(t, 0, 1)
 	o.mustNewIf("p0")
@@ -224,8 +224,8 @@ func TestPersistentPortJoinsTwoSwitches(t *testing.T) {
 	wantErrno(t, "delete", o.delIf("p0"), 0)
 }
 
-// Two ports that each join two switches are a loop, in which a frame for everybody goes round for
-// ever. Nothing may stop for it.
+// Two ports that each connect the same two switches make a loop, in which a broadcast goes round
+// for ever. Nothing else may block meanwhile.
 func TestALoopOfSwitches(t *testing.T) {
 	o := newOffice(t, 0, 1)
 	for i, first := range []string{"vale1:", "vale2:"} {

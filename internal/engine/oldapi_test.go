@@ -20,7 +20,7 @@ import (
 
 var le = binary.LittleEndian
 
-// roomy has buffers of the size that the first programs have built in.
+// roomy is a region with buffers of the size that the first programs have compiled in.
 var roomy = mem.Config{If: mem.Pool{Num: 16, Size: 1024}, Ring: mem.Pool{Num: 64, Size: 1024},
 	Buf: mem.Pool{Num: 512, Size: 2048}, NoHuge: true}
 
@@ -57,8 +57,8 @@ func openAs(t testing.TB, e *engine.Engine, api, name string, req abi.Register) 
 	return b
 }
 
-// oldProgram is a program of an API with avail. It knows of its rings what a header of the time
-// says.
+// oldProgram is a program of an API with avail. It knows only what netmap's header of that time
+// says about rings.
 type oldProgram struct {
 	*engine.Binding
 	api    *abi.API
@@ -207,7 +207,7 @@ func TestOldSyncsDoNotAllocate(t *testing.T) {
 	}
 }
 
-// A receiver may hold back slots before cur, which the sender then has not.
+// A receiver may reserve slots before cur. The sender does not get these back.
 func TestReserved(t *testing.T) {
 	for _, api := range withAvail {
 		if apiOf(api).Ring.Reserved == 0 {
@@ -253,7 +253,7 @@ func TestReserved(t *testing.T) {
 	}
 }
 
-// What makes no sense is refused, reported by poll, and put right.
+// Invalid indexes are refused, reported by poll, and corrected.
 func TestOldNonsense(t *testing.T) {
 	for _, api := range withAvail {
 		t.Run(api, func(t *testing.T) {
@@ -297,7 +297,7 @@ func TestOldNonsense(t *testing.T) {
 	}
 }
 
-// Buffers that a program has exchanged and not handed over belong where it put them.
+// Buffers that a program has exchanged but not handed over stay where the program put them.
 func TestSwappedBuffersOfOldPrograms(t *testing.T) {
 	e := newRoomy(t)
 	keep := open(t, e, "x{1", request(8)) // the region is not reset when the others go
@@ -318,7 +318,7 @@ func TestSwappedBuffersOfOldPrograms(t *testing.T) {
 	keep.Close()
 }
 
-// Who has the same ring in another layout moves it along, and the shadow follows.
+// A program with the same ring in another layout advances the ring, and the shadow follows.
 func TestOldAndNewOnOneRing(t *testing.T) {
 	e := newRoomy(t)
 	old, today := openOld(t, e, "A4b", "x{1", request(8)), open(t, e, "x{1", request(8))
@@ -340,7 +340,8 @@ func TestOldAndNewOnOneRing(t *testing.T) {
 	}
 }
 
-// Bindings of an API share shadows; those of others have their own; all go with the last.
+// Bindings of one API share shadows. Each API has its own shadows, which are freed with its last
+// binding.
 func TestShadowsAreShared(t *testing.T) {
 	e := newRoomy(t)
 	keep := open(t, e, "y{1", request(8))
@@ -360,7 +361,8 @@ func TestShadowsAreShared(t *testing.T) {
 	keep.Close()
 }
 
-// Rings of a port that has more in one direction look like pairs to those who only know pairs.
+// To programs that know only pairs of rings, a port with more rings in one direction seems to have
+// pairs.
 func TestUnevenRings(t *testing.T) {
 	e := newRoomy(t)
 	for _, api := range []string{"A0", "A1", "A3"} {
@@ -407,7 +409,8 @@ func TestRebind(t *testing.T) {
 	}
 }
 
-// The first programs have 2048 built in, and all with avail a field of 16 bits.
+// The first programs have a buffer size of 2048 built in. All programs with avail have a field of
+// 16 bits for the size.
 func TestBuffersThatOldProgramsCannotHave(t *testing.T) {
 	e := newEngine(t) // buffers of 256
 	for api, want := range map[string]syscall.Errno{"A0": syscall.EINVAL, "A1": syscall.EINVAL,
@@ -431,7 +434,7 @@ func oldTenants() (all []tenant) {
 	return all
 }
 
-// meddle does what the next bytes say: writes any word of any interface or ring, syncs, polls,
+// meddle does what the next bytes encode: writes any word of any interface or ring, syncs, polls,
 // chooses other rings.
 func (a *attacked) meddle(t testing.TB, f *tape) {
 	i := int(f.byte()) % len(a.programs)

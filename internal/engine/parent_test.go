@@ -19,7 +19,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// newPipeOffice is an office whose pipes have interfaces for parents, two for a user.
+// newPipeOffice returns an office that makes interfaces for the parents of pipes, at most two for a
+// user.
 func newPipeOffice(t *testing.T) *office {
 	return newOfficeOf(t, 1, 1, engine.Config{PipeInterfaces: true, UserInterfaces: 2})
 }
@@ -93,7 +94,7 @@ func TestParentHasNoAddress(t *testing.T) {
 	})
 }
 
-// Where there can be no interface, or is one, the pipe opens without.
+// If the interface cannot be made, or exists already, the pipe opens without a new one.
 func TestPipesWithoutParent(t *testing.T) {
 	o := newPipeOffice(t)
 	before := o.index("v0")
@@ -112,7 +113,7 @@ func TestPipesWithoutParent(t *testing.T) {
 	if o.index("v0") != before {
 		t.Error("v0 is another interface")
 	}
-	// A request that fails makes nothing, nor does one that only asks.
+	// A request that fails makes no interface, nor does one that only queries.
 	o.ns.Do(func() {
 		_, err := o.e.Register("bar{1", request(16, mode(abi.RegSW)))
 		wantErrno(t, "host rings of a pipe", err, syscall.EINVAL)
@@ -161,8 +162,8 @@ func noAdmin(t *testing.T, f func()) {
 	testutil.Require(t, "to drop a capability", <-done)
 }
 
-// Every user but root has a share of interfaces. Beyond it, pipes open without, and persistent
-// ports do not.
+// Every user but root has a share of interfaces. Beyond the share, pipes open without an interface,
+// and persistent ports cannot be made.
 func TestShareOfInterfaces(t *testing.T) {
 	o := newPipeOffice(t)
 	const user = 65534
@@ -220,7 +221,7 @@ func TestParentInAnotherNamespace(t *testing.T) {
 	o.wantSoonNoLink("foo")
 }
 
-// The parent is a port like any other persistent one, and stays for who uses it.
+// The parent is a port like any other persistent port, and stays while a program uses it.
 func TestParentAsAPort(t *testing.T) {
 	o := newPipeOffice(t)
 	a := o.openAs(0, "foo{1")
@@ -251,7 +252,8 @@ func TestParentAsAPort(t *testing.T) {
 	}
 }
 
-// The host may delete the interface. Pipes go on, and the next one makes it again.
+// The host may delete the interface. Pipes continue to work, and the next pipe makes the interface
+// again.
 func TestParentDeleted(t *testing.T) {
 	o := newPipeOffice(t)
 	a, b := o.openAs(0, "foo{1"), o.openAs(0, "foo}1")
@@ -270,7 +272,7 @@ func TestParentDeleted(t *testing.T) {
 	o.wantSoonNoLink("foo")
 }
 
-// Whatever order pipes come and go in, no interface is left and none is missing.
+// In whatever order pipes are opened and closed, no interface is left over and none is missing.
 func TestParentsAtOnce(t *testing.T) {
 	o := newPipeOffice(t)
 	var all sync.WaitGroup

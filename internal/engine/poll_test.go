@@ -156,7 +156,7 @@ func TestBadRings(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			e := newEngine(t)
-			// as long as it is there, nothing comes back but what is given back
+			// while this port is open, the pools are not reset: only freed buffers come back
 			open(t, e, "vale0:bystander", request(8))
 			usage := e.Region().Usage()
 			a, b := open(t, e, "x{1", request(8)), open(t, e, "x}1", request(8))
@@ -192,7 +192,7 @@ func TestBadRings(t *testing.T) {
 	}
 }
 
-// The ioctls say nothing about a bad ring, and poll only about rings that it looks at.
+// The ioctls report no error for a bad ring. Poll reports errors only for rings that it checks.
 func TestWhoSaysThatARingIsBad(t *testing.T) {
 	a, b := pair(t)
 	a.tx[0].move(99)

@@ -35,7 +35,7 @@ func newEngine(t testing.TB) *engine.Engine {
 	return e
 }
 
-// request is one for all rings of that many slots, changed by the functions.
+// request returns a request for all rings, with that many slots, after changes by the functions.
 func request(slots uint32, change ...func(*abi.Register)) abi.Register {
 	r := abi.Register{Mode: abi.RegAllNIC, TxSlots: slots, RxSlots: slots}
 	for _, f := range change {
@@ -55,10 +55,10 @@ func ring(i uint16) func(*abi.Register) {
 	return func(r *abi.Register) { r.Mode, r.RingID = abi.RegOneNIC, i }
 }
 
-// null is a request for a null port.
+// null returns a request for a null port.
 func null(r *abi.Register) { r.Mode, r.MemID = abi.RegNull, 1 }
 
-// program is a binding with the memory as a program sees it.
+// program is a binding, and the memory as a program sees it.
 type program struct {
 	*engine.Binding
 	nifp   *abi.If
@@ -116,7 +116,7 @@ func (r *programRing) move(head uint32) {
 	r.Head.Store(head)
 }
 
-// mine is how many slots the program has.
+// mine returns the number of slots that the program has.
 func (r *programRing) mine() int {
 	return int((r.Tail.Load() + r.NumSlots - r.Head.Load()) % r.NumSlots)
 }

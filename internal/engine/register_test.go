@@ -171,7 +171,7 @@ func TestExclusive(t *testing.T) {
 				b.Close()
 			}
 			first.Close()
-			// Nobody holds anything any more.
+			// All rings are free again.
 			open(t, e, c.name, c.second)
 		})
 	}
@@ -312,8 +312,8 @@ func TestPipesAreLikeTheirParents(t *testing.T) {
 	}
 }
 
-// Null ports have what is asked for, or ENOMEM at once: nothing is done in proportion to what
-// cannot be.
+// Null ports have the requested shape. A shape that is too large gets ENOMEM at once, without work
+// in proportion to it.
 func TestNullPortsThatCannotBe(t *testing.T) {
 	e := newEngine(t)
 	for what, req := range map[string]abi.Register{
@@ -326,7 +326,7 @@ func TestNullPortsThatCannotBe(t *testing.T) {
 	}
 }
 
-// A ring of one slot is there, and never has a frame.
+// A ring of one slot can be opened, and never has a frame.
 func TestRingsOfOneSlot(t *testing.T) {
 	for _, names := range [][2]string{{"vale0:a", "vale0:b"}, {"x{1", "x}1"}, {"vale0:a", "x{1"}} {
 		e := newEngine(t)
@@ -418,7 +418,7 @@ func TestAPortLivesAsLongAsABindingDoes(t *testing.T) {
 	b.Close()
 }
 
-// A null port belongs to whoever opened it, whatever its name is.
+// A null port belongs to the program that opened it, whatever its name is.
 func TestNullPortsStandAlone(t *testing.T) {
 	e := newEngine(t)
 	open(t, e, "x{1", request(8, null, rings(1, 1)))
@@ -523,7 +523,7 @@ func TestRegionThatCannotBe(t *testing.T) {
 	wantErrno(t, "buffers of 1 MiB", err, syscall.EINVAL)
 }
 
-// Ports are opened and closed by many at once, and used, also after they were closed.
+// Many goroutines open and close ports at once, and use them, even after they were closed.
 func TestOpenUseAndCloseAtTheSameTime(t *testing.T) {
 	testutil.CheckLeaks(t)
 	e := newEngine(t)

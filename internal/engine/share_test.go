@@ -11,7 +11,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/session"
 )
 
-// sharer is a program that has one ring with others, in whatever layout.
+// sharer is a program that shares one ring with others, in any layout.
 type sharer interface {
 	sync(t *testing.T)                      // of the tx and the rx ring
 	poll(events int16) (ready int16)        //
@@ -19,7 +19,7 @@ type sharer interface {
 	write(t *testing.T, texts []string) int // as many as there is room for, without a sync
 }
 
-// newcomer is one that knows today's rings.
+// newcomer is a sharer with today's rings.
 type newcomer struct{ *program }
 
 func (p newcomer) sync(t *testing.T) {
@@ -52,7 +52,7 @@ func (p newcomer) write(t *testing.T, texts []string) int {
 	return len(texts)
 }
 
-// veteran is one that knows rings with avail.
+// veteran is a sharer with rings that have avail.
 type veteran struct{ *oldProgram }
 
 func (p veteran) sync(t *testing.T) {
@@ -89,8 +89,8 @@ func share(t *testing.T, e *engine.Engine, api, name string, slots uint32) share
 	return veteran{openOld(t, e, api, name, request(slots))}
 }
 
-// crews are programs that have a ring together: of today's layout and another, of two others, of
-// many.
+// crews are groups of programs that share a ring: with today's layout and an old one, with two old
+// ones, with many.
 var crews = [][]string{{"", "A3"}, {"", "A0"}, {"", "A4b"}, {"A0", "A3"}, {"A0p", "A0"},
 	{"A2p", "A5"}, {"A3", "A4b"}, {"", "A0", "A3", "A5"}, {"", ""}}
 
@@ -112,8 +112,8 @@ func eachCrew(t *testing.T, name string,
 	}
 }
 
-// Programs of any layouts that take turns and begin theirs with a sync or poll have each frame
-// once, whether or not they say at the end of it, by another sync, how far they have come.
+// Programs of any layouts take turns, and begin each turn with a sync or poll. They get each frame
+// once, whether or not they end the turn with another sync.
 func TestSharedRxRing(t *testing.T) {
 	eachCrew(t, "x", func(t *testing.T, rnd *rand.Rand, crew []sharer, peer newcomer) {
 		sent, got := 0, 0
@@ -180,8 +180,7 @@ func TestSharedTxRing(t *testing.T) {
 	})
 }
 
-// Programs that do not agree among themselves at all may miss frames, but see none twice, and no
-// error.
+// Programs that do not coordinate at all may miss frames, but get no frame twice, and no error.
 func TestCarelessSharersSeeNoFrameTwice(t *testing.T) {
 	eachCrew(t, "x", func(t *testing.T, rnd *rand.Rand, crew []sharer, peer newcomer) {
 		sent, last := 0, make([]int, len(crew))
@@ -255,7 +254,8 @@ func TestOthersSyncsKeepUnsyncedWords(t *testing.T) {
 	}
 }
 
-// Buffers that one program exchanges stay where it put them when another has the slot, too.
+// Buffers that one program exchanges stay where it put them, even if another program shares the
+// slot.
 func TestSharedRingKeepsExchangedBuffers(t *testing.T) {
 	e := newRoomy(t)
 	today, old := open(t, e, "vale0:a", request(8, extra(2))),
@@ -281,7 +281,7 @@ func TestSharedRingKeepsExchangedBuffers(t *testing.T) {
 	today.Close()
 }
 
-// A ring in CSB mode is its program's alone: no other, of whatever API, gets it.
+// A ring in CSB mode is used by one program alone: no program of any API can open it.
 func TestNobodySharesWithALoop(t *testing.T) {
 	e := newRoomy(t)
 	b := open(t, e, "vale0:a", request(8, flags(abi.NRExclusive)))

@@ -8,8 +8,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/mem"
 )
 
-// While somebody opens a port, which may take a second, the status is what it was, with counters of
-// now.
+// While a port is being opened, which may take a second, the status shows the previous ports with
+// their present counters.
 func TestStatusDoesNotWaitForOpening(t *testing.T) {
 	e, err := New(Config{Region: mem.Config{NoHuge: true}})
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// ringOf is a ring of a port, as the status has it.
+// ringOf returns a ring of a port from the status.
 func ringOf(t testing.TB, s status.Status, port, ring string) status.Ring {
 	t.Helper()
 	for _, p := range s.Ports {
@@ -170,7 +170,7 @@ func TestStatusOfHostRings(t *testing.T) {
 	testutil.Require(t, "AF_XDP and TCX", err)
 	defer b.Close()
 	o.ns.AddAddr(t, "v0", "10.0.0.9/24")
-	// lost, for nobody forwards it; the question who 10.0.0.1 is arrives
+	// the request is lost, because no program forwards it; the ARP request for 10.0.0.1 arrives
 	o.ns.Ping(t, "10.0.0.1", 1, 100, 0)
 	b.RxSync()
 	if r := ringOf(t, o.e.Status(), "v0", "rx 1^"); r.Frames == 0 || r.Bytes < 42*r.Frames ||

@@ -101,7 +101,7 @@ func TestWaitWithContext(t *testing.T) {
 	}
 	b.tx[0].put(t, frame("x"))
 	b.TxSync()
-	// what is there is reported whatever the context says
+	// a ready event is reported even if the context has ended
 	wantOutcome(t, wait(ended, a, in, -1), in, nil)
 }
 
@@ -178,7 +178,7 @@ func TestWaitSendsWhatIsPending(t *testing.T) {
 	wantFrames(t, b.rx[0], frame("x"))
 }
 
-// Whoever waits for whatever is told when the port closes under him.
+// Every wait, for whatever event, ends when the port is closed.
 func TestCloseWakesThoseWhoWait(t *testing.T) {
 	for _, c := range []struct {
 		what   string

@@ -24,7 +24,7 @@ func newRegion(t *testing.T) *mem.Region {
 	return r
 }
 
-// newRing makes a ring with memory. At the end all memory has to be back in the pool.
+// newRing makes a ring with memory. At the end of the test, all memory must be back in the pool.
 func newRing(t *testing.T, dir Dir, n uint32) *Ring {
 	t.Helper()
 	region := newRegion(t)

@@ -56,7 +56,7 @@ type Entry struct {
 	Kind      string        // for users
 	Lasts     bool          // the port stays when nobody uses it
 	Held      bool          // somebody in the framework uses it
-	Owner     *Entry        // the port of a switch to which this one belongs; nil if it is not attached
+	Owner     *Entry        // the port of a switch to which this one belongs; nil if not attached
 	Busy      func() string // why nobody can open the port; nil when it can be opened
 	Behind    *Entry        // the attached interface's port; nil if this port is not an attachment
 	IsHost    bool          // the port's rings are the host rings of Behind

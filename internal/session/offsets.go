@@ -17,7 +17,7 @@ type Offsets struct {
 	Max     uint64 // in bytes; Session.MaxOffset returns the maximum in effect
 	Initial uint64 // for all slots of rings that no other session has
 	Bits    uint32 // how many low bits of ptr are the offset; 0 means all
-	MinGap  uint64 // bytes that the framework may write from an offset on; 0 means up to the buffer's end
+	MinGap  uint64 // bytes writable from an offset on; 0 means up to the buffer's end
 }
 
 // kringOffsets converts the option for rings. EINVAL if its values contradict each other.

@@ -31,7 +31,7 @@ func open(t *testing.T, env *session.Env, region *mem.Region, p port.Port,
 	return s
 }
 
-// see is the first ring of a direction as a program has it.
+// see returns the first ring of a direction as a program sees it.
 func see(region *mem.Region, p port.Port, dir kring.Dir) *kringtest.Ring {
 	r := p.Rings(dir)[0]
 	return &kringtest.Ring{Ring: r, Shared: shm.At[abi.Ring](region.Bytes(), uintptr(r.Offset()))}
@@ -58,7 +58,7 @@ func TestSessionsNeedNoRegistry(t *testing.T) {
 	}
 }
 
-// quiet is a port that receives frames and tells nobody.
+// quiet is a port that receives frames without notification.
 type quiet struct {
 	region  *mem.Region
 	rings   [2][]*kring.Ring
@@ -84,7 +84,7 @@ func (q *quiet) Start(r *kring.Ring) error         { return r.Alloc(q.region, tr
 func (q *quiet) Stop(r *kring.Ring)                { r.Free(0, r.N) }
 func (q *quiet) Close() error                      { return nil }
 
-// Those who wait for news of which nobody tells look again by themselves.
+// A wait for news without notification polls again by itself.
 func TestWaitOnASilentRing(t *testing.T) {
 	region := kringtest.NewRegion(t, 64)
 	q := newQuiet(region)
