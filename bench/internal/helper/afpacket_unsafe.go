@@ -25,8 +25,8 @@ type packets struct {
 	buffers  [packetBatch][2048]byte
 }
 
-// newPackets points every message to the frame. If frame is nil, each message gets a buffer to
-// receive into.
+// newPackets gives each message a buffer: a copy of the frame, or if frame is nil, room to receive
+// into.
 func newPackets(frame []byte) *packets {
 	p := &packets{}
 	for i := range p.messages {

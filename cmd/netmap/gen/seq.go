@@ -60,7 +60,7 @@ func (s *seqReceiver) drain(ring *netmap.Ring, e *sequence) {
 	s.finish(ring, w)
 }
 
-// countSlot counts a slot, and writes a line if a packet has not as many slots as the last packet.
+// countSlot counts a slot, and writes a line if a packet has more or fewer slots than the last one.
 func (s *seqReceiver) countSlot(more bool) {
 	if s.slots++; more {
 		return

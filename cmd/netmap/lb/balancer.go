@@ -228,8 +228,8 @@ func (b *balancer) retry(o *output, r netmap.Window, n, size int, swap bool) err
 }
 
 // enqueue adds a frame to the queue of a pipe. With swap, the queue takes the frame's buffers, and
-// extra buffers replace them in the rx ring; else it takes a copy. Frames in the queue start at the
-// beginning of their buffers.
+// extra buffers replace them in the rx ring. Without swap, or if the frame has an offset in its
+// buffers, the queue takes a copy: queued frames start at the beginning of their buffers.
 func (b *balancer) enqueue(o *output, r netmap.Window, n int, swap bool) {
 	for range n {
 		last := len(b.free) - 1
