@@ -13,12 +13,12 @@ import (
 type inbox struct {
 	port   *Port
 	ring   *kring.Ring
-	parent [2]*kring.Ring // by direction; nil where there is none, or it is not watched
+	parent [2]*kring.Ring // by direction; nil for a ring that does not exist or is not watched
 
-	attached bool                  // the registry's lock
-	next     atomic.Pointer[inbox] // in a chain
+	attached bool                  // guarded by the registry's lock
+	next     atomic.Pointer[inbox] // the next monitor in a chain
 
-	mu   sync.Mutex // of those who deliver
+	mu   sync.Mutex // held while frames are delivered
 	open bool
 }
 
@@ -28,7 +28,7 @@ func (in *inbox) setOpen(open bool) {
 	in.open = open
 }
 
-// attach hangs the inbox on the parent's rings.
+// attach adds the inbox to the taps of the parent's rings.
 func (in *inbox) attach() {
 	for _, r := range in.parent {
 		if r != nil {
@@ -44,7 +44,8 @@ func (in *inbox) attach() {
 	}
 }
 
-// detach is the inverse; an orphan's rings have been detached before they are stopped.
+// detach undoes attach. It does nothing the second time: an orphan is detached before its rings are
+// stopped.
 func (in *inbox) detach() {
 	if !in.attached {
 		return
@@ -63,12 +64,12 @@ func (in *inbox) detach() {
 	in.next.Store(nil)
 }
 
-// Wake implements kring.Waiter: something has come to the parent's rx ring, and a sync will fetch
-// it.
+// Wake implements kring.Waiter. It is called when frames have come to the parent's rx ring; the
+// monitor's next sync fetches them.
 func (in *inbox) Wake() { in.ring.Waiters.Wake() }
 
-// sync gives back what the program read, to the next one in the chain if there is one, and fetches
-// what has arrived at the parent.
+// sync gives the frames that the program has read to the next monitor in the chain, if there is
+// one, releases their slots, and fetches the frames that have arrived at the parent.
 func (in *inbox) sync(r *kring.Ring, _ kring.Memory) error {
 	if k, head := r.HwCur.Load(), r.Head(); k != head {
 		if next := in.next.Load(); next != nil && next.take(r, k, head, fromMonitor) {
@@ -84,8 +85,8 @@ func (in *inbox) sync(r *kring.Ring, _ kring.Memory) error {
 	return nil
 }
 
-// fetch syncs the parent's rx ring without its program, for a copy monitor. Whatever that finds,
-// all copy monitors of the ring get.
+// fetch syncs the parent's rx ring without its program, for a copy monitor. All copy monitors of
+// the ring get the frames that this sync finds.
 func (in *inbox) fetch() {
 	r := in.ring.Source.Load()
 	if r == nil {
@@ -94,21 +95,21 @@ func (in *inbox) fetch() {
 	r.Hold()
 	defer r.Drop()
 	t, ok := r.Tap().(*tap)
-	if !ok || !r.Mapped() { // an orphan in a moment, or a ring that nobody has open
+	if !ok || !r.Mapped() { // the monitor is being detached, or nobody has the ring open
 		return
 	}
 	tail := r.HwTail.Load()
 	t.puller = in
-	r.Sync(r, nil) // an error is for the parent's program, which will meet it
+	r.Sync(r, nil) // the parent's program gets an error in its own sync
 	t.puller = nil
 	if r.News != kring.Called && r.HwTail.Load() != tail {
 		r.Waiters.Wake() // nobody else tells the parent's program
 	}
 }
 
-// origin says what becomes of a slot's flags: the monitor's has those that say something about the
-// frame, not what the parent's program and the port say to each other, and where the frame was
-// taken. In a chain that is known already.
+// origin determines the flags of the monitor's slot. It keeps those flags of the parent's slot that
+// describe the frame; flags that the parent's program and the port exchange are dropped. It sets a
+// flag that tells in which ring the frame was taken; in a chain that flag is kept.
 type origin struct{ keep, set uint16 }
 
 const ofFrame = 0xffff &^ (abi.NSBufChanged | abi.NSReport | abi.NSIndirect | abi.NSTxMon)
@@ -119,8 +120,8 @@ var (
 	fromMonitor = origin{ofFrame | abi.NSTxMon, 0}
 )
 
-// take takes the frames in a ring's slots from slot from up to slot to, as many as there is room
-// for, the newest. The caller holds that ring. It says whether there is something new.
+// take takes frames from the slots of a ring, from slot from up to slot to. If there is no room for
+// all, it takes the newest. The caller holds that ring. It reports whether it took any.
 func (in *inbox) take(src *kring.Ring, from, to uint32, o origin) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -141,7 +142,7 @@ func (in *inbox) take(src *kring.Ring, from, to uint32, o origin) bool {
 		case !r.Bufs().Valid(own.BufIdx()): // the monitor's program left no buffer here
 			slot.SetWord(abi.MakeSlotWord(0, 0, flags))
 			bad++
-		case !src.Bufs().Valid(w.BufIdx()): // nor the parent's there
+		case !src.Bufs().Valid(w.BufIdx()): // the parent's program left no buffer there
 			slot.SetWord(abi.MakeSlotWord(own.BufIdx(), 0, flags))
 			bad++
 		case in.port.zero:
@@ -167,8 +168,8 @@ func (in *inbox) take(src *kring.Ring, from, to uint32, o origin) bool {
 	return true
 }
 
-// copy copies a frame between buffers of different regions, or of rings that have offsets, and says
-// how much of it there was room for.
+// copy copies a frame between buffers of different regions, or of rings that have offsets. It
+// returns the number of bytes that found room.
 func (in *inbox) copy(slot *abi.Slot, own abi.SlotWord, src *kring.Ring, k uint32,
 	w abi.SlotWord) uint16 {
 	at, room := in.ring.Span(slot)
@@ -177,14 +178,15 @@ func (in *inbox) copy(slot *abi.Slot, own abi.SlotWord, src *kring.Ring, k uint3
 	return uint16(copy(in.ring.Bufs().Bytes(own.BufIdx())[at:at+room], from))
 }
 
-// moveToStart has the frame in slot k start where its buffer does. A zero-copy monitor has no
-// offsets, and gets the buffer.
+// moveToStart moves the frame in slot k to the start of its buffer. A zero-copy monitor gets that
+// buffer, and has no offsets.
 func moveToStart(src *kring.Ring, k uint32, w abi.SlotWord) {
 	b := src.Bufs().Bytes(w.BufIdx())
 	copy(b[:min(int(w.Len()), len(b))], b[src.OffsetOf(src.Slot(k)):])
 }
 
-// skip is where to begin so that the rest finds room. Packets go whole, and are counted.
+// skip returns the first slot of those that the monitor has room for. It skips whole packets and
+// counts them as drops.
 func (in *inbox) skip(src *kring.Ring, from, to uint32) uint32 {
 	n, room := src.Dist(from, to), in.ring.Room()
 	if n <= room {
@@ -197,14 +199,14 @@ func (in *inbox) skip(src *kring.Ring, from, to uint32) uint32 {
 		}
 		from = src.Next(from)
 	}
-	if more { // its end is still to come
+	if more { // the packet's end comes later
 		lost++
 	}
 	in.ring.Drops.Add(kring.NoRoom, lost)
 	return from
 }
 
-// length is a slot's length, no more than a buffer.
+// length returns the length in a slot, at most the size of a buffer.
 func (in *inbox) length(w abi.SlotWord) uint16 {
 	return uint16(min(uint32(w.Len()), in.ring.Bufs().Size()))
 }

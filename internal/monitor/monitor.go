@@ -1,34 +1,35 @@
 // Package monitor is a port that shows the frames of another one, its parent. Rx ring i of the
-// monitor gets what passes the parent's rings i, both directions or one. The parent's program
-// notices nothing but the time it takes.
+// monitor gets the frames of the parent's rings i, of both directions or one. The parent's program
+// notices nothing but the time that this takes.
 //
 //	parent  TX i ── tap ──┐
 //	                      ├──> monitor  RX i        and one TX ring on which nothing can be sent
 //	parent  RX i ── tap ──┘
 //
-// Host rings of the parent are the monitor's host rings, in the same way.
+// The parent's host rings are shown in the monitor's host rings, in the same way.
 //
-// A copy monitor sees frames early: those sent, when the parent's program hands them over, and
-// those received, when they arrive, whether or not that program reads. Nothing need happen at the
-// parent for that: a sync of the monitor looks after the parent's rx ring, too. Several monitors of
-// a ring are independent.
+// A copy monitor sees frames early: sent frames when the parent's program hands them over, and
+// received frames when they arrive, even if that program does not read. The parent need not sync
+// for that: a sync of the monitor syncs the parent's rx ring, too. Several copy monitors of a ring
+// are independent.
 //
-// A zero-copy monitor sees frames late: when a sent slot comes back, and when a received one is
-// released. It exchanges buffers, its own empty one for the parent's. Several of them on one ring
-// form a chain, in which each sees what the one before has released:
+// A zero-copy monitor sees frames late: when a sent slot comes back, and when a received slot is
+// released. It exchanges an empty buffer of its own for the parent's. Several zero-copy monitors of
+// a ring form a chain, in which each sees the frames that the one before has released:
 //
 //	parent  i ── tap ──> first  RX i ──> second  RX i ──> …
 //
-// A monitor never holds the parent up. What finds no room in its ring is lost and counted there,
-// and of a batch the newest frames are kept. When the parent's last user goes, the monitor is an
-// orphan: its rings keep what is queued, and syncs say EIO.
+// A monitor never delays the parent. Frames that find no room in its ring are lost and counted
+// there; of a batch, the newest frames are kept. When the parent's last user closes it, the monitor
+// is an orphan: its rings keep the queued frames, and syncs return EIO.
 //
 // # Locks
 //
-// A ring's holder may take the ring's source, the parent's rx ring; never the other way round. Both
-// directions of the parent, and the one before in a chain, deliver to an rx ring under its inbox's
-// mutex, which is the last lock there is. Who hangs taps on rings and takes them off (Start, Stop,
-// Orphan) is alone in that, by the registry's lock, and holds the tapped rings.
+// The holder of a monitor's ring may take the ring's source, the parent's rx ring; never the other
+// way round. Both directions of the parent, and the monitor before in a chain, deliver to an rx
+// ring under its inbox's mutex. No other lock is taken under that mutex. Taps are added to rings
+// and removed (Start, Stop, Orphan) under the registry's lock, by a caller that holds the tapped
+// rings.
 package monitor
 
 import (
@@ -62,22 +63,22 @@ type Port struct {
 	watched [2]bool // by direction of the parent
 	zero    bool    // zero-copy
 	rings   [2][]*kring.Ring
-	host    [2][]*kring.Ring // whose numbers follow
+	host    [2][]*kring.Ring // their numbers follow those of rings
 	inboxes []*inbox
 
 	orphan       atomic.Bool
-	gone, noSend *fault.Error // made here, because syncs allocate nothing
+	gone, noSend *fault.Error // made in advance, because syncs allocate nothing
 }
 
-// Config says what a monitor is.
+// Config describes a monitor.
 type Config struct {
 	Parent           string // its name
 	Serial           uint64 // tells monitors of one parent apart
-	Flags            uint64 // some of Flags; zero-copy means both directions
+	Flags            uint64 // some of Flags; zero-copy always means both directions
 	TxSlots, RxSlots uint32
 }
 
-// Name is the monitor's name: parent/zrt#serial.
+// Name returns the monitor's name: parent/zrt#serial.
 func (c Config) Name() string {
 	var b strings.Builder
 	for _, f := range []struct {
@@ -110,8 +111,8 @@ func New(region *mem.Region, parent port.Port, c Config) *Port {
 	return p
 }
 
-// watch makes a tx ring, and the rx rings for some of the parent's rings. They are numbered
-// through.
+// watch makes a tx ring, and the rx rings for some of the parent's rings, all numbered
+// consecutively.
 func (p *Port) watch(name string, of func(kring.Dir) []*kring.Ring,
 	c Config) (rings [2][]*kring.Ring) {
 	noSend := func(*kring.Ring, kring.Memory) error { return p.noSend }
@@ -132,20 +133,20 @@ func (p *Port) watch(name string, of func(kring.Dir) []*kring.Ring,
 	return rings
 }
 
-// Rings are the rings of a direction.
+// Rings returns the rings of a direction.
 func (p *Port) Rings(dir kring.Dir) []*kring.Ring { return p.rings[dir] }
 
-// HostRings are those of the parent's host rings.
+// HostRings returns the monitor's host rings of a direction.
 func (p *Port) HostRings(dir kring.Dir) []*kring.Ring { return p.host[dir] }
 
-// Start gives a ring its memory and, an rx ring, hangs it on the parent's rings. ENXIO for an
-// orphan.
+// Start gives a ring its memory, and adds an rx ring to the taps of the parent's rings. ENXIO for
+// an orphan.
 func (p *Port) Start(r *kring.Ring) error {
 	if p.orphan.Load() {
 		return fault.New(syscall.ENXIO, "open", r.Name, "%s", p.gone.Hint)
 	}
 	if r.Dir == abi.DirTx {
-		return r.Alloc(p.region, false) // nothing is ever sent: its slots are not worth a buffer
+		return r.Alloc(p.region, false) // nothing is ever sent, so its slots need no buffers
 	}
 	if err := r.Alloc(p.region, true); err != nil {
 		return err
@@ -156,7 +157,7 @@ func (p *Port) Start(r *kring.Ring) error {
 	return nil
 }
 
-// Stop is the inverse. Frames that were not read are lost to the next one in a chain.
+// Stop undoes Start. The next monitor in a chain loses the frames that were not read.
 func (p *Port) Stop(r *kring.Ring) {
 	if r.Dir == abi.DirTx {
 		r.Free(0, 0)
@@ -168,8 +169,8 @@ func (p *Port) Stop(r *kring.Ring) {
 	r.Free(0, r.N)
 }
 
-// AcceptOffsets says EOPNOTSUPP for a zero-copy monitor: its buffers are exchanged with the
-// parent's, which decides.
+// AcceptOffsets returns EOPNOTSUPP for a zero-copy monitor: it exchanges its buffers with the
+// parent, whose program decides where frames start.
 func (p *Port) AcceptOffsets(uint32) error {
 	if p.zero {
 		return fault.New(syscall.EOPNOTSUPP, "use offsets on", p.name,
@@ -181,8 +182,8 @@ func (p *Port) AcceptOffsets(uint32) error {
 // Close has nothing left to do.
 func (p *Port) Close() error { return nil }
 
-// Orphan takes the monitor off its parent, whose last user has gone, and wakes those who wait for
-// frames.
+// Orphan removes the monitor from its parent, which its last user has closed, and wakes the
+// programs that wait for frames.
 func (p *Port) Orphan() {
 	for _, in := range p.inboxes {
 		in.detach()
@@ -195,7 +196,7 @@ func (p *Port) Orphan() {
 	}
 }
 
-// Describe says what the monitor shows.
+// Describe describes the frames that the monitor shows.
 func (p *Port) Describe() (detail string, drops map[string]uint64) {
 	switch {
 	case p.orphan.Load():

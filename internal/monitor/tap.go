@@ -7,8 +7,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 )
 
-// tap is what hangs on one of the parent's rings, for all monitors that watch it. Whoever holds the
-// ring may use it.
+// tap shows the frames of one of the parent's rings to all monitors that watch the ring. The ring's
+// holder may use it.
 //
 //	tx   seen    copied up to here: frames are copied before the port sends them
 //	     freed   not used: what the port's sync adds to HwTail has come back
@@ -19,13 +19,13 @@ type tap struct {
 	ring   *kring.Ring
 	origin origin
 	copies []*inbox // copy monitors
-	chain  []*inbox // zero-copy monitors, each of which knows the next
+	chain  []*inbox // zero-copy monitors; each has a pointer to the next
 
 	seen, freed uint32
-	puller      *inbox // whose sync this is part of, nil for the parent's: it needs no waking
+	puller      *inbox // a monitor that syncs the ring itself, not to be woken
 }
 
-// tapOf is the tap on a ring, which is hung there if there is none.
+// tapOf returns the tap of a ring, and makes it if there is none.
 func tapOf(r *kring.Ring) *tap {
 	if t, ok := r.Tap().(*tap); ok {
 		return t
@@ -33,13 +33,13 @@ func tapOf(r *kring.Ring) *tap {
 	t := &tap{ring: r, origin: fromTx, seen: r.HwCur.Load(), freed: r.HwCur.Load()}
 	if r.Dir == abi.DirRx {
 		t.origin = fromRx
-		t.seen = r.HwTail.Load() // what has arrived already is nobody's news
+		t.seen = r.HwTail.Load() // frames that have arrived before are not shown
 	}
 	r.SetTap(t)
 	return t
 }
 
-// add adds a monitor at the end.
+// add adds a monitor, a zero-copy one at the end of the chain.
 func (t *tap) add(in *inbox) {
 	if !in.port.zero {
 		t.copies = append(t.copies, in)
@@ -51,8 +51,8 @@ func (t *tap) add(in *inbox) {
 	t.chain = append(t.chain, in)
 }
 
-// remove takes a monitor off, and the tap with the last one. Whoever came after it in the chain
-// follows the one before.
+// remove removes a monitor, and the tap itself after its last monitor. The next monitor in the
+// chain then follows the one before.
 func (t *tap) remove(in *inbox) {
 	if i := slices.Index(t.copies, in); i >= 0 {
 		t.copies = slices.Delete(t.copies, i, i+1)
@@ -88,14 +88,14 @@ func (t *tap) syncTx(program kring.Memory, port kring.Sync) error {
 func (t *tap) syncRx(program kring.Memory, port kring.Sync) error {
 	r := t.ring
 	full := r.Room() == 0
-	t.show(r.HwTail.Load()) // what the program may have read already, if it does not keep to its slots
+	t.show(r.HwTail.Load()) // a program that reads beyond its slots may have seen them
 	t.release(since(r, t.freed, r.Head()), r.Head())
 	t.freed = r.Head()
 	err := port(r, program)
 	t.show(r.HwTail.Load())
 	if full && r.Room() > 0 {
 		for _, in := range t.copies {
-			in.Wake() // it gave up waiting for frames that had no room here
+			in.Wake() // it slept because nothing could arrive
 		}
 	}
 	return err
@@ -112,7 +112,7 @@ func (t *tap) Tail(hwtail uint32) uint32 {
 // Fresh implements kring.Tap.
 func (t *tap) Fresh() { t.seen, t.freed = 0, 0 }
 
-// show copies the frames that are new, up to slot to, to the copy monitors.
+// show copies the new frames, up to slot to, to the copy monitors.
 func (t *tap) show(to uint32) {
 	from := since(t.ring, t.seen, to)
 	t.seen = to
@@ -126,15 +126,16 @@ func (t *tap) show(to uint32) {
 	}
 }
 
-// release gives the slots that come back to the first of the zero-copy monitors.
+// release gives the frames in the slots that come back to the first zero-copy monitor.
 func (t *tap) release(from, to uint32) {
 	if from != to && len(t.chain) > 0 && t.chain[0].take(t.ring, from, to, t.origin) {
 		t.chain[0].ring.Waiters.Wake()
 	}
 }
 
-// since is where to go on, up to slot to, after mark. A port that is in trouble leaves slots where
-// they are, and they come again; a ring whose program lost its way may start anew at HwCur.
+// since returns the slot after mark where to continue, up to slot to. A port in trouble leaves
+// slots where they are, and they come again. A ring whose program wrote a wrong head may start anew
+// at HwCur.
 func since(r *kring.Ring, mark, to uint32) uint32 {
 	cur := r.HwCur.Load()
 	if r.Dist(cur, mark) <= r.Dist(cur, to) {

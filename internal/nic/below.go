@@ -9,8 +9,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
 
-// TakeBelow prepares the interfaces that frames of an interface come through: it turns off what
-// joins frames there. Its errors are those of takeover.Take; giveBack undoes everything.
+// TakeBelow prepares the interfaces through which frames of this interface come: it switches off
+// the features that join frames there. Its errors are those of takeover.Take; giveBack undoes
+// everything.
 func TakeBelow(f *nicfacts.Facts, dir string) (giveBack func() error, err error) {
 	if !f.IsAbove() {
 		return func() error { return nil }, nil

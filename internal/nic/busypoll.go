@@ -17,13 +17,13 @@ const (
 	mostBusyPoll  = 100 * time.Millisecond
 )
 
-// emptyRounds is how many polls that find nothing the driver waits for before it enables interrupts
+// emptyRounds is the number of polls without frames after which the driver enables interrupts
 // again. The kernel's documentation of AF_XDP recommends 2.
 const emptyRounds = 2
 
 // SetBusyPoll makes interfaces receive in the syncs of their programs instead of in interrupts. If
-// no program syncs for d, the kernel uses interrupts again. 0 turns it off. EINVAL for a time that
-// is out of bounds.
+// no program syncs for d, the kernel uses interrupts again. 0 turns busy polling off. EINVAL for a
+// time that is out of bounds.
 func (c *Config) SetBusyPoll(d time.Duration) error {
 	if d != 0 && (d < leastBusyPoll || d > mostBusyPoll) {
 		return fault.New(syscall.EINVAL, "poll drivers", "for "+d.String(),
@@ -33,7 +33,7 @@ func (c *Config) SetBusyPoll(d time.Duration) error {
 	return nil
 }
 
-// deferral is what busy polling needs of the interface, nil for nothing.
+// deferral returns the settings of the interface that busy polling needs, nil for none.
 func (p *Port) deferral() *ethtool.Deferral {
 	if p.cfg.BusyPoll == 0 {
 		return nil
@@ -41,8 +41,8 @@ func (p *Port) deferral() *ethtool.Deferral {
 	return &ethtool.Deferral{HardIRQs: emptyRounds, FlushTimeout: int(p.cfg.BusyPoll.Nanoseconds())}
 }
 
-// canBusyPoll returns EOPNOTSUPP for generic mode with busy polling: frames of generic XDP have
-// already come through the driver's receive loop, and the kernel does not tell through which.
+// canBusyPoll returns EOPNOTSUPP for busy polling in generic mode: frames of generic XDP have
+// already come through the driver's receive loop, and the kernel does not report through which one.
 func (p *Port) canBusyPoll(mode xsk.Mode) error {
 	if p.cfg.BusyPoll == 0 || mode != xsk.Generic {
 		return nil

@@ -2,7 +2,7 @@
 
 package nic
 
-// held records where each buffer is. Slots of the framework do not tell: frames arrive in any
+// held records where each buffer is. The framework's slots do not record it: frames arrive in any
 // buffer, and buffers come back from sending in any order.
 //
 // It has a byte for each buffer. With bits, the loops over frames would be slower: consecutive
@@ -13,7 +13,7 @@ type place uint8
 
 const (
 	unfit   place = iota // there is no such buffer, or the kernel does not take it where it lies
-	outside              // the kernel may have it
+	outside              // the kernel may be given it
 	inside               // the kernel has it
 	strayed              // the kernel has it from an earlier ring that was stopped
 )
@@ -33,7 +33,7 @@ func (h held) fit(fits func(buf uint32) bool) {
 	}
 }
 
-// of returns where a buffer is. The number may be anything.
+// of returns where a buffer is. Any number is allowed.
 func (h held) of(buf uint32) place {
 	if buf < uint32(len(h)) {
 		return h[buf]
@@ -50,7 +50,7 @@ func (h held) remove(buf uint32) place {
 	return was
 }
 
-// count is how many buffers are at a place.
+// count returns the number of buffers at a place.
 func (h held) count(at place) (n uint32) {
 	for _, p := range h {
 		if p == at {

@@ -14,7 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// limits are the limits of what may be sent now, as the watcher sees them.
+// limits are the limits of what may be sent now, as the watcher last saw them.
 type limits struct {
 	mtu     atomic.Int32
 	most    atomic.Uint32 // bytes of the longest frame
@@ -27,7 +27,7 @@ func (l *limits) setMTU(mtu int) {
 	l.most.Store(uint32(mtu) + frameOverhead)
 }
 
-// longest is how long a frame may be. In zero-copy mode the device decides.
+// longest returns the largest length of a frame. In zero-copy mode the device decides.
 func (p *Port) longest(s *xsk.Socket) uint32 {
 	if s.ZeroCopy() {
 		return math.MaxUint32
@@ -35,11 +35,11 @@ func (p *Port) longest(s *xsk.Socket) uint32 {
 	return p.limits.most.Load()
 }
 
-// MTU is the interface's MTU now.
+// MTU returns the interface's current MTU.
 func (p *Port) MTU() int { return int(p.limits.mtu.Load()) }
 
-// cannotSend is the error when the kernel does not take what is in its ring. Programs get EIO,
-// whatever the kernel returned.
+// cannotSend returns the error for frames that the kernel does not take from its ring. Programs get
+// EIO, whatever the kernel returned.
 func (p *Port) cannotSend(e error) error {
 	why := fmt.Sprintf("the kernel says: %v", e)
 	if hint := sendHints[fault.Errno(e)]; hint != "" {
@@ -56,7 +56,7 @@ var sendHints = fault.Hints{
 	syscall.ENOMEM:   "there is not enough memory",
 }
 
-// kick makes the kernel take what waits in its ring. In copy modes it does nothing without a
+// kick makes the kernel take the frames in its ring. In copy modes it does nothing without a
 // carrier: the kernel would drop one frame for each call.
 func (x *txSide) kick() (err error) {
 	s := x.socket
@@ -79,7 +79,7 @@ func (x *txSide) kick() (err error) {
 	return err
 }
 
-// count counts what the kernel has taken. The retrier offers the rest again.
+// count counts the frames that the kernel has taken. The retrier offers the rest again.
 func (x *txSide) count() {
 	var frames, bytes uint64
 	if !x.socket.ZeroCopy() && x.socket.TxPending() > 0 {
@@ -90,7 +90,8 @@ func (x *txSide) count() {
 	x.frames, x.bytes = frames, bytes
 }
 
-// retry is kick for the retrier. It returns how many slots still wait, and how many have been sent.
+// retry is kick for the retrier. It returns the number of slots that still wait and the number that
+// have been sent.
 func (x *txSide) retry() (left, gone uint32) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -107,7 +108,7 @@ func (x *txSide) retry() (left, gone uint32) {
 type refusal struct {
 	since time.Time // when the frame that is offered again was refused first
 	least uint32    // frames of this length or more have been given up
-	last  time.Time // when the last of them was
+	last  time.Time // when the last of them was given up
 }
 
 const (
@@ -121,7 +122,7 @@ const (
 	refusalMemory   = time.Second
 )
 
-// hopeless tells whether a frame that the device has just refused can never be sent. The kernel
+// hopeless reports whether a frame that the device has just refused can never be sent. The kernel
 // does not report whether the device was only full. A veth pair refuses frames that are too long
 // for its other end; a TAP refuses none for their length.
 func (x *txSide) hopeless(length uint32, again bool) bool {

@@ -22,22 +22,22 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/takeover"
 )
 
-// linkInfo is what the port must know about its interface.
+// linkInfo describes the interface of a port.
 type linkInfo struct {
 	index, mtu int
-	queues     ethtool.Queues // when it is in use
+	queues     ethtool.Queues // while it is in use
 	kilobytes  bool           // zero-copy mode cuts frames that do not fit into a buffer's whole KiB
 	forgets    bool           // the driver loses the XDP program when it stops the interface
-	segments   int            // buffers that a packet may have then
+	segments   int            // largest number of buffers of a packet
 
 	facts *nicfacts.Facts   // when it was looked up
-	wish  *ethtool.Channels // what its channels are to be while it is in use, nil for as they are
+	wish  *ethtool.Channels // its channels while it is in use, nil to keep them
 }
 
 // wishChannels is a variable for tests: no interface that they can make has a driver with wishes.
 var wishChannels = takeover.WishChannels
 
-// forgetful is the driver that forgets XDP programs (vmxnet3_rq_cleanup_all); a variable for tests.
+// forgetful is the driver that loses XDP programs (vmxnet3_rq_cleanup_all); a variable for tests.
 var forgetful = "vmxnet3"
 
 // findLink looks up an interface of the calling thread's network namespace. ENXIO if it does not
@@ -55,11 +55,12 @@ func findLink(name string) (linkInfo, error) {
 	return describe(nicfacts.Ask(l))
 }
 
-// maxQueues is how many queues a port can have: ring numbers have 16 bits, and host rings are
-// numbered after the others.
+// maxQueues is the largest number of queues of a port: ring numbers have 16 bits, and host rings
+// are numbered after the others.
 const maxQueues = 1 << 15
 
-// describe works out what the facts mean for a port. EINVAL if it cannot be a port.
+// describe derives the properties of a port from the facts. EINVAL if the interface cannot be a
+// port.
 func describe(f *nicfacts.Facts) (linkInfo, error) {
 	info := linkInfo{
 		index: f.Index, mtu: f.MTU, queues: f.Queues(), facts: f,
@@ -91,17 +92,17 @@ type watcher struct {
 	ns      netns.NsHandle
 	updates chan netlink.LinkUpdate
 	done    chan struct{}
-	asked   chan struct{} // somebody doubts what the other end of a veth pair takes
-	looked  time.Time     // when that was looked up last
-	over    bool          // nothing that comes can mend the port
-	name    string        // of the interface, when something was last heard of it
+	asked   chan struct{} // a request to look up the MTU of a veth pair's other end
+	looked  time.Time     // when that MTU was looked up last
+	over    bool          // the port has failed for good
+	name    string        // of the interface, in the last event
 	ended   sync.WaitGroup
 }
 
 // queuePatience is how often the number of queues is looked up.
 const queuePatience = time.Second
 
-// watch starts a watcher in the calling thread's network namespace, which the watcher remembers.
+// watch starts a watcher of the interface in the calling thread's network namespace.
 func watch(p *Port) (*watcher, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -164,7 +165,7 @@ func (w *watcher) run() {
 	}
 }
 
-// named records the interface's name.
+// named records the interface's current name.
 func (w *watcher) named(name string) {
 	if was := w.name; name != was {
 		w.name = name
@@ -212,10 +213,10 @@ func (w *watcher) inQueues() {
 	}
 }
 
-// changed tells whether the interface's queues differ from the port's. While the interface is down
-// the kernel does not report them.
+// changed reports whether the interface's queues differ from the port's. While the interface is
+// down the kernel does not report them.
 func (l *linkInfo) changed(now *nicfacts.Facts) bool {
-	if l.wish != nil { // not taken yet, or taken
+	if l.wish != nil { // the channels of wish are set only while the interface is in use
 		return now.Channels != nil && *now.Channels != *l.facts.Channels && *now.Channels != *l.wish
 	}
 	if now.InUse == (ethtool.Queues{}) {

@@ -51,7 +51,7 @@ func (p *Port) try(q *queue, mode xsk.Mode, receives bool) (*xsk.Socket, error) 
 	return s, err
 }
 
-// isTied tells whether sockets that only send need the program, too. Drivers require it for
+// isTied reports whether sockets that only send need the program, too. Drivers require it for
 // zero-copy. Copy modes do not need it, but a user who asks for native mode should get an error if
 // the driver has no XDP.
 func (p *Port) isTied() bool {
@@ -82,8 +82,8 @@ func (p *Port) attach() (err error) {
 	return err
 }
 
-// Stamps returns why received frames have no time of arrival, nil if they have it. It is for use
-// after an rx ring has started.
+// Stamps returns the reason why received frames have no time of arrival, nil if they have one. It
+// may be called after an rx ring has started.
 func (p *Port) Stamps() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,7 +117,7 @@ func (p *Port) attachAs(mode xsk.Mode) (program *xsk.Program, err error) {
 	return xsk.Attach(p.link.index, len(p.queues), mode)
 }
 
-// hopeless tells whether every other mode would fail, too.
+// hopeless reports whether every other mode would fail, too.
 func hopeless(err error) bool {
 	return errors.Is(err, syscall.EBUSY) ||
 		errors.Is(err, syscall.EPERM)
@@ -140,7 +140,7 @@ func (p *Port) detach() {
 	}
 }
 
-// needsProgram tells whether any ring receives, or any open socket needs the program to send.
+// needsProgram reports whether any ring receives, or any open socket needs the program to send.
 func (p *Port) needsProgram() bool {
 	for _, q := range p.queues {
 		if q.rx != nil && q.rx.ring.Mapped() || q.socket != nil && p.isTied() {
@@ -150,7 +150,8 @@ func (p *Port) needsProgram() bool {
 	return false
 }
 
-// whyMode is why the interface is used in its mode, "" if another mode was expected.
+// whyMode returns the reason why the interface is used in its mode, "" if that is the expected
+// mode.
 func (p *Port) whyMode() string {
 	if p.mode == p.choice.Mode {
 		return p.choice.Why
@@ -159,14 +160,14 @@ func (p *Port) whyMode() string {
 }
 
 // SetMode sets the mode by its name, one of nicfacts.ModeNames; "" chooses automatically. EINVAL
-// for a name of no mode.
+// for an unknown name.
 func (c *Config) SetMode(name string) (err error) {
 	c.Mode, err = nicfacts.ParseMode(name)
 	return err
 }
 
-// whyGeneric is why the port is in generic mode although the user did not choose that; "" in other
-// modes.
+// whyGeneric returns the reason why the port is in generic mode although the user did not choose
+// it; "" in other modes.
 func (p *Port) whyGeneric() string {
 	switch {
 	case p.mode != xsk.Generic || p.choice.Why == nicfacts.AsAsked:
@@ -177,7 +178,7 @@ func (p *Port) whyGeneric() string {
 	return p.choice.Why
 }
 
-// note reports what users should know about the interface when it comes into use.
+// note reports notes for users about the interface when it comes into use.
 func (p *Port) note() {
 	notes := p.link.facts.Notes()
 	if why := p.whyGeneric(); why != "" {

@@ -10,7 +10,7 @@
 // of the first ring finds out whether it works. The modes are zero-copy, where driver and memory
 // allow it; XDP in the driver with a copy by the kernel; and generic XDP, which any interface has.
 //
-// The traffic of a queue whose rx ring nobody has open goes to the host.
+// Frames of a queue whose rx ring is not open go to the host.
 package nic
 
 import (
@@ -35,8 +35,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// DefaultSlots is the number of slots of a ring of an interface that has no more than manySlots of
-// them in a direction.
+// DefaultSlots is the number of slots of a ring, unless the rings of a direction would have more
+// than manySlots together.
 const DefaultSlots = 1024
 
 // manySlots bounds the slots of all rings of a direction. Rings of an interface with many queues
@@ -47,7 +47,7 @@ const (
 	fewSlots  = 256
 )
 
-// SlotsOf is how many slots each ring of an interface with so many queues has.
+// SlotsOf returns the number of slots of each ring of an interface with that number of queues.
 func SlotsOf(queues int) uint32 {
 	slots := uint32(DefaultSlots)
 	for slots > fewSlots && slots*uint32(queues) > manySlots {
@@ -56,16 +56,16 @@ func SlotsOf(queues int) uint32 {
 	return slots
 }
 
-// Config says how to open an interface.
+// Config describes how to open an interface.
 type Config struct {
-	Slots    uint32        // of a ring; 0 is DefaultSlots, or fewer where there are many queues
-	Mode     *xsk.Mode     // the mode to use, nil to find out
+	Slots    uint32        // of a ring; 0 is DefaultSlots, or fewer if there are many queues
+	Mode     *xsk.Mode     // the mode to use, nil to choose automatically
 	Promisc  bool          // receive frames for any address
 	BusyPoll time.Duration // see SetBusyPoll
 	StateDir string        // directory where changed settings are recorded, "" for takeover.DefaultDir
-	Secret   uint64        // of the prefix of frames that are for the host, see xsk.Prefix; 0 for none
-	// OnEvent is called with the mode chosen, with settings changed and put back, with notes for
-	// users, and with what happens to the interface; may be nil.
+	Secret   uint64        // in the prefix of frames for the host, see xsk.Prefix; 0 for no prefix
+	// OnEvent receives the chosen mode, changed and restored settings, notes for users, and what
+	// happens to the interface; may be nil.
 	OnEvent func(event.Event)
 }
 
@@ -85,26 +85,28 @@ type Port struct {
 
 	limits    limits
 	retrier   *retrier
-	trouble   atomic.Pointer[fault.Error]  // why nothing can move: down, or gone
-	follower  atomic.Pointer[kring.Waiter] // woken when that changes
+	trouble   atomic.Pointer[fault.Error]  // why no frame can move: the interface is down, or gone
+	follower  atomic.Pointer[kring.Waiter] // woken when trouble changes
 	described atomic.Pointer[description]
 
-	mu      sync.Mutex // what follows
+	mu      sync.Mutex // guards the following fields
 	program *xsk.Program
 	mode    xsk.Mode
 	chosen  bool
 	first   *xsk.Socket // some open socket, whose UMEM the others share
 	taken   *takeover.Taken
-	below   func() error // gives back the interfaces of TakeBelow, nil when they are not taken
-	pinned  bool         // the region's buffers
-	// segments is how many slots a sent packet may have. It does not change while any socket is open.
+	below   func() error // gives back the interfaces of TakeBelow, nil if none is taken
+	pinned  bool         // the region's buffers are kept in memory
+	// segments is the largest number of slots of a sent packet. It does not change while any socket
+	// is open.
 	segments uint32
-	noStamps error // why frames come without stamps
+	noStamps error // why frames have no time stamps
 }
 
-// Open makes a port of the interface in the calling thread's network namespace. Nothing happens to
-// the interface before a ring starts. ENXIO when there is no such interface, EOPNOTSUPP for a mode
-// in which it would not receive. Start says EINVAL when its frames do not fit the region's buffers.
+// Open makes a port of the interface in the calling thread's network namespace. It does not change
+// the interface; starting a ring does. ENXIO when there is no such interface, EOPNOTSUPP for a mode
+// in which it would not receive. Start returns EINVAL when the interface's frames do not fit into
+// the region's buffers.
 func Open(region *mem.Region, name string, cfg Config) (*Port, error) {
 	link, err := findLink(name)
 	if err != nil {
@@ -139,7 +141,7 @@ func Open(region *mem.Region, name string, cfg Config) (*Port, error) {
 	return p, nil
 }
 
-// Title is the name of the interface, which may have been renamed.
+// Title returns the current name of the interface, which may have been renamed.
 func (p *Port) Title() string {
 	if p.dev == nil {
 		return p.name
@@ -147,7 +149,7 @@ func (p *Port) Title() string {
 	return p.dev.Name()
 }
 
-// Device is the interface, nil without CAP_NET_RAW, which holding on to it takes.
+// Device returns the interface as a network device, nil without CAP_NET_RAW, which it needs.
 func (p *Port) Device() *netdev.Device { return p.dev }
 
 func (p *Port) letGo() {
@@ -156,8 +158,8 @@ func (p *Port) letGo() {
 	}
 }
 
-// Buffers is how many buffers the rings of a request for an interface take, with so many slots
-// each; 0 slots means the default, as in Config. Errors are those of Open.
+// Buffers returns the number of buffers that the rings of a request for an interface take, if each
+// ring has slots slots; 0 means the default, as in Config. Errors are those of Open.
 func Buffers(name string, req *abi.Register, slots uint32) (int, error) {
 	link, err := findLink(name)
 	if err != nil {
@@ -195,7 +197,7 @@ func (p *Port) AcceptOffsets(most uint32) error {
 	return nil
 }
 
-// frameOverhead is the bytes of a frame that the MTU does not count: addresses, type, a VLAN tag.
+// frameOverhead is the number of bytes of a frame beyond the MTU: addresses, type, a VLAN tag.
 const frameOverhead = 18
 
 func (p *Port) makeRings() {
@@ -227,10 +229,11 @@ var (
 	_ port.Abandoner      = (*Port)(nil)
 )
 
-// Rings are the rings of a direction.
+// Rings returns the rings of a direction.
 func (p *Port) Rings(dir kring.Dir) []*kring.Ring { return p.rings[dir] }
 
-// Trouble returns why nothing can move: the interface is down, or gone. Nil means that it works.
+// Trouble returns the reason why no frame can move: the interface is down, or gone. Nil means that
+// it works.
 func (p *Port) Trouble() error {
 	if t := p.trouble.Load(); t != nil {
 		return t
@@ -241,22 +244,22 @@ func (p *Port) Trouble() error {
 // Follow makes the port wake w when Trouble or Title changes.
 func (p *Port) Follow(w kring.Waiter) { p.follower.Store(&w) }
 
-// Index is that of the interface.
+// Index returns the index of the interface.
 func (p *Port) Index() int { return p.link.index }
 
-// Bare tells whether its frames have no Ethernet header.
+// Bare reports whether the interface's frames have no Ethernet header.
 func (p *Port) Bare() bool { return p.link.facts.Bare() }
 
-// Prefix is what frames for the host start with while Generic.
+// Prefix returns the prefix of frames for the host while Generic returns true.
 func (p *Port) Prefix() xsk.Prefix { return xsk.Prefix{Secret: p.cfg.Secret, Bare: p.Bare()} }
 
-// Address is the link-layer address of the interface.
+// Address returns the link-layer address of the interface.
 func (p *Port) Address() net.HardwareAddr { return p.link.facts.Address }
 
-// MaxTx is how many bytes can be sent from one slot.
+// MaxTx returns the number of bytes that can be sent from one slot.
 func (p *Port) MaxTx() uint32 { return p.maxTx }
 
-// Slots is the number of slots of a ring.
+// Slots returns the number of slots of a ring.
 func (p *Port) Slots() uint32 { return p.cfg.Slots }
 
 // Mode returns the mode, and whether it has been chosen yet.
@@ -266,7 +269,7 @@ func (p *Port) Mode() (mode xsk.Mode, chosen bool) {
 	return p.mode, p.chosen
 }
 
-// Generic tells whether a generic XDP program is on the interface.
+// Generic reports whether a generic XDP program is on the interface.
 func (p *Port) Generic() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -310,7 +313,7 @@ func (p *Port) start(r *kring.Ring) error {
 	return nil
 }
 
-// Stop takes the ring's memory, gives the queue of an rx ring back to the host, and closes what is
+// Stop frees the ring's memory, gives the queue of an rx ring back to the host, and closes what is
 // no longer used.
 func (p *Port) Stop(r *kring.Ring) {
 	p.mu.Lock()
@@ -344,7 +347,7 @@ func (p *Port) Abandon() {
 	p.giveBack()
 }
 
-// Close ends the port; all rings are stopped.
+// Close ends the port. All rings must be stopped.
 func (p *Port) Close() error {
 	p.retrier.close()
 	p.watch.close()
@@ -360,8 +363,8 @@ func (p *Port) report(e event.Event) {
 	}
 }
 
-// fail records why nothing moves any more, or that all is well again, and wakes all waiters so that
-// they see it.
+// fail records why nothing can move any more, or nil if the interface works again, and wakes all
+// waiters.
 func (p *Port) fail(kind *event.Kind, why *fault.Error) {
 	p.trouble.Store(why)
 	e := event.Event{Kind: kind}

@@ -43,7 +43,8 @@ func (w *watcher) lookUpPeer() {
 	w.port.limits.peer.Store(uint32(mtu))
 }
 
-// peerMTU is the MTU of the interface at the other end, in whatever network namespace.
+// peerMTU returns the MTU of the interface at the other end, which may be in another network
+// namespace.
 func peerMTU(a *netlink.LinkAttrs) (int, error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, unix.NLM_F_ACK)
 	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)

@@ -42,8 +42,8 @@ func (p *Port) permit(receives bool) error {
 	return capability.Need("use", p.Title(), need...)
 }
 
-// openQueue opens the queue's socket. The socket has both directions, because the other may be
-// wanted later and a bound socket cannot be changed.
+// openQueue opens the queue's socket. The socket has both directions, because the other one may be
+// needed later and a bound socket cannot be changed.
 func (p *Port) openQueue(q *queue, receives bool) (err error) {
 	defer func() {
 		if err != nil {
@@ -77,12 +77,12 @@ func (p *Port) openQueue(q *queue, receives bool) (err error) {
 	return err
 }
 
-// WillBeFree tells whether an error of Start means that this process has just closed the queue and
-// the kernel frees it within seconds.
+// WillBeFree reports whether an error of Start means that this process has just closed the queue
+// and the kernel frees it within seconds.
 func WillBeFree(err error) bool { return xsk.WillBeFree(err) }
 
-// take prepares the interface, in addition to what was changed before. An interface with an XDP
-// program of others stays as it is; sending alone needs no change.
+// take prepares the interface, in addition to earlier changes. An interface with another XDP
+// program is not changed; sending alone needs no change.
 func (p *Port) take(needs takeover.Needs) (err error) {
 	if p.program == nil && (needs.Channels != nil || len(needs.Off) > 0) {
 		if err := xsk.Free(p.link.index); err != nil {
@@ -117,8 +117,8 @@ func (p *Port) pin() error {
 	return nil
 }
 
-// tidy gives up what no open queue needs any more: the XDP program, and in the end the buffers'
-// memory and the interface itself.
+// tidy gives up what no open queue needs any more: the XDP program, and after the last queue the
+// buffers' memory and the interface itself.
 func (p *Port) tidy() {
 	if p.pinned && p.first == nil {
 		p.pinned = false
@@ -155,9 +155,9 @@ func (p *Port) giveBack() {
 	}
 }
 
-// takeBelow prepares the interfaces that frames come through, before the interface itself: when an
-// interface turns LRO off, the kernel turns it off below for good, and nothing can turn it on
-// there.
+// takeBelow prepares the interfaces through which frames come, before the interface itself: when an
+// interface turns LRO off, the kernel turns it off for good on the interfaces below, and nothing
+// can turn it on there.
 func (p *Port) takeBelow() (err error) {
 	if p.below == nil {
 		p.below, err = TakeBelow(p.link.facts, p.cfg.StateDir)
@@ -174,7 +174,7 @@ func (p *Port) giveBackBelow() (err error) {
 	return err
 }
 
-// roomHints are what to do if the kernel has no memory for a queue's state.
+// roomHints are the hints for a kernel that has no memory for a queue's state.
 var roomHints = fault.Hints{
 	syscall.ENOMEM: "the kernel wants so much for each queue; have fewer buffers (netmap serve " +
 		"--buffers, or embed.Config.Buffers) or fewer queues (ethtool -L)",
@@ -210,7 +210,7 @@ func (p *Port) openSocket(q *queue, mode xsk.Mode) (*xsk.Socket, error) {
 	return s, nil
 }
 
-// most is how many pieces a sent packet may have.
+// most returns the largest number of pieces of a sent packet.
 func (p *Port) most(multi bool, mode xsk.Mode) uint32 {
 	switch {
 	case !multi:
@@ -248,7 +248,8 @@ func (p *Port) fits(multi bool, mode xsk.Mode) error {
 // jumboBuffer is the largest useful buffer: AF_XDP fills at most a page.
 const jumboBuffer = 4096
 
-// ringSize is the size of AF_XDP rings for a netmap ring: the power of two that holds its slots.
+// ringSize returns the size of AF_XDP rings for a netmap ring: the power of two that holds its
+// slots.
 func ringSize(slots uint32) uint32 {
 	n := uint32(64)
 	for n < slots {
@@ -257,7 +258,7 @@ func ringSize(slots uint32) uint32 {
 	return n
 }
 
-// closeQueue closes the socket. After that the kernel uses its buffers no more.
+// closeQueue closes the socket. After that the kernel does not use its buffers any more.
 func (p *Port) closeQueue(q *queue) {
 	if q.tx != nil {
 		q.tx.leave()

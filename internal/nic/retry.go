@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// retrier offers frames that the kernel did not take again until it takes them: their program may
-// sleep, or do something else.
+// retrier offers frames that the kernel did not take again until it takes them: the program may
+// sleep meanwhile.
 type retrier struct {
 	port  *Port
 	bell  chan struct{}

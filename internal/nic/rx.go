@@ -52,8 +52,8 @@ func (x *rxSide) fill(mode xsk.Mode) (bufs []uint32) {
 	return bufs
 }
 
-// unfill frees buffers that fill set aside, when no socket has them. Those of a ring stay with the
-// ring.
+// unfill frees buffers that fill set aside, when no socket has them. Buffers of a ring stay with
+// the ring.
 func (x *rxSide) unfill(bufs []uint32) {
 	for _, buf := range bufs {
 		if x.held.remove(buf) == inside {
@@ -89,7 +89,7 @@ func (x *rxSide) start(s *xsk.Socket, fresh bool) {
 	s.Wake()
 }
 
-// discard takes back what was received for an earlier ring.
+// discard takes back the buffers of frames that were received for an earlier ring.
 func (x *rxSide) discard() {
 	n := x.socket.RxReady(x.ring.N)
 	for i := range n {
@@ -112,7 +112,7 @@ func (x *rxSide) freeHeld() {
 	x.held.take(inside, unfit, func(buf uint32) { x.port.region.FreeBuf(buf) })
 }
 
-// sync gives the buffers of released slots to the kernel and takes what was received.
+// sync gives the buffers of released slots to the kernel and takes received frames.
 func (x *rxSide) sync(r *kring.Ring, _ kring.Memory) error {
 	if t := x.port.trouble.Load(); t != nil {
 		return t
@@ -120,15 +120,15 @@ func (x *rxSide) sync(r *kring.Ring, _ kring.Memory) error {
 	if r.HwCur.Load() != r.Head() {
 		x.release(r)
 	} else {
-		x.socket.KickRx() // the driver may have run out since
+		x.socket.KickRx() // the driver may have run out of buffers
 	}
 	x.socket.PollDriver()
 	x.receive(r)
 	return nil
 }
 
-// release posts the buffers of the slots up to head. An invalid buffer, or one that the kernel
-// already has, is dropped and counted: the ring goes on with fewer.
+// release gives the buffers of the slots up to head to the kernel. An invalid buffer, or one that
+// the kernel already has, is dropped and counted: the ring goes on with fewer.
 func (x *rxSide) release(r *kring.Ring) {
 	s, k, head, slots, held := x.socket, r.HwCur.Load(), r.Head(), r.Slots(), x.held
 	room, posted, bad := s.FillRoom(r.N), uint32(0), uint64(0)
@@ -150,8 +150,8 @@ func (x *rxSide) release(r *kring.Ring) {
 }
 
 // receive writes received frames into the slots from the tail on, as long as there is room for
-// whole packets. No packet has more buffers than the kernel was given, which are no more than the
-// slots.
+// whole packets. A packet has at most as many buffers as the kernel was given, which are no more
+// than the slots.
 func (x *rxSide) receive(r *kring.Ring) {
 	s, tail := x.socket, r.HwTail.Load()
 	n := s.RxWhole(s.RxReady(r.N - 1 - r.Dist(r.HwCur.Load(), tail)))
@@ -183,7 +183,7 @@ func (x *rxSide) receive(r *kring.Ring) {
 	r.Traffic.Add(frames, bytes)
 }
 
-// stamp writes into the n slots from the tail on when their frames arrived.
+// stamp writes the time of arrival of their frames into the n slots from the tail on.
 func (x *rxSide) stamp(r *kring.Ring, n uint32) {
 	k := r.HwTail.Load()
 	for i := range n {

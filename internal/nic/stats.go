@@ -10,8 +10,8 @@ type description struct {
 	drops map[string]uint64
 }
 
-// Describe returns the mode, and what the kernel lost because we gave it too few buffers or took
-// too little out of its rings. Counters start anew when the last ring of a queue closes. While a
+// Describe returns the mode, and counts of the frames that the kernel lost because it had too few
+// buffers or its rings were full. Counters start anew when the last ring of a queue closes. While a
 // ring is being started, which takes up to a second, it returns the previous result.
 func (p *Port) Describe() (string, map[string]uint64) {
 	if p.mu.TryLock() {

@@ -15,24 +15,25 @@ import (
 
 // txSide is a queue's sending half.
 //
-// Buffers come back from sending in any order, but slots in theirs: the buffer that comes back
-// first goes into the slot that was handed over first, mostly the one it came from. The framework
-// keeps the slot at the tail, one more than is in flight, with its buffer.
+// Buffers come back from sending in any order, but slots come back in the order of the ring: the
+// buffer that comes back first goes into the slot that was handed over first, usually the one that
+// it came from. The framework keeps the slot at the tail with its buffer, so it has one slot more
+// than are in flight.
 //
-// The kernel gets whole packets. Slots of a packet whose end the program has not handed over wait
-// between next and HwCur.
+// The kernel gets whole packets. The slots of a packet whose last slot the program has not handed
+// over wait between next and HwCur.
 type txSide struct {
 	port    *Port
 	ring    *kring.Ring
-	mu      sync.Mutex    // what follows, for the ring's holder and the retrier
-	socket  *xsk.Socket   // nil while there is none
+	mu      sync.Mutex    // guards the following fields, which the retrier uses, too
+	socket  *xsk.Socket   // nil if none is open
 	next    uint32        // the first slot that is neither sent nor dropped
-	held    held          // inside: sent and not back
-	packets kring.Packets // of several slots
+	held    held          // inside: handed to the kernel and not back
+	packets kring.Packets // packets of several slots
 	refusal refusal
 	frames  uint64 // handed to the kernel, and not counted yet
-	bytes   uint64 // theirs
-	longest uint32 // bytes of the longest frame that may leave, in this sync
+	bytes   uint64 // the bytes of these frames
+	longest uint32 // largest length of a frame in this sync
 }
 
 func newTxSide(p *Port) *txSide {
@@ -61,7 +62,7 @@ func (x *txSide) stop() {
 func (x *txSide) leave() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.socket, x.frames, x.bytes = nil, 0, 0 // what still waits is lost
+	x.socket, x.frames, x.bytes = nil, 0, 0 // frames that still wait are lost
 }
 
 // freeHeld frees the kernel's buffers, after the socket has been closed.
@@ -106,7 +107,7 @@ func (x *txSide) send(r *kring.Ring) {
 		if w.Flags()&abi.NSMoreFrag != 0 || x.packets.InRest() {
 			slots, sent := x.sendPacket(r, k, posted, room)
 			if slots == 0 {
-				break // the rest is to come
+				break // the packet's end comes later
 			}
 			k, posted = (k+slots)%r.N, posted+sent
 			continue
@@ -138,9 +139,9 @@ func (x *txSide) send(r *kring.Ring) {
 	x.frames, x.bytes = x.frames+frames, x.bytes+bytes
 }
 
-// sendPlain puts frames into the kernel's ring as long as there is nothing to decide: each is one
-// slot, its buffer is outside, it is not longer than the limit, and there is room. It returns the
-// first slot that it leaves to send, and how many entries there are.
+// sendPlain puts frames into the kernel's ring as long as they are plain: each is one slot, its
+// buffer is outside, it is not longer than the limit, and there is room. It returns the first slot
+// that it leaves to send, and the number of entries in the kernel's ring.
 func (x *txSide) sendPlain(r *kring.Ring, k, posted, room, limit uint32) (uint32, uint32) {
 	head, slots, held, entries := r.Head(), r.Slots(), x.held, x.socket.Sender()
 	before, bytes := posted, uint64(0)
@@ -165,19 +166,19 @@ func (x *txSide) sendPlain(r *kring.Ring, k, posted, room, limit uint32) (uint32
 	return k, posted
 }
 
-// post makes a slot entry i of the kernel's ring.
+// post writes a slot's frame into entry i of the kernel's ring.
 func (x *txSide) post(slot *abi.Slot, w abi.SlotWord, i, offset uint32) {
 	if w.Flags()&(abi.NSBufChanged|abi.NSReport) != 0 {
 		slot.Flags = w.Flags() &^ (abi.NSBufChanged | abi.NSReport)
 	}
-	if x.held[w.BufIdx()] == outside { // else it was sent from two slots, or from an earlier ring
+	if x.held[w.BufIdx()] == outside { // else it was sent from two slots, or from an old ring
 		x.held[w.BufIdx()] = inside
 	}
 	x.socket.TxAt(i, w.BufIdx(), offset, uint32(w.Len()), w.Flags()&abi.NSMoreFrag != 0)
 }
 
-// check finds what is wrong with a frame in one slot, that starts at an offset in its buffer and
-// has room for most bytes.
+// check returns what is wrong with a frame in one slot. The frame starts at an offset in its buffer
+// and has room for most bytes.
 func (x *txSide) check(bufs shm.Bufs, w abi.SlotWord, offset, most uint32) (kring.Reason, bool) {
 	switch length := uint32(w.Len()); {
 	case x.held.of(w.BufIdx()) == unfit:
@@ -192,8 +193,8 @@ func (x *txSide) check(bufs shm.Bufs, w abi.SlotWord, offset, most uint32) (krin
 	return 0, false
 }
 
-// exceeds tells whether a frame is longer than what may be sent; start is its first bytes. The MTU
-// does not count a second VLAN tag, either.
+// exceeds reports whether a frame is longer than what may be sent. start is the frame's first
+// bytes: the MTU does not count a second VLAN tag, either.
 func (x *txSide) exceeds(length uint32, start []byte) bool {
 	return length > x.longest && (length > x.longest+vlanTag || len(start) < etherHead+vlanTag ||
 		!isTag(start[12:]) || !isTag(start[16:]))
@@ -201,14 +202,15 @@ func (x *txSide) exceeds(length uint32, start []byte) bool {
 
 const vlanTag = 4
 
-// isTag tells whether p starts with a VLAN tag: IEEE 802.1Q, or 802.1ad.
+// isTag reports whether p starts with a VLAN tag: IEEE 802.1Q, or 802.1ad.
 func isTag(p []byte) bool {
 	kind := binary.BigEndian.Uint16(p)
 	return kind == 0x8100 || kind == 0x88a8
 }
 
 // sendPacket puts the packet that starts at slot k into the kernel's ring, all of it or nothing. It
-// returns how many slots are done, 0 if the packet's end has not been handed over.
+// returns the number of slots that are processed, 0 if the packet's end has not been handed over,
+// and the number of entries written.
 func (x *txSide) sendPacket(r *kring.Ring, k, posted, room uint32) (slots, sent uint32) {
 	packet, state := x.packets.Next(r, k, x.port.segments)
 	n := uint32(len(packet))
@@ -239,13 +241,13 @@ func (x *txSide) sendPacket(r *kring.Ring, k, posted, room uint32) (slots, sent 
 	return n, sent
 }
 
-// place returns where the frame in a slot starts, and how long it can be.
+// place returns where the frame in a slot starts, and its largest length.
 func (x *txSide) place(r *kring.Ring, slot *abi.Slot) (offset, most uint32) {
 	offset = r.OffsetOf(slot)
 	return offset, min(x.port.maxTx, r.Bufs().Size()-offset)
 }
 
-// checkPacket finds what is wrong with a packet of several slots. Its first slot must hold the
+// checkPacket returns what is wrong with a packet of several slots. Its first slot must hold the
 // Ethernet header, where drivers look for it. The kernel takes no empty piece.
 func (x *txSide) checkPacket(packet []kring.Fragment, bufs shm.Bufs) (kring.Reason, bool) {
 	first, length := packet[0], uint32(0)
@@ -271,7 +273,7 @@ func (x *txSide) checkPacket(packet []kring.Fragment, bufs shm.Bufs) (kring.Reas
 
 const etherHead = 14
 
-// inFlight is how many slots wait for a buffer to come back.
+// inFlight returns the number of slots that wait for a buffer to come back.
 func (x *txSide) inFlight(r *kring.Ring) uint32 {
 	return r.Dist(r.Next(r.HwTail.Load()), x.next)
 }
@@ -282,7 +284,7 @@ func (x *txSide) reclaim(r *kring.Ring) {
 	n := s.Done(r.N)
 	for i := range n {
 		buf := s.DoneAt(i)
-		// Buffers mostly come back in the order in which they were sent.
+		// Buffers usually come back in the order in which they were sent.
 		if next := r.Next(tail); held.of(buf) == inside && slots[next].Word().BufIdx() == buf {
 			held[buf], tail = outside, next
 			continue
@@ -300,13 +302,13 @@ func (x *txSide) reclaim(r *kring.Ring) {
 	r.HwTail.Store(tail)
 }
 
-// giveBack puts a buffer into the slot that is due to be given back.
+// giveBack puts a buffer into the next slot to be given back.
 func (x *txSide) giveBack(r *kring.Ring, buf uint32) {
 	r.HwTail.Store(x.giveBackAfter(r, r.HwTail.Load(), buf))
 }
 
-// giveBackAfter is giveBack for a caller that stores the tail once for many. It takes the tail, and
-// returns the next one.
+// giveBackAfter is giveBack for a caller that stores the tail once for many buffers. It takes the
+// tail, and returns the next one.
 func (x *txSide) giveBackAfter(r *kring.Ring, tail, buf uint32) uint32 {
 	k := r.Next(tail)
 	if w := r.Slot(k).Word(); w.BufIdx() != buf {
@@ -319,12 +321,13 @@ func (x *txSide) giveBackAfter(r *kring.Ring, tail, buf uint32) uint32 {
 	return k
 }
 
-// farthest is how many frames one may overtake and still be shown to a monitor with its own length.
+// farthest is the largest number of frames that a frame may overtake so that a monitor still sees
+// it with its own length.
 const farthest = 64
 
 // bringFrame exchanges slot k with the slot from which the buffer was sent, so that the frame's
-// length, flags and offset stay with the buffer: a monitor looks at what is given back. Programs do
-// not.
+// length, flags and offset stay with the buffer. Monitors read slots that are given back; programs
+// do not.
 func (x *txSide) bringFrame(r *kring.Ring, k, buf uint32) {
 	w := r.Slot(k).Word()
 	for j, n := r.Next(k), 0; j != r.Head() && n < farthest; j, n = r.Next(j), n+1 {

@@ -29,11 +29,11 @@ type Attachment struct {
 	device port.Port
 }
 
-// outlet is what an inbox that is a device's tx ring knows beyond others. The inbox's lock guards
-// it, but for pending.
+// outlet is the additional state of an inbox that is a device's tx ring. The inbox's lock guards
+// all fields but pending.
 type outlet struct {
 	next    uint32 // the slot where the next packet goes; those before it are the device's
-	direct  bool   // filling is sending
+	direct  bool   // publish sends at once
 	pending atomic.Bool
 	waker   kring.Waiter
 }
@@ -100,10 +100,10 @@ func (a *Attachment) Close() error {
 	return nil
 }
 
-// Member is the attachment's port on the switch.
+// Member returns the attachment's port on the switch.
 func (a *Attachment) Member() *Port { return a.port }
 
-// Rings are the rings as the switch sees them: tx rings are those that the device receives in.
+// Rings returns the rings as the switch sees them: tx rings are those in which the device receives.
 func (a *Attachment) Rings(dir kring.Dir) []*kring.Ring { return a.port.rings[dir] }
 
 // Start returns EBUSY: a program cannot open an attachment.
@@ -127,10 +127,10 @@ func (a *Attachment) SetHeader(length uint32) error {
 	return nil
 }
 
-// Drain sends what rx ring i of the device has received into the switch, and returns how many slots
-// that were. The device has them back at the next Drain, so it is to be called until there are
-// none. A ring that another thread drains is left to it. An error is one of the device: it is down,
-// or gone.
+// Drain sends what rx ring i of the device has received into the switch, and returns the number of
+// slots. The device gets them back at the next Drain, so the caller repeats it until it returns 0.
+// If another thread drains the ring, Drain does nothing. An error means that the device is down, or
+// gone.
 func (a *Attachment) Drain(i int) (slots uint32, err error) {
 	r := a.port.rings[abi.DirTx][i]
 	if !r.TryHold() {
@@ -150,8 +150,8 @@ func (a *Attachment) Drain(i int) (slots uint32, err error) {
 	return r.Dist(from, to), nil
 }
 
-// Flush sends what waits in the tx rings of the device, and takes back what is sent. It reports
-// whether something waits still, for room in the device or because it is down.
+// Flush sends what waits in the tx rings of the device, and takes back the slots of sent frames. It
+// reports whether frames still wait, for room in the device or because it is down.
 func (a *Attachment) Flush() (pending bool) {
 	for _, in := range a.port.inboxes {
 		if in.out.pending.Load() {
@@ -190,8 +190,8 @@ func (o *outlet) send(r *kring.Ring, next uint32) bool {
 	return r.HwCur.Load() == r.Next(r.HwTail.Load())
 }
 
-// space is inbox.space for a device. When half of the ring is with the device, what it has sent is
-// taken back first.
+// space is inbox.space for a device. When half of the ring is with the device, slots of sent frames
+// are taken back first.
 func (o *outlet) space(r *kring.Ring) (tail, room uint32) {
 	if room = r.Dist(o.next, r.HwTail.Load()); room < r.N/2 && o.direct {
 		o.send(r, o.next)
@@ -200,8 +200,8 @@ func (o *outlet) space(r *kring.Ring) (tail, room uint32) {
 	return o.next, room
 }
 
-// publish sends the slots before next, or leaves that to Flush. What the device is not done with is
-// Flush's to ask for.
+// publish sends the slots before next, or leaves that to Flush. Flush also takes back the slots
+// that the device still has.
 func (o *outlet) publish(r *kring.Ring, next uint32) {
 	o.next = next
 	if (!o.direct || !o.send(r, next)) && !o.pending.Swap(true) {

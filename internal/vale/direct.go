@@ -2,11 +2,10 @@ package vale
 
 import "github.com/seed-48afdc40/netmap/abi"
 
-// direct forwards packets without sorting them, from slot k up to head, for as long as they are
-// plain, in one slot each, and have the addresses of the first. It returns the first slot that it
-// has left to collect. So frames that are all for one port, or the only one of a sync, are looked
-// at and copied in one go; what changes its target with every frame pays for the attempt once a
-// sync.
+// direct forwards packets from slot k up to head without sorting them, while they are plain, in one
+// slot each, and have the addresses of the first. It returns the first slot that it leaves to
+// collect. So frames that are all for one port, or the only frame of a sync, are checked and copied
+// in one pass. A sync whose frames have different targets pays for one attempt.
 func (s *sender) direct(k, head uint32, ports []*Port) uint32 {
 	for k != head {
 		end := min(s.ring.Run(k, head), k+batch)
@@ -24,7 +23,7 @@ func (s *sender) direct(k, head uint32, ports []*Port) uint32 {
 	return k
 }
 
-// target is where a packet goes that is plain and for one port: else nil.
+// target returns the inbox for a plain packet to a single port, nil for other packets.
 func (s *sender) target(w abi.SlotWord, ports []*Port) *inbox {
 	if !s.isPlain(w) {
 		return nil
@@ -45,8 +44,8 @@ func (s *sender) isPlain(w abi.SlotWord) bool {
 		uint32(w.Len())-etherHead <= s.bufs.Size()-etherHead
 }
 
-// take copies the packets of a sender's slots into the ring, up to the first that is different or
-// has no room. It returns how many.
+// take copies the packets in a sender's slots into the ring, up to the first that is different or
+// has no room. It returns the number of packets copied.
 func (in *inbox) take(s *sender, slots []abi.Slot) (n int) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -64,7 +63,7 @@ func (in *inbox) take(s *sender, slots []abi.Slot) (n int) {
 			break
 		}
 	}
-	if in.out == nil { // a device counts by itself what it sends
+	if in.out == nil { // a device counts the frames that it sends
 		in.ring.Traffic.Add(uint64(n), bytes)
 	}
 	s.slots, s.bytes = s.slots+uint64(n), s.bytes+bytes
@@ -74,8 +73,8 @@ func (in *inbox) take(s *sender, slots []abi.Slot) (n int) {
 	return n
 }
 
-// copyRun copies plain packets with the addresses of the last one that was looked up into a
-// receiver's slots. It returns how many, and the sum of their lengths.
+// copyRun copies plain packets with the addresses of the last packet that was looked up into a
+// receiver's slots. It returns their number, and the sum of their lengths.
 func (s *sender) copyRun(from, to []abi.Slot) (n int, bytes uint64) {
 	n = min(len(from), len(to))
 	from, to = from[:n], to[:n]
@@ -93,8 +92,8 @@ func (s *sender) copyRun(from, to []abi.Slot) (n int, bytes uint64) {
 	}
 }
 
-// copyLines is copyRun for packets of no more than a cache line, up to the first that is longer. It
-// calls nothing, so that the compiler keeps all in registers.
+// copyLines is copyRun for packets of at most a cache line, up to the first that is longer. It
+// calls no function, so that the compiler keeps everything in registers.
 func (s *sender) copyLines(from, to []abi.Slot) (n int, bytes uint64) {
 	bufs, lo, hi := s.bufs, s.lastLo, s.lastHi
 	said, lengths := abi.SlotWord(0), uint64(0)
@@ -121,8 +120,8 @@ func (s *sender) copyLines(from, to []abi.Slot) (n int, bytes uint64) {
 	return n, lengths >> 32
 }
 
-// copyOne is copyRun for one packet of any length, which it returns; 0 says that it was not such a
-// packet.
+// copyOne is copyRun for one packet of any length. It returns the length, 0 if the packet is
+// different.
 func (s *sender) copyOne(from, to *abi.Slot) (length uint16) {
 	w, dst := from.Word(), to.Word().BufIdx()
 	if !s.isPlain(w) || !s.bufs.Valid(dst) {

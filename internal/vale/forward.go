@@ -9,7 +9,7 @@ import (
 // batch bounds the slots that are looked up before anything is delivered.
 const batch = 1024
 
-// Where a packet goes, when not to a port by its index.
+// Targets that are not the index of a port.
 const (
 	toAll = MaxPorts + iota // broadcast
 	targets
@@ -24,7 +24,7 @@ const (
 	special = abi.NSMoreFrag | abi.NSIndirect // flags of slots that are not a packet as they are
 
 	moreBit    = 48 + 5       // of a slot's word: NSMoreFrag
-	lengthBits = 0xffff << 32 // of a slot's word; those of a batch can be added up
+	lengthBits = 0xffff << 32 // of a slot's word; the lengths of a batch can be added in place
 )
 
 // run is consecutive packets of the batch that have one target: the slots from first up to end.
@@ -34,7 +34,7 @@ type run struct {
 	next       uint16
 }
 
-// list is the runs of a batch that have one target, in the order in which they were sent.
+// list has the runs of a batch that have one target, in the order in which they were sent.
 type list struct{ head, tail uint16 }
 
 // sender forwards the batches of a tx ring. Its memory is allocated once.
@@ -44,19 +44,19 @@ type sender struct {
 	bufs shm.Bufs
 
 	at      *place // where the port was when the sync began
-	header  uint32 // of the port's frames, then
-	offsets bool   // frames may start elsewhere than at the start of a buffer
-	odd     bool   // not every frame starts where its buffer does: there are headers, or offsets
-	flat    []byte // room for a packet, of a port that had headers once
+	header  uint32 // of the port's frames when the sync began
+	offsets bool   // frames may start inside their buffers
+	odd     bool   // there are headers or offsets
+	flat    []byte // room for a packet; nil if the port never had headers
 
-	// the addresses of the packet before, and where it went: mostly the next one goes there too
+	// the addresses of the last packet and its target: the next packet usually has the same
 	lastLo uint64
 	lastHi uint32
 	lastTo int
 
-	words  [batch]abi.SlotWord // the slots of the batch, as they were checked
-	starts [batch]uint32       // where their frames start in their buffers, if they have offsets
-	start  uint32              // the first one's slot
+	words  [batch]abi.SlotWord // the slots of the batch, read once
+	starts [batch]uint32       // where frames start in their buffers, with offsets
+	start  uint32              // the slot of the first word
 	cut    bool                // the batch starts inside a packet that is too long and was dropped
 	runs   [batch]run
 	count  uint32 // of runs
@@ -65,13 +65,13 @@ type sender struct {
 	used   uint32
 	drops  [kring.Reasons]uint64 // of this sync
 
-	// of this sync: all slots, those with more of their packet behind them, and their lengths
+	// of this sync: all slots, those with NS_MOREFRAG, and the sum of lengths
 	slots, more, bytes uint64
 
-	program kring.Memory          // whose sync it is
+	program kring.Memory          // the memory of the program that syncs
 	scanned bool                  // the batch has been looked through for slots with NS_INDIRECT
-	pieces  [together]kring.Piece // of the program's memory, to be fetched
-	fetched [together]uint16      // the words they belong to
+	pieces  [together]kring.Piece // of the program's memory, to fetch
+	fetched [together]uint16      // the words of these pieces
 }
 
 func (s *sender) prepare(r *kring.Ring) {
@@ -94,7 +94,7 @@ func (s *sender) sync(r *kring.Ring, program kring.Memory) error {
 	return nil
 }
 
-// forward sends what is in the slots from k up to head.
+// forward sends the packets in the slots from k up to head.
 func (s *sender) forward(k, head uint32) {
 	s.at, s.header = s.port.at.Load(), s.port.header.Load()
 	s.offsets = s.ring.HasOffsets()
@@ -113,12 +113,12 @@ func (s *sender) forward(k, head uint32) {
 }
 
 // collect takes slots from k on, up to head or a full batch, and sorts their packets by target. It
-// returns the first slot it did not take.
+// returns the first slot that it did not take.
 func (s *sender) collect(k, head uint32) uint32 {
 	s.count = 0
 	s.start, s.scanned = k, false
 	n, more, lengths := uint32(0), uint64(0), uint64(0)
-	said := abi.SlotWord(0) // all that the words say
+	said := abi.SlotWord(0) // all bits that are set in any word
 	for k != head && n < batch {
 		end := min(s.ring.Run(k, head), k+batch-n)
 		part := s.ring.Slots()[k:end]
@@ -139,7 +139,7 @@ func (s *sender) collect(k, head uint32) uint32 {
 		k = end % s.ring.N
 	}
 	rest := s.sort(n, k == head)
-	for _, w := range s.words[n-rest : n] { // they come again
+	for _, w := range s.words[n-rest : n] { // the next batch starts with them
 		lengths -= uint64(w) & lengthBits
 		more -= uint64(w) >> moreBit & 1
 	}
@@ -147,7 +147,7 @@ func (s *sender) collect(k, head uint32) uint32 {
 	return (k + s.ring.N - rest) % s.ring.N
 }
 
-// acknowledge takes in that buffers were changed: programs look at the flag when the slot is
+// acknowledge clears the flags of changed buffers: programs look at the flag when the slot is
 // theirs again.
 func acknowledge(slots []abi.Slot) {
 	for i := range slots {
@@ -157,9 +157,9 @@ func acknowledge(slots []abi.Slot) {
 	}
 }
 
-// sort puts the packets in the first n words on the lists of their targets. A packet without its
-// last fragment counts as complete at the end of what was sent; at the end of a batch it is left
-// for the next one, and the number of its slots returned.
+// sort puts the packets in the first n words on the lists of their targets. At the end of what was
+// sent, a packet without its last fragment counts as complete. At the end of a batch, such a packet
+// is left for the next batch, and sort returns the number of its slots.
 func (s *sender) sort(n uint32, last bool) (rest uint32) {
 	size := s.bufs.Size()
 	first := uint32(0)
@@ -216,16 +216,16 @@ func (s *sender) sort(n uint32, last bool) (rest uint32) {
 	return 0
 }
 
-// tooShort counts a packet without addresses, unless it is one whose data could not be fetched:
-// that is counted.
+// tooShort counts a packet without addresses, unless its data could not be fetched: fetch has
+// counted that.
 func (s *sender) tooShort(w abi.SlotWord) {
 	if w.Flags()&abi.NSIndirect == 0 {
 		s.drops[kring.TooShort]++
 	}
 }
 
-// follow passes over the packets from i on that have the addresses of the one before, as nearly all
-// have, and nothing special about them. It returns the first word that is different.
+// follow passes over the packets from i on that have the addresses of the packet before and nothing
+// special, as nearly all have. It returns the first word that is different.
 func (s *sender) follow(i, n uint32) uint32 {
 	bufs, lo, hi := s.bufs, s.lastLo, s.lastHi
 	most := bufs.Size() - etherHead
@@ -241,8 +241,8 @@ func (s *sender) follow(i, n uint32) uint32 {
 	return i
 }
 
-// noteOffsets reads where the frames of slots start, which are words from n on. With NS_INDIRECT
-// the ptr is none of it.
+// noteOffsets reads from slots, which are words from n on, where their frames start. With
+// NS_INDIRECT the ptr is no offset.
 func (s *sender) noteOffsets(slots []abi.Slot, n uint32) {
 	for i := range slots {
 		at := (n + uint32(i)) % batch
@@ -253,7 +253,7 @@ func (s *sender) noteOffsets(slots []abi.Slot, n uint32) {
 	}
 }
 
-// room is how long the frame in word i can be.
+// room returns the largest length of the frame in word i.
 func (s *sender) room(i uint32) uint32 {
 	if s.offsets {
 		return s.bufs.Size() - s.starts[i%batch]
@@ -261,7 +261,7 @@ func (s *sender) room(i uint32) uint32 {
 	return s.bufs.Size()
 }
 
-// data is the buffer of word i from where the frame starts.
+// data returns the buffer of word i from the start of the frame.
 func (s *sender) data(i uint32) []byte {
 	b := s.bufs.Bytes(s.words[i%batch].BufIdx())
 	if s.offsets {
@@ -270,8 +270,8 @@ func (s *sender) data(i uint32) []byte {
 	return b
 }
 
-// packetEnd is the word after the packet that starts at first, above n if its last fragment is not
-// there.
+// packetEnd returns the word after the packet that starts at first, above n if its last fragment is
+// not there.
 func (s *sender) packetEnd(first, n uint32) uint32 {
 	for i := first; i < n; i++ {
 		if s.words[i%batch].Flags()&abi.NSMoreFrag == 0 {
@@ -281,7 +281,8 @@ func (s *sender) packetEnd(first, n uint32) uint32 {
 	return n + 1
 }
 
-// badFragment finds what is wrong with a packet of several slots, other than its length as a whole.
+// badFragment returns what is wrong with a packet of several slots, apart from its length as a
+// whole.
 func (s *sender) badFragment(first, end uint32) (kring.Reason, bool) {
 	if end-first > abi.MaxFrags {
 		return kring.TooManyFrags, true
@@ -333,8 +334,8 @@ func (s *sender) add(to int, first, end uint32) {
 	s.count++
 }
 
-// deliver empties all lists. Broadcast frames go to every port's ring 0, in between that port's own
-// ones, in the order in which they were sent.
+// deliver empties all lists. Broadcast frames go to every port's ring 0, merged with the frames for
+// that port alone in the order in which they were sent.
 func (s *sender) deliver(ports []*Port) {
 	if all := s.lists[toAll].head; all != none {
 		others := false
@@ -365,7 +366,7 @@ func (s *sender) deliver(ports []*Port) {
 	s.used = 0
 }
 
-// deliverAll delivers the runs for everybody to a port, and those for it alone.
+// deliverAll delivers broadcast runs to a port, and the runs for it alone.
 func (s *sender) deliverAll(p *Port, own, all uint16) {
 	if in := p.inboxFor(s.ring.ID); in != p.inboxes[0] {
 		in.put(s, own, none)
@@ -385,8 +386,8 @@ func (s *sender) packets(i uint16) (n uint64) {
 	return n
 }
 
-// publishCounts publishes what this sync has counted. A device that is attached counts by itself
-// what it receives.
+// publishCounts publishes the counts of this sync. An attached device counts the frames that it
+// receives.
 func (s *sender) publishCounts() {
 	if s.ring.Dir == abi.DirTx {
 		s.ring.Traffic.Add(s.slots-s.more, s.bytes)
@@ -400,11 +401,11 @@ func (s *sender) publishCounts() {
 	}
 }
 
-// inboxFor is where packets from a sender's ring arrive that are for this port alone.
+// inboxFor returns the inbox for packets from a sender's ring that are for this port alone.
 func (p *Port) inboxFor(ring uint16) *inbox { return p.inboxes[int(ring)%len(p.inboxes)] }
 
-// put copies the packets of two lists, merged in the order in which they were sent, into the ring.
-// What does not fit is lost and counted here, at the receiver.
+// put copies the packets of two lists into the ring, merged in the order in which they were sent.
+// Packets that do not fit are lost and counted here, at the receiver.
 func (in *inbox) put(s *sender, a, b uint16) {
 	if a == none && b == none {
 		return
@@ -419,7 +420,7 @@ func (in *inbox) put(s *sender, a, b uint16) {
 	f := filler{s: s, ring: in.ring, tail: tail, room: room, from: s.header, to: in.port.header.Load()}
 	f.afresh = s.offsets || in.ring.HasOffsets() || s.bufs != in.ring.Bufs()
 	for a != none || b != none {
-		if i := min(a, b); i == a { // none is larger than any
+		if i := min(a, b); i == a { // none is larger than any run
 			f.run(s.runs[i%batch])
 			a = s.runs[i%batch].next
 		} else {
@@ -438,7 +439,7 @@ func (in *inbox) put(s *sender, a, b uint16) {
 	}
 }
 
-// space is the slot where the next packet goes, and how many there are for packets.
+// space returns the slot where the next packet goes, and the number of free slots.
 func (in *inbox) space() (tail, room uint32) {
 	if in.out != nil {
 		return in.out.space(in.ring)
@@ -466,12 +467,13 @@ type filler struct {
 	lost uint64 // packets without room
 	torn uint64 // packets that met a slot without a buffer
 
-	frames, bytes uint64 // that were put into the ring
+	frames, bytes uint64 // put into the ring
 
-	// slots are filled anew: buffers differ in size or place, or frames start inside of them
+	// The receiver's slots do not match the sender's: buffers differ in size or pool, or frames
+	// start inside their buffers.
 	afresh    bool
 	from, to  uint32 // lengths of the virtio-net headers of the sender and the receiver
-	badHeader uint64 // packets whose header asks for what cannot be
+	badHeader uint64 // packets whose header requests something impossible
 }
 
 // run copies the packets of a run.
@@ -489,8 +491,8 @@ func (f *filler) run(r run) {
 	}
 }
 
-// lines copies packets of one slot and no more than a cache line, as many as follow each other,
-// find room, and do not make the ring wrap. It returns how many.
+// lines copies consecutive packets of one slot and at most a cache line, while they find room and
+// the ring does not wrap. It returns their number.
 func (f *filler) lines(words []abi.SlotWord) int {
 	bufs := f.s.bufs
 	slots := f.ring.Slots()[f.tail:]
@@ -535,7 +537,7 @@ func (f *filler) packet(words []abi.SlotWord) int {
 		if bufs.Valid(dst) {
 			bufs.Copy(dst, w.BufIdx(), uint32(length))
 		} else {
-			dst, length, torn = 0, 0, 1 // the receiver left no buffer here: there is nowhere to put it
+			dst, length, torn = 0, 0, 1 // the receiver left no buffer here
 		}
 		if i == n-1 {
 			flags &^= abi.NSMoreFrag

@@ -9,29 +9,30 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/vnethdr"
 )
 
-// A port's frames may have a virtio-net header in front. Between ports whose headers differ in
-// length it is taken off, put on, or changed:
+// A port's frames may start with a virtio-net header. Between ports whose headers differ in length
+// the switch converts it:
 //
 //	from 0 to 10 or 12   a header of zeros
 //	from 10 to 12        two zeros behind it
 //	from 12 to 10        the first 10 bytes
 //	from 10 or 12 to 0   none; its offloads are done here (package vnethdr)
 //
-// A converted packet fills the receiver's slots anew, however it was cut. So does one between ports
-// whose buffers are not the same pool, or whose frames start inside of their buffers.
+// A converted packet is cut to the receiver's slots, however the sender cut it. So is a packet
+// between ports with different buffer pools, or whose frames start inside their buffers.
 
 const (
-	// maxFlat is the largest packet whose header asks for something: a whole IP packet behind an
+	// maxFlat is the largest packet whose header requests offloads: a whole IP packet behind an
 	// Ethernet header with tags.
 	maxFlat = 1<<16 + 64
-	// maxFrame is what a receiver without headers gets at most when a packet is split.
+	// maxFrame is the largest frame for a receiver without headers when a packet is split.
 	maxFrame = 1514
 )
 
-// Header is the length of the virtio-net header that the port's frames have.
+// Header returns the length of the virtio-net header of the port's frames.
 func (p *Port) Header() uint32 { return p.header.Load() }
 
-// SetHeader changes it, between two syncs: 0, 10 or 12 bytes, EINVAL for others.
+// SetHeader changes the length of the header, between two syncs: 0, 10 or 12 bytes, EINVAL for
+// others.
 func (p *Port) SetHeader(length uint32) error {
 	if !vnethdr.ValidLength(length) {
 		return fault.New(syscall.EINVAL, "set header of", p.Name,
@@ -50,8 +51,8 @@ func (p *Port) SetHeader(length uint32) error {
 	return nil
 }
 
-// headBehind is Bufs.Head of the packet in the words from first to end, behind the sender's header,
-// which is in the first slot, and may be all that is.
+// headBehind is Bufs.Head of the packet in the words from first to end, without the sender's
+// header. The header is in the first slot, and that slot may hold nothing else.
 func (s *sender) headBehind(first, end uint32) (lo uint64, hi uint32, ok bool) {
 	skip := s.header
 	if skip > 0 && uint32(s.words[first%batch].Len()) == skip && end-first > 1 {
@@ -64,7 +65,7 @@ func (s *sender) headBehind(first, end uint32) (lo uint64, hi uint32, ok bool) {
 	return binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint32(b[8:]), true
 }
 
-// source reads a packet byte by byte: what is in front, then what is in the slots.
+// source reads a packet byte by byte: first the bytes in front, then those in the slots.
 type source struct {
 	s          *sender
 	front      []byte
@@ -72,7 +73,7 @@ type source struct {
 	at         uint32 // in the first word's frame
 }
 
-// left is how many bytes are to come.
+// left returns the number of bytes that are not read yet.
 func (r *source) left() int {
 	n := len(r.front) - int(r.at)
 	for i := r.first; i < r.end; i++ {
@@ -83,7 +84,7 @@ func (r *source) left() int {
 
 func (r *source) length(i uint32) int { return int(r.s.words[i%batch].Len()) }
 
-// take passes over n bytes of the first word's frame, which has as many.
+// take passes over n bytes of the first word's frame, which has at least n bytes.
 func (r *source) take(n int) {
 	if r.at += uint32(n); int(r.at) == r.length(r.first) {
 		r.first, r.at = r.first+1, 0
@@ -112,7 +113,7 @@ func (r *source) skip(n int) {
 	}
 }
 
-// convertAll is run for a receiver whose slots are filled anew.
+// convertAll is run for a receiver whose slots do not match the sender's.
 func (f *filler) convertAll(r run) {
 	for first := uint32(r.first); first < uint32(r.end); {
 		end := min(f.s.packetEnd(first, uint32(r.end)), uint32(r.end))
@@ -147,7 +148,7 @@ func (f *filler) convert(first, end uint32) {
 	}
 }
 
-// offload does what the header asks for.
+// offload does what the header requests.
 func (f *filler) offload(src *source, wish vnethdr.Offload) {
 	size := src.left()
 	if size > len(f.s.flat) {
@@ -188,7 +189,7 @@ func (f *filler) offload(src *source, wish vnethdr.Offload) {
 	f.torn += torn
 }
 
-// stream writes what is left of a packet into as many slots as it takes, all of it or nothing.
+// stream writes the rest of a packet into as many slots as it takes, all of it or nothing.
 func (f *filler) stream(src *source) {
 	n := f.slotsFor(src.left())
 	if n > f.room {
@@ -219,8 +220,8 @@ func (f *filler) stream(src *source) {
 	f.torn += torn
 }
 
-// slotsFor is how many of the receiver's next slots a packet of that size takes: more than there
-// are if they do not suffice.
+// slotsFor returns the number of the receiver's next slots that a packet of that size takes, or
+// more than there are if they do not suffice.
 func (f *filler) slotsFor(size int) (n uint32) {
 	for k := f.tail; size > 0; k = f.ring.Next(k) {
 		if n == f.room || n == abi.MaxFrags {
@@ -233,11 +234,11 @@ func (f *filler) slotsFor(size int) (n uint32) {
 	return n
 }
 
-// mostInSlot is what a slot's length can say.
+// mostInSlot is the largest length in a slot.
 const mostInSlot = 1<<16 - 1
 
-// next takes the receiver's next slot, of which there is one, and the part of its buffer where a
-// frame may be written. Without a buffer in it, the index is 0 and nothing may be written.
+// next takes the receiver's next slot, which must be free, and returns the part of its buffer where
+// a frame may be written. If the slot has no buffer, the index is 0 and nothing may be written.
 func (f *filler) next() (slot *abi.Slot, idx uint32, buf []byte) {
 	slot = f.ring.Slot(f.tail)
 	f.tail = f.ring.Next(f.tail)

@@ -30,8 +30,8 @@ type Port struct {
 	inboxes []*inbox
 }
 
-// inbox is a ring that all ports of the switch deliver to: an rx ring, or the tx ring of a device
-// that is attached.
+// inbox is a ring to which all ports of the switch deliver: an rx ring, or the tx ring of an
+// attached device.
 type inbox struct {
 	port *Port
 	mu   sync.Mutex
@@ -63,16 +63,16 @@ func NewPort(region *mem.Region, name string, shape port.Shape) (*Port, error) {
 	return p, nil
 }
 
-// Member is a port of any kind that is, or can be, one of a switch.
+// Member is a port of any kind that can join a switch.
 type Member interface {
-	// Member is what the port is on the switch.
+	// Member returns the port as the switch knows it.
 	Member() *Port
 }
 
 // Member implements Member.
 func (p *Port) Member() *Port { return p }
 
-// Switch is where the port is, nil when it is on none.
+// Switch returns the port's switch, nil if it is on none.
 func (p *Port) Switch() *Switch {
 	if at := p.at.Load(); at != nowhere {
 		return at.sw
@@ -80,11 +80,11 @@ func (p *Port) Switch() *Switch {
 	return nil
 }
 
-// Index is the port's number on its switch.
+// Index returns the port's number on its switch.
 func (p *Port) Index() int { return p.at.Load().index }
 
-// Leave takes the port off its switch, if it is on one, between two syncs. Its rings stay as they
-// are.
+// Leave removes the port from its switch, if it is on one, between two syncs. Its rings do not
+// change.
 func (p *Port) Leave() {
 	for _, r := range p.rings[abi.DirTx] {
 		r.Hold()
@@ -95,10 +95,10 @@ func (p *Port) Leave() {
 	}
 }
 
-// Rings are the rings of a direction.
+// Rings returns the rings of a direction.
 func (p *Port) Rings(dir kring.Dir) []*kring.Ring { return p.rings[dir] }
 
-// Start gives a ring its memory and, an rx ring, opens it for the others.
+// Start gives a ring its memory, and opens an rx ring to the other ports.
 func (p *Port) Start(r *kring.Ring) error {
 	if err := r.Alloc(p.region, true); err != nil {
 		return err
@@ -114,7 +114,7 @@ func (p *Port) Start(r *kring.Ring) error {
 	return nil
 }
 
-// Stop closes the ring and takes its memory.
+// Stop closes the ring and frees its memory.
 func (p *Port) Stop(r *kring.Ring) {
 	if r.Dir == abi.DirRx {
 		in := p.inboxes[r.ID]
@@ -125,14 +125,14 @@ func (p *Port) Stop(r *kring.Ring) {
 	r.Free(0, r.N)
 }
 
-// Close takes the port off its switch.
+// Close removes the port from its switch.
 func (p *Port) Close() error {
 	p.Leave()
 	return nil
 }
 
-// rxSync gives back the slots up to head. Senders see the room at once; what they delivered stands
-// in HwTail already.
+// rxSync releases the slots up to head. Senders see the room at once. HwTail already counts the
+// frames that they delivered.
 func rxSync(r *kring.Ring, _ kring.Memory) error {
 	if h := r.Head(); h != r.HwCur.Load() {
 		r.HwCur.Store(h)

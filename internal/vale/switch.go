@@ -20,7 +20,7 @@ const (
 	MaxRings = 16
 )
 
-// nowhere is where a port is that is on no switch: nobody else is there.
+// nowhere is the place of all ports that are on no switch. Frames sent there reach nobody.
 var nowhere = &place{sw: NewSwitch("")}
 
 // place is where a port is: a switch, and the port's index on it.
@@ -31,7 +31,7 @@ type place struct {
 
 // Switch joins ports. It has no thread of its own.
 type Switch struct {
-	Number int // among the switches of an engine
+	Number int // unique among the switches of an engine
 
 	name  string
 	table table
@@ -46,16 +46,15 @@ func NewSwitch(name string) *Switch {
 	return s
 }
 
-// Name is what stands before the colon of a port's name.
+// Name returns the part of a port's name before the colon.
 func (s *Switch) Name() string { return s.name }
 
-// Ports are the ports in the order of their indexes.
+// Ports returns the ports in the order of their indexes.
 func (s *Switch) Ports() []*Port {
 	return slices.DeleteFunc(slices.Clone(*s.ports.Load()), func(p *Port) bool { return p == nil })
 }
 
-// Join gives the port, which is on no switch, the lowest free index. ENOMEM when the switch is
-// full.
+// Join gives a port that is on no switch the lowest free index. ENOMEM when the switch is full.
 func (s *Switch) Join(p *Port) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -74,8 +73,8 @@ func (s *Switch) Join(p *Port) error {
 	return nil
 }
 
-// leave frees the port's index and forgets the addresses that were seen there. The port sends
-// nothing meanwhile.
+// leave frees the port's index and forgets the addresses that were seen there. The port must not
+// send meanwhile.
 func (s *Switch) leave(p *Port) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

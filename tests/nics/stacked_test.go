@@ -58,13 +58,15 @@ var stackedModules = []string{"bonding", "team", "team_mode_roundrobin", "8021q"
 type stack struct {
 	name string
 	what string // what is tested, for the table
-	// In the calling thread's namespace; members are down.
+	// add makes the interface in the calling thread's namespace. The members are down.
 	add    func(attrs netlink.LinkAttrs, members []netlink.Link) error
 	untags bool // frames arrive on it without VLAN tags
 	test   func(t *testing.T, p *pair)
 	queues int  // 0 for the driver's default
 	lacp   bool // members negotiate whether frames pass
-	card   bool // the left end stands on the machine's last card, and the right end is that card's
+	// The left end stands on a card of the machine's last pair; the right end is the card at the
+	// other end of its cable.
+	card bool
 }
 
 const top = "top"
@@ -148,8 +150,8 @@ func (p *pair) negotiate(t *testing.T) {
 	})
 }
 
-// buildOnCard makes the left end of the machine's last card a member, and returns it. That card has
-// no further tests.
+// buildOnCard makes the left card of the last pair a member, and returns the pair. That pair has no
+// further tests.
 func (p *pair) buildOnCard(t *testing.T, s stack) *pair {
 	t.Helper()
 	cards := p.lab.pairs[len(p.lab.pairs)-1]
@@ -215,12 +217,13 @@ func join(members []netlink.Link) error {
 	return err
 }
 
+// addBond returns a function that adds a bond of a mode. The LACP rate stays slow, the default: it
+// tolerates a guest that waits for a processor.
 func addBond(mode netlink.BondMode) func(netlink.LinkAttrs, []netlink.Link) error {
 	return func(attrs netlink.LinkAttrs, members []netlink.Link) error {
 		bond := netlink.NewLinkBond(attrs)
 		bond.Mode, bond.Miimon = mode, 50
 		if mode == netlink.BOND_MODE_802_3AD {
-			// Slow LACP tolerates a guest that waits for a processor.
 			bond.XmitHashPolicy = netlink.BOND_XMIT_HASH_POLICY_LAYER3_4
 		}
 		if err := netlink.LinkAdd(bond); err != nil {
@@ -323,8 +326,8 @@ func testStack(t *testing.T, p *pair) {
 	})
 }
 
-// testOnCard passes frames between the interface and a card. It also sends TCP to the host behind
-// the interface, whose segments the card's driver or the kernel would join (LRO, GRO).
+// testOnCard passes frames between the interface and a card. It also sends TCP to the host.
+// The driver or the kernel would join its segments (LRO, GRO).
 func testOnCard(t *testing.T, p *pair) {
 	p.talk(t)
 	a, b := p.a.open(t, p.lab.ways()[0], ""), p.b.open(t, p.lab.ways()[1], "")
