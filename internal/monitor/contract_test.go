@@ -15,7 +15,7 @@ func TestPort(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		ofSlave bool
-		flags   []uint64 // the last one is tested
+		flags   []uint64 // of monitors; the last one is tested
 	}{
 		{"sent", false, []uint64{tx}},
 		{"received", true, []uint64{rx}},

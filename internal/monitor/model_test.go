@@ -10,21 +10,21 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring/kringtest"
 )
 
-// modelMon is a monitor of the model: a queue, and what it has seen is copied in lists.
+// modelMon is a monitor of the model: a queue, and lists of the frames that it has seen.
 type modelMon struct {
 	real   *mon
 	flags  uint64
 	slots  int
-	queue  []piece // delivered, and not seen by the program before its next sync
-	mine   []piece // the program's
-	read   []piece // by the program, and not given back
+	queue  []piece // delivered; the program sees them after its next sync
+	mine   []piece // the program may read them
+	read   []piece // read by the program and not released
 	noRoom uint64
 }
 
 func (m *modelMon) zero() bool { return m.flags&abi.NRZcopyMon != 0 }
 
-// deliver is what netmap says of a monitor without room: of a batch the newest is kept. Packets are
-// not torn.
+// deliver delivers a batch. Without room for all, a monitor keeps the newest frames of a batch, and
+// only whole packets.
 func (m *modelMon) deliver(batch []piece, keep, set uint16) {
 	torn := false
 	for len(batch) > 0 && (len(m.queue)+len(m.mine)+len(m.read)+len(batch) > m.slots-1 || torn) {
@@ -47,12 +47,12 @@ type model struct {
 	t     *testing.T
 	rnd   *rand.Rand
 	p     *parent
-	mons  []*modelMon // in the order in which they came
-	sent  []piece     // and not back yet
+	mons  []*modelMon // in the order in which they were added
+	sent  []piece     // sent slots that are not back yet
 	wire  []piece
-	ring  []piece // arrived, and not released
-	read  int     // of them, by the program
-	shown int     // of them, to the monitors
+	ring  []piece // arrived and not released
+	read  int     // number of these read by the program
+	shown int     // number of these shown to the monitors
 	next  int
 }
 
@@ -104,13 +104,13 @@ func (m *model) send() {
 	m.sent = m.sent[done:]
 }
 
-// arrive moves what finds room from the wire into the ring.
+// arrive moves frames from the wire into the ring while there is room.
 func (m *model) arrive() {
 	n := min(len(m.wire), int(m.p.rx.N)-1-len(m.ring))
 	m.ring, m.wire = append(m.ring, m.wire[:n]...), m.wire[n:]
 }
 
-// show shows what has arrived to copy monitors.
+// show shows the frames that have arrived to copy monitors.
 func (m *model) show() {
 	m.copies(abi.NRMonitorRx, m.ring[m.shown:], 0)
 	m.shown = len(m.ring)
@@ -140,8 +140,8 @@ func (m *model) parentSync() {
 	}
 }
 
-// sync is a monitor's: what its program read goes on in the chain, and a copy monitor looks after
-// the parent.
+// sync is a monitor's sync: the frames that its program has read go to the next monitor of the
+// chain, and a copy monitor syncs the parent.
 func (m *model) sync(o *modelMon) {
 	if o.zero() {
 		for _, next := range m.mons[slices.Index(m.mons, o)+1:] {
@@ -175,7 +175,7 @@ func (m *model) open() {
 		return o.zero() ||
 			o.flags&abi.NRMonitorRx != 0
 	}) {
-		m.shown = len(m.ring) // nobody watched: what has arrived is no news
+		m.shown = len(m.ring) // without a monitor, frames that have arrived are not shown later
 	}
 	flags := []uint64{abi.NRMonitorTx, abi.NRMonitorRx, abi.NRMonitorTx | abi.NRMonitorRx,
 		abi.NRZcopyMon, abi.NRZcopyMon}[m.rnd.IntN(5)]
@@ -210,7 +210,7 @@ func (m *model) step() {
 		batch := m.fresh()
 		m.wire = append(m.wire, batch...)
 		m.p.wire = append(m.p.wire, batch...)
-	case k < 8: // as a switch delivers: nobody has to sync
+	case k < 8: // frames arrive without a sync, as from a switch
 		m.arrive()
 		m.p.rx.Hold()
 		m.p.arrive()
@@ -236,8 +236,8 @@ func (m *model) step() {
 	wantOwners(m.t, rings...)
 }
 
-// A parent with monitors of all kinds that come and go does what a model does that moves frame by
-// frame.
+// A parent with monitors of all kinds, which are added and removed, behaves like a model that moves
+// frame by frame.
 func TestModel(t *testing.T) {
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -93,7 +93,8 @@ func TestWhenZeroCopyMonitorsSeeFrames(t *testing.T) {
 	wantOwners(t, p.tx, p.rx, m.Ring)
 }
 
-// A chain: each sees what the one before has released. When one goes, the next moves up.
+// In a chain, each monitor sees the frames that the one before has released. When one is closed,
+// the next follows the one before it.
 func TestChain(t *testing.T) {
 	for gone := range 3 {
 		region := kringtest.NewRegion(t, 512)
@@ -161,7 +162,7 @@ func TestTheNewestOfABatchIsKept(t *testing.T) {
 	}
 }
 
-// The parent's program reads no frame that copy monitors have not seen: it might change it.
+// The parent's program reads no frame before copy monitors have seen it: it might change the frame.
 func TestMonitorsAreFirst(t *testing.T) {
 	region := kringtest.NewRegion(t, 512)
 	p := newParent(t, region, 8, 8)
@@ -182,8 +183,7 @@ func TestMonitorsAreFirst(t *testing.T) {
 	want(t, "the parent", p.read(9), frames(0, "b"))
 }
 
-// A port in trouble moves nothing, and its slots come again when it is well. Monitors see them
-// once.
+// A port in trouble moves no frame, and its slots come again when it works. Monitors see them once.
 func TestParentInTrouble(t *testing.T) {
 	region := kringtest.NewRegion(t, 512)
 	p := newParent(t, region, 8, 8)
@@ -242,7 +242,7 @@ func TestBadSlots(t *testing.T) {
 	}
 }
 
-// An orphan keeps what is queued, says EIO, and takes its parent's memory not along.
+// An orphan keeps its queued frames, returns EIO, and does not keep its parent's memory.
 func TestOrphans(t *testing.T) {
 	for _, flags := range []uint64{tx, rx, tx | rx, z} {
 		region := kringtest.NewRegion(t, 512)
@@ -253,7 +253,7 @@ func TestOrphans(t *testing.T) {
 		p.rx.Sync(t)
 		p.read(1)
 		p.rx.Sync(t)
-		p.wire = frames(0, "c") // which only copies see
+		p.wire = frames(0, "c") // which only copy monitors see
 		var all []piece
 		if flags&(tx|z) != 0 {
 			all = append(all, frames(abi.NSTxMon, "a")...)
@@ -309,7 +309,7 @@ func TestNothingCanBeSent(t *testing.T) {
 	}
 }
 
-// A ring of the parent that is stopped and started anew while others of the port stay in use.
+// A ring of the parent is stopped and started again while other rings of the port stay in use.
 func TestParentRingStartsAnew(t *testing.T) {
 	region := kringtest.NewRegion(t, 512)
 	p := newParent(t, region, 8, 8)
@@ -381,7 +381,7 @@ func TestWakeUps(t *testing.T) {
 	zb.silent(t, "something came to the parent")
 	pb.wait(t, "something came to the parent")
 
-	p.rx.News = kring.Readable // a ring that the kernel feeds
+	p.rx.News = kring.Readable // a ring that receives from the kernel
 	p.wire = frames(0, "b")
 	m.Sync(t)
 	ob.wait(t, "another monitor's sync found a frame")
@@ -406,7 +406,8 @@ func TestWakeUps(t *testing.T) {
 	mb.wait(t, "a parent that was full has room")
 }
 
-// Parent, monitors and a switch's senders work in threads of their own, while monitors come and go.
+// The parent, monitors and a switch's senders work in threads of their own, while monitors are
+// added and removed.
 func TestAtTheSameTime(t *testing.T) {
 	region := kringtest.NewRegion(t, 1024)
 	p := newParent(t, region, 16, 16)
@@ -430,7 +431,7 @@ func TestAtTheSameTime(t *testing.T) {
 		p.tx.Sync(t)
 	})
 	n := 0
-	var wireMu sync.Mutex // the wire is the parent's own business
+	var wireMu sync.Mutex // guards the parent's wire
 	p.Rings(abi.DirRx)[0].Sync = func(sync func() error) kring.Sync {
 		return func(*kring.Ring, kring.Memory) error {
 			wireMu.Lock()

@@ -12,18 +12,18 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/port"
 )
 
-// piece is what is in a slot, as far as a monitor shows it.
+// piece has the contents of a slot that a monitor shows.
 type piece struct {
 	text  string
 	flags uint16
 }
 
-// parent is a port whose wire is in the hands of the test: one ring a direction.
+// parent is a port with one ring in each direction, whose wire the test controls.
 type parent struct {
 	region   *mem.Region
 	rings    [2][]*kring.Ring
-	wire     []piece // what the next sync of the rx ring receives, as far as there is room
-	done     uint32  // how many sent slots the next sync of the tx ring takes back, if so many are out
+	wire     []piece // the next sync of the rx ring receives from it while there is room
+	done     uint32  // largest number of sent slots that the next sync of the tx ring takes back
 	tx, rx   *kringtest.Ring
 	trouble  error
 	received int
@@ -52,7 +52,7 @@ func (p *parent) Close() error                      { return nil }
 func (p *parent) Start(r *kring.Ring) error         { return r.Alloc(p.region, true) }
 func (p *parent) Stop(r *kring.Ring)                { r.Flush(); r.Free(0, r.N) }
 
-// out is how many sent slots have not come back.
+// out returns the number of sent slots that have not come back.
 func (p *parent) out() uint32 {
 	r := p.rings[abi.DirTx][0]
 	return r.Dist(r.Next(r.HwTail.Load()), r.HwCur.Load())
@@ -79,8 +79,8 @@ func (p *parent) rxSync(r *kring.Ring, _ kring.Memory) error {
 	return nil
 }
 
-// arrive puts what is on the wire into the rx ring, as far as there is room: like a sync, or before
-// one, like the senders of a switch.
+// arrive puts frames from the wire into the rx ring while there is room: in a sync, or before one,
+// like the senders of a switch.
 func (p *parent) arrive() {
 	r := p.rings[abi.DirRx][0]
 	for ; len(p.wire) > 0 && r.Room() > 0; p.wire = p.wire[1:] {
@@ -96,7 +96,7 @@ func put(r *kring.Ring, i uint32, f piece) {
 	r.Slot(i).SetWord(abi.MakeSlotWord(idx, uint16(n), f.flags))
 }
 
-// send hands frames over and syncs, after which so many slots have come back.
+// send hands frames over and syncs. Then up to done slots have come back.
 func (p *parent) send(t testing.TB, done uint32, frames ...piece) {
 	t.Helper()
 	for _, f := range frames {
@@ -108,7 +108,7 @@ func (p *parent) send(t testing.TB, done uint32, frames ...piece) {
 	p.tx.Sync(t)
 }
 
-// read takes n frames out of the parent's rx ring. The next sync releases them.
+// read takes n frames from the parent's rx ring. The next sync releases them.
 func (p *parent) read(n int) (all []piece) {
 	for ; n > 0; n-- {
 		if text, flags, ok := p.rx.Pull(); ok {
@@ -140,7 +140,7 @@ func newMon(t testing.TB, region *mem.Region, p port.Port, flags uint64, slots u
 	return m
 }
 
-// pull takes what the monitor has, n at most, without a sync.
+// pull takes the monitor's frames, at most n, without a sync.
 func (m *mon) pull(n int) (all []piece) {
 	for ; n > 0; n-- {
 		text, flags, ok := m.Pull()
@@ -152,7 +152,7 @@ func (m *mon) pull(n int) (all []piece) {
 	return all
 }
 
-// look syncs and takes all there is.
+// look syncs and takes all frames.
 func (m *mon) look(t testing.TB) []piece {
 	t.Helper()
 	m.Sync(t)

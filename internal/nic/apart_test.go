@@ -11,8 +11,8 @@ import (
 )
 
 // Buffers that lie in two huge pages are given to nobody, but a program can write the index of one
-// into a slot. A device would read the rest of such a frame from somebody else's memory: its packet
-// is dropped, all of it, and those before and after leave.
+// into a slot. A device would read the rest of such a frame from other memory: the whole packet is
+// dropped, and the packets before and after it are sent.
 func TestBuffersInTwoHugePagesAreNotSent(t *testing.T) {
 	const more = abi.NSMoreFrag
 	for _, tt := range []struct {
@@ -55,7 +55,7 @@ func TestBuffersInTwoHugePagesAreNotSent(t *testing.T) {
 	}
 }
 
-// inTwoPages is a buffer that starts in one huge page and ends in another.
+// inTwoPages returns a buffer that starts in one huge page and ends in another.
 func inTwoPages(t *testing.T, p *Port) uint32 {
 	_, offset, stride := p.region.BufPool()
 	size := uint64(stride)

@@ -15,8 +15,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// What joins frames below an interface is off from when a port receives that they come to until all
-// such ports are closed.
+// The features that join frames below an interface are off while any port receives frames that come
+// through it.
 func TestJoiningBelow(t *testing.T) {
 	testutil.CheckLeaks(t)
 	ns := testutil.NewNS(t)

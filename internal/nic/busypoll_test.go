@@ -24,8 +24,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// rare is as long as an interface can be left to its programs: what arrives sooner, those have
-// fetched.
+// rare is a long time until the interface itself would receive: frames that arrive sooner were
+// fetched by programs.
 const rare = 100 * time.Millisecond
 
 func newBusyPair(t *testing.T, mode string) (p *pair, dir string) {
@@ -43,8 +43,8 @@ func deferralOf(t *testing.T, ns *testutil.NS, name string) (d ethtool.Deferral)
 	return d
 }
 
-// mayPoll opens an interface that is to be polled. It says no where the kernel knows nobody to
-// poll, which the error has to say: from Linux 6.13 on, veth does not tell.
+// mayPoll opens an interface for busy polling. can is false if the kernel does not know the receive
+// loop, which the error must say: since Linux 6.13 veth does not report it.
 func (p *pair) mayPoll(ns *testutil.NS, name string, options ...netmap.Option) (port *netmap.Port,
 	can bool) {
 	p.t.Helper()
@@ -61,8 +61,9 @@ func (p *pair) mayPoll(ns *testutil.NS, name string, options ...netmap.Option) (
 	return port, true
 }
 
-// The settings of an interface are changed while something receives, and nobody else's: the other
-// end has the same index in its namespace. They are put back also where polling fails.
+// The settings of an interface are changed while a port receives. Other interfaces are not changed:
+// the other end has the same index in its namespace. The settings are restored also where polling
+// fails.
 func TestBusyPollChangesSettingsWhileReceiving(t *testing.T) {
 	p, dir := newBusyPair(t, "")
 	before, other := deferralOf(t, p.na, "va"), deferralOf(t, p.nb, "vb")
@@ -85,8 +86,8 @@ func TestBusyPollChangesSettingsWhileReceiving(t *testing.T) {
 	}
 }
 
-// requireOlder skips a test that this kernel can do only if it is older than that. One that is has
-// to do it.
+// requireOlder skips a test on that kernel version and later ones. On an older kernel the test must
+// work.
 func requireOlder(t *testing.T, major, minor int, why string) {
 	t.Helper()
 	var u unix.Utsname
@@ -104,8 +105,8 @@ func requireOlder(t *testing.T, major, minor int, why string) {
 	t.Skipf("needs a kernel older than %d.%d, and this is %s: %s", major, minor, release, why)
 }
 
-// Frames come by the syncs of the one who receives: the interface itself would take much longer.
-// Whoever sleeps is woken.
+// Frames arrive in the syncs of the program that receives; the interface itself would take much
+// longer. A sleeping program is woken.
 func TestBusyPollReceives(t *testing.T) {
 	p, _ := newBusyPair(t, "")
 	rx, can := p.mayPoll(p.na, "netmap:va")
@@ -142,7 +143,7 @@ func TestBusyPollReceives(t *testing.T) {
 	}
 }
 
-// In generic mode there is nothing to poll, and nothing stays changed.
+// In generic mode there is nothing to poll, and no setting stays changed.
 func TestBusyPollNeedsADriver(t *testing.T) {
 	p, dir := newBusyPair(t, "generic")
 	before := deferralOf(t, p.na, "va")

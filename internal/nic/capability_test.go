@@ -16,8 +16,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// with calls f with no other effective capabilities than those, on the calling thread, which is
-// locked to its goroutine.
+// with calls f with only these effective capabilities, on the calling thread, which is locked to
+// its goroutine.
 func with(t *testing.T, f func(), list ...int) {
 	t.Helper()
 	h := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
@@ -37,8 +37,8 @@ func with(t *testing.T, f func(), list ...int) {
 	f()
 }
 
-// Who lacks capabilities hears of all of them at once, and nothing is changed. Who has those that
-// are named lacks none.
+// The error for missing capabilities names all of them at once, and nothing is changed. With the
+// named capabilities the port opens.
 func TestMissingCapabilities(t *testing.T) {
 	p, dir := newPair(t, 2), filepath.Join(t.TempDir(), "state")
 	f, err := embed.New(embed.Config{Buffers: 3000, NICSlots: 64, NoHugePages: true, StateDir: dir})

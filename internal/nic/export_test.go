@@ -8,7 +8,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/ethtool"
 )
 
-// WishChannels gives a driver wishes, until the test ends.
+// WishChannels makes the port ask for these channels with a driver, until the test ends.
 func WishChannels(t *testing.T, driver string, wish ethtool.Channels) {
 	was := wishChannels
 	t.Cleanup(func() { wishChannels = was })
@@ -20,7 +20,7 @@ func WishChannels(t *testing.T, driver string, wish ethtool.Channels) {
 	}
 }
 
-// Forgetful has a driver taken for one that forgets XDP programs, until the test ends.
+// Forgetful makes the port treat a driver as one that loses XDP programs, until the test ends.
 func Forgetful(t *testing.T, driver string) {
 	was := forgetful
 	t.Cleanup(func() { forgetful = was })

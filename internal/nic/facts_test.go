@@ -13,8 +13,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// What the kernel and drivers say of queues contradicts itself. Whatever they say, a port has at
-// least one ring in each direction, and none for a queue that no socket can be bound to.
+// The kernel and drivers report contradictory numbers of queues. Whatever they report, a port has
+// at least one ring in each direction, and no ring for a queue to which no socket can be bound.
 func TestQueues(t *testing.T) {
 	type q = ethtool.Queues
 	type c = ethtool.Channels
@@ -63,8 +63,8 @@ func TestQueues(t *testing.T) {
 	}
 }
 
-// A port ends when its interface gets other queues, and not for what else becomes known or
-// forgotten of them.
+// A port fails when its interface gets other queues. It does not fail when other facts about the
+// queues become known or unknown.
 func TestChanged(t *testing.T) {
 	type q = ethtool.Queues
 	type c = ethtool.Channels
@@ -105,7 +105,7 @@ func TestChanged(t *testing.T) {
 	}
 }
 
-// Generic mode is told of where nobody has asked for it.
+// A note reports generic mode if the user has not asked for it.
 func TestGenericIsTold(t *testing.T) {
 	g, n := xsk.Generic, xsk.Native
 	for _, tt := range []struct {

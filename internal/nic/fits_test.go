@@ -11,13 +11,13 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// Where a frame cannot take several buffers it has to fit into one, or the error says what does.
+// A frame that cannot take several buffers must fit into one. The error says what size would do.
 func TestFits(t *testing.T) {
 	for _, tt := range []struct {
 		mtu    int
 		stride uint32
 		multi  bool
-		want   string // in the error; nothing for none
+		want   string // in the error; "" for success
 	}{
 		{1500, 2048, false, ""},
 		{2030, 2048, false, ""},
@@ -41,8 +41,8 @@ func TestFits(t *testing.T) {
 	}
 }
 
-// Cards that count a buffer's room in KiB cut longer frames in two: where whole KiB do not hold a
-// frame, zero-copy is not for them.
+// Cards that count a buffer's room in KiB cut longer frames in two. If whole KiB of a buffer do not
+// hold a frame, zero-copy is refused.
 func TestFitsKilobytes(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -10,8 +10,8 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// A frame goes from a NIC through a pipe to a NIC without being copied, and every buffer is back at
-// the end.
+// A frame goes from a NIC through a pipe to another NIC without being copied, and every buffer is
+// back at the end.
 func TestHandOverThroughPipe(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -76,8 +76,7 @@ func TestHandOverToSwitch(t *testing.T) {
 	}
 }
 
-// What a program says about a slot is taken in: changes and reports are acknowledged by clearing
-// their flags.
+// Changes and requests for reports in slots are acknowledged by clearing their flags.
 func TestSlotFlags(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -104,7 +103,7 @@ func TestSlotFlags(t *testing.T) {
 	b.Close()
 }
 
-// A slot that cannot be sent is dropped, counted, and its buffer stays with the program.
+// A slot that cannot be sent is dropped and counted, and its buffer stays with the program.
 func TestBadSlots(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -136,7 +135,7 @@ func TestBadSlots(t *testing.T) {
 	b.Close()
 }
 
-// What the kernel loses because nobody reads is counted.
+// Frames that the kernel loses because nobody reads are counted.
 func TestOverflowIsCounted(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")

@@ -10,9 +10,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 )
 
-// Whatever a program writes into its slots, the kernel is given no buffer that is none or is not
-// fit, and none twice to receive into. Every slot that was handed over comes back, and what was not
-// sent is counted.
+// Whatever a program writes into its slots, the kernel gets no invalid or unfit buffer, and no
+// buffer twice to receive into. Every slot that was handed over comes back, and frames that were
+// not sent are counted.
 func TestHostileSlots(t *testing.T) {
 	o := newOwn(t, 2112)
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -58,7 +58,7 @@ func TestHostileSlots(t *testing.T) {
 	checkOwn(t, o, buffers)
 }
 
-// checkOwn looks through what the kernel was given.
+// checkOwn checks what the kernel was given.
 func checkOwn(t *testing.T, o *own, buffers uint32) {
 	t.Helper()
 	for buf, times := range o.kernel.Filled() {
@@ -68,7 +68,8 @@ func checkOwn(t *testing.T, o *own, buffers uint32) {
 	}
 }
 
-// hostileWord is a slot's: each field is as it should be, or anything. Each slot is one frame.
+// hostileWord returns the word of a slot in which each field is either right or random. Each slot
+// is one frame.
 func hostileWord(rng *rand.Rand, buffers uint32) abi.SlotWord {
 	some, kind := rng.Uint32(), rng.IntN(4)
 	buf := []uint32{some % buffers, some % 4, buffers - 2 + some%4, some}[kind]
@@ -76,7 +77,7 @@ func hostileWord(rng *rand.Rand, buffers uint32) abi.SlotWord {
 	return abi.MakeSlotWord(buf, length, uint16(rng.Uint32())&^abi.NSMoreFrag)
 }
 
-// Places of buffers: what may go to the kernel, what comes back, and numbers that are none.
+// Places of buffers: those that the kernel may be given, those that come back, and invalid numbers.
 func TestHeld(t *testing.T) {
 	h := newHeld(8)
 	h[5] = inside

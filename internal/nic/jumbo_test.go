@@ -14,7 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/embed"
 )
 
-// newJumboPair is a pair whose interfaces take frames of 9000 bytes, with buffers of that size.
+// newJumboPair makes a pair whose interfaces have an MTU of 9000 bytes, with buffers of that size.
 func newJumboPair(t *testing.T, bufSize int) *pair {
 	t.Helper()
 	p := newPair(t, 1)
@@ -34,8 +34,8 @@ func newJumboPair(t *testing.T, bufSize int) *pair {
 	return p
 }
 
-// A frame that is longer than a buffer takes several slots, each way. The rings wrap in the middle
-// of frames.
+// A frame that is longer than a buffer takes several slots, in both directions. The rings wrap in
+// the middle of frames.
 func TestJumboFrames(t *testing.T) {
 	for _, size := range []int{2048, 4096} {
 		p := newJumboPair(t, size)
@@ -90,8 +90,8 @@ func (p *pair) drops(name string) map[string]uint64 {
 	return nil
 }
 
-// put writes slots of that many bytes into a tx ring, all but the last to go on, and the last one
-// too if open.
+// put writes slots of that many bytes into a tx ring as one packet. If open is set, the packet is
+// incomplete.
 func put(t *testing.T, r *netmap.Ring, slots, size int, open bool) {
 	t.Helper()
 	w := r.Window()
@@ -109,7 +109,7 @@ func put(t *testing.T, r *netmap.Ring, slots, size int, open bool) {
 	w.Commit()
 }
 
-// awaitRoom wants all slots of a tx ring to come back.
+// awaitRoom waits until all slots of a tx ring have come back.
 func awaitRoom(t *testing.T, p *netmap.Port) {
 	t.Helper()
 	r := p.Tx()[0]
@@ -120,7 +120,8 @@ func awaitRoom(t *testing.T, p *netmap.Port) {
 	}
 }
 
-// The end of a frame may come with a later sync than its start: it is sent then, and whole.
+// The end of a frame may be handed over by a later sync than its start. The frame is sent then, and
+// whole.
 func TestFrameInPieces(t *testing.T) {
 	p := newJumboPair(t, 2048)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -154,12 +155,12 @@ func TestFrameInPieces(t *testing.T) {
 	awaitRoom(t, a)
 	put(t, a.Tx()[0], 3, 60, true)
 	a.TxSync()
-	a.Close() // with a frame that has no end: newPair looks for its buffers
+	a.Close() // with an incomplete frame: newPair checks that its buffers come back
 	b.Close()
 }
 
-// Frames of too many slots, or of slots that are none, are dropped as a whole, and counted once.
-// What follows is sent.
+// Frames with too many slots or invalid slots are dropped as a whole, and counted once. The frames
+// after them are sent.
 func TestBadFrames(t *testing.T) {
 	p := newJumboPair(t, 4096)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -167,9 +168,9 @@ func TestBadFrames(t *testing.T) {
 	put(t, r, 17, 500, false)  // just right
 	put(t, r, 18, 500, false)  // too many
 	put(t, r, 17, 4096, false) // too long
-	put(t, r, 2, 13, false)    // no place for addresses
+	put(t, r, 2, 13, false)    // no room for addresses
 	a.TxSync()
-	awaitRoom(t, a) // so that slots come back in their order
+	awaitRoom(t, a) // so that slots come back in order
 	w := r.Window()
 	for _, spoil := range []func(*abi.Slot){
 		func(s *abi.Slot) { s.Len = 0 },
@@ -210,7 +211,7 @@ func TestBadFrames(t *testing.T) {
 	b.Close()
 }
 
-// A frame without end comes back, and so does the room for others.
+// The slots of a frame without end come back, and leave room for other frames.
 func TestEndlessFrame(t *testing.T) {
 	p := newJumboPair(t, 2048)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")

@@ -33,7 +33,7 @@ func inNS(t *testing.T, ns *testutil.NS, name string, f func(netlink.Link) error
 	}
 }
 
-// awaitError polls until the port is in trouble, without spinning: every poll before that waits.
+// awaitError polls until the port fails. Until then no poll may return at once.
 func awaitError(t *testing.T, p *netmap.Port, what string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -105,7 +105,7 @@ func TestQueuesChange(t *testing.T) {
 	if len(a.Rx()) != 2 {
 		t.Fatalf("%d rx rings of 2", len(a.Rx()))
 	}
-	setQueues("4") // fewer the kernel refuses
+	setQueues("4") // the kernel refuses fewer
 	awaitError(t, a, "after the queues changed")
 	a.Close()
 	a = p.open(p.na, "netmap:va")
@@ -115,8 +115,8 @@ func TestQueuesChange(t *testing.T) {
 	a.Close()
 }
 
-// TestForgetful wants a driver that forgets its XDP program to get it again with all that could
-// have made it forget, and others to be left in peace.
+// TestForgetful checks that a driver that loses its XDP program gets it again after every change
+// that could have lost it, and that other drivers do not.
 func TestForgetful(t *testing.T) {
 	for _, driver := range []string{"veth", "another"} {
 		t.Run(driver, func(t *testing.T) {

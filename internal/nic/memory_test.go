@@ -15,8 +15,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/nic"
 )
 
-// An interface of 64 queues has shorter rings, so that two of them are no more than half of what
-// there is by default.
+// An interface of 64 queues has shorter rings, so that two of its rings take no more than half of
+// the default number of buffers.
 func TestLongRowOfQueues(t *testing.T) {
 	const rings = 2*64 + 2
 	// The default number of buffers works, too, but takes more memory.
@@ -32,7 +32,7 @@ func TestLongRowOfQueues(t *testing.T) {
 	pumpOne(t, a, b)
 }
 
-// pumpOne has one frame go over queue 63.
+// pumpOne sends one frame over queue 63.
 func pumpOne(t *testing.T, from, to *netmap.Port) {
 	t.Helper()
 	from.Tx()[63].Send(frame(1, 60))
@@ -48,7 +48,7 @@ func pumpOne(t *testing.T, from, to *netmap.Port) {
 	t.Error("the frame did not arrive")
 }
 
-// What is said of a port's need is what it takes.
+// Buffers returns the number of buffers that a port takes.
 func TestBuffersAreWhatIsTaken(t *testing.T) {
 	const slots, queues = 256, 4
 	p := newSizedPair(t, queues, embed.Config{Buffers: 16384, NICSlots: slots})
@@ -56,7 +56,7 @@ func TestBuffersAreWhatIsTaken(t *testing.T) {
 		name    string
 		options []netmap.Option
 		request abi.Register
-		more    int // than is taken: who sends only might need buffers set aside
+		more    int // buffers beyond those taken: a port that only sends may need some set aside
 	}{
 		{"netmap:va", nil, abi.Register{Mode: abi.RegAllNIC}, 0},
 		{"netmap:va", []netmap.Option{netmap.RxOnly()}, abi.Register{Mode: abi.RegAllNIC,
@@ -81,7 +81,7 @@ func TestBuffersAreWhatIsTaken(t *testing.T) {
 	}
 }
 
-// With too few buffers the answer is ENOMEM, and says what to do.
+// With too few buffers the error is ENOMEM and has a hint.
 func TestTooFewBuffers(t *testing.T) {
 	p := newSizedPair(t, 8, embed.Config{Buffers: 8192})
 	var err error

@@ -16,8 +16,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// A mode that is asked for is used, and frames pass in it; or there is an error that tells what to
-// ask for instead.
+// A mode that the user chooses is used, and frames pass in it; or the error names the mode to
+// choose instead.
 func TestXDPMode(t *testing.T) {
 	testutil.CheckLeaks(t)
 	na, nb := testutil.NewNS(t), testutil.NewNS(t)
@@ -72,7 +72,7 @@ func TestXDPMode(t *testing.T) {
 	}
 }
 
-// ignore is err, or nil if it is of no interest.
+// ignore returns err, or nil if the error does not matter.
 func ignore(err error, of bool) error {
 	if of {
 		return nil
@@ -90,7 +90,7 @@ func modeOf(f *embed.Framework, name string) string {
 	return ""
 }
 
-// arrives wants a broadcast of one port to come to the other.
+// arrives checks that a broadcast frame of one port reaches the other.
 func arrives(t *testing.T, to, from *netmap.Port) {
 	t.Helper()
 	want := frame(1, 100)

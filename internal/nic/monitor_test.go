@@ -17,7 +17,8 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// count reads what a monitor has: whole frames, each once, from both directions.
+// count reads the frames of a monitor, and checks that whole frames come from both directions, each
+// once.
 type count struct {
 	t      *testing.T
 	size   func(seq int) int
@@ -50,8 +51,8 @@ func (c *count) read(m *netmap.Port) {
 
 func size60(int) int { return 60 }
 
-// A copy monitor sees what arrives while nobody reads, and wakes for it. Who reads then gets all of
-// it.
+// A copy monitor sees and wakes for frames that arrive while the port's program does not read. When
+// the program reads later, it gets all of them.
 func TestMonitorOfAnIdleInterface(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -90,8 +91,8 @@ func TestMonitorOfAnIdleInterface(t *testing.T) {
 	}
 }
 
-// When the monitored ring is full, nothing more can come. The monitor sleeps until somebody makes
-// room.
+// When the monitored ring is full, no more frames can arrive. The monitor sleeps until the port's
+// program makes room.
 func TestMonitorOfAFullInterface(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -141,8 +142,8 @@ func TestMonitorOfAFullInterface(t *testing.T) {
 	}
 }
 
-// Traffic both ways on several queues, with monitors of every kind in threads of their own: all
-// arrives, all is seen once and whole, and every buffer is back at the end.
+// Traffic passes both ways on several queues, with monitors of every kind in threads of their own:
+// all frames arrive, the monitors see each once and whole, and every buffer is back at the end.
 func TestMonitorsOfABusyInterface(t *testing.T) {
 	p := newPair(t, 2)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -175,7 +176,7 @@ func TestMonitorsOfABusyInterface(t *testing.T) {
 	nz := p.open(p.nb, "netmap:vb/z", options...)
 	ct, cr, cz, cs, cn := watch(mt), watch(mr), watch(mz), watch(second), watch(nz)
 	pump(t, a, b, frames, sizes...)
-	for range 20 { // the last ones come back, and are released
+	for range 20 { // the last slots come back, and are released
 		a.TxSync()
 		b.RxSync()
 		time.Sleep(5 * time.Millisecond)
@@ -199,8 +200,8 @@ func TestMonitorsOfABusyInterface(t *testing.T) {
 	}
 }
 
-// A frame that cannot be sent comes back before those sent earlier. Each is seen with its own
-// length.
+// A frame that cannot be sent comes back before frames that were sent earlier. Monitors see each
+// with its own length.
 func TestMonitorSeesOvertakenFrames(t *testing.T) {
 	p := newPair(t, 1)
 	a, m := p.open(p.na, "netmap:va"), p.open(p.na, "netmap:va/z")
@@ -213,7 +214,7 @@ func TestMonitorSeesOvertakenFrames(t *testing.T) {
 			want[100+seq%900] = true
 			w := r.Window()
 			w.SetLen(copy(w.Buf(), frame(0, 100+seq%900)))
-			binary.BigEndian.PutUint32(w.Buf()[14:], uint32(w.Slot().Len)) // what it has to be
+			binary.BigEndian.PutUint32(w.Buf()[14:], uint32(w.Slot().Len)) // the expected length
 			switch i % 3 {
 			case 1:
 				w.Slot().Flags = abi.NSMoreFrag
@@ -241,8 +242,8 @@ func TestMonitorSeesOvertakenFrames(t *testing.T) {
 	m.Close()
 }
 
-// A link that goes down is the business of the interface's program; its monitors sleep on. When the
-// program closes, they hear of it.
+// A link that goes down is an error for the interface's program only; its monitors sleep on. When
+// the program closes its port, they get an error.
 func TestMonitorAndLink(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")

@@ -56,7 +56,7 @@ func (p *pair) open(ns *testutil.NS, name string, options ...netmap.Option) *net
 	return port
 }
 
-// frame is a frame with a number and a payload that depends on it.
+// frame makes a frame with a number and a payload that depends on it.
 func frame(seq, size int) []byte {
 	b := make([]byte, size)
 	copy(b, "\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x88\xb5")
@@ -126,7 +126,7 @@ func TestFramesBothWays(t *testing.T) {
 	}
 }
 
-// One direction comes and goes while the other stays open, and with it the socket.
+// One direction is opened and closed while the other stays open, and the socket with it.
 func TestDirectionsAlone(t *testing.T) {
 	p := newPair(t, 1)
 	b := p.open(p.nb, "netmap:vb")

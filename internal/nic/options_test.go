@@ -14,7 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/embed"
 )
 
-// Frames of either side start inside their buffers, of both, or of one.
+// Frames start inside their buffers at both ends, or at one.
 func TestOffsets(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -40,7 +40,7 @@ func TestOffsets(t *testing.T) {
 	}
 }
 
-// Monitors of an interface whose frames start inside their buffers find them.
+// Monitors of an interface show frames that start inside their buffers.
 func TestOffsetsMonitored(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va", netmap.Offsets(100, 100)),
@@ -69,7 +69,7 @@ func TestOffsetsMonitored(t *testing.T) {
 	}
 }
 
-// What a hostile program writes to its slots moves no frame out of its buffer.
+// Whatever a hostile program writes into its slots, no frame leaves its buffer.
 func TestOffsetsOutOfBounds(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va", netmap.Offsets(500, 0)), p.open(p.nb, "netmap:vb",
@@ -117,7 +117,7 @@ func TestOffsetsLeaveRoomForFrames(t *testing.T) {
 	p.open(p.na, "netmap:va", netmap.Offsets(embed.DefaultBufSize-1518, 0))
 }
 
-// An interface in memory of the program's own, and one in the framework's.
+// One interface is in the program's own memory, and one in the framework's.
 func TestExternalMemory(t *testing.T) {
 	p := newPair(t, 1)
 	m, err := unix.Mmap(-1, 0, 8<<20, unix.PROT_READ|unix.PROT_WRITE,
@@ -139,8 +139,8 @@ func TestExternalMemory(t *testing.T) {
 	}
 }
 
-// A slot's ptr has room for an offset or for a time stamp. In a region that is made for stamps, who
-// asks for offsets gets those.
+// A slot's ptr holds either an offset or a time stamp. In a region with time stamps, a port that
+// asks for offsets gets offsets.
 func TestOffsetsOrTimestamps(t *testing.T) {
 	p := newStampPair(t)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb", netmap.Offsets(64, 64))

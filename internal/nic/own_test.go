@@ -14,18 +14,18 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/xsk"
 )
 
-// The batch and the length of BenchmarkOwn's frames: the shortest there are, which come at 14.88
-// Mpps on 10 Gbit/s.
+// The batch and the length of the frames of BenchmarkOwn. The length is the smallest of Ethernet,
+// which comes at 14.88 Mpps on 10 Gbit/s.
 const (
 	ownBatch  = 256
 	ownLength = 60
 )
 
-// BenchmarkOwn measures what receiving, sending and passing frames on costs our own code, from the
-// program's head to the rings that the kernel shares with us: somebody stands in for the kernel,
+// BenchmarkOwn measures what our own code costs to receive, send and pass on frames, from the
+// program's head to the rings that the kernel shares with us. An xsk.StandIn replaces the kernel,
 // whose work is not in the figures. The clock is read twice a batch. A frame that is passed on is
-// received, exchanged by the program and sent: all of that is its time, and the program's part is
-// told besides.
+// received, exchanged by the program and sent. The figure has all three, and the program's share is
+// reported separately.
 func BenchmarkOwn(b *testing.B) {
 	b.Run("receive", func(b *testing.B) {
 		o := newOwn(b, 2048)
@@ -71,14 +71,14 @@ func BenchmarkOwn(b *testing.B) {
 	})
 }
 
-// own is a queue with its two rings, and whoever stands in for the kernel.
+// own is a queue with its two rings and the stand-in for the kernel.
 type own struct {
 	port   *Port
 	kernel *xsk.StandIn
 	tx, rx *kringtest.Ring
 	frames uint32
 
-	program time.Duration // of passing on, what the program took
+	program time.Duration // the program's share of passing on
 }
 
 func newOwn(b testing.TB, size uint32) *own {
@@ -115,7 +115,7 @@ func newOwn(b testing.TB, size uint32) *own {
 	return o
 }
 
-// run has a batch moved again and again, and reports what a frame took.
+// run moves a batch again and again, and reports the time for a frame.
 func (o *own) run(b *testing.B, batch func() time.Duration) {
 	for range 16 { // all slots and buffers have been in use
 		batch()
@@ -136,14 +136,14 @@ func (o *own) run(b *testing.B, batch func() time.Duration) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// take hands all received slots back.
+// take releases all received slots.
 func (o *own) take(r *kringtest.Ring) uint32 {
 	head, tail := r.Shared.Head.Load(), r.Shared.Tail.Load()
 	r.SetHead(tail)
 	return r.Dist(head, tail)
 }
 
-// send hands a batch of slots over.
+// send hands over a batch of slots.
 func (o *own) send() uint32 {
 	head, tail := o.tx.Shared.Head.Load(), o.tx.Shared.Tail.Load()
 	n := min(ownBatch, o.tx.Dist(head, tail))
@@ -155,8 +155,8 @@ func (o *own) send() uint32 {
 	return n
 }
 
-// pass exchanges the buffers of received slots with those of free ones, as a bridge does that
-// copies nothing.
+// pass exchanges the buffers of received slots with those of free ones, like a bridge without
+// copies.
 func (o *own) pass() uint32 {
 	from, to := o.rx.Shared.Head.Load(), o.tx.Shared.Head.Load()
 	n := min(o.rx.Dist(from, o.rx.Shared.Tail.Load()), o.tx.Dist(to, o.tx.Shared.Tail.Load()))
@@ -172,7 +172,7 @@ func (o *own) pass() uint32 {
 	return n
 }
 
-// BenchmarkCoreClock tells how fast the core runs, for who has nanoseconds and wants cycles: each
+// BenchmarkCoreClock measures the core's clock, to convert nanoseconds to cycles: each
 // multiplication waits for the one before, and takes three cycles on every processor for PCs and
 // servers since 2008.
 func BenchmarkCoreClock(b *testing.B) {

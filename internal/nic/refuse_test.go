@@ -45,7 +45,8 @@ func sendAll(t *testing.T, p *netmap.Port, sizes []int) {
 	}
 }
 
-// receive waits for so many frames, and then a little for more. It returns their numbers.
+// receive waits for that number of frames, and then a little for more. It returns the frames'
+// numbers.
 func receive(t *testing.T, p *netmap.Port, count int) []int {
 	t.Helper()
 	return receiveWithin(t, p, count, 5*time.Second)
@@ -68,7 +69,7 @@ func receiveWithin(t *testing.T, p *netmap.Port, count int, most time.Duration) 
 	return seqs
 }
 
-// expectDrops waits until an interface has dropped so many frames.
+// expectDrops waits until an interface has these counts of drops.
 func (p *pair) expectDrops(name string, want map[string]uint64) {
 	p.t.Helper()
 	got := map[string]uint64{}
@@ -80,7 +81,8 @@ func (p *pair) expectDrops(name string, want map[string]uint64) {
 	p.t.Errorf("dropped %v, want %v", got, want)
 }
 
-// exchange sends frames and expects all but those that the function calls bad, in their order.
+// exchange sends frames and checks that all arrive in order, except those of sizes that bad
+// reports.
 func (p *pair) exchange(from, to *netmap.Port, sizes []int, bad func(size int) bool) {
 	p.t.Helper()
 	var want []int
@@ -98,7 +100,7 @@ func (p *pair) exchange(from, to *netmap.Port, sizes []int, bad func(size int) b
 	}
 }
 
-// mixes are 100 good frames with bad ones among them.
+// mixes returns lists of 100 good frames with bad ones among them.
 func mixes(good, bad int) map[string][]int {
 	all := func(n, size int) []int { return slices.Repeat([]int{size}, n) }
 	return map[string][]int{
@@ -112,7 +114,7 @@ func mixes(good, bad int) map[string][]int {
 	}
 }
 
-// A frame that is longer than the MTU allows, in one slot or in several, costs itself alone.
+// A frame that is longer than the MTU allows, in one slot or in several, is lost alone.
 func TestTooLongForMTU(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -136,8 +138,8 @@ func TestTooLongForMTU(t *testing.T) {
 	b.Close()
 }
 
-// A frame that only the device can refuse, because the other end of a veth pair takes less, costs
-// itself alone.
+// A frame that only the device can refuse, because the other end of a veth pair takes less, is lost
+// alone.
 func TestRefusedByDevice(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -160,8 +162,7 @@ func TestRefusedByDevice(t *testing.T) {
 	b.Close()
 }
 
-// VLAN tags are no part of what the MTU counts: the tag of a frame, and a second one where the
-// device takes it.
+// The MTU does not count VLAN tags: the tag of a frame, and a second one if the device takes it.
 func TestTaggedFrames(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -229,8 +230,8 @@ func TestMTUChanges(t *testing.T) {
 	b.Close()
 }
 
-// Frames wait while there is no carrier, in the ring and in the kernel's, and go when it is back
-// although their program sleeps.
+// Without a carrier, frames wait in the port's ring and in the kernel's. They are sent when the
+// carrier is back, although their program sleeps.
 func TestNoCarrier(t *testing.T) {
 	p := newPair(t, 1)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb")
@@ -249,7 +250,7 @@ func TestNoCarrier(t *testing.T) {
 			t.Fatal("the carrier stays")
 		}
 	}
-	time.Sleep(20 * time.Millisecond) // the port hears of it as we do
+	time.Sleep(20 * time.Millisecond) // the port gets the event as we do
 	sizes := slices.Repeat([]int{60, 1514}, 100)
 	for seq, size := range sizes {
 		a.Tx()[0].Send(frame(seq, size))
@@ -277,8 +278,8 @@ func TestNoCarrier(t *testing.T) {
 	b.Close()
 }
 
-// A TAP whose reader takes its time is full, and refuses every frame. None is lost, however long it
-// takes.
+// A TAP whose reader is slow is full, and refuses every frame. None is lost, however long that
+// lasts.
 func TestFullDevice(t *testing.T) {
 	p := newPair(t, 1)
 	var cable *tap.Interface
@@ -300,7 +301,7 @@ func TestFullDevice(t *testing.T) {
 	b := make([]byte, 2048)
 	for end := time.Now().Add(10 * time.Second); len(got) < count && time.Now().Before(end); {
 		n, err := syscall.Read(cable.FD(0), b)
-		if err != nil { // the rest is offered when there is room: the program does nothing
+		if err != nil { // the port offers the rest when there is room; the program does nothing
 			time.Sleep(100 * time.Microsecond)
 		} else if n >= 18 && b[12] == 0x88 {
 			got = append(got, int(binary.BigEndian.Uint32(b[14:])))

@@ -20,11 +20,11 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// shapes are interfaces of all kinds that can be made anywhere, on a veth pair "va" and "vb" that
-// is there.
+// shapes lists interfaces of all kinds that can be made anywhere, on an existing veth pair "va" and
+// "vb".
 var shapes = []struct {
 	name string
-	link func(a netlink.LinkAttrs, va int) netlink.Link // nil for one that is there
+	link func(a netlink.LinkAttrs, va int) netlink.Link // nil for an end of the pair
 	want ethtool.Queues
 	note string // a part of what users are told
 }{
@@ -51,7 +51,7 @@ var shapes = []struct {
 	}, ethtool.Queues{Rx: 5, Tx: 8}, "nothing arrives here"},
 }
 
-// tuntap makes interfaces that outlive those who made them, so that nobody reads them.
+// tuntap makes persistent interfaces that nobody reads.
 func tuntap(mode netlink.TuntapMode, flags netlink.TuntapFlag) func(netlink.LinkAttrs,
 	int) netlink.Link {
 	return func(a netlink.LinkAttrs, _ int) netlink.Link {
@@ -60,8 +60,8 @@ func tuntap(mode netlink.TuntapMode, flags netlink.TuntapFlag) func(netlink.Link
 	}
 }
 
-// addShapes makes them all in a namespace, up. What this kernel does not have is left out, and
-// told.
+// addShapes makes all shapes in a namespace, and sets them up. It logs those that this kernel does
+// not have.
 func addShapes(t *testing.T, ns *testutil.NS) (made map[string]bool) {
 	t.Helper()
 	other := testutil.NewNS(t)
@@ -105,8 +105,9 @@ func addShapes(t *testing.T, ns *testutil.NS) (made map[string]bool) {
 	return made
 }
 
-// An interface of any shape opens, with a ring for each of its queues, sends and receives without
-// errors, and can be described; or it is refused with a reason. With whatever MTU it can have.
+// An interface of any shape opens with a ring for each of its queues, sends and receives without
+// errors, and can be described; or it is refused with a reason. The test uses every MTU that it can
+// have.
 func TestShapes(t *testing.T) {
 	testutil.CheckLeaks(t)
 	ns := testutil.NewNS(t)
@@ -161,7 +162,7 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// hasMTU sets an interface's MTU if the interface can have it.
+// hasMTU sets an interface's MTU, and reports whether the interface can have it.
 func hasMTU(ns *testutil.NS, name string, mtu int) bool {
 	var err error
 	ns.Do(func() {
@@ -173,7 +174,7 @@ func hasMTU(ns *testutil.NS, name string, mtu int) bool {
 	return err == nil
 }
 
-// More queues than a byte counts: the last ring works like the first.
+// An interface may have more queues than a byte counts: the last ring works like the first.
 func TestManyQueues(t *testing.T) {
 	const queues = 260
 	testutil.CheckLeaks(t)
@@ -194,8 +195,8 @@ func TestManyQueues(t *testing.T) {
 	all.Close()
 }
 
-// A TAP is there before somebody reads it, and when he has gone. Its port stays, and moves frames
-// while he is there.
+// A TAP exists before a program reads it, and after that program has ended. Its port stays open,
+// and moves frames while a program reads.
 func TestTapReaderComesAndGoes(t *testing.T) {
 	p := newPair(t, 1)
 	p.na.Do(func() {
@@ -211,7 +212,7 @@ func TestTapReaderComesAndGoes(t *testing.T) {
 	port := p.open(p.na, "netmap:tap")
 	for range 2 {
 		readTap(t, p.na, port)
-		time.Sleep(1100 * time.Millisecond) // the queues have been looked at meanwhile
+		time.Sleep(1100 * time.Millisecond) // the watcher looks up the queues meanwhile
 		if err := errors.Join(port.TxSync(), port.RxSync()); err != nil {
 			t.Fatalf("without a reader: %v", err)
 		}
@@ -219,7 +220,7 @@ func TestTapReaderComesAndGoes(t *testing.T) {
 	port.Close()
 }
 
-// readTap is there for as long as it takes one frame to pass each way.
+// readTap reads the TAP until one frame has passed each way.
 func readTap(t *testing.T, ns *testutil.NS, port *netmap.Port) {
 	t.Helper()
 	var fd int

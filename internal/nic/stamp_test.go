@@ -14,7 +14,7 @@ import (
 	"github.com/seed-48afdc40/netmap/embed"
 )
 
-// newStampPair is a pair in a framework with room for time stamps.
+// newStampPair makes a pair in a framework with room for time stamps.
 func newStampPair(t *testing.T) *pair {
 	t.Helper()
 	p := newPair(t, 1)
@@ -32,8 +32,8 @@ func newStampPair(t *testing.T) *pair {
 	return p
 }
 
-// What the driver says of a frame stands in its slot. veth answers, but always 0: no card has seen
-// the frame.
+// The slot of a frame has the time that the driver reports. veth supports the question, but always
+// answers 0: no card has seen the frame.
 func TestRxTimestamps(t *testing.T) {
 	p := newStampPair(t)
 	a, b := p.open(p.na, "netmap:va"), p.open(p.nb, "netmap:vb", netmap.RxTimestamps())
@@ -66,7 +66,7 @@ func TestRxTimestamps(t *testing.T) {
 	b.Close()
 }
 
-// A wish that cannot be met is refused, with the reason.
+// A request for time stamps that cannot be met is refused with the reason.
 func TestNoRxTimestamps(t *testing.T) {
 	p := newStampPair(t)
 	try := func(name, want string) {

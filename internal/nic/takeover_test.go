@@ -18,7 +18,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// newOwnPair is newPair with a framework that keeps its records in a directory of the test's.
+// newOwnPair is newPair with a framework that keeps its records in the test's own directory.
 func newOwnPair(t *testing.T, queues int) (p *pair, dir string) {
 	t.Helper()
 	p, dir = newPair(t, queues), filepath.Join(t.TempDir(), "state")
@@ -32,9 +32,9 @@ func newOwnPair(t *testing.T, queues int) (p *pair, dir string) {
 	return p, dir
 }
 
-// setup is what the port changes on an interface.
+// setup has the settings that the port changes on an interface.
 type setup struct {
-	vlan     bool // tags are taken out
+	vlan     bool // tags are removed from frames
 	promisc  int
 	channels ethtool.Channels
 	records  int
@@ -85,8 +85,8 @@ func TestOffloadsAreOffWhileReceiving(t *testing.T) {
 	}
 }
 
-// Queues that a driver needs are there before the first socket is bound, and the kernel, which
-// keeps queues with sockets, gives back fewer after the last.
+// The queues that a driver needs are set before the first socket is bound. The kernel keeps queues
+// with sockets, so they are restored after the last socket has closed.
 func TestQueuesWhileInUse(t *testing.T) {
 	p, dir := newOwnPair(t, 4)
 	two := ethtool.Channels{Rx: 2, MaxRx: 4, Tx: 2, MaxTx: 4}
@@ -114,7 +114,7 @@ func TestQueuesWhileInUse(t *testing.T) {
 	}
 }
 
-// Settings that cannot be recorded are not changed, and the port says why it does not open.
+// Settings that cannot be recorded are not changed, and the port's error says why it does not open.
 func TestNoPlaceForState(t *testing.T) {
 	p, dir := newOwnPair(t, 1)
 	if err := os.WriteFile(dir, nil, 0o600); err != nil {

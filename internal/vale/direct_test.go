@@ -10,9 +10,9 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring"
 )
 
-// Frames that follow each other to one port take a short way, until one is different. Each arrives
-// once, in order, wherever the rings wrap, and is counted once; what is wrong is dropped, and
-// buffers that were changed are acknowledged.
+// Consecutive frames for one port take a short path, until one is different. Each arrives once, in
+// order, wherever the rings wrap, and is counted once; bad frames are dropped, and changed buffers
+// are acknowledged.
 func TestRunsForOnePort(t *testing.T) {
 	w := newNet(t)
 	a, b, c := w.join(t, 1, 1, 61), w.join(t, 1, 1, 47), w.join(t, 1, 1, 64)
@@ -58,7 +58,7 @@ func TestRunsForOnePort(t *testing.T) {
 	}
 }
 
-// A run that finds no room is lost from there on, at the receiver.
+// A run without room for all of its frames loses the last ones, at the receiver.
 func TestRunWithoutRoom(t *testing.T) {
 	w := newNet(t)
 	a, b := w.join(t, 1, 1, 64), w.join(t, 1, 1, 8)
@@ -75,7 +75,7 @@ func TestRunWithoutRoom(t *testing.T) {
 	wantDrops(t, b.rx[0], kring.NoRoom, 39)
 }
 
-// What is wrong with one frame of a run is that one's loss.
+// A bad frame in a run is lost alone.
 func TestBadSlotsInARun(t *testing.T) {
 	for what, spoil := range map[string]func(s *abi.Slot, total uint32){
 		"too short":       func(s *abi.Slot, _ uint32) { s.Len = 13 },

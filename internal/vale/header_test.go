@@ -25,7 +25,7 @@ func setHeaders(t testing.TB, ports []*station, lengths ...uint32) {
 	}
 }
 
-// pushCut hands over a packet in slots of at most so many bytes.
+// pushCut hands over a packet in slots whose lengths cuts returns.
 func pushCut(t testing.TB, r *kringtest.Ring, packet []byte, cuts func() int) {
 	t.Helper()
 	for len(packet) > 0 {
@@ -41,7 +41,7 @@ func pushCut(t testing.TB, r *kringtest.Ring, packet []byte, cuts func() int) {
 	}
 }
 
-// pullWhole puts the slots of a packet together.
+// pullWhole joins the slots of a packet.
 func pullWhole(t testing.TB, r *kringtest.Ring) (packet []byte, ok bool) {
 	t.Helper()
 	for slots := 1; ; slots++ {
@@ -73,7 +73,7 @@ func TestHeaderLengths(t *testing.T) {
 	}
 }
 
-// Every pair of lengths, packets of all sizes, cut in all ways.
+// Every pair of header lengths works with packets of all sizes, cut in all ways.
 func TestHeadersOfDifferingLengths(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for _, from := range []uint32{0, 10, 12} {
@@ -86,7 +86,7 @@ func TestHeadersOfDifferingLengths(t *testing.T) {
 					header[i] = byte(rnd.Uint32())
 				}
 				if from > 0 && to == 0 {
-					header[0], header[1] = 2, 0 // nothing to do
+					header[0], header[1] = 2, 0 // requests nothing
 				}
 				data := packet('*', 'a', "")
 				for range rnd.IntN(2000) {
@@ -133,7 +133,7 @@ func TestHeadersThatAreCutOff(t *testing.T) {
 	tx.Push(whole[11:], 0)
 	tx.Push(whole[:20], abi.NSMoreFrag) // in the middle of the addresses
 	tx.Push(whole[20:], 0)
-	tx.Push(whole[:12], 0) // nothing behind it
+	tx.Push(whole[:12], 0) // the header alone
 	tx.Push(whole[:12+13], 0)
 	tx.Push(whole[:12], abi.NSMoreFrag)
 	tx.Push(whole[12:25], 0)
@@ -141,7 +141,7 @@ func TestHeadersThatAreCutOff(t *testing.T) {
 	wantDrops(t, tx, kring.TooShort, 5)
 }
 
-// ipPacket is an Ethernet frame with tags, IP and what comes in front of the payload.
+// ipPacket returns an Ethernet frame with tags, IP and TCP or UDP headers, and a payload.
 func ipPacket(v6, udp bool, tags, options, size int) []byte {
 	b := append(address('*'), address('a')...)
 	for range tags {
@@ -178,7 +178,7 @@ func ipPacket(v6, udp bool, tags, options, size int) []byte {
 	return append(append(append(b, 0x08, 0x00), ip...), l4...)
 }
 
-// slowSum is the Internet checksum, by the book.
+// slowSum is the Internet checksum, computed 16 bits at a time.
 func slowSum(parts ...[]byte) uint16 {
 	n := uint32(0)
 	for _, b := range parts {
@@ -285,7 +285,7 @@ func TestChecksumsAreCompleted(t *testing.T) {
 	}
 }
 
-// What is split comes out as frames whose payloads, one after the other, are the packet's.
+// The payloads of the frames into which a packet is split are the packet's payload.
 func TestPacketsAreSplit(t *testing.T) {
 	w := newNet(t)
 	a, b := w.join(t, 1, 1, 1024), w.join(t, 1, 1, 1024)

@@ -11,7 +11,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring/kringtest"
 )
 
-// memory is a program's memory, from address base on.
+// memory is a program's memory, which starts at address base.
 type memory struct {
 	base  uint64
 	bytes []byte
@@ -41,7 +41,7 @@ func pushIndirect(t testing.TB, r *kringtest.Ring, addr uint64, length, flags ui
 	r.Slot(i).Len, r.Slot(i).Ptr = length, addr
 }
 
-// Direct and indirect slots mixed, in packets of one or several slots.
+// Packets of one or several slots mix direct and indirect slots.
 func TestIndirectSlots(t *testing.T) {
 	w := newNet(t)
 	a, b := w.join(t, 1, 1, 300), w.join(t, 1, 1, 1024)
@@ -96,9 +96,9 @@ func TestIndirectSlotsThatCannotBeRead(t *testing.T) {
 	data := packet('*', 'a', "hello")
 	m := &memory{base: 4096, bytes: data}
 	tx.Program = m
-	pushIndirect(t, tx, 0, 60, 0)                                // nowhere
-	pushIndirect(t, tx, 4096, uint16(len(data))+1, 0)            // too far
-	pushIndirect(t, tx, ^uint64(0), 60, 0)                       // around the end
+	pushIndirect(t, tx, 0, 60, 0)                                // not mapped
+	pushIndirect(t, tx, 4096, uint16(len(data))+1, 0)            // beyond the end
+	pushIndirect(t, tx, ^uint64(0), 60, 0)                       // wraps around
 	pushIndirect(t, tx, 4096, uint16(len(data)), 0)              // good
 	pushIndirect(t, tx, 4096, uint16(len(data)), abi.NSMoreFrag) // a packet whose
 	pushIndirect(t, tx, 0, 60, abi.NSMoreFrag)                   // middle cannot be read

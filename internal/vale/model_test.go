@@ -13,14 +13,14 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/kring/kringtest"
 )
 
-// piece is what a receiver finds in a slot.
+// piece has the contents of a slot that a receiver finds.
 type piece struct {
 	data  []byte
 	flags uint16
 }
 
-// modelRing is an rx ring of the model: a queue with room for slots that the receiver has given
-// back.
+// modelRing is an rx ring of the model: a queue with room for the slots that the receiver has
+// released.
 type modelRing struct {
 	open  bool
 	room  int
@@ -44,7 +44,7 @@ type model struct {
 	}
 }
 
-// send is a packet in its slots, from a ring of a port.
+// send sends a packet, in its slots, from a ring of a port.
 func (m *model) send(from, ring int, slots []abi.Slot, data func(abi.Slot) []byte,
 	valid func(uint32) bool, size int) {
 	drop := func(why kring.Reason) { m.ports[from].drops[ring][why.String()]++ }
@@ -115,7 +115,7 @@ func (r *modelRing) put(pieces []piece) {
 	}
 }
 
-// forget is what happens when a port leaves.
+// forget removes the addresses of a port that leaves.
 func (m *model) forget(port int) {
 	for h, e := range m.table {
 		if e.port == port {
@@ -148,7 +148,7 @@ func (b *bench) add(t *testing.T, txRings, rxRings int, slots uint32) {
 	b.m.ports = append(b.m.ports, p)
 }
 
-// fill makes a random packet of some slots in the tx ring, and tells the model.
+// fill puts a random packet of some slots into the tx ring, and sends it in the model.
 func (b *bench) fill(rnd *rand.Rand, tx *kringtest.Ring, macs [][6]byte,
 	room int) (slots []abi.Slot) {
 	frags := 1
@@ -187,7 +187,7 @@ func (b *bench) fill(rnd *rand.Rand, tx *kringtest.Ring, macs [][6]byte,
 }
 
 // TestSwitchDoesWhatTheModelDoes sends random packets, good and bad, between ports of all shapes,
-// some of which are closed or leave in between, and looks at every slot and every counter.
+// some of which are closed or leave meanwhile, and compares every slot and every counter.
 func TestSwitchDoesWhatTheModelDoes(t *testing.T) {
 	macs := [][6]byte{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, {1, 0, 0x5e, 0, 0, 1}, {}}
 	for i := range byte(9) {
@@ -268,11 +268,11 @@ func (b *bench) transmit(rnd *rand.Rand, from, ring int, macs [][6]byte) {
 		b.Fatalf("%s was refused", tx.Name)
 	}
 	for i := start; i != tx.Shared.Head.Load(); i = tx.Next(i) {
-		tx.Slot(i).BufIdx = saved[i].BufIdx // those that were spoilt
+		tx.Slot(i).BufIdx = saved[i].BufIdx // restore the invalid indexes
 	}
 }
 
-// receive compares what the ring has with the model, and gives back up to most slots.
+// receive compares the ring with the model, and releases up to most slots.
 func (b *bench) receive(rx *kringtest.Ring, m *modelRing, most int) {
 	b.Helper()
 	rx.Sync(b.T)

@@ -68,7 +68,7 @@ func (n *net) join(t testing.TB, txRings, rxRings int, slots uint32) *station {
 	return s
 }
 
-// leave closes all rings and takes the port off the switch.
+// leave closes all rings and removes the port from the switch.
 func (s *station) leave() {
 	if s.tx[0].Shared == nil {
 		return
@@ -91,7 +91,7 @@ func (s *station) rejoin(t testing.TB) {
 	}
 }
 
-// ports makes a switch with ports a, b, … of one ring of 64 slots in each direction.
+// ports makes a switch with n ports a, b, …. Each has one ring of 64 slots in each direction.
 func ports(t testing.TB, n int) []*station {
 	w := newNet(t)
 	for range n {
@@ -100,7 +100,7 @@ func ports(t testing.TB, n int) []*station {
 	return w.ports
 }
 
-// packet is an Ethernet frame; addresses are single letters.
+// packet makes an Ethernet frame; addresses are single letters.
 func packet(dst, src byte, text string) []byte {
 	b := append(append(address(dst), address(src)...), 0x88, 0xb5)
 	return append(b, text...)
@@ -125,7 +125,7 @@ func (s *station) send(t testing.TB, frames ...[]byte) {
 	}
 }
 
-// texts are the payloads of all frames that have come to a ring, in order.
+// texts returns the payloads of all frames that have arrived in a ring, in order.
 func texts(t testing.TB, rx *kringtest.Ring) (all []string) {
 	t.Helper()
 	rx.Sync(t)
@@ -173,7 +173,7 @@ func TestLearning(t *testing.T) {
 	wantTexts(t, b, "now b is known", "to all", "b again")
 	wantTexts(t, c, "to all")
 
-	// b's address turns up at c: from now on it is there.
+	// b's address is seen at c: the switch now forwards frames for it to c.
 	c.send(t, packet('a', 'b', "b has moved"))
 	wantTexts(t, a, "b has moved")
 	a.send(t, packet('b', 'a', "to the new place"))
@@ -415,7 +415,7 @@ func TestBadSlotsAreDroppedWithAReason(t *testing.T) {
 			}
 			want := 3 - c.drops
 			if tx.Slot(1).Flags&abi.NSMoreFrag != 0 {
-				want-- // the next one goes with it
+				want-- // the next frame is lost with it
 			}
 			p[1].rx[0].Sync(t)
 			if got := len(p[1].rx[0].Mine()); got != int(want) {
@@ -526,7 +526,7 @@ func TestNumberOfPorts(t *testing.T) {
 		t.Errorf("%d ports", got)
 	}
 
-	// A full switch works, for its last port as well.
+	// A full switch works, also for its last port.
 	a, z := all[0], all[MaxPorts-1]
 	tx, rx := kringtest.Open(t, w.region, a, abi.DirTx, 0),
 		kringtest.Open(t, w.region, z, abi.DirRx, 0)
@@ -686,7 +686,7 @@ func TestManySendersToOneReceiver(t *testing.T) {
 	}
 }
 
-// payload is a frame from a sender whose bytes all depend on who and seq.
+// payload makes a frame of a sender whose bytes all depend on who and seq.
 func payload(who byte, seq uint32, extra int) []byte {
 	f := append(packet('r', 's'+who, ""), who)
 	f = binary.LittleEndian.AppendUint32(f, seq)
@@ -696,8 +696,8 @@ func payload(who byte, seq uint32, extra int) []byte {
 	return f
 }
 
-// Ports come and go while others send: nobody writes to a ring that is gone, and all memory comes
-// back.
+// Ports join and leave while others send: nobody writes to a ring that is closed, and all memory is
+// freed.
 func TestPortsComeAndGoUnderTraffic(t *testing.T) {
 	w := newNet(t)
 	a, b := w.join(t, 1, 1, 64), w.join(t, 1, 1, 64)
@@ -747,8 +747,7 @@ func drain(t *testing.T, rx *kringtest.Ring) (last []byte) {
 	return last
 }
 
-// Programs that write anything anywhere in their rings harm nobody but themselves: two honest ports
-// go on.
+// Programs that write random values into their rings do not affect others: two honest ports go on.
 func TestHostilePrograms(t *testing.T) {
 	for seed := range uint64(20) {
 		w := newNet(t)
@@ -770,7 +769,7 @@ func TestHostilePrograms(t *testing.T) {
 				r.Shared.Cur.Store(rnd.Uint32N(18))
 			case 2:
 				r.Shared.Tail.Store(rnd.Uint32N(18))
-			case 3: // its own buffers or none at all; those of others it could of course write to directly
+			case 3: // its own buffers or invalid ones; it could write to others' buffers directly
 				*r.Slot(rnd.Uint32N(16)) = abi.Slot{BufIdx: []uint32{own[r] + rnd.Uint32N(16), 0,
 					1 << 30}[rnd.IntN(3)], Len: uint16(rnd.IntN(300)), Flags: uint16(rnd.Uint32())}
 			case 4:
