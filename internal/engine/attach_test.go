@@ -246,7 +246,7 @@ func TestAttachErrors(t *testing.T) {
 	}
 }
 
-// An interface that was attached is an interface again, and the switch goes with its last port.
+// A detached interface can be opened again, and the switch ends with its last port.
 func TestAttachAndDetach(t *testing.T) {
 	o := newOffice(t, 2, 1)
 	for range 5 {

@@ -7,7 +7,7 @@ import (
 	"github.com/seed-48afdc40/netmap/abi"
 )
 
-// A program that names buffers which nobody has does not make the framework take memory for them.
+// A program that uses the indexes of free buffers does not make the framework take memory for them.
 func TestHostileSlotsTakeNoMemory(t *testing.T) {
 	e, err := New(Config{})
 	if err != nil {

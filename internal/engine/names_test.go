@@ -277,7 +277,7 @@ func TestAttachedInterfaceGoes(t *testing.T) {
 					t.Fatal(err)
 				}
 				end(o, testutil.NewNS(t))
-				if round > 0 { // the first time nobody asks for the name, and it goes all the same
+				if round > 0 { // the first time, the name is not looked up, and is free all the same
 					o.cable("va", 77, "vafar")
 					if round == 1 {
 						o.attachAndDetach(p)

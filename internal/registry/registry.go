@@ -54,17 +54,17 @@ type Entry struct {
 	session.Target
 	Key       Key
 	Kind      string        // for users
-	Lasts     bool          // the port stays when nobody uses it
-	Held      bool          // somebody in the framework uses it
+	Lasts     bool          // the port stays open when it is not in use
+	Held      bool          // the framework itself uses the port
 	Owner     *Entry        // the port of a switch to which this one belongs; nil if not attached
-	Busy      func() string // why nobody can open the port; nil when it can be opened
+	Busy      func() string // returns why the port cannot be opened; nil if it can be
 	Behind    *Entry        // the attached interface's port; nil if this port is not an attachment
 	IsHost    bool          // the port's rings are the host rings of Behind
 	Parent    *Entry        // the port that a monitor watches
 	Watched   uint64        // number of monitors that the port has had
 	HasParent bool          // a pipe whose parent is held
 	Twin      port.Port     // the other end of a pipe
-	Idle      func()        // called when nobody uses a port that lasts; may be nil
+	Idle      func()        // called when a port that lasts is out of use; may be nil
 
 	left   []*func() // called when the last session has ended
 	closed []func()  // called when the port is closed
@@ -119,8 +119,8 @@ type Owner interface {
 	Lost(*Entry)
 }
 
-// Registry contains a framework's ports and regions. Whoever opens, closes or describes ports holds
-// its lock. Syncs do not need it.
+// Registry contains a framework's ports and regions. Code that opens, closes or describes ports
+// holds its lock. Syncs do not need the lock.
 type Registry struct {
 	sync.Mutex
 	Closed bool // no port can be opened any more

@@ -102,7 +102,7 @@ func TestWaitOnASilentRing(t *testing.T) {
 	}
 }
 
-// A subscriber, who sleeps elsewhere, is woken to look again.
+// A subscriber, which sleeps elsewhere, is woken to poll again.
 func TestArmOnASilentRing(t *testing.T) {
 	region := kringtest.NewRegion(t, 64)
 	s := open(t, new(session.Env), region, newQuiet(region), "quiet")
