@@ -131,7 +131,7 @@ var _ port.Port = (*Stack)(nil)
 // Rings returns the host rings of a direction.
 func (s *Stack) Rings(dir kring.Dir) []*kring.Ring { return s.rings[dir] }
 
-// number is a ring's index among the host rings of its direction.
+// number returns a ring's index among the host rings of its direction.
 func (s *Stack) number(r *kring.Ring) int {
 	if r.Dir == abi.DirTx {
 		return int(r.ID - s.cfg.TxID)
@@ -168,7 +168,7 @@ func (s *Stack) Start(r *kring.Ring) error {
 	return nil
 }
 
-// queue is the TAP's queue that a ring uses. The TAP has as many queues as there are rx rings.
+// queue returns the TAP's queue that a ring uses. The TAP has as many queues as there are rx rings.
 func (s *Stack) queue(r *kring.Ring) int { return s.number(r) % len(s.rings[abi.DirRx]) }
 
 // Stop takes a ring out of use.
@@ -270,8 +270,8 @@ func (s *Stack) relabel() {
 	}
 }
 
-// Wake is called when Config.Trouble has changed or the interface has a new name. It wakes all that
-// sleep on a host ring. It implements kring.Waiter.
+// Wake is called when Config.Trouble has changed or the interface has a new name. It wakes all
+// programs that sleep on a host ring. It implements kring.Waiter.
 func (s *Stack) Wake() {
 	s.relabel()
 	s.wakeAll()

@@ -60,7 +60,7 @@ func (c *hostTAP) bringUp(l netlink.Link, cfg *Config) error {
 	}{
 		{"name the owner of", func() error { return c.label(cfg.Name()) }},
 		{"set MTU of", func() error { return netlink.LinkSetMTU(l, cfg.Layer.MTU(cfg.MTU())) }},
-		// So many frames wait in the TAP before one is lost.
+		// This number of frames waits in the TAP before one is lost.
 		{"set queue length of", func() error { return netlink.LinkSetTxQLen(l, int(cfg.Slots)) }},
 		{"switch ARP off on", func() error { return netlink.LinkSetARPOff(l) }},
 		{"set up", func() error { return netlink.LinkSetUp(l) }},

@@ -39,7 +39,7 @@ func makePrefixes(cfg *Config) (prefixes [2][xsk.PrefixSize]byte) {
 	return prefixes
 }
 
-// prefixOf is the prefix for a frame that starts with these bytes.
+// prefixOf returns the prefix for a frame that starts with these bytes.
 func (s *Stack) prefixOf(frame []byte) []byte {
 	if s.cfg.Layer == tap.Bare && len(frame) > 0 && frame[0]>>4 == 6 {
 		return s.prefixes[1][:]

@@ -172,7 +172,7 @@ func (s *Stack) receive(r *kring.Ring, q *tap.Queue) (err error) {
 	return err
 }
 
-// span is the number of slots that the longest frame takes.
+// span returns the number of slots that the longest frame takes.
 func (s *Stack) span(r *kring.Ring) uint32 {
 	longest, least := uint32(s.cfg.MTU())+frameOverhead, max(min(r.LeastRoom(), s.cfg.Piece), 1)
 	if longest <= least {
@@ -220,7 +220,7 @@ func count(r *kring.Ring, drops *[kring.Reasons]uint64) {
 	}
 }
 
-// trouble is the reason why no frame can move; nil if frames can.
+// trouble returns the reason why no frame can move; nil if frames can.
 func (s *Stack) trouble() error {
 	if err := s.deleted.Load(); err != nil {
 		return err

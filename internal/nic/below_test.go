@@ -15,8 +15,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// The features that join frames below an interface are off while any port receives frames that come
-// through it.
+// Features that join frames are off on the interfaces below while any port receives frames that
+// come through them.
 func TestJoiningBelow(t *testing.T) {
 	testutil.CheckLeaks(t)
 	ns := testutil.NewNS(t)

@@ -24,7 +24,7 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// rare is a long time until the interface itself would receive: frames that arrive sooner were
+// rare is the time after which the interface itself would receive: frames that arrive sooner were
 // fetched by programs.
 const rare = 100 * time.Millisecond
 

@@ -29,7 +29,7 @@ type Needs struct {
 	Off      []string          // features to switch off where the driver can; see package ethtool
 	Channels *ethtool.Channels // numbers of queues, nil to keep them
 	Promisc  bool              // receive frames for any address
-	Deferral *ethtool.Deferral // of interrupts, nil for as it is
+	Deferral *ethtool.Deferral // of interrupts, nil to keep it
 }
 
 // Breaking are the features that change received frames from what was on the wire.
@@ -302,8 +302,8 @@ func (c Changes) undoChannels(ifindex int) error {
 	}
 }
 
-// undoDeferral puts the settings back, unless somebody else has changed them meanwhile. Of ours the
-// first may be made only: the process was killed in between.
+// undoDeferral restores the settings, unless somebody else has changed them meanwhile. If the
+// process was killed between two changes, only the first of them was made.
 func (c Changes) undoDeferral(ifindex int) error {
 	now, err := ethtool.AskDeferral(ifindex)
 	half := ethtool.Deferral{HardIRQs: c.DeferralTo.HardIRQs,

@@ -14,8 +14,8 @@ import (
 // it has.
 //
 // While an XDP program is attached, virtio_net uses more queue pairs for itself, one for each
-// possible processor, if that many are left. It then receives on them as well. With all queues in
-// use none is left for that.
+// possible processor, if that many are unused. It then receives on them as well. If all queues are
+// in use, none is left for the program.
 func WishChannels(driver string, now ethtool.Channels) *ethtool.Channels {
 	if driver != "virtio_net" || now.Combined+possibleCPUs() > now.MaxCombined {
 		return nil

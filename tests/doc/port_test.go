@@ -12,8 +12,8 @@ import (
 	"github.com/seed-48afdc40/netmap/internal/testutil"
 )
 
-// A program that wants the module's parameters finds them after what the page says was run, and
-// finds the other modules where they were.
+// After the commands of the page, a program finds the module's parameters, and still finds the
+// other modules.
 func TestModuleParameters(t *testing.T) {
 	if os.Geteuid() != 0 {
 		testutil.Require(t, "root, to mount", syscall.EPERM)
