@@ -113,6 +113,42 @@ func TestHelperFilesHaveNames(t *testing.T) {
 	}
 }
 
+// largest is how many lines a package may have, without tests, before its documentation has to say
+// in a sentence why it is large.
+const largest = 1500
+
+func TestLargePackagesSayWhy(t *testing.T) {
+	lines, saysWhy := map[string]int{}, map[string]bool{}
+	for _, f := range sourceFiles(t) {
+		if f.isTest() {
+			continue
+		}
+		text, err := os.ReadFile(f.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), f.path, text,
+			parser.PackageClauseOnly|parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Dir(f.path)
+		lines[dir] += strings.Count(string(text), "\n")
+		if why.MatchString(strings.Join(strings.Fields(parsed.Doc.Text()), " ")) {
+			saysWhy[dir] = true
+		}
+	}
+	for dir, n := range lines {
+		if n > largest && !saysWhy[dir] {
+			t.Errorf("%s has %d lines: split it, or let its documentation say that "+
+				"it is large because …", dir, n)
+		}
+	}
+}
+
+// why matches the sentence of a package's documentation that says why the package is large.
+var why = regexp.MustCompile(`\b(large|larger than other packages) because `)
+
 // widest is how many columns a line may have. A tab is one of them.
 const widest = 100
 

@@ -15,6 +15,8 @@
 // The layers are, from text to result: words (lex.go); a tree of conditions (parse.go, primitive.go
 // and arith.go; layer.go has the tests); instructions (assemble.go); the machine that runs them
 // (machine.go).
+//
+// The package is large because tcpdump's language has many words, and all meet in one tree.
 package filter
 
 import (

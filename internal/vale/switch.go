@@ -2,6 +2,8 @@
 // frame up, sorts the batch by destination, and copies it into the rings of the receivers. Nobody
 // waits: a receiver whose ring is full loses the frame, and the sender's ring is empty after every
 // sync.
+// It is large because all kinds of senders (slots, fragments, headers, indirect data, interfaces)
+// share one batch and one way into a receiver's ring.
 package vale
 
 import (
