@@ -452,21 +452,28 @@ func TestOldCommands(t *testing.T) {
 			nxio, nxio, nxio, inval, inval}},
 	} {
 		for _, label := range strings.Fields(tt.apis) {
-			w, api := newRoomy(t), apiOf(label)
-			free, bound := w.clientWith(policyOf(api)), w.clientWith(policyOf(api))
-			wantErrno(t, label, bound.Ioctl(newProcess(), number(api, abi.NIOCREGIF),
-				oldRequest(api, "vale1:mine", 0)), ok)
-			for cmd := 1; cmd < len(tt.unbound); cmd++ {
-				for who, c := range map[string]*control.Client{"unbound": free, "bound": bound} {
-					data, want := oldRequest(api, "vale0:nosuchif0", 0), tt.unbound[cmd]
-					data[api.Req.Cmd] = byte(cmd)
-					if who == "bound" && label == "A11" && cmd == abi.CmdPoolsInfoGet {
-						want = syscall.EFAULT // the request has no address
-					}
-					wantErrno(t, fmt.Sprint(label, " command ", cmd, ", ", who),
-						c.Ioctl(newProcess(), number(api, abi.NIOCREGIF), data), want)
-				}
+			checkOldCommands(t, apiOf(label), tt.unbound)
+		}
+	}
+}
+
+// checkOldCommands tests the answers of one API to each nr_cmd. The caller gives those on an
+// unbound descriptor. On a bound one, only API 11 differs, in one command.
+func checkOldCommands(t *testing.T, api *abi.API, unbound [15]syscall.Errno) {
+	t.Helper()
+	w := newRoomy(t)
+	free, bound := w.clientWith(policyOf(api)), w.clientWith(policyOf(api))
+	wantErrno(t, api.Label, bound.Ioctl(newProcess(), number(api, abi.NIOCREGIF),
+		oldRequest(api, "vale1:mine", 0)), ok)
+	for cmd := 1; cmd < len(unbound); cmd++ {
+		for who, c := range map[string]*control.Client{"unbound": free, "bound": bound} {
+			data, want := oldRequest(api, "vale0:nosuchif0", 0), unbound[cmd]
+			data[api.Req.Cmd] = byte(cmd)
+			if who == "bound" && api.Label == "A11" && cmd == abi.CmdPoolsInfoGet {
+				want = syscall.EFAULT // the request has no address
 			}
+			wantErrno(t, fmt.Sprint(api.Label, " command ", cmd, ", ", who),
+				c.Ioctl(newProcess(), number(api, abi.NIOCREGIF), data), want)
 		}
 	}
 }

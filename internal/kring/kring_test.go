@@ -90,22 +90,30 @@ func TestPrologueAcceptsWhatTheModelAccepts(t *testing.T) {
 		for n := uint32(2); n <= 6; n++ {
 			t.Run(fmt.Sprintf("%s/%d slots", d.name, n), func(t *testing.T) {
 				r := newRing(t, d.dir, n)
-				outside := []uint32{n, n + 1, 2*n - 1, 1 << 31, 1<<32 - 1}
 				for from := range n {
 					for to := range n {
-						for head := range n {
-							for cur := range n {
-								checkPrologue(t, r, from, to, head, cur, valid(n, from, to, head, cur))
-							}
-							for _, bad := range outside {
-								checkPrologue(t, r, from, to, head, bad, false)
-								checkPrologue(t, r, from, to, bad, head, false)
-								checkPrologue(t, r, from, to, bad, bad, false)
-							}
-						}
+						checkHeadsAndCurs(t, r, from, to)
 					}
 				}
 			})
+		}
+	}
+}
+
+// checkHeadsAndCurs tests the prologue with each head and cur in the ring, and with some outside of
+// it, when the program owns the slots from..to.
+func checkHeadsAndCurs(t *testing.T, r *Ring, from, to uint32) {
+	t.Helper()
+	n := r.N
+	outside := []uint32{n, n + 1, 2*n - 1, 1 << 31, 1<<32 - 1}
+	for head := range n {
+		for cur := range n {
+			checkPrologue(t, r, from, to, head, cur, valid(n, from, to, head, cur))
+		}
+		for _, bad := range outside {
+			checkPrologue(t, r, from, to, head, bad, false)
+			checkPrologue(t, r, from, to, bad, head, false)
+			checkPrologue(t, r, from, to, bad, bad, false)
 		}
 	}
 }
@@ -298,35 +306,44 @@ func TestReinitRepairsSlots(t *testing.T) {
 func TestIndexesStayBelowN(t *testing.T) {
 	for _, d := range directions {
 		for n := uint32(2); n <= 9; n++ {
-			r := newRing(t, d.dir, n)
-			rnd := rand.New(rand.NewPCG(uint64(n), 2))
-			value := func() uint32 {
-				if rnd.IntN(8) == 0 {
-					return rnd.Uint32()
-				}
-				return rnd.Uint32N(n + 1)
+			syncRandomWords(t, d.name, newRing(t, d.dir, n))
+		}
+	}
+}
+
+// syncRandomWords syncs the ring again and again after the program wrote random words, and tests
+// the indexes.
+func syncRandomWords(t *testing.T, name string, r *Ring) {
+	t.Helper()
+	n := r.N
+	rnd := rand.New(rand.NewPCG(uint64(n), 2))
+	value := func() uint32 {
+		if rnd.IntN(8) == 0 {
+			return rnd.Uint32()
+		}
+		return rnd.Uint32N(n + 1)
+	}
+	for step := range 5000 {
+		r.program(value(), value())
+		if rnd.IntN(4) == 0 {
+			r.shared.Tail.Store(value())
+		}
+		ok := r.Prologue()
+		if !ok {
+			r.Reinit()
+		}
+		if ok || r.Dir == abi.DirRx {
+			r.HwCur.Store(r.Head())
+			r.HwTail.Store(rnd.Uint32N(n))
+			r.Publish()
+			if got := r.shared.Tail.Load(); got != r.HwTail.Load() {
+				t.Fatalf("%s, step %d: tail is %d after a sync, want %d", name, step, got,
+					r.HwTail.Load())
 			}
-			for step := range 5000 {
-				r.program(value(), value())
-				if rnd.IntN(4) == 0 {
-					r.shared.Tail.Store(value())
-				}
-				ok := r.Prologue()
-				if !ok {
-					r.Reinit()
-				}
-				if ok || d.dir == abi.DirRx {
-					r.HwCur.Store(r.Head())
-					r.HwTail.Store(rnd.Uint32N(n))
-					r.Publish()
-					if got := r.shared.Tail.Load(); got != r.HwTail.Load() {
-						t.Fatalf("%s, step %d: tail is %d after a sync, want %d", d.name, step, got, r.HwTail.Load())
-					}
-				}
-				if r.head >= n || r.cur >= n || r.tail >= n || r.HwCur.Load() >= n || r.HwTail.Load() >= n {
-					t.Fatalf("%s, step %d: head %d, cur %d, tail %d of %d", d.name, step, r.head, r.cur, r.tail, n)
-				}
-			}
+		}
+		if r.head >= n || r.cur >= n || r.tail >= n || r.HwCur.Load() >= n || r.HwTail.Load() >= n {
+			t.Fatalf("%s, step %d: head %d, cur %d, tail %d of %d", name, step, r.head, r.cur, r.tail,
+				n)
 		}
 	}
 }
@@ -343,19 +360,23 @@ func TestArithmeticOfIndexes(t *testing.T) {
 				if got := r.Dist(a, b); int(got) != len(way)-1 {
 					t.Errorf("%d slots: Dist(%d, %d) = %d", n, a, b, got)
 				}
-				// At most two runs lead from a to b if there are slots in between.
-				var got []uint32
-				for k := a; k != b; k = r.Run(k, b) % n {
-					for i := k; i < r.Run(k, b); i++ {
-						got = append(got, i)
-					}
-				}
-				if fmt.Sprint(got) != fmt.Sprint(way[:len(way)-1]) {
+				if got := walkRuns(r, a, b); fmt.Sprint(got) != fmt.Sprint(way[:len(way)-1]) {
 					t.Errorf("%d slots: runs from %d to %d are %v", n, a, b, got)
 				}
 			}
 		}
 	}
+}
+
+// walkRuns lists the indexes from a to b, without b, as Run leads through them. There are at most
+// two runs.
+func walkRuns(r *Ring, a, b uint32) (list []uint32) {
+	for k := a; k != b; k = r.Run(k, b) % r.N {
+		for i := k; i < r.Run(k, b); i++ {
+			list = append(list, i)
+		}
+	}
+	return list
 }
 
 func TestReadyAndIdle(t *testing.T) {

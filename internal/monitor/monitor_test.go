@@ -463,16 +463,7 @@ func TestAtTheSameTime(t *testing.T) {
 				engine.Unlock()
 				for range rnd.IntN(200) {
 					r.Sync(t)
-					for {
-						text, f, ok := r.Pull()
-						if !ok {
-							break
-						}
-						if s := string(text); s != "to the wire" && !strings.HasPrefix(s, "from the wire ") ||
-							s == "to the wire" != (f&abi.NSTxMon != 0) {
-							t.Errorf("frame %q with flags %#x", s, f)
-						}
-					}
+					pullAndCheck(t, r)
 				}
 				engine.Lock()
 				r.Close()
@@ -484,4 +475,20 @@ func TestAtTheSameTime(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	wantOwners(t, p.tx, p.rx)
+}
+
+// pullAndCheck pulls all frames of a monitor. Those to the wire must have NS_TXMON, and those from
+// the wire must not.
+func pullAndCheck(t *testing.T, r *kringtest.Ring) {
+	t.Helper()
+	for {
+		text, f, ok := r.Pull()
+		if !ok {
+			return
+		}
+		if s := string(text); s != "to the wire" && !strings.HasPrefix(s, "from the wire ") ||
+			s == "to the wire" != (f&abi.NSTxMon != 0) {
+			t.Errorf("frame %q with flags %#x", s, f)
+		}
+	}
 }

@@ -270,22 +270,11 @@ func TestSwappedBuffersComeBack(t *testing.T) {
 		for range 300 {
 			switch rnd.IntN(3) {
 			case 0:
-				for range rnd.IntN(16) {
-					if atx.Push(frame(sent), 0) {
-						sent++
-					}
-				}
+				sent = pushSome(atx, sent, rnd.IntN(16))
 			case 1:
 				swapAll(arx, btx, rnd.IntN(8))
 			case 2:
-				for range rnd.IntN(8) {
-					if got, _, ok := brx.Pull(); ok {
-						if string(got) != string(frame(received)) {
-							t.Fatalf("seed %d: received %q, want frame %d", seed, got, received)
-						}
-						received++
-					}
-				}
+				received = pullSome(t, seed, brx, received, rnd.IntN(8))
 			}
 			rings[rnd.IntN(4)].Sync(t)
 		}
@@ -297,6 +286,33 @@ func TestSwappedBuffersComeBack(t *testing.T) {
 			r.Close()
 		}
 	}
+}
+
+// pushSome sends as many frames as fit, at most the given number. It returns the number of the next
+// frame.
+func pushSome(tx *kringtest.Ring, next, most int) int {
+	for range most {
+		if tx.Push(frame(next), 0) {
+			next++
+		}
+	}
+	return next
+}
+
+// pullSome receives the frames that are there, at most the given number, and tests their order. It
+// returns the number of the next frame.
+func pullSome(t *testing.T, seed uint64, rx *kringtest.Ring, next, most int) int {
+	t.Helper()
+	for range most {
+		got, _, ok := rx.Pull()
+		if ok && string(got) != string(frame(next)) {
+			t.Fatalf("seed %d: received %q, want frame %d", seed, got, next)
+		}
+		if ok {
+			next++
+		}
+	}
+	return next
 }
 
 // swapAll moves up to most frames on without copying.
@@ -349,6 +365,32 @@ func (m *model) rxSync() {
 	m.rxTail = m.complete
 }
 
+// send writes random slots to the model and to the ring, at most the given number, and moves both
+// heads.
+func (m *model) send(tx *kringtest.Ring, rnd *rand.Rand, most int) {
+	for ; most > 0 && m.txHead != m.txTail; most-- {
+		s := abi.Slot{BufIdx: m.tx[m.txHead].BufIdx, Len: uint16(rnd.Uint32()),
+			Flags: uint16(rnd.Uint32()) & 0xff6f, Ptr: rnd.Uint64()}
+		if rnd.IntN(2) == 0 {
+			s.Flags &^= abi.NSMoreFrag
+		}
+		m.tx[m.txHead], *tx.Slot(uint32(m.txHead)) = s, s
+		m.txHead = m.next(m.txHead)
+		tx.SetHead(uint32(m.txHead))
+	}
+}
+
+// release gives received slots of the model and of the ring back, at most the given number, some
+// with NS_BUF_CHANGED.
+func (m *model) release(rx *kringtest.Ring, rnd *rand.Rand, most int) {
+	for ; most > 0 && m.rxHead != m.rxTail; most-- {
+		m.rx[m.rxHead].Flags |= uint16(rnd.IntN(2))
+		*rx.Slot(uint32(m.rxHead)) = m.rx[m.rxHead]
+		m.rxHead = m.next(m.rxHead)
+		rx.SetHead(uint32(m.rxHead))
+	}
+}
+
 func TestPipeDoesWhatTheModelDoes(t *testing.T) {
 	for seed := range uint64(40) {
 		rnd := rand.New(rand.NewPCG(seed, 4))
@@ -359,27 +401,9 @@ func TestPipeDoesWhatTheModelDoes(t *testing.T) {
 		for step := range 600 {
 			switch rnd.IntN(6) {
 			case 0, 1:
-				for range rnd.IntN(n) {
-					if m.txHead != m.txTail {
-						s := abi.Slot{BufIdx: m.tx[m.txHead].BufIdx, Len: uint16(rnd.Uint32()),
-							Flags: uint16(rnd.Uint32()) & 0xff6f, Ptr: rnd.Uint64()}
-						if rnd.IntN(2) == 0 {
-							s.Flags &^= abi.NSMoreFrag
-						}
-						m.tx[m.txHead], *tx.Slot(uint32(m.txHead)) = s, s
-						m.txHead = m.next(m.txHead)
-						tx.SetHead(uint32(m.txHead))
-					}
-				}
+				m.send(tx, rnd, rnd.IntN(n))
 			case 2:
-				for range rnd.IntN(n) {
-					if m.rxHead != m.rxTail {
-						m.rx[m.rxHead].Flags |= uint16(rnd.IntN(2))
-						*rx.Slot(uint32(m.rxHead)) = m.rx[m.rxHead]
-						m.rxHead = m.next(m.rxHead)
-						rx.SetHead(uint32(m.rxHead))
-					}
-				}
+				m.release(rx, rnd, rnd.IntN(n))
 			case 3:
 				m.txSync()
 				tx.Sync(t)
