@@ -85,7 +85,7 @@ func ExampleConn_SetBPFFilter() {
 	conn := open(f, "vale0:a")
 	defer conn.Close()
 
-	fmt.Println(conn.SetBPFFilter("udp port 53 or tcp prot 80"))
-	// Output: set netmap vale0:a: invalid argument: filter "udp port 53 or tcp prot 80": "prot" at 19:
-	// "and" or "or" is missing before it
+	fmt.Println(errors.Unwrap(conn.SetBPFFilter("tcp prot 80")))
+	// Output:
+	// invalid argument: filter "tcp prot 80": "prot" at 4: "and" or "or" is missing before it
 }
